@@ -1,0 +1,37 @@
+"""Canonical JSON: one value, one sequence of bytes, on every machine. Pure.
+
+Sorted names, ASCII, no white space, no floats, whole numbers below 2**53, times as text (the shape of RFC 8785 for
+the values allowed here).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+JSONValue = Any  # None, bool, int, str, or lists and mappings of them
+
+_LARGEST = 2**53
+
+
+def canonical(value: Mapping[str, JSONValue]) -> str:
+    """The canonical text of an object. `TypeError` or `ValueError` for what has no canonical form."""
+    _check(value)
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check(value: JSONValue) -> None:
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int):
+        if abs(value) >= _LARGEST:
+            raise ValueError("a whole number of 2**53 or more has no canonical form")
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            if not isinstance(name, str):
+                raise TypeError("a member's name must be text")
+            _check(member)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            _check(member)
+    else:
+        raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -1,0 +1,63 @@
+"""System checks: what must be true of the settings before the hub may face the internet, each with a hint."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+
+@register()
+def check_secret_key(**_: Any) -> list[CheckMessage]:
+    """hub.E001: a short SECRET_KEY lets result addresses and sessions be forged."""
+    if len(settings.SECRET_KEY) >= 50 and len(set(settings.SECRET_KEY)) >= 5:
+        return []
+    hint = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    return [Error("SECRET_KEY is shorter than 50 characters.", hint=hint, id="hub.E001")]
+
+
+@register()
+def check_sealing_keys(**_: Any) -> list[CheckMessage]:
+    """hub.E002: each of SEALING_KEYS is a Fernet key."""
+    hint = "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+    return [
+        Error(f"Key number {number} of SEALING_KEYS is not a Fernet key.", hint=hint, id="hub.E002")
+        for number, key in enumerate(settings.SEALING_KEYS, start=1)
+        if not _is_fernet_key(key)
+    ]
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
+
+
+@register()
+def check_production(**_: Any) -> list[CheckMessage]:
+    """hub.E003 to hub.W005: hosts, the unavailable status, and cookies of a hub that is not a laptop's."""
+    return list(_production_messages())
+
+
+def _production_messages() -> Iterator[CheckMessage]:
+    if not settings.DEBUG and not settings.ALLOWED_HOSTS:
+        yield Error(
+            "ALLOWED_HOSTS is empty while DEBUG is off.",
+            hint="Name the hosts that the hub answers to, for example ALLOWED_HOSTS=hub.example.com.",
+            id="hub.E003",
+        )
+    if settings.UNAVAILABLE_STATUS not in (429, 503):
+        yield Error(
+            f"UNAVAILABLE_STATUS is {settings.UNAVAILABLE_STATUS}.",
+            hint="Use 503, or 429 for sources that expect only 200 and 400-series answers.",
+            id="hub.E004",
+        )
+    if not settings.DEBUG and not settings.SECURE_COOKIES:
+        yield Warning(
+            "SECURE_COOKIES is off: sessions of the console can be read on the wire.",
+            hint="Serve the console over TLS and leave SECURE_COOKIES unset.",
+            id="hub.W005",
+        )

@@ -1,0 +1,167 @@
+"""The audit log's pages: to read, to search, to download; never to change."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from audit.models import Entry
+from integration_hub.console.actions import ACTIONS, phrase
+from integration_hub.console.downloads import Downloadable
+from integration_hub.console.exports import ENTRIES
+from integration_hub.console.naming import Named, name_entries
+from integration_hub.console.paging import BoundedPaginator
+from sync.models import Delivery
+from webhooks.references import from_reference, to_reference
+
+_KINDS = {"person": "people", "source": "sources", "system": "the hub itself"}
+_PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
+
+
+class ActionFilter(admin.SimpleListFilter):
+    """By what was done, from the table of words, never from the rows."""
+
+    title = "action"
+    parameter_name = "action"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return sorted(ACTIONS.items())
+
+    def queryset(self, _: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        return queryset.filter(action=self.value()) if self.value() else queryset
+
+
+class ActorFilter(admin.SimpleListFilter):
+    """By who did it: people, sources, or the hub."""
+
+    title = "who"
+    parameter_name = "who"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return list(_KINDS.items())
+
+    def queryset(self, _: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        if self.value() == "system":
+            return queryset.filter(actor="system")
+        return queryset.filter(actor__startswith=f"{self.value()}:") if self.value() else queryset
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """By when it happened."""
+
+    title = "when"
+    parameter_name = "hours"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return list(_PERIODS.items())
+
+    def queryset(self, _: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
+        hours = self.value()
+        if hours not in _PERIODS:
+            return queryset
+        return queryset.filter(at__gte=timezone.now() - timedelta(hours=int(hours)))
+
+
+class EntryList(ChangeList):
+    """A page of entries with the names of everybody and everything on it."""
+
+    names: dict[int, Named]
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        self.names = name_entries(self.result_list)
+        for entry in self.result_list:
+            entry.named = self.names[entry.pk]
+
+
+@admin.register(Entry)
+class EntryAdmin(Downloadable):
+    """Who did what, about what, when."""
+
+    export = ENTRIES
+    list_display = ("when", "who", "what", "about", "code")
+    list_display_links = ("when",)
+    list_filter = (ActionFilter, ActorFilter, PeriodFilter)
+    list_per_page = 50
+    ordering = ("-at", "-id")
+    sortable_by = ()
+    search_fields = ("stream",)
+    search_help_text = "A stream (source, person, delivery…) or the reference of an event, whole"
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    actions = None
+    fields = ("when", "who", "what", "about", "action", "stream", "actor", "document")
+    readonly_fields = fields
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+    def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
+        return EntryList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Equality only: the term is a stream, or an event's reference (then its deliveries' streams too)."""
+        term = search_term.strip()
+        return (queryset.filter(stream__in=streams_of(term)) if term else queryset), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Entry | None:
+        entry: Entry | None = super().get_object(request, object_id, from_field)
+        return _with_name(entry) if entry else None
+
+    @admin.display(description="when")
+    def when(self, entry: Any) -> SafeString:
+        return format_html(
+            '<time datetime="{}">{}</time>', entry.at.isoformat(), f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
+    @admin.display(description="who")
+    def who(self, entry: Any) -> str:
+        return str(entry.named.actor)
+
+    @admin.display(description="did what")
+    def what(self, entry: Any) -> str:
+        return phrase(entry.action)
+
+    @admin.display(description="about")
+    def about(self, entry: Any) -> str | SafeString:
+        named = entry.named
+        return format_html('<a href="{}">{}</a>', named.url, named.about) if named.url else named.about
+
+    @admin.display(description="code")
+    def code(self, entry: Any) -> str:
+        return str(entry.named.code)
+
+    @admin.display(description="as recorded")
+    def document(self, entry: Any) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(json.loads(entry.body), indent=2, sort_keys=True))
+
+
+def _with_name(entry: Entry) -> Entry:
+    entry.named = name_entries([entry])[entry.pk]  # type: ignore[attr-defined]
+    return entry
+
+
+def streams_of(term: str) -> list[str]:
+    """The streams that a pasted term can mean."""
+    try:
+        uuid = from_reference(term.removeprefix("event:"))
+    except ValueError:
+        return [term]
+    deliveries = Delivery.objects.filter(event__uuid=uuid).values_list("pk", flat=True)
+    return [f"event:{to_reference(uuid)}", *(f"delivery:{pk}" for pk in deliveries)]

@@ -1,0 +1,113 @@
+"""Downloads of exactly the list that is on the screen: the same query string, read by the same ChangeList."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBadRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils import timezone
+
+from audit.canonical import JSONValue
+from audit.export import FORMATS, Format
+from integration_hub.console.exports import Export, Tally, encode
+from integration_hub.console.recording import actor, record
+
+_IGNORED = ("p", "e", "o", "all")
+
+
+class Downloadable(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list with download buttons. `export` says what and to whom.
+
+    The list's template is replaced; a list with one of its own includes `console/download_buttons.html` in
+    the block `object-tools-items`.
+    """
+
+    export: ClassVar[Export]
+    change_list_template = "console/downloadable_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_download"
+        view = self.admin_site.admin_view(self.download_view)
+        return [path("download/<str:form>", view, name=name), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        buttons = download_buttons(request, self.export)
+        return super().changelist_view(request, {**(extra_context or {}), "download_buttons": buttons})
+
+    def download_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """The filtered list as a file; 403 and an entry on the audit log without the permission."""
+        if form not in FORMATS:
+            raise Http404
+        details = {"what": self.export.name, "format": form, "filters": asked_for(request.GET)}
+        if not (request.user.has_perm(self.export.permission) and self.has_view_permission(request)):
+            refuse(request, details)
+        try:
+            queryset = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponseBadRequest("These filters cannot be used.", content_type="text/plain")
+        return stream(request, self.export, queryset, FORMATS[form], details)
+
+
+def download_buttons(request: HttpRequest, export: Export) -> list[dict[str, str]]:
+    """What the list's page shows: nothing to people without the permission."""
+    if not request.user.has_perm(export.permission):
+        return []
+    query = f"?{request.GET.urlencode()}" if request.GET else ""
+    return [{"label": name.upper(), "url": f"download/{name}{query}"} for name in FORMATS]
+
+
+def asked_for(query: Mapping[str, str]) -> dict[str, str]:
+    """The filters of a query string, as the audit log may keep them: a searched text that can be an e-mail
+    address, or is no identifier, is withheld.
+    """
+    kept = {name: value[:200] for name, value in query.items() if name not in _IGNORED}
+    searched = kept.get("q", "")
+    if "@" in searched or len(searched.split()) > 1:
+        kept["q"] = "withheld"
+    return kept
+
+
+def refuse(request: HttpRequest, details: Mapping[str, JSONValue]) -> None:
+    """Record that somebody without the permission asked, then raise PermissionDenied."""
+    with transaction.atomic():
+        record(request, actor(request), "download.refused", details)
+    raise PermissionDenied
+
+
+def stream(
+    request: HttpRequest,
+    export: Export,
+    queryset: QuerySet[Any],
+    form: Format,
+    details: Mapping[str, JSONValue],
+) -> StreamingHttpResponse:
+    """The file. It is on the audit log before its first byte leaves, and again with its hash at the end."""
+    marked = {**details, "download": str(uuid4())}
+    with transaction.atomic():
+        record(request, actor(request), "download.started", marked)
+    pieces = _recorded(request, encode(export, queryset, form, tally := Tally()), tally, marked)
+    response = StreamingHttpResponse(pieces, content_type=form.content_type)
+    name = f"{export.name}-{timezone.now():%Y%m%dT%H%M%SZ}.{form.extension}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _recorded(
+    request: HttpRequest, pieces: Iterator[bytes], tally: Tally, details: Mapping[str, JSONValue]
+) -> Iterator[bytes]:
+    action = "download.interrupted"
+    try:
+        yield from pieces
+        action = "download.finished"
+    finally:
+        with transaction.atomic():
+            record(request, actor(request), action, {**details, **tally.as_details()})

@@ -1,0 +1,141 @@
+"""What staff do goes on the audit log: who, from where, and what was there before and after.
+
+Names, addresses and secrets of people never do: fields that hold them are named as changed, without a value.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin
+from django.db import models, transaction
+from django.http import HttpRequest
+
+from audit.canonical import JSONValue
+from audit.log import Happening, append
+from webhooks.sealing import SealedJSONField
+
+_LARGEST = 2**53
+Values = dict[str, JSONValue]
+
+
+def actor(request: HttpRequest) -> str:
+    """`person:<id>`; `anonymous` where nobody is logged in."""
+    user = getattr(request, "user", None)
+    return f"person:{user.pk}" if user is not None and user.is_authenticated else "anonymous"
+
+
+def address(request: HttpRequest) -> str:
+    """Where the request came from, or "". X-Forwarded-For counts as far as our own proxies wrote it."""
+    found = str(request.META.get("REMOTE_ADDR", ""))
+    if settings.TRUSTED_PROXIES:
+        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        if len(hops) >= settings.TRUSTED_PROXIES:
+            found = hops[-settings.TRUSTED_PROXIES]
+    try:
+        return str(ipaddress.ip_address(found))
+    except ValueError:
+        return ""
+
+
+def record(
+    request: HttpRequest, stream: str, action: str, details: Mapping[str, JSONValue] | None = None
+) -> None:
+    """Append one entry of the logged-in person. `NotInTransaction` outside the transaction of the change."""
+    append(Happening(stream, action, actor(request), {**(details or {}), "address": address(request)}))
+
+
+def plain(value: Any) -> JSONValue:
+    """The value in a form that canonical JSON has: floats, times, ids and over-large numbers as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _LARGEST else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member) for member in value]
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def values_of(instance: models.Model, many: Iterable[str] = ()) -> Values:
+    """The stored values of a row by field name, ids for relations; without the times of its changes."""
+    fields = [field for field in instance._meta.concrete_fields if not _keeps_itself(field)]
+    values = {field.name: plain(field.value_from_object(instance)) for field in fields}
+    return values | {name: sorted(getattr(instance, name).values_list("pk", flat=True)) for name in many}
+
+
+def _keeps_itself(field: Any) -> bool:
+    return bool(
+        field.primary_key or getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    )
+
+
+def difference(before: Values, after: Values, withheld: frozenset[str]) -> Values:
+    """`before` and `after` of what differs; `changed` names the fields whose values are nobody's business.
+
+    Empty where nothing differs.
+    """
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    shown = [name for name in names if name not in withheld]
+    found: Values = {}
+    if shown:
+        found = {
+            "before": {name: before[name] for name in shown if name in before},
+            "after": {name: after[name] for name in shown if name in after},
+        }
+    hidden = sorted(set(names) & withheld)
+    return found | ({"changed": hidden} if hidden else {})
+
+
+class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A ModelAdmin whose every addition, change and deletion is recorded in the same transaction.
+
+    `kind` names the setting (`setting:<kind>:<id>`, `<kind>.changed`); fields in `withheld`, and sealed ones,
+    are recorded without their value; `many` are the many-to-many fields that count.
+    """
+
+    kind: ClassVar[str] = ""
+    withheld: ClassVar[frozenset[str]] = frozenset()
+    many: ClassVar[tuple[str, ...]] = ()
+
+    def stream(self, pk: Any) -> str:
+        """The audit stream of one row."""
+        return f"setting:{self.kind}:{pk}"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.values_before = self._stored(obj.pk) if change else {}
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        found = difference(form.values_before, self._stored(form.instance.pk), self._hidden())
+        if found or not change:
+            action = f"{self.kind}.{'changed' if change else 'created'}"
+            record(request, self.stream(form.instance.pk), action, found)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            self._record_deletion(request, obj.pk)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        with transaction.atomic():
+            for pk in queryset.values_list("pk", flat=True):
+                self._record_deletion(request, pk)
+            super().delete_queryset(request, queryset)
+
+    def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
+        found = difference(self._stored(pk), {}, self._hidden())
+        record(request, self.stream(pk), f"{self.kind}.deleted", {"before": found.get("before", {})})
+
+    def _stored(self, pk: Any) -> Values:
+        return values_of(self.model._base_manager.get(pk=pk), self.many)
+
+    def _hidden(self) -> frozenset[str]:
+        sealed = {
+            field.name for field in self.model._meta.concrete_fields if isinstance(field, SealedJSONField)
+        }
+        return self.withheld | sealed

@@ -1,0 +1,139 @@
+"""The configuration that joins the stand-in identity service to the stand-in shop: what `make run` starts from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from audit.log import Happening, append
+from sync.connectors.presets import preset
+from sync.models import Connection, Mapping, MappingVersion, Route, Side
+from webhooks.models import Source, SourceSecret
+
+SIGNED, UNSIGNED = "aurora", "aurora-unsigned"
+
+MAPPINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "USER": (
+        "Person to customer",
+        {
+            "fields": {
+                "external_id": {"path": "entity.id"},
+                "email": {
+                    "path": "entity.emails",
+                    "apply": ["first_verified_email", "lower"],
+                    "required": True,
+                    "caseless": True,
+                },
+                "first_name": {"path": "entity.name.givenName", "apply": ["trim"]},
+                "last_name": {"path": "entity.name.familyName", "apply": ["trim"]},
+                "phone": {"path": "entity.mobiles[0].number"},
+                "language": {"path": "entity.locale"},
+                "active": {"constant": True},
+            },
+            "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]},
+        },
+    ),
+    "GROUP": (
+        "Group to segment",
+        {
+            "fields": {
+                "external_id": {"path": "entity.id"},
+                "name": {"path": "entity.name", "required": True},
+                "description": {"path": "entity.description"},
+            },
+            "match": {"external_id": "external_id", "new": ["name"]},
+        },
+    ),
+    "FILE": (
+        "File to document",
+        {
+            "fields": {
+                "external_id": {"path": "entity.id"},
+                "title": {"path": "entity.name", "required": True},
+                "content_type": {"path": "entity.contentType"},
+                "size": {"path": "entity.size"},
+                "url": {"path": "entity.url"},
+                "owner": {"path": "entity.ownerId"},
+            },
+            "match": {"external_id": "external_id"},
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """Where the two stand-ins are, and the secrets that they share with the hub."""
+
+    identity_url: str
+    identity_token: str
+    shop_url: str
+    shop_token: str
+    signing_secret: str
+
+
+@transaction.atomic
+def seed(systems: Systems) -> None:
+    """Create or correct the sources, connections, mappings and routes; what a person added stays."""
+    identity = _connection("aurora", "Aurora ID", Side.IDENTITY, "sandbox-identity", systems)
+    shop = _connection("shop", "The shop", Side.COMMERCIAL, "sandbox-shop", systems)
+    signed, _ = Source.objects.update_or_create(
+        slug=SIGNED, defaults={"name": "Aurora ID", "scheme": "standard-webhooks", "entity_fields": ["*"]}
+    )
+    unsigned, _ = Source.objects.update_or_create(
+        slug=UNSIGNED, defaults={"name": "Aurora ID, unsigned", "scheme": "none"}
+    )
+    if not any(each.value == systems.signing_secret for each in signed.secrets.all()):
+        signed.secrets.all().delete()
+        SourceSecret.objects.create(
+            source=signed, value=systems.signing_secret, hint=systems.signing_secret[-4:]
+        )
+    for entity_type, (name, declaration) in MAPPINGS.items():
+        mapping = _mapping(name, declaration)
+        for source in (signed, unsigned):
+            _route(source, entity_type, identity, shop, mapping)
+    append(Happening("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
+
+
+def _connection(slug: str, name: str, side: Side, preset_name: str, systems: Systems) -> Connection:
+    chosen = preset(preset_name)
+    is_identity = side == Side.IDENTITY
+    connection, _ = Connection.objects.update_or_create(
+        slug=slug,
+        defaults={
+            "name": name,
+            "side": side,
+            "connector": chosen["connector"],
+            "base_url": systems.identity_url if is_identity else systems.shop_url,
+            "authentication": chosen["authentication"],
+            "settings": chosen["settings"],
+            "credentials": {"token": systems.identity_token if is_identity else systems.shop_token},
+            "relays_sentences": not is_identity,
+        },
+    )
+    connection.full_clean()
+    return connection
+
+
+def _mapping(name: str, declaration: dict[str, Any]) -> Mapping:
+    mapping, is_new = Mapping.objects.get_or_create(name=name)
+    if is_new:
+        version = MappingVersion(mapping=mapping, number=1, declaration=declaration)
+        version.full_clean()
+        version.save()
+    return mapping
+
+
+def _route(source: Source, entity_type: str, identity: Connection, shop: Connection, mapping: Mapping) -> None:
+    is_person = entity_type == "USER"
+    Route.objects.get_or_create(
+        source=source,
+        entity_type=entity_type,
+        commercial=shop,
+        defaults={
+            "identity": identity,
+            "mapping": mapping,
+            "when_gone": Route.WhenGone.DEACTIVATE if is_person else Route.WhenGone.DELETE,
+            "deactivation": {"active": False} if is_person else {},
+        },
+    )

@@ -1,0 +1,40 @@
+"""Who came and went: logins, failed logins, logouts and own password changes on the audit log.
+
+Through the signals of django.contrib.auth, which has no other seam for this.
+"""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import transaction
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from audit.log import Happening, append
+from integration_hub.console.recording import address
+
+
+@receiver(user_logged_in)
+def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+    """`person.logged-in` on the person's stream."""
+    _append(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
+
+
+@receiver(user_logged_out)
+def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
+    """`person.logged-out`; nothing where nobody was logged in."""
+    if user is not None:
+        _append(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
+
+
+@receiver(user_login_failed)
+def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
+    """`person.login-failed`, without the name that was typed: it can be anything, a password too."""
+    _append("system", "person.login-failed", "anonymous", request)
+
+
+def _append(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:
+    details = {"address": address(request)} if request is not None else {}
+    with transaction.atomic():
+        append(Happening(stream, action, actor, details))

@@ -1,0 +1,47 @@
+"""What holds for every answer: machines get JSON, the console gets a strict policy."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from webhooks.answers import problem
+from webhooks.codes import choose_language
+from webhooks.views import respond
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+_FOR_PEOPLE = ("/admin", "/static/")
+_CODES = {404: "unknown-path", 405: "wrong-method", 413: "too-large", 429: "too-many-requests", 503: "storage-unavailable"}
+_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+)
+
+
+class MachineErrors:
+    """Outside the console every error is problem+json, whatever part of Django made it, DEBUG or not."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        is_ours = response.get("Content-Type", "").startswith("application/problem+json")
+        if response.status_code < 400 or is_ours or request.path.startswith(_FOR_PEOPLE):
+            return response
+        fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
+        code = _CODES.get(response.status_code, fallback)
+        language = choose_language(request.headers.get("Accept-Language"))
+        return respond(problem(code, language, status=response.status_code))
+
+
+class ConsolePolicy:
+    """The Content-Security-Policy of every page: no inline script, no inline style, no other host."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        response.setdefault("Content-Security-Policy", _POLICY)
+        return response

@@ -1,0 +1,186 @@
+"""Settings, read from the environment (and from `.env` beside `manage.py`).
+
+Nothing here has a default that would be unsafe on the internet: with DEBUG off, the hub refuses to start until the
+variables it needs are set, and names the one that is missing.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(BASE_DIR / ".env")))
+
+
+def required(name: str, why: str) -> str:
+    """The variable's value, or a refusal to start that names it."""
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"Set {name} in the environment or in .env: {why}.")
+    return value
+
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = required("SECRET_KEY", "it signs sessions and result addresses; 50 random characters or more")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+SEALING_KEYS = [key for key in required("SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "integration_hub.console.site.ConsoleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "audit",
+    "webhooks",
+    "sync",
+    "integration_hub.console",
+]
+
+MIDDLEWARE = [
+    "integration_hub.middleware.MachineErrors",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "integration_hub.middleware.ConsolePolicy",
+]
+
+ROOT_URLCONF = "integration_hub.urls"
+WSGI_APPLICATION = "integration_hub.wsgi.application"
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
+DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
+WEB_THREADS = env.int("WEB_THREADS", default=32)
+
+
+def sqlite(database: dict[str, Any]) -> dict[str, Any]:
+    """SQLite as a server database: WAL, durable commits, writers in line (promise I1)."""
+    name = str(database["NAME"])
+    if name != ":memory:":
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    return database | {
+        "ENGINE": "integration_hub.sqlite",
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {
+            "timeout": 10.0,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000;",
+        },
+        "TEST": {"NAME": env.str("TEST_DATABASE_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))},
+    }
+
+
+def postgresql(database: dict[str, Any]) -> dict[str, Any]:
+    """PostgreSQL with psycopg's pool; a connection is held for a transaction, not while waiting on other systems."""
+    pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=24), "timeout": 10.0}
+    options = dict(database.get("OPTIONS", {}))
+    limits = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    return database | {
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": pool, "connect_timeout": 5, "options": limits} | options,
+    }
+
+
+def database() -> dict[str, Any]:
+    """The database of DATABASE_URL; without one, a SQLite file under `var/`."""
+    url = env.str("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'hub.sqlite3'}")
+    parsed = dict(environ.Env.db_url_config(url))
+    return sqlite(parsed) if "sqlite" in parsed["ENGINE"] else postgresql(parsed)
+
+
+DATABASES = {"default": database()}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+
+# A browser talks to the console over TLS in production; the proxy says so in this header, if it is named.
+SECURE_COOKIES = env.bool("SECURE_COOKIES", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0)
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+TLS_HEADER = env.str("TLS_HEADER", default="")
+if TLS_HEADER:
+    SECURE_PROXY_SSL_HEADER = (f"HTTP_{TLS_HEADER.upper().replace('-', '_')}", "https")
+
+# How many proxies in front of the hub add to X-Forwarded-For. Zero: the header is not believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+# What a source is told while nothing can be stored: 503, or 429 where its owner can handle only 200 and 400-series.
+UNAVAILABLE_STATUS = env.int("UNAVAILABLE_STATUS", default=503)
+
+# Rows kept of requests that did not pass the gate.
+REFUSALS_KEPT = env.int("REFUSALS_KEPT", default=10_000)
+
+# How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
+LEASE_SECONDS = env.float("LEASE_SECONDS", default=90.0)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "integration_hub.logs.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,22 @@
+"""Every address of the hub, and the one place where receiving is handed what it needs of delivering."""
+
+from django.contrib import admin
+from django.urls import path, re_path
+from django.views.generic import RedirectView
+
+from integration_hub.health import health
+from sync.service import Deliveries
+from webhooks.delivering import Delivering
+from webhooks.views import Inbox, OutcomeView, problem_page
+
+delivering: Delivering = Deliveries()
+
+urlpatterns = [
+    re_path(r"^webhooks/(?P<slug>[^/]+)/?\Z", Inbox.as_view(delivering=delivering), name="inbox"),
+    re_path(r"^outcomes/(?P<token>[^/]+)/?\Z", OutcomeView.as_view(delivering=delivering), name="outcome"),
+    re_path(r"^problems/(?P<code>[^/]+)/?\Z", problem_page, name="problem"),
+    path("health", health, name="health"),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(url="/admin/")),
+]

@@ -1,0 +1,141 @@
+"""Hops 5 and 6: fetch, look up, map, compare, apply. Network only; nothing here writes to the database but the
+recorder, which does so before a write leaves.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audit.canonical import JSONValue
+from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
+from sync.claiming import Claim
+from sync.mapping import ParsedMapping, parse_mapping
+from sync.matching import Sought, find_by_new_value, find_record
+from sync.models import Route
+from sync.planning import Action, Change, plan_gone, plan_present
+from sync.webhook import carried_data, members, previous_values
+
+logger = logging.getLogger("hub.deliver")
+
+GRACE_SECONDS = (0.2, 0.5, 1.0)
+
+
+class NoMatch(Exception):
+    """An update of an entity whose record is not there, on a route that refuses to create it."""
+
+
+class NothingCarried(Exception):
+    """A relayed webhook without `data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two systems, as this attempt speaks to them."""
+
+    identity: IdentityConnector
+    commercial: CommercialConnector
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an attempt found out, filled in as it goes: what it knew when it failed is kept too."""
+
+    entity: Entity | None = None
+    record: Record | None = None
+    change: Change | None = None
+    record_id: str = ""
+
+
+def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> None:
+    """Bring the commercial system in line with the entity. Raises what went wrong."""
+    mapping = parse_mapping(claim.attempt.mapping_version.declaration) if claim.attempt.mapping_version else None
+    assert mapping is not None, "an attempt names its mapping"
+    findings.entity = entity = _entity(claim, ends.identity)
+    findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity, linked_id)
+    findings.record_id = findings.change.record_id or ""
+    findings.record_id = apply(ends.commercial, claim, findings.change, findings.record)
+
+
+def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
+    delivery = claim.delivery
+    if not delivery.is_relayed:
+        return _fetch(claim, identity)
+    if delivery.event.event_type == "DELETE":
+        return None
+    data = carried_data(delivery.event)
+    if data is None:
+        raise NothingCarried
+    return Entity(delivery.entity_type, delivery.entity_id, data, delivery.event.occurred_text or None)
+
+
+def _fetch(claim: Claim, identity: IdentityConnector) -> Entity | None:
+    """The entity as it is now. A created one may not be readable yet: wait a little and ask again."""
+    delivery = claim.delivery
+    kinds = {event.event_type for event in (delivery.event, *claim.covered)}
+    for pause in GRACE_SECONDS if kinds == {"CREATE"} else ():
+        entity = identity.fetch(delivery.entity_type, delivery.entity_id)
+        if entity is not None:
+            return entity
+        time.sleep(pause)
+    return identity.fetch(delivery.entity_type, delivery.entity_id)
+
+
+def _plan(
+    claim: Claim,
+    commercial: CommercialConnector,
+    mapping: ParsedMapping,
+    entity: Entity | None,
+    linked_id: str | None,
+) -> tuple[Record | None, Change]:
+    route = claim.delivery.route
+    events = (claim.delivery.event, *claim.covered)
+    if entity is None and route.when_gone == Route.WhenGone.IGNORE:
+        return None, Change(Action.NOTHING)
+    wanted = None if entity is None else mapping.apply(entity.attributes, members(claim.delivery.event))
+    old = tuple(pair for previous in previous_values(events) for pair in mapping.previous_values(previous))
+    sought = Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, old)
+    record = find_record(commercial, mapping, sought)
+    if wanted is None:
+        return record, plan_gone(record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE)
+    if record is None:
+        record = _before_creating(claim, commercial, mapping, wanted)
+    return record, plan_present(wanted, record, mapping.caseless)
+
+
+def _before_creating(
+    claim: Claim, commercial: CommercialConnector, mapping: ParsedMapping, wanted: dict[str, Any]
+) -> Record | None:
+    """A record that has the new values already; `NoMatch` where the route does not create on an update."""
+    record = find_by_new_value(commercial, mapping, claim.delivery.entity_type, wanted)
+    creates = {"CREATE"} & {event.event_type for event in (claim.delivery.event, *claim.covered)}
+    if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
+        raise NoMatch
+    return record
+
+
+def apply(commercial: CommercialConnector, claim: Claim, change: Change, record: Record | None) -> str:
+    """Send the change; an empty one sends nothing. Returns the record's id, empty where there is no record."""
+    entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
+    if change.action is Action.NOTHING:
+        return change.record_id or ""
+    if change.action is Action.CREATE:
+        return commercial.create(entity_type, change.values, key).id
+    assert change.record_id is not None, "only a creation has no record"
+    if change.action is Action.DELETE:
+        commercial.delete(entity_type, change.record_id, key)
+    else:
+        current = record.fields if record else None
+        commercial.update(entity_type, change.record_id, change.values, key, current=current)
+    return change.record_id
+
+
+def idempotency_key(claim: Claim, change: Change) -> str:
+    """One key for each attempt and change: a request sent twice by accident is applied once."""
+    document: Mapping[str, JSONValue] = change.as_document()
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{claim.attempt.key}-{digest[:16]}"
+

@@ -1,0 +1,221 @@
+"""HTTP as connectors use it: one configured origin, one recorder, our own errors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sync.connectors import errors
+from sync.connectors.answers import ErrorWords, UnreadableError, as_object, read_json
+from sync.connectors.authentication import Authenticator
+from sync.connectors.call import Call
+from sync.connectors.exchange import Purpose, Recorder
+from sync.connectors.http import transmit
+from sync.connectors.recording import Stopwatch, merged, outgoing, size_of
+from sync.connectors.settings import Reach
+from sync.connectors.urls import Base, UnsafeValueError, build_url, is_caged
+from sync.connectors.wire import Answer, Broken, Failure, Late, Request, Uncaged, Wire
+
+GONE = frozenset({404, 410})
+
+_FIXED_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "integration-hub",
+}
+_FAILURES: Mapping[type[Failure], type[errors.ConnectorError]] = {
+    Late: errors.TimedOut,
+    Broken: errors.Unavailable,
+    Uncaged: errors.Unsafe,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a caller wants: `deadline` in seconds for each exchange, `byte_cap` for each answer's body."""
+
+    request_id: str
+    deadline: float = 10.0
+    byte_cap: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request in our terms. `tolerated`: statuses that are answers here and not errors."""
+
+    purpose: Purpose
+    method: str
+    template: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    key: str | None = None
+    write: bool = False
+    tolerated: frozenset[int] = frozenset()
+
+    @property
+    def label(self) -> str:
+        """The request without anything secret or personal."""
+        return f"{self.method} {self.template}"
+
+
+class HttpClient:
+    """Requests to one connection. Raises `errors.ConnectorError` only, and what the recorder raises.
+
+    A read over a kept connection that turns out to be closed is sent once more; a read or write that is
+    refused with 401 is sent once more after the authenticator renewed what it holds. Every sending is
+    recorded as an exchange of its own. Nothing else is ever repeated here.
+    """
+
+    def __init__(
+        self,
+        *,
+        side: errors.Side,
+        base: Base,
+        authenticator: Authenticator,
+        reach: Reach,
+        terms: Terms,
+        recorder: Recorder,
+        words: ErrorWords,
+        idempotency_header: str | None = None,
+    ) -> None:
+        self.side = side
+        self._base = base
+        self._authenticator = authenticator
+        self._reach = reach
+        self._terms = terms
+        self._recorder = recorder
+        self._words = words
+        self._idempotency_header = idempotency_header
+
+    def ask(self, asked: Asked) -> Answer:
+        """The answer, with a status of 2xx or one of those tolerated."""
+        call = self._call(asked)
+        held = self._authenticator.headers(self._exchange)
+        answer = self._exchange(call, held, asked.tolerated)
+        if answer.status == 401:
+            renewed = self._authenticator.renew(self._exchange, held)
+            if renewed is not None:
+                answer = self._exchange(call, renewed, asked.tolerated)
+        self._refuse_errors(call, answer, asked.tolerated)
+        return answer
+
+    def read(self, asked: Asked, answer: Answer) -> dict[str, Any]:
+        """The answer's body as an object; Garbled where it is not one."""
+        try:
+            return as_object(self.read_any(asked, answer))
+        except UnreadableError as unreadable:
+            raise self.garbled(asked, str(unreadable)) from None
+
+    def read_any(self, asked: Asked, answer: Answer) -> Any:
+        """The answer's body as JSON of any shape; Garbled where it is not JSON."""
+        try:
+            return read_json(answer.body)
+        except UnreadableError as unreadable:
+            raise self.garbled(asked, str(unreadable)) from None
+
+    def garbled(self, asked: Asked, reason: str) -> errors.Garbled:
+        """The error for an answer that cannot be believed; the reason holds nothing of the answer."""
+        return errors.Garbled(f"{asked.label}: {reason}", side=self.side, maybe_applied=asked.write)
+
+    def unsafe(self, reason: str) -> errors.Unsafe:
+        """The error for a request that must not be made."""
+        return errors.Unsafe(reason, side=self.side)
+
+    def _call(self, asked: Asked) -> Call:
+        try:
+            url = build_url(self._base, asked.template, asked.values, asked.query)
+            body = None if asked.body is None else _encode(asked.body)
+        except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
+            reason = (
+                str(error) if isinstance(error, UnsafeValueError) else "the body cannot be written as JSON"
+            )
+            raise self.unsafe(f"{asked.label}: {reason}") from None
+        return Call(
+            purpose=asked.purpose,
+            method=asked.method,
+            url=url,
+            template=asked.template,
+            origin=self._base.origin,
+            is_caged=partial(is_caged, self._base, asked.template),
+            headers=self._headers(asked),
+            body=body,
+            key=asked.key,
+            write=asked.write,
+        )
+
+    def _headers(self, asked: Asked) -> dict[str, str]:
+        headers = {} if asked.body is None else {"Content-Type": "application/json"}
+        headers = merged(headers, self._reach.headers)
+        if asked.write and asked.key is not None and self._idempotency_header is not None:
+            headers[self._idempotency_header] = asked.key
+        return headers
+
+    def _exchange(
+        self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int] = frozenset()
+    ) -> Answer:
+        try:
+            return self._send(call, secret_headers, tolerated)
+        except Failure as failure:
+            if not (failure.stale and call.method == "GET"):
+                raise self._error(call, failure) from None
+        try:
+            return self._send(call, secret_headers, tolerated)
+        except Failure as failure:
+            raise self._error(call, failure) from None
+
+    def _send(self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int]) -> Answer:
+        """One exchange, on record before and after. Raises Failure."""
+        own = _FIXED_HEADERS | {"X-Request-Id": self._terms.request_id}
+        headers = merged(merged(own, call.headers), secret_headers)
+        shown = outgoing(call, headers, secret_headers)
+        self._recorder.about_to_send(shown)
+        stopwatch = Stopwatch(shown, size_of(call, headers))
+        try:
+            answer = transmit(
+                Request(call.method, call.url, headers, call.body, call.is_caged), self._wire(call)
+            )
+        except Failure as failure:
+            error = self._error(call, failure)
+            self._recorder.answered(stopwatch.failed(error.code, failure.received))
+            raise
+        kind = None if answer.status in tolerated else call.error_for(answer.status)
+        self._recorder.answered(stopwatch.answered(answer, f"{self.side}-{kind.word}" if kind else None))
+        return answer
+
+    def _wire(self, call: Call) -> Wire:
+        """A token endpoint elsewhere is not bound by what the settings say of the connection's own host."""
+        terms, own = self._terms, call.origin == self._base.origin
+        return Wire(
+            origin=call.origin,
+            seconds=terms.deadline,
+            byte_cap=terms.byte_cap,
+            ca=self._reach.ca if own else None,
+            networks=self._reach.networks if own else (),
+        )
+
+    def _refuse_errors(self, call: Call, answer: Answer, tolerated: frozenset[int]) -> None:
+        kind = errors.error_for_status(answer.status)
+        if kind is None or answer.status in tolerated:
+            return
+        sentence, fields = self._words.read(answer.body)
+        raise kind(
+            f"{call.label}: answered {answer.status}",
+            side=self.side,
+            retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+            sentence=sentence,
+            fields=fields,
+            maybe_applied=call.write and errors.may_have_applied(answer.status),
+        )
+
+    def _error(self, call: Call, failure: Failure) -> errors.ConnectorError:
+        kind = _FAILURES.get(type(failure), errors.Garbled)
+        within = f" in {self._terms.deadline:g} s" if kind is errors.TimedOut else ""
+        message = f"{call.label}: {failure}{within}"
+        return kind(message, side=self.side, maybe_applied=call.write and failure.reached)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")

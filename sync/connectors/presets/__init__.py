@@ -1,0 +1,21 @@
+"""Settings for systems that are known, kept as data: a starting point to copy, not a live reference."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PRESETS: Mapping[str, str] = {
+    "trivore": "Trivore ID management API",
+    "sandbox-identity": "Stand-in identity service",
+    "sandbox-shop": "Stand-in shop",
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A fresh copy with `label`, `connector`, `authentication` and `settings`; KeyError if unknown."""
+    if name not in PRESETS:
+        raise KeyError(name)
+    text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return {"label": PRESETS[name], **found}

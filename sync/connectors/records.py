@@ -1,0 +1,72 @@
+"""What connectors hand over, and the two shapes of a connector."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A user, group or file as the identity service has it now."""
+
+    entity_type: str
+    id: str
+    attributes: Mapping[str, Any]
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the commercial system; `fields` is all that the system told of it."""
+
+    id: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field that the commercial system refused, in its own words, cleaned."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class IdentityConnector(Protocol):
+    """Reads from an identity service. Every method raises `errors.ConnectorError` only."""
+
+    def fetch(self, entity_type: str, entity_id: str) -> Entity | None:
+        """The entity as it is now; None where the service says that it is gone (404, 410)."""
+
+    def list_entities(self, entity_type: str, *, skip: int = 0, most_pages: int = 100) -> Iterator[Entity]:
+        """The entities of a type after the first `skip`, each once; one request a page, as it is wanted."""
+
+
+class CommercialConnector(Protocol):
+    """Reads from and writes to a commercial system. Every method raises `errors.ConnectorError` only.
+
+    `key` is the idempotency key of a write: the same for the same intended change.
+    """
+
+    def get(self, entity_type: str, record_id: str) -> Record | None:
+        """The record as it is now; None where it is gone (404, 410)."""
+
+    def search(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
+        """At most ten records whose `field` really has `value`, checked here whatever the system did."""
+
+    def create(self, entity_type: str, fields: Mapping[str, Any], key: str) -> Record:
+        """A new record, with the id that the system gave it."""
+
+    def update(
+        self,
+        entity_type: str,
+        record_id: str,
+        fields: Mapping[str, Any],
+        key: str,
+        *,
+        current: Mapping[str, Any] | None,
+    ) -> Record:
+        """The record after `fields` were written. `current` is what a replacing update keeps."""
+
+    def delete(self, entity_type: str, record_id: str, key: str) -> None:
+        """The record is gone afterwards; one that was gone before counts as done."""

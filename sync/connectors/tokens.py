@@ -1,0 +1,147 @@
+"""OAuth 2.0 client credentials: tokens fetched when needed and kept in the process."""
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import urlencode
+
+from sync.connectors import errors
+from sync.connectors.answers import UnreadableError, read_object
+from sync.connectors.call import Call, Send
+from sync.connectors.credentials import Credentials, Scheme, basic
+from sync.connectors.settings import SettingsInvalid, is_header_value
+from sync.connectors.urls import is_caged
+
+EARLY = 30.0
+TOKEN_LIFETIME = 300.0
+MOST_TOKENS = 256
+
+
+class _Slot:
+    """A token's place in the process, filled by one thread while the others wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.token: str | None = None
+        self.good_until = 0.0
+
+    def live(self) -> str | None:
+        return self.token if time.monotonic() < self.good_until else None
+
+
+_slots: OrderedDict[bytes, _Slot] = OrderedDict()
+_slots_lock = threading.Lock()
+
+
+def _slot(fingerprint: bytes) -> _Slot:
+    with _slots_lock:
+        slot = _slots.pop(fingerprint, None) or _Slot()
+        _slots[fingerprint] = slot
+        if len(_slots) > MOST_TOKENS:
+            _slots.popitem(last=False)
+        return slot
+
+
+def _start_afresh() -> None:
+    """A lock may have been held by a thread that did not survive the fork."""
+    global _slots_lock  # noqa: PLW0603
+    _slots_lock = threading.Lock()
+    _slots.clear()
+
+
+os.register_at_fork(after_in_child=_start_afresh)
+
+
+class ClientCredentials:
+    """The authenticator of RFC 6749, 4.4: a token is used until half a minute before its end."""
+
+    def __init__(self, scheme: Scheme, held: Credentials, side: errors.Side) -> None:
+        if scheme.token_base is None:
+            raise SettingsInvalid("/authentication/token_url", "This member is required.")
+        self._base = scheme.token_base
+        self._scheme = scheme
+        self._held = held
+        self._side = side
+        self._slot = _slot(self._fingerprint())
+
+    def headers(self, send: Send) -> Mapping[str, str]:
+        return _bearer(self._slot.live() or self._token(send, refused=None))
+
+    def renew(self, send: Send, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        return _bearer(self._token(send, refused=refused["Authorization"].removeprefix("Bearer ")))
+
+    def _token(self, send: Send, refused: str | None) -> str:
+        """A live token other than the one refused: perhaps another thread has fetched it by now."""
+        with self._slot.lock:
+            live = self._slot.live()
+            if live is not None and live != refused:
+                return live
+            self._slot.token, lifetime = self._fetch(send)
+            self._slot.good_until = time.monotonic() + lifetime - EARLY
+            return self._slot.token
+
+    def _fetch(self, send: Send) -> tuple[str, float]:
+        call, secret_headers = self._request()
+        answer = send(call, secret_headers)
+        kind = call.error_for(answer.status)
+        if kind is not None:
+            raise kind(
+                f"{call.label}: the token endpoint answered {answer.status}",
+                side=self._side,
+                retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
+            )
+        try:
+            return _read_token(answer.body)
+        except UnreadableError as error:
+            raise errors.Garbled(f"{call.label}: {error}", side=self._side) from None
+
+    def _request(self) -> tuple[Call, Mapping[str, str]]:
+        form = {"grant_type": "client_credentials"}
+        if self._scheme.scope:
+            form["scope"] = self._scheme.scope
+        secret_headers: dict[str, str] = {}
+        if self._scheme.in_body:
+            form |= {"client_id": self._held["client_id"], "client_secret": self._held["client_secret"]}
+        else:
+            secret_headers["Authorization"] = basic(self._held["client_id"], self._held["client_secret"])
+        call = Call(
+            purpose="token",
+            method="POST",
+            url=self._base.origin + self._base.prefix,
+            template=self._base.prefix,
+            origin=self._base.origin,
+            is_caged=partial(is_caged, self._base, ""),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            body=urlencode(form).encode("ascii"),
+            key=None,
+            write=False,
+        )
+        return call, secret_headers
+
+    def _fingerprint(self) -> bytes:
+        parts = (self._base.origin, self._base.prefix, self._held["client_id"], self._held["client_secret"])
+        text = "\n".join(part.encode().hex() for part in (*parts, self._scheme.scope or ""))
+        return hashlib.sha256(text.encode("ascii")).digest()
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _read_token(body: bytes) -> tuple[str, float]:
+    """The token and its lifetime in seconds, of an answer by RFC 6749, 5.1."""
+    answer = read_object(body)
+    token, lifetime = answer.get("access_token"), answer.get("expires_in", TOKEN_LIFETIME)
+    if not isinstance(token, str) or not is_header_value(token):
+        raise UnreadableError("the answer holds no token")
+    if str(answer.get("token_type", "bearer")).lower() != "bearer":
+        raise UnreadableError("the token is not a bearer token")
+    if isinstance(lifetime, str) and lifetime.isascii() and lifetime.isdigit():
+        lifetime = int(lifetime[:9])
+    known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool)
+    return token, float(lifetime) if known else TOKEN_LIFETIME

@@ -1,0 +1,200 @@
+"""Mappings: a declaration that turns an entity into the fields of a record. Pure.
+
+    {"fields": {"email": {"path": "entity.emails", "apply": ["first_verified_email", "lower"], "required": true},
+                "source": {"constant": "identity"}},
+     "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]}}
+
+A path is a JMESPath expression (https://jmespath.org/specification.html) over `{"entity": …, "webhook": …}`; those of
+`match.previous` look into the webhook's `previous` member. A value that is not there becomes null.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+MAX_FIELDS = 200
+MAX_PATH = 500
+
+
+class MappingInvalid(ValueError):
+    """A declaration that cannot be used; the sentence names the field."""
+
+
+class Unmappable(Exception):
+    """This entity cannot be turned into a record; `field` says where."""
+
+    def __init__(self, field_name: str, reason: str) -> None:
+        super().__init__(f"{field_name}: {reason}")
+        self.field = field_name
+        self.reason = reason
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else None if isinstance(value, list) else value
+
+
+def _first_verified_email(emails: Any) -> Any:
+    """The first verified address; without one, the first address (Trivore's list has no primary flag)."""
+    listed = [entry for entry in emails if isinstance(entry, dict)] if isinstance(emails, list) else []
+    verified = [entry for entry in listed if entry.get("verified") is True]
+    return next((entry.get("address") for entry in verified + listed if entry.get("address")), None)
+
+
+def _on_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    return lambda value: change(value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "lower": _on_text(str.lower),
+    "upper": _on_text(str.upper),
+    "trim": _on_text(str.strip),
+    "first": _first,
+    "text": _text,
+    "first_verified_email": _first_verified_email,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """How one field of the record is made."""
+
+    path: Any = None
+    constant: Any = None
+    apply: tuple[str, ...] = ()
+    is_required: bool = False
+    is_caseless: bool = False
+
+    def value(self, document: Mapping[str, Any]) -> Any:
+        value = self.constant if self.path is None else self.path.search(document)
+        for name in self.apply:
+            value = FUNCTIONS[name](value)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRule:
+    """By what a record is found when there is no link yet."""
+
+    external_id: str | None = None
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMapping:
+    """A declaration that was checked."""
+
+    fields: Mapping[str, FieldRule]
+    match: MatchRule
+
+    def apply(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
+        """The record's fields for this entity. `Unmappable` names the field that has no usable value."""
+        document = {"entity": entity, "webhook": webhook}
+        return {name: _made(name, rule, document) for name, rule in self.fields.items()}
+
+    def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        """(record field, old value) for each value that the change overwrote."""
+        found = [(name, _quiet(path, previous)) for name, path in self.match.previous.items()]
+        return [(name, value) for name, value in found if isinstance(value, str | int) and value != ""]
+
+    @property
+    def caseless(self) -> frozenset[str]:
+        """Fields in which capital letters do not count as a difference."""
+        return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
+
+
+def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
+    try:
+        value = rule.value(document)
+    except (JMESPathError, TypeError, ValueError, AttributeError) as error:
+        raise Unmappable(name, "the expression does not fit this entity") from error
+    if rule.is_required and value in (None, "", []):
+        raise Unmappable(name, "it is required, and the entity has no value for it")
+    return value
+
+
+def _quiet(path: Any, document: Mapping[str, Any]) -> Any:
+    try:
+        return path.search(document)
+    except (JMESPathError, TypeError, ValueError):
+        return None
+
+
+def parse_mapping(declaration: Any) -> ParsedMapping:
+    """The checked form of a declaration. `MappingInvalid` with a sentence that names the place."""
+    outer = _object("The mapping", declaration, {"fields", "match"})
+    fields = _object("fields", outer.get("fields"))
+    if not 0 < len(fields) <= MAX_FIELDS:
+        raise MappingInvalid(f"fields: name between 1 and {MAX_FIELDS} fields.")
+    rules = {name: _field_rule(name, rule) for name, rule in fields.items()}
+    return ParsedMapping(rules, _match_rule(outer.get("match", {}), rules))
+
+
+def _field_rule(name: str, declared: Any) -> FieldRule:
+    rule = _object(name, declared, {"path", "constant", "apply", "required", "caseless"})
+    if ("path" in rule) == ("constant" in rule):
+        raise MappingInvalid(f"{name}: give either a path or a constant.")
+    functions = rule.get("apply", [])
+    unknown = [item for item in functions if item not in FUNCTIONS] if isinstance(functions, list) else [functions]
+    if unknown:
+        raise MappingInvalid(f"{name}: no function {unknown[0]!r}; there are {', '.join(sorted(FUNCTIONS))}.")
+    return FieldRule(
+        path=_path(name, rule["path"]) if "path" in rule else None,
+        constant=rule.get("constant"),
+        apply=tuple(functions),
+        is_required=_truth(name, rule, "required"),
+        is_caseless=_truth(name, rule, "caseless"),
+    )
+
+
+def _match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
+    match = _object("match", declared, {"external_id", "previous", "new"})
+    previous = _object("match.previous", match.get("previous", {}))
+    new = match.get("new", [])
+    if not isinstance(new, list) or any(name not in rules for name in new):
+        raise MappingInvalid("match.new: list fields of this mapping.")
+    external_id = match.get("external_id")
+    if external_id is not None and not isinstance(external_id, str):
+        raise MappingInvalid("match.external_id: name the record's field that holds the entity's id.")
+    paths = {name: _path(f"match.previous.{name}", path) for name, path in previous.items()}
+    return MatchRule(external_id=external_id, previous=paths, new=tuple(new))
+
+
+def _object(place: str, value: Any, allowed: set[str] | None = None) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MappingInvalid(f"{place}: an object is expected.")
+    for name in value:
+        if allowed is not None and name not in allowed:
+            raise MappingInvalid(f"{place}: no member {name!r}; there are {', '.join(sorted(allowed))}.")
+    return value
+
+
+def _truth(place: str, rule: Mapping[str, Any], name: str) -> bool:
+    value = rule.get(name, False)
+    if not isinstance(value, bool):
+        raise MappingInvalid(f"{place}: {name} is true or false.")
+    return value
+
+
+def _path(place: str, text: Any) -> Any:
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
+        raise MappingInvalid(f"{place}: a JMESPath expression of 1 to {MAX_PATH} characters is expected.")
+    try:
+        return _compiled(text)
+    except JMESPathError as error:
+        raise MappingInvalid(f"{place}: {text!r} is not a JMESPath expression.") from error
+
+
+@lru_cache(maxsize=2048)
+def _compiled(text: str) -> Any:
+    return jmespath.compile(text)

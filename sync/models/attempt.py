@@ -1,0 +1,106 @@
+"""What was tried: append-only."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from sync.models.connection import Connection
+from sync.models.delivery import Delivery
+from sync.models.route import MappingVersion
+from webhooks.models import Payload
+
+
+class Cause(models.TextChoices):
+    """Why an attempt was made."""
+
+    WEBHOOK = "webhook", "the webhook"
+    RETRY = "retry", "a retry"
+    REPLAY = "replay", "a replay"
+
+
+class Outcome(models.TextChoices):
+    """How an attempt ended. `unknown`: the process died after a request may have left."""
+
+    STARTED = "started", "started"
+    SUCCEEDED = "succeeded", "succeeded"
+    UNCHANGED = "unchanged", "unchanged"
+    SUPERSEDED = "superseded", "superseded"
+    FAILED = "failed", "failed"
+    UNKNOWN = "unknown", "unknown"
+
+
+class Replay(models.Model):
+    """A person's request to deliver again, with a reason; one event or thousands."""
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+    events = models.PositiveIntegerField(default=0)
+    deliveries = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"replay {self.pk}: {self.reason}"
+
+
+class Attempt(models.Model):
+    """One try of a delivery. Written when it starts and when it ends, and never again.
+
+    `key` goes out with each of its requests; the idempotency key of a write is made of it and of the change.
+    """
+
+    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    cause = models.CharField(max_length=8, choices=Cause)
+    replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.STARTED)
+    code = models.CharField(max_length=48, blank=True)
+    is_retryable = models.BooleanField(default=False)
+    mapping_version = models.ForeignKey(MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False)
+    action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
+    record_id = models.CharField(max_length=255, blank=True)
+    change = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", help_text="before and after")
+    entity = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", help_text="as fetched")
+    answer = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", help_text="the remote system's sentence and fields"
+    )
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}"
+
+
+class Call(models.Model):
+    """One outgoing HTTP request of an attempt. A write's row is committed before its first byte leaves."""
+
+    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="calls")
+    connection = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    purpose = models.CharField(max_length=8, help_text="fetch, get, search, create, update, delete or token")
+    is_write = models.BooleanField()
+    method = models.CharField(max_length=8)
+    path = models.CharField(max_length=300, help_text="the template, without values")
+    key = models.CharField(max_length=80, blank=True, help_text="the idempotency key that was sent")
+    started_at = models.DateTimeField()
+    seconds = models.FloatField(null=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
+    sent_bytes = models.PositiveIntegerField(default=0)
+    received_bytes = models.PositiveIntegerField(default=0)
+    request = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    response = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"

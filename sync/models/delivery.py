@@ -1,0 +1,102 @@
+"""The unit of work, and what it left behind in the commercial system."""
+
+from django.db import models
+
+from sync.models.connection import Connection
+from sync.models.route import Route
+from webhooks.models import Event, State
+
+OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
+SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
+
+
+class Delivery(models.Model):
+    """An event on one route. Its subject (identity connection, entity type, entity id) and commercial connection
+    are the unit of order: the database allows one running delivery for each.
+
+    `token` is the claim: whoever holds it may write. `lease_until` and `due_at` are times of the database's clock.
+    """
+
+    event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries")
+    route = models.ForeignKey(Route, models.PROTECT, related_name="+", db_index=False)
+    identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+    is_relayed = models.BooleanField(default=False)
+    state = models.CharField(max_length=12, choices=State, default=State.PENDING)
+    code = models.CharField(max_length=48, blank=True)
+    due_at = models.DateTimeField(null=True, help_text="next try, by the database's clock")
+    tries = models.PositiveSmallIntegerField(default=0, help_text="attempts since the webhook or the last replay")
+    last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    covered_by = models.ForeignKey(
+        "sync.Attempt", models.PROTECT, null=True, related_name="covers", help_text="whose fetch saw this one too"
+    )
+    replay = models.ForeignKey(
+        "sync.Replay", models.PROTECT, null=True, related_name="+", db_index=False, help_text="asked for, not begun"
+    )
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint("event", "route", name="delivery_once"),
+            models.UniqueConstraint(
+                fields=["identity", "entity_type", "entity_id", "commercial"],
+                condition=models.Q(state=State.RUNNING),
+                name="one_running_delivery_a_subject",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state=State.RUNNING, token__isnull=False, lease_until__isnull=False)
+                | (~models.Q(state=State.RUNNING) & models.Q(token__isnull=True)),
+                name="running_means_claimed",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at", "id"],
+                condition=models.Q(state__in=[State.PENDING, State.RETRYING]),
+                name="delivery_due",
+            ),
+            models.Index(
+                fields=["lease_until"], condition=models.Q(state=State.RUNNING), name="delivery_lease"
+            ),
+            models.Index(
+                fields=["entity_id", "entity_type", "identity", "commercial", "id"],
+                condition=models.Q(state__in=OPEN_STATES),
+                name="delivery_open_subject",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"delivery:{self.pk}"
+
+
+class Link(models.Model):
+    """Subject ↔ record of one commercial connection: the remote id that we found or made."""
+
+    identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+    record_id = models.CharField(max_length=255)
+    version = models.CharField(max_length=128, blank=True, help_text="of the entity as last applied")
+    applied_at = models.DateTimeField(help_text="when we last applied or confirmed it")
+    occurred_at = models.DateTimeField(null=True, help_text="newest relayed timestamp applied")
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint("entity_id", "entity_type", "identity", "commercial", name="link_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.entity_id} ↔ {self.record_id}"

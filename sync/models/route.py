@@ -1,0 +1,122 @@
+"""Which events go where, and how an entity becomes a record."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from sync.mapping import MappingInvalid, parse_mapping
+from sync.models.connection import Connection, Side
+from webhooks.models import Source
+
+
+class Mapping(models.Model):
+    """A named declaration: entity fields → record fields. Editing it makes a new version."""
+
+    name = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def current(self) -> "MappingVersion":
+        """The newest version. `MappingVersion.DoesNotExist` before the first."""
+        return self.versions.latest("number")
+
+
+class MappingVersion(models.Model):
+    """One state of a mapping, never changed: an attempt names the version that it used."""
+
+    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    declaration = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint("mapping", "number", name="mapping_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.mapping.name}, version {self.number}"
+
+    def clean(self) -> None:
+        try:
+            parse_mapping(self.declaration)
+        except MappingInvalid as error:
+            raise ValidationError({"declaration": str(error)}) from error
+
+
+class Route(models.Model):
+    """Source and entity type → identity connection, commercial connection, mapping and policy."""
+
+    class WithoutMatch(models.TextChoices):
+        CREATE = "create", "create the record"
+        REFUSE = "refuse", "refuse the change"
+
+    class WhenGone(models.TextChoices):
+        DELETE = "delete", "delete the record"
+        DEACTIVATE = "deactivate", "set the fields below"
+        IGNORE = "ignore", "leave the record alone"
+
+    source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
+    entity_type = models.CharField(max_length=64, help_text="USER, GROUP, FILE, or the source's own")
+    is_enabled = models.BooleanField(default=True)
+    identity = models.ForeignKey(
+        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": Side.IDENTITY}
+    )
+    commercial = models.ForeignKey(
+        Connection, models.PROTECT, related_name="+", limit_choices_to={"side": Side.COMMERCIAL}
+    )
+    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="routes")
+    without_match = models.CharField(
+        "an update without a match", max_length=12, choices=WithoutMatch, default=WithoutMatch.CREATE
+    )
+    when_gone = models.CharField(
+        "when the entity is gone", max_length=12, choices=WhenGone, default=WhenGone.DEACTIVATE
+    )
+    deactivation = models.JSONField(
+        "fields set when the entity is gone", default=dict, blank=True, help_text='for example {"active": false}'
+    )
+    relays = models.BooleanField(
+        "relay what the webhook carries", default=False, help_text="only of signed sources; the entity is not fetched"
+    )
+    continues_after_failure = models.BooleanField(
+        "go on after the source was told of a failure",
+        null=True,
+        blank=True,
+        help_text="unknown: yes where the entity is fetched, no where it is relayed",
+    )
+    tries = models.PositiveSmallIntegerField(default=8, help_text="attempts before a delivery is dead")
+
+    class Meta:
+        ordering = ["source", "entity_type", "id"]
+        constraints = [models.UniqueConstraint("source", "entity_type", "commercial", name="route_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.entity_type} → {self.commercial}"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a retryable failure is tried again after the source was told of it.
+
+        A fetched delivery converges whatever the source did meanwhile; a relayed one may not.
+        """
+        return not self.relays if self.continues_after_failure is None else self.continues_after_failure
+
+    def clean(self) -> None:
+        self.entity_type = self.entity_type.upper()
+        errors: dict[str, Any] = {}
+        if self.relays and self.source_id and not self.source.is_signed:
+            errors["relays"] = "Only what a signed source carries can be relayed."
+        if not isinstance(self.deactivation, dict):
+            errors["deactivation"] = "An object of field names and values."
+        elif self.when_gone == self.WhenGone.DEACTIVATE and not self.deactivation:
+            errors["deactivation"] = "Say which fields mark a record as inactive."
+        for name, side in (("identity", Side.IDENTITY), ("commercial", Side.COMMERCIAL)):
+            if getattr(self, f"{name}_id") and getattr(self, name).side != side:
+                errors[name] = f"{getattr(self, name)} is no {side.label}."
+        if errors:
+            raise ValidationError(errors)

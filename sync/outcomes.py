@@ -1,0 +1,125 @@
+"""What became of an event, for the answer to its source."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sync.connectors.records import FieldError
+from sync.models import Attempt, Delivery
+from webhooks.models import Event, State, worst
+
+_STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
+_FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of an event in one commercial system."""
+
+    connection: str
+    connection_name: str
+    state: str
+    code: str
+    action: str
+    record_id: str
+    is_retrying: bool
+    sentence: str | None
+    errors: tuple[FieldError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventOutcome:
+    """What became of an event; of several systems the worst decides `state` and `code`."""
+
+    state: str
+    code: str
+    results: tuple[Result, ...]
+    entity: Mapping[str, Any] | None
+
+    @property
+    def is_open(self) -> bool:
+        """Work goes on, and nothing can be told of its end yet."""
+        return self.state in _STILL_OPEN
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state in _FAILED
+
+    @property
+    def is_retrying(self) -> bool:
+        return any(result.is_retrying for result in self.results)
+
+    @property
+    def is_final(self) -> bool:
+        """What is told now stays true: no delivery goes on by itself."""
+        return not self.is_open and not self.is_retrying
+
+
+def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
+    """The outcome as it stands in the database now."""
+    deliveries = list(
+        event.deliveries.select_related("commercial", "route", "covered_by__answer").order_by("pk")
+    )
+    latest = _latest_attempts(deliveries)
+    results = tuple(_result(each, latest.get(each.pk)) for each in deliveries)
+    state = worst([result.state for result in results])
+    code = next((result.code for result in results if result.state == state), "ignored")
+    entity = _entity(latest.values()) if with_entity else None
+    return EventOutcome(state, code or str(state), results, entity)
+
+
+def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
+    """The attempt that speaks for each delivery: its own newest, or the one that covered it later."""
+    own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer", "entity").order_by("pk")
+    latest = {attempt.delivery_id: attempt for attempt in own}
+    for delivery in deliveries:
+        covering = delivery.covered_by
+        if covering is not None and (delivery.pk not in latest or covering.pk > latest[delivery.pk].pk):
+            latest[delivery.pk] = covering
+    return latest
+
+
+def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
+    said = _said(attempt) if attempt and delivery.state in _FAILED else {}
+    relays = delivery.commercial.relays_sentences
+    return Result(
+        connection=delivery.commercial.slug,
+        connection_name=delivery.commercial.name,
+        state=delivery.state,
+        code=delivery.code or delivery.state,
+        action=attempt.action if attempt else "",
+        record_id=attempt.record_id if attempt else "",
+        is_retrying=delivery.state == State.RETRYING,
+        sentence=said.get("sentence") if relays else None,
+        errors=tuple(
+            FieldError(each["field"], each["code"], each["detail"] if relays else "") for each in said.get("errors", [])
+        ),
+    )
+
+
+def _said(attempt: Attempt) -> dict[str, Any]:
+    """What the remote system said of its refusal."""
+    said: dict[str, Any] = json.loads(attempt.answer.open()) if attempt.answer else {}
+    return said
+
+
+def _entity(attempts: Any) -> Mapping[str, Any] | None:
+    """The entity as it was fetched; of several routes, the first that has one."""
+    found = next((attempt.entity for attempt in attempts if attempt.entity), None)
+    if found is None:
+        return None
+    entity: Mapping[str, Any] = json.loads(found.open())
+    return entity
+
+
+def give_up_what_must_not_go_on(event: Event) -> bool:
+    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on."""
+    stopped = [
+        delivery.pk
+        for delivery in event.deliveries.filter(state=State.RETRYING).select_related("route")
+        if not delivery.route.goes_on
+    ]
+    return bool(stopped) and bool(
+        Delivery.objects.filter(pk__in=stopped, state=State.RETRYING).update(state=State.DEAD, due_at=None)
+    )

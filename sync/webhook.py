@@ -1,0 +1,30 @@
+"""What the stored webhook says: its members, and the values that the change overwrote."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from webhooks.models import Event
+
+_UNTRUSTED = ("id", "entityType", "eventType", "timestamp")
+
+
+def members(event: Event) -> dict[str, Any]:
+    """The members of the webhook, as far as they can be believed: of an unsigned one only who and what."""
+    if event.payload is None:
+        return {"id": event.entity_id, "entityType": event.entity_type, "eventType": event.event_type}
+    document = json.loads(event.payload.open())
+    return document if event.is_signed else {name: document[name] for name in _UNTRUSTED if name in document}
+
+
+def previous_values(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """The `previous` member of each event that has one, newest event first."""
+    ordered = sorted(events, key=lambda event: event.pk, reverse=True)
+    found = [members(event).get("previous") for event in ordered]
+    return [previous for previous in found if isinstance(previous, dict)]
+
+
+def carried_data(event: Event) -> dict[str, Any] | None:
+    """The entity that a signed webhook carries, where the route relays it."""
+    data = members(event).get("data")
+    return data if isinstance(data, dict) else None

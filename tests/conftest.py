@@ -1,0 +1,76 @@
+"""What every test may use: a database with real commits, and the two stand-in services over real HTTP."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
+
+from integration_hub.console.seeding import Systems, seed
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.hub import SIGNING_SECRET, Hub
+
+KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database, made for tests that ask for `database` as well as for those that ask for `db`."""
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Commits are real, threads see them, and everything is wiped afterwards."""
+    with django_db_blocker.unblock():
+        yield
+        wipe()
+        connections.close_all()
+
+
+def wipe() -> None:
+    """Empty every table but those that migrations filled; audit entries too, which only a test may do."""
+    tables = sorted(set(connection.introspection.table_names()) - KEPT)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+            cursor.execute("SET session_replication_role = origin")
+            return
+        guard = importlib.import_module("audit.migrations.0002_insert_only")
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        for statement in guard.SQLITE_BACK + [f"DELETE FROM {table}" for table in tables] + guard.SQLITE:
+            cursor.execute(statement)
+        cursor.execute("PRAGMA foreign_keys = ON")
+
+
+@pytest.fixture(scope="session")
+def _services() -> Iterator[tuple[IdentityService, ShopService]]:
+    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
+        yield identity, shop
+
+
+@pytest.fixture
+def hub(database: None, _services: tuple[IdentityService, ShopService]) -> Iterator[Hub]:
+    """The hub joined to the stand-in services, as `make run` joins them."""
+    identity, shop = _services
+    for service in (identity, shop):
+        service.faults.clear()
+        service.reset()
+    seed(Systems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
+    hub = Hub(identity, shop, Client(raise_request_exception=False))
+    yield hub
+    for service in (identity, shop):
+        service.faults.clear()
+    hub.wait_until_idle()

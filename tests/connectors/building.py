@@ -1,0 +1,56 @@
+"""Connectors for tests, each with a recorder that keeps what it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.connectors.exchange import Exchange, Outgoing
+from sync.connectors.presets import preset
+from sync.connectors.records import CommercialConnector, IdentityConnector
+from sync.connectors.registry import connect
+
+DEADLINE = 0.5
+
+
+@dataclass
+class Notebook:
+    """A recorder."""
+
+    sent: list[Outgoing] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    def about_to_send(self, request: Outgoing) -> None:
+        self.sent.append(request)
+
+    def answered(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+
+
+def identity(url: str, notebook: Notebook | None = None, **over: Any) -> IdentityConnector:
+    """An identity connector to a test server."""
+    return connect("identity", "rest-identity", **_arguments(url, notebook, "sandbox-identity", over))
+
+
+def shop(url: str, notebook: Notebook | None = None, **over: Any) -> CommercialConnector:
+    """A commercial connector to a test server."""
+    return connect("target", "rest-commercial", **_arguments(url, notebook, "sandbox-shop", over))
+
+
+def shop_settings(**user: Any) -> dict[str, Any]:
+    """The shop's settings with members of the USER entity replaced."""
+    settings: dict[str, Any] = preset("sandbox-shop")["settings"]
+    settings["entities"]["USER"].update(user)
+    return settings
+
+
+def _arguments(url: str, notebook: Notebook | None, name: str, over: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "base_url": url,
+        "authentication": {"scheme": "bearer"},
+        "credentials": {"token": "s3cret-token"},
+        "settings": preset(name)["settings"],
+        "deadline": DEADLINE,
+        "request_id": "attempt-1",
+        "recorder": notebook or Notebook(),
+        **over,
+    }

@@ -1,0 +1,257 @@
+"""Exchanges end in time and within their bytes."""
+
+import contextlib
+import gzip
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailable
+from tests.connectors.building import DEADLINE, Notebook, identity, shop
+from tests.connectors.building import shop_settings as _shop_settings
+from tests.connectors.servers import Reply, raw_serving, read_request, serving
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def _drip(data: bytes, first: bytes = b"") -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        for byte in data * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    return behave
+
+
+def _send(data: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(data)
+
+    return behave
+
+
+def _endless(first: bytes, part: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        while True:
+            connection.sendall(part)
+
+    return behave
+
+
+def _hang(connection: socket.socket) -> None:
+    read_request(connection)
+    connection.recv(1)
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _drip(b" ", HEAD + b"Content-Length: 9999\r\n\r\n"),
+        _drip(b" ", HEAD + b"\r\n"),
+        _drip(b"1\r\n \r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        _drip(b"X-A: b\r\n", HEAD),
+        _drip(b"H"),
+        _hang,
+    ],
+    ids=["body", "body-without-length", "chunks", "headers", "status-line", "hang"],
+)
+def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], None]) -> None:
+    notebook = Notebook()
+    with raw_serving(behave) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut) as caught:
+            shop(url, notebook).create("USER", {"email": "a@b.test"}, "k")
+    assert time.monotonic() - started < DEADLINE + 1
+    assert caught.value.maybe_applied
+    assert notebook.exchanges[0].error == "target-timeout"
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _endless(HEAD + b"\r\n", b" " * 65536),
+        _endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+        _endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 65536),
+        _endless(HEAD, b"X-A: " + b"b" * 65536),
+        _endless(HEAD, b"X-A: b\r\n" * 8192),
+        _endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        _send(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 50_000_000)),
+        _send(HEAD + b"Content-Length: 2000000\r\n\r\n" + b" " * 2_000_000),
+        _send(HEAD + b"\r\n" + b"[" * 1_000_000),
+        _send(HEAD + b"\r\n" + b'{"a":' * 100 + b"1" + b"}" * 100),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":NaN}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":1e999}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":"\\ud800"}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":"\xff"}'),
+        _send(HEAD + b"\r\n" + b'{"id":"another"}'),
+        _send(HEAD + b"\r\n" + b'["a1"]'),
+        _send(HEAD + b"\r\n<html>"),
+        _send(b"nonsense\r\n\r\n"),
+    ],
+)
+def test_an_answer_that_cannot_be_believed_is_garbled(behave: Callable[[socket.socket], None]) -> None:
+    with raw_serving(behave) as url, pytest.raises(Garbled):
+        identity(url, deadline=5.0).fetch("USER", "a1")
+
+
+def test_an_answer_that_is_cut_off_is_unavailable() -> None:
+    with raw_serving(_send(HEAD + b'Content-Length: 99\r\n\r\n{"id":')) as url, pytest.raises(Unavailable):
+        identity(url).fetch("USER", "a1")
+
+
+def test_a_refused_connection_says_that_a_write_was_not_applied() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Unavailable) as caught:
+        shop(f"http://127.0.0.1:{port}").create("USER", {"email": "a@b.test"}, "k")
+    assert not caught.value.maybe_applied
+
+
+def test_a_connection_closed_in_the_pool_fails_no_read() -> None:
+    served: list[bytes] = []
+
+    def one_each(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(HEAD + b'Content-Length: 11\r\n\r\n{"id":"a1"}')
+        if len(served) == 1:
+            read_request(connection)
+
+    notebook = Notebook()
+    with raw_serving(one_each) as url:
+        connector = identity(url, notebook)
+        assert connector.fetch("USER", "a1")
+        assert connector.fetch("USER", "a1")
+    assert [exchange.error for exchange in notebook.exchanges] == [None, "identity-unavailable", None]
+
+
+def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
+    served: list[bytes] = []
+
+    def one_each(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(HEAD + b'Content-Length: 8\r\n\r\n{"id":1}')
+        served.append(read_request(connection))
+
+    with raw_serving(one_each) as url:
+        connector = shop(url)
+        connector.get("USER", "1")
+        with pytest.raises(Unavailable) as caught:
+            connector.create("USER", {"email": "a@b.test"}, "k")
+    assert caught.value.maybe_applied
+    assert len(served) == 2
+
+
+def test_a_late_watchdog_never_hurts_the_next_exchange() -> None:
+    """Deadlines come due right where exchanges end, on connections that go straight to the next one."""
+    with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:
+        wrong: list[str] = []
+
+        def loop(deadline: float) -> None:
+            for _ in range(60):
+                try:
+                    identity(service.url, deadline=deadline).fetch("USER", "a1")
+                except TimedOut:
+                    if deadline > 1:
+                        wrong.append("timed out")
+                except ConnectorError as error:
+                    wrong.append(str(error))
+
+        threads = [threading.Thread(target=loop, args=(limit,)) for limit in (0.006, 0.007, 0.008, 5.0, 5.0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
+    with raw_serving(_hang) as stuck, serving(lambda _: Reply(200, {"id": "a1"})) as service:
+        identity(service.url).fetch("USER", "a1")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(BaseException):
+                identity(service.url).fetch("USER", "a1")
+                try:
+                    identity(stuck).fetch("USER", "a1")
+                except TimedOut:
+                    code = 0
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        identity(service.url).fetch("USER", "a1")
+        assert len({seen.connection for seen in service.seen}) == 2
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file: Path = tmp_path_factory.mktemp("tls") / "both.pem"
+    file.write_bytes(pem + secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context, pem.decode()
+
+
+def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) -> None:
+    context, pem = certificate
+    with raw_serving(_drip(b" ", HEAD + b"\r\n"), context) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut):
+            shop(url, settings=_shop_settings() | {"ca": pem}).get("USER", "1")
+    assert time.monotonic() - started < DEADLINE + 1
+
+
+def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLContext, str]) -> None:
+    def drip(connection: socket.socket) -> None:
+        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    with raw_serving(drip) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut) as caught:
+            shop(url.replace("http:", "https:")).delete("USER", "1", "k")
+    assert time.monotonic() - started < DEADLINE + 1
+    assert not caught.value.maybe_applied
+
+
+def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> None:
+    context, pem = certificate
+    with serving(lambda _: Reply(200, {"id": 1}), context) as service:
+        assert shop(service.url, settings=_shop_settings() | {"ca": pem}).get("USER", "1")
+        with pytest.raises(Unavailable, match="certificate is not trusted"):
+            shop(service.url).get("USER", "1")

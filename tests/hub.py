@@ -1,0 +1,74 @@
+"""The hub as a test drives it: webhooks in over Django's client, the two stand-ins at its ends over real HTTP."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from sync.models import Delivery
+from webhooks.models import State
+
+SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
+EXAMPLE = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
+ANNA = "IDNUMBER1234"
+
+
+def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, str]:
+    """The three headers of Standard Webhooks for these bytes."""
+    seconds = str(int(at if at is not None else time.time()))
+    key = base64.b64decode(SIGNING_SECRET.removeprefix("whsec_"))
+    digest = hmac.digest(key, b".".join([webhook_id.encode(), seconds.encode(), body]), hashlib.sha256)
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
+
+
+@dataclass
+class Hub:
+    """One hub, one identity service, one shop."""
+
+    identity: IdentityService
+    shop: ShopService
+    client: Client
+    sent: int = 0
+
+    def post(self, body: bytes | dict[str, Any], slug: str = "aurora-unsigned", **headers: str) -> HttpResponse:
+        """A webhook to the unsigned source."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.client.post(f"/webhooks/{slug}", raw, content_type="application/json", headers=headers)
+
+    def post_signed(self, body: bytes | dict[str, Any], webhook_id: str | None = None, **headers: str) -> HttpResponse:
+        """A signed webhook; each has an id of its own unless one is given."""
+        self.sent += 1
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        name = webhook_id or f"msg_{self.sent}_{time.monotonic_ns()}"
+        return self.post(raw, "aurora", **(signed(raw, name) | headers))
+
+    def change_email(self, address: str, user: str = ANNA) -> str:
+        """The person changes the address in the identity service; no webhook is sent."""
+        self.identity.directory.change("users", user, {"emails": [{"address": address, "verified": True}]}, whole=False)
+        return address
+
+    def customer(self, user: str = ANNA) -> dict[str, Any] | None:
+        """The shop's record of a user."""
+        found = [each for each in self.shop.records("customers") if each.get("external_id") == user]
+        assert len(found) <= 1, "the shop has two records of one user"
+        return found[0] if found else None
+
+    def writes(self) -> list[dict[str, Any]]:
+        """What the shop was told to change, in order."""
+        return self.shop.journal(writes=True)
+
+    def wait_until_idle(self, seconds: float = 10.0) -> None:
+        """Until no delivery is pending or running in this process."""
+        until = time.monotonic() + seconds
+        while Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists():
+            assert time.monotonic() < until, "deliveries did not end"
+            time.sleep(0.02)

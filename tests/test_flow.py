@@ -1,0 +1,177 @@
+"""The product in one page: a person presses Save, the shop is updated, the source is told the real outcome."""
+
+import json
+import time
+
+from sync.models import Attempt, Call
+from tests.hub import ANNA, EXAMPLE, Hub
+from webhooks.models import Event, Receipt, State
+
+
+def test_the_example_changes_the_customer_and_is_answered_with_the_outcome(hub: Hub) -> None:
+    address = hub.change_email("anna.new@example.com")
+    answer = hub.post(EXAMPLE)
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert hub.customer()["email"] == address
+    assert [write["method"] for write in hub.writes()] == ["PATCH"]
+    assert answer.json()["results"] == [{"connection": "shop", "status": "succeeded", "action": "updated"}]
+
+
+def test_a_signed_source_is_told_the_record_as_well(hub: Hub) -> None:
+    hub.change_email("anna.signed@example.com")
+    answer = hub.post_signed(EXAMPLE)
+    assert answer.status_code == 200
+    assert answer.json()["results"][0]["id"] == str(hub.customer()["id"])
+
+
+def test_nothing_to_change_sends_nothing(hub: Hub) -> None:
+    hub.change_email("anna.once@example.com")
+    assert hub.post(EXAMPLE).json()["status"] == "succeeded"
+    assert hub.post(EXAMPLE).json()["status"] == "unchanged"
+    assert len(hub.writes()) == 1
+
+
+def test_the_same_webhook_again_gets_the_same_bytes_and_does_no_work(hub: Hub) -> None:
+    hub.change_email("anna.same@example.com")
+    first = hub.post_signed(EXAMPLE, "msg_same")
+    asked = len(hub.shop.journal())
+    again = hub.post_signed(EXAMPLE, "msg_same")
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again["Webhook-Replayed"] == "true"
+    assert "Webhook-Replayed" not in first
+    assert len(hub.shop.journal()) == asked
+    assert Receipt.objects.count() == 2
+    assert Event.objects.count() == 1
+
+
+def test_the_same_id_with_another_body_is_a_conflict(hub: Hub) -> None:
+    hub.post_signed(EXAMPLE, "msg_one")
+    other = hub.post_signed(EXAMPLE.replace(b"UPDATE", b"CREATE"), "msg_one")
+    assert (other.status_code, other.json()["code"]) == (409, "event-id-conflict")
+
+
+def test_a_refusal_of_the_shop_reaches_the_person(hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    answer = hub.post_signed(EXAMPLE)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "target-rejected")
+    assert answer["Content-Type"] == "application/problem+json"
+    assert problem["detail"] == "This e-mail address already belongs to another customer."
+    assert problem["errors"][0]["pointer"] == "/data/email"
+    assert problem["errors"][0]["code"] == "duplicate"
+    assert problem["retrying"] is False
+    assert hub.client.get(problem["type"]).status_code == 200
+
+
+def test_an_unsigned_source_is_never_told_another_systems_words(hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    problem = hub.post(EXAMPLE).json()
+    assert problem["code"] == "target-rejected"
+    assert "already belongs" not in json.dumps(problem)
+    assert "errors" not in problem
+
+
+def test_the_entity_is_given_to_a_signed_source_and_to_no_other(hub: Hub) -> None:
+    body = json.loads(EXAMPLE) | {"respond": "entity"}
+    packet = hub.post_signed(body).json()["entity"]
+    assert packet["id"] == ANNA
+    answer = hub.post(body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
+    only = hub.post_signed(json.loads(EXAMPLE) | {"respond": {"mode": "entity", "fields": ["id"]}}).json()
+    assert only["entity"] == {"id": ANNA}
+
+
+def test_an_acknowledgement_comes_at_once_and_its_address_tells_the_rest(hub: Hub) -> None:
+    address = hub.change_email("anna.ack@example.com")
+    answer = hub.post_signed(json.loads(EXAMPLE) | {"respond": "ack"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    later = hub.client.get(answer["Location"])
+    assert (later.status_code, later.json()["status"]) == (200, "succeeded")
+    assert hub.client.get(answer["Location"][:-2] + "xx").status_code == 404
+
+
+def test_a_shop_slower_than_the_wait_gives_202_and_the_update_still_happens(hub: Hub) -> None:
+    address = hub.change_email("anna.slow@example.com")
+    hub.shop.faults.add("slow", seconds=0.5)
+    answer = hub.post_signed(json.loads(EXAMPLE) | {"respond": {"mode": "result", "wait": 100}})
+    assert answer.status_code == 202
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+
+
+def test_a_shop_that_is_down_is_said_so_and_is_tried_again(hub: Hub) -> None:
+    address = hub.change_email("anna.later@example.com")
+    hub.shop.faults.add("error", status=503)
+    answer = hub.post_signed(EXAMPLE, "msg_down")
+    assert (answer.status_code, answer.json()["code"], answer.json()["retrying"]) == (424, "target-unavailable", True)
+    assert Event.objects.get().state == State.RETRYING
+    hub.shop.faults.clear()
+    again = hub.post_signed(EXAMPLE, "msg_down")
+    assert (again.status_code, again.json()["status"]) == (200, "succeeded")
+    assert hub.customer()["email"] == address
+    assert list(Attempt.objects.order_by("pk").values_list("outcome", "cause")) == [
+        ("failed", "webhook"),
+        ("succeeded", "retry"),
+    ]
+
+
+def test_what_was_told_is_what_was_stored(hub: Hub) -> None:
+    answers = [hub.post_signed(EXAMPLE), hub.post_signed(b"{"), hub.post(EXAMPLE)]
+    receipts = list(Receipt.objects.order_by("pk"))
+    assert [(each.status, each.answer.open()) for each in receipts] == [
+        (answer.status_code, answer.content) for answer in answers
+    ]
+
+
+def test_every_request_of_an_attempt_has_its_row(hub: Hub) -> None:
+    hub.change_email("anna.rows@example.com")
+    hub.post(EXAMPLE)
+    attempt = Attempt.objects.get()
+    sent = [(each["method"], each["attempt"]) for each in hub.shop.journal()]
+    assert {key for _, key in sent} == {str(attempt.key)}
+    rows = list(Call.objects.filter(connection__slug="shop").order_by("pk").values_list("method", flat=True))
+    assert sorted(rows) == sorted(method for method, _ in sent)
+    write = Call.objects.get(is_write=True)
+    assert write.key == hub.writes()[0]["key"]
+    assert write.key.startswith(str(attempt.key))
+
+
+def test_groups_and_files_go_the_same_way(hub: Hub) -> None:
+    hub.identity.directory.change("groups", "GROUPREGULARS", {"name": "Kanta-asiakkaat"}, whole=False)
+    group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"}
+    assert hub.post(group).json()["status"] == "succeeded"
+    assert "Kanta-asiakkaat" in [each["name"] for each in hub.shop.records("segments")]
+    file = {"id": "FILECATALOGUE", "entityType": "FILE", "eventType": "CREATE"}
+    assert hub.post(file).json()["results"][0]["action"] == "created"
+    assert "Autumn catalogue" in [each["title"] for each in hub.shop.records("documents")]
+
+
+def test_a_deleted_user_is_deactivated_and_a_deleted_group_is_deleted(hub: Hub) -> None:
+    hub.identity.directory.delete("users", ANNA)
+    hub.identity.directory.delete("groups", "GROUPREGULARS")
+    user = {"id": ANNA, "entityType": "USER", "eventType": "DELETE"}
+    assert hub.post(user).json()["results"][0]["action"] == "updated"
+    assert hub.customer()["active"] is False
+    group = {"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "DELETE"}
+    assert hub.post(group).json()["results"][0]["action"] == "deleted"
+    assert "Regulars" not in [each["name"] for each in hub.shop.records("segments")]
+
+
+def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:
+    answer = hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+    assert Event.objects.get().state == State.IGNORED
+
+
+def test_a_created_user_who_is_not_readable_yet_gets_a_short_grace(hub: Hub) -> None:
+    hub.identity.directory.create(
+        "users", {"id": "NEW1", "username": "new.one", "emails": [{"address": "new.one@example.com", "verified": True}]}
+    )
+    hub.identity.faults.add("error", status=404, times=1, path="/api/users/NEW1")
+    began = time.monotonic()
+    answer = hub.post({"id": "NEW1", "entityType": "USER", "eventType": "CREATE"})
+    assert answer.json()["results"][0]["action"] == "created"
+    assert time.monotonic() - began < 5
+    assert hub.customer("NEW1")["email"] == "new.one@example.com"

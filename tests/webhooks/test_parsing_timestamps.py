@@ -1,0 +1,190 @@
+"""The timestamp of a webhook: RFC 3339 as the contract narrows it."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webhooks.parsing import Malformed, parse_notice
+
+
+def notice_of(timestamp):
+    members = {"id": "1", "entityType": "USER", "eventType": "UPDATE", "timestamp": timestamp}
+    return parse_notice(json.dumps(members).encode())
+
+
+@pytest.mark.parametrize(
+    ("written", "instant"),
+    [
+        ("2019-01-01T00:00:00Z", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T00:00:00+00:00", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T00:00:00-00:00", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T02:30:00+02:30", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2018-12-31T21:30:00-02:30", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T14:00:00+14:00", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T13:59:00+13:59", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2018-12-31T10:00:00-14:00", datetime(2019, 1, 1, tzinfo=UTC)),
+        ("2019-01-01T23:59:59Z", datetime(2019, 1, 1, 23, 59, 59, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.5Z", datetime(2019, 1, 1, microsecond=500_000, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.05Z", datetime(2019, 1, 1, microsecond=50_000, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.000001Z", datetime(2019, 1, 1, microsecond=1, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.1234567Z", datetime(2019, 1, 1, microsecond=123_456, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.123456789Z", datetime(2019, 1, 1, microsecond=123_456, tzinfo=UTC)),
+        ("2019-01-01T00:00:00.999999999+01:00", datetime(2018, 12, 31, 23, 0, 0, 999_999, tzinfo=UTC)),
+        ("1970-01-01T00:00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2100-12-31T23:59:59.999999Z", datetime(2100, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+        ("1970-01-01T14:00:00+14:00", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2100-12-31T09:59:59-14:00", datetime(2100, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2000-02-29T00:00:00Z", datetime(2000, 2, 29, tzinfo=UTC)),
+        ("2024-02-29T12:00:00Z", datetime(2024, 2, 29, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_timestamp_is_read_in_utc_and_kept_as_it_was_written(written, instant):
+    notice = notice_of(written)
+    assert notice.occurred_at == instant
+    assert notice.occurred_at.utcoffset() == timedelta(0)
+    assert notice.occurred_text == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(None, True, False, 0, 1546300800, 1546300800.5, [], {}, ["2019-01-01T00:00:00Z"]),
+        *(
+            "",
+            "Z",
+            "T",
+            "now",
+            "null",
+            "1546300800",
+            "1546300800000",
+            "Tue, 01 Jan 2019 00:00:00 GMT",
+            "/Date(0)/",
+        ),
+        *(
+            "2019",
+            "2019-01",
+            "2019-01-01",
+            "2019-01-01Z",
+            "2019-01-01T",
+            "T00:00:00Z",
+            "00:00:00Z",
+            "00:00:00",
+        ),
+        *(
+            "2019-01-01T00:00:00",
+            "2019-01-01T00:00Z",
+            "2019-01-01T00Z",
+            "2019-01-01 00:00:00Z",
+            "2019-01-01_00:00:00Z",
+        ),
+        *("2019-01-01t00:00:00Z", "2019-01-01T00:00:00z", "2019-01-01t00:00:00z", "2019-01-0100:00:00Z"),
+        *(
+            "20190101T000000Z",
+            "2019-W01-2T00:00:00Z",
+            "2019-001T00:00:00Z",
+            "19-01-01T00:00:00Z",
+            "2019-1-1T0:0:0Z",
+        ),
+        *(
+            "02019-01-01T00:00:00Z",
+            "+2019-01-01T00:00:00Z",
+            "-2019-01-01T00:00:00Z",
+            "+002019-01-01T00:00:00Z",
+        ),
+        *("2019-00-01T00:00:00Z", "2019-13-01T00:00:00Z", "2019-01-00T00:00:00Z", "2019-01-32T00:00:00Z"),
+        *("2019-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2019-04-31T00:00:00Z", "2019-01-01T24:00:00Z"),
+        *("2019-01-01T25:00:00Z", "2019-01-01T00:60:00Z", "2019-01-01T00:00:60Z", "2019-01-01T00:00:61Z"),
+        *("2016-12-31T23:59:60Z", "2017-01-01T00:59:60+01:00", "2016-12-31T23:59:60.5Z"),
+        *(
+            "2019-01-01T00:00:00.Z",
+            "2019-01-01T00:00:00,5Z",
+            "2019-01-01T00:00:00.1234567890Z",
+            "2019-01-01T00:00:00.-1Z",
+        ),
+        *(
+            "2019-01-01T00:00:00.5",
+            "2019-01-01T00:00.5Z",
+            "2019-01-01T00:00:00. 5Z",
+            "2019-01-01T00:00:00.5e1Z",
+        ),
+        *(
+            "2019-01-01T00:00:00+14:01",
+            "2019-01-01T00:00:00-14:01",
+            "2019-01-01T00:00:00+15:00",
+            "2019-01-01T00:00:00+24:00",
+        ),
+        *(
+            "2019-01-01T00:00:00+99:99",
+            "2019-01-01T00:00:00+00:60",
+            "2019-01-01T00:00:00+13:60",
+            "2019-01-01T00:00:00-01:99",
+        ),
+        *(
+            "2019-01-01T00:00:00+0100",
+            "2019-01-01T00:00:00+01",
+            "2019-01-01T00:00:00+1:00",
+            "2019-01-01T00:00:00+01:00:00",
+        ),
+        *(
+            "2019-01-01T00:00:00 Z",
+            "2019-01-01T00:00:00 +01:00",
+            "2019-01-01T00:00:00Z+01:00",
+            "2019-01-01T00:00:00+01:00Z",
+        ),
+        *(
+            "2019-01-01T00:00:00UTC",
+            "2019-01-01T00:00:00GMT",
+            "2019-01-01T00:00:00Z[UTC]",
+            "2019-01-01T00:00:00\u221201:00",
+        ),
+        *(
+            "2019-01-01T00:00:00ZZ",
+            " 2019-01-01T00:00:00Z",
+            "2019-01-01T00:00:00Z ",
+            "2019-01-01T00:00:00Z\n",
+            "\n2019-01-01T00:00:00Z",
+        ),
+        *(
+            "2019-01-01T00:00:00Z\u0000",
+            "2019-01-01T00:00:00Z\r\n",
+            "\ufeff2019-01-01T00:00:00Z",
+            "2019\u201001\u201001T00:00:00Z",
+        ),
+        *(
+            "\u0662\u0660\u0661\u0669-01-01T00:00:00Z",
+            "２０１９-01-01T00:00:00Z",
+            "2019-01-01T00:00:00.\u0665Z",
+            "2019-01-01T00:00:0\u00b2Z",
+        ),
+        *(
+            "1969-12-31T23:59:59Z",
+            "2101-01-01T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+        ),
+        *(
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59-14:00",
+            "1970-01-01T00:00:00+00:01",
+            "2100-12-31T23:59:59-00:01",
+        ),
+        *("1969-12-31T23:59:59-01:00", "2101-01-01T00:00:00+01:00", "2019-01-01T00:00:00Z" * 2, "2" * 60_000),
+    ],
+)
+def test_what_is_no_such_timestamp_is_refused_and_named(written):
+    with pytest.raises(Malformed) as caught:
+        notice_of(written)
+    assert (caught.value.code, caught.value.pointer) == ("wrong-timestamp", "/timestamp")
+
+
+OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.datetimes(datetime(1970, 1, 2), datetime(2100, 12, 30), timezones=OFFSETS))
+def test_every_instant_of_the_years_in_range_comes_back(instant):
+    assert notice_of(instant.isoformat()).occurred_at == instant

@@ -1,0 +1,1 @@
+"""Receive: verify, parse, store and answer. Never calls out."""

@@ -1,0 +1,70 @@
+"""Hop 1: a request as it came, nothing parsed: method, headers, address, raw bytes."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from django.utils import timezone
+
+LARGEST_BODY = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """`headers` have lower-case names. `body` is None where the request is larger than 65,536 bytes."""
+
+    slug: str
+    headers: Mapping[str, str]
+    body: bytes | None = field(repr=False)
+    size: int | None
+    address: str | None
+    received_at: datetime
+
+
+def read_arrival(request: HttpRequest, slug: str) -> Arrival:
+    """Read the request, at most one byte more than is allowed, whatever its headers claim."""
+    declared = _declared_size(request)
+    body = None if declared is not None and declared > LARGEST_BODY else _read(request)
+    if body is not None and len(body) > LARGEST_BODY:
+        body = None
+    return Arrival(
+        slug=slug,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=body,
+        size=declared if body is None else len(body),
+        address=_address(request),
+        received_at=timezone.now(),
+    )
+
+
+def _declared_size(request: HttpRequest) -> int | None:
+    text = str(request.META.get("CONTENT_LENGTH") or "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _read(request: HttpRequest) -> bytes:
+    """The body. A chunked one has no length: it is read from the server's stream, which knows its end."""
+    is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    stream: Any = request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
+    try:
+        return bytes(stream.read(LARGEST_BODY + 1))
+    except (UnreadablePostError, OSError):
+        return b""
+
+
+def _address(request: HttpRequest) -> str | None:
+    """Who asked. X-Forwarded-For counts only as far as our own proxies wrote it."""
+    found = request.META.get("REMOTE_ADDR", "")
+    if settings.TRUSTED_PROXIES:
+        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+        if len(hops) >= settings.TRUSTED_PROXIES:
+            found = hops[-settings.TRUSTED_PROXIES]
+    try:
+        return str(ipaddress.ip_address(found))
+    except ValueError:
+        return None

@@ -1,0 +1,8 @@
+"""What the receiving half keeps."""
+
+from webhooks.models.event import Event, State, worst
+from webhooks.models.payload import Payload
+from webhooks.models.receipt import Receipt, Refusal
+from webhooks.models.source import Mode, Source, SourceSecret
+
+__all__ = ["Event", "Mode", "Payload", "Receipt", "Refusal", "Source", "SourceSecret", "State", "worst"]

@@ -1,0 +1,79 @@
+"""The stored fact that something changed at a source."""
+
+import uuid
+
+from django.db import models
+
+from webhooks.models.payload import Payload
+from webhooks.models.source import Source
+from webhooks.references import new_uuid, to_reference
+
+
+class State(models.TextChoices):
+    """Where a delivery stands; of an event, the worst of its deliveries (the order here, from bad to good)."""
+
+    DEAD = "dead", "failed"
+    HELD = "held", "held"
+    RETRYING = "retrying", "retrying"
+    RUNNING = "running", "running"
+    PENDING = "pending", "pending"
+    CLOSED = "closed", "closed"
+    SUPERSEDED = "superseded", "superseded"
+    IGNORED = "ignored", "ignored"
+    UNCHANGED = "unchanged", "unchanged"
+    SUCCEEDED = "succeeded", "succeeded"
+
+
+def worst(states: list[str]) -> str:
+    """The state that an event shows for the states of its deliveries; `ignored` where it has none."""
+    order: list[str] = list(State.values)
+    return min(states, key=order.index, default=State.IGNORED)
+
+
+class Event(models.Model):
+    """Immutable but for `state` and `code`, which the commit that settles a delivery keeps."""
+
+    uuid = models.UUIDField(unique=True, default=new_uuid)
+    source = models.ForeignKey(Source, models.PROTECT, related_name="events", db_index=False)
+    event_id = models.CharField(max_length=255, null=True, help_text="the source's own id of the event")
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+    event_type = models.CharField(max_length=64, help_text="CREATE, UPDATE, DELETE, or the source's unmapped word")
+    occurred_at = models.DateTimeField(null=True)
+    occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
+    is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
+    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
+    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    received_at = models.DateTimeField()
+    state = models.CharField(max_length=12, choices=State, default=State.PENDING)
+    code = models.CharField(max_length=48, blank=True, help_text="why, in the words of the catalogue")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("replay_event", "Can replay events"),
+            ("download_event", "Can download the event history"),
+            ("view_contents", "Can see payloads and what was sent and answered"),
+        ]
+        constraints = [
+            models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),
+        ]
+        indexes = [
+            models.Index(models.F("received_at").desc(), models.F("id").desc(), name="event_received"),
+            models.Index("state", models.F("received_at").desc(), models.F("id").desc(), name="event_state"),
+            models.Index("entity_id", models.F("received_at").desc(), models.F("id").desc(), name="event_entity"),
+            models.Index("source", models.F("received_at").desc(), models.F("id").desc(), name="event_source"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    @property
+    def reference(self) -> str:
+        """What people and machines quote: the UUID in 26 Crockford base-32 characters."""
+        return to_reference(self.uuid)
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"event:{self.reference}"

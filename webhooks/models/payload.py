@@ -1,0 +1,39 @@
+"""The only place of personal bytes: sealed, and deletable without touching the history that points here."""
+
+from typing import Self
+
+from django.db import models
+
+from webhooks.sealing import seal, unseal
+
+
+class Payload(models.Model):
+    """A sealed blob: a raw body, a fetched entity, before and after, what a call sent and was answered."""
+
+    class Kind(models.TextChoices):
+        WEBHOOK = "webhook", "webhook as received"
+        ANSWER = "answer", "answer as sent"
+        ENTITY = "entity", "entity as fetched"
+        CHANGE = "change", "before and after"
+        REQUEST = "request", "outgoing request"
+        RESPONSE = "response", "answer to an outgoing request"
+
+    kind = models.CharField(max_length=16, choices=Kind)
+    sealed = models.BinaryField()
+    size = models.PositiveIntegerField(help_text="bytes before sealing")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.size} bytes"
+
+    @classmethod
+    def of(cls, kind: str, plain: bytes) -> Self:
+        """A payload that is not saved yet."""
+        return cls(kind=kind, sealed=seal(plain), size=len(plain))
+
+    def open(self) -> bytes:
+        """The bytes that were sealed; `CannotOpen` when the key is gone."""
+        return unseal(self.sealed)

@@ -1,0 +1,64 @@
+"""Requests: those that passed the gate, with what they were told, and those that did not."""
+
+from django.db import models
+
+from webhooks.models.event import Event
+from webhooks.models.payload import Payload
+from webhooks.models.source import Source
+from webhooks.references import new_uuid, to_reference
+
+
+class Receipt(models.Model):
+    """One HTTP request that passed the signature, and what we answered, byte for byte.
+
+    Ten copies of one webhook are ten receipts of one event; a verified request that is no webhook has no event.
+    """
+
+    uuid = models.UUIDField(unique=True, default=new_uuid)
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False)
+    event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts")
+    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    verified_by = models.CharField(max_length=48, help_text="the scheme, and the secret's number")
+    address = models.GenericIPAddressField(null=True)
+    size = models.PositiveIntegerField()
+    received_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    status = models.PositiveSmallIntegerField(null=True, help_text="the HTTP status that was told")
+    code = models.CharField(max_length=48, blank=True)
+    is_final = models.BooleanField(default=False, help_text="the answer told an outcome that will not change")
+    is_repeat = models.BooleanField(default=False, help_text="the event was known already")
+    answer = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(models.F("received_at").desc(), models.F("id").desc(), name="receipt_received"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    @property
+    def reference(self) -> str:
+        """The event's reference, or its own where there is no event."""
+        return to_reference(self.event.uuid if self.event else self.uuid)
+
+
+class Refusal(models.Model):
+    """Requests that did not pass: what, when, from where; no body. Equal ones of one minute share a row."""
+
+    source = models.ForeignKey(Source, models.SET_NULL, null=True, related_name="refusals", db_index=False)
+    code = models.CharField(max_length=48)
+    address = models.GenericIPAddressField(null=True)
+    size = models.PositiveIntegerField(null=True, help_text="bytes of the body, where known")
+    bucket = models.CharField(max_length=160, unique=True, help_text="source, code, address and minute")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    times = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes = [models.Index(models.F("last_at").desc(), models.F("id").desc(), name="refusal_last")]
+
+    def __str__(self) -> str:
+        return f"{self.code} from {self.address}"

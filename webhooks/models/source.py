@@ -1,0 +1,104 @@
+"""Who may send webhooks, how we know them, and how they want to be answered."""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+
+from webhooks.sealing import SealedJSONField
+from webhooks.signatures import SCHEMES, check_settings
+
+
+class Mode(models.TextChoices):
+    """How much of the outcome the sender waits for."""
+
+    ACK = "ack", "an acknowledgement at once"
+    RESULT = "result", "the outcome"
+    ENTITY = "entity", "the outcome and the entity"
+
+
+class Source(models.Model):
+    """A configured sender. Its slug stands in the address that it posts to."""
+
+    slug = models.SlugField(max_length=64, unique=True)
+    name = models.CharField(max_length=120)
+    is_enabled = models.BooleanField(default=True)
+    scheme = models.CharField(
+        "verification", max_length=32, choices=[(name, scheme.label) for name, scheme in SCHEMES.items()]
+    )
+    scheme_settings = models.JSONField(default=dict, blank=True)
+    extra_id_characters = models.CharField(
+        max_length=6,
+        blank=True,
+        validators=[RegexValidator(r"\A[:@|+=]*\Z", "Only : @ | + = can be added to the characters of an id.")],
+    )
+    event_words = models.JSONField(
+        default=dict, blank=True, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}'
+    )
+    default_mode = models.CharField(max_length=8, choices=Mode, default=Mode.RESULT)
+    mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
+    wait_seconds = models.FloatField(default=10.0, help_text="how long an answer may wait for the outcome, 0 to 30")
+    entity_fields = models.JSONField(
+        default=list, blank=True, help_text='Members of the entity that this source may see: ["*"] for all, [] for none'
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(wait_seconds__gte=0, wait_seconds__lte=30), name="source_wait_within_bounds"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Settings that would fail at the first webhook are refused when they are saved."""
+        errors: dict[str, Any] = {}
+        try:
+            check_settings(self.scheme, self.scheme_settings)
+        except ValueError as error:
+            errors["scheme_settings"] = str(error)
+        if not _maps_words(self.event_words):
+            errors["event_words"] = "Map the source's own words to CREATE, UPDATE or DELETE."
+        if not _is_list_of_text(self.entity_fields):
+            errors["entity_fields"] = "A list of member names."
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether what it sends can be believed, or is only a hint."""
+        return self.scheme != "none"
+
+
+def _maps_words(value: Any) -> bool:
+    return isinstance(value, dict) and all(word in ("CREATE", "UPDATE", "DELETE") for word in value.values())
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+class SourceSecret(models.Model):
+    """One live or former secret of a source. Write-only: the console shows its age and last four characters."""
+
+    source = models.ForeignKey(Source, models.CASCADE, related_name="secrets")
+    value = SealedJSONField()
+    hint = models.CharField(max_length=8, help_text="the last characters, to tell two secrets apart")
+    created_at = models.DateTimeField(auto_now_add=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"…{self.hint}"
+
+    def is_live(self, at: datetime) -> bool:
+        return self.ends_at is None or self.ends_at > at

@@ -1,0 +1,127 @@
+"""One webhook, from its bytes to its answer. The order of the steps is the promise: stored, then worked on, then told."""
+
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.log import Happening, append
+from webhooks.addresses import outcome_path
+from webhooks.answers import Answer, outcome_answer, problem
+from webhooks.arrival import Arrival
+from webhooks.codes import Language
+from webhooks.delivering import Delivering, EventOutcome
+from webhooks.gate import Refused, Verified, may_see_entity, read_notice, verify_sender, wanted_mode, wanted_wait
+from webhooks.models import Event, Mode, Payload, Receipt, Source
+from webhooks.parsing import Notice
+from webhooks.recording import Recorded, record_unusable, record_webhook
+from webhooks.refusing import record_refusal
+
+logger = logging.getLogger("hub.receive")
+
+_REPEATED = {"Webhook-Replayed": "true"}
+
+
+def receive_webhook(arrival: Arrival, language: Language, delivering: Delivering) -> Answer:
+    """Verify, store, deliver, answer.
+
+    Raises the database's own errors when nothing could be stored; the caller answers `storage-unavailable`.
+    """
+    source = Source.objects.prefetch_related("secrets").filter(slug=arrival.slug).first()
+    try:
+        if source is None:
+            raise Refused("unknown-source")
+        verified = verify_sender(source, arrival)
+    except Refused as refused:
+        logger.info("refused %s from %s: %s %s", arrival.slug[:64], arrival.address, refused.code, refused.reason)
+        record_refusal(refused.code, arrival, source)
+        return problem(refused.code, language)
+    return _answer_verified(source, arrival, verified, language, delivering)
+
+
+def _answer_verified(
+    source: Source, arrival: Arrival, verified: Verified, language: Language, delivering: Delivering
+) -> Answer:
+    try:
+        notice = read_notice(source, arrival)
+        recorded = record_webhook(source, arrival, verified, notice, delivering)
+    except Refused as refused:
+        recorded = record_unusable(source, arrival, verified)
+        logger.info("%s unusable: %s", recorded.receipt.reference, refused.code)
+        errors = [{"pointer": refused.pointer, "code": refused.code}] if refused.pointer else None
+        answer = problem(refused.code, language, reference=recorded.receipt.reference, errors=errors)
+        return _told(recorded, answer)
+    assert recorded.event is not None, "a usable webhook has an event"
+    return _answer_event(source, notice, recorded, recorded.event, language, delivering)
+
+
+def _answer_event(
+    source: Source, notice: Notice, recorded: Recorded, event: Event, language: Language, delivering: Delivering
+) -> Answer:
+    mode = wanted_mode(source, notice)
+    logger.info("%s received %s %s from %s (%s)", event.reference, event.entity_type, event.event_type, source.slug, mode)
+    if recorded.is_repeat:
+        first = _first_final_answer(event)
+        if first is not None:
+            return _told(recorded, first)
+    deliver = delivering.deliver_again if recorded.is_repeat else delivering.deliver
+    with_entity = mode == Mode.ENTITY
+    outcome = deliver(event, wanted_wait(source, notice), with_entity=with_entity)
+    return _told(recorded, _outcome_answer(source, notice, event, outcome, language, with_entity=with_entity))
+
+
+def _outcome_answer(
+    source: Source, notice: Notice, event: Event, outcome: EventOutcome, language: Language, *, with_entity: bool
+) -> Answer:
+    return outcome_answer(
+        outcome,
+        language,
+        reference=event.reference,
+        location=outcome_path(event),
+        is_signed=event.is_signed,
+        fields=notice.respond.fields,
+        allowed=source.entity_fields if with_entity and may_see_entity(source) else None,
+    )
+
+
+def _first_final_answer(event: Event) -> Answer | None:
+    """The answer that an earlier copy of this webhook was told, if that was final: the same bytes again."""
+    told = event.receipts.filter(is_final=True, answer__isnull=False).select_related("answer").order_by("pk").first()
+    if told is None or told.answer is None or told.status is None:
+        return None
+    return Answer(told.status, told.answer.open(), told.code, _REPEATED, is_final=True)
+
+
+def _told(recorded: Recorded, answer: Answer) -> Answer:
+    """Keep exactly what is about to be told, then tell it."""
+    receipt, now = recorded.receipt, timezone.now()
+    with transaction.atomic():
+        payload = Payload.of(Payload.Kind.ANSWER, answer.body)
+        payload.save()
+        Receipt.objects.filter(pk=receipt.pk).update(
+            answer=payload, answered_at=now, status=answer.status, code=answer.code, is_final=answer.is_final
+        )
+        append(_answered(recorded, answer), at=now)
+    logger.info("%s answered %s %s", receipt.reference, answer.status, answer.code)
+    return answer
+
+
+def _answered(recorded: Recorded, answer: Answer) -> Happening:
+    details = {"receipt": recorded.receipt.pk, "status": answer.status, "code": answer.code}
+    if recorded.event is not None:
+        return Happening(recorded.event.stream, "webhook.answered", details=details)
+    source = recorded.receipt.source
+    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
+
+
+def tell_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:
+    """What `result` would answer now, for the signed address. Never the entity."""
+    return outcome_answer(
+        outcome,
+        language,
+        reference=event.reference,
+        location=outcome_path(event),
+        is_signed=event.is_signed,
+    )
+
+

@@ -1,0 +1,141 @@
+"""Hop 3: event, receipt and deliveries in one commit. From here the webhook cannot be lost."""
+
+import hashlib
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from audit.log import Happening, append
+from webhooks.arrival import Arrival
+from webhooks.delivering import Delivering
+from webhooks.gate import Refused, Verified
+from webhooks.models import Event, Payload, Receipt, Source, State
+from webhooks.parsing import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is stored now. `event` is None for a verified request that is no webhook."""
+
+    receipt: Receipt
+    event: Event | None
+    is_repeat: bool = False
+
+
+def record_webhook(
+    source: Source, arrival: Arrival, verified: Verified, notice: Notice, delivering: Delivering
+) -> Recorded:
+    """Store the webhook, or add a receipt to the event that it repeats.
+
+    `Refused("event-id-conflict")` where its event id is known with another body.
+    """
+    event_id = verified.event_id or notice.event_id
+    known = _known(source, event_id)
+    if known is None:
+        try:
+            return _record_new(source, arrival, verified, notice, event_id, delivering)
+        except IntegrityError:  # the same id came in at the same moment, and was first
+            known = _known(source, event_id)
+            if known is None:
+                raise
+    return _record_repeat(source, arrival, verified, known)
+
+
+def record_unusable(source: Source, arrival: Arrival, verified: Verified) -> Recorded:
+    """A receipt for a verified request that is no webhook; its bytes are kept."""
+    with transaction.atomic():
+        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"")
+        payload.save()
+        receipt = _receipt(source, arrival, verified, None, payload)
+    return Recorded(receipt, None)
+
+
+def _known(source: Source, event_id: str | None) -> Event | None:
+    if event_id is None:
+        return None
+    return Event.objects.filter(source=source, event_id=event_id).first()
+
+
+def _record_new(
+    source: Source,
+    arrival: Arrival,
+    verified: Verified,
+    notice: Notice,
+    event_id: str | None,
+    delivering: Delivering,
+) -> Recorded:
+    body = arrival.body or b""
+    with transaction.atomic():
+        payload = Payload.of(Payload.Kind.WEBHOOK, body)
+        payload.save()
+        event = Event.objects.create(
+            source=source,
+            event_id=event_id,
+            entity_type=notice.entity_type,
+            entity_id=notice.entity_id,
+            event_type=_event_type(source, notice),
+            occurred_at=notice.occurred_at,
+            occurred_text=notice.occurred_text,
+            is_signed=source.is_signed,
+            digest=hashlib.sha256(body).digest(),
+            payload=payload,
+            received_at=arrival.received_at,
+        )
+        delivering.open(event)
+        if event.state != State.PENDING:
+            event.save(update_fields=["state", "code"])
+        receipt = _receipt(source, arrival, verified, event, payload)
+        append(_received(event, receipt), at=arrival.received_at)
+    return Recorded(receipt, event)
+
+
+def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: Event) -> Recorded:
+    body = arrival.body or b""
+    if hashlib.sha256(body).digest() != bytes(event.digest):
+        raise Refused("event-id-conflict")
+    with transaction.atomic():
+        receipt = _receipt(source, arrival, verified, event, event.payload, is_repeat=True)
+        append(_received(event, receipt), at=arrival.received_at)
+    return Recorded(receipt, event, is_repeat=True)
+
+
+def _event_type(source: Source, notice: Notice) -> str:
+    """CREATE, UPDATE or DELETE by the source's own words; an unmapped word stays as it is."""
+    mapped = {str(word).upper(): kind for word, kind in source.event_words.items()}
+    return str(mapped.get(notice.event_word, notice.event_word))
+
+
+def _receipt(
+    source: Source,
+    arrival: Arrival,
+    verified: Verified,
+    event: Event | None,
+    payload: Payload | None,
+    *,
+    is_repeat: bool = False,
+) -> Receipt:
+    return Receipt.objects.create(
+        source=source,
+        event=event,
+        payload=payload,
+        verified_by=verified.verified_by,
+        address=arrival.address,
+        size=arrival.size or 0,
+        received_at=arrival.received_at,
+        is_repeat=is_repeat,
+    )
+
+
+def _received(event: Event, receipt: Receipt) -> Happening:
+    return Happening(
+        event.stream,
+        "webhook.repeated" if receipt.is_repeat else "webhook.received",
+        f"source:{event.source.slug}",
+        {
+            "receipt": receipt.pk,
+            "verified_by": receipt.verified_by,
+            "body_sha256": bytes(event.digest).hex(),
+            "size": receipt.size,
+            "state": str(event.state),
+        },
+    )

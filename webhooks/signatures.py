@@ -1,0 +1,198 @@
+"""Is this request from the source? Over the raw bytes, by an algorithm fixed on our side.
+
+`hmac.compare_digest` is the only comparison of anything secret, and every secret is tried whatever the
+first ones gave, so that the time of an answer says nothing.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from webhooks.schemes import SCHEMES, check_secret, check_settings, new_secret, standard_key
+
+__all__ = [
+    "SCHEMES",
+    "BadSignature",
+    "Secret",
+    "Verdict",
+    "check_secret",
+    "check_settings",
+    "new_secret",
+    "verify",
+]
+
+TOLERANCE = timedelta(seconds=300)
+MOST_SIGNATURES = 16
+
+_STANDARD_SPELLINGS = ("webhook", "svix")
+# Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
+_WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
+_SECONDS = re.compile(r"[0-9]{1,11}")
+
+
+class BadSignature(Exception):  # noqa: N818 - the design's word
+    """The request is not verified. `reason` is for the log; every answer to the sender is the same."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One live secret of a source. Its value never shows in a traceback or a log."""
+
+    id: int | str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which secret fitted (None for scheme `none`), and the sender's id and time where the signature covers
+    them."""
+
+    secret_id: int | str | None = None
+    webhook_id: str | None = None
+    webhook_timestamp: datetime | None = None
+
+
+_ALGORITHMS = SCHEMES["body-hmac"].settings["algorithm"].choices
+_ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {"hex": binascii.hexlify, "base64": base64.b64encode}
+_Candidates = tuple[list[tuple[Secret, bytes]], list[bytes]]
+
+
+def verify(
+    scheme: str,
+    *,
+    settings: Mapping[str, Any],
+    secrets: Sequence[Secret],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+) -> Verdict:
+    """Who signed `body`. `headers` have lower-case names, `now` is aware. Raises `BadSignature` and nothing
+    else, also where the settings or the stored secrets are no good.
+    """
+    if scheme == "none":
+        return Verdict()
+    if scheme == "standard-webhooks":
+        return _verify_standard(secrets, headers, body, now)
+    if scheme == "body-hmac":
+        return Verdict(_matching(*_body_hmac(settings, secrets, headers, body)))
+    if scheme in _STATIC:
+        return Verdict(_matching(*_STATIC[scheme](settings, secrets, headers)))
+    raise BadSignature("the source has no known scheme")
+
+
+def _matching(expected: list[tuple[Secret, bytes]], given: list[bytes]) -> int | str:
+    if not expected:
+        raise BadSignature("the source has no usable secret")
+    fitting = [secret.id for secret, right in expected for text in given if hmac.compare_digest(right, text)]
+    if not fitting:
+        raise BadSignature("no secret of the source fits")
+    return fitting[0]
+
+
+def _verify_standard(
+    secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, now: datetime
+) -> Verdict:
+    """Standard Webhooks 1.0.0, symmetric (`v1`). One spelling of the headers is used, never a mixture."""
+    spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
+    webhook_id = _header(headers, f"{spelling}-id")
+    seconds = _header(headers, f"{spelling}-timestamp")
+    given = _header(headers, f"{spelling}-signature").split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]
+    if not _WEBHOOK_ID.fullmatch(webhook_id):
+        raise BadSignature("the webhook id is not 1 to 255 printable characters without a full stop")
+    signed_at = _recent(seconds, now)
+    content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
+    keys = [(secret, standard_key(secret.value)) for secret in secrets]
+    expected = [
+        (secret, base64.b64encode(hmac.digest(key, content, "sha256"))) for secret, key in keys if key
+    ]
+    offered = [_wire(entry[3:]) for entry in given if entry.startswith("v1,")]
+    return Verdict(_matching(expected, offered), webhook_id, signed_at)
+
+
+def _recent(seconds: str, now: datetime) -> datetime:
+    if not _SECONDS.fullmatch(seconds):
+        raise BadSignature("the timestamp is not a whole number of seconds")
+    signed_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(seconds))
+    if abs(now - signed_at) > TOLERANCE:
+        raise BadSignature("the timestamp is too far from our clock")
+    return signed_at
+
+
+def _body_hmac(
+    settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes
+) -> _Candidates:
+    chosen = {
+        name: settings.get(name) or each.default for name, each in SCHEMES["body-hmac"].settings.items()
+    }
+    given = _header(headers, chosen["header"])
+    if not given.startswith(chosen["prefix"]):
+        raise BadSignature("the signature does not begin with the prefix that was set")
+    given = given.removeprefix(chosen["prefix"])
+    algorithm, encode = chosen["algorithm"], _ENCODINGS.get(chosen["encoding"])
+    if algorithm not in _ALGORITHMS or encode is None:
+        raise BadSignature("the settings of the source name no known encoding or hash")
+    offered = given.lower() if chosen["encoding"] == "hex" else given
+    expected = [(secret, encode(hmac.digest(key, body, algorithm))) for secret, key in _static(secrets)]
+    return expected, [_wire(offered)]
+
+
+def _bearer(
+    _settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+) -> _Candidates:
+    return _static(secrets), [_wire(_credentials(headers, "bearer"))]
+
+
+def _basic(
+    _settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+) -> _Candidates:
+    encoded = [(secret, base64.b64encode(value)) for secret, value in _static(secrets)]
+    return encoded, [_wire(_credentials(headers, "basic"))]
+
+
+def _one_header(
+    settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str]
+) -> _Candidates:
+    return _static(secrets), [_wire(_header(headers, str(settings.get("header", ""))))]
+
+
+_STATIC: Mapping[str, Callable[..., _Candidates]] = {
+    "bearer": _bearer,
+    "basic": _basic,
+    "header": _one_header,
+}
+
+
+def _static(secrets: Sequence[Secret]) -> list[tuple[Secret, bytes]]:
+    """The secrets as bytes; an empty one is left out, so that it fits nothing."""
+    return [(secret, secret.value.encode()) for secret in secrets if secret.value]
+
+
+def _credentials(headers: Mapping[str, str], scheme: str) -> str:
+    word, _space, credentials = _header(headers, "authorization").partition(" ")
+    if word.lower() != scheme:
+        raise BadSignature("the Authorization header is of another scheme")
+    return credentials.lstrip(" ")
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name.lower(), "")
+    if not value:
+        raise BadSignature("a header is missing or empty")
+    return value
+
+
+def _wire(value: str) -> bytes:
+    """The bytes of a header as they came: WSGI hands them over as Latin-1 text (PEP 3333)."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "backslashreplace")
