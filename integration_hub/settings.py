@@ -170,7 +170,7 @@ UNAVAILABLE_STATUS = env.int("UNAVAILABLE_STATUS", default=503)
 REFUSALS_KEPT = env.int("REFUSALS_KEPT", default=10_000)
 
 # How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
-LEASE_SECONDS = env.float("LEASE_SECONDS", default=90.0)
+LEASE_SECONDS = env.float("LEASE_SECONDS", default=40.0)
 
 LOGGING = {
     "version": 1,

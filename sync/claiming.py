@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from audit.log import Happening, append
@@ -41,61 +41,78 @@ def claim(delivery_id: int) -> Claim | None:
     None where it is not ours to take: settled, not due, claimed, another one of its subject runs, or an older
     relayed one waits.
     """
+    delivery = _with_settings(delivery_id)
+    if delivery is None:
+        return None
     try:
         with transaction.atomic():
-            return _claim(delivery_id)
+            return _claim(delivery)
     except IntegrityError:
         return None
 
 
-def _claim(delivery_id: int) -> Claim | None:
+def _claim(delivery: Delivery) -> Claim | None:
+    others = lock_subject(delivery)
+    if any(_goes_first(each, delivery) for each in others):
+        return None
     token = uuid.uuid4()
-    claimed = (
-        Delivery.objects.filter(pk=delivery_id, state__in=WAITING, due_at__lte=database_now())
-        .exclude(Q(_older_relayed(), is_relayed=True))
-        .update(
-            state=State.RUNNING,
-            token=token,
-            lease_until=database_now_plus(settings.LEASE_SECONDS),
-            tries=F("tries") + 1,
-            last_number=F("last_number") + 1,
-        )
+    claimed = Delivery.objects.filter(pk=delivery.pk, state__in=WAITING, due_at__lte=database_now()).update(
+        state=State.RUNNING,
+        token=token,
+        lease_until=database_now_plus(settings.LEASE_SECONDS),
+        tries=F("tries") + 1,
+        last_number=F("last_number") + 1,
+        replay=None,
     )
     if not claimed:
         return None
-    delivery = _with_settings(delivery_id)
+    delivery.refresh_from_db(fields=["tries", "last_number"])
     attempt = _begin_attempt(delivery)
-    covered = () if delivery.is_relayed else _cover_siblings(delivery, attempt)
+    covered = () if delivery.is_relayed else _cover(others, delivery, attempt)
     return Claim(delivery, attempt, token, covered)
 
 
-def _older_relayed() -> Exists:
-    """An older relayed delivery of the same subject is still open: relayed ones run in order."""
-    older = Delivery.objects.filter(
-        entity_id=OuterRef("entity_id"),
-        entity_type=OuterRef("entity_type"),
-        identity_id=OuterRef("identity_id"),
-        commercial_id=OuterRef("commercial_id"),
-        is_relayed=True,
-        pk__lt=OuterRef("pk"),
-        state__in=[*WAITING, State.RUNNING],
+def lock_subject(delivery: Delivery) -> list[Delivery]:
+    """The open deliveries of its subject but itself, all of them locked in one order until the transaction ends.
+
+    Whoever is about to change more than one delivery of a subject asks for this first; otherwise two of them could
+    wait for each other for ever. (SQLite has one writer anyway.)
+    """
+    rows = (
+        subject_of(delivery)
+        .filter(state__in=[*WAITING, State.RUNNING])
+        .select_for_update()
+        .only("id", "state", "route_id", "is_relayed", "replay_id")
+        .order_by("pk")
     )
-    return Exists(older)
+    found = list(rows)
+    delivery.replay_id = next((each.replay_id for each in found if each.pk == delivery.pk), None)
+    return [each for each in found if each.pk != delivery.pk]
 
 
-def siblings(delivery: Delivery) -> QuerySet[Delivery]:
-    """The other deliveries of its subject and commercial connection."""
+def _goes_first(other: Delivery, delivery: Delivery) -> bool:
+    """Relayed deliveries run in order. Whether another one runs now is for the database's constraint to decide."""
+    return other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
+
+
+def subject_of(delivery: Delivery) -> QuerySet[Delivery]:
+    """All deliveries of its subject to its commercial connection."""
     return Delivery.objects.filter(
         entity_id=delivery.entity_id,
         entity_type=delivery.entity_type,
         identity_id=delivery.identity_id,
         commercial_id=delivery.commercial_id,
-    ).exclude(pk=delivery.pk)
+    )
 
 
-def _with_settings(delivery_id: int) -> Delivery:
+def siblings(delivery: Delivery) -> QuerySet[Delivery]:
+    """The others of its subject."""
+    return subject_of(delivery).exclude(pk=delivery.pk)
+
+
+def _with_settings(delivery_id: int) -> Delivery | None:
     related = ("event__source", "event__payload", "route__mapping", "identity", "commercial")
-    return Delivery.objects.select_related(*related).get(pk=delivery_id)
+    return Delivery.objects.select_related(*related).filter(pk=delivery_id).first()
 
 
 def _begin_attempt(delivery: Delivery) -> Attempt:
@@ -109,8 +126,6 @@ def _begin_attempt(delivery: Delivery) -> Attempt:
         started_at=timezone.now(),
         mapping_version=delivery.route.mapping.current(),
     )
-    if delivery.replay_id:
-        Delivery.objects.filter(pk=delivery.pk, replay_id=delivery.replay_id).update(replay=None)
     append(
         Happening(
             delivery.stream,
@@ -122,16 +137,20 @@ def _begin_attempt(delivery: Delivery) -> Attempt:
     return attempt
 
 
-def _cover_siblings(delivery: Delivery, attempt: Attempt) -> tuple[Event, ...]:
+def _cover(others: list[Delivery], delivery: Delivery, attempt: Attempt) -> tuple[Event, ...]:
     """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
 
-    Only siblings of the same route: another route may map and decide otherwise.
+    Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for.
     """
-    open_ones = siblings(delivery).filter(route_id=delivery.route_id, is_relayed=False, state__in=WAITING)
-    if not open_ones.update(covered_by=attempt):
+    seen = [
+        each.pk
+        for each in others
+        if each.route_id == delivery.route_id and not each.is_relayed and not each.replay_id
+    ]
+    if not seen:
         return ()
-    covered = Delivery.objects.filter(covered_by=attempt).select_related("event__payload")
-    return tuple(each.event for each in covered)
+    Delivery.objects.filter(pk__in=seen).update(covered_by=attempt)
+    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload"))
 
 
 def expire(delivery: Delivery) -> bool:

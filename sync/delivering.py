@@ -1,13 +1,15 @@
 """One delivery, hops 4 to 6: claim it, run its attempt, settle it. The one place with a broad `except`."""
 
 import logging
+import time
+
+from django.db import OperationalError
 
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, claim, due, expire_subject, siblings
 from sync.connectors.errors import ConnectorError
 from sync.connectors.registry import connect
 from sync.mapping import Unmappable
-from sync.matching import AmbiguousMatch
 from sync.models import Connection, Delivery, Link
 from sync.recording import AttemptRecorder, ClaimLost
 from sync.releasing import release_connection
@@ -16,7 +18,7 @@ from sync.verdict import ACTIONS, Verdict, failure, success, superseded
 
 logger = logging.getLogger("hub.deliver")
 
-_EXPECTED = (ConnectorError, Unmappable, AmbiguousMatch)
+SETTLE_PAUSES = (0.1, 0.5, 2.0)
 
 
 def deliver(delivery_id: int) -> tuple[tuple[int, ...], int | None]:
@@ -51,9 +53,23 @@ def _attempt(taken: Claim) -> tuple[int, ...]:
     except ClaimLost:
         logger.warning("%s lost its claim before sending; nothing was sent", delivery)
         return ()
-    settled = settle(taken, verdict, findings, recorders)
+    settled = _settle(taken, verdict, findings, recorders)
     _log(taken, verdict, findings, is_ours=bool(settled))
     return settled
+
+
+def _settle(
+    taken: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
+) -> tuple[int, ...]:
+    """Settle, and try again where the database is away for a moment: the work is done, only its record is missing."""
+    for pause in SETTLE_PAUSES:
+        try:
+            return settle(taken, verdict, findings, recorders)
+        except OperationalError as error:
+            logger.warning("%s could not be settled (%s); trying again", taken.delivery, type(error).__name__)
+            release_connection()
+            time.sleep(pause)
+    return settle(taken, verdict, findings, recorders)
 
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:

@@ -6,6 +6,7 @@ for them.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -19,10 +20,25 @@ from sync.releasing import release_connection
 from webhooks.models import Payload
 
 SHOWN_BYTES = 65_536
+_ANSWERED = ["started_at", "seconds", "status", "error", "sent_bytes", "received_bytes", "response"]
 
 
 class ClaimLost(Exception):
     """The lease ended and somebody else may work on this subject: nothing may be sent any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent."""
+
+    call: Call
+    request: Payload | None
+    response: Payload | None
+    is_on_record: bool
+
+    @property
+    def payloads(self) -> list[Payload]:
+        return [each for each in (self.request, self.response) if each is not None]
 
 
 class AttemptRecorder:
@@ -32,7 +48,7 @@ class AttemptRecorder:
         self._claim = claim
         self._connection = connection
         self._written: Call | None = None
-        self.calls: list[tuple[Call, Payload | None, Payload | None]] = []
+        self.calls: list[Kept] = []
 
     def about_to_send(self, request: Outgoing) -> None:
         """Commit a write's row; `ClaimLost` where the claim is not ours any more."""
@@ -53,7 +69,7 @@ class AttemptRecorder:
         call.error = exchange.error or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        self.calls.append((call, request, _response(exchange)))
+        self.calls.append(Kept(call, request, _response(exchange), is_on_record=request is None))
 
     def _commit(self, request: Outgoing) -> Call:
         with transaction.atomic():
@@ -102,13 +118,12 @@ def _text(body: bytes | None) -> str | None:
 
 def save_calls(recorders: list[AttemptRecorder]) -> None:
     """Write the calls that are not on record yet and complete those that are; inside the settling transaction."""
-    entries = sorted((entry for each in recorders for entry in each.calls), key=lambda entry: entry[0].started_at)
-    payloads = [payload for _, *pair in entries for payload in pair if payload is not None]
-    Payload.objects.bulk_create(payloads)
-    for call, request, response in entries:
-        call.request = request or call.request
-        call.response = response
-    Call.objects.bulk_create([call for call, *_ in entries if call.pk is None])
-    for call, *_ in entries:
-        if call.is_write and call.request_id and call.pk:
-            call.save(update_fields=["started_at", "seconds", "status", "error", "sent_bytes", "received_bytes", "response"])
+    kept = sorted((each for recorder in recorders for each in recorder.calls), key=lambda each: each.call.started_at)
+    Payload.objects.bulk_create([each for kept_one in kept for each in kept_one.payloads])
+    for each in kept:
+        each.call.request = each.request or each.call.request
+        each.call.response = each.response
+    Call.objects.bulk_create([each.call for each in kept if not each.is_on_record])
+    for each in kept:
+        if each.is_on_record:
+            each.call.save(update_fields=_ANSWERED)

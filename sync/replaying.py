@@ -1,12 +1,13 @@
-"""Replay: a person asks to deliver again. It queues behind the subject's current work, fetches afresh and is an
-attempt of its own, with who, when and why.
+"""Replay: a person asks to deliver again. It queues behind the subject's current work, fetches afresh and is
+an attempt of its own, with who, when and why.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
@@ -24,6 +25,10 @@ class NotReplayable(ValueError):
     """Why nothing was done, in a sentence for the person who asked."""
 
 
+class AlreadyRequested(NotReplayable):
+    """The same request, by its key, was carried out before: nothing was done this time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Requested:
     """What a replay set in motion. `skipped` events have no route."""
@@ -33,27 +38,37 @@ class Requested:
     skipped: int
 
 
-def request_replay(events: Sequence[Event], *, by: AbstractBaseUser, reason: str) -> Requested:
+def request_replay(
+    events: Sequence[Event], *, by: AbstractBaseUser, reason: str, key: UUID | None = None, address: str = ""
+) -> Requested:
     """Deliver these events again, at most 1,000, in one commit; then wake them.
 
     A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay.
-    `NotReplayable` without a reason, without events, or for too many.
+    `key` names the request: the database takes it once, so that a second click starts nothing. `address` is
+    where the person asked from. `NotReplayable` without a reason, without events, or for too many.
     """
     reason = " ".join(reason.split())
     if not reason:
         raise NotReplayable("Say why: the reason is kept with the replay.")
     if not 0 < len(events) <= LARGEST:
         raise NotReplayable(f"Choose between 1 and {LARGEST:,} events.")
-    with transaction.atomic():
-        requested = _request(events, by, reason[:500])
+    replay = Replay(requested_by_id=by.pk, reason=reason[:500], created_at=timezone.now())
+    replay.uuid = key or replay.uuid
+    try:
+        with transaction.atomic():
+            requested = _request(events, replay, address)
+    except IntegrityError as error:
+        if Replay.objects.filter(uuid=replay.uuid).exists():
+            raise AlreadyRequested("This was started already; nothing was started twice.") from error
+        raise
     wake(requested.deliveries)
     return requested
 
 
-def _request(events: Sequence[Event], by: AbstractBaseUser, reason: str) -> Requested:
-    now = timezone.now()
-    replay = Replay.objects.create(requested_by_id=by.pk, reason=reason, created_at=now)
-    opened = {event.pk: _ask_again(event, replay) for event in events}
+def _request(events: Sequence[Event], replay: Replay, address: str) -> Requested:
+    replay.save(force_insert=True)
+    details = {"replay": str(replay.uuid), "of": len(events), "address": address}
+    opened = {event.pk: _ask_again(event, replay) for event in sorted(events, key=lambda each: each.pk)}
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)
@@ -61,13 +76,11 @@ def _request(events: Sequence[Event], by: AbstractBaseUser, reason: str) -> Requ
     refresh_events(pk for pk, pks in opened.items() if pks)
     append(
         *(
-            Happening(
-                event.stream, "event.replayed", f"person:{by.pk}", {"replay": str(replay.uuid), "of": len(events)}
-            )
+            Happening(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
             for event in events
             if opened[event.pk]
         ),
-        at=now,
+        at=replay.created_at,
     )
     return Requested(replay, deliveries, skipped=len(events) - replay.events)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from sync.attempting import Findings
-from sync.claiming import WAITING, Claim
+from sync.claiming import WAITING, Claim, lock_subject
 from sync.clock import database_now_plus
 from sync.models import SETTLED_STATES, Delivery, Link
 from sync.planning import Action
@@ -22,6 +22,8 @@ from webhooks.models import Event, Payload, State, worst
 def settle(claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]) -> tuple[int, ...]:
     """Finish an attempt if its delivery is still ours. Returns the events that it settled, none where it was not."""
     with transaction.atomic():
+        if claim.covered:
+            lock_subject(claim.delivery)
         if not claim.held.update(**_delivery_values(verdict)):
             return ()
         _end_attempt(claim, verdict, findings)

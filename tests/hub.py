@@ -72,3 +72,9 @@ class Hub:
         while Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists():
             assert time.monotonic() < until, "deliveries did not end"
             time.sleep(0.02)
+
+    def settle_down(self) -> None:
+        """Until the shop has no request open: for variants of the hub that never become idle."""
+        until = time.monotonic() + 10
+        while any(each["ended"] is None for each in self.shop.journal()) and time.monotonic() < until:
+            time.sleep(0.05)

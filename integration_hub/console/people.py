@@ -1,21 +1,22 @@
-"""Logins and roles: Django's own pages, every change on the audit log without a name, an address or a password."""
+"""Logins and roles: Django's own pages, every change on the audit log without names or passwords."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.db import transaction
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 
-from integration_hub.console.recording import AuditedAdmin, record
+from integration_hub.console.passwords import record_change
+from integration_hub.console.recording import AuditedAdmin
 
 admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class PersonAdmin(AuditedAdmin, UserAdmin):
+class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     """A staff member's login. Its stream is `person:<id>`."""
 
     kind = "person"
@@ -25,15 +26,10 @@ class PersonAdmin(AuditedAdmin, UserAdmin):
     def stream(self, pk: Any) -> str:
         return f"person:{pk}"
 
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponseBase:  # noqa: A002
-        """Another person's password; Django's page saves it outside `save_model`."""
-        with transaction.atomic():
-            before = User.objects.filter(pk=id).values_list("password", flat=True).first()
-            response: HttpResponseBase = super().user_change_password(request, id, form_url)
-            after = User.objects.filter(pk=id).values_list("password", flat=True).first()
-            if before != after:
-                record(request, self.stream(id), "person.password-changed")
-        return response
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        person = self.get_object(request, unquote(id))
+        page = partial(super().user_change_password, request, id, form_url)
+        return page() if person is None else record_change(request, person.pk, page)
 
 
 @admin.register(Group)

@@ -106,12 +106,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return f"setting:{self.kind}:{pk}"
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        form.values_before = self._stored(obj.pk) if change else {}
+        form.values_before = self.stored(obj.pk) if change else {}
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        found = difference(form.values_before, self._stored(form.instance.pk), self._hidden())
+        found = difference(form.values_before, self.stored(form.instance.pk), self._hidden())
         if found or not change:
             action = f"{self.kind}.{'changed' if change else 'created'}"
             record(request, self.stream(form.instance.pk), action, found)
@@ -128,10 +128,11 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().delete_queryset(request, queryset)
 
     def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
-        found = difference(self._stored(pk), {}, self._hidden())
+        found = difference(self.stored(pk), {}, self._hidden())
         record(request, self.stream(pk), f"{self.kind}.deleted", {"before": found.get("before", {})})
 
-    def _stored(self, pk: Any) -> Values:
+    def stored(self, pk: Any) -> Values:
+        """What the database holds of one row now: what is compared before and after a change."""
         return values_of(self.model._base_manager.get(pk=pk), self.many)
 
     def _hidden(self) -> frozenset[str]:

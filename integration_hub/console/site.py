@@ -1,7 +1,12 @@
 """The admin site of the hub."""
 
+from functools import partial
+from typing import Any
+
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 
 class ConsoleAdminConfig(AdminConfig):
@@ -17,3 +22,12 @@ class ConsoleSite(AdminSite):
     site_title = "Integration Hub"
     index_title = "Console"
     enable_nav_sidebar = True
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        # Django reads this module before there are models, which recording needs.
+        from integration_hub.console.passwords import record_change
+
+        page = partial(super().password_change, request, extra_context)
+        return page() if request.user.pk is None else record_change(request, request.user.pk, page)

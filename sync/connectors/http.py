@@ -1,7 +1,7 @@
 """One HTTP exchange, bounded in time and bytes. The only module that knows an HTTP library.
 
-It speaks through `requests` adapters without a `Session`: a session would add redirects, cookies, netrc and
-environment proxies, none of which may ever touch these requests.
+`requests` prepares, the pools of `urllib3` below it carry. There is no `Session` between: it would add
+redirects, cookies, netrc and environment proxies, none of which may ever touch these requests.
 """
 
 import http.client
@@ -12,13 +12,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from sync.connectors import deadline as deadlines
 from sync.connectors.passage import (
@@ -32,7 +33,9 @@ from sync.connectors.passage import (
 from sync.connectors.wire import Answer, Broken, Failure, Late, Request, Unbelievable, Uncaged, Wire
 
 POOL_SIZE = 32
-MOST_ADAPTERS = 64
+MOST_POOLS = 64
+
+_ONCE = Retry(False)
 
 
 class _Watched(HTTPConnection):
@@ -45,7 +48,7 @@ class _Watched(HTTPConnection):
         try:
             sock = open_socket(self._dns_host, self.port, passage)
         except OSError as error:
-            raise urllib3.exceptions.NewConnectionError(self, "no connection") from error
+            raise NewConnectionError(self, "no connection") from error
         passage.deadline.watch(sock)
         return sock
 
@@ -85,56 +88,37 @@ class _SecurePool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _WatchedSecure
 
 
-class _Adapter(HTTPAdapter):
-    """Keeps connections to one origin, verified by one TLS context that is loaded once."""
-
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        self._context = context
-        super().__init__(pool_connections=1, pool_maxsize=POOL_SIZE)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-
-    def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        if self._context is None:
-            return host, {}
-        return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """The context verifies; loading the certificates again for each connection would cost 10 ms."""
+_pools: OrderedDict[tuple[str, str | None], HTTPConnectionPool] = OrderedDict()
+_pools_lock = threading.Lock()
 
 
-_adapters: OrderedDict[tuple[str, str | None], _Adapter] = OrderedDict()
-_adapters_lock = threading.Lock()
-
-
-def _adapter(wire: Wire) -> _Adapter:
+def _pool(wire: Wire) -> HTTPConnectionPool:
     key = (wire.origin, wire.ca)
-    with _adapters_lock:
-        adapter = _adapters.pop(key, None) or _Adapter(_tls_context(wire))
-        _adapters[key] = adapter
-        evicted = _adapters.popitem(last=False)[1] if len(_adapters) > MOST_ADAPTERS else None
+    with _pools_lock:
+        pool = _pools.pop(key, None) or _open_pool(wire)
+        _pools[key] = pool
+        evicted = _pools.popitem(last=False)[1] if len(_pools) > MOST_POOLS else None
     if evicted is not None:
         evicted.close()
-    return adapter
+    return pool
 
 
-def _tls_context(wire: Wire) -> ssl.SSLContext | None:
-    if not wire.origin.startswith("https:"):
-        return None
+def _open_pool(wire: Wire) -> HTTPConnectionPool:
+    """Connections to one origin, verified by one TLS context: to load the certificates costs 10 ms."""
+    parts = urlsplit(wire.origin)
+    host = parts.hostname or ""
+    if parts.scheme == "http":
+        return _Pool(host, parts.port, maxsize=POOL_SIZE)
     cafile = None if wire.ca else DEFAULT_CA_BUNDLE_PATH
-    return ssl.create_default_context(cafile=cafile, cadata=wire.ca)
+    context = ssl.create_default_context(cafile=cafile, cadata=wire.ca)
+    return _SecurePool(host, parts.port, maxsize=POOL_SIZE, ssl_context=context, cert_reqs="CERT_REQUIRED")
 
 
 def _start_afresh() -> None:
     """A child must not speak over its parent's connections."""
-    global _adapters_lock  # noqa: PLW0603
-    _adapters_lock = threading.Lock()
-    _adapters.clear()
+    global _pools_lock  # noqa: PLW0603
+    _pools_lock = threading.Lock()
+    _pools.clear()
 
 
 os.register_at_fork(after_in_child=_start_afresh)
@@ -145,15 +129,24 @@ def transmit(request: Request, wire: Wire) -> Answer:
     prepared = _prepare(request)
     if not request.is_caged(prepared.url or ""):
         raise Uncaged("the finished URL is not the one that was meant")
-    adapter = _adapter(wire)
+    pool = _pool(wire)
     passage = current.passage = Passage(wire, prepared.path_url)
     deadlines.guard(passage.deadline)
     try:
-        response = adapter.send(prepared, stream=True, timeout=(passage.deadline.remaining(), wire.seconds))
+        response = pool.urlopen(
+            request.method,
+            passage.target,
+            body=request.body,
+            headers=request.headers,
+            retries=_ONCE,
+            redirect=False,
+            assert_same_host=False,
+            timeout=Timeout(connect=passage.deadline.remaining(), read=wire.seconds),
+            preload_content=False,
+            decode_content=False,
+        )
         return _in_time(_read(response, passage), passage)
-    except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-        raise _failure(error, passage) from None
-    except (OSError, ValueError, TooLargeError) as error:
+    except (HTTPError, http.client.HTTPException, OSError, ValueError, TooLargeError) as error:
         raise _failure(error, passage) from None
     finally:
         passage.deadline.end()
@@ -169,14 +162,11 @@ def _prepare(request: Request) -> requests.PreparedRequest:
         prepared.prepare_headers(request.headers)
     except (requests.RequestException, ValueError):
         raise Uncaged("the request cannot be sent as it is") from None
-    prepared.body = request.body
-    if request.body is not None:
-        prepared.headers["Content-Length"] = str(len(request.body))
     return prepared
 
 
-def _read(response: requests.Response, passage: Passage) -> Answer:
-    raw, cap = response.raw, passage.wire.byte_cap
+def _read(raw: BaseHTTPResponse, passage: Passage) -> Answer:
+    cap = passage.wire.byte_cap
     headers = {name.lower(): value for name, value in raw.headers.items()}
     whole = False
     try:
@@ -193,7 +183,7 @@ def _read(response: requests.Response, passage: Passage) -> Answer:
             raw.release_conn()
         else:
             raw.close()
-    return Answer(response.status_code, headers, body, passage.received)
+    return Answer(raw.status, headers, body, passage.received)
 
 
 def _in_time(answer: Answer, passage: Passage) -> Answer:
@@ -207,9 +197,7 @@ def _failure(error: Exception, passage: Passage) -> Failure:
     """Which kind of failure a library's exception is. Its own text may hold the URL and is dropped."""
     facts: dict[str, Any] = {"reached": passage.reached, "received": passage.received}
     causes = tuple(_causes(error))
-    if passage.deadline.passed() or any(
-        isinstance(cause, requests.Timeout | TimeoutError) for cause in causes
-    ):
+    if passage.deadline.passed() or any(isinstance(cause, TimeoutError) for cause in causes):
         return Late("no answer" if not passage.received else "no whole answer", **facts)
     if isinstance(error, TooLargeError):
         return Unbelievable("the answer is too large", **facts)

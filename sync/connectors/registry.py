@@ -126,6 +126,7 @@ def _parsed(connector: str, settings: str) -> _Settings:
     return parsed
 
 
+@lru_cache(maxsize=256)
 def _base(base_url: str) -> Base:
     try:
         return parse_base_url(base_url)

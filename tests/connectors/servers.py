@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,3 +150,16 @@ def read_request(connection: socket.socket) -> bytes:
     while len(rest) < length:
         rest += connection.recv(65536)
     return head + b"\r\n\r\n" + rest
+
+
+def dripping(data: bytes, first: bytes = b"") -> Callable[[socket.socket], None]:
+    """Answer with `first` at once, then with the data over and over, a byte every 50 ms."""
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        for byte in data * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    return behave

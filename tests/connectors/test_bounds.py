@@ -4,36 +4,17 @@ import contextlib
 import gzip
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailable
 from tests.connectors.building import DEADLINE, Notebook, identity, shop
-from tests.connectors.building import shop_settings as _shop_settings
-from tests.connectors.servers import Reply, raw_serving, read_request, serving
+from tests.connectors.servers import Reply, dripping, raw_serving, read_request, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-def _drip(data: bytes, first: bytes = b"") -> Callable[[socket.socket], None]:
-    def behave(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(first)
-        for byte in data * 1000:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.05)
-
-    return behave
 
 
 def _send(data: bytes) -> Callable[[socket.socket], None]:
@@ -62,11 +43,11 @@ def _hang(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     "behave",
     [
-        _drip(b" ", HEAD + b"Content-Length: 9999\r\n\r\n"),
-        _drip(b" ", HEAD + b"\r\n"),
-        _drip(b"1\r\n \r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
-        _drip(b"X-A: b\r\n", HEAD),
-        _drip(b"H"),
+        dripping(b" ", HEAD + b"Content-Length: 9999\r\n\r\n"),
+        dripping(b" ", HEAD + b"\r\n"),
+        dripping(b"1\r\n \r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        dripping(b"X-A: b\r\n", HEAD),
+        dripping(b"H"),
         _hang,
     ],
     ids=["body", "body-without-length", "chunks", "headers", "status-line", "hang"],
@@ -196,62 +177,3 @@ def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         identity(service.url).fetch("USER", "a1")
         assert len({seen.connection for seen in service.seen}) == 2
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file: Path = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(pem + secret)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context, pem.decode()
-
-
-def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) -> None:
-    context, pem = certificate
-    with raw_serving(_drip(b" ", HEAD + b"\r\n"), context) as url:
-        started = time.monotonic()
-        with pytest.raises(TimedOut):
-            shop(url, settings=_shop_settings() | {"ca": pem}).get("USER", "1")
-    assert time.monotonic() - started < DEADLINE + 1
-
-
-def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLContext, str]) -> None:
-    def drip(connection: socket.socket) -> None:
-        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
-            connection.sendall(bytes([byte]))
-            time.sleep(0.05)
-
-    with raw_serving(drip) as url:
-        started = time.monotonic()
-        with pytest.raises(TimedOut) as caught:
-            shop(url.replace("http:", "https:")).delete("USER", "1", "k")
-    assert time.monotonic() - started < DEADLINE + 1
-    assert not caught.value.maybe_applied
-
-
-def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> None:
-    context, pem = certificate
-    with serving(lambda _: Reply(200, {"id": 1}), context) as service:
-        assert shop(service.url, settings=_shop_settings() | {"ca": pem}).get("USER", "1")
-        with pytest.raises(Unavailable, match="certificate is not trusted"):
-            shop(service.url).get("USER", "1")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,20 @@ def carry(demo: Demo, webhook: Received) -> str:
 
 
 def test_every_hop_is_told_and_the_new_address_read_back(
-    hub: Receiver, demo: Demo, shop: ShopService, capsys: pytest.CaptureFixture[str]
+    hub: Receiver,
+    demo: Demo,
+    identity: IdentityService,
+    shop: ShopService,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def answer(webhook: Received) -> tuple[int, Any]:
         carry(demo, webhook)
         return 200, SUCCEEDED
 
     hub.answer = answer
+    identity.sender.configure({"mode": "unsigned"})  # what a person chose for the pages is not asked here
     assert main(demo, once=True) == 0
+    assert "webhook-signature" in hub.received[0].headers
     lines = capsys.readouterr().out.splitlines()
     new = shop.records("customers")[0]["email"]
     assert new.startswith("anna.aalto+2")
@@ -62,6 +69,15 @@ def test_every_hop_is_told_and_the_new_address_read_back(
         f"After:  the shop's customer 4711: Anna Aalto, {new} (version 2)",
         f"The shop has the new address: {new}",
     ]
+
+
+def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: Demo) -> None:
+    def answer(webhook: Received) -> tuple[int, Any]:
+        threading.Timer(0.3, carry, (demo, webhook)).start()
+        return 202, {"status": "accepted"}
+
+    hub.answer = answer
+    assert main(demo, once=True) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The shop's records over HTTP."""
 
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,16 +132,29 @@ def test_what_makes_no_sense_gets_a_sentence_in_json(
     assert answer.json()["message"].endswith(".")
 
 
-def test_of_many_clients_at_once_one_gets_the_address(shop: ShopService) -> None:
-    def create(number: int) -> int:
-        return Client(shop.url, shop.token)(
-            "POST", "/api/customers", {"email": "one@example.com"}
-        ).status_code
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads change after every few instructions, so that a missing lock shows."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
 
-    with ThreadPoolExecutor(16) as pool:
-        assert sorted(pool.map(create, range(32))) == [201] + [422] * 31
+
+@pytest.mark.usefixtures("eager_threads")
+def test_of_many_clients_at_once_one_gets_the_address(tmp_path: Path) -> None:
+    """On a file, whose writes let other threads run between the check and the record."""
+    with ShopService(data=tmp_path) as shop:
+
+        def create(number: int) -> int:
+            call = Client(shop.url, shop.token)
+            return call("POST", "/api/customers", {"email": "one@example.com"}).status_code
+
+        with ThreadPoolExecutor(16) as pool:
+            assert sorted(pool.map(create, range(32))) == [201] + [422] * 31
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_parallel_changes_of_one_record_are_all_counted(shop: ShopService) -> None:
     def change(number: int) -> int:
         answer = Client(shop.url, shop.token)("PATCH", "/api/customers/4711", {"phone": str(number)})

@@ -1,15 +1,12 @@
 """Signatures: published vectors, the library of Standard Webhooks as an oracle, the edges of each rule."""
 
-import ast
 import base64
-import inspect
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from webhooks import signatures
 from webhooks.signatures import (
     SCHEMES,
     BadSignature,
@@ -306,17 +303,3 @@ def test_settings_that_cannot_work_are_refused(scheme, settings):
 def test_settings_that_work_are_taken():
     check_settings("standard-webhooks", {})
     check_settings("body-hmac", {"header": "X-Hub-Signature-256", "prefix": "sha256=", "algorithm": "sha512"})
-
-
-def test_compare_digest_is_the_only_comparison_of_what_was_sent_with_what_is_right():
-    tree = ast.parse(inspect.getsource(signatures))
-    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
-    secret_names = {"expected", "right", "given", "text", "offered", "key", "secret", "value", "credentials"}
-    touched = [
-        ast.unparse(node)
-        for node in compared
-        if any(isinstance(part, ast.Name) and part.id in secret_names for part in ast.walk(node))
-    ]
-    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    assert touched == []
-    assert calls.count("hmac.compare_digest") == 1

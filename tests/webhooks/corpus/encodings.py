@@ -80,9 +80,6 @@ CASES = (
     *cases("broken UTF-8", "wrong-encoding", [b'{"' + content + b'":1}' for content in _NOT_UTF8[::2]]),
     *cases("broken UTF-8", "wrong-encoding", [b"[" + content + b"]" for content in _NOT_UTF8[1::2]]),
     # The encoding is judged before depth and grammar.
-    *cases(
-        "broken UTF-8",
-        "wrong-encoding",
-        [b"[" * 40 + b"\xff", b"nul\xff", b"[1,]\xe4", b"1e400\xff", b'{"\\ud800":\xff}', b"\x1f\x8b\x08\x00"],
-    ),
+    *cases("broken UTF-8", "wrong-encoding", [b"[" * 40 + b"\xff", b"nul\xff", b"[1,]\xe4", b"1e400\xff"]),
+    *cases("broken UTF-8", "wrong-encoding", [b'{"\\ud800":\xff}', b"\x1f\x8b\x08\x00"]),
 )

@@ -1,0 +1,128 @@
+"""What stands in payloads, opened for people who may see it: always text, never markup, at most 64 KB of it.
+
+What came from or went to the source is shown as it was, byte for byte; calls to other systems are laid out
+for reading.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webhooks.models import Payload
+from webhooks.sealing import CannotOpen
+
+SHOWN_BYTES = 65_536
+_SHOWN_VALUE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The text of a payload, or in `problem` why there is none. `size` is the whole, in bytes."""
+
+    text: str = ""
+    size: int = 0
+    is_cut: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """One mapped field of a change, as text."""
+
+    name: str
+    before: str
+    sent: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTable:
+    """Before and after: the fields that were sent, and quietly those that had their value already."""
+
+    action: str
+    fields: tuple[FieldRow, ...]
+    same: tuple[tuple[str, str], ...]
+
+
+def as_stored(payload: Payload | None) -> Content:
+    """The bytes as they were, as text; what is no UTF-8 shows as replacement characters."""
+    opened = _open(payload)
+    return opened if isinstance(opened, Content) else _content(opened.decode("utf-8", "replace"), len(opened))
+
+
+def as_exchange(payload: Payload | None) -> Content:
+    """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
+    opened = _open(payload)
+    if isinstance(opened, Content):
+        return opened
+    document = _parsed(opened.decode("utf-8", "replace"))
+    if not isinstance(document, dict):
+        return _content(opened.decode("utf-8", "replace"), len(opened))
+    headers = document.get("headers") or {}
+    lines = [str(document["url"])] if document.get("url") else []
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    body = document.get("body")
+    return _content("\n".join([*lines, "", _laid_out(str(body))] if body else lines), len(opened))
+
+
+def as_change(payload: Payload | None) -> ChangeTable | None:
+    """The change that an attempt found; None where there is none, or it cannot be opened."""
+    document = as_document(payload)
+    if not document:
+        return None
+    rows = (
+        FieldRow(str(each["name"]), value_text(each["before"]), value_text(each["after"]))
+        for each in document["fields"]
+    )
+    same = ((str(name), value_text(value)) for name, value in document["same"].items())
+    return ChangeTable(str(document["action"]), tuple(rows), tuple(same))
+
+
+def as_document(payload: Payload | None) -> Mapping[str, Any]:
+    """A JSON object of our own making; empty where there is none, or it cannot be opened."""
+    opened = _open(payload)
+    document = None if isinstance(opened, Content) else _parsed(opened.decode())
+    return document if isinstance(document, dict) else {}
+
+
+def value_text(value: Any) -> str:
+    """A field's value for a table: text as it is, a dash for nothing, anything else as JSON.
+
+    At most 2,000 characters.
+    """
+    text = (
+        "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
+    return _encodable(text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…")
+
+
+def _open(payload: Payload | None) -> bytes | Content:
+    if payload is None:
+        return Content(problem="Not kept, or deleted since.")
+    try:
+        return payload.open()
+    except CannotOpen:
+        return Content(size=payload.size, problem="Sealed with a key that the hub does not have any more.")
+
+
+def _content(text: str, size: int) -> Content:
+    raw = _encodable(text).encode()
+    return Content(raw[:SHOWN_BYTES].decode("utf-8", "ignore"), size, is_cut=len(raw) > SHOWN_BYTES)
+
+
+def _parsed(text: str) -> Any:
+    """None for what is no JSON, or is nested to make readers fail."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _laid_out(text: str) -> str:
+    document = _parsed(text)
+    return text if document is None else json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate, which JSON can spell, has no UTF-8: it is shown as it would be spelled."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,123 @@
+"""Everything that is known of one event, gathered for its page in a bounded number of statements and rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
+from integration_hub.console.contents import Content, as_stored
+from integration_hub.console.wording import ahead, reason
+from sync.models import Attempt, Delivery
+from webhooks.codes import Words
+from webhooks.models import Event, Receipt, State
+
+MOST_RECEIPTS = 50
+CONTENTS = "webhooks.view_contents"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptShown:
+    """One request, and what it was told."""
+
+    row: Receipt
+    told: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryShown:
+    """One delivery with its newest attempts."""
+
+    row: Delivery
+    words: Words
+    next_try: str
+    attempts: tuple[AttemptShown, ...]
+
+    @property
+    def covering(self) -> Attempt | None:
+        """The attempt that settled this delivery with its own, where that was another delivery's."""
+        covered_by = self.row.covered_by
+        return covered_by if covered_by and covered_by.delivery_id != self.row.pk else None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """What the page shows. `may` names the parts that this person may see; `received` needs view_contents."""
+
+    event: Event
+    words: Words
+    digest: str
+    now: datetime
+    may: dict[str, bool]
+    received: Content | None
+    receipts: tuple[ReceiptShown, ...]
+    has_more_receipts: bool
+    deliveries: tuple[DeliveryShown, ...]
+
+
+def event_page(event: Event, request: HttpRequest) -> EventPage:
+    """Gather the page. What the person may not see is not read either."""
+    may = _permissions(request)
+    now = timezone.now()
+    receipts = _receipts(event, may) if may["receipts"] else []
+    deliveries = _deliveries(event, may, now) if may["deliveries"] else ()
+    return EventPage(
+        event=event,
+        words=_diagnosis(event, deliveries),
+        digest=bytes(event.digest).hex(),
+        now=now,
+        may=may,
+        received=as_stored(event.payload) if may["contents"] else None,
+        receipts=tuple(receipts[:MOST_RECEIPTS]),
+        has_more_receipts=len(receipts) > MOST_RECEIPTS,
+        deliveries=deliveries,
+    )
+
+
+def _permissions(request: HttpRequest) -> dict[str, bool]:
+    needed = {
+        "contents": CONTENTS,
+        "replay": "webhooks.replay_event",
+        "receipts": "webhooks.view_receipt",
+        "deliveries": "sync.view_delivery",
+        "attempts": "sync.view_attempt",
+        "calls": "sync.view_call",
+    }
+    return {part: request.user.has_perm(permission) for part, permission in needed.items()}
+
+
+def _receipts(event: Event, may: dict[str, bool]) -> list[ReceiptShown]:
+    rows = event.receipts.order_by("-id")
+    rows = rows.select_related("answer") if may["contents"] else rows
+    return [
+        ReceiptShown(row, as_stored(row.answer) if may["contents"] else None)
+        for row in rows[: MOST_RECEIPTS + 1]
+    ]
+
+
+def _deliveries(event: Event, may: dict[str, bool], now: datetime) -> tuple[DeliveryShown, ...]:
+    related = ("route", "identity", "commercial", "covered_by__delivery__event", "replay__requested_by")
+    rows = list(event.deliveries.select_related(*related).order_by("id"))
+    attempts = attempts_of(rows, may, now) if may["attempts"] else {}
+    return tuple(
+        DeliveryShown(
+            row,
+            reason(row.state, row.code, speaker(row, row.code)),
+            _next_try(row, now),
+            tuple(attempts.get(row.pk, ())),
+        )
+        for row in rows
+    )
+
+
+def _next_try(delivery: Delivery, now: datetime) -> str:
+    return ahead(delivery.due_at, now) if delivery.state in (State.PENDING, State.RETRYING) else ""
+
+
+def _diagnosis(event: Event, deliveries: tuple[DeliveryShown, ...]) -> Words:
+    """The words of the delivery that decides the event's state: they name the system that it is about."""
+    deciding = (
+        each.words for each in deliveries if (each.row.state, each.row.code) == (event.state, event.code)
+    )
+    return next(deciding, None) or reason(event.state, event.code)

@@ -1,0 +1,47 @@
+"""What happened is for reading: pages of rows that nobody adds, changes or deletes."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.messages import warning
+from django.http import HttpRequest
+
+from integration_hub.console.paging import BoundedPaginator
+
+
+class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A read-only list of a table that grows: newest first, counted within bounds, nothing sortable."""
+
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    sortable_by = ()
+    parameters: frozenset[str] = frozenset()
+
+    @property
+    def media(self) -> forms.Media:
+        """Of Django's scripts only the one that ticks check boxes: a read-only list needs no other."""
+        return forms.Media(js=["admin/js/actions.js"], css={"all": ["console/evidence.css"]})
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, *_: Any) -> bool:
+        """Only what the filters offer: any other look-up could mean a walk through the whole table."""
+        return lookup in self.parameters
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if ERROR_FLAG in request.GET:
+            warning(request, "The filters of this address cannot be used; everything is listed.")
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})

@@ -1,0 +1,87 @@
+"""What the two export commands share: format, file, and the entry on the audit log."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from uuid import uuid4
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_date, parse_datetime
+
+from audit.export import FORMATS
+from audit.log import Happening, append
+from integration_hub.console.exports import Export, Tally, encode
+
+
+def moment(text: str) -> datetime:
+    """A day or a time of RFC 3339, UTC where no zone is given. `ValueError` for anything else."""
+    day = parse_date(text) if len(text) == 10 else None
+    found = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else parse_datetime(text)
+    if found is None:
+        raise ValueError("a day or a time, for example 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class ExportCommand(BaseCommand):
+    """`filters` are the options that narrow the rows, with the lookups that they stand for."""
+
+    export: ClassVar[Export]
+    filters: ClassVar[Mapping[str, str]]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name in self.filters:
+            kind: Any = moment if name in ("since", "until") else str
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, dest=name)
+        parser.add_argument("--format", choices=list(FORMATS), default="jsonl")
+        parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
+
+    def everything(self) -> QuerySet[Any]:
+        """The rows before filtering, in order."""
+        raise NotImplementedError
+
+    def handle(self, *, format: str, output: Path | None, **options: Any) -> None:
+        chosen = {name: options[name] for name in self.filters if options.get(name) is not None}
+        queryset = self.everything().filter(**{self.filters[name]: value for name, value in chosen.items()})
+        details = {
+            "what": self.export.name,
+            "format": format,
+            "filters": {name: str(value) for name, value in chosen.items()},
+            "download": str(uuid4()),
+        }
+        _record("download.started", details)
+        tally = Tally()
+        with _destination(output) as file:
+            for piece in encode(self.export, queryset, FORMATS[format], tally):
+                file.write(piece)
+        _record("download.finished", {**details, **tally.as_details()})
+        self.stderr.write(f"{tally.rows} rows, SHA-256 {tally.digest.hexdigest()}")
+
+
+def _record(action: str, details: Mapping[str, Any]) -> None:
+    with transaction.atomic():
+        append(Happening("system", action, details=details))
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[BinaryIO]:
+    """The file takes its name only when it is whole and on the disk."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+    part.replace(output)

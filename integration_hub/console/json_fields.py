@@ -1,0 +1,31 @@
+"""JSON in a form: shown with indents, and of the shape that the model's default has."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+
+
+class JSONText(forms.JSONField):
+    """A JSON text. An empty one means the default; where that is an object or a list, so must this be."""
+
+    widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        is_text = isinstance(value, str)  # what was typed stays as it was typed
+        return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def to_python(self, value: Any) -> Any:
+        parsed = super().to_python(value)
+        default = self.initial() if callable(self.initial) else self.initial
+        if parsed is None:
+            return default
+        if default is not None and not isinstance(parsed, type(default)):
+            raise ValidationError("An object is expected." if default == {} else "A list is expected.")
+        return parsed
+
+
+# For a ModelAdmin's `formfield_overrides`.
+JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONText}}

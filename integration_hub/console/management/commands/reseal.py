@@ -1,0 +1,33 @@
+"""`manage.py reseal`: after a new key was put in front of SEALING_KEYS."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from audit.log import Happening, append
+from integration_hub.console.resealing import SEALED, reseal_column
+from webhooks.sealing import CannotOpen
+
+
+class Command(BaseCommand):
+    help = "Seal every payload, secret and credential anew under the first of SEALING_KEYS."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        help_text = "go on after this payload, the last key that an interrupted run printed"
+        parser.add_argument("--after", type=int, default=0, metavar="KEY", help=help_text)
+
+    def handle(self, *, after: int, **_: Any) -> None:
+        done: dict[str, int] = {}
+        try:
+            for column in SEALED:
+                done[column.name] = 0
+                for key, count in reseal_column(column, after if column.name == "payloads" else 0):
+                    done[column.name] += count
+                    self.stdout.write(f"{column.name} up to {key}: {done[column.name]} sealed anew")
+        except CannotOpen as error:
+            raise CommandError(f"{column.name}: {error}; nothing more was changed.") from error
+        with transaction.atomic():
+            append(Happening("system", "sealing.renewed", details=done))
+        self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in done.items()))

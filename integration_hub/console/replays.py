@@ -1,0 +1,64 @@
+"""Replays: who asked, when, why, and what came of it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.wording import moment, state_mark
+from sync.models import Attempt, Outcome, Replay
+
+_SHOWN = 50
+
+
+@admin.register(Replay)
+class ReplayAdmin(EvidenceAdmin):
+    """Read-only; a replay is begun from the events."""
+
+    list_display = ("requested", "requested_by", "reason", "events", "deliveries")
+    list_select_related = ("requested_by",)
+    ordering = ("-id",)
+    actions = None
+    fields = ("requested", "requested_by", "reason", "events", "deliveries", "outcomes", "newest_attempts")
+    readonly_fields = fields
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        return super().change_view(request, object_id, form_url, {"title": "Replay", **(extra_context or {})})
+
+    @admin.display(description="requested")
+    def requested(self, replay: Replay) -> str | SafeString:
+        return moment(replay.created_at)
+
+    @admin.display(description="attempts so far, by outcome")
+    def outcomes(self, replay: Replay) -> str:
+        counted = (
+            Attempt.objects.filter(replay=replay)
+            .values_list("outcome")
+            .annotate(Count("pk"))
+            .order_by("outcome")
+        )
+        return ", ".join(f"{count:,} {Outcome(outcome).label}" for outcome, count in counted) or "none yet"
+
+    @admin.display(description=f"its attempts, the newest {_SHOWN}")
+    def newest_attempts(self, replay: Replay) -> SafeString:
+        rows = replay.attempts.select_related("delivery__event").order_by("-id")[:_SHOWN]
+        links = (
+            (
+                reverse("admin:webhooks_event_change", args=[row.delivery.event_id]),
+                row.delivery.event.reference,
+                state_mark(row.delivery.state),
+            )
+            for row in rows
+        )
+        return format_html("<ul>{}</ul>", format_html_join("", '<li><a href="{}">{}</a> {}</li>', links))

@@ -1,0 +1,84 @@
+"""The life of a source's secrets: a new one comes, the old ones end, at most three are live."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from integration_hub.console.recording import record
+from webhooks.models import Source, SourceSecret
+from webhooks.signatures import check_secret, new_secret
+
+MOST_LIVE = 3
+HINT = 4
+
+
+class NotRotated(ValueError):  # noqa: N818 - reads as the answer that it is
+    """Why nothing was changed, in a sentence; it never repeats a secret."""
+
+
+def live_secrets(source: Source) -> list[SourceSecret]:
+    """The secrets that are good now, oldest first."""
+    now = timezone.now()
+    return [secret for secret in source.secrets.all() if secret.is_live(now)]
+
+
+def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newest: int) -> str:
+    """Add the typed secret, or a fresh one, and let the others end in `hours`. Returns the new secret.
+
+    `newest` is the key of the newest secret that the person saw (0: none): a page that was sent twice changes
+    nothing the second time. Raises `NotRotated`.
+    """
+    value = typed or _fresh(source)
+    try:
+        check_secret(source.scheme, value)
+    except ValueError as error:
+        raise NotRotated(str(error)) from error
+    with transaction.atomic():
+        Source.objects.select_for_update().get(pk=source.pk)
+        if newest_key(source) != newest:
+            raise NotRotated("A secret was added since this page was opened. Nothing was changed.")
+        ended = _end_others(source, hours)
+        added = SourceSecret.objects.create(source=source, value=value, hint=value[-HINT:])
+        if len(live_secrets(source)) > MOST_LIVE:
+            raise NotRotated(f"At most {MOST_LIVE} secrets can be live. End one first.")
+        details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
+        record(request, f"setting:source:{source.pk}", "secret.added", details)
+    return value
+
+
+def newest_key(source: Source) -> int:
+    """The key of its newest secret, live or not; 0 where it never had one."""
+    return int(source.secrets.order_by("-pk").values_list("pk", flat=True).first() or 0)
+
+
+def end_now(request: HttpRequest, secret: SourceSecret) -> None:
+    """From now on the secret fits nothing. One that has ended already stays as it is."""
+    now = timezone.now()
+    with transaction.atomic():
+        ended = _still_live(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
+        if ended:
+            details = {"secret": secret.pk}
+            record(request, f"setting:source:{secret.source_id}", "secret.ended", details)
+
+
+def _fresh(source: Source) -> str:
+    try:
+        return new_secret(source.scheme)
+    except ValueError as error:
+        raise NotRotated(str(error)) from error
+
+
+def _end_others(source: Source, hours: int) -> list[int]:
+    """Those that would be good for longer end then; their keys."""
+    end = timezone.now() + timedelta(hours=hours)
+    others = _still_live(source.secrets.all(), end)
+    keys = list(others.values_list("pk", flat=True))
+    SourceSecret.objects.filter(pk__in=keys).update(ends_at=end)
+    return keys
+
+
+def _still_live(secrets: QuerySet[SourceSecret], at: datetime) -> QuerySet[SourceSecret]:
+    return secrets.filter(Q(ends_at=None) | Q(ends_at__gt=at))

@@ -1,0 +1,85 @@
+"""States, reasons, times and durations in the words of the console. Pure: the moment is passed in."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timeuntil
+
+from webhooks.codes import CATALOGUE, Words, words
+from webhooks.models import State
+
+_SHAPES: Mapping[str, str] = {
+    State.DEAD: "✕",
+    State.HELD: "‖",
+    State.RETRYING: "↻",
+    State.RUNNING: "▸",
+    State.PENDING: "○",
+    State.CLOSED: "⊘",
+    State.SUPERSEDED: "↷",
+    State.IGNORED: "–",
+    State.UNCHANGED: "=",
+    State.SUCCEEDED: "✓",
+}
+
+# A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
+_UNDER_WAY: Mapping[str, Words] = {
+    State.PENDING: Words("Waits for its turn", "It is stored and will be delivered next.", "Nothing to do."),
+    State.RUNNING: Words(
+        "Is being delivered", "An attempt is under way at this moment.", "Reload to see how it ends."
+    ),
+}
+
+
+def state_mark(state: str) -> SafeString:
+    """The state as a word and a shape, so that it does not hang on a colour."""
+    label = State(state).label if state in State.values else state
+    return format_html(
+        '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',
+        state,
+        _SHAPES.get(state, "?"),
+        label,
+    )
+
+
+def reason(state: str, code: str, connection: str = "") -> Words:
+    """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
+    if state in _UNDER_WAY:
+        return _UNDER_WAY[state]
+    return code_words(code or state, connection)
+
+
+def code_words(code: str, connection: str = "") -> Words:
+    """The words of a code; of one that the catalogue does not have (any more), the code itself."""
+    if code not in CATALOGUE:
+        return Words(code, f"The code of this outcome is {code}." if code else "", "")
+    return words(code, "en", connection=connection)
+
+
+def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
+    """A time in UTC to the second; the title and the machine's form have its fractions."""
+    if at is None:
+        return absent
+    utc = at.astimezone(UTC)
+    exact = utc.isoformat().replace("+00:00", "Z")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', exact, exact, f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Milliseconds below ten seconds, then seconds with one decimal."""
+    if seconds is None:
+        return "–"
+    return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+def ahead(at: datetime | None, now: datetime) -> str:
+    """How far away a time is: `now`, `in 40 s`, `in 12 minutes`; empty where there is none."""
+    if at is None:
+        return ""
+    seconds = (at - now).total_seconds()
+    if seconds <= 0:
+        return "now"
+    return f"in {seconds:.0f} s" if seconds < 60 else f"in {timeuntil(at, now)}".replace("\xa0", " ")

@@ -1,0 +1,172 @@
+"""The audit log's pages, and what staff leave on it."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from audit.log import Happening, append
+from audit.models import Entry
+from tests.console.staff import browser, entries, event, person, source
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/audit/entry/"
+
+
+def happened(*happenings: Happening) -> None:
+    with transaction.atomic():
+        append(*happenings)
+
+
+def test_the_list_says_in_words_who_did_what_about_what() -> None:
+    anna = person("support", "anna")
+    found = event(source())
+    happened(Happening(found.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}))
+    page = browser("auditor").get(LIST).content.decode()
+    assert "anna" in page
+    assert "replayed an event" in page
+    assert "target-rejected" in page
+    assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
+
+
+def test_an_action_without_words_is_shown_as_it_is() -> None:
+    happened(Happening("system", "moon.was-full"))
+    assert "moon was full" in browser("auditor").get(LIST).content.decode()
+
+
+@pytest.mark.parametrize("rows", [5, 50])
+def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(rows: int) -> None:
+    of = source()
+    people = [User.objects.create_user(f"user{number}") for number in range(rows)]
+    happened(*(Happening(event(of).stream, "event.replayed", f"person:{each.pk}") for each in people))
+    client = browser("auditor")
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert client.get(LIST).status_code == 200
+    assert len(queries) <= 9, [query["sql"][:80] for query in queries]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("action=event.replayed", ["event.replayed"]),
+        ("action=nothing-known", []),
+        ("who=source", ["webhook.received"]),
+        ("who=system", ["settings.seeded"]),
+        ("q=system", ["settings.seeded"]),
+        ("q=syst", []),
+        ("hours=1&who=person", ["event.replayed"]),
+    ],
+)
+def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
+    client = browser("auditor")
+    happened(
+        Happening("event:x", "event.replayed", "person:999999"),
+        Happening("event:x", "webhook.received", "source:crm"),
+        Happening("system", "settings.seeded"),
+    )
+    Entry.objects.filter(action="person.logged-in")
+    rows = client.get(f"{LIST}?{query}").context["cl"].result_list
+    assert [row.action for row in rows if row.action != "person.logged-in"] == shown
+
+
+def test_an_events_reference_finds_its_entries_in_any_case() -> None:
+    found = event(source())
+    happened(
+        Happening(found.stream, "webhook.received", "source:crm"),
+        Happening("event:other", "webhook.received"),
+    )
+    rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["cl"].result_list
+    assert [row.stream for row in rows] == [found.stream]
+
+
+def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
+    happened(Happening("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
+    entry = Entry.objects.get(action="settings.seeded")
+    client = browser()
+    page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert client.post(f"{LIST}{entry.pk}/change/", {"action": "x"}).status_code == 403
+    assert client.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"{LIST}add/").status_code == 403
+
+
+def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_typed() -> None:
+    User.objects.create_user("anna", password="correct horse battery", is_staff=True)
+    client = Client()
+    client.post(
+        "/admin/login/", {"username": "hunter2-as-name", "password": "wrong"}, REMOTE_ADDR="192.0.2.7"
+    )
+    client.post("/admin/login/", {"username": "anna", "password": "correct horse battery"})
+    client.post("/admin/logout/")
+    assert [each["details"] for each in entries("person.login-failed")] == [{"address": "192.0.2.7"}]
+    anna = User.objects.get()
+    assert [each["actor"] for each in entries("person.logged-in")] == [f"person:{anna.pk}"]
+    assert [each["actor"] for each in entries("person.logged-out")] == [f"person:{anna.pk}"]
+    assert not Entry.objects.filter(body__contains="hunter2").exists()
+
+
+def test_an_own_new_password_is_recorded_and_a_refused_one_is_not() -> None:
+    anna = User.objects.create_user("anna", password="correct horse battery", is_staff=True)
+    client = Client()
+    client.force_login(anna)
+    new = {
+        "old_password": "wrong",
+        "new_password1": "a staple that is new",
+        "new_password2": "a staple that is new",
+    }
+    client.post("/admin/password_change/", new)
+    assert not entries("person.password-changed")
+    client.post("/admin/password_change/", new | {"old_password": "correct horse battery"})
+    assert [each["stream"] for each in entries("person.password-changed")] == [f"person:{anna.pk}"]
+
+
+def test_another_persons_new_password_is_recorded_with_who_set_it() -> None:
+    anna = person("support", "anna")
+    client = browser()
+    new = {
+        "password1": "a staple that is new",
+        "password2": "a staple that is new",
+        "usable_password": "true",
+    }
+    assert client.post(f"/admin/auth/user/{anna.pk}/password/", new).status_code == 302
+    (entry,) = entries("person.password-changed")
+    assert entry["stream"] == f"person:{anna.pk}"
+    assert entry["actor"] == f"person:{User.objects.get(username='root').pk}"
+
+
+def test_a_change_of_a_login_names_its_groups_but_no_personal_value() -> None:
+    anna = person("support", "anna")
+    auditor = Group.objects.get(name="auditor")
+    form = {
+        "username": "anna",
+        "email": "secret-address@example.com",
+        "groups": [auditor.pk],
+        "is_active": "on",
+        "is_staff": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+    }
+    answer = browser().post(f"/admin/auth/user/{anna.pk}/change/", form)
+    assert answer.status_code == 302, answer.context["errors"]
+    (entry,) = entries("person.changed")
+    assert entry["details"]["after"]["groups"] == [auditor.pk]
+    assert entry["details"]["changed"] == ["email"]
+    assert "secret-address" not in json.dumps(entry)
+
+
+def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
+    role = Group.objects.create(name="interns")
+    right = Group.objects.get(name="support").permissions.first()
+    assert right is not None
+    browser().post(f"/admin/auth/group/{role.pk}/change/", {"name": "interns", "permissions": [right.pk]})
+    (entry,) = entries("group.changed")
+    assert entry["stream"] == f"setting:group:{role.pk}"
+    assert entry["details"]["before"] == {"permissions": []}
+    assert entry["details"]["after"] == {"permissions": [right.pk]}

@@ -1,0 +1,92 @@
+"""The three groups, and what each may open."""
+
+import importlib
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+
+from tests.console.staff import browser, entries, event, person, source
+
+pytestmark = pytest.mark.django_db
+
+PAGES = {
+    "/admin/webhooks/event/": {"support", "auditor", "administrator"},
+    "/admin/webhooks/source/": {"support", "auditor", "administrator"},
+    "/admin/sync/mapping/": {"support", "auditor", "administrator"},
+    "/admin/audit/entry/": {"auditor", "administrator"},
+    "/admin/audit/entry/download/csv": {"auditor", "administrator"},
+    "/admin/webhooks/event/download/jsonl": {"auditor", "administrator"},
+    "/admin/webhooks/source/add/": {"administrator"},
+    "/admin/sync/connection/add/": {"administrator"},
+    "/admin/sync/route/add/": {"administrator"},
+    "/admin/auth/user/add/": {"administrator"},
+    "/admin/auth/group/": {"administrator"},
+}
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
+@pytest.mark.parametrize("page", PAGES)
+def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: str) -> None:
+    answer = browser(role).get(page)
+    assert answer.status_code == (200 if role in PAGES[page] else 403)
+
+
+@pytest.mark.parametrize(
+    ("role", "permission", "holds"),
+    [
+        ("support", "webhooks.replay_event", True),
+        ("support", "webhooks.view_contents", True),
+        ("support", "webhooks.download_event", False),
+        ("support", "audit.view_entry", False),
+        ("auditor", "webhooks.replay_event", False),
+        ("auditor", "webhooks.view_contents", False),
+        ("auditor", "webhooks.download_event", True),
+        ("administrator", "webhooks.replay_event", True),
+        ("administrator", "webhooks.view_contents", False),
+        ("administrator", "auth.change_group", True),
+    ],
+)
+def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: bool) -> None:
+    assert person(role).has_perm(permission) is holds
+
+
+def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away() -> None:
+    support = Group.objects.get(name="support")
+    before = set(support.permissions.values_list("codename", flat=True))
+    support.permissions.remove(support.permissions.get(codename="replay_event"))
+    extra = Group.objects.get(name="auditor").permissions.get(codename="view_entry")
+    support.permissions.add(extra)
+    migration = importlib.import_module("integration_hub.console.migrations.0001_roles")
+    migration.make_roles(apps, type("Editor", (), {"connection": connection}))
+    assert set(support.permissions.values_list("codename", flat=True)) == before | {"view_entry"}
+
+
+def test_a_person_without_a_group_sees_nothing() -> None:
+    nobody = User.objects.create_user("nobody", is_staff=True)
+    client = Client(raise_request_exception=False)
+    client.force_login(nobody)
+    assert {client.get(page).status_code for page in PAGES} == {403}
+
+
+def test_a_stranger_is_sent_to_the_login() -> None:
+    client = Client(raise_request_exception=False)
+    assert all("/admin/login/" in client.get(page)["Location"] for page in PAGES)
+
+
+def test_a_refused_download_is_on_the_audit_log() -> None:
+    event(source())
+    support = person("support")
+    client = Client(raise_request_exception=False)
+    client.force_login(support)
+    assert client.get("/admin/webhooks/event/download/csv?state=dead").status_code == 403
+    (refused,) = entries("download.refused")
+    assert refused["actor"] == f"person:{support.pk}"
+    assert refused["details"] == {
+        "what": "events",
+        "format": "csv",
+        "filters": {"state": "dead"},
+        "address": "127.0.0.1",
+    }
