@@ -40,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _service(options: argparse.Namespace) -> Service:
     place = {"host": options.host, "port": options.port, "data": options.data}
     if options.service == "shop":
-        return ShopService(**place, token=options.token, client_id=options.client_id)
+        shop = ShopService(**place, token=options.token, client_id=options.client_id)
+        if options.fault:
+            shop.faults.add(options.fault)
+        return shop
     return IdentityService(
         **place,
         token=options.token,
@@ -75,6 +78,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         each.add_argument("--token", default=token, help="secret of the API")
     shop.add_argument(
         "--client-id", default=environment.get("SANDBOX_SHOP_CLIENT_ID", "hub"), help="of OAuth2"
+    )
+    shop.add_argument(
+        "--fault", default=environment.get("SHOP_FAULT"), help="broken from the start, e.g. refuse"
     )
     _add_sender_options(identity, environment)
     demonstration = services.add_parser("demo", help="changes an e-mail address and tells every hop")

@@ -11,6 +11,7 @@ from webhooks.models import Event, State, worst
 
 _STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
+_DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
         connection_name=delivery.commercial.name,
         state=delivery.state,
         code=delivery.code or delivery.state,
-        action=attempt.action if attempt else "",
+        action=attempt.action if attempt and delivery.state in _DONE else "",
         record_id=attempt.record_id if attempt else "",
         is_retrying=delivery.state == State.RETRYING,
         sentence=said.get("sentence") if relays else None,

@@ -23,6 +23,13 @@ def _secret_field(name: str) -> forms.CharField:
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     """`dropped` says that stored credentials were removed because the origin changed."""
 
+    base_url = forms.URLField(
+        label="Base URL",
+        max_length=300,
+        assume_scheme="https",
+        help_text="Scheme, host, port and path that every request begins with. Another scheme, host or port "
+        "removes the stored credentials, unless new ones are typed in the same save.",
+    )
     username = _secret_field("username")
     password = _secret_field("password")
     token = _secret_field("token")
@@ -36,10 +43,6 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Connection
         exclude = ("credentials",)
-        help_texts = {
-            "base_url": "Scheme, host, port and path that every request begins with. Another scheme, host or "
-            "port removes the stored credentials, unless new ones are typed in the same save."
-        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -36,7 +36,7 @@ class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, *_: Any) -> bool:
         return False
 
-    def lookup_allowed(self, lookup: str, *_: Any) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Only what the filters offer: any other look-up could mean a walk through the whole table."""
         return lookup in self.parameters
 

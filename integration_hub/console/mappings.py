@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -73,10 +74,13 @@ class MappingAdmin(AuditedAdmin):
     def has_delete_permission(self, *_: Any) -> bool:
         return False
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).annotate(newest_number=Max("versions__number"))
+
     @admin.display(description="version")
-    def version(self, mapping: Mapping) -> int:
-        found = newest(mapping)
-        return found.number if found else 0
+    def version(self, mapping: Any) -> int | None:
+        number: int | None = mapping.newest_number
+        return number
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -17,8 +17,8 @@ from tests.console.staff import browser, entries, event, source
 from webhooks.models import Receipt, State
 
 FORMULAS = [
-    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", "＝1", "＋1", "－1", "＠x", " =1", '"=1', "'=1",
-    ";=1", ",=1", "\u200b=1", "\ufeff=1", "\x00=1", "“=1", "−1",
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", "＝1", "＋1", "－1", "＠x",
+    " =1", '"=1', "'=1", ";=1", ",=1", "\u200b=1", "\ufeff=1", "\x00=1", "“=1", "−1",
 ]  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_json_lines_keep_every_value() -> None:
 def downloaded(client: Client, address: str) -> bytes:
     answer = client.get(address)
     assert answer.status_code == 200
-    assert answer["Cache-Control"] == "no-store"
+    assert "no-store" in answer["Cache-Control"]
     assert answer["Content-Disposition"].startswith("attachment; ")
     return b"".join(answer.streaming_content)
 
@@ -111,7 +111,7 @@ def test_a_download_that_the_reader_leaves_is_recorded_as_interrupted() -> None:
         event(of)
     answer = browser("auditor").get("/admin/webhooks/event/download/csv")
     next(iter(answer.streaming_content))
-    answer.close()
+    answer._iterator.close()  # as a server does when the reader has gone; `close()` would end the connection
     (entry,) = entries("download.interrupted")
     assert 0 < entry["details"]["rows"] < 600
     assert not entries("download.finished")
@@ -177,6 +177,6 @@ def test_the_command_writes_the_filtered_history_to_a_file_that_appears_whole(tm
 @pytest.mark.django_db
 def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     browser("auditor")
-    call_command("export_audit", action="person.logged-in", since="2026-01-01")
+    call_command("export_audit", "--action=person.logged-in", "--since=2026-01-01")
     (line,) = capfdbinary.readouterr().out.splitlines()
     assert json.loads(line)["action"] == "person.logged-in"

@@ -1,5 +1,7 @@
 """`manage.py deliver_due`: run what is due, and what a process that is gone left behind."""
 
+import signal
+import threading
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -32,12 +34,12 @@ class Command(BaseCommand):
         if watch is None:
             self._drain(wait)
             return
-        try:
-            while True:
-                self._look()
-                time.sleep(watch)
-        except KeyboardInterrupt:
-            return
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        while not stopped.is_set():
+            self._look()
+            stopped.wait(watch)
 
     def _look(self) -> None:
         """A database that is away for a while does not end the watch."""

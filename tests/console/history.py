@@ -1,0 +1,129 @@
+"""Rows that stand for things that happened: plain functions, of which a test overrides what it is about."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from sync.models import Attempt, Call, Connection, Delivery, Mapping, MappingVersion, Replay, Route
+from webhooks.models import Event, Payload, Receipt, Source
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+def logged_in(*roles: str) -> Client:
+    """A browser of a member of these groups, who may enter the console."""
+    user = User.objects.create_user(f"someone-{uuid4().hex[:8]}", is_staff=True)
+    user.groups.set(Group.objects.filter(name__in=roles))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def a_source(slug: str = "aurora", **values: Any) -> Source:
+    found = Source.objects.filter(slug=slug).first()
+    return found or Source.objects.create(**{"slug": slug, "name": slug.title(), "scheme": "none"} | values)
+
+
+def an_event(number: int = 0, **values: Any) -> Event:
+    """Event `number` of Aurora: one second older than the one before."""
+    defaults = {
+        "entity_type": "USER",
+        "entity_id": f"USR-{number}",
+        "event_type": "UPDATE",
+        "is_signed": True,
+        "digest": b"\7" * 32,
+        "received_at": NOON - timedelta(seconds=number),
+        "state": "succeeded",
+        "code": "succeeded",
+    }
+    source = values.pop("source", None) or a_source()
+    return Event.objects.create(source=source, **defaults | values)
+
+
+def a_route(source: Source, **values: Any) -> Route:
+    """A route of USER from a source to the shop."""
+    ends = {
+        side: Connection.objects.get_or_create(
+            slug=slug,
+            defaults={"name": name, "side": side, "connector": f"rest-{side}", "base_url": "https://x.test"},
+        )[0]
+        for side, slug, name in (("identity", "aurora-id", "Aurora ID"), ("commercial", "shop", "The shop"))
+    }
+    mapping, _ = Mapping.objects.get_or_create(name="Person to customer")
+    MappingVersion.objects.get_or_create(mapping=mapping, number=1, defaults={"declaration": {}})
+    return Route.objects.create(
+        **{"source": source, "entity_type": "USER", "mapping": mapping} | ends | values
+    )
+
+
+def a_delivery(event: Event, route: Route, **values: Any) -> Delivery:
+    defaults = {
+        "state": event.state,
+        "code": event.code,
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+    }
+    return Delivery.objects.create(
+        event=event, route=route, identity=route.identity, commercial=route.commercial, **defaults | values
+    )
+
+
+def an_attempt(delivery: Delivery, number: int, **values: Any) -> Attempt:
+    at = NOON + timedelta(minutes=number)
+    defaults = {
+        "cause": "webhook" if number == 1 else "retry",
+        "started_at": at,
+        "ended_at": at + timedelta(milliseconds=250),
+        "outcome": "failed",
+        "code": "target-unavailable",
+        "mapping_version": delivery.route.mapping.current(),
+    }
+    return Attempt.objects.create(delivery=delivery, number=number, **defaults | values)
+
+
+def a_call(attempt: Attempt, **values: Any) -> Call:
+    defaults = {
+        "connection": attempt.delivery.commercial,
+        "purpose": "update",
+        "is_write": True,
+        "method": "PATCH",
+        "path": "/customers/{id}",
+        "started_at": attempt.started_at,
+        "seconds": 0.123,
+        "status": 503,
+        "request": sealed(
+            "request", {"url": "https://x.test/customers/1", "headers": {"A": "b"}, "body": '{"email":1}'}
+        ),
+        "response": sealed("response", {"headers": {}, "body": "busy"}),
+    }
+    return Call.objects.create(attempt=attempt, **defaults | values)
+
+
+def a_receipt(event: Event | None, **values: Any) -> Receipt:
+    defaults = {
+        "source": event.source if event else a_source(),
+        "verified_by": "none",
+        "size": 10,
+        "received_at": NOON,
+        "status": 200,
+        "code": "succeeded",
+        "answer": sealed("answer", {"status": "succeeded"}),
+    }
+    return Receipt.objects.create(event=event, **defaults | values)
+
+
+def a_replay(by: User, **values: Any) -> Replay:
+    return Replay.objects.create(
+        **{"requested_by": by, "reason": "the shop was down", "created_at": NOON} | values
+    )
+
+
+def sealed(kind: str, document: Any) -> Payload:
+    """A stored payload; bytes are kept as they are, anything else as JSON."""
+    payload = Payload.of(kind, document if isinstance(document, bytes) else json.dumps(document).encode())
+    payload.save()
+    return payload
