@@ -9,7 +9,9 @@ class Entry(models.Model):
     The columns beside it repeat what `body` says, so that it can be found; `body` is what counts.
     """
 
-    stream = models.CharField(max_length=80, help_text="what it is about: event:…, delivery:…, person:…, setting:…")
+    stream = models.CharField(
+        max_length=80, help_text="what it is about: event:…, delivery:…, person:…, setting:…"
+    )
     at = models.DateTimeField()
     action = models.CharField(max_length=64)
     actor = models.CharField(max_length=80, help_text="system, source:<slug>, or person:<id>")

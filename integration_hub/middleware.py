@@ -11,7 +11,13 @@ from webhooks.views import respond
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _FOR_PEOPLE = ("/admin", "/static/")
-_CODES = {404: "unknown-path", 405: "wrong-method", 413: "too-large", 429: "too-many-requests", 503: "storage-unavailable"}
+_CODES = {
+    404: "unknown-path",
+    405: "wrong-method",
+    413: "too-large",
+    429: "too-many-requests",
+    503: "storage-unavailable",
+}
 _POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"

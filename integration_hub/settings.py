@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import environ
+import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -28,7 +28,9 @@ def required(name: str, why: str) -> str:
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = required("SECRET_KEY", "it signs sessions and result addresses; 50 random characters or more")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-SEALING_KEYS = [key for key in required("SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key]
+SEALING_KEYS = [
+    key for key in required("SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key
+]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -85,6 +87,9 @@ DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
 
 
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
+
+
 def sqlite(database: dict[str, Any]) -> dict[str, Any]:
     """SQLite as a server database: WAL, durable commits, writers in line (promise I1)."""
     name = str(database["NAME"])
@@ -96,7 +101,7 @@ def sqlite(database: dict[str, Any]) -> dict[str, Any]:
         "OPTIONS": {
             "timeout": 10.0,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000;",
+            "init_command": SQLITE_PRAGMAS,
         },
         "TEST": {"NAME": env.str("TEST_DATABASE_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))},
     }

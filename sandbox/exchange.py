@@ -104,7 +104,7 @@ class FieldError:
     message: str
 
 
-class Problem(Exception):  # noqa: N818 - it is an answer as much as an error
+class Problem(Exception):
     """Ends a request with a status and a sentence; each service has its own JSON shape for it."""
 
     def __init__(

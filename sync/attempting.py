@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.canonical import JSONValue
-from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
 from sync.claiming import Claim
+from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
 from sync.mapping import ParsedMapping, parse_mapping
 from sync.matching import Sought, find_by_new_value, find_record
 from sync.models import Route
@@ -52,7 +52,9 @@ class Findings:
 
 def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> None:
     """Bring the commercial system in line with the entity. Raises what went wrong."""
-    mapping = parse_mapping(claim.attempt.mapping_version.declaration) if claim.attempt.mapping_version else None
+    mapping = (
+        parse_mapping(claim.attempt.mapping_version.declaration) if claim.attempt.mapping_version else None
+    )
     assert mapping is not None, "an attempt names its mapping"
     findings.entity = entity = _entity(claim, ends.identity)
     findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity, linked_id)
@@ -138,4 +140,3 @@ def idempotency_key(claim: Claim, change: Change) -> str:
     document: Mapping[str, JSONValue] = change.as_document()
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
     return f"{claim.attempt.key}-{digest[:16]}"
-

@@ -188,4 +188,5 @@ def due() -> QuerySet[Delivery]:
 
 def expire_subject(delivery: Delivery) -> bool:
     """Free the subject of a delivery from a process that is gone; returns whether there was one."""
-    return any([expire(gone) for gone in expired().filter(pk__in=siblings(delivery).values("pk"))])
+    freed = [expire(gone) for gone in expired().filter(pk__in=siblings(delivery).values("pk"))]
+    return any(freed)

@@ -145,7 +145,9 @@ def _field_rule(name: str, declared: Any) -> FieldRule:
     if ("path" in rule) == ("constant" in rule):
         raise MappingInvalid(f"{name}: give either a path or a constant.")
     functions = rule.get("apply", [])
-    unknown = [item for item in functions if item not in FUNCTIONS] if isinstance(functions, list) else [functions]
+    unknown = (
+        [item for item in functions if item not in FUNCTIONS] if isinstance(functions, list) else [functions]
+    )
     if unknown:
         raise MappingInvalid(f"{name}: no function {unknown[0]!r}; there are {', '.join(sorted(FUNCTIONS))}.")
     return FieldRule(

@@ -49,7 +49,9 @@ def _keys(mapping: ParsedMapping, sought: Sought) -> Iterable[tuple[str, Any]]:
     yield from sought.previous
 
 
-def _search(commercial: CommercialConnector, entity_type: str, keys: Iterable[tuple[str, Any]]) -> Record | None:
+def _search(
+    commercial: CommercialConnector, entity_type: str, keys: Iterable[tuple[str, Any]]
+) -> Record | None:
     for name, value in keys:
         if value in (None, ""):
             continue

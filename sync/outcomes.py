@@ -94,7 +94,8 @@ def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
         is_retrying=delivery.state == State.RETRYING,
         sentence=said.get("sentence") if relays else None,
         errors=tuple(
-            FieldError(each["field"], each["code"], each["detail"] if relays else "") for each in said.get("errors", [])
+            FieldError(each["field"], each["code"], each["detail"] if relays else "")
+            for each in said.get("errors", [])
         ),
     )
 

@@ -49,7 +49,9 @@ class Change:
         return {
             "action": str(self.action),
             "record": self.record_id,
-            "fields": [{"name": each.name, "before": each.before, "after": each.after} for each in self.fields],
+            "fields": [
+                {"name": each.name, "before": each.before, "after": each.after} for each in self.fields
+            ],
             "same": dict(self.same),
         }
 
@@ -57,7 +59,9 @@ class Change:
 def plan_present(wanted: Mapping[str, Any], record: Record | None, caseless: frozenset[str]) -> Change:
     """The change for an entity that is there: create its record, update the fields that differ, or nothing."""
     if record is None:
-        return Change(Action.CREATE, None, tuple(FieldChange(name, None, value) for name, value in wanted.items()))
+        return Change(
+            Action.CREATE, None, tuple(FieldChange(name, None, value) for name, value in wanted.items())
+        )
     changes, same = _compare(wanted, record, caseless)
     return Change(Action.UPDATE if changes else Action.NOTHING, record.id, changes, same)
 

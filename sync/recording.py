@@ -97,7 +97,8 @@ class AttemptRecorder:
 
 def _request(request: Outgoing) -> Payload:
     return _sealed(
-        Payload.Kind.REQUEST, {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
+        Payload.Kind.REQUEST,
+        {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)},
     )
 
 
@@ -118,7 +119,9 @@ def _text(body: bytes | None) -> str | None:
 
 def save_calls(recorders: list[AttemptRecorder]) -> None:
     """Write the calls that are not on record yet and complete those that are; inside the settling transaction."""
-    kept = sorted((each for recorder in recorders for each in recorder.calls), key=lambda each: each.call.started_at)
+    kept = sorted(
+        (each for recorder in recorders for each in recorder.calls), key=lambda each: each.call.started_at
+    )
     Payload.objects.bulk_create([each for kept_one in kept for each in kept_one.payloads])
     for each in kept:
         each.call.request = each.request or each.call.request

@@ -36,9 +36,9 @@ class Deliveries:
 
         Deliveries that were asked to wait by the other side (429 with Retry-After) keep their time.
         """
-        Delivery.objects.filter(event=event, state=State.RETRYING).exclude(code__endswith="-throttled").update(
-            state=State.PENDING, due_at=database_now()
-        )
+        Delivery.objects.filter(event=event, state=State.RETRYING).exclude(
+            code__endswith="-throttled"
+        ).update(state=State.PENDING, due_at=database_now())
         return self.deliver(event, seconds, with_entity=with_entity)
 
     def outcome(self, event: Event) -> EventOutcome:

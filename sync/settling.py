@@ -19,7 +19,9 @@ from sync.verdict import ACTIONS, Verdict
 from webhooks.models import Event, Payload, State, worst
 
 
-def settle(claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]) -> tuple[int, ...]:
+def settle(
+    claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
+) -> tuple[int, ...]:
     """Finish an attempt if its delivery is still ours. Returns the events that it settled, none where it was not."""
     with transaction.atomic():
         if claim.covered:
@@ -80,7 +82,9 @@ def _answer(verdict: Verdict) -> dict[str, Any] | None:
 def _sealed(kind: str, document: Any) -> Payload | None:
     if document is None:
         return None
-    return Payload.of(kind, json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode())
+    return Payload.of(
+        kind, json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    )
 
 
 def _link(claim: Claim, findings: Findings) -> None:
@@ -111,13 +115,17 @@ def _settle_siblings(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
         covered = Delivery.objects.filter(covered_by=claim.attempt, state__in=WAITING, replay__isnull=True)
         events.update(covered.values_list("event_id", flat=True))
         values = _delivery_values(verdict)
-        covered.update(**{name: values[name] for name in ("code", "settled_at", "due_at")}, state=verdict.state)
+        covered.update(
+            **{name: values[name] for name in ("code", "settled_at", "due_at")}, state=verdict.state
+        )
     return tuple(sorted(events))
 
 
 def refresh_events(event_ids: Iterable[int]) -> None:
     """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns."""
-    locked = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk").only("pk")
+    locked = (
+        Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk").only("pk")
+    )
     events = list(locked)
     found: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
     rows = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
@@ -152,5 +160,3 @@ def is_older_than_applied(claim: Claim, link: Link | None) -> bool:
     if not claim.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
         return False
     return occurred_at < link.occurred_at
-
-

@@ -57,27 +57,29 @@ def _current() -> BoundedExecutor:
     global _executor  # noqa: PLW0603 - one pool a process, made after a fork
     with _lock:
         if _executor is None or _executor.pid != os.getpid():
-            _executor = BoundedExecutor(settings.DELIVERY_THREADS, settings.DELIVERY_THREADS + settings.DELIVERY_QUEUE)
+            _executor = BoundedExecutor(
+                settings.DELIVERY_THREADS, settings.DELIVERY_THREADS + settings.DELIVERY_QUEUE
+            )
         return _executor
 
 
 def wake(delivery_ids: Iterable[int]) -> bool:
     """Let deliveries run now, in this process. Returns whether all of them found a place."""
     executor = _current()
-    return all([executor.submit(each) for each in delivery_ids])
+    placed = [executor.submit(each) for each in delivery_ids]
+    return all(placed)
 
 
 def run_with_followers(delivery_id: int) -> int:
     """Run a delivery, tell those who wait, and go on with the next of its subject. Returns how many ran."""
     ran, following = 0, delivery_id
-    while following is not None:
+    while True:
         settled, follower = deliver(following)
         notify(settled)
         ran += bool(settled)
         if not settled or follower is None:
             return ran
         following = follower
-    return ran
 
 
 def run_due(limit: int = 500) -> int:
@@ -87,7 +89,9 @@ def run_due(limit: int = 500) -> int:
     waiting = list(due().values_list("pk", flat=True)[:limit])
     if not waiting:
         return 0
-    with ThreadPoolExecutor(min(settings.DELIVERY_THREADS, len(waiting)), thread_name_prefix="due") as threads:
+    with ThreadPoolExecutor(
+        min(settings.DELIVERY_THREADS, len(waiting)), thread_name_prefix="due"
+    ) as threads:
         return sum(threads.map(_run_quietly, waiting))
 
 

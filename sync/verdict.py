@@ -59,7 +59,11 @@ def failure(error: Exception, claim: Claim) -> Verdict:
     if isinstance(error, NoMatch):
         return _failed(claim, "no-match", is_retryable=False)
     if isinstance(error, NothingCarried):
-        fields = (FieldError("data", "missing", "the route relays what the webhook carries, and it carries nothing"),)
+        fields = (
+            FieldError(
+                "data", "missing", "the route relays what the webhook carries, and it carries nothing"
+            ),
+        )
         return _failed(claim, "unmappable", is_retryable=False, errors=fields)
     return _failed(claim, "internal-failure", is_retryable=True)
 

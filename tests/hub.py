@@ -39,12 +39,16 @@ class Hub:
     client: Client
     sent: int = 0
 
-    def post(self, body: bytes | dict[str, Any], slug: str = "aurora-unsigned", **headers: str) -> HttpResponse:
+    def post(
+        self, body: bytes | dict[str, Any], slug: str = "aurora-unsigned", **headers: str
+    ) -> HttpResponse:
         """A webhook to the unsigned source."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client.post(f"/webhooks/{slug}", raw, content_type="application/json", headers=headers)
 
-    def post_signed(self, body: bytes | dict[str, Any], webhook_id: str | None = None, **headers: str) -> HttpResponse:
+    def post_signed(
+        self, body: bytes | dict[str, Any], webhook_id: str | None = None, **headers: str
+    ) -> HttpResponse:
         """A signed webhook; each has an id of its own unless one is given."""
         self.sent += 1
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -53,7 +57,9 @@ class Hub:
 
     def change_email(self, address: str, user: str = ANNA) -> str:
         """The person changes the address in the identity service; no webhook is sent."""
-        self.identity.directory.change("users", user, {"emails": [{"address": address, "verified": True}]}, whole=False)
+        self.identity.directory.change(
+            "users", user, {"emails": [{"address": address, "verified": True}]}, whole=False
+        )
         return address
 
     def customer(self, user: str = ANNA) -> dict[str, Any] | None:

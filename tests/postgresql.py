@@ -27,7 +27,9 @@ def url() -> str:
     programs = _programs()
     found = _own_cluster(programs) if programs else _wheel()
     if found is None:
-        pytest.exit("PostgreSQL: no server is named in TEST_POSTGRESQL_URL, no programs and no wheel are here.", 77)
+        pytest.exit(
+            "PostgreSQL: no server is named in TEST_POSTGRESQL_URL, no programs and no wheel are here.", 77
+        )
     os.environ[_VARIABLE] = found  # workers of the same run use it too
     return found
 
@@ -35,14 +37,18 @@ def url() -> str:
 def _programs() -> Path | None:
     folders = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((each for each in folders if (each / "initdb").exists() and (each / "postgres").exists()), None)
+    return next(
+        (each for each in folders if (each / "initdb").exists() and (each / "postgres").exists()), None
+    )
 
 
 def _own_cluster(programs: Path) -> str:
     folder = Path(tempfile.mkdtemp(prefix="hub-postgresql-"))
     user = _unprivileged_user(folder)
     data = folder / "data"
-    _run([programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync"], user, folder)
+    _run(
+        [programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync"], user, folder
+    )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,7 +72,12 @@ def _unprivileged_user(folder: Path) -> str | None:
 
 def _run(command: list[object], user: str | None, folder: Path) -> None:
     subprocess.run(
-        [str(part) for part in command], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120
+        [str(part) for part in command],
+        user=user,
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=120,
     )
 
 

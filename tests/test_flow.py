@@ -105,7 +105,11 @@ def test_a_shop_that_is_down_is_said_so_and_is_tried_again(hub: Hub) -> None:
     address = hub.change_email("anna.later@example.com")
     hub.shop.faults.add("error", status=503)
     answer = hub.post_signed(EXAMPLE, "msg_down")
-    assert (answer.status_code, answer.json()["code"], answer.json()["retrying"]) == (424, "target-unavailable", True)
+    assert (answer.status_code, answer.json()["code"], answer.json()["retrying"]) == (
+        424,
+        "target-unavailable",
+        True,
+    )
     assert Event.objects.get().state == State.RETRYING
     hub.shop.faults.clear()
     again = hub.post_signed(EXAMPLE, "msg_down")
@@ -167,7 +171,12 @@ def test_an_event_without_a_route_is_stored_and_ignored(hub: Hub) -> None:
 
 def test_a_created_user_who_is_not_readable_yet_gets_a_short_grace(hub: Hub) -> None:
     hub.identity.directory.create(
-        "users", {"id": "NEW1", "username": "new.one", "emails": [{"address": "new.one@example.com", "verified": True}]}
+        "users",
+        {
+            "id": "NEW1",
+            "username": "new.one",
+            "emails": [{"address": "new.one@example.com", "verified": True}],
+        },
     )
     hub.identity.faults.add("error", status=404, times=1, path="/api/users/NEW1")
     began = time.monotonic()

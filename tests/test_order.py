@@ -44,7 +44,9 @@ def storm(hub: Hub) -> tuple[list[str], list[int]]:
     """Twenty people change their address ten times each and say so every time, through sixteen clients."""
     users = [f"PERSON{number}" for number in range(USERS)]
     for user in users:
-        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails(user, 0)})
+        hub.identity.directory.create(
+            "users", {"id": user, "username": user.lower(), "emails": emails(user, 0)}
+        )
     hub.shop.faults.add("slow", seconds=0.1)
     blocks = [users[start : start + 7] for start in range(0, USERS, 7)]
     changes = [(hub, user, number) for block in blocks for number in range(1, CHANGES + 1) for user in block]
@@ -60,7 +62,12 @@ def emails(user: str, number: int) -> list[dict[str, Any]]:
 def change_and_tell(change: tuple[Hub, str, int]) -> int:
     hub, user, number = change
     hub.identity.directory.change("users", user, {"emails": emails(user, number)}, whole=False)
-    body = {"id": user, "entityType": "USER", "eventType": "UPDATE", "respond": {"mode": "result", "wait": 20000}}
+    body = {
+        "id": user,
+        "entityType": "USER",
+        "eventType": "UPDATE",
+        "respond": {"mode": "result", "wait": 20000},
+    }
     try:
         client = Client(raise_request_exception=False)
         return client.post("/webhooks/aurora-unsigned", body, content_type="application/json").status_code

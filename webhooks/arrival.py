@@ -50,7 +50,9 @@ def _declared_size(request: HttpRequest) -> int | None:
 def _read(request: HttpRequest) -> bytes:
     """The body. A chunked one has no length: it is read from the server's stream, which knows its end."""
     is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
-    stream: Any = request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
+    stream: Any = (
+        request.META["wsgi.input"] if is_chunked and request.META.get("wsgi.input_terminated") else request
+    )
     try:
         return bytes(stream.read(LARGEST_BODY + 1))
     except (UnreadablePostError, OSError):

@@ -74,7 +74,7 @@ def _header_id(arrival: Arrival) -> str | None:
 
 
 def read_notice(source: Source, arrival: Arrival) -> Notice:
-    """The parse. `Refused` with the code and the member; of an unsigned source `data` and `previous` count for nothing."""
+    """The parse. `Refused` with the code and the member, or where the sender asks for more than it may have."""
     try:
         notice = parse_notice(arrival.body or b"", extra_id_characters=source.extra_id_characters)
     except Malformed as error:

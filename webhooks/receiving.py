@@ -1,4 +1,4 @@
-"""One webhook, from its bytes to its answer. The order of the steps is the promise: stored, then worked on, then told."""
+"""One webhook, from its bytes to its answer: stored first, then worked on, then told. That order is the promise."""
 
 import logging
 
@@ -11,7 +11,15 @@ from webhooks.answers import Answer, outcome_answer, problem
 from webhooks.arrival import Arrival
 from webhooks.codes import Language
 from webhooks.delivering import Delivering, EventOutcome
-from webhooks.gate import Refused, Verified, may_see_entity, read_notice, verify_sender, wanted_mode, wanted_wait
+from webhooks.gate import (
+    Refused,
+    Verified,
+    may_see_entity,
+    read_notice,
+    verify_sender,
+    wanted_mode,
+    wanted_wait,
+)
 from webhooks.models import Event, Mode, Payload, Receipt, Source
 from webhooks.parsing import Notice
 from webhooks.recording import Recorded, record_unusable, record_webhook
@@ -33,7 +41,9 @@ def receive_webhook(arrival: Arrival, language: Language, delivering: Delivering
             raise Refused("unknown-source")
         verified = verify_sender(source, arrival)
     except Refused as refused:
-        logger.info("refused %s from %s: %s %s", arrival.slug[:64], arrival.address, refused.code, refused.reason)
+        logger.info(
+            "refused %s from %s: %s %s", arrival.slug[:64], arrival.address, refused.code, refused.reason
+        )
         record_refusal(refused.code, arrival, source)
         return problem(refused.code, language)
     return _answer_verified(source, arrival, verified, language, delivering)
@@ -56,10 +66,22 @@ def _answer_verified(
 
 
 def _answer_event(
-    source: Source, notice: Notice, recorded: Recorded, event: Event, language: Language, delivering: Delivering
+    source: Source,
+    notice: Notice,
+    recorded: Recorded,
+    event: Event,
+    language: Language,
+    delivering: Delivering,
 ) -> Answer:
     mode = wanted_mode(source, notice)
-    logger.info("%s received %s %s from %s (%s)", event.reference, event.entity_type, event.event_type, source.slug, mode)
+    logger.info(
+        "%s received %s %s from %s (%s)",
+        event.reference,
+        event.entity_type,
+        event.event_type,
+        source.slug,
+        mode,
+    )
     if recorded.is_repeat:
         first = _first_final_answer(event)
         if first is not None:
@@ -71,7 +93,13 @@ def _answer_event(
 
 
 def _outcome_answer(
-    source: Source, notice: Notice, event: Event, outcome: EventOutcome, language: Language, *, with_entity: bool
+    source: Source,
+    notice: Notice,
+    event: Event,
+    outcome: EventOutcome,
+    language: Language,
+    *,
+    with_entity: bool,
 ) -> Answer:
     return outcome_answer(
         outcome,
@@ -86,7 +114,12 @@ def _outcome_answer(
 
 def _first_final_answer(event: Event) -> Answer | None:
     """The answer that an earlier copy of this webhook was told, if that was final: the same bytes again."""
-    told = event.receipts.filter(is_final=True, answer__isnull=False).select_related("answer").order_by("pk").first()
+    told = (
+        event.receipts.filter(is_final=True, answer__isnull=False)
+        .select_related("answer")
+        .order_by("pk")
+        .first()
+    )
     if told is None or told.answer is None or told.status is None:
         return None
     return Answer(told.status, told.answer.open(), told.code, _REPEATED, is_final=True)
@@ -123,5 +156,3 @@ def tell_outcome(event: Event, language: Language, outcome: EventOutcome) -> Ans
         location=outcome_path(event),
         is_signed=event.is_signed,
     )
-
-

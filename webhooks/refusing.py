@@ -24,7 +24,9 @@ def record_refusal(code: str, arrival: Arrival, source: Source | None) -> None:
     own = f"{key}|{arrival.address}|{minute:%Y%m%d%H%M}"
     if _count(own, arrival):
         return
-    crowded = Refusal.objects.filter(first_at__gte=minute, source=source, code=code).count() >= NEW_ROWS_A_MINUTE
+    crowded = (
+        Refusal.objects.filter(first_at__gte=minute, source=source, code=code).count() >= NEW_ROWS_A_MINUTE
+    )
     bucket = f"{key}||{minute:%Y%m%d%H%M}" if crowded else own
     if crowded and _count(bucket, arrival):
         return

@@ -35,7 +35,7 @@ _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
 _SECONDS = re.compile(r"[0-9]{1,11}")
 
 
-class BadSignature(Exception):  # noqa: N818 - the design's word
+class BadSignature(Exception):
     """The request is not verified. `reason` is for the log; every answer to the sender is the same."""
 
     def __init__(self, reason: str) -> None:

@@ -19,7 +19,7 @@ _ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class Malformed(Exception):  # noqa: N818 - the gate's word: a body is malformed
+class Malformed(Exception):
     """The body is not what it must be. Says `code` of the catalogue and where, never what stood there.
 
     `pointer` is the JSON pointer (RFC 6901) of the member, "" for the whole body; `offset` counts bytes of

@@ -55,7 +55,7 @@ class MachineView(APIView):
         logger.error("unexpected %s", type(exc).__name__, exc_info=exc)
         return respond(problem("internal-error", language))
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         allowed = {"Allow": ", ".join(self.allowed_methods)}
         return respond(problem("wrong-method", language_of(request), headers=allowed))
 

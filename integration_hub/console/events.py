@@ -93,7 +93,7 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
             raise Http404(f"There is no event {object_id}")
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{event.event_type} {event.entity_type}",
+            "title": f"{event.event_type} {event.entity_type} {event.entity_id}",
             "page": event_page(event, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             **(extra_context or {}),

@@ -75,7 +75,8 @@ class MappingAdmin(AuditedAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(newest_number=Max("versions__number"))
+        mappings: QuerySet[Any] = super().get_queryset(request)
+        return mappings.annotate(newest_number=Max("versions__number"))
 
     @admin.display(description="version")
     def version(self, mapping: Any) -> int | None:

@@ -15,7 +15,7 @@ MOST_LIVE = 3
 HINT = 4
 
 
-class NotRotated(ValueError):  # noqa: N818 - reads as the answer that it is
+class NotRotated(ValueError):
     """Why nothing was changed, in a sentence; it never repeats a secret."""
 
 

@@ -124,7 +124,9 @@ def _mapping(name: str, declaration: dict[str, Any]) -> Mapping:
     return mapping
 
 
-def _route(source: Source, entity_type: str, identity: Connection, shop: Connection, mapping: Mapping) -> None:
+def _route(
+    source: Source, entity_type: str, identity: Connection, shop: Connection, mapping: Mapping
+) -> None:
     is_person = entity_type == "USER"
     Route.objects.get_or_create(
         source=source,

@@ -4,7 +4,7 @@ A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT 
 writes outside a transaction takes it for as long as it runs. Readers never wait.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ class QueuedCursor(SQLiteCursorWrapper):
         with self._turn(query):
             return super().execute(query, params)
 
-    def executemany(self, query: str, param_list: Sequence[Any]) -> Any:
+    def executemany(self, query: str, param_list: Any) -> Any:
         with self._turn(query):
             return super().executemany(query, param_list)
 
@@ -58,26 +58,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _start_transaction_under_autocommit(self) -> None:
         self.writers.acquire()
         try:
-            super()._start_transaction_under_autocommit()
+            super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
             self.writers.release()
             raise
 
     def _commit(self) -> None:
         try:
-            super()._commit()
+            super()._commit()  # type: ignore[misc]
         finally:
             self._leave_unless_in_transaction()
 
     def _rollback(self) -> None:
         try:
-            super()._rollback()
+            super()._rollback()  # type: ignore[misc]
         finally:
             self._leave_unless_in_transaction()
 
     def _close(self) -> None:
         try:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         finally:
             self.writers.release()
 

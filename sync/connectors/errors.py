@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - an error is named after what went wrong
 """The one family of errors that a connector raises: whose fault, and can trying again help."""
 
 from datetime import UTC, datetime

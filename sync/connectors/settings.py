@@ -24,7 +24,7 @@ _OWN_HEADERS = frozenset(
 )
 
 
-class SettingsInvalid(ValueError):  # noqa: N818 - reads as the sentence that it is
+class SettingsInvalid(ValueError):
     """`pointer` is the JSON Pointer (RFC 6901) of the member, `sentence` says what it must be."""
 
     def __init__(self, pointer: str, sentence: str) -> None:

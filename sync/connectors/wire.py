@@ -41,7 +41,7 @@ class Answer:
     received: int
 
 
-class Failure(Exception):  # noqa: N818 - it becomes one of the package's errors
+class Failure(Exception):
     """No whole answer. `reached`: the request may have arrived. `stale`: a kept connection was cut."""
 
     def __init__(self, reason: str, *, reached: bool = False, stale: bool = False, received: int = 0) -> None:

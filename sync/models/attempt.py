@@ -63,13 +63,21 @@ class Attempt(models.Model):
     outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.STARTED)
     code = models.CharField(max_length=48, blank=True)
     is_retryable = models.BooleanField(default=False)
-    mapping_version = models.ForeignKey(MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False)
+    mapping_version = models.ForeignKey(
+        MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False
+    )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)
-    change = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", help_text="before and after")
+    change = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", help_text="before and after"
+    )
     entity = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", help_text="as fetched")
     answer = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", help_text="the remote system's sentence and fields"
+        Payload,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="the remote system's sentence and fields",
     )
 
     class Meta:

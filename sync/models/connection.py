@@ -23,11 +23,15 @@ class Connection(models.Model):
     side = models.CharField(max_length=12, choices=Side)
     connector = models.CharField(max_length=32, choices=sorted(CONNECTORS.items()))
     is_enabled = models.BooleanField(default=True)
-    base_url = models.URLField(max_length=300, help_text="scheme, host, port and path that every request begins with")
+    base_url = models.URLField(
+        max_length=300, help_text="scheme, host, port and path that every request begins with"
+    )
     authentication = models.JSONField(default=dict, help_text='{"scheme": "bearer"}')
     settings = models.JSONField(default=dict)
     credentials = SealedJSONField(null=True)
-    deadline_seconds = models.FloatField(default=10.0, help_text="for one exchange from connect to the last byte")
+    deadline_seconds = models.FloatField(
+        default=10.0, help_text="for one exchange from connect to the last byte"
+    )
     byte_cap = models.PositiveIntegerField(default=1_048_576, help_text="bytes read of one answer")
     relays_sentences = models.BooleanField(
         default=False, help_text="The remote system's own sentence is shown to the person who pressed Save"
@@ -39,7 +43,8 @@ class Connection(models.Model):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(deadline_seconds__gt=0, deadline_seconds__lte=30), name="connection_deadline"
+                condition=models.Q(deadline_seconds__gt=0, deadline_seconds__lte=30),
+                name="connection_deadline",
             ),
             models.CheckConstraint(condition=models.Q(byte_cap__lte=16_777_216), name="connection_byte_cap"),
         ]
@@ -50,7 +55,9 @@ class Connection(models.Model):
     def clean(self) -> None:
         """Settings that would fail at the first delivery are refused when they are saved."""
         if not self.connector.endswith(self.side):
-            raise ValidationError({"connector": f"{self.connector} does not speak to an {self.get_side_display()}."})
+            raise ValidationError(
+                {"connector": f"{self.connector} does not speak to an {self.get_side_display()}."}
+            )
         try:
             validate(self.connector, self.settings, self.authentication, self.base_url)
         except SettingsInvalid as error:

@@ -27,15 +27,26 @@ class Delivery(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True)
     due_at = models.DateTimeField(null=True, help_text="next try, by the database's clock")
-    tries = models.PositiveSmallIntegerField(default=0, help_text="attempts since the webhook or the last replay")
+    tries = models.PositiveSmallIntegerField(
+        default=0, help_text="attempts since the webhook or the last replay"
+    )
     last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     covered_by = models.ForeignKey(
-        "sync.Attempt", models.PROTECT, null=True, related_name="covers", help_text="whose fetch saw this one too"
+        "sync.Attempt",
+        models.PROTECT,
+        null=True,
+        related_name="covers",
+        help_text="whose fetch saw this one too",
     )
     replay = models.ForeignKey(
-        "sync.Replay", models.PROTECT, null=True, related_name="+", db_index=False, help_text="asked for, not begun"
+        "sync.Replay",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="asked for, not begun",
     )
     settled_at = models.DateTimeField(null=True)
 

@@ -78,10 +78,15 @@ class Route(models.Model):
         "when the entity is gone", max_length=12, choices=WhenGone, default=WhenGone.DEACTIVATE
     )
     deactivation = models.JSONField(
-        "fields set when the entity is gone", default=dict, blank=True, help_text='for example {"active": false}'
+        "fields set when the entity is gone",
+        default=dict,
+        blank=True,
+        help_text='for example {"active": false}',
     )
     relays = models.BooleanField(
-        "relay what the webhook carries", default=False, help_text="only of signed sources; the entity is not fetched"
+        "relay what the webhook carries",
+        default=False,
+        help_text="only of signed sources; the entity is not fetched",
     )
     continues_after_failure = models.BooleanField(
         "go on after the source was told of a failure",

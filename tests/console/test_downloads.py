@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.export import csv_lines, json_lines, neutral
 from tests.console.staff import browser, entries, event, source
-from webhooks.models import Receipt, State
+from webhooks.models import Event, Receipt, Source, State
 
 FORMULAS = [
     "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", "＝1", "＋1", "－1", "＠x",
@@ -180,3 +181,23 @@ def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.Capture
     call_command("export_audit", "--action=person.logged-in", "--since=2026-01-01")
     (line,) = capfdbinary.readouterr().out.splitlines()
     assert json.loads(line)["action"] == "person.logged-in"
+
+
+def test_a_download_holds_up_no_writer_and_does_not_show_what_came_after_it_began(database: None) -> None:
+    of = source()
+    for _ in range(600):
+        event(of)
+    answer = browser("auditor").get("/admin/webhooks/event/download/jsonl")
+    pieces = iter(answer.streaming_content)
+    first = next(pieces)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(written_elsewhere, of.pk).result(timeout=5)
+    assert len((first + b"".join(pieces)).splitlines()) == 600
+    assert Event.objects.count() == 601
+    assert entries("download.finished")[0]["details"]["rows"] == 600
+
+
+def written_elsewhere(source_pk: int) -> None:
+    """An event that another connection commits."""
+    event(Source.objects.get(pk=source_pk))
+    connection.close()

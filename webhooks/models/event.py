@@ -1,7 +1,5 @@
 """The stored fact that something changed at a source."""
 
-import uuid
-
 from django.db import models
 
 from webhooks.models.payload import Payload
@@ -38,7 +36,9 @@ class Event(models.Model):
     event_id = models.CharField(max_length=255, null=True, help_text="the source's own id of the event")
     entity_type = models.CharField(max_length=64)
     entity_id = models.CharField(max_length=128)
-    event_type = models.CharField(max_length=64, help_text="CREATE, UPDATE, DELETE, or the source's unmapped word")
+    event_type = models.CharField(
+        max_length=64, help_text="CREATE, UPDATE, DELETE, or the source's unmapped word"
+    )
     occurred_at = models.DateTimeField(null=True)
     occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
     is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
@@ -61,8 +61,12 @@ class Event(models.Model):
         indexes = [
             models.Index(models.F("received_at").desc(), models.F("id").desc(), name="event_received"),
             models.Index("state", models.F("received_at").desc(), models.F("id").desc(), name="event_state"),
-            models.Index("entity_id", models.F("received_at").desc(), models.F("id").desc(), name="event_entity"),
-            models.Index("source", models.F("received_at").desc(), models.F("id").desc(), name="event_source"),
+            models.Index(
+                "entity_id", models.F("received_at").desc(), models.F("id").desc(), name="event_entity"
+            ),
+            models.Index(
+                "source", models.F("received_at").desc(), models.F("id").desc(), name="event_source"
+            ),
         ]
 
     def __str__(self) -> str:

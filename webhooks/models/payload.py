@@ -36,4 +36,4 @@ class Payload(models.Model):
 
     def open(self) -> bytes:
         """The bytes that were sealed; `CannotOpen` when the key is gone."""
-        return unseal(self.sealed)
+        return unseal(bytes(self.sealed))

@@ -32,16 +32,22 @@ class Source(models.Model):
     extra_id_characters = models.CharField(
         max_length=6,
         blank=True,
-        validators=[RegexValidator(r"\A[:@|+=]*\Z", "Only : @ | + = can be added to the characters of an id.")],
+        validators=[
+            RegexValidator(r"\A[:@|+=]*\Z", "Only : @ | + = can be added to the characters of an id.")
+        ],
     )
     event_words = models.JSONField(
         default=dict, blank=True, help_text='The source\'s own words, for example {"MODIFIED": "UPDATE"}'
     )
     default_mode = models.CharField(max_length=8, choices=Mode, default=Mode.RESULT)
     mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
-    wait_seconds = models.FloatField(default=10.0, help_text="how long an answer may wait for the outcome, 0 to 30")
+    wait_seconds = models.FloatField(
+        default=10.0, help_text="how long an answer may wait for the outcome, 0 to 30"
+    )
     entity_fields = models.JSONField(
-        default=list, blank=True, help_text='Members of the entity that this source may see: ["*"] for all, [] for none'
+        default=list,
+        blank=True,
+        help_text='Members of the entity that this source may see: ["*"] for all, [] for none',
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -50,7 +56,8 @@ class Source(models.Model):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(wait_seconds__gte=0, wait_seconds__lte=30), name="source_wait_within_bounds"
+                condition=models.Q(wait_seconds__gte=0, wait_seconds__lte=30),
+                name="source_wait_within_bounds",
             )
         ]
 

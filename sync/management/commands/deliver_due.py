@@ -24,7 +24,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again so often, until stopped")
+        parser.add_argument(
+            "--watch", type=float, metavar="SECONDS", help="look again so often, until stopped"
+        )
         parser.add_argument("--wait", type=float, default=settings.LEASE_SECONDS + 5, metavar="SECONDS")
         parser.add_argument("--early", action="store_true", help="do not wait for the time of the next try")
 

@@ -1,0 +1,114 @@
+"""Connections: credentials go in and never come out."""
+
+import json
+from typing import Any
+
+import pytest
+
+from audit.models import Entry
+from sync.connectors.presets import preset
+from sync.models import Connection
+from tests.console.settings_rows import STORED, connection
+from tests.console.staff import browser, entries
+
+pytestmark = pytest.mark.django_db
+
+
+def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:
+    return {
+        "slug": of.slug,
+        "name": of.name,
+        "side": of.side,
+        "connector": of.connector,
+        "is_enabled": "on",
+        "base_url": of.base_url,
+        "authentication": json.dumps(of.authentication),
+        "settings": json.dumps(of.settings),
+        "deadline_seconds": "10",
+        "byte_cap": "1048576",
+    } | changed
+
+
+TYPED_ANEW = {"username": "u2", "password": "p2"}
+TOKEN_ELSEWHERE = '{"scheme": "oauth2-client-credentials", "token_url": "https://evil.example.net/token"}'
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({}, STORED),
+        ({"name": "Other"}, STORED),
+        ({"base_url": "https://id.example.com/v2"}, STORED),
+        ({"password": "new-password"}, STORED | {"password": "new-password"}),
+        ({"clear_credentials": "on"}, None),
+        ({"base_url": "https://evil.example.net/"}, None),
+        ({"base_url": "http://id.example.com/"}, None),
+        ({"base_url": "https://id.example.com:8443/"}, None),
+        (
+            {"base_url": "https://evil.example.net/", "username": "u2", "password": "p2"},
+            {"username": "u2", "password": "p2"},
+        ),
+        ({"authentication": '{"scheme": "bearer"}'}, None),
+    ],
+)
+def test_credentials_stay_until_they_are_replaced_or_the_origin_changes(
+    changed: dict[str, str], kept: dict[str, str] | None
+) -> None:
+    of = connection()
+    client = browser("administrator")
+    answer = client.post(f"/admin/sync/connection/{of.pk}/change/", connection_form(of, **changed))
+    assert answer.status_code == 302, answer.context["errors"]
+    of.refresh_from_db()
+    assert of.credentials == kept
+    assert not Entry.objects.filter(body__contains='password":').exists()
+    if kept != STORED:
+        assert entries("connection.changed")[0]["details"]["changed"] == ["credentials"]
+
+
+def test_another_token_address_lets_go_of_the_credentials_too() -> None:
+    of = connection(
+        authentication={"scheme": "oauth2-client-credentials"},
+        credentials={"client_id": "hub", "client_secret": "s3cret-s3cret"},
+    )
+    form = connection_form(of, authentication=TOKEN_ELSEWHERE)
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form, follow=True)
+    of.refresh_from_db()
+    assert of.credentials is None
+    assert "the stored credentials were removed" in page.content.decode()
+
+
+def test_stored_credentials_are_never_rendered() -> None:
+    of = connection()
+    page = browser("administrator").get(f"/admin/sync/connection/{of.pk}/change/").content.decode()
+    assert "hub-user" not in page
+    assert "hub-password" not in page
+    assert "leave empty to keep it" in page
+
+
+def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
+    of = connection()
+    form = connection_form(of, token="a-token")
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert "does not use this" in page
+    assert "a-token" not in page
+
+
+def test_a_preset_fills_the_form_and_can_be_saved() -> None:
+    client = browser("administrator")
+    page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
+    assert "?preset=trivore" in page.content.decode()
+    initial = page.context["adminform"].form.initial
+    assert initial["settings"] == preset("sandbox-shop")["settings"]
+    made = Connection(**{name: initial[name] for name in ("side", "connector", "authentication", "settings")})
+    made.slug, made.name, made.base_url = "shop", "The shop", "http://127.0.0.1:8102"
+    form = connection_form(made, token="shop-token")
+    answer = client.post("/admin/sync/connection/add/", form)
+    assert answer.status_code == 302, answer.context["errors"]
+    assert Connection.objects.get().credentials == {"token": "shop-token"}
+
+
+def test_wrong_settings_are_refused_with_their_place() -> None:
+    of = connection()
+    form = connection_form(of, settings='{"entities": 5}')
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert "/settings/entities" in page

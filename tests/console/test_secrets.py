@@ -1,0 +1,121 @@
+"""Secrets of sources: shown once, ended in time, never more than three; sealed anew."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+from django.test.utils import override_settings
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.models import Entry
+from sync.models import Connection
+from tests.console.settings_rows import STORED, TYPED, connection, signed
+from tests.console.staff import browser, entries
+from webhooks.models import Payload, Source, SourceSecret
+from webhooks.sealing import unseal
+
+pytestmark = pytest.mark.django_db
+
+
+def rotated(client: Client, of: Source, **form: Any) -> str:
+    """The page after rotating."""
+    address = reverse("admin:webhooks_source_rotate", args=[of.pk])
+    newest = client.get(address).context["form"].initial["newest"]
+    return client.post(address, {"typed": "", "hours": "24", "newest": newest} | form).content.decode()
+
+
+def test_a_secret_that_the_hub_made_is_shown_once_and_never_again() -> None:
+    of, client = signed(), browser("administrator")
+    shown = re.search(r'id="new-secret">(whsec_[^<]+)<', rotated(client, of))
+    assert shown
+    secret = SourceSecret.objects.get()
+    assert secret.value == shown[1]
+    for address in (f"/admin/webhooks/source/{of.pk}/change/", f"/admin/webhooks/source/{of.pk}/rotate/"):
+        page = client.get(address).content.decode()
+        assert shown[1] not in page
+    assert f"…{shown[1][-4:]}" in client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
+    assert not Entry.objects.filter(body__contains=shown[1][-12:]).exists()
+    assert entries("secret.added")[0]["details"]["secret"] == secret.pk
+
+
+def test_a_typed_secret_is_stored_and_not_shown() -> None:
+    of = signed()
+    assert TYPED not in rotated(browser("administrator"), of, typed=TYPED)
+    assert SourceSecret.objects.get().value == TYPED
+
+
+def test_a_weak_secret_is_refused_without_repeating_it() -> None:
+    page = rotated(browser("administrator"), signed(), typed="c2hvcnQtc2VjcmV0")
+    assert "at least 24 bytes" in page
+    assert "c2hvcnQtc2VjcmV0" not in page
+    assert not SourceSecret.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [0, 24, 72])
+def test_the_old_secret_ends_when_it_was_told_to(hours: int) -> None:
+    of = signed()
+    old = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    rotated(browser("administrator"), of, hours=hours)
+    old.refresh_from_db()
+    assert old.ends_at is not None
+    assert abs(old.ends_at - timezone.now() - timedelta(hours=hours)) < timedelta(seconds=30)
+    assert SourceSecret.objects.get(ends_at=None).value != TYPED
+
+
+def test_a_fourth_live_secret_is_refused_and_nothing_is_changed() -> None:
+    of, client = signed(), browser("administrator")
+    for _ in range(3):
+        rotated(client, of, hours=72)
+    before = list(SourceSecret.objects.values_list("pk", "ends_at"))
+    assert "At most 3 secrets" in rotated(client, of, hours=72)
+    assert list(SourceSecret.objects.values_list("pk", "ends_at")) == before
+    assert len(entries("secret.added")) == 3
+
+
+def test_the_same_rotation_sent_twice_makes_one_secret() -> None:
+    of, client = signed(), browser("administrator")
+    rotated(client, of, newest=0)
+    assert "Nothing was changed" in rotated(client, of, newest=0)
+    assert SourceSecret.objects.count() == 1
+
+
+def test_a_secret_can_be_ended_at_once_after_a_question() -> None:
+    of, client = signed(), browser("administrator")
+    secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    address = reverse("admin:webhooks_source_end_secret", args=[of.pk, secret.pk])
+    assert client.get(address).status_code == 200
+    assert SourceSecret.objects.get().is_live(timezone.now())
+    client.post(address)
+    client.post(address)
+    assert not SourceSecret.objects.get().is_live(timezone.now())
+    assert len(entries("secret.ended")) == 1
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_cannot_touch_secrets(role: str) -> None:
+    of, client = signed(), browser(role)
+    secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    for name, keys in (("rotate", [of.pk]), ("end_secret", [of.pk, secret.pk])):
+        assert client.post(reverse(f"admin:webhooks_source_{name}", args=keys)).status_code == 403
+
+
+def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> None:
+    secret = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq")
+    of = connection()
+    payload = Payload.of(Payload.Kind.WEBHOOK, b"personal")
+    payload.save()
+    fresh = Fernet.generate_key().decode()
+    with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
+        call_command("reseal")
+    with override_settings(SEALING_KEYS=[fresh]):
+        assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
+        assert Connection.objects.get(pk=of.pk).credentials == STORED
+        assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+    (entry,) = entries("sealing.renewed")
+    assert entry["details"] == {"payloads": 1, "secrets": 1, "credentials": 1}
