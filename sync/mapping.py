@@ -8,6 +8,7 @@ A path is a JMESPath expression (https://jmespath.org/specification.html) over `
 `match.previous` look into the webhook's `previous` member. A value that is not there becomes null.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,9 @@ from jmespath.exceptions import JMESPathError
 
 MAX_FIELDS = 200
 MAX_PATH = 500
+
+# What an expression may raise over an entity that it does not fit: `ceil` of an infinite number, depth, wrong kinds.
+_MISFITS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 class MappingInvalid(ValueError):
@@ -116,7 +120,8 @@ class ParsedMapping:
 def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
     try:
         value = rule.value(document)
-    except (JMESPathError, TypeError, ValueError, AttributeError) as error:
+        json.dumps(value, allow_nan=False)  # an expression can also give what JSON cannot hold: `&name`, infinity
+    except _MISFITS as error:
         raise Unmappable(name, "the expression does not fit this entity") from error
     if rule.is_required and value in (None, "", []):
         raise Unmappable(name, "it is required, and the entity has no value for it")
@@ -126,7 +131,7 @@ def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
 def _quiet(path: Any, document: Mapping[str, Any]) -> Any:
     try:
         return path.search(document)
-    except (JMESPathError, TypeError, ValueError):
+    except _MISFITS:
         return None
 
 
@@ -163,7 +168,7 @@ def _match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
     match = _object("match", declared, {"external_id", "previous", "new"})
     previous = _object("match.previous", match.get("previous", {}))
     new = match.get("new", [])
-    if not isinstance(new, list) or any(name not in rules for name in new):
+    if not isinstance(new, list) or any(not isinstance(name, str) or name not in rules for name in new):
         raise MappingInvalid("match.new: list fields of this mapping.")
     external_id = match.get("external_id")
     if external_id is not None and not isinstance(external_id, str):
@@ -193,7 +198,7 @@ def _path(place: str, text: Any) -> Any:
         raise MappingInvalid(f"{place}: a JMESPath expression of 1 to {MAX_PATH} characters is expected.")
     try:
         return _compiled(text)
-    except JMESPathError as error:
+    except (JMESPathError, RecursionError) as error:
         raise MappingInvalid(f"{place}: {text!r} is not a JMESPath expression.") from error
 
 
