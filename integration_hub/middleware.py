@@ -10,7 +10,7 @@ from webhooks.views import respond
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-_FOR_PEOPLE = ("/admin", "/static/")
+_FOR_PEOPLE = ("/admin/", "/static/")
 _CODES = {
     404: "unknown-path",
     405: "wrong-method",

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "audit",
     "webhooks",
     "sync",
+    "integration_hub",
     "integration_hub.console",
 ]
 

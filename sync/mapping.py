@@ -120,7 +120,8 @@ class ParsedMapping:
 def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
     try:
         value = rule.value(document)
-        json.dumps(value, allow_nan=False)  # an expression can also give what JSON cannot hold: `&name`, infinity
+        # An expression can also give what JSON cannot hold: `&name`, infinity.
+        json.dumps(value, allow_nan=False)
     except _MISFITS as error:
         raise Unmappable(name, "the expression does not fit this entity") from error
     if rule.is_required and value in (None, "", []):
@@ -150,9 +151,9 @@ def _field_rule(name: str, declared: Any) -> FieldRule:
     if ("path" in rule) == ("constant" in rule):
         raise MappingInvalid(f"{name}: give either a path or a constant.")
     functions = rule.get("apply", [])
-    unknown = (
-        [item for item in functions if item not in FUNCTIONS] if isinstance(functions, list) else [functions]
-    )
+    if not isinstance(functions, list):
+        raise MappingInvalid(f"{name}: apply is a list of functions.")
+    unknown = [item for item in functions if not isinstance(item, str) or item not in FUNCTIONS]
     if unknown:
         raise MappingInvalid(f"{name}: no function {unknown[0]!r}; there are {', '.join(sorted(FUNCTIONS))}.")
     return FieldRule(

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
+from audit.log import Happening, append
 from sync.connectors.records import FieldError
 from sync.models import Attempt, Delivery
 from webhooks.models import Event, State, worst
@@ -115,13 +118,17 @@ def _entity(attempts: Any) -> Mapping[str, Any] | None:
     return entity
 
 
-def give_up_what_must_not_go_on(event: Event) -> bool:
-    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on."""
-    stopped = [
-        delivery.pk
-        for delivery in event.deliveries.filter(state=State.RETRYING).select_related("route")
-        if not delivery.route.goes_on
-    ]
-    return bool(stopped) and bool(
-        Delivery.objects.filter(pk__in=stopped, state=State.RETRYING).update(state=State.DEAD, due_at=None)
+def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
+    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on.
+
+    Inside a transaction. Returns the deliveries that ended: the next of their subjects may run now.
+    """
+    retrying = event.deliveries.filter(state=State.RETRYING).select_related("route").order_by("pk")
+    stopped = [each for each in retrying.select_for_update(of=("self",)) if not each.route.goes_on]
+    now = timezone.now()
+    Delivery.objects.filter(pk__in=[each.pk for each in stopped]).update(
+        state=State.DEAD, due_at=None, settled_at=now
     )
+    details = {"event": event.reference}
+    append(*(Happening(each.stream, "delivery.given_up", details=details) for each in stopped), at=now)
+    return stopped

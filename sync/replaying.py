@@ -89,6 +89,8 @@ def _ask_again(event: Event, replay: Replay) -> list[int]:
     """The event's deliveries, each told of the replay. An event that had no route gets what there is now."""
     if not event.deliveries.exists():
         open_deliveries(event)
+    # Locked, so that none is claimed between the two updates and misses the replay.
+    list(event.deliveries.select_for_update().order_by("pk").values("pk"))
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)
     Delivery.objects.filter(event=event).exclude(state=State.RUNNING).update(
         state=State.PENDING, replay=replay, tries=0, due_at=database_now(), settled_at=None, covered_by=None

@@ -4,6 +4,7 @@ import time
 
 from django.db import transaction
 
+from sync.claiming import due, siblings
 from sync.clock import database_now
 from sync.models import Delivery
 from sync.opening import open_deliveries
@@ -46,6 +47,14 @@ class Deliveries:
         return outcome_of(event)
 
     def _give_up(self, event: Event) -> None:
+        """End what must not go on, then wake what waited behind it."""
+        if not event.deliveries.filter(state=State.RETRYING).exists():
+            return
         with transaction.atomic():
-            if give_up_what_must_not_go_on(event):
+            stopped = give_up_what_must_not_go_on(event)
+            if stopped:
                 refresh_events([event.pk])
+        followers = [
+            due().filter(pk__in=siblings(each).values("pk")).order_by("pk").first() for each in stopped
+        ]
+        wake(each.pk for each in followers if each is not None)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from audit.log import Happening, append
@@ -30,7 +30,8 @@ def settle(
             return ()
         _end_attempt(claim, verdict, findings)
         save_calls(recorders)
-        if findings.record_id and verdict.state in (State.SUCCEEDED, State.UNCHANGED):
+        is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
+        if is_applied and (findings.record_id or claim.delivery.is_relayed):
             _link(claim, findings)
         events = _settle_siblings(claim, verdict)
         refresh_events(events)
@@ -40,18 +41,23 @@ def settle(
 
 def _delivery_values(verdict: Verdict) -> dict[str, Any]:
     """A replay that was asked for while this attempt ran begins afterwards: back to pending, due at once."""
-    is_settled = verdict.state in SETTLED_STATES
+    settled_at = timezone.now() if verdict.state in SETTLED_STATES else None
+    due_at = None if verdict.delay is None else database_now_plus(verdict.delay)
     return {
-        "state": Case(When(replay__isnull=False, then=Value(State.PENDING)), default=Value(verdict.state)),
+        "state": _unless_asked_again(Value(State.PENDING), Value(verdict.state), "state"),
         "code": verdict.code,
         "token": None,
         "lease_until": None,
-        "due_at": Case(
-            When(replay__isnull=False, then=database_now_plus(0)),
-            default=None if verdict.delay is None else database_now_plus(verdict.delay),
-        ),
-        "settled_at": timezone.now() if is_settled else None,
+        "due_at": _unless_asked_again(database_now_plus(0), due_at, "due_at"),
+        "settled_at": _unless_asked_again(Value(None), Value(settled_at), "settled_at"),
+        "tries": _unless_asked_again(Value(0), F("tries"), "tries"),
     }
+
+
+def _unless_asked_again(replayed: Any, otherwise: Any, field: str) -> Case:
+    """`otherwise`, or `replayed` where a replay was asked for while the attempt ran."""
+    output_field = Delivery._meta.get_field(field)
+    return Case(When(replay__isnull=False, then=replayed), default=otherwise, output_field=output_field)
 
 
 def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> None:
@@ -88,7 +94,10 @@ def _sealed(kind: str, document: Any) -> Payload | None:
 
 
 def _link(claim: Claim, findings: Findings) -> None:
-    """Remember which record belongs to the subject, or forget one that was deleted."""
+    """Remember which record belongs to the subject, or forget one that was deleted.
+
+    Of a relayed delivery also how new it was, even where there is no record: an older one must not undo a deletion.
+    """
     delivery = claim.delivery
     subject = {
         "identity_id": delivery.identity_id,
@@ -96,10 +105,10 @@ def _link(claim: Claim, findings: Findings) -> None:
         "entity_type": delivery.entity_type,
         "entity_id": delivery.entity_id,
     }
-    if findings.change is not None and findings.change.action is Action.DELETE:
-        Link.objects.filter(**subject).update(record_id="", applied_at=claim.attempt.ended_at)
-        return
-    values = {"record_id": findings.record_id, "applied_at": claim.attempt.ended_at}
+    values: dict[str, Any] = {"applied_at": claim.attempt.ended_at}
+    is_deleted = findings.change is not None and findings.change.action is Action.DELETE
+    if is_deleted or findings.record_id:
+        values["record_id"] = "" if is_deleted else findings.record_id
     if findings.entity is not None:
         values["version"] = (findings.entity.version or "")[:128]
     if delivery.is_relayed and delivery.event.occurred_at:

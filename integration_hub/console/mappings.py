@@ -75,8 +75,10 @@ class MappingAdmin(AuditedAdmin):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        mappings: QuerySet[Any] = super().get_queryset(request)
-        return mappings.annotate(newest_number=Max("versions__number"))
+        numbered: QuerySet[Any] = (
+            super().get_queryset(request).annotate(newest_number=Max("versions__number"))
+        )
+        return numbered
 
     @admin.display(description="version")
     def version(self, mapping: Any) -> int | None:

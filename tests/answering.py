@@ -1,0 +1,28 @@
+"""What holds of every answer of the hub to a machine."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+
+from webhooks.codes import CATALOGUE
+
+LARGEST_ANSWER = 8_192
+CANARY = "Canary1234"
+
+
+def sound(answer: HttpResponse) -> dict[str, Any]:
+    """The document of an answer that keeps the contract's rules for all of them."""
+    document: dict[str, Any] = json.loads(answer.content)
+    is_problem = answer.status_code >= 400
+    assert answer["Content-Type"] == f"application/{'problem+json' if is_problem else 'json'}"
+    assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    assert len(answer.content) <= LARGEST_ANSWER
+    assert CANARY.encode() not in answer.content + str(answer.headers).encode(), "the answer repeats the request"
+    if is_problem:
+        code = document["code"]
+        assert (document["type"], document["status"]) == (f"/problems/{code}", answer.status_code)
+        assert document["title"]
+        assert document["detail"]
+        assert code in CATALOGUE
+    return document

@@ -1,0 +1,143 @@
+"""The plan: from what should be and what is to what must change."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.connectors.records import Record
+from sync.planning import Action, FieldChange, plan_gone, plan_present
+
+pytestmark = pytest.mark.pure
+
+NONE: frozenset[str] = frozenset()
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.text("aAßẞ ", max_size=3)
+VALUES = SCALARS | st.lists(SCALARS, max_size=2)
+FIELDS = st.dictionaries(st.sampled_from(["email", "name", "phone", "active"]), VALUES)
+CASELESS = st.frozensets(st.sampled_from(["email", "name"]))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "caseless", "differs"),
+    [
+        ("a@example.com", "b@example.com", False, True),
+        ("a@example.com", "a@example.com", False, False),
+        ("A@Example.com", "a@example.com", False, True),
+        ("A@Example.com", "a@example.com", True, False),
+        ("STRASSE", "straße", True, False),
+        ("a", "a ", True, True),
+        (None, None, False, False),
+        (None, "", False, True),
+        ("", None, False, True),
+        (1, 1, False, False),
+        (1, 1.0, False, False),
+        (1, "1", False, True),
+        (1, True, False, True),
+        (0, False, False, True),
+        (True, True, False, False),
+        (False, None, False, True),
+        (["a", "b"], ["a", "b"], False, False),
+        (["a", "b"], ["b", "a"], False, True),
+        (["A"], ["a"], True, True),
+        ({"a": 1}, {"a": 1}, False, False),
+        ({"a": 1}, {"a": 2}, False, True),
+        ({"a": 1}, {"a": True}, False, True),
+        ([0], [False], False, True),
+        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}, False, False),
+        ({"a": None}, {}, False, True),
+    ],
+)
+def test_a_field_is_changed_only_where_its_value_differs(
+    before: Any, after: Any, caseless: bool, differs: bool
+) -> None:
+    names = frozenset({"field"}) if caseless else NONE
+    change = plan_present({"field": after}, Record("7", {"field": before}), names)
+    assert change.action is (Action.UPDATE if differs else Action.NOTHING)
+    assert change.fields == ((FieldChange("field", before, after),) if differs else ())
+    assert change.same == (() if differs else (("field", after),))
+
+
+def test_an_update_names_only_the_fields_that_differ_and_keeps_the_others_for_support() -> None:
+    record = Record("7", {"email": "old@example.com", "name": "Anna", "points": 12})
+    change = plan_present({"email": "new@example.com", "name": "Anna"}, record, NONE)
+    assert change.values == {"email": "new@example.com"}
+    assert change.as_document() == {
+        "action": "update",
+        "record": "7",
+        "fields": [{"name": "email", "before": "old@example.com", "after": "new@example.com"}],
+        "same": {"name": "Anna"},
+    }
+
+
+def test_a_field_that_the_record_lacks_counts_as_empty() -> None:
+    assert plan_present({"phone": None}, Record("7", {}), NONE).action is Action.NOTHING
+    assert plan_present({"phone": "1"}, Record("7", {}), NONE).values == {"phone": "1"}
+
+
+def test_an_entity_without_a_record_has_one_created_with_every_field() -> None:
+    change = plan_present({"email": "a@example.com", "phone": None}, None, NONE)
+    assert (change.action, change.record_id) == (Action.CREATE, None)
+    assert change.values == {"email": "a@example.com", "phone": None}
+    assert all(each.before is None for each in change.fields)
+
+
+@pytest.mark.parametrize(
+    ("record", "deactivation", "deletes", "action", "values"),
+    [
+        (None, {"active": False}, False, Action.NOTHING, {}),
+        (None, None, True, Action.NOTHING, {}),
+        ({"active": True}, {"active": False}, False, Action.UPDATE, {"active": False}),
+        ({"active": False}, {"active": False}, False, Action.NOTHING, {}),
+        ({}, {"active": False}, False, Action.UPDATE, {"active": False}),
+        ({"active": True}, {}, False, Action.NOTHING, {}),
+        ({"active": True}, None, False, Action.NOTHING, {}),
+        ({"active": True}, {"active": False}, True, Action.DELETE, {"active": None}),
+    ],
+)
+def test_the_record_of_a_gone_entity_follows_the_policy(
+    record: dict[str, Any] | None,
+    deactivation: dict[str, Any] | None,
+    deletes: bool,
+    action: Action,
+    values: dict[str, Any],
+) -> None:
+    change = plan_gone(None if record is None else Record("7", record), deactivation, deletes=deletes)
+    assert (change.action, change.values) == (action, values)
+    assert change.record_id == (None if record is None else "7")
+
+
+@given(FIELDS, FIELDS, CASELESS)
+def test_a_change_that_was_applied_leaves_nothing_to_do(
+    wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
+) -> None:
+    change = plan_present(wanted, Record("7", held), caseless)
+    applied = Record("7", held | change.values)
+    assert plan_present(wanted, applied, caseless).action is Action.NOTHING
+
+
+@given(FIELDS, FIELDS, CASELESS)
+def test_every_wanted_field_is_either_changed_or_the_same(
+    wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
+) -> None:
+    change = plan_present(wanted, Record("7", held), caseless)
+    assert sorted([each.name for each in change.fields] + [name for name, _ in change.same]) == sorted(wanted)
+    assert (change.action is Action.NOTHING) == (not change.fields)
+    assert not {each.name for each in change.fields} & {name for name, _ in change.same}
+
+
+@given(FIELDS, FIELDS)
+def test_a_plan_can_be_kept_as_json(wanted: dict[str, Any], held: dict[str, Any]) -> None:
+    document = plan_present(wanted, Record("7", held), NONE).as_document()
+    assert json.loads(json.dumps(document)) == document
+
+
+@given(FIELDS, FIELDS, CASELESS)
+def test_a_plan_touches_neither_side(
+    wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
+) -> None:
+    before = json.dumps([wanted, held])
+    plan_present(wanted, Record("7", held), caseless)
+    plan_gone(Record("7", held), wanted, deletes=False)
+    assert json.dumps([wanted, held]) == before

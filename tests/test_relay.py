@@ -1,0 +1,227 @@
+"""Relayed deliveries: what a signed webhook carries is applied as it came, in order, and never over something newer."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from audit.models import Entry
+from sync.models import Attempt, Delivery, Route
+from sync.replaying import request_replay
+from sync.tasks import run_due
+from tests.hub import ANNA, Hub
+from webhooks.models import Event, State
+
+
+@pytest.fixture
+def relay(hub: Hub) -> Hub:
+    """The hub, whose routes of people relay, wherever a source is believed."""
+    Route.objects.filter(entity_type="USER").update(relays=True)
+    return hub
+
+
+def person(email: str, event_type: str = "UPDATE", user: str = ANNA, **members: Any) -> dict[str, Any]:
+    """A webhook that carries Anna with this address."""
+    entity = {
+        "id": user,
+        "emails": [{"address": email, "verified": True}],
+        "name": {"givenName": "Anna", "familyName": "Aalto"},
+        "mobiles": [{"number": "+358401234567"}],
+        "locale": "fi",
+    }
+    return {"id": user, "entityType": "USER", "eventType": event_type, "data": entity} | members
+
+
+def in_background(body: dict[str, Any]) -> dict[str, Any]:
+    return body | {"respond": {"mode": "ack"}}
+
+
+def test_what_the_webhook_carries_is_applied_and_nothing_is_fetched(relay: Hub) -> None:
+    relay.change_email("newer.at.the.source@example.com")
+    answer = relay.post_signed(person("carried@example.com"))
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert relay.customer()["email"] == "carried@example.com"
+    assert relay.identity.journal() == []
+
+
+def test_an_unsigned_webhook_is_fetched_whatever_it_carries(relay: Hub) -> None:
+    address = relay.change_email("truth@example.com")
+    answer = relay.post(person("invented@example.com"))
+    assert answer.json()["status"] == "succeeded"
+    assert relay.customer()["email"] == address
+    assert [each["method"] for each in relay.identity.journal()] == ["GET"]
+    assert Delivery.objects.get().is_relayed is False
+
+
+def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) -> None:
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["retrying"]) == (422, "unmappable", False)
+    assert relay.writes() == []
+    assert relay.identity.journal() == []
+
+
+@pytest.mark.parametrize(
+    ("applied", "late", "status", "email"),
+    [
+        ("2026-01-01T00:00:01Z", "2026-01-01T00:00:00Z", "superseded", "first@example.com"),
+        ("2026-01-01T00:00:00.000002Z", "2026-01-01T00:00:00.000001Z", "superseded", "first@example.com"),
+        ("2026-01-01T01:00:00Z", "2026-01-01T02:30:00+02:00", "superseded", "first@example.com"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "succeeded", "second@example.com"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "succeeded", "second@example.com"),
+        ("2026-01-01T00:00:00Z", None, "succeeded", "second@example.com"),
+        (None, "1999-01-01T00:00:00Z", "succeeded", "second@example.com"),
+    ],
+)
+def test_an_older_timestamp_never_goes_over_a_newer_one(
+    relay: Hub, applied: str | None, late: str | None, status: str, email: str
+) -> None:
+    for address, timestamp in (("first@example.com", applied), ("second@example.com", late)):
+        moment = {"timestamp": timestamp} if timestamp else {}
+        answer = relay.post_signed(person(address, **moment))
+    assert (answer.status_code, answer.json()["status"]) == (200, status)
+    assert relay.customer()["email"] == email
+    assert Event.objects.latest("pk").state == status
+
+
+def test_an_older_webhook_sends_nothing_to_the_shop(relay: Hub) -> None:
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    asked = len(relay.shop.journal())
+    relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    assert len(relay.shop.journal()) == asked
+
+
+def test_a_replay_of_an_older_webhook_does_not_undo_a_newer_one(relay: Hub) -> None:
+    relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    staff = User.objects.create_user("staff")
+    request_replay([Event.objects.earliest("pk")], by=staff, reason="was it applied?")
+    relay.wait_until_idle()
+    assert relay.customer()["email"] == "new@example.com"
+    assert Event.objects.earliest("pk").state == State.SUPERSEDED
+
+
+def test_relayed_webhooks_of_a_person_run_one_by_one_in_the_order_they_came(relay: Hub) -> None:
+    relay.shop.faults.add("slow", seconds=0.05)
+    sent = [f"address.{number}@example.com" for number in range(5)]
+    for address in sent:
+        assert relay.post_signed(in_background(person(address))).status_code == 202
+    relay.wait_until_idle()
+    writes = relay.writes()
+    assert [each["body"]["email"] for each in writes] == sent
+    assert all(one["ended"] <= following["started"] for one, following in zip(writes, writes[1:], strict=False))
+    assert list(Delivery.objects.values_list("state", "covered_by")) == [(State.SUCCEEDED, None)] * 5
+
+
+def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("first@example.com")))
+    relay.wait_until_idle()
+    relay.shop.faults.clear()
+    answer = relay.post_signed(person("second@example.com") | {"respond": {"mode": "result", "wait": 100}})
+    assert answer.status_code == 202
+    assert relay.writes() == []
+    make_due()
+    run_due()
+    assert [each["body"]["email"] for each in relay.writes()] == ["first@example.com", "second@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "is_signed", "state", "retrying"),
+    [
+        (None, True, State.DEAD, False),
+        (False, True, State.DEAD, False),
+        (True, True, State.RETRYING, True),
+    ],
+)
+def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_on(
+    relay: Hub, goes_on: bool | None, is_signed: bool, state: State, retrying: bool
+) -> None:
+    Route.objects.update(continues_after_failure=goes_on)
+    relay.shop.faults.add("error", status=503)
+    answer = relay.post_signed(person("later@example.com"))
+    assert (answer.status_code, answer.json()["code"]) == (424, "target-unavailable")
+    assert answer.json()["retrying"] is retrying
+    assert (Delivery.objects.get().state, Event.objects.get().state) == (state, state)
+    relay.shop.faults.clear()
+    make_due()
+    run_due()
+    assert (relay.customer()["email"] == "later@example.com") is retrying
+
+
+def test_giving_up_is_on_the_audit_log_and_has_its_moment(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(person("later@example.com"))
+    delivery = Delivery.objects.get()
+    actions = Entry.objects.filter(stream=delivery.stream).order_by("pk").values_list("action", flat=True)
+    assert list(actions) == ["attempt.started", "attempt.failed", "delivery.given_up"]
+    assert delivery.settled_at is not None
+    assert delivery.due_at is None
+
+
+def test_a_failure_that_nobody_was_told_of_goes_on(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("later@example.com")))
+    relay.wait_until_idle()
+    assert Delivery.objects.get().state == State.RETRYING
+    relay.shop.faults.clear()
+    make_due()
+    assert run_due() == 1
+    assert relay.customer()["email"] == "later@example.com"
+
+
+def test_what_waited_behind_a_delivery_that_was_given_up_runs_at_once(relay: Hub) -> None:
+    relay.shop.faults.add("slow", seconds=0.3, times=1)
+    relay.shop.faults.add("error", status=503, times=1, methods=("PATCH",))
+    relay.post_signed(person("first@example.com") | {"respond": {"mode": "result", "wait": 50}})
+    first = Event.objects.get()
+    relay.post_signed(in_background(person("second@example.com")))
+    outcome = wait_as_source(first)
+    assert outcome.state == State.DEAD
+    relay.wait_until_idle()
+    assert relay.customer()["email"] == "second@example.com"
+    assert Event.objects.latest("pk").state == State.SUCCEEDED
+
+
+def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> None:
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "DELETE"})
+    assert answer.json()["results"][0]["action"] == "updated"
+    assert relay.customer()["active"] is False
+    assert relay.identity.journal() == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("when_gone", Route.WhenGone.values)
+def test_an_older_update_does_not_bring_back_what_was_deleted(relay: Hub, when_gone: str, is_known: bool) -> None:
+    Route.objects.filter(entity_type="USER").update(when_gone=when_gone)
+    user = ANNA if is_known else "NOBODY1"
+    relay.post_signed(
+        {"id": user, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
+    )
+    after = relay.customer(user)
+    late = relay.post_signed(person("back@example.com", user=user, timestamp="2026-01-01T00:00:00Z"))
+    assert late.json()["status"] == "superseded"
+    assert relay.customer(user) == after
+
+
+def test_a_later_creation_after_a_deletion_is_applied(relay: Hub) -> None:
+    Route.objects.filter(entity_type="USER").update(when_gone=Route.WhenGone.DELETE)
+    relay.post_signed(
+        {"id": ANNA, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
+    )
+    assert relay.customer() is None
+    again = relay.post_signed(person("again@example.com", "CREATE", timestamp="2026-01-01T00:00:02Z"))
+    assert again.json()["results"][0]["action"] == "created"
+    assert relay.customer()["email"] == "again@example.com"
+    assert Attempt.objects.count() == 2
+
+
+def make_due() -> None:
+    Delivery.objects.filter(state=State.RETRYING).update(due_at="2000-01-01T00:00:00Z")
+
+
+def wait_as_source(event: Event) -> Any:
+    """Wait for the outcome as the request of a source does, and be told it."""
+    from sync.service import Deliveries
+
+    return Deliveries().deliver(event, 5)

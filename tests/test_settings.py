@@ -1,0 +1,91 @@
+"""A hub that would be unsafe does not start, and says in one sentence which variable is at fault."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parent.parent
+SOUND = {
+    "HUB_ENV_FILE": os.devnull,
+    "SECRET_KEY": "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz",
+    "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    "ALLOWED_HOSTS": "hub.example.com",
+}
+
+
+def test_sound_settings_pass_without_a_word() -> None:
+    done = check()
+    assert (done.returncode, "no issues" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SEALING_KEYS"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_secret_stops_the_start_and_is_named(name: str, value: str | None) -> None:
+    done = check(**{name: value})
+    assert done.returncode != 0
+    assert re.search(rf"Set {name} in the environment or in \.env: .+\.", done.stderr)
+
+
+def test_debug_does_not_make_up_a_secret() -> None:
+    assert check(DEBUG="on", SECRET_KEY=None).returncode != 0
+    assert check(DEBUG="on", SEALING_KEYS=None).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "finding", "hint"),
+    [
+        ({"SECRET_KEY": "short"}, "hub.E001) SECRET_KEY", "token_urlsafe"),
+        ({"SECRET_KEY": "a" * 60}, "hub.E001) SECRET_KEY", "token_urlsafe"),
+        ({"SEALING_KEYS": "not-a-key"}, "hub.E002) Key number 1 of SEALING_KEYS", "generate_key"),
+        ({"SEALING_KEYS": f"{SOUND['SEALING_KEYS']},c2hvcnQ="}, "hub.E002) Key number 2 of SEALING_KEYS", "generate_key"),
+        ({"ALLOWED_HOSTS": ""}, "hub.E003) ALLOWED_HOSTS", "Name the hosts"),
+        ({"UNAVAILABLE_STATUS": "200"}, "hub.E004) UNAVAILABLE_STATUS", "Use 503, or 429"),
+    ],
+)
+def test_an_unsound_setting_is_an_error_with_an_id_and_a_hint(variables: dict[str, str], finding: str, hint: str) -> None:
+    done = check(**variables)
+    assert done.returncode != 0
+    assert finding in done.stderr
+    assert re.search(rf"HINT: .*{re.escape(hint)}", done.stderr)
+
+
+def test_a_check_never_repeats_a_secret() -> None:
+    done = check(SECRET_KEY="canary-secret", SEALING_KEYS="canary-sealing")
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_cookies_that_can_be_read_on_the_wire_are_a_warning() -> None:
+    assert "hub.W005" in check(SECURE_COOKIES="off").stderr
+    assert "hub.W005" not in check(SECURE_COOKIES="off", DEBUG="on").stderr
+
+
+@pytest.mark.parametrize("name", ["UNAVAILABLE_STATUS", "LEASE_SECONDS"])
+def test_a_value_of_the_wrong_kind_stops_the_start(name: str) -> None:
+    assert check(**{name: "canary"}).returncode != 0
+
+
+def test_a_word_for_debug_that_is_not_understood_means_off() -> None:
+    assert "hub.E003" in check(DEBUG="canary", ALLOWED_HOSTS=None).stderr
+
+
+def test_on_a_laptop_only_this_machine_is_answered() -> None:
+    done = run("-c", "from integration_hub import settings; print(settings.ALLOWED_HOSTS)", DEBUG="on", ALLOWED_HOSTS=None)
+    assert done.stdout.strip() == "['localhost', '127.0.0.1', '[::1]']"
+
+
+def check(**variables: str | None) -> "subprocess.CompletedProcess[str]":
+    return run("manage.py", "check", **variables)
+
+
+def run(*arguments: str, **variables: str | None) -> "subprocess.CompletedProcess[str]":
+    """Python with nothing of this process's environment but what is said; None takes a variable away."""
+    chosen = {name: value for name, value in (SOUND | variables).items() if value is not None}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=30
+    )
