@@ -12,6 +12,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _FOR_PEOPLE = ("/admin/", "/static/")
 _CODES = {
+    400: "bad-request",
     404: "unknown-path",
     405: "wrong-method",
     413: "too-large",

@@ -37,7 +37,7 @@ def read_arrival(request: HttpRequest, slug: str) -> Arrival:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         size=declared if body is None else len(body),
-        address=_address(request),
+        address=address_of(request),
         received_at=timezone.now(),
     )
 
@@ -59,7 +59,7 @@ def _read(request: HttpRequest) -> bytes:
         return b""
 
 
-def _address(request: HttpRequest) -> str | None:
+def address_of(request: HttpRequest) -> str | None:
     """Who asked. X-Forwarded-For counts only as far as our own proxies wrote it."""
     found = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXIES:

@@ -39,6 +39,7 @@ class Code:
 _Row = tuple[int, Owner, bool]
 
 _REQUEST: Mapping[str, _Row] = {
+    "bad-request": (400, "sender", False),
     "byte-order-mark": (400, "sender", False),
     "wrong-encoding": (400, "sender", False),
     "too-deep": (400, "sender", False),
