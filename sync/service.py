@@ -23,11 +23,14 @@ class Deliveries:
         open_deliveries(event)
 
     def deliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """Begin what is open and wait for it, at most `seconds`; then the outcome as it stands."""
+        """Begin what is open and wait for it, at most `seconds`; then the outcome as it stands.
+
+        Where this process has no place left for it, nobody waits: a worker will find it.
+        """
         until = time.monotonic() + seconds
         with waiting_for(event.pk) as signal:
-            wake(event.deliveries.filter(state=State.PENDING).values_list("pk", flat=True))
-            is_done = wait(event.pk, signal, until) if seconds > 0 else False
+            has_place = wake(event.deliveries.filter(state=State.PENDING).values_list("pk", flat=True))
+            is_done = wait(event.pk, signal, until) if has_place and seconds > 0 else False
         if is_done:
             self._give_up(event)
         return outcome_of(event, with_entity=with_entity)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, CharField, DateTimeField, F, Field, IntegerField, Value, When
 from django.utils import timezone
 
 from audit.log import Happening, append
@@ -41,22 +41,23 @@ def settle(
 
 def _delivery_values(verdict: Verdict) -> dict[str, Any]:
     """A replay that was asked for while this attempt ran begins afterwards: back to pending, due at once."""
-    settled_at = timezone.now() if verdict.state in SETTLED_STATES else None
+    settled_at: Case | None = None  # PostgreSQL would take a CASE of nulls alone for text
+    if verdict.state in SETTLED_STATES:
+        settled_at = _unless_asked_again(Value(None), Value(timezone.now()), DateTimeField())
     due_at = None if verdict.delay is None else database_now_plus(verdict.delay)
     return {
-        "state": _unless_asked_again(Value(State.PENDING), Value(verdict.state), "state"),
+        "state": _unless_asked_again(Value(State.PENDING), Value(verdict.state), CharField()),
         "code": verdict.code,
         "token": None,
         "lease_until": None,
-        "due_at": _unless_asked_again(database_now_plus(0), due_at, "due_at"),
-        "settled_at": _unless_asked_again(Value(None), Value(settled_at), "settled_at"),
-        "tries": _unless_asked_again(Value(0), F("tries"), "tries"),
+        "due_at": _unless_asked_again(database_now_plus(0), due_at, DateTimeField()),
+        "settled_at": settled_at,
+        "tries": _unless_asked_again(Value(0), F("tries"), IntegerField()),
     }
 
 
-def _unless_asked_again(replayed: Any, otherwise: Any, field: str) -> Case:
+def _unless_asked_again(replayed: Any, otherwise: Any, output_field: "Field[Any, Any]") -> Case:
     """`otherwise`, or `replayed` where a replay was asked for while the attempt ran."""
-    output_field = Delivery._meta.get_field(field)
     return Case(When(replay__isnull=False, then=replayed), default=otherwise, output_field=output_field)
 
 

@@ -43,13 +43,12 @@ def waiting_for(event_id: int) -> Iterator[threading.Event]:
 def wait(event_id: int, signal: threading.Event, until: float) -> bool:
     """Wait until no delivery of the event is pending or running, or `until` (monotonic); whether it came to that."""
     pause = _FIRST_LOOK
-    while True:
+    while Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE).exists():
         release_connection()
         remaining = until - time.monotonic()
-        signal.wait(max(0.0, min(pause, remaining)))
-        signal.clear()
-        if not Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE).exists():
-            return True
-        if time.monotonic() >= until:
+        if remaining <= 0:
             return False
+        signal.wait(min(pause, remaining))
+        signal.clear()
         pause = min(pause * 1.5, _LONGEST_PAUSE)
+    return True

@@ -18,7 +18,9 @@ def sound(answer: HttpResponse) -> dict[str, Any]:
     assert answer["Content-Type"] == f"application/{'problem+json' if is_problem else 'json'}"
     assert (answer["Cache-Control"], answer["X-Content-Type-Options"]) == ("no-store", "nosniff")
     assert len(answer.content) <= LARGEST_ANSWER
-    assert CANARY.encode() not in answer.content + str(answer.headers).encode(), "the answer repeats the request"
+    assert CANARY.encode() not in answer.content + str(answer.headers).encode(), (
+        "the answer repeats the request"
+    )
     if is_problem:
         code = document["code"]
         assert (document["type"], document["status"]) == (f"/problems/{code}", answer.status_code)

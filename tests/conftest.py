@@ -51,7 +51,8 @@ def wipe() -> None:
             return
         guard = importlib.import_module("audit.migrations.0002_insert_only")
         cursor.execute("PRAGMA foreign_keys = OFF")
-        for statement in guard.SQLITE_BACK + [f"DELETE FROM {table}" for table in tables] + guard.SQLITE:
+        emptied = [f"DELETE FROM {table}" for table in [*tables, "sqlite_sequence"]]
+        for statement in guard.SQLITE_BACK + emptied + guard.SQLITE:
             cursor.execute(statement)
         cursor.execute("PRAGMA foreign_keys = ON")
 

@@ -69,11 +69,15 @@ class RunningHub:
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` to its end against the same database; what it printed."""
         command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def send(self, body: bytes | Iterator[bytes], path: str = "/webhooks/aurora-unsigned", **headers: str) -> Reply:
+    def send(
+        self, body: bytes | Iterator[bytes], path: str = "/webhooks/aurora-unsigned", **headers: str
+    ) -> Reply:
         """POST over a connection of its own. An iterator is sent in chunks, without a length."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
         try:
@@ -123,7 +127,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_hub(folder: Path, identity: IdentityService, shop: ShopService, **variables: str) -> Iterator[RunningHub]:
+def running_hub(
+    folder: Path, identity: IdentityService, shop: ShopService, **variables: str
+) -> Iterator[RunningHub]:
     """A hub on a fresh database, migrated and joined to the two services, started; killed at the end."""
     with fresh_database(folder) as (database, url):
         environment = os.environ | {

@@ -45,7 +45,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, to plant in; linted once without a plant."""
     folder = tmp_path_factory.mktemp("tree")
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "static"))
+        shutil.copytree(
+            ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "static")
+        )
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
@@ -81,7 +83,9 @@ def contracts() -> set[str]:
 def lint(tree: Path) -> tuple[set[str], set[str]]:
     """The contracts that are broken and those that are kept, as the command itself says."""
     command = [str(LINT), "--config", "pyproject.toml", "--no-logo"]
-    done = subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True, timeout=60
+    )
     found = re.findall(r"^(.+?) (KEPT|BROKEN)(?: \(.*\))?$", done.stdout, re.MULTILINE)
     assert found, done.stdout + done.stderr
     broken = {name for name, verdict in found if verdict == "BROKEN"}

@@ -50,11 +50,16 @@ def test_killed_between_the_shops_answer_and_ours_the_change_is_made_once_and_kn
     hub.manage("deliver_due")
 
     attempts = hub.rows("SELECT number, outcome, code, key FROM sync_attempt ORDER BY number")
-    assert [attempt[:3] for attempt in attempts] == [(1, "unknown", "interrupted"), (2, "unchanged", "unchanged")]
+    assert [attempt[:3] for attempt in attempts] == [
+        (1, "unknown", "interrupted"),
+        (2, "unchanged", "unchanged"),
+    ]
     [write] = shop.journal(writes=True)
     assert write["key"].startswith(f"{uuid.UUID(str(attempts[0][3]))}-")
-    calls = hub.rows("SELECT a.number, c.status FROM sync_call c JOIN sync_attempt a ON a.id = c.attempt_id"
-                     f" WHERE c.is_write AND c.key = '{write['key']}'")
+    calls = hub.rows(
+        "SELECT a.number, c.status FROM sync_call c JOIN sync_attempt a ON a.id = c.attempt_id"
+        f" WHERE c.is_write AND c.key = '{write['key']}'"
+    )
     assert calls == [(1, None)]
     assert hub.rows("SELECT state FROM webhooks_event") == [("unchanged",)]
 
@@ -82,7 +87,9 @@ def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
 ) -> None:
     people = [f"PERSON{number}" for number in range(12)]
     for person in people:
-        identity.directory.create("users", {"id": person, "username": person.lower(), "emails": emails(person)})
+        identity.directory.create(
+            "users", {"id": person, "username": person.lower(), "emails": emails(person)}
+        )
     shop.faults.add("slow", seconds=0.5)
     for person in people:
         assert hub.send(json.dumps(json.loads(ACK) | {"id": person}).encode()).status == 202
@@ -100,7 +107,9 @@ def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
 
 
 def change_email(identity: IdentityService, address: str) -> None:
-    identity.directory.change("users", ANNA, {"emails": [{"address": address, "verified": True}]}, whole=False)
+    identity.directory.change(
+        "users", ANNA, {"emails": [{"address": address, "verified": True}]}, whole=False
+    )
 
 
 def emails(person: str) -> list[dict[str, Any]]:
@@ -108,7 +117,9 @@ def emails(person: str) -> list[dict[str, Any]]:
 
 
 def email(shop: ShopService) -> str | None:
-    return next((each["email"] for each in shop.records("customers") if each.get("external_id") == ANNA), None)
+    return next(
+        (each["email"] for each in shop.records("customers") if each.get("external_id") == ANNA), None
+    )
 
 
 def customers(shop: ShopService) -> list[dict[str, Any]]:

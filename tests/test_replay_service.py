@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
+from django.db.models import QuerySet
 
 from audit.models import Entry
 from sync.models import Attempt, Delivery, Replay, Route
@@ -226,7 +227,7 @@ def test_reasons_are_kept_on_one_line_and_cut(hub: Hub, staff: User) -> None:
     assert len(requested.replay.reason) == 500
 
 
-def attempts_of(event: Event):
+def attempts_of(event: Event) -> QuerySet[Attempt]:
     return Attempt.objects.filter(delivery__event=event).order_by("number")
 
 
@@ -242,10 +243,8 @@ def wait_for_state(state: State) -> bool:
 
 def click(staff: User, event: Event, key: object) -> bool:
     try:
-        replay(staff, event, key=key)
+        return bool(replay(staff, event, key=key))
     except AlreadyRequested:
         return False
-    else:
-        return True
     finally:
         connections.close_all()

@@ -43,12 +43,18 @@ def test_debug_does_not_make_up_a_secret() -> None:
         ({"SECRET_KEY": "short"}, "hub.E001) SECRET_KEY", "token_urlsafe"),
         ({"SECRET_KEY": "a" * 60}, "hub.E001) SECRET_KEY", "token_urlsafe"),
         ({"SEALING_KEYS": "not-a-key"}, "hub.E002) Key number 1 of SEALING_KEYS", "generate_key"),
-        ({"SEALING_KEYS": f"{SOUND['SEALING_KEYS']},c2hvcnQ="}, "hub.E002) Key number 2 of SEALING_KEYS", "generate_key"),
+        (
+            {"SEALING_KEYS": f"{SOUND['SEALING_KEYS']},c2hvcnQ="},
+            "hub.E002) Key number 2 of SEALING_KEYS",
+            "generate_key",
+        ),
         ({"ALLOWED_HOSTS": ""}, "hub.E003) ALLOWED_HOSTS", "Name the hosts"),
         ({"UNAVAILABLE_STATUS": "200"}, "hub.E004) UNAVAILABLE_STATUS", "Use 503, or 429"),
     ],
 )
-def test_an_unsound_setting_is_an_error_with_an_id_and_a_hint(variables: dict[str, str], finding: str, hint: str) -> None:
+def test_an_unsound_setting_is_an_error_with_an_id_and_a_hint(
+    variables: dict[str, str], finding: str, hint: str
+) -> None:
     done = check(**variables)
     assert done.returncode != 0
     assert finding in done.stderr
@@ -75,7 +81,12 @@ def test_a_word_for_debug_that_is_not_understood_means_off() -> None:
 
 
 def test_on_a_laptop_only_this_machine_is_answered() -> None:
-    done = run("-c", "from integration_hub import settings; print(settings.ALLOWED_HOSTS)", DEBUG="on", ALLOWED_HOSTS=None)
+    done = run(
+        "-c",
+        "from integration_hub import settings; print(settings.ALLOWED_HOSTS)",
+        DEBUG="on",
+        ALLOWED_HOSTS=None,
+    )
     assert done.stdout.strip() == "['localhost', '127.0.0.1', '[::1]']"
 
 

@@ -12,6 +12,7 @@ from django.http.request import UnreadablePostError
 from django.utils import timezone
 
 LARGEST_BODY = 65_536
+_LARGEST_SIZE = 2**31 - 1  # what the column for it holds; a header can claim more
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ def read_arrival(request: HttpRequest, slug: str) -> Arrival:
 
 def _declared_size(request: HttpRequest) -> int | None:
     text = str(request.META.get("CONTENT_LENGTH") or "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return _LARGEST_SIZE if len(text) > len(str(_LARGEST_SIZE)) else min(int(text), _LARGEST_SIZE)
 
 
 def _read(request: HttpRequest) -> bytes:

@@ -21,6 +21,7 @@ class ConsoleSite(AdminSite):
     site_header = "Integration Hub"
     site_title = "Integration Hub"
     index_title = "Console"
+    site_url = None
     enable_nav_sidebar = True
 
     def password_change(

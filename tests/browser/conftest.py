@@ -1,0 +1,68 @@
+"""The browser, the running hub that it looks at, and the people who use it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+
+from tests.browser import chromium
+from tests.browser.chromium import Browser
+from tests.browser.serving import served
+from tests.console.staff import person
+from tests.hub import Hub
+
+HERE = Path(__file__).parent
+PASSWORD = "correct horse battery staple"
+
+LogIn = Callable[[str], Browser]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder needs the browser."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[webdriver.Chrome]:
+    programs = chromium.programs()
+    if programs is None:
+        pytest.skip("Chromium or chromedriver is not on the PATH")
+    driver = chromium.start(*programs)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(_chromium: webdriver.Chrome, hub: Hub) -> Iterator[Browser]:
+    """A browser without cookies before a running hub, to which the identity service sends its webhooks.
+
+    A test fails where the browser complained of anything that the test did not ask for.
+    """
+    with served() as site:
+        hub.identity.sender.configure(
+            {"signed_url": f"{site}/webhooks/aurora", "unsigned_url": f"{site}/webhooks/aurora-unsigned"}
+        )
+        browser = Browser(_chromium, site)
+        browser.driver.delete_all_cookies()
+        browser.narrow(1280)
+        yield browser
+        unasked = browser.complaints()
+        browser.open("about:blank")
+    assert unasked == []
+
+
+@pytest.fixture
+def log_in(browser: Browser) -> LogIn:
+    """Makes a member of the group (of none: a superuser) and logs in with name and password."""
+
+    def enter(role: str) -> Browser:
+        user = person(role)
+        user.set_password(PASSWORD)
+        user.save()
+        browser.log_in(user.username, PASSWORD)
+        return browser
+
+    return enter

@@ -1,0 +1,95 @@
+"""Every page that a person can reach: nothing that the browser complains of, nothing wider than a phone."""
+
+import re
+from urllib.parse import parse_qsl, urldefrag, urlsplit
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import LogIn
+from tests.hub import EXAMPLE, Hub
+
+WIDTHS = (390, 320, 1280)
+UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
+
+CONSOLE = """
+/admin/ /admin/password_change/
+/admin/webhooks/event/ /admin/webhooks/event/N/change/ /admin/webhooks/refusal/ /admin/webhooks/refusal/N/change/
+/admin/webhooks/event/?entity_id /admin/webhooks/event/?state
+/admin/webhooks/source/ /admin/webhooks/source/add/ /admin/webhooks/source/N/change/ /admin/webhooks/source/N/rotate/
+/admin/sync/connection/ /admin/sync/connection/add/ /admin/sync/connection/add/?preset
+/admin/sync/connection/N/change/ /admin/sync/route/ /admin/sync/route/N/change/ /admin/sync/replay/
+/admin/sync/mapping/ /admin/sync/mapping/N/change/ /admin/sync/mapping/N/try/
+/admin/audit/entry/ /admin/audit/entry/N/change/
+/admin/auth/user/ /admin/auth/user/add/ /admin/auth/user/N/change/ /admin/auth/group/ /admin/auth/group/N/change/
+""".split()
+
+SANDBOX = {
+    "identity": "/users /users/N /groups /files /webhooks /settings /journal /faults".split(),
+    "shop": "/customers /customers/N /segments /documents /journal /faults".split(),
+}
+
+
+def shape(address: str) -> str:
+    """Pages of one kind have one shape: keys are N, of a query only the names count."""
+    parts = urlsplit(address)
+    path = re.sub(r"(?<=/)(?=[^/]*\d)[^/]+", "N", parts.path)
+    names = ",".join(sorted(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
+    return f"{path}?{names}" if names else path
+
+
+def walk(browser: Browser, start: str) -> tuple[set[str], list[str]]:
+    """Follow every link that stays on the site, one page of a shape; the shapes, and what was wrong where."""
+    site, faults = urlsplit(start).netloc, []
+    known, ahead = {shape(start)}, [start]
+    while ahead:
+        address = ahead.pop()
+        browser.narrow(WIDTHS[0])
+        browser.open(address)
+        faults += [f"{address}: {each}" for each in browser.complaints()]
+        wide = [(width, browser.overflow(width)) for width in WIDTHS]
+        faults += [f"{address} at {width}: {what}" for width, what in wide if what]
+        for link in browser.run("return [...document.links].map(link => link.href)"):
+            link = urldefrag(link)[0]
+            if urlsplit(link).netloc == site and not UNLOOKED.search(link) and shape(link) not in known:
+                known.add(shape(link))
+                ahead.append(link)
+    return known, faults
+
+
+def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    hub.post(EXAMPLE)
+    hub.post_signed({"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"})
+    hub.client.post("/webhooks/aurora", b"{}", content_type="application/json")
+    browser = log_in("")
+    seen, faults = walk(browser, f"{browser.site}/admin/")
+    assert faults == []
+    assert set(CONSOLE) <= seen
+
+
+@pytest.mark.parametrize("name", SANDBOX)
+def test_every_page_of_a_stand_in_is_clean_and_fits_a_phone(browser: Browser, hub: Hub, name: str) -> None:
+    hub.identity.notify("USER", "IDNUMBER1234")
+    service = getattr(hub, name)
+    service.faults.add("slow", seconds=0, path="/nowhere")
+    seen, faults = walk(browser, f"{service.url}/")
+    assert faults == []
+    assert set(SANDBOX[name]) <= seen
+
+
+@pytest.mark.parametrize("address", ["/admin/login/", "/admin/nowhere/", "/problems/target-rejected"])
+def test_pages_before_and_beside_the_console_are_clean_too(browser: Browser, address: str) -> None:
+    browser.narrow(WIDTHS[0])
+    browser.open(address)
+    missing = [each for each in browser.complaints() if " 404 " not in each]
+    assert (missing, [browser.overflow(width) for width in WIDTHS]) == ([], [None] * len(WIDTHS))
+
+
+def test_the_browser_tells_of_markup_that_the_policy_forbids(log_in: LogIn) -> None:
+    """Without this, a policy that is not sent would look like one that nothing offends."""
+    browser = log_in("support")
+    script = "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\" onclick=\"1\">x</p>')"
+    browser.run(script)
+    told = browser.complaints()
+    assert any("style-src 'self'" in each for each in told), told

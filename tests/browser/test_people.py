@@ -1,0 +1,101 @@
+"""What people came for: the person who changes an address, support who look into it, the auditor who checks."""
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+from tests.browser.chromium import Browser
+from tests.browser.conftest import LogIn
+from tests.hub import ANNA, Hub
+
+EVENTS = "/admin/webhooks/event/"
+TAKEN = "taken@example.com"
+
+
+def save_email(browser: Browser, hub: Hub, address: str) -> None:
+    """Anna types a new address on her profile page and presses Save."""
+    browser.open(f"{hub.identity.url}/users/{ANNA}")
+    browser.type("#email", address)
+    browser.press("form.fields button.primary")
+
+
+def test_a_person_who_saves_a_new_address_is_told_that_the_shop_has_it(browser: Browser, hub: Hub) -> None:
+    save_email(browser, hub, "anna.new@example.com")
+    assert "Your new e-mail address is in use in the shop too." in browser.find("[role=status]").text
+    assert not browser.has("[aria-invalid]")
+    browser.open(f"{hub.shop.url}/customers")
+    assert "anna.new@example.com" in browser.text
+    assert "anna.aalto@example.com" not in browser.text
+
+
+def test_a_person_whose_address_is_taken_reads_why_beside_the_field(browser: Browser, hub: Hub) -> None:
+    save_email(browser, hub, TAKEN)
+    said_by = browser.find("#email[aria-invalid]").get_attribute("aria-describedby")
+    assert "already belongs to another customer" in browser.find(f"#{said_by}").text
+    assert browser.find("[role=alert] code").text
+    assert hub.customer()["email"] == "anna.aalto@example.com"
+
+
+def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("support")
+    save_email(browser, hub, TAKEN)
+    hub.change_email("anna.free@example.com")
+    browser.open(EVENTS)
+    browser.press("#result_list tbody tr:first-child th a")
+    change = browser.find(".attempt[open] table.change").text
+    assert f"email anna.aalto@example.com {TAKEN}" in change
+    browser.press(".diagnosis [type=submit]")
+    assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
+    browser.narrow(1280)
+    browser.type("[name=reason]", "She chose another address")
+    browser.press(".submit-row [type=submit]")
+    assert "1 event will be sent again" in browser.find(".messagelist").text
+    hub.wait_until_idle()
+    browser.driver.refresh()
+    newest = browser.find(".attempt[open]").text
+    assert "Attempt 2: succeeded" in newest
+    assert "by support" in newest
+    assert "“She chose another address”." in newest
+    assert "email anna.aalto@example.com anna.free@example.com" in newest
+    assert hub.customer()["email"] == "anna.free@example.com"
+
+
+def test_support_are_told_in_words_that_they_may_not_download(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("support")
+    browser.open(EVENTS)
+    assert not browser.has("a[download]")
+    browser.open(f"{EVENTS}download/jsonl")
+    assert "Your login does not have the permission for this." in browser.text
+    assert [each.rpartition(" - ")[2] for each in browser.complaints()] == [
+        "Failed to load resource: the server responded with a status of 403 (Forbidden)"
+    ]
+
+
+def test_the_auditor_downloads_the_events_finds_that_on_record_and_cannot_replay(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("auditor")
+    save_email(browser, hub, "anna.new@example.com")
+    browser.open(EVENTS)
+    link = str(browser.find("a[download][href*=jsonl]").get_attribute("href"))
+    lines = [json.loads(line) for line in fetched(browser, link).splitlines()]
+    assert [line["entity_id"] for line in lines] == [ANNA]
+    browser.press("#result_list tbody tr:first-child th a")
+    assert not browser.has(".diagnosis form")
+    assert "Not shown: it needs the permission" in browser.text
+    browser.open("/admin/audit/entry/")
+    log = browser.find("#result_list").text
+    assert "downloaded a list" in log
+    assert "auditor" in log
+
+
+def fetched(browser: Browser, link: str) -> str:
+    """The body that the browser's session gets at this address."""
+    parts = urlsplit(link)
+    cookies = "; ".join(f"{each['name']}={each['value']}" for each in browser.driver.get_cookies())
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}", headers={"Cookie": cookies})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return answer.read().decode()
+    finally:
+        connection.close()

@@ -1,0 +1,243 @@
+"""Mappings: a declaration is checked when it is saved, and makes a record of an entity or says which field it cannot."""
+
+import json
+import math
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from integration_hub.console.seeding import MAPPINGS
+from sandbox.identity.seed import USERS
+from sync.mapping import FUNCTIONS, MAX_FIELDS, MAX_PATH, MappingInvalid, Unmappable, parse_mapping
+
+pytestmark = pytest.mark.pure
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+NAMES = [
+    "fields",
+    "match",
+    "path",
+    "constant",
+    "apply",
+    "required",
+    "caseless",
+    "external_id",
+    "previous",
+    "new",
+    "x",
+]
+DECLARATIONS = st.recursive(
+    JSON | st.sampled_from([*NAMES, *FUNCTIONS]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=20,
+)
+PATHS = st.text("abentiywhok.[]*?&|!@(){}`'\"\\:,=<> 019-", min_size=1, max_size=40)
+
+
+def field(**rule: Any) -> Any:
+    return parse_mapping({"fields": {"x": rule}})
+
+
+def made(entity: dict[str, Any], webhook: dict[str, Any] | None = None, **rule: Any) -> Any:
+    """The value that a rule makes of an entity."""
+    return field(**rule).apply(entity, webhook or {})["x"]
+
+
+@pytest.mark.parametrize(
+    ("entity", "rule", "value"),
+    [
+        ({"a": 1}, {"path": "entity.a"}, 1),
+        ({"a": {"b": [1, 2]}}, {"path": "entity.a.b[-1]"}, 2),
+        ({}, {"path": "entity.a.b[0].c"}, None),
+        ({"a": None}, {"path": "entity.a.b"}, None),
+        ({"a": [{"n": 1}, {"n": 2}]}, {"path": "entity.a[?n==`2`] | [0].n"}, 2),
+        ({"a": ["x", "y"]}, {"path": "join(', ', entity.a)"}, "x, y"),
+        ({}, {"path": "webhook.id"}, "W1"),
+        ({}, {"constant": None}, None),
+        ({}, {"constant": False}, False),
+        ({}, {"constant": {"k": [1]}}, {"k": [1]}),
+        ({}, {"constant": " Ä ", "apply": ["trim", "lower"]}, "ä"),
+        ({"a": "Abc"}, {"path": "entity.a", "apply": ["upper"]}, "ABC"),
+        ({"a": 5}, {"path": "entity.a", "apply": ["upper", "trim", "lower"]}, 5),
+        ({"a": [7, 8]}, {"path": "entity.a", "apply": ["first"]}, 7),
+        ({"a": []}, {"path": "entity.a", "apply": ["first"]}, None),
+        ({"a": "plain"}, {"path": "entity.a", "apply": ["first"]}, "plain"),
+        ({"a": 5}, {"path": "entity.a", "apply": ["text"]}, "5"),
+        ({"a": 0.5}, {"path": "entity.a", "apply": ["text"]}, "0.5"),
+        ({"a": True}, {"path": "entity.a", "apply": ["text"]}, "true"),
+        ({"a": None}, {"path": "entity.a", "apply": ["text"]}, None),
+    ],
+)
+def test_a_rule_makes_its_value(entity: dict[str, Any], rule: dict[str, Any], value: Any) -> None:
+    assert made(entity, {"id": "W1"}, **rule) == value
+
+
+@pytest.mark.parametrize(
+    ("emails", "address"),
+    [
+        ([{"address": "a@x", "verified": True}], "a@x"),
+        ([{"address": "a@x", "verified": False}, {"address": "b@x", "verified": True}], "b@x"),
+        (
+            [{"address": "a@x"}, {"address": "b@x", "verified": True}, {"address": "c@x", "verified": True}],
+            "b@x",
+        ),
+        ([{"address": "a@x", "verified": "true"}, {"address": "b@x"}], "a@x"),
+        ([{"address": "", "verified": True}, {"address": "b@x"}], "b@x"),
+        ([{"verified": True}], None),
+        (["a@x", None, {"address": "b@x"}], "b@x"),
+        ([], None),
+        (None, None),
+        ("a@x", None),
+        ({"address": "a@x"}, None),
+    ],
+)
+def test_the_first_verified_address_is_taken_and_else_the_first(emails: Any, address: str | None) -> None:
+    assert made({"emails": emails}, path="entity.emails", apply=["first_verified_email"]) == address
+
+
+@pytest.mark.parametrize("value", [None, "", [], "  "])
+def test_a_required_field_without_a_value_is_named(value: Any) -> None:
+    with pytest.raises(Unmappable) as caught:
+        made({"a": value}, path="entity.a", apply=["trim"], required=True)
+    assert caught.value.field == "x"
+    assert made({"a": value}, path="entity.a") == value
+
+
+@pytest.mark.parametrize("value", [0, False, {}, "0"])
+def test_a_value_that_is_only_small_is_a_value(value: Any) -> None:
+    assert made({"a": value}, path="entity.a", required=True) == value
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "length(entity.number)",
+        "sort(entity.mixed)",
+        "nosuch(entity)",
+        "abs()",
+        "ceil(to_number('1e999'))",
+        "to_number('1e999')",
+        "to_number('nan')",
+        "&entity",
+        "[&entity, entity]",
+    ],
+)
+def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -> None:
+    with pytest.raises(Unmappable) as caught:
+        made({"number": 1, "mixed": [1, "a"]}, path=path)
+    assert caught.value.field == "x"
+    assert str(caught.value) == "x: the expression does not fit this entity"
+
+
+@pytest.mark.parametrize(
+    ("declaration", "place"),
+    [
+        (None, "The mapping"),
+        ([], "The mapping"),
+        ({}, "fields"),
+        ({"fields": []}, "fields"),
+        ({"fields": {}}, "fields: name between 1 and 200"),
+        ({"fields": {str(n): {"constant": n} for n in range(MAX_FIELDS + 1)}}, "fields: name between"),
+        ({"fields": {"x": {"path": "a"}}, "more": 1}, "The mapping: no member 'more'"),
+        ({"fields": {"x": "entity.a"}}, "x: an object"),
+        ({"fields": {"x": {}}}, "x: give either"),
+        ({"fields": {"x": {"path": "a", "constant": 1}}}, "x: give either"),
+        ({"fields": {"x": {"path": "a", "default": 1}}}, "x: no member 'default'"),
+        ({"fields": {"x": {"path": ""}}}, "x: a JMESPath expression of 1 to 500"),
+        ({"fields": {"x": {"path": None}}}, "x: a JMESPath expression"),
+        ({"fields": {"x": {"path": "a" * (MAX_PATH + 1)}}}, "x: a JMESPath expression"),
+        ({"fields": {"x": {"path": "a["}}}, "x: 'a[' is not a JMESPath"),
+        ({"fields": {"x": {"path": "!" * 499 + "a"}}}, "x: '!!!"),
+        ({"fields": {"x": {"path": "a", "apply": ["shout"]}}}, "x: no function 'shout'"),
+        ({"fields": {"x": {"path": "a", "apply": [["lower"]]}}}, "x: no function ['lower']"),
+        ({"fields": {"x": {"path": "a", "apply": [{}]}}}, "x: no function {}"),
+        ({"fields": {"x": {"path": "a", "apply": "lower"}}}, "x: apply is a list"),
+        ({"fields": {"x": {"path": "a", "apply": None}}}, "x: apply is a list"),
+        ({"fields": {"x": {"path": "a", "required": 1}}}, "x: required is true or false"),
+        ({"fields": {"x": {"path": "a", "caseless": "no"}}}, "x: caseless is true or false"),
+        ({"fields": {"x": {"path": "a"}}, "match": []}, "match: an object"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"by": "x"}}, "match: no member 'by'"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"new": ["y"]}}, "match.new"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"new": [["x"]]}}, "match.new"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"new": "x"}}, "match.new"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"external_id": 1}}, "match.external_id"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"previous": ["x"]}}, "match.previous: an object"),
+        ({"fields": {"x": {"path": "a"}}, "match": {"previous": {"x": "a["}}}, "match.previous.x"),
+    ],
+)
+def test_a_declaration_that_cannot_be_used_is_refused_and_the_place_is_named(
+    declaration: Any, place: str
+) -> None:
+    with pytest.raises(MappingInvalid) as caught:
+        parse_mapping(declaration)
+    assert str(caught.value).startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("previous", "found"),
+    [
+        ({"email": "old@x", "no": 7}, [("email", "old@x"), ("number", 7)]),
+        ({"email": ""}, []),
+        ({"email": None}, []),
+        ({"email": ["old@x"]}, []),
+        ({}, []),
+        ({"no": 0}, [("number", 0)]),
+    ],
+)
+def test_previous_values_are_those_that_a_record_can_be_searched_by(
+    previous: dict[str, Any], found: list[tuple[str, Any]]
+) -> None:
+    match = {"previous": {"email": "email", "number": "no", "broken": "ceil(to_number('1e999'))"}}
+    mapping = parse_mapping({"fields": {"x": {"constant": 1}}, "match": match})
+    assert mapping.previous_values(previous) == found
+
+
+def test_a_mapping_says_which_fields_are_caseless_and_how_a_record_is_found() -> None:
+    mapping = parse_mapping(MAPPINGS["USER"][1])
+    assert mapping.caseless == {"email"}
+    assert (mapping.match.external_id, mapping.match.new) == ("external_id", ("email",))
+
+
+def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
+    anna = {"id": "IDNUMBER1234", **USERS["IDNUMBER1234"]}
+    assert parse_mapping(MAPPINGS["USER"][1]).apply(anna, {}) == {
+        "external_id": "IDNUMBER1234",
+        "email": "anna.aalto@example.com",
+        "first_name": "Anna",
+        "last_name": "Aalto",
+        "phone": "+358401234567",
+        "language": "fi",
+        "active": True,
+    }
+
+
+@given(DECLARATIONS)
+@settings(max_examples=300, deadline=None)
+def test_any_declaration_is_taken_or_refused_in_words(declaration: Any) -> None:
+    with suppress(MappingInvalid):  # nothing else may come out
+        parse_mapping(declaration)
+
+
+@given(JSON, st.lists(st.sampled_from(sorted(FUNCTIONS)), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_the_functions_take_whatever_an_entity_holds(value: Any, functions: list[str]) -> None:
+    json.dumps(made({"a": value}, path="entity.a", apply=functions), allow_nan=False)
+
+
+@given(PATHS, st.dictionaries(st.sampled_from("aben"), JSON))
+@settings(max_examples=500, deadline=None)
+@example("entity[::0]", {})
+@example("to_number('-inf')", {"a": math.pi})
+def test_any_expression_gives_json_or_names_its_field(path: str, entity: dict[str, Any]) -> None:
+    try:
+        value = made(entity, {"b": 1}, path=path)
+    except (MappingInvalid, Unmappable):
+        return
+    json.dumps(value, allow_nan=False)
