@@ -97,7 +97,7 @@ def _plan(
     events = (claim.delivery.event, *claim.covered)
     if entity is None and route.when_gone == Route.WhenGone.IGNORE:
         return None, Change(Action.NOTHING)
-    wanted = None if entity is None else mapping.apply(entity.attributes, members(claim.delivery.event))
+    wanted = None if entity is None else _wanted(claim, mapping, entity)
     old = tuple(pair for previous in previous_values(events) for pair in mapping.previous_values(previous))
     sought = Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, old)
     record = find_record(commercial, mapping, sought)
@@ -105,7 +105,15 @@ def _plan(
         return record, plan_gone(record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE)
     if record is None:
         record = _before_creating(claim, commercial, mapping, wanted)
+    if record is None and entity is not None:  # a part of an entity may be too little to create its record
+        wanted = mapping.apply(entity.attributes, members(claim.delivery.event))
     return record, plan_present(wanted, record, mapping.caseless)
+
+
+def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
+    """The record's fields: all of them for a fetched entity, of a relayed one those that it tells."""
+    apply_mapping = mapping.apply_part if claim.delivery.is_relayed else mapping.apply
+    return apply_mapping(entity.attributes, members(claim.delivery.event))
 
 
 def _before_creating(

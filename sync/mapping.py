@@ -103,8 +103,16 @@ class ParsedMapping:
 
     def apply(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
         """The record's fields for this entity. `Unmappable` names the field that has no usable value."""
-        document = {"entity": entity, "webhook": webhook}
-        return {name: _made(name, rule, document) for name, rule in self.fields.items()}
+        made = {name: _made(name, rule, entity, webhook) for name, rule in self.fields.items()}
+        for name, rule in self.fields.items():
+            if rule.is_required and made[name] in (None, "", []):
+                raise Unmappable(name, "it is required, and the entity has no value for it")
+        return made
+
+    def apply_part(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that a part of an entity has a value for; what it does not tell is left as it is."""
+        made = {name: _made(name, rule, part, webhook) for name, rule in self.fields.items()}
+        return {name: value for name, value in made.items() if value is not None}
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """(record field, old value) for each value that the change overwrote."""
@@ -117,15 +125,13 @@ class ParsedMapping:
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
 
 
-def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
+def _made(name: str, rule: FieldRule, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> Any:
     try:
-        value = rule.value(document)
+        value = rule.value({"entity": entity, "webhook": webhook})
         # An expression can also give what JSON cannot hold: `&name`, infinity.
         json.dumps(value, allow_nan=False)
     except _MISFITS as error:
         raise Unmappable(name, "the expression does not fit this entity") from error
-    if rule.is_required and value in (None, "", []):
-        raise Unmappable(name, "it is required, and the entity has no value for it")
     return value
 
 

@@ -37,11 +37,7 @@ ON_POSTGRESQL = [
     "TRUNCATE audit_entry RESTART IDENTITY CASCADE",
     "WITH gone AS (DELETE FROM audit_entry RETURNING *) SELECT * FROM gone",
 ]
-STATEMENTS = [
-    (each, vendor)
-    for vendor, group in (("", ANYWHERE), ("sqlite", ON_SQLITE), ("postgresql", ON_POSTGRESQL))
-    for each in group
-]
+STATEMENTS = ANYWHERE + (ON_SQLITE if connection.vendor == "sqlite" else ON_POSTGRESQL)
 
 
 def test_an_entry_outside_a_transaction_is_refused(database: None) -> None:
@@ -91,10 +87,8 @@ def test_the_body_says_all_that_its_columns_say(database: None) -> None:
     assert (entry.stream, entry.action, entry.actor, entry.at) == ("person:7", "login.failed", "person:7", at)
 
 
-@pytest.mark.parametrize(("statement", "vendor"), STATEMENTS)
-def test_the_database_refuses_to_change_an_entry(database: None, statement: str, vendor: str) -> None:
-    if vendor and vendor != connection.vendor:
-        pytest.skip(f"a statement of {vendor}")
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_the_database_refuses_to_change_an_entry(database: None, statement: str) -> None:
     with transaction.atomic():
         append(Happening("system", "test.one"), Happening("system", "test.two"))
     before = list(Entry.objects.order_by("pk").values())

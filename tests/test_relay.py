@@ -65,6 +65,24 @@ def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) ->
     assert relay.identity.journal() == []
 
 
+def test_a_part_of_an_entity_changes_only_what_it_tells(relay: Hub) -> None:
+    before = relay.customer()
+    part = {"emails": [{"address": "part@example.com", "verified": True}]}
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": part})
+    assert answer.json()["status"] == "succeeded"
+    [write] = relay.writes()
+    assert write["body"] == {"email": "part@example.com"}
+    assert relay.customer()["first_name"] == before["first_name"]
+    assert relay.customer()["external_id"] == before["external_id"]
+
+
+def test_a_part_too_small_to_make_a_record_of_is_refused(relay: Hub) -> None:
+    part = {"name": {"givenName": "Nobody"}}
+    answer = relay.post_signed({"id": "NOBODY1", "entityType": "USER", "eventType": "CREATE", "data": part})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unmappable")
+    assert relay.writes() == []
+
+
 @pytest.mark.parametrize(
     ("applied", "late", "status", "email"),
     [

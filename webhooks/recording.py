@@ -134,7 +134,6 @@ def _received(event: Event, receipt: Receipt) -> Happening:
         {
             "receipt": receipt.pk,
             "verified_by": receipt.verified_by,
-            "body_sha256": bytes(event.digest).hex(),
             "size": receipt.size,
             "state": str(event.state),
         },

@@ -11,6 +11,7 @@ from tests.hub import EXAMPLE, Hub
 
 WIDTHS = (390, 320, 1280)
 UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
+KEPT = re.compile(r"\?_changelist_filters=[^&]*\Z")
 
 CONSOLE = """
 /admin/ /admin/password_change/
@@ -49,12 +50,18 @@ def walk(browser: Browser, start: str) -> tuple[set[str], list[str]]:
         faults += [f"{address}: {each}" for each in browser.complaints()]
         wide = [(width, browser.overflow(width)) for width in WIDTHS]
         faults += [f"{address} at {width}: {what}" for width, what in wide if what]
-        for link in browser.run("return [...document.links].map(link => link.href)"):
-            link = urldefrag(link)[0]
-            if urlsplit(link).netloc == site and not UNLOOKED.search(link) and shape(link) not in known:
-                known.add(shape(link))
-                ahead.append(link)
+        new = {shape(link): link for link in reversed(links(browser)) if urlsplit(link).netloc == site}
+        ahead += [link for name, link in new.items() if name not in known]
+        known |= set(new)
     return known, faults
+
+
+def links(browser: Browser) -> list[str]:
+    """Where this page leads; from a filtered list only to what is not filtered further."""
+    found = browser.run("return [...document.links].map(link => link.href)")
+    addresses = [urldefrag(KEPT.sub("", link))[0] for link in found]
+    deeper = bool(urlsplit(browser.address).query)
+    return [each for each in addresses if not UNLOOKED.search(each) and not (deeper and urlsplit(each).query)]
 
 
 def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub: Hub) -> None:

@@ -1,0 +1,77 @@
+"""Text that strangers chose is text on every page: it makes no element, runs nothing and turns nothing around."""
+
+from selenium.webdriver.common.by import By
+
+from integration_hub.console.seeding import UNSIGNED
+from sync.models import Connection
+from tests.browser.chromium import Browser
+from tests.browser.conftest import LogIn
+from tests.hub import ANNA, Hub
+from webhooks.models import Event, Source
+
+MARK = "<b data-hostile>bold</b>"
+SCRIPT = "\"'><script data-hostile>window.hostile=1</script>"
+ATTRIBUTE = "' data-hostile autofocus onfocus=window.hostile=1 x=\""
+TURNS = "\u202e\u2066"
+TURNED = f"{TURNS[0]}gnp.exe{TURNS[1]}"
+TEMPLATE = "{{ 7|add:7 }}{% now 'Y' %}&lt;i data-hostile&gt;"
+HOSTILE = f"{MARK} {SCRIPT} {ATTRIBUTE} {TURNED} {TEMPLATE}"
+
+_SHOWN = """
+const fields = [...document.querySelectorAll("input, textarea")].map(field => field.value);
+document.querySelectorAll("details").forEach(part => part.open = true);
+return document.body.textContent + fields.join(" ");
+"""
+
+
+def assert_harmless(browser: Browser, text: str) -> None:
+    """The page shows the text to the letter, and nothing of it became markup."""
+    shown = browser.run(_SHOWN)
+    assert text in shown
+    assert not browser.has("[data-hostile], [onfocus], [onerror]")
+    assert browser.run("return window.hostile === undefined")
+
+
+def test_a_hostile_name_is_shown_as_it_was_typed(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("")
+    browser.open(f"{hub.identity.url}/users/{ANNA}")
+    browser.run("document.getElementById('family_name').value = arguments[0]", HOSTILE)
+    browser.press("form.fields button.primary")
+    assert_harmless(browser, HOSTILE)
+    for page in ("/users", f"/users/{ANNA}"):
+        browser.open(hub.identity.url + page)
+        assert_harmless(browser, HOSTILE)
+    for page in ("/customers", f"/customers/{hub.customer()['id']}"):
+        browser.open(hub.shop.url + page)
+        assert_harmless(browser, HOSTILE)
+    browser.open(f"/admin/webhooks/event/{Event.objects.get().pk}/change/")
+    assert_harmless(browser, HOSTILE)
+    assert HOSTILE in browser.find(".attempt[open] table.change").text.replace("\n", "")
+
+
+def test_a_hostile_sentence_of_the_shop_is_shown_as_it_was_said(log_in: LogIn, hub: Hub) -> None:
+    Connection.objects.filter(slug="shop").update(relays_sentences=True)
+    hub.shop.faults.add("refuse", sentence=f"No: {HOSTILE}", field="email")
+    browser = log_in("")
+    browser.open(f"{hub.identity.url}/users/{ANNA}")
+    browser.type("#email", "anna.new@example.com")
+    browser.press("form.fields button.primary")
+    relayed = "No: " + HOSTILE.replace(TURNS[0], "").replace(TURNS[1], "")
+    assert_harmless(browser, relayed)
+    browser.open(f"/admin/webhooks/event/{Event.objects.get().pk}/change/")
+    assert_harmless(browser, relayed)
+
+
+def test_every_allowed_character_of_an_id_leads_to_its_own_events(log_in: LogIn, hub: Hub) -> None:
+    Source.objects.filter(slug=UNSIGNED).update(extra_id_characters=":@|+=")
+    name = "A.b_c~d-e:f@g|h+i=j" + "k" * 100
+    hub.post({"id": name, "entityType": "USER", "eventType": "UPDATE"})
+    hub.post({"id": "another", "entityType": "USER", "eventType": "UPDATE"})
+    browser = log_in("")
+    browser.open("/admin/webhooks/event/")
+    browser.press(f"#result_list a[href*='{name[:7]}']")
+    rows = browser.driver.find_elements(By.CSS_SELECTOR, "#result_list tbody tr")
+    assert [name in row.text for row in rows] == [True]
+    browser.press("#result_list tbody th a")
+    assert_harmless(browser, name)
+    assert [browser.overflow(width) for width in (320, 390, 1280)] == [None] * 3
