@@ -121,7 +121,7 @@ def postgresql(database: dict[str, Any]) -> dict[str, Any]:
 
 def database() -> dict[str, Any]:
     """The database of DATABASE_URL; without one, a SQLite file under `var/`."""
-    url = env.str("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'hub.sqlite3'}")
+    url = env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'hub.sqlite3'}"
     parsed = dict(environ.Env.db_url_config(url))
     return sqlite(parsed) if "sqlite" in parsed["ENGINE"] else postgresql(parsed)
 

@@ -1,8 +1,14 @@
-"""The WSGI entry point that the production server loads."""
+"""The WSGI entry point that the production server loads. It refuses to start with settings that are not safe."""
 
 import os
 
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()
+
+_serious = [message for message in checks.run_checks() if message.is_serious()]
+if _serious:
+    raise ImproperlyConfigured("; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious))

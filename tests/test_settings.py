@@ -61,6 +61,21 @@ def test_an_unsound_setting_is_an_error_with_an_id_and_a_hint(
     assert re.search(rf"HINT: .*{re.escape(hint)}", done.stderr)
 
 
+@pytest.mark.parametrize(
+    "variables", [{"ALLOWED_HOSTS": ""}, {"SEALING_KEYS": "not-a-key"}, {"SECRET_KEY": "short"}]
+)
+def test_the_production_server_does_not_start_either(variables: dict[str, str]) -> None:
+    command = [sys.executable, "-c", "import integration_hub.wsgi"]
+    environment = {"PATH": os.environ["PATH"], **SOUND}
+    started = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert started.returncode == 0, started.stderr
+    refused = subprocess.run(
+        command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, timeout=60
+    )
+    assert refused.returncode != 0
+    assert next(iter(variables)) in refused.stderr
+
+
 def test_a_check_never_repeats_a_secret() -> None:
     done = check(SECRET_KEY="canary-secret", SEALING_KEYS="canary-sealing")
     assert "canary" not in done.stdout + done.stderr

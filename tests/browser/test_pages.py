@@ -13,21 +13,41 @@ WIDTHS = (390, 320, 1280)
 UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")
 KEPT = re.compile(r"\?_changelist_filters=[^&]*\Z")
 
-CONSOLE = """
-/admin/ /admin/password_change/
-/admin/webhooks/event/ /admin/webhooks/event/N/change/ /admin/webhooks/refusal/ /admin/webhooks/refusal/N/change/
-/admin/webhooks/event/?entity_id /admin/webhooks/event/?state
-/admin/webhooks/source/ /admin/webhooks/source/add/ /admin/webhooks/source/N/change/ /admin/webhooks/source/N/rotate/
-/admin/sync/connection/ /admin/sync/connection/add/ /admin/sync/connection/add/?preset
-/admin/sync/connection/N/change/ /admin/sync/route/ /admin/sync/route/N/change/ /admin/sync/replay/
-/admin/sync/mapping/ /admin/sync/mapping/N/change/ /admin/sync/mapping/N/try/
-/admin/audit/entry/ /admin/audit/entry/N/change/
-/admin/auth/user/ /admin/auth/user/add/ /admin/auth/user/N/change/ /admin/auth/group/ /admin/auth/group/N/change/
-""".split()
+CONSOLE = {
+    "/admin/",
+    "/admin/password_change/",
+    "/admin/webhooks/event/",
+    "/admin/webhooks/event/N/change/",
+    "/admin/webhooks/refusal/",
+    "/admin/webhooks/refusal/N/change/",
+    "/admin/webhooks/event/?entity_id",
+    "/admin/webhooks/event/?state",
+    "/admin/webhooks/source/",
+    "/admin/webhooks/source/add/",
+    "/admin/webhooks/source/N/change/",
+    "/admin/webhooks/source/N/rotate/",
+    "/admin/sync/connection/",
+    "/admin/sync/connection/add/",
+    "/admin/sync/connection/add/?preset",
+    "/admin/sync/connection/N/change/",
+    "/admin/sync/route/",
+    "/admin/sync/route/N/change/",
+    "/admin/sync/replay/",
+    "/admin/sync/mapping/",
+    "/admin/sync/mapping/N/change/",
+    "/admin/sync/mapping/N/try/",
+    "/admin/audit/entry/",
+    "/admin/audit/entry/N/change/",
+    "/admin/auth/user/",
+    "/admin/auth/user/add/",
+    "/admin/auth/user/N/change/",
+    "/admin/auth/group/",
+    "/admin/auth/group/N/change/",
+}
 
 SANDBOX = {
-    "identity": "/users /users/N /groups /files /webhooks /settings /journal /faults".split(),
-    "shop": "/customers /customers/N /segments /documents /journal /faults".split(),
+    "identity": {"/users", "/users/N", "/groups", "/files", "/webhooks", "/settings", "/journal", "/faults"},
+    "shop": {"/customers", "/customers/N", "/segments", "/documents", "/journal", "/faults"},
 }
 
 
@@ -72,7 +92,7 @@ def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub:
     browser = log_in("")
     seen, faults = walk(browser, f"{browser.site}/admin/")
     assert faults == []
-    assert set(CONSOLE) <= seen
+    assert seen >= CONSOLE
 
 
 @pytest.mark.parametrize("name", SANDBOX)
@@ -82,7 +102,7 @@ def test_every_page_of_a_stand_in_is_clean_and_fits_a_phone(browser: Browser, hu
     service.faults.add("slow", seconds=0, path="/nowhere")
     seen, faults = walk(browser, f"{service.url}/")
     assert faults == []
-    assert set(SANDBOX[name]) <= seen
+    assert seen >= SANDBOX[name]
 
 
 @pytest.mark.parametrize("address", ["/admin/login/", "/admin/nowhere/", "/problems/target-rejected"])
