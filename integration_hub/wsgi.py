@@ -11,4 +11,6 @@ application = get_wsgi_application()
 
 _serious = [message for message in checks.run_checks() if message.is_serious()]
 if _serious:
-    raise ImproperlyConfigured("; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious))
+    raise ImproperlyConfigured(
+        "; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious)
+    )

@@ -1,0 +1,191 @@
+"""The SQLite backend under real processes: writers wait in line, a stuck one does not take the others with it.
+
+Each process is a Python of its own on a database file of the test, so this runs once, whatever the suite's database.
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parent.parent
+PROCESSES, TRANSACTIONS = 6, 100
+
+PREAMBLE = """
+import os, sys, time
+import django
+django.setup()
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+def add_one():
+    with transaction.atomic(), connection.cursor() as cursor:
+        [number] = cursor.execute("SELECT number FROM counter").fetchone()
+        cursor.execute("UPDATE counter SET number = %s", [number + 1])
+"""
+COUNTING = f"""
+for _ in range({TRANSACTIONS}):
+    add_one()
+"""
+HOLDING = """
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = number + 1")
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+IMPATIENT = """
+connection.close()
+from integration_hub.sqlite.queue import WriterQueue
+connection.writers = WriterQueue(lambda: str(connection.settings_dict["NAME"]), 0.5)
+started = time.monotonic()
+try:
+    {write}
+except OperationalError as error:
+    print(f"{{time.monotonic() - started:.3f}} {{error}}")
+"""
+FORKED = f"""
+add_one()
+children = []
+for _ in range({PROCESSES}):
+    child = os.fork()
+    if not child:
+        connection.connection = None  # the parent's handle is not a child's to use, or to close
+        connection.writers.release()
+        for _ in range(20):
+            add_one()
+        os._exit(0)
+    children.append(child)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+add_one()
+"""
+FORKED_INSIDE = """
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = number + 1")
+    child = os.fork()
+    if not child:
+        connection.writers.release()  # what its parent holds is not its to give away
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+WRITES = {
+    "a transaction": "add_one()",
+    "a single statement": 'connection.cursor().execute("UPDATE counter SET number = 0")',
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A database with a counter at 0."""
+    path = tmp_path / "counter.sqlite3"
+    with sqlite3.connect(path) as link:
+        link.execute("CREATE TABLE counter (number INTEGER NOT NULL)")
+        link.execute("INSERT INTO counter VALUES (0)")
+    link.close()
+    return path
+
+
+def start(file: Path, script: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "DATABASE_URL": f"sqlite:///{file}",
+        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", PREAMBLE + script],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    """What a process printed; it must have ended well."""
+    printed, complaints = process.communicate(timeout=30)
+    assert process.returncode == 0, complaints
+    return printed
+
+
+def count(file: Path) -> int:
+    link = sqlite3.connect(file)
+    try:
+        return int(link.execute("SELECT number FROM counter").fetchone()[0])
+    finally:
+        link.close()
+
+
+@contextmanager
+def holder(file: Path, script: str = HOLDING) -> Iterator[subprocess.Popen[str]]:
+    """A process inside a writing transaction."""
+    process = start(file, script)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_that_write_at_once_wait_in_line_and_none_fails(file: Path) -> None:
+    for process in [start(file, COUNTING) for _ in range(PROCESSES)]:
+        finished(process)
+    assert count(file) == PROCESSES * TRANSACTIONS
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_stopped_holder_makes_others_fail_in_time_instead_of_hanging(file: Path, write: str) -> None:
+    with holder(file) as stopped:
+        stopped.send_signal(signal.SIGSTOP)
+        seconds, _, error = finished(start(file, IMPATIENT.format(write=write))).partition(" ")
+    assert error == "database is locked: the queue of writers did not move in time\n"
+    assert 0.5 <= float(seconds) < 5
+
+
+def test_a_killed_holder_leaves_its_place_and_nothing_of_its_change(file: Path) -> None:
+    with holder(file) as killed:
+        waiting = start(file, "add_one()")
+        time.sleep(0.5)
+        assert waiting.poll() is None
+        killed.kill()
+        finished(waiting)
+    assert count(file) == 1
+
+
+def test_forked_children_wait_in_line_with_a_place_of_their_own(file: Path) -> None:
+    assert finished(start(file, FORKED)) == f"{[0] * PROCESSES}\n"
+    assert count(file) == PROCESSES * 20 + 2
+
+
+def test_a_child_does_not_give_away_the_place_that_its_parent_holds(file: Path) -> None:
+    with holder(file, FORKED_INSIDE):
+        assert "database is locked" in finished(start(file, IMPATIENT.format(write="add_one()")))
+
+
+def test_a_reader_does_not_wait_for_a_writer(file: Path) -> None:
+    finished(start(file, "add_one()"))  # the file is in WAL mode from here on
+    with holder(file):
+        read = start(file, 'print(connection.cursor().execute("SELECT number FROM counter").fetchone()[0])')
+        assert finished(read) == "1\n"
+
+
+def test_commits_are_durable_and_foreign_keys_are_held(file: Path) -> None:
+    script = """
+for name in ("journal_mode", "synchronous", "foreign_keys"):
+    print(name, connection.cursor().execute(f"PRAGMA {name}").fetchone()[0])
+"""
+    assert finished(start(file, script)).splitlines() == [
+        "journal_mode wal",
+        "synchronous 2",
+        "foreign_keys 1",
+    ]
