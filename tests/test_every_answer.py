@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import re_path
 
 from integration_hub import urls
-from sync.models import Delivery
+from sync.models import Delivery, Route
 from tests.answering import CANARY, sound
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source
@@ -52,12 +52,26 @@ def with_identity_fault(**fault: Any) -> Send:
 
 
 def with_two_matches(hub: Hub) -> HttpResponse:
-    for _ in range(2):
-        hub.shop.store.create("customers", {"external_id": "TWICE", "email": None})
+    for number in range(2):
+        hub.shop.catalogue.create(
+            "customers", {"external_id": "TWICE", "email": f"twice.{number}@example.com"}
+        )
     hub.identity.directory.create(
-        "users", {"id": "TWICE", "username": "t", "emails": [{"address": "t@example.com"}]}
+        "users", {"id": "TWICE", "username": "t", "emails": [{"address": "t@example.com", "verified": True}]}
     )
     return hub.post_signed(seed(id="TWICE"))
+
+
+def relayed_older(hub: Hub) -> HttpResponse:
+    Route.objects.filter(entity_type="USER").update(relays=True)
+    data = {"id": SEED["id"], "emails": [{"address": "newer@example.com", "verified": True}]}
+    hub.post_signed(seed(data=data, timestamp="2026-01-01T00:00:01Z"))
+    return hub.post_signed(seed(data=data, timestamp="2026-01-01T00:00:00Z"))
+
+
+def with_a_huge_entity(hub: Hub) -> HttpResponse:
+    hub.identity.directory.change("users", SEED["id"], {"about": "x" * 262_144}, whole=False)
+    return hub.post_signed(seed(respond="entity"))
 
 
 def disabled(hub: Hub) -> HttpResponse:
@@ -70,6 +84,7 @@ signed_example: Send = lambda hub: hub.post_signed(EXAMPLE)  # noqa: E731 - a ro
 ROWS: list[tuple[str, Send, int, str]] = [
     ("done", changed_then(signed_example), 200, "succeeded"),
     ("nothing to do", twice(signed_example, signed_example), 200, "unchanged"),
+    ("an older state", relayed_older, 200, "superseded"),
     ("no route", lambda hub: hub.post_signed(seed(entityType="DEVICE")), 200, "ignored"),
     ("an unmapped word", lambda hub: hub.post_signed(seed(eventType="TOUCHED")), 200, "ignored"),
     ("ack", lambda hub: hub.post_signed(seed(respond="ack")), 202, "accepted"),
@@ -95,6 +110,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
         409,
         "event-id-conflict",
     ),
+    ("two records match", with_two_matches, 409, "ambiguous-match"),
     ("disabled", disabled, 410, "source-disabled"),
     ("too large", lambda hub: hub.post_signed(b" " * 65_537), 413, "too-large"),
     (
@@ -104,6 +120,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
         "wrong-content-type",
     ),
     ("refused", changed_then(signed_example, kind="refuse"), 422, "target-rejected"),
+    ("an entity too large to hand over", with_a_huge_entity, 422, "entity-too-large"),
     ("the shop is down", changed_then(signed_example, kind="error"), 424, "target-unavailable"),
     ("the shop hangs up", changed_then(signed_example, kind="drop"), 424, "target-unavailable"),
     (

@@ -23,8 +23,9 @@ PROCESSES, TRANSACTIONS = 6, 100
 PREAMBLE = """
 import os, sys, time
 import django
-django.setup()
 from django.conf import settings
+settings.DATABASES["default"]["OPTIONS"]["timeout"] = float(os.environ["PATIENCE"])
+django.setup()
 from django.db import OperationalError, connection, transaction
 def add_one():
     with transaction.atomic(), connection.cursor() as cursor:
@@ -42,9 +43,6 @@ with transaction.atomic():
     time.sleep(60)
 """
 IMPATIENT = """
-connection.close()
-from integration_hub.sqlite.queue import WriterQueue
-connection.writers = WriterQueue(lambda: str(connection.settings_dict["NAME"]), 0.5)
 started = time.monotonic()
 try:
     {write}
@@ -57,8 +55,7 @@ children = []
 for _ in range({PROCESSES}):
     child = os.fork()
     if not child:
-        connection.connection = None  # the parent's handle is not a child's to use, or to close
-        connection.writers.release()
+        inherited, connection.connection = connection.connection, None  # not a child's to use, or to close
         for _ in range(20):
             add_one()
         os._exit(0)
@@ -94,10 +91,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def start(file: Path, script: str) -> subprocess.Popen[str]:
+def start(file: Path, script: str, patience: float = 10.0) -> subprocess.Popen[str]:
     environment = os.environ | {
         "DATABASE_URL": f"sqlite:///{file}",
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
+        "PATIENCE": str(patience),
     }
     return subprocess.Popen(
         [sys.executable, "-c", PREAMBLE + script],
@@ -147,7 +145,7 @@ def test_processes_that_write_at_once_wait_in_line_and_none_fails(file: Path) ->
 def test_a_stopped_holder_makes_others_fail_in_time_instead_of_hanging(file: Path, write: str) -> None:
     with holder(file) as stopped:
         stopped.send_signal(signal.SIGSTOP)
-        seconds, _, error = finished(start(file, IMPATIENT.format(write=write))).partition(" ")
+        seconds, _, error = finished(start(file, IMPATIENT.format(write=write), 0.5)).partition(" ")
     assert error == "database is locked: the queue of writers did not move in time\n"
     assert 0.5 <= float(seconds) < 5
 
@@ -169,7 +167,7 @@ def test_forked_children_wait_in_line_with_a_place_of_their_own(file: Path) -> N
 
 def test_a_child_does_not_give_away_the_place_that_its_parent_holds(file: Path) -> None:
     with holder(file, FORKED_INSIDE):
-        assert "database is locked" in finished(start(file, IMPATIENT.format(write="add_one()")))
+        assert "database is locked" in finished(start(file, IMPATIENT.format(write="add_one()"), 0.5))
 
 
 def test_a_reader_does_not_wait_for_a_writer(file: Path) -> None:
