@@ -28,6 +28,10 @@ class NoMatch(Exception):
     """An update of an entity whose record is not there, on a route that refuses to create it."""
 
 
+class Disabled(Exception):
+    """Somebody switched one of the two connections off."""
+
+
 class NothingCarried(Exception):
     """A relayed webhook without `data`."""
 
@@ -56,6 +60,8 @@ def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> 
         parse_mapping(claim.attempt.mapping_version.declaration) if claim.attempt.mapping_version else None
     )
     assert mapping is not None, "an attempt names its mapping"
+    if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
+        raise Disabled
     findings.entity = entity = _entity(claim, ends.identity)
     findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity, linked_id)
     findings.record_id = findings.change.record_id or ""

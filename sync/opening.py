@@ -1,5 +1,7 @@
 """Hop 3, our half: one open delivery for each route of an event, in the transaction that stores the event."""
 
+from django.db.models import QuerySet
+
 from sync.clock import database_now
 from sync.models import Delivery, Route
 from webhooks.models import Event, State
@@ -23,16 +25,13 @@ def open_deliveries(event: Event) -> list[Delivery]:
     return opened
 
 
+def enabled_routes() -> QuerySet[Route]:
+    """Routes that new events take. A disabled connection does not end a route: what it would get waits for it."""
+    return Route.objects.filter(is_enabled=True)
+
+
 def _routes(event: Event) -> list[Route]:
-    return list(
-        Route.objects.filter(
-            source_id=event.source_id,
-            entity_type=event.entity_type,
-            is_enabled=True,
-            identity__is_enabled=True,
-            commercial__is_enabled=True,
-        )
-    )
+    return list(enabled_routes().filter(source_id=event.source_id, entity_type=event.entity_type))
 
 
 def _delivery(event: Event, route: Route) -> Delivery:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from sync.attempting import Findings, NoMatch, NothingCarried
+from sync.attempting import Disabled, Findings, NoMatch, NothingCarried
 from sync.backoff import retry_delay
 from sync.claiming import Claim
 from sync.connectors.errors import ConnectorError
@@ -47,6 +47,16 @@ def superseded() -> Verdict:
     return Verdict(Outcome.SUPERSEDED, State.SUPERSEDED, "superseded")
 
 
+PLAIN_FAILURES: dict[type[Exception], tuple[str, bool]] = {
+    AmbiguousMatch: ("ambiguous-match", False),
+    NoMatch: ("no-match", False),
+    Disabled: ("connection-disabled", True),
+}
+NOTHING_CARRIED = FieldError(
+    "data", "missing", "the route relays what the webhook carries, and it carries nothing"
+)
+
+
 def failure(error: Exception, claim: Claim) -> Verdict:
     """Whose fault, whether trying again helps, and when."""
     if isinstance(error, ConnectorError):
@@ -54,18 +64,10 @@ def failure(error: Exception, claim: Claim) -> Verdict:
     if isinstance(error, Unmappable):
         fields = (FieldError(error.field, "unmappable", error.reason),)
         return _failed(claim, "unmappable", is_retryable=False, errors=fields)
-    if isinstance(error, AmbiguousMatch):
-        return _failed(claim, "ambiguous-match", is_retryable=False)
-    if isinstance(error, NoMatch):
-        return _failed(claim, "no-match", is_retryable=False)
     if isinstance(error, NothingCarried):
-        fields = (
-            FieldError(
-                "data", "missing", "the route relays what the webhook carries, and it carries nothing"
-            ),
-        )
-        return _failed(claim, "unmappable", is_retryable=False, errors=fields)
-    return _failed(claim, "internal-failure", is_retryable=True)
+        return _failed(claim, "unmappable", is_retryable=False, errors=(NOTHING_CARRIED,))
+    code, is_retryable = PLAIN_FAILURES.get(type(error), ("internal-failure", True))
+    return _failed(claim, code, is_retryable)
 
 
 def _failed(

@@ -3,7 +3,7 @@
 import json
 import time
 
-from sync.models import Attempt, Call
+from sync.models import Attempt, Call, Connection
 from tests.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt, State
 
@@ -119,6 +119,17 @@ def test_a_shop_that_is_down_is_said_so_and_is_tried_again(hub: Hub) -> None:
         ("failed", "webhook"),
         ("succeeded", "retry"),
     ]
+
+
+def test_a_connection_that_is_switched_off_is_said_so_and_nothing_is_sent(hub: Hub) -> None:
+    address = hub.change_email("anna.off@example.com")
+    Connection.objects.filter(slug="shop").update(is_enabled=False)
+    answer = hub.post_signed(EXAMPLE, "msg_off")
+    assert (answer.status_code, answer.json()["code"]) == (424, "connection-disabled")
+    assert hub.shop.journal() == hub.identity.journal() == []
+    Connection.objects.filter(slug="shop").update(is_enabled=True)
+    assert hub.post_signed(EXAMPLE, "msg_off").json()["status"] == "succeeded"
+    assert hub.customer()["email"] == address
 
 
 def test_what_was_told_is_what_was_stored(hub: Hub) -> None:

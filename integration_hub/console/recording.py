@@ -3,18 +3,17 @@
 Names, addresses and secrets of people never do: fields that hold them are named as changed, without a value.
 """
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.contrib import admin
 from django.db import models, transaction
 from django.http import HttpRequest
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
+from webhooks.arrival import address_of
 from webhooks.sealing import SealedJSONField
 
 _LARGEST = 2**53
@@ -29,15 +28,7 @@ def actor(request: HttpRequest) -> str:
 
 def address(request: HttpRequest) -> str:
     """Where the request came from, or "". X-Forwarded-For counts as far as our own proxies wrote it."""
-    found = str(request.META.get("REMOTE_ADDR", ""))
-    if settings.TRUSTED_PROXIES:
-        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
-        if len(hops) >= settings.TRUSTED_PROXIES:
-            found = hops[-settings.TRUSTED_PROXIES]
-    try:
-        return str(ipaddress.ip_address(found))
-    except ValueError:
-        return ""
+    return address_of(request) or ""
 
 
 def record(

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.models import Delivery, Route
-from sync.opening import EVENT_TYPES
+from sync.models import Delivery
+from sync.opening import EVENT_TYPES, enabled_routes
 from webhooks.models import Event, State
 
 
@@ -44,9 +44,10 @@ def preview(events: Sequence[Event]) -> Preview:
 
 def _would_open(events: Sequence[Event]) -> dict[int, list[str]]:
     """The systems that an event without a delivery would go to, by the rule of `sync.opening`."""
-    routes = Route.objects.filter(is_enabled=True, identity__is_enabled=True, commercial__is_enabled=True)
     names: dict[tuple[int, str], list[str]] = {}
-    for source, entity_type, name in routes.values_list("source_id", "entity_type", "commercial__name"):
+    for source, entity_type, name in enabled_routes().values_list(
+        "source_id", "entity_type", "commercial__name"
+    ):
         names.setdefault((source, entity_type), []).append(name)
     found = {
         event.pk: names.get((event.source_id, event.entity_type), [])
