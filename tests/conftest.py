@@ -83,3 +83,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What touches no database runs in one half of the suite only."""
+    for item in items:
+        if (
+            item.path.parent.name in ("webhooks", "sandbox", "connectors")
+            and "database" not in item.fixturenames
+        ):
+            item.add_marker("pure")
