@@ -28,6 +28,10 @@ class ConnectionAdmin(AuditedAdmin):
         (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
         ("Credentials", {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
         ("Settings", {"fields": ("settings", "deadline_seconds", "byte_cap", "relays_sentences")}),
+        (
+            "Protection",
+            {"fields": ("concurrency", "requests_per_second", "breaker_failures", "breaker_seconds")},
+        ),
     )
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:

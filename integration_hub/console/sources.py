@@ -58,6 +58,8 @@ class SourceAdmin(AuditedAdmin):
         "mode_is_fixed",
         "wait_seconds",
         "entity_fields",
+        "requests_per_minute",
+        "silence_minutes",
     )
     readonly_fields = ("endpoint",)
 

@@ -1,6 +1,7 @@
 """What the delivering half keeps."""
 
-from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay
+from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Weight
+from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.route import Mapping, MappingVersion, Route
@@ -9,6 +10,7 @@ __all__ = [
     "OPEN_STATES",
     "SETTLED_STATES",
     "Attempt",
+    "Breaker",
     "Call",
     "Cause",
     "Connection",
@@ -20,4 +22,5 @@ __all__ = [
     "Replay",
     "Route",
     "Side",
+    "Weight",
 ]

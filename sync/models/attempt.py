@@ -30,6 +30,13 @@ class Outcome(models.TextChoices):
     UNKNOWN = "unknown", "unknown"
 
 
+class Weight(models.TextChoices):
+    """What the mass-change guard of a route counts."""
+
+    REMOVAL = "removal", "a removal"
+    CHANGE = "change", "a change"
+
+
 class Replay(models.Model):
     """A person's request to deliver again, with a reason; one event or thousands."""
 
@@ -58,6 +65,11 @@ class Attempt(models.Model):
     key = models.UUIDField(unique=True, default=uuid.uuid4)
     cause = models.CharField(max_length=8, choices=Cause)
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts")
+    is_alone = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="in a process of its own, because processes died that ran this delivery",
+    )
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.STARTED)
@@ -68,6 +80,13 @@ class Attempt(models.Model):
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)
+    weighed = models.CharField(
+        max_length=8,
+        choices=Weight,
+        blank=True,
+        db_default="",
+        help_text="as what the mass-change guard counted it",
+    )
     change = models.ForeignKey(
         Payload, models.SET_NULL, null=True, related_name="+", help_text="before and after"
     )
@@ -83,6 +102,9 @@ class Attempt(models.Model):
     class Meta:
         default_permissions = ("view",)
         constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
+        indexes = [
+            models.Index(fields=["started_at"], condition=~models.Q(weighed=""), name="attempt_weighed"),
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.number}"

@@ -1,6 +1,7 @@
 """The remote systems at both ends."""
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from sync.connectors.registry import CONNECTORS, validate
@@ -35,6 +36,31 @@ class Connection(models.Model):
     byte_cap = models.PositiveIntegerField(default=1_048_576, help_text="bytes read of one answer")
     relays_sentences = models.BooleanField(
         default=False, help_text="The remote system's own sentence is shown to the person who pressed Save"
+    )
+    concurrency = models.PositiveSmallIntegerField(
+        "deliveries at once",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="over all processes; empty: as many as there are threads",
+    )
+    requests_per_second = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01), MaxValueValidator(10_000)],
+        help_text="over all processes; empty: no limit",
+    )
+    breaker_failures = models.PositiveSmallIntegerField(
+        "failures before a pause",
+        default=5,
+        validators=[MinValueValidator(1)],
+        help_text="of the system itself, one after the other; never those of one record",
+    )
+    breaker_seconds = models.PositiveIntegerField(
+        "first pause",
+        default=15,
+        validators=[MinValueValidator(1), MaxValueValidator(600)],
+        help_text="seconds; doubled with each pause that follows at once, up to ten minutes",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

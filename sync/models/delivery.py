@@ -31,6 +31,20 @@ class Delivery(models.Model):
         default=0, help_text="attempts since the webhook or the last replay"
     )
     last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")
+    opened_at = models.DateTimeField(
+        null=True,
+        help_text="or replayed, by the database's clock: the age that ends its tries counts from here",
+    )
+    deaths = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="processes that died while they ran it, one after the other"
+    )
+    is_approved = models.BooleanField(
+        default=False, db_default=False, help_text="a person let it pass the mass-change guard"
+    )
+    identity_slot = models.PositiveSmallIntegerField(
+        null=True, help_text="its place among those that run at once, where that number is limited"
+    )
+    commercial_slot = models.PositiveSmallIntegerField(null=True)
     token = models.UUIDField(null=True)
     lease_until = models.DateTimeField(null=True)
     covered_by = models.ForeignKey(
@@ -59,6 +73,21 @@ class Delivery(models.Model):
                 fields=["identity", "entity_type", "entity_id", "commercial"],
                 condition=models.Q(state=State.RUNNING),
                 name="one_running_delivery_a_subject",
+            ),
+            models.UniqueConstraint(
+                fields=["identity", "identity_slot"],
+                condition=models.Q(identity_slot__isnull=False),
+                name="one_delivery_a_slot_of_identity",
+            ),
+            models.UniqueConstraint(
+                fields=["commercial", "commercial_slot"],
+                condition=models.Q(commercial_slot__isnull=False),
+                name="one_delivery_a_slot_of_commercial",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state=State.RUNNING)
+                | models.Q(identity_slot__isnull=True, commercial_slot__isnull=True),
+                name="only_running_has_slots",
             ),
             models.CheckConstraint(
                 condition=models.Q(state=State.RUNNING, token__isnull=False, lease_until__isnull=False)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from sync.mapping import MappingInvalid, parse_mapping
@@ -94,7 +95,40 @@ class Route(models.Model):
         blank=True,
         help_text="unknown: yes where the entity is fetched, no where it is relayed",
     )
-    tries = models.PositiveSmallIntegerField(default=8, help_text="attempts before a delivery is dead")
+    tries = models.PositiveSmallIntegerField(
+        default=8, validators=[MinValueValidator(1)], help_text="attempts before a delivery is dead"
+    )
+    gives_up_after_hours = models.FloatField(
+        default=72.0,
+        validators=[MinValueValidator(0.01)],
+        help_text="a delivery that is older than this is not tried again",
+    )
+    retry_base_seconds = models.FloatField(
+        "first pause",
+        default=2.0,
+        validators=[MinValueValidator(0.1)],
+        help_text="seconds before the second try at most; doubled with each try",
+    )
+    retry_cap_seconds = models.FloatField(
+        "longest pause", default=3600.0, validators=[MinValueValidator(1.0)], help_text="seconds"
+    )
+    guard_minutes = models.PositiveIntegerField(
+        "window of the guard", default=60, validators=[MinValueValidator(1)], help_text="minutes"
+    )
+    most_removals = models.PositiveIntegerField(
+        "removals in a window",
+        default=50,
+        null=True,
+        blank=True,
+        help_text="more deletions or deactivations than this are held for approval; empty: no guard",
+    )
+    most_changed_percent = models.FloatField(
+        "records changed in a window",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1), MaxValueValidator(100)],
+        help_text="percent of the records known; what goes beyond is held for approval; empty: no guard",
+    )
 
     class Meta:
         ordering = ["source", "entity_type", "id"]

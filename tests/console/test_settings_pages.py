@@ -113,6 +113,11 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "deactivation": "",
         "continues_after_failure": "unknown",
         "tries": "8",
+        "gives_up_after_hours": "72",
+        "retry_base_seconds": "2",
+        "retry_cap_seconds": "3600",
+        "guard_minutes": "60",
+        "most_removals": "50",
     }
     answer = client.post("/admin/sync/route/add/", form)
     assert answer.status_code == 302, answer.context["errors"]

@@ -1,8 +1,20 @@
 """What the receiving half keeps."""
 
 from webhooks.models.event import Event, State, worst
+from webhooks.models.pace import Pace
 from webhooks.models.payload import Payload
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 
-__all__ = ["Event", "Mode", "Payload", "Receipt", "Refusal", "Source", "SourceSecret", "State", "worst"]
+__all__ = [
+    "Event",
+    "Mode",
+    "Pace",
+    "Payload",
+    "Receipt",
+    "Refusal",
+    "Source",
+    "SourceSecret",
+    "State",
+    "worst",
+]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from webhooks.sealing import SealedJSONField
@@ -48,6 +48,19 @@ class Source(models.Model):
         default=list,
         blank=True,
         help_text='Members of the entity that this source may see: ["*"] for all, [] for none',
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="what goes beyond is answered 429 with a time to come back; empty: no limit",
+    )
+    silence_minutes = models.PositiveIntegerField(
+        "silence",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="minutes without a webhook after which an alarm is raised; empty: never",
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
