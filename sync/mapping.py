@@ -11,17 +11,21 @@ A path is a JMESPath expression (https://jmespath.org/specification.html) over `
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-import jmespath
 from jmespath.exceptions import JMESPathError
+
+from sync.connectors.expressions import Finder, compile_expression
+from sync.connectors.fingerprints import fingerprint
 
 MAX_FIELDS = 200
 MAX_PATH = 500
 
+MOST_KNOWN = 256
+
 # What an expression may raise over an entity that it does not fit: `ceil` of an infinite number, depth, wrong kinds.
 _MISFITS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
 class MappingInvalid(ValueError):
@@ -72,16 +76,17 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 class FieldRule:
     """How one field of the record is made."""
 
-    path: Any = None
+    path: Finder | None = None
     constant: Any = None
-    apply: tuple[str, ...] = ()
+    apply: tuple[Callable[[Any], Any], ...] = ()
     is_required: bool = False
     is_caseless: bool = False
 
     def value(self, document: Mapping[str, Any]) -> Any:
-        value = self.constant if self.path is None else self.path.search(document)
-        for name in self.apply:
-            value = FUNCTIONS[name](value)
+        """The value for `{"entity": …, "webhook": …}`; raises what an expression may raise."""
+        value = self.constant if self.path is None else self.path(document)
+        for change in self.apply:
+            value = change(value)
         return value
 
 
@@ -90,7 +95,7 @@ class MatchRule:
     """By what a record is found when there is no link yet."""
 
     external_id: str | None = None
-    previous: Mapping[str, Any] = field(default_factory=dict)
+    previous: Mapping[str, Finder] = field(default_factory=dict)
     new: tuple[str, ...] = ()
 
 
@@ -103,7 +108,8 @@ class ParsedMapping:
 
     def apply(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
         """The record's fields for this entity. `Unmappable` names the field that has no usable value."""
-        made = {name: _made(name, rule, entity, webhook) for name, rule in self.fields.items()}
+        document = {"entity": entity, "webhook": webhook}
+        made = {name: _made(name, rule, document) for name, rule in self.fields.items()}
         for name, rule in self.fields.items():
             if rule.is_required and made[name] in (None, "", []):
                 raise Unmappable(name, "it is required, and the entity has no value for it")
@@ -111,7 +117,8 @@ class ParsedMapping:
 
     def apply_part(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that a part of an entity has a value for; what it does not tell is left as it is."""
-        made = {name: _made(name, rule, part, webhook) for name, rule in self.fields.items()}
+        document = {"entity": part, "webhook": webhook}
+        made = {name: _made(name, rule, document) for name, rule in self.fields.items()}
         return {name: value for name, value in made.items() if value is not None}
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -125,25 +132,44 @@ class ParsedMapping:
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
 
 
-def _made(name: str, rule: FieldRule, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> Any:
+def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
     try:
-        value = rule.value({"entity": entity, "webhook": webhook})
-        # An expression can also give what JSON cannot hold: `&name`, infinity.
-        json.dumps(value, allow_nan=False)
+        value = rule.value(document)
+        # An expression can also give what JSON cannot hold: `&name`, infinity, a number too long to be written.
+        if type(value) not in _ALWAYS_JSON:
+            json.dumps(value, allow_nan=False)
     except _MISFITS as error:
         raise Unmappable(name, "the expression does not fit this entity") from error
     return value
 
 
-def _quiet(path: Any, document: Mapping[str, Any]) -> Any:
+def _quiet(path: Finder, document: Mapping[str, Any]) -> Any:
     try:
-        return path.search(document)
+        return path(document)
     except _MISFITS:
         return None
 
 
+_known: dict[bytes, ParsedMapping] = {}
+
+
 def parse_mapping(declaration: Any) -> ParsedMapping:
-    """The checked form of a declaration. `MappingInvalid` with a sentence that names the place."""
+    """The checked form of a declaration, remembered by its content. `MappingInvalid` with a sentence that names the
+    place."""
+    try:
+        key = fingerprint(declaration)
+    except (TypeError, ValueError, RecursionError):
+        return _parse(declaration)
+    known = _known.get(key)
+    if known is None:
+        known = _parse(declaration)
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[key] = known
+    return known
+
+
+def _parse(declaration: Any) -> ParsedMapping:
     outer = _object("The mapping", declaration, {"fields", "match"})
     fields = _object("fields", outer.get("fields"))
     if not 0 < len(fields) <= MAX_FIELDS:
@@ -165,7 +191,7 @@ def _field_rule(name: str, declared: Any) -> FieldRule:
     return FieldRule(
         path=_path(name, rule["path"]) if "path" in rule else None,
         constant=rule.get("constant"),
-        apply=tuple(functions),
+        apply=tuple(FUNCTIONS[function] for function in functions),
         is_required=_truth(name, rule, "required"),
         is_caseless=_truth(name, rule, "caseless"),
     )
@@ -200,15 +226,10 @@ def _truth(place: str, rule: Mapping[str, Any], name: str) -> bool:
     return value
 
 
-def _path(place: str, text: Any) -> Any:
+def _path(place: str, text: Any) -> Finder:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
         raise MappingInvalid(f"{place}: a JMESPath expression of 1 to {MAX_PATH} characters is expected.")
     try:
-        return _compiled(text)
+        return compile_expression(text)
     except (JMESPathError, RecursionError) as error:
         raise MappingInvalid(f"{place}: {text!r} is not a JMESPath expression.") from error
-
-
-@lru_cache(maxsize=2048)
-def _compiled(text: str) -> Any:
-    return jmespath.compile(text)

@@ -205,6 +205,18 @@ def test_a_mapping_says_which_fields_are_caseless_and_how_a_record_is_found() ->
     assert (mapping.match.external_id, mapping.match.new) == ("external_id", ("email",))
 
 
+def test_a_mapping_that_was_changed_is_not_taken_for_what_it_was() -> None:
+    declaration: dict[str, Any] = {"fields": {"x": {"path": "entity.a"}, "y": {"constant": 1}}}
+    entity = {"a": "one", "b": "two"}
+    assert parse_mapping(declaration) is parse_mapping(json.loads(json.dumps(declaration)))
+    assert parse_mapping(declaration).apply(entity, {}) == {"x": "one", "y": 1}
+    declaration["fields"]["x"]["path"] = "entity.b"
+    declaration["fields"]["y"]["constant"] = True
+    assert json.dumps(parse_mapping(declaration).apply(entity, {})) == '{"x": "two", "y": true}'
+    with pytest.raises(Unmappable):
+        parse_mapping({"fields": {"x": {"path": "entity.n"}}}).apply({"n": 10**5000}, {})
+
+
 def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
     anna = {"id": "IDNUMBER1234", **USERS["IDNUMBER1234"]}
     assert parse_mapping(MAPPINGS["USER"][1]).apply(anna, {}) == {

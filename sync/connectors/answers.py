@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
 
+from sync.connectors.expressions import Finder
 from sync.connectors.records import FieldError
 
 DEEPEST = 64
@@ -74,15 +74,15 @@ def clean(text: str, longest: int = LONGEST_SENTENCE) -> str:
 class Expression:
     """A compiled JMESPath expression that answers None where it does not fit what it is shown."""
 
-    __slots__ = ("_parsed",)
+    __slots__ = ("_finder",)
 
-    def __init__(self, parsed: ParsedResult) -> None:
-        self._parsed = parsed
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
 
     def find(self, value: Any) -> Any:
         """What the expression finds."""
         try:
-            return self._parsed.search(value)
+            return self._finder(value)
         except JMESPathError:
             return None
 
@@ -115,18 +115,21 @@ class ErrorWords:
                     yield FieldError(field, code, detail)
 
 
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _parse(body: bytes) -> Any:
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        value = _DECODER.decode(body.decode("utf-8"))
         if _SUSPECT.search(body):
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise UnreadableError("the answer is not JSON") from None
     return value
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError
 
 
 def _bounded(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from sync.connectors.authentication import Authenticator
 from sync.connectors.call import Call
 from sync.connectors.exchange import Purpose, Recorder
 from sync.connectors.http import transmit
-from sync.connectors.recording import Stopwatch, merged, outgoing, size_of
+from sync.connectors.recording import Stopwatch, merged, outgoing
 from sync.connectors.settings import Reach
 from sync.connectors.urls import Base, UnsafeValueError, build_url, is_caged
 from sync.connectors.wire import Answer, Broken, Failure, Late, Request, Uncaged, Wire
@@ -30,6 +30,25 @@ _FAILURES: Mapping[type[Failure], type[errors.ConnectorError]] = {
     Broken: errors.Unavailable,
     Uncaged: errors.Unsafe,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is the same for every attempt over one connection: made once and shared by threads."""
+
+    side: errors.Side
+    base: Base
+    authenticator: Authenticator
+    reach: Reach
+    words: ErrorWords
+    idempotency_header: str | None = None
+    bare_headers: Mapping[str, str] = field(init=False)
+    body_headers: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        with_type = _FIXED_HEADERS | {"Content-Type": "application/json"}
+        object.__setattr__(self, "bare_headers", merged(_FIXED_HEADERS, self.reach.headers))
+        object.__setattr__(self, "body_headers", merged(with_type, self.reach.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +88,22 @@ class HttpClient:
     recorded as an exchange of its own. Nothing else is ever repeated here.
     """
 
-    def __init__(
-        self,
-        *,
-        side: errors.Side,
-        base: Base,
-        authenticator: Authenticator,
-        reach: Reach,
-        terms: Terms,
-        recorder: Recorder,
-        words: ErrorWords,
-        idempotency_header: str | None = None,
-    ) -> None:
-        self.side = side
-        self._base = base
-        self._authenticator = authenticator
-        self._reach = reach
+    def __init__(self, site: Site, terms: Terms, recorder: Recorder) -> None:
+        self.side = site.side
+        self._site = site
         self._terms = terms
         self._recorder = recorder
-        self._words = words
-        self._idempotency_header = idempotency_header
+        self._wire = Wire(
+            site.base.origin, terms.deadline, terms.byte_cap, site.reach.ca, site.reach.networks
+        )
 
     def ask(self, asked: Asked) -> Answer:
         """The answer, with a status of 2xx or one of those tolerated."""
         call = self._call(asked)
-        held = self._authenticator.headers(self._exchange)
+        held = self._site.authenticator.headers(self._fetch_token)
         answer = self._exchange(call, held, asked.tolerated)
         if answer.status == 401:
-            renewed = self._authenticator.renew(self._exchange, held)
+            renewed = self._site.authenticator.renew(self._fetch_token, held)
             if renewed is not None:
                 answer = self._exchange(call, renewed, asked.tolerated)
         self._refuse_errors(call, answer, asked.tolerated)
@@ -126,7 +133,7 @@ class HttpClient:
 
     def _call(self, asked: Asked) -> Call:
         try:
-            url = build_url(self._base, asked.template, asked.values, asked.query)
+            url = build_url(self._site.base, asked.template, asked.values, asked.query)
             body = None if asked.body is None else _encode(asked.body)
         except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
             reason = (
@@ -138,8 +145,8 @@ class HttpClient:
             method=asked.method,
             url=url,
             template=asked.template,
-            origin=self._base.origin,
-            is_caged=partial(is_caged, self._base, asked.template),
+            origin=self._site.base.origin,
+            is_caged=partial(is_caged, self._site.base, asked.template),
             headers=self._headers(asked),
             body=body,
             key=asked.key,
@@ -147,11 +154,16 @@ class HttpClient:
         )
 
     def _headers(self, asked: Asked) -> dict[str, str]:
-        headers = {} if asked.body is None else {"Content-Type": "application/json"}
-        headers = merged(headers, self._reach.headers)
-        if asked.write and asked.key is not None and self._idempotency_header is not None:
-            headers[self._idempotency_header] = asked.key
+        site = self._site
+        headers = dict(site.bare_headers if asked.body is None else site.body_headers)
+        headers["X-Request-Id"] = self._terms.request_id
+        if asked.write and asked.key is not None and site.idempotency_header is not None:
+            headers[site.idempotency_header] = asked.key
         return headers
+
+    def _fetch_token(self, call: Call, secret_headers: Mapping[str, str]) -> Answer:
+        headers = {**_FIXED_HEADERS, "X-Request-Id": self._terms.request_id, **call.headers}
+        return self._exchange(replace(call, headers=headers), secret_headers)
 
     def _exchange(
         self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int] = frozenset()
@@ -168,15 +180,13 @@ class HttpClient:
 
     def _send(self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int]) -> Answer:
         """One exchange, on record before and after. Raises Failure."""
-        own = _FIXED_HEADERS | {"X-Request-Id": self._terms.request_id}
-        headers = merged(merged(own, call.headers), secret_headers)
+        headers = merged(call.headers, secret_headers)
         shown = outgoing(call, headers, secret_headers)
         self._recorder.about_to_send(shown)
-        stopwatch = Stopwatch(shown, size_of(call, headers))
+        stopwatch = Stopwatch(shown, call, headers)
+        request = Request(call.method, call.url, headers, call.body, call.is_caged)
         try:
-            answer = transmit(
-                Request(call.method, call.url, headers, call.body, call.is_caged), self._wire(call)
-            )
+            answer = transmit(request, self._wire_of(call))
         except Failure as failure:
             error = self._error(call, failure)
             self._recorder.answered(stopwatch.failed(error.code, failure.received))
@@ -185,22 +195,16 @@ class HttpClient:
         self._recorder.answered(stopwatch.answered(answer, f"{self.side}-{kind.word}" if kind else None))
         return answer
 
-    def _wire(self, call: Call) -> Wire:
+    def _wire_of(self, call: Call) -> Wire:
         """A token endpoint elsewhere is not bound by what the settings say of the connection's own host."""
-        terms, own = self._terms, call.origin == self._base.origin
-        return Wire(
-            origin=call.origin,
-            seconds=terms.deadline,
-            byte_cap=terms.byte_cap,
-            ca=self._reach.ca if own else None,
-            networks=self._reach.networks if own else (),
-        )
+        own = self._wire
+        return own if call.origin == own.origin else Wire(call.origin, own.seconds, own.byte_cap)
 
     def _refuse_errors(self, call: Call, answer: Answer, tolerated: frozenset[int]) -> None:
         kind = errors.error_for_status(answer.status)
         if kind is None or answer.status in tolerated:
             return
-        sentence, fields = self._words.read(answer.body)
+        sentence, fields = self._site.words.read(answer.body)
         raise kind(
             f"{call.label}: answered {answer.status}",
             side=self.side,

@@ -1,196 +1,149 @@
 """One HTTP exchange, bounded in time and bytes. The only module that knows an HTTP library.
 
-`requests` prepares, the pools of `urllib3` below it carry. There is no `Session` between: it would add
-redirects, cookies, netrc and environment proxies, none of which may ever touch these requests.
+`requests` prepares what is not plain already, `urllib3` connects and makes TLS, `http.client` reads the answer. There
+is neither a `Session` nor a pool of theirs between: a session would add redirects, cookies, netrc and environment
+proxies, none of which may ever touch these requests, and both cost more than the exchange itself.
 """
 
+import contextlib
 import http.client
-import os
 import socket
 import ssl
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from sync.connectors import deadline as deadlines
-from sync.connectors.passage import (
-    MeteredResponse,
-    Passage,
-    TooLargeError,
-    current,
-    current_passage,
-    open_socket,
-)
+from sync.connectors.heads import head, header_lines, is_plain
+from sync.connectors.keeping import Keeper
+from sync.connectors.passage import MeteredResponse, Passage, TooLargeError, open_socket
 from sync.connectors.wire import Answer, Broken, Failure, Late, Request, Unbelievable, Uncaged, Wire
-
-POOL_SIZE = 32
-MOST_POOLS = 64
-
-_ONCE = Retry(False)
 
 
 class _Watched(HTTPConnection):
-    response_class = MeteredResponse
-    _passage: Passage | None = None
+    """A connection whose socket is opened by our rules, and watched by the deadline of the exchange that uses it."""
 
-    def _new_conn(self) -> socket.socket:
-        passage = current_passage()
-        passage.fresh = True
-        try:
-            sock = open_socket(self._dns_host, self.port, passage)
-        except OSError as error:
-            raise NewConnectionError(self, "no connection") from error
-        passage.deadline.watch(sock)
+    passage: Passage
+
+    def ready(self, passage: Passage) -> socket.socket:
+        """The socket, connected now unless it is, and watched. OSError and HTTPError where it cannot be."""
+        self.passage = passage
+        if self.sock is None:
+            passage.fresh = True
+            self.connect()
+        else:
+            passage.deadline.watch(self.sock)
+        passage.reached = True
+        sock: socket.socket = self.sock
+        sock.settimeout(passage.wire.seconds)
         return sock
 
-    def connect(self) -> None:
-        super().connect()
-        current_passage().reached = True
-
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        passage = self._passage = current_passage()
-        if url != passage.target:
-            raise Uncaged("the request's target changed on its way")
-        if self.sock is not None and not passage.fresh:
-            passage.deadline.watch(self.sock)
-            passage.reached = True
-        super().request(method, url, *args, **kwargs)
-
-    def let_go(self) -> bool:
-        """Stop the watch before another exchange may take this connection. False if it has been shut."""
-        passage, self._passage = self._passage, None
-        return passage is None or passage.deadline.end()
+    def _new_conn(self) -> socket.socket:
+        try:
+            sock = open_socket(self._dns_host, self.port, self.passage)
+        except OSError as error:
+            raise NewConnectionError(self, "no connection") from error
+        self.passage.deadline.watch(sock)
+        return sock
 
 
 class _WatchedSecure(_Watched, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None and not conn.let_go():
-            conn.close()
-        super()._put_conn(conn)
-
-
-class _SecurePool(_Pool, HTTPSConnectionPool):
-    ConnectionCls = _WatchedSecure
-
-
-_pools: OrderedDict[tuple[str, str | None], HTTPConnectionPool] = OrderedDict()
-_pools_lock = threading.Lock()
-
-
-def _pool(wire: Wire) -> HTTPConnectionPool:
-    key = (wire.origin, wire.ca)
-    with _pools_lock:
-        pool = _pools.pop(key, None) or _open_pool(wire)
-        _pools[key] = pool
-        evicted = _pools.popitem(last=False)[1] if len(_pools) > MOST_POOLS else None
-    if evicted is not None:
-        evicted.close()
-    return pool
-
-
-def _open_pool(wire: Wire) -> HTTPConnectionPool:
-    """Connections to one origin, verified by one TLS context: to load the certificates costs 10 ms."""
+def _connector(wire: Wire) -> Callable[[], _Watched]:
+    """What opens connections to one origin, verified by one TLS context: to load the certificates costs 10 ms."""
     parts = urlsplit(wire.origin)
     host = parts.hostname or ""
     if parts.scheme == "http":
-        return _Pool(host, parts.port, maxsize=POOL_SIZE)
+        return partial(_Watched, host, parts.port)
     cafile = None if wire.ca else DEFAULT_CA_BUNDLE_PATH
     context = ssl.create_default_context(cafile=cafile, cadata=wire.ca)
-    return _SecurePool(host, parts.port, maxsize=POOL_SIZE, ssl_context=context, cert_reqs="CERT_REQUIRED")
+    return partial(_WatchedSecure, host, parts.port, ssl_context=context, cert_reqs="CERT_REQUIRED")
 
 
-def _start_afresh() -> None:
-    """A child must not speak over its parent's connections."""
-    global _pools_lock  # noqa: PLW0603
-    _pools_lock = threading.Lock()
-    _pools.clear()
-
-
-os.register_at_fork(after_in_child=_start_afresh)
+_keeper = Keeper(_connector)
 
 
 def transmit(request: Request, wire: Wire) -> Answer:
     """Send one request over a kept or new connection and read its whole answer. Raises Failure only."""
-    prepared = _prepare(request)
-    if not request.is_caged(prepared.url or ""):
+    method, url, lines = _prepare(request)
+    if not (request.is_caged(url) and url.startswith(f"{wire.origin}/")):
         raise Uncaged("the finished URL is not the one that was meant")
-    pool = _pool(wire)
-    passage = current.passage = Passage(wire, prepared.path_url)
+    start = _head(request, wire, method, url, lines)
+    kept = _keeper.to(wire)
+    passage = Passage(wire)
     deadlines.guard(passage.deadline)
+    connection = kept.take()
+    is_reusable = False
     try:
-        response = pool.urlopen(
-            request.method,
-            passage.target,
-            body=request.body,
-            headers=request.headers,
-            retries=_ONCE,
-            redirect=False,
-            assert_same_host=False,
-            timeout=Timeout(connect=passage.deadline.remaining(), read=wire.seconds),
-            preload_content=False,
-            decode_content=False,
-        )
-        return _in_time(_read(response, passage), passage)
+        answer, is_reusable = _exchange(connection, passage, method, start + (request.body or b""))
     except (HTTPError, http.client.HTTPException, OSError, ValueError, TooLargeError) as error:
         raise _failure(error, passage) from None
     finally:
-        passage.deadline.end()
-        current.passage = None
+        # The watch ends before another exchange may take the connection.
+        if passage.deadline.end() and is_reusable:
+            kept.give(connection)
+        else:
+            connection.close()
+    return answer
 
 
-def _prepare(request: Request) -> requests.PreparedRequest:
-    """Prepare only the parts that are wanted: no cookies, no authentication hook, no guess at a type."""
-    prepared = requests.PreparedRequest()
+def _prepare(request: Request) -> tuple[str, str, str]:
+    """Method, URL and header lines as `requests` would send them: no cookies, no authentication hook, no guess at
+    a type."""
+    lines = header_lines(request.headers.items())
+    if is_plain(request.method, request.url, request.headers, lines):
+        return request.method, request.url, lines
+    return prepared(request)
+
+
+def prepared(request: Request) -> tuple[str, str, str]:
+    """What `requests` makes of method, URL and headers. Uncaged where it refuses them."""
+    made = requests.PreparedRequest()
     try:
-        prepared.prepare_method(request.method)
-        prepared.prepare_url(request.url, None)
-        prepared.prepare_headers(request.headers)
+        made.prepare_method(request.method)
+        made.prepare_url(request.url, None)
+        made.prepare_headers(request.headers)
     except (requests.RequestException, ValueError):
         raise Uncaged("the request cannot be sent as it is") from None
-    return prepared
+    if not made.method or not made.method.isalpha() or not made.url:
+        raise Uncaged("the request cannot be sent as it is")
+    return (
+        made.method,
+        made.url,
+        header_lines((str(name), str(value)) for name, value in made.headers.items()),
+    )
 
 
-def _read(raw: BaseHTTPResponse, passage: Passage) -> Answer:
-    cap = passage.wire.byte_cap
-    headers = {name.lower(): value for name, value in raw.headers.items()}
-    whole = False
+def _head(request: Request, wire: Wire, method: str, url: str, lines: str) -> bytes:
+    scheme, _, host = wire.origin.partition("://")
+    host = host.removesuffix(":443" if scheme == "https" else ":80")
     try:
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise Unbelievable("the answer is encoded", reached=True, received=passage.received)
-        body = raw.read(cap + 1, decode_content=False)
-        if len(body) > cap:
-            raise TooLargeError
-        if raw.length_remaining:
-            raise http.client.IncompleteRead(body)
-        whole = True
-    finally:
-        if whole:
-            raw.release_conn()
-        else:
-            raw.close()
-    return Answer(raw.status, headers, body, passage.received)
+        return head(method, url[len(wire.origin) :], host, lines, request.body)
+    except UnicodeEncodeError:
+        raise Uncaged("the request cannot be sent as it is") from None
 
 
-def _in_time(answer: Answer, passage: Passage) -> Answer:
-    """A connection shut by the watchdog looks like the end of an answer that gives no length."""
+def _exchange(connection: _Watched, passage: Passage, method: str, request: bytes) -> tuple[Answer, bool]:
+    """The answer, and whether the connection may be kept."""
+    sock = connection.ready(passage)
+    # One that answers before it has read everything, and closes, has answered all the same.
+    with contextlib.suppress(BrokenPipeError):
+        sock.sendall(request)
+    response = MeteredResponse(sock, passage, method)
+    with contextlib.closing(response):
+        answer = response.read_answer()
+    # A connection shut by the watchdog looks like the end of an answer that gives no length.
     if not passage.deadline.end():
         raise Late("no whole answer", reached=True, received=passage.received)
-    return answer
+    return answer, response.leaves_open
 
 
 def _failure(error: Exception, passage: Passage) -> Failure:

@@ -28,13 +28,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class EntityPath:
-    """Where an entity type is read, and where in the answer its parts stand."""
+    """Where an entity type is read, and where in the answer its parts stand. `modified` finds when the entity was
+    changed last: an RFC 3339 text, or seconds or milliseconds since 1970."""
 
     path: str
     query: Mapping[str, str]
     record: Expression
     id: Expression
     version: Expression | None
+    modified: Expression | None
     listing: Listing | None
 
 
@@ -65,6 +67,7 @@ def _parse_entity(members: Members) -> EntityPath:
         record=members.expression("record", "@"),
         id=members.expression("id", "id"),
         version=members.optional_expression("version"),
+        modified=members.optional_expression("modified"),
         listing=_parse_listing(listing) if listing else None,
     )
     members.done()

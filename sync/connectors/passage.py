@@ -1,18 +1,18 @@
-"""The state of one exchange: its deadline, its byte count, and the socket that it opens.
+"""The state of one exchange: its deadline, its byte count, the socket that it opens and the answer that it reads.
 
-Standard library only. The carrying library opens its sockets and reads its answers through what is here.
+Standard library only. The carrying library opens its sockets through what is here.
 """
 
 import http.client
 import io
 import socket
-import threading
+from collections.abc import Mapping
 from typing import Any, cast
 
 from sync.connectors.addresses import is_permitted
 from sync.connectors.deadline import Deadline
 from sync.connectors.resolving import addresses
-from sync.connectors.wire import Wire
+from sync.connectors.wire import Answer, Unbelievable, Wire
 
 HEADER_BYTES = 65_536
 FRAMING_BYTES = 65_536
@@ -25,11 +25,10 @@ class TooLargeError(Exception):
 class Passage:
     """The state of one exchange, shared by the connection, its answer and `transmit`."""
 
-    __slots__ = ("allowed", "deadline", "fresh", "reached", "received", "target", "wire")
+    __slots__ = ("allowed", "deadline", "fresh", "reached", "received", "wire")
 
-    def __init__(self, wire: Wire, target: str) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.target = target
         self.deadline = Deadline(wire.seconds)
         self.fresh = False
         self.reached = False
@@ -37,53 +36,87 @@ class Passage:
         self.allowed = HEADER_BYTES
 
     def count(self, size: int) -> None:
+        """Add what was read. TooLargeError above what is allowed."""
         self.received += size
         if self.received > self.allowed:
             raise TooLargeError
 
 
-class _Current(threading.local):
-    passage: Passage | None = None
-
-
-current = _Current()
-
-
-def current_passage() -> Passage:
-    if current.passage is None:
-        raise RuntimeError("a connection of this module is used by transmit only")
-    return current.passage
-
-
 class _Meter(io.RawIOBase):
-    """Counts what is read from the socket before anything parses it: headers and chunk sizes included."""
+    """Counts what is read from the socket before anything parses it: headers and chunk sizes included.
 
-    def __init__(self, raw: Any, passage: Passage) -> None:
-        self._raw = raw
+    The answer takes it for a socket and makes it its file. It never closes the socket, which is its connection's.
+    """
+
+    def __init__(self, sock: socket.socket, passage: Passage) -> None:
+        self._sock = sock
         self._passage = passage
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        size: int | None = self._raw.readinto(buffer)
-        self._passage.count(size or 0)
+    def readinto(self, buffer: Any) -> int:
+        size = self._sock.recv_into(buffer)
+        self._passage.count(size)
         return size
 
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
 
 
 class MeteredResponse(http.client.HTTPResponse):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._passage = current_passage()
-        self.fp: Any = io.BufferedReader(_Meter(cast(Any, self.fp).detach(), self._passage))
+    """The answer to a request of `method` that was sent over `sock`."""
 
-    def begin(self) -> None:
-        super().begin()
-        self._passage.allowed = self._passage.received + self._passage.wire.byte_cap + FRAMING_BYTES
+    def __init__(self, sock: socket.socket, passage: Passage, method: str) -> None:
+        super().__init__(cast(socket.socket, _Meter(sock, passage)), method=method)
+        self._passage = passage
+
+    def read_answer(self) -> Answer:
+        """The whole answer. Raises what an untrusted answer may bring: TooLargeError, Unbelievable, OSError,
+        HTTPException, ValueError."""
+        passage = self._passage
+        self.begin()
+        passage.allowed = passage.received + passage.wire.byte_cap + FRAMING_BYTES
+        headers = _merged(self.headers)
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise Unbelievable("the answer is encoded", reached=True, received=passage.received)
+        if "content-length" in headers and not self.chunked:
+            self._check_length(headers["content-length"])
+        body = self._body(passage.wire.byte_cap)
+        return Answer(self.status, headers, body, passage.received)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether the connection may carry another request, once this answer has been read."""
+        return not self.will_close and self.status >= 200
+
+    def _check_length(self, stated: str) -> None:
+        """Lengths that differ, or that are no numbers, would be read as another answer by somebody else on the
+        way (RFC 9112, 6.3)."""
+        lengths = {length.strip() for length in stated.split(",")}
+        if self.length is None or len(lengths) > 1 or not all(map(_is_number, lengths)):
+            raise http.client.HTTPException("no length")
+
+    def _body(self, cap: int) -> bytes:
+        body = self.read(cap + 1)
+        if len(body) > cap:
+            raise TooLargeError
+        if self.length:
+            raise http.client.IncompleteRead(body)
+        return body
+
+
+def _merged(headers: http.client.HTTPMessage) -> Mapping[str, str]:
+    """By lower-case name; those that come several times as the one list that they are (RFC 9110, 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        known = name.lower()
+        found[known] = f"{found[known]}, {value}" if known in found else value
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def open_socket(host: str, port: int, passage: Passage) -> socket.socket:

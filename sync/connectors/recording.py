@@ -12,9 +12,10 @@ from sync.connectors.wire import Answer
 class Stopwatch:
     """Starts with the sending and makes the record of what became of it."""
 
-    def __init__(self, outgoing: Outgoing, sent_bytes: int) -> None:
+    def __init__(self, outgoing: Outgoing, call: Call, headers: Mapping[str, str]) -> None:
         self._outgoing = outgoing
-        self._sent_bytes = sent_bytes
+        self._call = call
+        self._headers = headers
         self._started_at = datetime.now(UTC)
         self._started = time.monotonic()
 
@@ -38,7 +39,7 @@ class Stopwatch:
             body=body,
             started_at=self._started_at,
             seconds=time.monotonic() - self._started,
-            sent_bytes=self._sent_bytes,
+            sent_bytes=size_of(self._call, self._headers),
             received_bytes=received,
             error=error,
         )
@@ -46,14 +47,15 @@ class Stopwatch:
 
 def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
     """The headers with those `over` them, whatever the case of their names."""
-    names = {name.lower() for name in over}
+    names = [name.lower() for name in over]
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(over)
 
 
 def outgoing(call: Call, headers: Mapping[str, str], secret_headers: Mapping[str, str]) -> Outgoing:
-    """What is put on record before the call is sent: all of it but its secrets."""
+    """What is put on record before the call is sent: all of it but its secrets, which `headers` has under the
+    same names."""
     masked = MASK.encode() if call.purpose == "token" else call.body
-    shown = merged(headers, dict.fromkeys(secret_headers, MASK))
+    shown = {**headers, **dict.fromkeys(secret_headers, MASK)}
     return Outgoing(call.purpose, call.method, call.url, call.template, shown, masked, call.key, call.write)
 
 

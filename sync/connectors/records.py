@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A user, group or file as the identity service has it now."""
+    """A user, group or file as the identity service has it now. `modified_at`: when it was changed last by the
+    service's own word, in UTC; None where it does not say."""
 
     entity_type: str
     id: str
     attributes: Mapping[str, Any]
     version: str | None
+    modified_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """The connectors there are, and the one way to get one."""
 
-import json
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
 from sync.connectors import commercial_settings, identity_settings
 from sync.connectors.authentication import authenticator
-from sync.connectors.client import HttpClient, Terms
+from sync.connectors.client import HttpClient, Site, Terms
 from sync.connectors.credentials import SCHEMES, parse_authentication
 from sync.connectors.errors import Side
 from sync.connectors.exchange import Recorder
+from sync.connectors.fingerprints import fingerprint
 from sync.connectors.records import CommercialConnector, IdentityConnector
 from sync.connectors.rest_commercial import RestCommercial
 from sync.connectors.rest_identity import RestIdentity
@@ -25,6 +26,7 @@ SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-commercial": "ta
 
 DEADLINE = 10.0
 BYTE_CAP = 1_048_576
+MOST_KNOWN = 256
 
 
 def validate(
@@ -86,26 +88,21 @@ def connect(
     deadline: float = DEADLINE,
     byte_cap: int = BYTE_CAP,
 ) -> IdentityConnector | CommercialConnector:
-    """A connector for one attempt, cheap to make: connections and tokens are kept in the process, not in it.
+    """A connector for one attempt, cheap to make: what was read of equal arguments before, connections and tokens are
+    kept in the process, not in it.
 
     `deadline` in seconds for each exchange, `byte_cap` for the body of each answer, `request_id` is sent as
     X-Request-Id. Raises SettingsInvalid.
     """
     if SIDES.get(connector) != side:
         raise SettingsInvalid("/connector", "There is no such connector for this side.")
-    base = _base(base_url)
-    scheme = parse_authentication(authentication, base)
-    parsed = _parsed(connector, json.dumps(settings, sort_keys=True))
-    client = HttpClient(
-        side=side,
-        base=base,
-        authenticator=authenticator(scheme, credentials, side),
-        reach=parsed.reach,
-        terms=Terms(request_id, deadline, byte_cap),
-        recorder=recorder,
-        words=parsed.words,
-        idempotency_header=getattr(parsed, "idempotency_header", None),
-    )
+    key = fingerprint(connector, base_url, authentication, credentials, settings)
+    known = _known.get(key)
+    if known is None:
+        known = _read(connector, base_url, authentication, credentials, settings)
+        _remember(key, known)
+    site, parsed = known
+    client = HttpClient(site, Terms(request_id, deadline, byte_cap), recorder)
     if isinstance(parsed, identity_settings.Settings):
         return RestIdentity(client, parsed)
     return RestCommercial(client, parsed)
@@ -117,13 +114,35 @@ _PARSERS = {
     "rest-commercial": commercial_settings.parse_settings,
 }
 
+# By a digest of all that was read, so that a changed connection is never taken for what it was.
+_known: dict[bytes, tuple[Site, _Settings]] = {}
 
-@lru_cache(maxsize=256)
-def _parsed(connector: str, settings: str) -> _Settings:
-    """Settings by their text: parsing compiles expressions, which no attempt should wait for twice."""
+
+def _remember(key: bytes, known: tuple[Site, _Settings]) -> None:
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[key] = known
+
+
+# What authenticates may hold a lock, and a lock may have been held by a thread that did not survive the fork.
+os.register_at_fork(after_in_child=_known.clear)
+
+
+def _read(
+    connector: str,
+    base_url: str,
+    authentication: Mapping[str, Any],
+    credentials: Mapping[str, str],
+    settings: Mapping[str, Any],
+) -> tuple[Site, _Settings]:
+    base = _base(base_url)
+    scheme = parse_authentication(authentication, base)
     parse: Any = _PARSERS[connector]
-    parsed: _Settings = parse(json.loads(settings))
-    return parsed
+    parsed: _Settings = parse(settings)
+    side = SIDES[connector]
+    prover = authenticator(scheme, credentials, side)
+    header = getattr(parsed, "idempotency_header", None)
+    return Site(side, base, prover, parsed.reach, parsed.words, header), parsed
 
 
 @lru_cache(maxsize=256)

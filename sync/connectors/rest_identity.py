@@ -6,6 +6,7 @@ from typing import Any
 from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.identity_settings import EntityPath, Listing, Settings
+from sync.connectors.moments import as_moment
 from sync.connectors.records import Entity
 
 
@@ -81,4 +82,5 @@ class RestIdentity:
         except UnreadableError as unreadable:
             raise self._client.garbled(asked, str(unreadable)) from None
         version = as_text(known.version.find(attributes)) if known.version else None
-        return Entity(entity_type.upper(), found, attributes, version)
+        modified_at = as_moment(known.modified.find(attributes)) if known.modified else None
+        return Entity(entity_type.upper(), found, attributes, version, modified_at)

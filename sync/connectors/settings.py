@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, NoReturn, TypeVar
 
-import jmespath
 from jmespath.exceptions import JMESPathError
 
 from sync.connectors.addresses import Network
 from sync.connectors.answers import Expression
+from sync.connectors.expressions import compile_expression
 from sync.connectors.urls import is_plain_path, placeholders
 
 T = TypeVar("T")
@@ -109,8 +109,8 @@ class Members:
     def expression(self, name: str, default: str | None = None) -> Expression:
         """A compiled JMESPath expression."""
         try:
-            return Expression(jmespath.compile(self.text(name, default)))
-        except JMESPathError:
+            return Expression(compile_expression(self.text(name, default)))
+        except (JMESPathError, RecursionError):
             self.refuse(name, "This must be a JMESPath expression.")
 
     def optional_expression(self, name: str) -> Expression | None:

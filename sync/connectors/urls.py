@@ -6,7 +6,8 @@ allow-listed first, then quoted, and the finished URL is taken apart and compare
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
 LONGEST_ID = 128
@@ -23,17 +24,18 @@ class UnsafeValueError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A configured base URL. `host` is lower-case, in brackets for IPv6; `prefix` has no slash at its end."""
+    """A configured base URL. `host` is lower-case, in brackets for IPv6; `prefix` has no slash at its end;
+    `origin` is scheme, host and port, as they stand in a URL."""
 
     scheme: str
     host: str
     port: int | None
     prefix: str
+    origin: str = field(init=False, compare=False)
 
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port, as they stand in a URL."""
-        return f"{self.scheme}://{self.host}" + (f":{self.port}" if self.port is not None else "")
+    def __post_init__(self) -> None:
+        port = f":{self.port}" if self.port is not None else ""
+        object.__setattr__(self, "origin", f"{self.scheme}://{self.host}{port}")
 
 
 def parse_base_url(text: str) -> Base:
@@ -97,15 +99,14 @@ def build_url(base: Base, template: str, values: Mapping[str, str], query: Mappi
 
 def is_caged(base: Base, template: str, url: str) -> bool:
     """Whether a finished URL has the base's origin and prefix, and the template's segments in its places."""
-    parts = urlsplit(url)
-    if f"{parts.scheme}://{parts.netloc}" != base.origin or parts.fragment:
-        return False
-    expected = f"{base.prefix}{template}".split("/")
-    segments = parts.path.split("/")
-    return len(segments) == len(expected) and all(map(_same_segment, expected, segments))
+    return bool(_cage(base, template).fullmatch(url))
 
 
-def _same_segment(expected: str, segment: str) -> bool:
-    if "{" not in expected:
-        return segment == expected
-    return segment not in {"", ".", ".."} and not segment.lower().startswith("%2e")
+@lru_cache(maxsize=1024)
+def _cage(base: Base, template: str) -> re.Pattern[str]:
+    """A segment that holds a placeholder may be any but an empty one, or one of dots, escaped or not."""
+    segments = [
+        r"(?!%2[eE]|\.{0,2}(?:[/?]|\Z))[^/?#\s]+" if "{" in segment else re.escape(segment)
+        for segment in f"{base.prefix}{template}".split("/")
+    ]
+    return re.compile(rf"{re.escape(base.origin)}{'/'.join(segments)}(?:\?[^#\s]*)?")

@@ -1,0 +1,33 @@
+"""Moments as remote systems write them. Pure."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+# RFC 3339, 5.6. Digits beyond microseconds are cut, and a leap second is no moment that we know.
+_TEXT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973
+
+
+def as_moment(value: Any) -> datetime | None:
+    """The moment in UTC of an RFC 3339 text with its zone, or of the seconds or milliseconds since 1970; None for
+    anything else."""
+    try:
+        if isinstance(value, str):
+            return _of_text(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+            seconds = value / 1000 if value >= _FIRST_MILLISECONDS else value
+            return _EPOCH + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def _of_text(text: str) -> datetime | None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        return None
+    day, time, fraction, zone = match.groups()
+    iso = f"{day}T{time}.{(fraction or '').ljust(6, '0')}{zone.upper().replace('Z', '+00:00')}"
+    return datetime.fromisoformat(iso).astimezone(UTC)
