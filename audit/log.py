@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.models import Entry
+from audit.statements import insert
 
 SYSTEM = "system"
 
@@ -40,7 +41,7 @@ def append(*happenings: Happening, at: datetime | None = None) -> None:
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
     moment = at or timezone.now()
-    Entry.objects.bulk_create([_entry(happening, moment) for happening in happenings])
+    insert(*(_entry(happening, moment) for happening in happenings))
 
 
 def _entry(happening: Happening, at: datetime) -> Entry:

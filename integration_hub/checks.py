@@ -7,6 +7,8 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from sync.wakeups import UnknownQueue, validate
+
 
 @register()
 def check_secret_key(**_: Any) -> list[CheckMessage]:
@@ -61,3 +63,14 @@ def _production_messages() -> Iterator[CheckMessage]:
             hint="Serve the console over TLS and leave SECURE_COOKIES unset.",
             id="hub.W005",
         )
+
+
+@register()
+def check_queue(**_: Any) -> list[CheckMessage]:
+    """hub.E006: QUEUE_URL is the address of a queue that there is."""
+    try:
+        validate(settings.QUEUE_URL)
+    except UnknownQueue as error:
+        hint = "Leave QUEUE_URL unset for a queue beside the database."
+        return [Error(f"{error}.", hint=hint, id="hub.E006")]
+    return []

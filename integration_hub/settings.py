@@ -83,6 +83,8 @@ TEMPLATES = [
     },
 ]
 
+# Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
+# takes a connection of DATABASE_POOL only for a transaction; a worker has four threads more, which look for work.
 DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
@@ -127,6 +129,18 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
+
+
+def queue_beside(database: dict[str, Any]) -> str:
+    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
+    if "sqlite" in database["ENGINE"]:
+        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
+    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"
+
+
+# Where wake-ups for the workers wait: sqlite:///file, postgres://…, redis://…, or local: for no queue, where what is
+# deferred runs in the process that deferred it. It may be emptied or lost at any time; see sync/wakeups.py.
+QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(DATABASES["default"])
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -179,6 +193,46 @@ REFUSALS_KEPT = env.int("REFUSALS_KEPT", default=10_000)
 
 # How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=40.0)
+
+# Alarms: how long the oldest due delivery may wait, how many failed events there may be (0: any number) and how long
+# a connection may be paused before somebody is told.
+ALARM_LATE_SECONDS = env.float("ALARM_LATE_SECONDS", default=300.0)
+ALARM_DEAD = env.int("ALARM_DEAD", default=1)
+ALARM_PAUSED_SECONDS = env.float("ALARM_PAUSED_SECONDS", default=300.0)
+
+# Who is told, by mail and by a webhook that is signed by Standard Webhooks; neither unless it is named here.
+ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
+ALARM_WEBHOOK_URL = env.str("ALARM_WEBHOOK_URL", default="")
+ALARM_WEBHOOK_SECRET = (
+    required("ALARM_WEBHOOK_SECRET", "it signs the alarms; whsec_ and 24 bytes or more in base64")
+    if ALARM_WEBHOOK_URL
+    else ""
+)
+# What the links in these messages begin with: the address by which people reach the console.
+ALARM_LINK_BASE = env.str("ALARM_LINK_BASE", default="").rstrip("/")
+
+# The mail server, for example smtp+tls://user:password@mail.example.com:587.
+_MAIL = env.email_url("EMAIL_URL", default="smtp://localhost:25")
+EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
+EMAIL_HOST = _MAIL["EMAIL_HOST"]
+EMAIL_HOST_USER = _MAIL["EMAIL_HOST_USER"]
+EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_PORT = _MAIL["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or None
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=10.0)
+EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
+_MAIL_HOST = next(
+    (host.lstrip(".") for host in ALLOWED_HOSTS if "." in host and host[-1].isalpha()), "localhost"
+)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"integration-hub@{_MAIL_HOST}")
+
+# Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
+HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
+
+# How long a process may go by what it knows of sources, routes and connections before it looks again.
+CONFIGURATION_SECONDS = env.float("CONFIGURATION_SECONDS", default=1.0)
 
 LOGGING = {
     "version": 1,

@@ -1,5 +1,5 @@
 """Hops 5 and 6: fetch, look up, map, compare, apply. Network only; nothing here writes to the database but the
-recorder, which does so before a write leaves.
+guard, which may hold a change, and the recorder, which does so before a write leaves.
 """
 
 import hashlib
@@ -8,12 +8,16 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from audit.canonical import JSONValue
 from sync.claiming import Claim
 from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
-from sync.mapping import ParsedMapping, parse_mapping
+from sync.guarding import guard
+from sync.mapping import ParsedMapping, Unmappable
 from sync.matching import Sought, find_by_new_value, find_record
 from sync.models import Route
 from sync.planning import Action, Change, plan_gone, plan_present
@@ -22,6 +26,8 @@ from sync.webhook import carried_data, members, previous_values
 logger = logging.getLogger("hub.deliver")
 
 GRACE_SECONDS = (0.2, 0.5, 1.0)
+LAG = timedelta(seconds=60)  # an event that came longer ago is no sign of a lag
+COARSENESS = timedelta(seconds=1)  # services cut their times to whole seconds
 
 
 class NoMatch(Exception):
@@ -56,15 +62,15 @@ class Findings:
 
 def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> None:
     """Bring the commercial system in line with the entity. Raises what went wrong."""
-    mapping = (
-        parse_mapping(claim.attempt.mapping_version.declaration) if claim.attempt.mapping_version else None
-    )
-    assert mapping is not None, "an attempt names its mapping"
+    mapping = claim.way.mapping
+    if mapping is None:
+        raise Unmappable("mapping", "it has no version yet")
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise Disabled
     findings.entity = entity = _entity(claim, ends.identity)
     findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity, linked_id)
     findings.record_id = findings.change.record_id or ""
+    guard(claim, findings.change, is_gone=entity is None)
     findings.record_id = apply(ends.commercial, claim, findings.change, findings.record)
 
 
@@ -81,15 +87,29 @@ def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
 
 
 def _fetch(claim: Claim, identity: IdentityConnector) -> Entity | None:
-    """The entity as it is now. A created one may not be readable yet: wait a little and ask again."""
+    """The entity as it is now. The one that answers may lag behind the one that sent the webhook: wait, ask again."""
     delivery = claim.delivery
-    kinds = {event.event_type for event in (delivery.event, *claim.covered)}
-    for pause in GRACE_SECONDS if kinds == {"CREATE"} else ():
+    for pause in GRACE_SECONDS:
         entity = identity.fetch(delivery.entity_type, delivery.entity_id)
-        if entity is not None:
+        if not _lags(entity, claim):
             return entity
         time.sleep(pause)
     return identity.fetch(delivery.entity_type, delivery.entity_id)
+
+
+def _lags(entity: Entity | None, claim: Claim) -> bool:
+    """Whether what was read is older than the event: not there yet after its creation, or changed before it."""
+    if entity is None:
+        return {event.event_type for event in claim.events} == {"CREATE"}
+    if entity.modified_at is None:
+        return False
+    fresh = timezone.now() - LAG
+    told = [
+        event.occurred_at
+        for event in claim.events
+        if event.occurred_at and event.received_at > fresh and event.event_type != "DELETE"
+    ]
+    return any(entity.modified_at < occurred_at - COARSENESS for occurred_at in told)
 
 
 def _plan(
@@ -100,7 +120,7 @@ def _plan(
     linked_id: str | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
-    events = (claim.delivery.event, *claim.covered)
+    events = claim.events
     if entity is None and route.when_gone == Route.WhenGone.IGNORE:
         return None, Change(Action.NOTHING)
     wanted = None if entity is None else _wanted(claim, mapping, entity)
@@ -127,7 +147,7 @@ def _before_creating(
 ) -> Record | None:
     """A record that has the new values already; `NoMatch` where the route does not create on an update."""
     record = find_by_new_value(commercial, mapping, claim.delivery.entity_type, wanted)
-    creates = {"CREATE"} & {event.event_type for event in (claim.delivery.event, *claim.covered)}
+    creates = {"CREATE"} & {event.event_type for event in claim.events}
     if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
         raise NoMatch
     return record

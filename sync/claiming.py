@@ -5,188 +5,168 @@ from however many processes, at most one attempt of a subject runs, and every la
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from audit.log import Happening, append
-from sync.clock import database_now, database_now_plus
-from sync.models import Attempt, Cause, Delivery, Outcome
+from audit.statements import Clock, Statement, insert
+from sync.configuration import Way, way_of
+from sync.models import Attempt, Cause, Delivery
+from sync.slots import Full, Paused, free_slot
+from sync.subjects import Sibling, lock_open
 from webhooks.models import Event, State
 
-WAITING = (State.PENDING, State.RETRYING)
+SUSPECT = 2  # deaths after which a delivery runs in a process of its own
+_COLLISIONS = 3
+
+_CLAIM = Statement(
+    """UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {clock}, tries = tries + 1,
+    last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
+    WHERE id = %s AND state IN ('pending', 'retrying') AND due_at <= {now} AND (deaths >= %s) = %s
+    RETURNING tries, last_number"""
+)
+_HOLD = Statement(
+    "UPDATE sync_delivery SET lease_until = {clock} WHERE id = %s AND token = %s AND state = 'running'"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles."""
+    """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
+
+    `is_only`: its event has no other delivery.
+    """
 
     delivery: Delivery
     attempt: Attempt
     token: uuid.UUID
+    way: Way
     covered: tuple[Event, ...] = ()
+    is_only: bool = False
 
     @property
-    def held(self) -> QuerySet[Delivery]:
-        """The delivery, as long as it is ours: every write goes through this filter."""
-        return Delivery.objects.filter(pk=self.delivery.pk, token=self.token, state=State.RUNNING)
+    def events(self) -> tuple[Event, ...]:
+        """All that this attempt is about, its own first."""
+        return (self.delivery.event, *self.covered)
+
+    def hold(self) -> bool:
+        """Renew the lease; whether the delivery is still ours."""
+        return bool(_HOLD.run(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
 
-def claim(delivery_id: int) -> Claim | None:
+def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
 
-    None where it is not ours to take: settled, not due, claimed, another one of its subject runs, or an older
-    relayed one waits.
+    None where it is not ours to take: settled, not due, claimed, another one of its subject runs, an older relayed
+    one waits, or its connection has no place. `alone`: this process runs nothing else; a delivery under which
+    processes died is claimed by such a process only. `Paused` where a connection's breaker is open.
     """
-    delivery = _with_settings(delivery_id)
+    delivery = _load(delivery_id)
     if delivery is None:
         return None
-    try:
-        with transaction.atomic():
-            return _claim(delivery)
-    except IntegrityError:
-        return None
+    for _ in range(_COLLISIONS):
+        try:
+            with transaction.atomic():
+                return _claim(delivery, alone)
+        except IntegrityError:  # the subject or the slot was taken at this moment: look again
+            continue
+        except Full:
+            return None
+    return None
 
 
-def _claim(delivery: Delivery) -> Claim | None:
-    others = lock_subject(delivery)
-    if any(_goes_first(each, delivery) for each in others):
+def _load(delivery_id: int) -> Delivery | None:
+    delivery = Delivery.objects.select_related("event__payload").filter(pk=delivery_id).first()
+    if delivery is not None:
+        adopt(delivery, way_of(delivery.route_id))
+    return delivery
+
+
+def adopt(delivery: Delivery, way: Way) -> None:
+    """Give a delivery what this process knows of its route, but for connections that the route has left since."""
+    route = way.route
+    delivery.route = route
+    delivery.event.source = route.source
+    if delivery.identity_id == route.identity_id:
+        delivery.identity = route.identity
+    if delivery.commercial_id == route.commercial_id:
+        delivery.commercial = route.commercial
+
+
+def _claim(delivery: Delivery, alone: bool) -> Claim | None:
+    seen = lock_open(delivery)
+    own = next((each for each in seen if each.pk == delivery.pk), None)
+    others = [each for each in seen if each.pk != delivery.pk]
+    if own is None or any(_goes_first(each, delivery) for each in others):
         return None
     token = uuid.uuid4()
-    claimed = Delivery.objects.filter(pk=delivery.pk, state__in=WAITING, due_at__lte=database_now()).update(
-        state=State.RUNNING,
-        token=token,
-        lease_until=database_now_plus(settings.LEASE_SECONDS),
-        tries=F("tries") + 1,
-        last_number=F("last_number") + 1,
-        replay=None,
-    )
-    if not claimed:
+    slots = free_slot(delivery.identity), free_slot(delivery.commercial)
+    claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, SUSPECT, alone)
+    if claimed is None:
         return None
-    delivery.refresh_from_db(fields=["tries", "last_number"])
-    attempt = _begin_attempt(delivery)
-    covered = () if delivery.is_relayed else _cover(others, delivery, attempt)
-    return Claim(delivery, attempt, token, covered)
+    delivery.identity_slot, delivery.commercial_slot = slots
+    delivery.tries, delivery.last_number = claimed
+    way = way_of(delivery.route_id)
+    attempt = new_attempt(delivery, way, own.replay_id)
+    attempt.is_alone = alone
+    insert(attempt)
+    append(begun(attempt), at=attempt.started_at)
+    taken = Claim(delivery, attempt, token, way)
+    return taken if delivery.is_relayed else replace(taken, covered=_cover(others, taken))
 
 
-def lock_subject(delivery: Delivery) -> list[Delivery]:
-    """The open deliveries of its subject but itself, all of them locked in one order until the transaction ends.
-
-    Whoever is about to change more than one delivery of a subject asks for this first; otherwise two of them could
-    wait for each other for ever. (SQLite has one writer anyway.)
-    """
-    rows = (
-        subject_of(delivery)
-        .filter(state__in=[*WAITING, State.RUNNING])
-        .select_for_update()
-        .only("id", "state", "route_id", "is_relayed", "replay_id")
-        .order_by("pk")
-    )
-    found = list(rows)
-    delivery.replay_id = next((each.replay_id for each in found if each.pk == delivery.pk), None)
-    return [each for each in found if each.pk != delivery.pk]
-
-
-def _goes_first(other: Delivery, delivery: Delivery) -> bool:
-    """Relayed deliveries run in order. Whether another one runs now is for the database's constraint to decide."""
-    return other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
-
-
-def subject_of(delivery: Delivery) -> QuerySet[Delivery]:
-    """All deliveries of its subject to its commercial connection."""
-    return Delivery.objects.filter(
-        entity_id=delivery.entity_id,
-        entity_type=delivery.entity_type,
-        identity_id=delivery.identity_id,
-        commercial_id=delivery.commercial_id,
+def _goes_first(other: Sibling, delivery: Delivery) -> bool:
+    """What runs, runs; relayed deliveries run in order."""
+    return other.state == State.RUNNING or (
+        other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
     )
 
 
-def siblings(delivery: Delivery) -> QuerySet[Delivery]:
-    """The others of its subject."""
-    return subject_of(delivery).exclude(pk=delivery.pk)
+def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
+    """Set a delivery that is not stored yet up as claimed. `Full` or `Paused` where a connection has no place."""
+    delivery.identity_slot = free_slot(delivery.identity)
+    delivery.commercial_slot = free_slot(delivery.commercial)
+    delivery.state = State.RUNNING
+    delivery.token = token
+    delivery.lease_until = Clock(settings.LEASE_SECONDS)  # type: ignore[assignment]
+    delivery.tries = delivery.last_number = 1
 
 
-def _with_settings(delivery_id: int) -> Delivery | None:
-    related = ("event__source", "event__payload", "route__mapping", "identity", "commercial")
-    return Delivery.objects.select_related(*related).filter(pk=delivery_id).first()
-
-
-def _begin_attempt(delivery: Delivery) -> Attempt:
+def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> Attempt:
     """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
-    cause = Cause.REPLAY if delivery.replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
-    attempt = Attempt.objects.create(
+    cause = Cause.REPLAY if replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
+    return Attempt(
         delivery=delivery,
         number=delivery.last_number,
         cause=cause,
-        replay_id=delivery.replay_id,
+        replay_id=replay_id,
         started_at=timezone.now(),
-        mapping_version=delivery.route.mapping.current(),
+        mapping_version=way.version,
     )
-    append(
-        Happening(
-            delivery.stream,
-            "attempt.started",
-            details={"attempt": str(attempt.key), "number": attempt.number, "cause": cause},
-        ),
-        at=attempt.started_at,
-    )
-    return attempt
 
 
-def _cover(others: list[Delivery], delivery: Delivery, attempt: Attempt) -> tuple[Event, ...]:
+def begun(attempt: Attempt) -> Happening:
+    """The audit entry of an attempt's beginning."""
+    details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
+    return Happening(attempt.delivery.stream, "attempt.started", details=details)
+
+
+def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
     """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
 
     Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for.
     """
+    route_id = taken.delivery.route_id
     seen = [
-        each.pk
-        for each in others
-        if each.route_id == delivery.route_id and not each.is_relayed and not each.replay_id
+        each.pk for each in others if each.route_id == route_id and not each.is_relayed and not each.replay_id
     ]
     if not seen:
         return ()
-    Delivery.objects.filter(pk__in=seen).update(covered_by=attempt)
-    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload"))
+    Delivery.objects.filter(pk__in=seen).update(covered_by=taken.attempt)
+    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload", "source"))
 
 
-def expire(delivery: Delivery) -> bool:
-    """Take the delivery from a process whose lease ended: its attempt ends as `unknown`, it goes back to retrying.
-
-    Returns whether it happened.
-    """
-    with transaction.atomic():
-        freed = Delivery.objects.filter(
-            pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
-        ).update(
-            state=State.RETRYING, token=None, lease_until=None, due_at=database_now(), code="interrupted"
-        )
-        if not freed:
-            return False
-        now = timezone.now()
-        lost = delivery.attempts.filter(outcome=Outcome.STARTED)
-        keys = [str(key) for key in lost.values_list("key", flat=True)]
-        lost.update(outcome=Outcome.UNKNOWN, ended_at=now, code="interrupted", is_retryable=True)
-        append(
-            *(Happening(delivery.stream, "attempt.unknown", details={"attempt": key}) for key in keys), at=now
-        )
-    return True
-
-
-def expired() -> QuerySet[Delivery]:
-    """Deliveries whose process held them longer than its lease."""
-    return Delivery.objects.filter(state=State.RUNNING, lease_until__lte=database_now())
-
-
-def due() -> QuerySet[Delivery]:
-    """Deliveries that wait and whose time has come, oldest first."""
-    return Delivery.objects.filter(state__in=WAITING, due_at__lte=database_now()).order_by("due_at", "id")
-
-
-def expire_subject(delivery: Delivery) -> bool:
-    """Free the subject of a delivery from a process that is gone; returns whether there was one."""
-    freed = [expire(gone) for gone in expired().filter(pk__in=siblings(delivery).values("pk"))]
-    return any(freed)
+__all__ = ["SUSPECT", "Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]

@@ -1,10 +1,14 @@
 """The database's clock, the only one that leases and due times are measured by."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.functions import Now
+
+from audit.statements import Statement, as_time
+
+_CLOCK = Statement("SELECT {now}")
 
 
 def database_now() -> Now:
@@ -15,3 +19,11 @@ def database_now() -> Now:
 def database_now_plus(seconds: float) -> Any:
     """That moment, `seconds` later."""
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+
+
+def read_clock() -> datetime:
+    """What the database's clock says now."""
+    found = _CLOCK.row()
+    now = as_time(found[0]) if found else None
+    assert now is not None, "a SELECT without FROM gives one row"
+    return now

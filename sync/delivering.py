@@ -2,65 +2,108 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.db import OperationalError
 
+from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
-from sync.claiming import Claim, claim, due, expire_subject, siblings
+from sync.claiming import Claim, Paused, claim
 from sync.connectors.errors import ConnectorError
 from sync.connectors.registry import connect
+from sync.expiring import expire_subject
+from sync.linking import Linked, linked
 from sync.mapping import Unmappable
-from sync.models import Connection, Delivery, Link
+from sync.models import Connection, Delivery
+from sync.outcomes import EventOutcome, outcome_of_attempt
+from sync.postponing import postpone
 from sync.recording import AttemptRecorder, ClaimLost
 from sync.releasing import release_connection
-from sync.settling import is_older_than_applied, settle
+from sync.settling import Settled, settle
+from sync.subjects import next_of_subject
 from sync.verdict import ACTIONS, Verdict, failure, success, superseded
 
 logger = logging.getLogger("hub.deliver")
 
 SETTLE_PAUSES = (0.1, 0.5, 2.0)
 
+_NEXT = """SELECT id FROM sync_delivery WHERE {side}_id = %s AND state IN ('pending', 'retrying')
+    AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""
+_NEXT_OF_IDENTITY = Statement(_NEXT.format(side="identity"))
+_NEXT_OF_COMMERCIAL = Statement(_NEXT.format(side="commercial"))
 
-def deliver(delivery_id: int) -> tuple[tuple[int, ...], int | None]:
-    """Run a delivery if it can be claimed.
 
-    Returns the events that were settled, and the next due delivery of the same subject, which the caller wakes.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a delivery came to. `outcomes`: the events that were settled, each with its outcome where it is known
+    without asking the database. `follower` may run now.
     """
-    taken = claim(delivery_id) or _after_freeing(delivery_id)
-    if taken is None:
-        return (), None
-    settled = _attempt(taken)
-    follower = due().filter(pk__in=siblings(taken.delivery).values("pk")).values_list("pk", flat=True).first()
-    if follower is None:  # a replay asked for meanwhile
-        follower = due().filter(pk=delivery_id).values_list("pk", flat=True).first()
-    release_connection()
-    return settled, follower
+
+    outcomes: Mapping[int, EventOutcome | None] = field(default_factory=dict)
+    follower: int | None = None
+    is_done: bool = False
 
 
-def _after_freeing(delivery_id: int) -> Claim | None:
+def deliver(delivery_id: int, *, alone: bool = False) -> Ran:
+    """Run a delivery if it can be claimed. `alone`: this process runs nothing else."""
+    try:
+        taken = claim(delivery_id, alone=alone) or _after_freeing(delivery_id, alone)
+    except Paused as paused:
+        return Ran(dict.fromkeys(postpone(delivery_id, paused.connection)))
+    return Ran() if taken is None else carry_out(taken)
+
+
+def _after_freeing(delivery_id: int, alone: bool) -> Claim | None:
     """A process that died may hold the subject: free it when its lease has ended, and try once more."""
     delivery = Delivery.objects.filter(pk=delivery_id).first()
     if delivery is None or not expire_subject(delivery):
         return None
-    return claim(delivery_id)
+    return claim(delivery_id, alone=alone)
 
 
-def _attempt(taken: Claim) -> tuple[int, ...]:
-    delivery, findings = taken.delivery, Findings()
-    recorders = [AttemptRecorder(taken, each) for each in (delivery.identity, delivery.commercial)]
+def carry_out(taken: Claim) -> Ran:
+    """Run the attempt of a claimed delivery and settle it."""
+    findings = Findings()
+    recorders = [
+        AttemptRecorder(taken, each) for each in (taken.delivery.identity, taken.delivery.commercial)
+    ]
     try:
         verdict = _run(taken, findings, recorders)
     except ClaimLost:
-        logger.warning("%s lost its claim before sending; nothing was sent", delivery)
-        return ()
+        logger.warning("%s lost its claim before sending; nothing was sent", taken.delivery)
+        return Ran()
     settled = _settle(taken, verdict, findings, recorders)
-    _log(taken, verdict, findings, is_ours=bool(settled))
-    return settled
+    if settled is None:
+        logger.warning("%s was taken over while its attempt ran", taken.delivery)
+        return Ran()
+    follower = taken.delivery.pk if settled.goes_on else _follower(taken.delivery)
+    release_connection()
+    _log(taken, settled.verdict, findings)
+    outcomes: dict[int, EventOutcome | None] = dict.fromkeys(settled.events)
+    if taken.is_only and not settled.goes_on:
+        outcomes[taken.delivery.event_id] = outcome_of_attempt(taken, settled.verdict, findings)
+    return Ran(outcomes, follower, is_done=True)
+
+
+def _follower(delivery: Delivery) -> int | None:
+    """The next of its subject; else, where it leaves a slot, the next that waits for one."""
+    follower = next_of_subject(delivery)
+    if follower is None and delivery.commercial_slot is not None:
+        follower = _first(_NEXT_OF_COMMERCIAL, delivery.commercial_id)
+    if follower is None and delivery.identity_slot is not None:
+        follower = _first(_NEXT_OF_IDENTITY, delivery.identity_id)
+    return follower
+
+
+def _first(statement: Statement, connection_id: int) -> int | None:
+    found = statement.row(connection_id)
+    return int(found[0]) if found else None
 
 
 def _settle(
     taken: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
-) -> tuple[int, ...]:
+) -> Settled | None:
     """Settle, and try again where the database is away for a moment: the work is done, only its record is missing."""
     for pause in SETTLE_PAUSES:
         try:
@@ -73,16 +116,24 @@ def _settle(
 
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:
-    link = _link(taken.delivery)
-    if is_older_than_applied(taken, link):
-        return superseded()
     try:
-        run(taken, _ends(taken, recorders), link.record_id or None if link else None, findings)
+        link = linked(taken.delivery)
+        if _is_older_than_applied(taken, link):
+            return superseded()
+        run(taken, _ends(taken, recorders), link.record_id if link else None, findings)
     except ClaimLost:
         raise
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
         return _failure(error, taken)
     return success(findings)
+
+
+def _is_older_than_applied(taken: Claim, link: Linked | None) -> bool:
+    """Whether a relayed delivery is older than what was applied; a fetched one never is."""
+    occurred_at = taken.delivery.event.occurred_at
+    if not taken.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
+        return False
+    return occurred_at < link.occurred_at
 
 
 def _failure(error: Exception, taken: Claim) -> Verdict:
@@ -96,15 +147,6 @@ def _failure(error: Exception, taken: Claim) -> Verdict:
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ConnectorError | Unmappable) else type(error).__name__
-
-
-def _link(delivery: Delivery) -> Link | None:
-    return Link.objects.filter(
-        entity_id=delivery.entity_id,
-        entity_type=delivery.entity_type,
-        identity_id=delivery.identity_id,
-        commercial_id=delivery.commercial_id,
-    ).first()
 
 
 def _ends(taken: Claim, recorders: list[AttemptRecorder]) -> Ends:
@@ -132,10 +174,7 @@ def connect_to(connection: Connection, request_id: str, recorder: AttemptRecorde
     )
 
 
-def _log(taken: Claim, verdict: Verdict, findings: Findings, *, is_ours: bool) -> None:
-    if not is_ours:
-        logger.warning("%s was taken over while its attempt ran", taken.delivery)
-        return
+def _log(taken: Claim, verdict: Verdict, findings: Findings) -> None:
     fields = ", ".join(each.name for each in findings.change.fields) if findings.change else ""
     action = ACTIONS[findings.change.action] if findings.change else "no plan"
     logger.info(

@@ -1,28 +1,80 @@
-"""Hop 3, our half: one open delivery for each route of an event, in the transaction that stores the event."""
+"""Hop 3, our half: one open delivery for each route of an event, in the transaction that stores the event.
+
+What can run at once in this process is stored as claimed already, with its attempt begun: hops 3 and 4 in one commit.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from sync.clock import database_now
-from sync.models import Delivery, Route
+from audit.log import Happening
+from audit.statements import NOW, insert
+from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
+from sync.configuration import Way, ways_of
+from sync.models import Connection, Delivery, Route
+from sync.subjects import lock_open
 from webhooks.models import Event, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 
-def open_deliveries(event: Event) -> list[Delivery]:
-    """Open a delivery for each enabled route that has none of this event; the event's state follows.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Deliveries that were just opened: `claims` are begun, `waiting` are for whoever claims them.
 
-    An event of an unmapped type, or without a route, ends as `ignored`.
+    `commercial`: where they go, in order.
     """
-    wanted = _routes(event) if event.event_type in EVENT_TYPES else []
-    known = set(event.deliveries.values_list("route", flat=True)) if event.state != State.PENDING else set()
-    opened = [_delivery(event, route) for route in wanted if route.pk not in known]
-    if opened:
-        Delivery.objects.bulk_create(opened)
-    elif not known:
+
+    claims: tuple[Claim, ...] = ()
+    waiting: tuple[int, ...] = ()
+    commercial: tuple[Connection, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+
+
+def open_deliveries(event: Event, *, at_once: bool = False) -> Opened:
+    """Open a delivery for each enabled route of an event that has none; the event's state follows.
+
+    An event of an unmapped type, or without a route, ends as `ignored`. `at_once`: this process will run them as
+    soon as the transaction is committed. Then a second opener of the same subject can meet an IntegrityError.
+    """
+    ways = ways_of(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+    if not ways:
         event.state = State.IGNORED
         event.code = "ignored"
-    return opened
+        return Opened()
+    deliveries = [_delivery(event, way) for way in ways]
+    tokens = [_begin(each) if at_once else None for each in deliveries]
+    insert(*deliveries)
+    begun_ones = [
+        (delivery, token, way) for delivery, token, way in zip(deliveries, tokens, ways, strict=True) if token
+    ]
+    return _opened(deliveries, begun_ones)
+
+
+def _begin(delivery: Delivery) -> uuid.UUID | None:
+    """Claim a delivery before it is stored, where nothing else of its subject is open and there is a place."""
+    if lock_open(delivery):
+        return None
+    token = uuid.uuid4()
+    try:
+        start_claimed(delivery, token)
+    except (Full, Paused):
+        return None
+    return token
+
+
+def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery, uuid.UUID, Way]]) -> Opened:
+    attempts = [new_attempt(delivery, way) for delivery, _, way in begun_ones]
+    insert(*attempts)
+    claims = tuple(
+        Claim(delivery, attempt, token, way, is_only=len(deliveries) == 1)
+        for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
+    )
+    waiting = tuple(each.pk for each in deliveries if each.token is None)
+    commercial = tuple(each.commercial for each in deliveries)
+    return Opened(claims, waiting, commercial, tuple(begun(each) for each in attempts))
 
 
 def enabled_routes() -> QuerySet[Route]:
@@ -30,18 +82,18 @@ def enabled_routes() -> QuerySet[Route]:
     return Route.objects.filter(is_enabled=True)
 
 
-def _routes(event: Event) -> list[Route]:
-    return list(enabled_routes().filter(source_id=event.source_id, entity_type=event.entity_type))
-
-
-def _delivery(event: Event, route: Route) -> Delivery:
-    return Delivery(
+def _delivery(event: Event, way: Way) -> Delivery:
+    route = way.route
+    delivery = Delivery(
         event=event,
-        route=route,
+        route_id=route.pk,
         identity_id=route.identity_id,
         commercial_id=route.commercial_id,
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
-        due_at=database_now(),
+        due_at=NOW,  # type: ignore[misc]
+        opened_at=NOW,
     )
+    adopt(delivery, way)
+    return delivery

@@ -1,15 +1,18 @@
 """What became of an event, for the answer to its source."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
 
 from audit.log import Happening, append
+from sync.attempting import Findings
+from sync.claiming import Claim
 from sync.connectors.records import FieldError
-from sync.models import Attempt, Delivery
+from sync.models import Attempt, Connection, Delivery
+from sync.verdict import Verdict
 from webhooks.models import Event, State, worst
 
 _STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
@@ -71,6 +74,35 @@ def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
     code = next((result.code for result in results if result.state == state), "ignored")
     entity = _entity(latest.values()) if with_entity else None
     return EventOutcome(state, code or str(state), results, entity)
+
+
+def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> EventOutcome | None:
+    """The outcome of an event whose only delivery just ended, as the settling commit wrote it."""
+    if verdict.state not in _DONE:
+        return None  # of a failure, more is told: read what was kept
+    delivery = claim.delivery
+    result = Result(
+        connection=delivery.commercial.slug,
+        connection_name=delivery.commercial.name,
+        state=verdict.state,
+        code=verdict.code,
+        action=claim.attempt.action,
+        record_id=findings.record_id,
+        is_retrying=False,
+        sentence=None,
+        errors=(),
+    )
+    entity = findings.entity.attributes if findings.entity else None
+    return EventOutcome(verdict.state, verdict.code, (result,), entity)
+
+
+def outcome_when_opened(event: Event, commercial: Sequence[Connection]) -> EventOutcome:
+    """The outcome of an event that was just stored: nothing of it is done yet, or nothing is to be done."""
+    results = tuple(
+        Result(each.slug, each.name, State.PENDING, State.PENDING, "", "", False, None, ())
+        for each in commercial
+    )
+    return EventOutcome(event.state, event.code or event.state, results, None)
 
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:

@@ -12,15 +12,19 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from audit.statements import Statement, insert
 from sync.claiming import Claim
-from sync.clock import database_now_plus
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
+from sync.pacing import wait_for_turn
 from sync.releasing import release_connection
 from webhooks.models import Payload
 
 SHOWN_BYTES = 65_536
-_ANSWERED = ["started_at", "seconds", "status", "error", "sent_bytes", "received_bytes", "response"]
+_ANSWERED = Statement(
+    """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
+    received_bytes = %s, response_id = %s WHERE id = %s"""
+)
 
 
 class ClaimLost(Exception):
@@ -29,16 +33,14 @@ class ClaimLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent."""
+    """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent.
+
+    A read's request is kept with its response, as one payload.
+    """
 
     call: Call
-    request: Payload | None
-    response: Payload | None
+    payload: Payload | None
     is_on_record: bool
-
-    @property
-    def payloads(self) -> list[Payload]:
-        return [each for each in (self.request, self.response) if each is not None]
 
 
 class AttemptRecorder:
@@ -51,7 +53,11 @@ class AttemptRecorder:
         self.calls: list[Kept] = []
 
     def about_to_send(self, request: Outgoing) -> None:
-        """Commit a write's row; `ClaimLost` where the claim is not ours any more."""
+        """Wait for the connection's turn, then commit a write's row; `ClaimLost` where the claim is not ours any more.
+
+        `Paced` where the turn does not come soon.
+        """
+        wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
         if request.write:
             self._written = self._commit(request)
         release_connection()
@@ -59,27 +65,25 @@ class AttemptRecorder:
     def answered(self, exchange: Exchange) -> None:
         """Keep what came of a request for the commit that ends the attempt."""
         call, self._written = self._written, None
-        request = None
-        if call is None:
-            call = self._call(exchange.outgoing)
-            request = _request(exchange.outgoing)
+        is_on_record = call is not None
+        call = call or self._call(exchange.outgoing)
         call.started_at = exchange.started_at
         call.seconds = exchange.seconds
         call.status = exchange.status
         call.error = exchange.error or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        self.calls.append(Kept(call, request, _response(exchange), is_on_record=request is None))
+        self.calls.append(Kept(call, _end(exchange, with_request=not is_on_record), is_on_record))
 
     def _commit(self, request: Outgoing) -> Call:
+        payload = _sealed(Payload.Kind.REQUEST, _sent(request))
+        call = self._call(request)
         with transaction.atomic():
-            if not self._claim.held.update(lease_until=database_now_plus(settings.LEASE_SECONDS)):
+            if not self._claim.hold():
                 raise ClaimLost
-            payload = _request(request)
-            payload.save()
-            call = self._call(request)
+            insert(payload)
             call.request = payload
-            call.save()
+            insert(call)
         return call
 
     def _call(self, request: Outgoing) -> Call:
@@ -95,17 +99,18 @@ class AttemptRecorder:
         )
 
 
-def _request(request: Outgoing) -> Payload:
-    return _sealed(
-        Payload.Kind.REQUEST,
-        {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)},
-    )
+def _sent(request: Outgoing) -> dict[str, Any]:
+    return {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
 
 
-def _response(exchange: Exchange) -> Payload | None:
-    if exchange.status is None:
-        return None
-    return _sealed(Payload.Kind.RESPONSE, {"headers": dict(exchange.headers), "body": _text(exchange.body)})
+def _end(exchange: Exchange, *, with_request: bool) -> Payload | None:
+    """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
+    document: dict[str, Any] = {}
+    if exchange.status is not None:
+        document = {"headers": dict(exchange.headers), "body": _text(exchange.body)}
+    if with_request:
+        document["request"] = _sent(exchange.outgoing)
+    return _sealed(Payload.Kind.RESPONSE, document) if document else None
 
 
 def _sealed(kind: str, document: dict[str, Any]) -> Payload:
@@ -117,16 +122,24 @@ def _text(body: bytes | None) -> str | None:
     return None if body is None else body[:SHOWN_BYTES].decode("utf-8", "replace")
 
 
-def save_calls(recorders: list[AttemptRecorder]) -> None:
-    """Write the calls that are not on record yet and complete those that are; inside the settling transaction."""
-    kept = sorted(
-        (each for recorder in recorders for each in recorder.calls), key=lambda each: each.call.started_at
-    )
-    Payload.objects.bulk_create([each for kept_one in kept for each in kept_one.payloads])
+def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
+    """The calls of an attempt that are to be written, by the time of their beginning."""
+    return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
+
+
+def save_calls(kept: list[Kept]) -> None:
+    """Write the calls that are not on record yet and complete those that are; their payloads are stored already."""
     for each in kept:
-        each.call.request = each.request or each.call.request
-        each.call.response = each.response
-    Call.objects.bulk_create([each.call for each in kept if not each.is_on_record])
-    for each in kept:
-        if each.is_on_record:
-            each.call.save(update_fields=_ANSWERED)
+        each.call.response = each.payload
+    insert(*(each.call for each in kept if not each.is_on_record))
+    for call in (each.call for each in kept if each.is_on_record):
+        _ANSWERED.run(
+            call.started_at,
+            call.seconds,
+            call.status,
+            call.error,
+            call.sent_bytes,
+            call.received_bytes,
+            call.response_id,
+            call.pk,
+        )

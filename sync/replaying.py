@@ -15,7 +15,7 @@ from sync.clock import database_now
 from sync.models import Delivery, Replay
 from sync.opening import open_deliveries
 from sync.settling import refresh_events
-from sync.tasks import wake
+from sync.tasks import defer
 from webhooks.models import Event, State
 
 LARGEST = 1_000
@@ -61,7 +61,7 @@ def request_replay(
         if Replay.objects.filter(uuid=replay.uuid).exists():
             raise AlreadyRequested("This was started already; nothing was started twice.") from error
         raise
-    wake(requested.deliveries)
+    defer(requested.deliveries)
     return requested
 
 
@@ -93,6 +93,14 @@ def _ask_again(event: Event, replay: Replay) -> list[int]:
     list(event.deliveries.select_for_update().order_by("pk").values("pk"))
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)
     Delivery.objects.filter(event=event).exclude(state=State.RUNNING).update(
-        state=State.PENDING, replay=replay, tries=0, due_at=database_now(), settled_at=None, covered_by=None
+        state=State.PENDING,
+        replay=replay,
+        tries=0,
+        deaths=0,
+        is_approved=False,
+        due_at=database_now(),
+        opened_at=database_now(),
+        settled_at=None,
+        covered_by=None,
     )
     return list(event.deliveries.values_list("pk", flat=True))

@@ -4,36 +4,62 @@ import time
 
 from django.db import transaction
 
-from sync.claiming import due, siblings
+from audit.log import Happening
 from sync.clock import database_now
 from sync.models import Delivery
-from sync.opening import open_deliveries
-from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of
+from sync.opening import Opened, open_deliveries
+from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
 from sync.settling import refresh_events
-from sync.tasks import wake
-from sync.waiting import wait, waiting_for
+from sync.subjects import next_of_subject
+from sync.tasks import Place, defer, reserve, wake
+from sync.waiting import Waiter, wait, waiting_for
 from webhooks.models import Event, State
+
+
+class Begun:
+    """An event on its way. Made before it is stored; keeps a place for its delivery where somebody waits for it."""
+
+    def __init__(self, seconds: float, *, at_once: bool) -> None:
+        self._at_once = at_once
+        self._until = time.monotonic() + seconds
+        self._place: Place | None = reserve() if seconds > 0 else None
+        self._opened = Opened()
+
+    def open(self, event: Event) -> tuple[Happening, ...]:
+        """Inside the transaction that stores the event. Returns what belongs on the audit log with it."""
+        self._opened = open_deliveries(event, at_once=self._at_once and self._place is not None)
+        return self._opened.happenings
+
+    def wait(self, event: Event, *, with_entity: bool = False) -> EventOutcome:
+        """After that commit: deliver, and wait for the end. Without a place nobody waits: a worker will find it."""
+        if self._place is None or not self._opened.commercial:
+            defer(self._opened.waiting)
+            return outcome_when_opened(event, self._opened.commercial)
+        with waiting_for(event.pk) as waiter:
+            return self._deliver(event, waiter, self._place, with_entity)
+
+    def _deliver(self, event: Event, waiter: Waiter, place: Place, with_entity: bool) -> EventOutcome:
+        if self._opened.claims:
+            place.start(self._opened.claims)
+        else:
+            place.give_back()
+        if not wake(self._opened.waiting):
+            defer(self._opened.waiting)
+        is_done = wait(event.pk, waiter, self._until)
+        return waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)
+
+    def close(self) -> None:
+        """Give the place back if it was not used."""
+        if self._place is not None:
+            self._place.give_back()
 
 
 class Deliveries:
     """Opens the deliveries of an event, waits for them, and says what became of it."""
 
-    def open(self, event: Event) -> None:
-        """Inside the transaction that stores the event, before it is saved with its state."""
-        open_deliveries(event)
-
-    def deliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """Begin what is open and wait for it, at most `seconds`; then the outcome as it stands.
-
-        Where this process has no place left for it, nobody waits: a worker will find it.
-        """
-        until = time.monotonic() + seconds
-        with waiting_for(event.pk) as signal:
-            has_place = wake(event.deliveries.filter(state=State.PENDING).values_list("pk", flat=True))
-            is_done = wait(event.pk, signal, until) if has_place and seconds > 0 else False
-        if is_done:
-            self._give_up(event)
-        return outcome_of(event, with_entity=with_entity)
+    def begin(self, seconds: float, *, at_once: bool) -> Begun:
+        """A new event, whose source waits so long for its outcome."""
+        return Begun(seconds, at_once=at_once)
 
     def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """For a webhook that came again: what waits for its next try becomes due now, and is waited for.
@@ -43,21 +69,33 @@ class Deliveries:
         Delivery.objects.filter(event=event, state=State.RETRYING).exclude(
             code__endswith="-throttled"
         ).update(state=State.PENDING, due_at=database_now())
-        return self.deliver(event, seconds, with_entity=with_entity)
+        waiting = tuple(event.deliveries.filter(state=State.PENDING).values_list("pk", flat=True))
+        until = time.monotonic() + seconds
+        with waiting_for(event.pk) as waiter:
+            if seconds <= 0 or not wake(waiting):
+                defer(waiting)
+                return outcome_of(event, with_entity=with_entity)
+            is_done = wait(event.pk, waiter, until)
+        return _outcome(event, is_done=is_done, with_entity=with_entity)
 
     def outcome(self, event: Event) -> EventOutcome:
         """What became of the event so far."""
         return outcome_of(event)
 
-    def _give_up(self, event: Event) -> None:
-        """End what must not go on, then wake what waited behind it."""
-        if not event.deliveries.filter(state=State.RETRYING).exists():
-            return
-        with transaction.atomic():
-            stopped = give_up_what_must_not_go_on(event)
-            if stopped:
-                refresh_events([event.pk])
-        followers = [
-            due().filter(pk__in=siblings(each).values("pk")).order_by("pk").first() for each in stopped
-        ]
-        wake(each.pk for each in followers if each is not None)
+
+def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
+    if is_done:
+        _give_up(event)
+    return outcome_of(event, with_entity=with_entity)
+
+
+def _give_up(event: Event) -> None:
+    """End what must not go on, then wake what waited behind it."""
+    if not event.deliveries.filter(state=State.RETRYING).exists():
+        return
+    with transaction.atomic():
+        stopped = give_up_what_must_not_go_on(event)
+        if stopped:
+            refresh_events([event.pk])
+    followers = [next_of_subject(each) for each in stopped]
+    wake(each for each in followers if each is not None)

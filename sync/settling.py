@@ -2,80 +2,145 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, CharField, DateTimeField, F, Field, IntegerField, Value, When
 from django.utils import timezone
 
 from audit.log import Happening, append
+from audit.statements import Statement, insert
 from sync.attempting import Findings
-from sync.claiming import WAITING, Claim, lock_subject
+from sync.breaking import Failing, is_of_the_system, note_failure, note_success
+from sync.claiming import Claim
 from sync.clock import database_now_plus
-from sync.models import SETTLED_STATES, Delivery, Link
-from sync.planning import Action
-from sync.recording import AttemptRecorder, save_calls
-from sync.verdict import ACTIONS, Verdict
+from sync.linking import keep_link
+from sync.models import SETTLED_STATES, Delivery, Outcome
+from sync.recording import AttemptRecorder, in_order, save_calls
+from sync.subjects import WAITING, lock_open
+from sync.verdict import ACTIONS, Verdict, spared
+from sync.webhook import wants_entity
 from webhooks.models import Event, Payload, State, worst
+
+_ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+_REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-match")
+_SETTLED = frozenset(str(state) for state in SETTLED_STATES)
+
+# A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
+_END_DELIVERY = Statement(
+    """UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
+    deaths = 0, code = %s,
+    state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
+    due_at = CASE WHEN replay_id IS NOT NULL THEN {now} WHEN %s THEN {clock} ELSE NULL END,
+    opened_at = CASE WHEN replay_id IS NOT NULL THEN {now} ELSE opened_at END,
+    settled_at = CASE WHEN replay_id IS NULL AND %s THEN {now} ELSE NULL END,
+    tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
+    WHERE id = %s AND token = %s AND state = 'running' RETURNING state"""
+)
+_END_ATTEMPT = Statement(
+    """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,
+    record_id = %s, entity_id = %s, change_id = %s, answer_id = %s, weighed = %s WHERE id = %s"""
+)
+_END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settling commit ended, and how. `goes_on`: the same delivery is due again at once."""
+
+    events: tuple[int, ...]
+    verdict: Verdict
+    goes_on: bool = False
 
 
 def settle(
     claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
-) -> tuple[int, ...]:
-    """Finish an attempt if its delivery is still ours. Returns the events that it settled, none where it was not."""
+) -> Settled | None:
+    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written."""
     with transaction.atomic():
         if claim.covered:
-            lock_subject(claim.delivery)
-        if not claim.held.update(**_delivery_values(verdict)):
-            return ()
-        _end_attempt(claim, verdict, findings)
-        save_calls(recorders)
+            lock_open(claim.delivery)
+        verdict = _told_breakers(claim, verdict)
+        state = _end_delivery(claim, verdict)
+        if state is None:
+            return None
+        kept = in_order(recorders)
+        payloads = _end_attempt(claim, verdict, findings)
+        insert(*payloads, *(each.payload for each in kept if each.payload))
+        _write_attempt(claim)
+        save_calls(kept)
         is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
         if is_applied and (findings.record_id or claim.delivery.is_relayed):
-            _link(claim, findings)
-        events = _settle_siblings(claim, verdict)
-        refresh_events(events)
+            keep_link(claim, findings)
+        events = _end_events(claim, verdict, state)
         append(_happening(claim, verdict, findings, covered=len(events) - 1), at=claim.attempt.ended_at)
-    return events
+    return Settled(events, verdict, goes_on=state == State.PENDING)
 
 
-def _delivery_values(verdict: Verdict) -> dict[str, Any]:
-    """A replay that was asked for while this attempt ran begins afterwards: back to pending, due at once."""
-    settled_at: Case | None = None  # PostgreSQL would take a CASE of nulls alone for text
-    if verdict.state in SETTLED_STATES:
-        settled_at = _unless_asked_again(Value(None), Value(timezone.now()), DateTimeField())
-    due_at = None if verdict.delay is None else database_now_plus(verdict.delay)
-    return {
-        "state": _unless_asked_again(Value(State.PENDING), Value(verdict.state), CharField()),
-        "code": verdict.code,
-        "token": None,
-        "lease_until": None,
-        "due_at": _unless_asked_again(database_now_plus(0), due_at, DateTimeField()),
-        "settled_at": settled_at,
-        "tries": _unless_asked_again(Value(0), F("tries"), IntegerField()),
-    }
+def _told_breakers(claim: Claim, verdict: Verdict) -> Verdict:
+    """Let the breakers of both connections know. A failure under an open or half-open one spends no try."""
+    identity, commercial = claim.delivery.identity, claim.delivery.commercial
+    if not is_of_the_system(verdict.code):
+        answered = (identity, commercial) if verdict.code != "identity-rejected" else (identity,)
+        for each in answered if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
+            note_success(each)
+        return verdict
+    failing = Failing(verdict.code, verdict.retry_after)
+    is_identity = verdict.code.startswith("identity-")
+    if not is_identity and not claim.delivery.is_relayed:
+        note_success(identity)
+    was_open = note_failure(identity if is_identity else commercial, failing)
+    return spared(verdict, claim) if was_open else verdict
 
 
-def _unless_asked_again(replayed: Any, otherwise: Any, output_field: "Field[Any, Any]") -> Case:
-    """`otherwise`, or `replayed` where a replay was asked for while the attempt ran."""
-    return Case(When(replay__isnull=False, then=replayed), default=otherwise, output_field=output_field)
+def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:
+    delivery = claim.delivery
+    found = _END_DELIVERY.row(
+        verdict.code,
+        str(verdict.state),
+        verdict.delay is not None,
+        verdict.delay or 0.0,
+        verdict.state in _SETTLED,
+        delivery.tries if verdict.spends_try else delivery.tries - 1,
+        delivery.pk,
+        claim.token,
+    )
+    return None if found is None else str(found[0])
 
 
-def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> None:
-    """The attempt's second and last writing."""
-    attempt = claim.attempt
+def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> list[Payload]:
+    """The attempt's second and last writing, as far as it can be prepared; its payloads are to be stored."""
+    attempt, change = claim.attempt, findings.change
     attempt.ended_at = timezone.now()
     attempt.outcome = verdict.outcome
     attempt.code = verdict.code
     attempt.is_retryable = verdict.is_retryable
-    attempt.action = ACTIONS[findings.change.action] if findings.change else ""
+    attempt.action = ACTIONS[change.action] if change else ""
     attempt.record_id = findings.record_id
-    attempt.entity = _sealed(Payload.Kind.ENTITY, findings.entity.attributes if findings.entity else None)
-    attempt.change = _sealed(Payload.Kind.CHANGE, findings.change.as_document() if findings.change else None)
+    shown = findings.entity is not None and any(wants_entity(each) for each in claim.events)
+    entity = findings.entity.attributes if shown and findings.entity else None
+    attempt.entity = _sealed(Payload.Kind.ENTITY, entity)
+    attempt.change = _sealed(Payload.Kind.CHANGE, change.as_document() if change else None)
     attempt.answer = _sealed(Payload.Kind.RESPONSE, _answer(verdict))
-    payloads = [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
-    Payload.objects.bulk_create(payloads)
-    attempt.save()
+    return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
+
+
+def _write_attempt(claim: Claim) -> None:
+    attempt = claim.attempt
+    entity, change, answer = attempt.entity, attempt.change, attempt.answer
+    _END_ATTEMPT.run(
+        attempt.ended_at,
+        str(attempt.outcome),
+        attempt.code,
+        attempt.is_retryable,
+        attempt.action,
+        attempt.record_id,
+        entity.pk if entity else None,
+        change.pk if change else None,
+        answer.pk if answer else None,
+        str(attempt.weighed),
+        attempt.pk,
+    )
 
 
 def _answer(verdict: Verdict) -> dict[str, Any] | None:
@@ -94,40 +159,23 @@ def _sealed(kind: str, document: Any) -> Payload | None:
     )
 
 
-def _link(claim: Claim, findings: Findings) -> None:
-    """Remember which record belongs to the subject, or forget one that was deleted.
-
-    Of a relayed delivery also how new it was, even where there is no record: an older one must not undo a deletion.
-    """
-    delivery = claim.delivery
-    subject = {
-        "identity_id": delivery.identity_id,
-        "commercial_id": delivery.commercial_id,
-        "entity_type": delivery.entity_type,
-        "entity_id": delivery.entity_id,
-    }
-    values: dict[str, Any] = {"applied_at": claim.attempt.ended_at}
-    is_deleted = findings.change is not None and findings.change.action is Action.DELETE
-    if is_deleted or findings.record_id:
-        values["record_id"] = "" if is_deleted else findings.record_id
-    if findings.entity is not None:
-        values["version"] = (findings.entity.version or "")[:128]
-    if delivery.is_relayed and delivery.event.occurred_at:
-        values["occurred_at"] = delivery.event.occurred_at
-    if not Link.objects.filter(**subject).update(**values):
-        Link.objects.create(**subject, **values)
-
-
-def _settle_siblings(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
+def _end_events(claim: Claim, verdict: Verdict, state: str) -> tuple[int, ...]:
     """Covered siblings end as the attempt ended, failures included. Returns all events concerned."""
-    events = {claim.delivery.event_id}
+    event_id = claim.delivery.event_id
+    if claim.is_only and not claim.covered:
+        _END_EVENT.run(state, verdict.code, event_id)
+        return (event_id,)
+    events = {event_id}
     if claim.covered:
         covered = Delivery.objects.filter(covered_by=claim.attempt, state__in=WAITING, replay__isnull=True)
         events.update(covered.values_list("event_id", flat=True))
-        values = _delivery_values(verdict)
         covered.update(
-            **{name: values[name] for name in ("code", "settled_at", "due_at")}, state=verdict.state
+            state=verdict.state,
+            code=verdict.code,
+            settled_at=claim.attempt.ended_at if verdict.state in _SETTLED else None,
+            due_at=None if verdict.delay is None else database_now_plus(verdict.delay),
         )
+    refresh_events(events)
     return tuple(sorted(events))
 
 
@@ -144,7 +192,7 @@ def refresh_events(event_ids: Iterable[int]) -> None:
     for event_id, states in found.items():
         state = worst([state for state, _ in states])
         code = next((code for each, code in states if each == state), "")
-        Event.objects.filter(pk=event_id).update(state=state, code=code)
+        _END_EVENT.run(state, code, event_id)
 
 
 def _happening(claim: Claim, verdict: Verdict, findings: Findings, covered: int) -> Happening:
@@ -162,11 +210,3 @@ def _happening(claim: Claim, verdict: Verdict, findings: Findings, covered: int)
             "covered": covered,
         },
     )
-
-
-def is_older_than_applied(claim: Claim, link: Link | None) -> bool:
-    """Whether a relayed delivery is older than what was applied; a fetched one never is."""
-    occurred_at = claim.delivery.event.occurred_at
-    if not claim.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
-        return False
-    return occurred_at < link.occurred_at

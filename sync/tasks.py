@@ -1,19 +1,22 @@
 """When deliveries run. Nothing here knows what a delivery does, and nothing here is needed for its correctness:
-order and truth are in the database, and a delivery that nobody woke is found by `run_due`.
+order and truth are in the database, and a delivery that nobody woke is found by the sweep.
 
-This is the seam for a queue: `wake` is called after commit for a delivery that may run now.
+Who waits for an answer has its delivery run in its own process; everything else goes over the queue to a worker.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from django.conf import settings
 
-from sync.claiming import due, expire, expired
-from sync.delivering import deliver
+from sync.claiming import Claim
+from sync.delivering import Ran, carry_out, deliver
+from sync.expiring import due, expire_all
+from sync.queue import defer as queue
 from sync.releasing import release_connection
 from sync.waiting import notify
 
@@ -21,29 +24,35 @@ logger = logging.getLogger("hub.deliver")
 
 
 class BoundedExecutor:
-    """Threads of one process that run deliveries; what does not fit is left to `run_due`, not queued without end."""
+    """Threads of one process that run deliveries; what does not fit is left to workers, not queued without end."""
 
     def __init__(self, threads: int, places: int) -> None:
         self.pid = os.getpid()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
         self._places = threading.BoundedSemaphore(places)
 
-    def submit(self, delivery_id: int) -> bool:
-        """Whether there was a place for it."""
-        if not self._places.acquire(blocking=False):
-            return False
+    def reserve(self) -> bool:
+        """Keep a place for one delivery; whether there was one. It is given back by `submit` or `give_back`."""
+        return self._places.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """The place that was kept is not needed."""
+        self._places.release()
+
+    def submit(self, run: Callable[[], object]) -> bool:
+        """Run something in the place that was reserved; False, and the place is free, where the process ends."""
         try:
-            self._threads.submit(self._run, delivery_id)
+            self._threads.submit(self._run, run)
         except RuntimeError:  # the process is shutting down
             self._places.release()
             return False
         return True
 
-    def _run(self, delivery_id: int) -> None:
+    def _run(self, run: Callable[[], object]) -> None:
         try:
-            run_with_followers(delivery_id)
+            run()
         except Exception:
-            logger.exception("delivery %s could not be run; the sweep will find it", delivery_id)
+            logger.exception("a delivery could not be run; the sweep will find it")
         finally:
             release_connection()
             self._places.release()
@@ -63,30 +72,70 @@ def _current() -> BoundedExecutor:
         return _executor
 
 
+class Place:
+    """A place in this process's executor, kept from before a webhook is stored until its delivery runs."""
+
+    def __init__(self, executor: BoundedExecutor) -> None:
+        self._executor = executor
+        self._is_kept = True
+
+    def start(self, claims: Sequence[Claim]) -> None:
+        """Run claimed deliveries, one after the other, now."""
+        self._is_kept = False
+        self._executor.submit(partial(_carry_out, claims))
+
+    def give_back(self) -> None:
+        """Once is enough; more does nothing."""
+        if self._is_kept:
+            self._is_kept = False
+            self._executor.give_back()
+
+
+def _carry_out(claims: Sequence[Claim]) -> None:
+    for each in claims:
+        follow(carry_out(each))
+
+
+def reserve() -> Place | None:
+    """A place to run deliveries in this process, where there is one left."""
+    executor = _current()
+    return Place(executor) if executor.reserve() else None
+
+
 def wake(delivery_ids: Iterable[int]) -> bool:
     """Let deliveries run now, in this process. Returns whether all of them found a place."""
     executor = _current()
-    placed = [executor.submit(each) for each in delivery_ids]
+    placed = [
+        executor.reserve() and executor.submit(partial(run_with_followers, each)) for each in delivery_ids
+    ]
     return all(placed)
 
 
-def run_with_followers(delivery_id: int) -> int:
-    """Run a delivery, tell those who wait, and go on with the next of its subject. Returns how many ran."""
-    ran, following = 0, delivery_id
+def defer(delivery_ids: Sequence[int]) -> None:
+    """Let a worker run deliveries soon, after the commit where there is one."""
+    queue(delivery_ids, here=wake)
+
+
+def run_with_followers(delivery_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran."""
+    return follow(deliver(delivery_id), goes_on)
+
+
+def follow(ran: Ran, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """What comes after a delivery ran. `goes_on`: asked before the next is taken."""
+    count = 0
     while True:
-        settled, follower = deliver(following)
-        notify(settled)
-        ran += bool(settled)
-        if not settled or follower is None:
-            return ran
-        following = follower
+        notify(ran.outcomes)
+        count += ran.is_done
+        if ran.follower is None or not goes_on():
+            return count
+        ran = deliver(ran.follower)
 
 
 def run_due(limit: int = 500) -> int:
     """Free deliveries of processes that are gone and run what is due, at most `limit`. Returns how many ran."""
-    for gone in expired()[:limit]:
-        expire(gone)
-    waiting = list(due().values_list("pk", flat=True)[:limit])
+    expire_all(limit)
+    waiting = [each.pk for each in due(limit)]
     if not waiting:
         return 0
     with ThreadPoolExecutor(

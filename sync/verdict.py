@@ -1,16 +1,20 @@
 """How an attempt ended, as one value: made from what it found or from the error that stopped it."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sync.attempting import Disabled, Findings, NoMatch, NothingCarried
-from sync.backoff import retry_delay
+from sync.backoff import Policy, next_try
 from sync.claiming import Claim
+from sync.clock import read_clock
 from sync.connectors.errors import ConnectorError
 from sync.connectors.records import FieldError
+from sync.guarding import Held
 from sync.mapping import Unmappable
 from sync.matching import AmbiguousMatch
 from sync.models import Outcome
+from sync.pacing import Paced
 from sync.planning import Action
 from webhooks.models import State
 
@@ -24,7 +28,10 @@ ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the settling commit writes. `delay`: seconds until the next try, None where there is none."""
+    """What the settling commit writes. `delay`: seconds until the next try, None where there is none.
+
+    `spends_try`: not where the delivery could do nothing about it, as while its connection is paused.
+    """
 
     outcome: Outcome
     state: State
@@ -33,6 +40,8 @@ class Verdict:
     delay: float | None = None
     sentence: str | None = None
     errors: tuple[FieldError, ...] = ()
+    retry_after: float | None = None
+    spends_try: bool = True
 
 
 def success(findings: Findings) -> Verdict:
@@ -59,6 +68,10 @@ NOTHING_CARRIED = FieldError(
 
 def failure(error: Exception, claim: Claim) -> Verdict:
     """Whose fault, whether trying again helps, and when."""
+    if isinstance(error, Held):
+        return Verdict(Outcome.HELD, State.HELD, "held")
+    if isinstance(error, Paced):
+        return _paced(error, claim)
     if isinstance(error, ConnectorError):
         return _failed(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields)
     if isinstance(error, Unmappable):
@@ -78,7 +91,35 @@ def _failed(
     sentence: str | None = None,
     errors: tuple[FieldError, ...] = (),
 ) -> Verdict:
-    again = is_retryable and claim.delivery.tries < claim.delivery.route.tries
-    delay = retry_delay(claim.delivery.tries, random.random(), retry_after) if again else None  # noqa: S311
-    state = State.RETRYING if again else State.DEAD
-    return Verdict(Outcome.FAILED, state, code, is_retryable, delay, sentence, errors)
+    delay = _delay(claim, retry_after) if is_retryable else None
+    state = State.DEAD if delay is None else State.RETRYING
+    return Verdict(Outcome.FAILED, state, code, is_retryable, delay, sentence, errors, retry_after)
+
+
+def _delay(claim: Claim, retry_after: float | None) -> float | None:
+    route, opened_at = claim.delivery.route, claim.delivery.opened_at
+    age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
+    policy = Policy(
+        route.tries, route.gives_up_after_hours * 3600, route.retry_base_seconds, route.retry_cap_seconds
+    )
+    return next_try(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
+
+
+def spared(verdict: Verdict, claim: Claim) -> Verdict:
+    """The same failure while its connection is paused, or probed: it costs no try, and the breaker says when.
+
+    One that is too old stays dead.
+    """
+    if verdict.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
+        return verdict
+    delay = claim.delivery.route.retry_base_seconds
+    return replace(verdict, state=State.RETRYING, delay=delay, spends_try=False)
+
+
+def _paced(error: Paced, claim: Claim) -> Verdict:
+    """The connection's own rate leaves no turn soon: later, spread out, and without spending a try."""
+    side = "identity" if error.connection == claim.delivery.identity else "target"
+    delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
+    return Verdict(
+        Outcome.FAILED, State.RETRYING, f"{side}-throttled", is_retryable=True, delay=delay, spends_try=False
+    )

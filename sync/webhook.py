@@ -4,13 +4,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from webhooks.models import Event
+from webhooks.models import Event, Mode
 
 _UNTRUSTED = ("id", "entityType", "eventType", "timestamp")
 
 
 def members(event: Event) -> dict[str, Any]:
     """The members of the webhook, as far as they can be believed: of an unsigned one only who and what."""
+    known = getattr(event, "_members", None)
+    if known is None:
+        known = event._members = _members(event)  # type: ignore[attr-defined]
+    return dict(known)
+
+
+def _members(event: Event) -> dict[str, Any]:
     if event.payload is None:
         return {"id": event.entity_id, "entityType": event.entity_type, "eventType": event.event_type}
     document = json.loads(event.payload.open())
@@ -28,3 +35,12 @@ def carried_data(event: Event) -> dict[str, Any] | None:
     """The entity that a signed webhook carries, where the route relays it."""
     data = members(event).get("data")
     return data if isinstance(data, dict) else None
+
+
+def wants_entity(event: Event) -> bool:
+    """Whether the source asked for the entity, or gets it unless it says otherwise; then the packet is kept."""
+    asked = members(event).get("respond")
+    mode = asked.get("mode") if isinstance(asked, dict) else asked
+    if event.source.mode_is_fixed or mode not in list(Mode):
+        mode = event.source.default_mode
+    return event.is_signed and mode == Mode.ENTITY

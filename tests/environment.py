@@ -16,6 +16,8 @@ os.environ.update(
     LOG_LEVEL="CRITICAL",
     LEASE_SECONDS="20",
     DELIVERY_THREADS="16",
+    CONFIGURATION_SECONDS="0",
+    QUEUE_URL="local:",
 )
 
 if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":

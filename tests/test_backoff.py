@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again: later each time, spread, bounded, never before it was asked to."""
+"""When a failed delivery is tried again: later each time, spread, bounded, never before it was asked to, or never."""
 
 import math
 
@@ -6,13 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.backoff import BASE_SECONDS, CAP_SECONDS, retry_delay
+from sync.backoff import Policy, next_try
 
 pytestmark = pytest.mark.pure
 
+PATIENT = Policy(tries=50_000, age=1e9, base=2.0, cap=3600.0)
 JITTER = st.floats(0, 1, exclude_max=True)
 TRIES = st.integers(1, 40_000)
 RETRY_AFTER = st.none() | st.floats(0, 1e9)
+POLICIES = st.builds(
+    Policy, tries=st.integers(1, 100), age=st.floats(1, 1e6), base=st.floats(0.1, 60), cap=st.floats(1, 1e5)
+)
+
+
+def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
+    found = next_try(PATIENT, tries, 0.0, jitter, retry_after)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -28,9 +38,9 @@ RETRY_AFTER = st.none() | st.floats(0, 1e9)
         (40_000, 1, 3600),
     ],
 )
-def test_the_spread_doubles_with_each_try_up_to_an_hour(tries: int, earliest: float, latest: float) -> None:
-    assert retry_delay(tries, 0.0) == earliest
-    assert retry_delay(tries, math.nextafter(1, 0)) == pytest.approx(latest)
+def test_the_spread_doubles_with_each_try_up_to_the_cap(tries: int, earliest: float, latest: float) -> None:
+    assert delay(tries, 0.0) == earliest
+    assert delay(tries, math.nextafter(1, 0)) == pytest.approx(latest)
 
 
 @pytest.mark.parametrize(
@@ -50,30 +60,55 @@ def test_the_spread_doubles_with_each_try_up_to_an_hour(tries: int, earliest: fl
 def test_what_the_other_side_asks_for_is_a_floor_and_has_a_cap(
     retry_after: float | None, expected: float
 ) -> None:
-    assert retry_delay(1, 0.5, retry_after) == expected
+    assert delay(1, 0.5, retry_after) == expected
 
 
-@given(TRIES, JITTER, RETRY_AFTER)
-def test_no_delay_is_shorter_than_a_second_or_longer_than_an_hour(
-    tries: int, jitter: float, retry_after: float | None
+@pytest.mark.parametrize(
+    ("tries", "age", "retry_after", "is_tried"),
+    [
+        (7, 0.0, None, True),
+        (8, 0.0, None, False),
+        (9, 0.0, None, False),
+        (1, 86_000.0, None, True),
+        (1, 86_399.5, None, False),
+        (1, 86_000.0, 500.0, False),
+        (1, 90_000.0, None, False),
+    ],
+)
+def test_out_of_tries_or_too_old_by_then_is_never(
+    tries: int, age: float, retry_after: float | None, is_tried: bool
 ) -> None:
-    assert BASE_SECONDS / 2 <= retry_delay(tries, jitter, retry_after) <= CAP_SECONDS
+    policy = Policy(tries=8, age=86_400.0, base=2.0, cap=3600.0)
+    assert (next_try(policy, tries, age, 0.0, retry_after) is not None) is is_tried
+
+
+@given(POLICIES, st.integers(1, 200), st.floats(0, 1e6), JITTER, RETRY_AFTER)
+def test_whatever_the_policy_a_try_is_within_its_budgets_and_never_at_once(
+    policy: Policy, tries: int, age: float, jitter: float, retry_after: float | None
+) -> None:
+    found = next_try(policy, tries, age, jitter, retry_after)
+    if found is None:
+        assert tries >= policy.tries or age + max(policy.base, policy.cap) > policy.age
+    else:
+        assert tries < policy.tries
+        assert age + found <= policy.age
+        assert policy.base / 2 <= found <= max(policy.cap, policy.base / 2)
 
 
 @given(TRIES, JITTER, RETRY_AFTER)
 def test_a_try_is_never_earlier_than_it_was_asked_to_be(
     tries: int, jitter: float, retry_after: float | None
 ) -> None:
-    assert retry_delay(tries, jitter, retry_after) >= min(retry_after or 0, CAP_SECONDS)
+    assert delay(tries, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap)
 
 
 @given(TRIES, JITTER)
 def test_with_the_same_luck_a_later_try_never_waits_less(tries: int, jitter: float) -> None:
-    assert retry_delay(tries + 1, jitter) >= retry_delay(tries, jitter)
+    assert delay(tries + 1, jitter) >= delay(tries, jitter)
 
 
 @given(TRIES, JITTER, JITTER)
 def test_two_deliveries_with_different_luck_are_spread(tries: int, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    apart = retry_delay(tries, high) - retry_delay(tries, low)
-    assert apart == pytest.approx((high - low) * (retry_delay(tries, math.nextafter(1, 0)) - 1), abs=1e-6)
+    apart = delay(tries, high) - delay(tries, low)
+    assert apart == pytest.approx((high - low) * (delay(tries, math.nextafter(1, 0)) - 1), abs=1e-6)

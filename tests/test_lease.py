@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.claiming import expire
+from sync.expiring import expire
 from sync.models import Attempt, Call, Delivery
 from sync.tasks import run_due
 from tests.hub import EXAMPLE, Hub

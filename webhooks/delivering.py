@@ -5,6 +5,7 @@ real one in).
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from audit.log import Happening
 from webhooks.models import Event
 
 
@@ -63,17 +64,33 @@ class EventOutcome(Protocol):
     def is_final(self) -> bool: ...
 
 
+class Begun(Protocol):
+    """A new webhook on its way through the other half: opened in the commit that stores it, then waited for."""
+
+    def open(self, event: Event) -> Sequence[Happening]:
+        """Inside the transaction that stores the event; may set its state to `ignored`.
+
+        Returns what belongs on the audit log with it.
+        """
+
+    def wait(self, event: Event, *, with_entity: bool = False) -> EventOutcome:
+        """After the commit: begin the work, wait for it, and say what became of the event."""
+
+    def close(self) -> None:
+        """Nothing more will be asked of it, whatever happened in between."""
+
+
 class Delivering(Protocol):
     """The other half of the hub, as this half sees it. `seconds` bound every wait."""
 
-    def open(self, event: Event) -> None:
-        """Open the event's deliveries, in the transaction that stores it; may set its state to `ignored`."""
+    def begin(self, seconds: float, *, at_once: bool) -> Begun:
+        """A new webhook whose sender waits so long for the outcome; called outside a transaction.
 
-    def deliver(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """Begin what is open, wait for it, and say what became of the event."""
+        `at_once`: its work may be begun by the commit that stores it, which can then meet an IntegrityError.
+        """
 
     def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """The same for an event that came again: what waits for a later try is tried now."""
+        """For an event that came again: what is open or waits for a later try is tried now, and waited for."""
 
     def outcome(self, event: Event) -> EventOutcome:
         """What became of the event so far."""

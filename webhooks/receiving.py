@@ -1,12 +1,15 @@
 """One webhook, from its bytes to its answer: stored first, then worked on, then told. That order is the promise."""
 
 import logging
+from contextlib import closing
 
 from django.db import transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
+from audit.statements import Statement, insert
 from webhooks.addresses import outcome_path
+from webhooks.admission import admit, retry_headers
 from webhooks.answers import Answer, outcome_answer, problem
 from webhooks.arrival import Arrival
 from webhooks.codes import Language
@@ -20,13 +23,18 @@ from webhooks.gate import (
     wanted_mode,
     wanted_wait,
 )
-from webhooks.models import Event, Mode, Payload, Receipt, Source
+from webhooks.models import Event, Mode, Payload, Source
 from webhooks.parsing import Notice
 from webhooks.recording import Recorded, record_unusable, record_webhook
 from webhooks.refusing import record_refusal
+from webhooks.sources import source_of
 
 logger = logging.getLogger("hub.receive")
 
+_TOLD = Statement(
+    """UPDATE webhooks_receipt SET answer_id = %s, answered_at = %s, status = %s, code = %s, is_final = %s
+    WHERE id = %s"""
+)
 _REPEATED = {"Webhook-Replayed": "true"}
 
 
@@ -35,24 +43,19 @@ def receive_webhook(arrival: Arrival, language: Language, delivering: Delivering
 
     Raises the database's own errors when nothing could be stored; the caller answers `storage-unavailable`.
     """
-    source = _source(arrival.slug)
+    source = source_of(arrival.slug)
     try:
         if source is None:
             raise Refused("unknown-source")
         verified = verify_sender(source, arrival)
+        admit(source)
     except Refused as refused:
         logger.info(
             "refused %s from %s: %s %s", arrival.slug[:64], arrival.address, refused.code, refused.reason
         )
         record_refusal(refused.code, arrival, source)
-        return problem(refused.code, language)
+        return problem(refused.code, language, headers=retry_headers(refused))
     return _answer_verified(source, arrival, verified, language, delivering)
-
-
-def _source(slug: str) -> Source | None:
-    if "\0" in slug:  # PostgreSQL would refuse the question itself
-        return None
-    return Source.objects.prefetch_related("secrets").filter(slug=slug).first()
 
 
 def _answer_verified(
@@ -88,13 +91,16 @@ def _answer_event(
         source.slug,
         mode,
     )
-    if recorded.is_repeat:
+    with_entity = mode == Mode.ENTITY
+    if recorded.begun is not None:
+        with closing(recorded.begun) as begun:
+            outcome = begun.wait(event, with_entity=with_entity)
+    else:
         first = _first_final_answer(event)
         if first is not None:
             return _told(recorded, first)
-    deliver = delivering.deliver_again if recorded.is_repeat else delivering.deliver
-    with_entity = mode == Mode.ENTITY
-    outcome = deliver(event, wanted_wait(source, notice), with_entity=with_entity)
+        seconds = wanted_wait(source, notice)
+        outcome = delivering.deliver_again(event, seconds, with_entity=with_entity)
     return _told(recorded, _outcome_answer(source, notice, event, outcome, language, with_entity=with_entity))
 
 
@@ -134,12 +140,10 @@ def _first_final_answer(event: Event) -> Answer | None:
 def _told(recorded: Recorded, answer: Answer) -> Answer:
     """Keep exactly what is about to be told, then tell it."""
     receipt, now = recorded.receipt, timezone.now()
+    payload = Payload.of(Payload.Kind.ANSWER, answer.body)
     with transaction.atomic():
-        payload = Payload.of(Payload.Kind.ANSWER, answer.body)
-        payload.save()
-        Receipt.objects.filter(pk=receipt.pk).update(
-            answer=payload, answered_at=now, status=answer.status, code=answer.code, is_final=answer.is_final
-        )
+        insert(payload)
+        _TOLD.run(payload.pk, now, answer.status, answer.code, answer.is_final, receipt.pk)
         append(_answered(recorded, answer), at=now)
     logger.info("%s answered %s %s", receipt.reference, answer.status, answer.code)
     return answer

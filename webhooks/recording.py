@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 
 from audit.log import Happening, append
+from audit.statements import insert
 from webhooks.arrival import Arrival
-from webhooks.delivering import Delivering
-from webhooks.gate import Refused, Verified
+from webhooks.delivering import Begun, Delivering
+from webhooks.gate import Refused, Verified, wanted_wait
 from webhooks.models import Event, Payload, Receipt, Source, State
 from webhooks.parsing import Notice
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is stored now. `event` is None for a verified request that is no webhook."""
+    """What is stored now. `event` is None for a verified request that is no webhook; `begun`: it is a new one."""
 
     receipt: Receipt
     event: Event | None
-    is_repeat: bool = False
+    begun: Begun | None = None
 
 
 def record_webhook(
@@ -30,22 +31,29 @@ def record_webhook(
     `Refused("event-id-conflict")` where its event id is known with another body.
     """
     event_id = verified.event_id or notice.event_id
-    known = _known(source, event_id)
-    if known is None:
+    seconds = wanted_wait(source, notice)
+    for at_once in (True, False):
+        begun = delivering.begin(seconds, at_once=at_once)
         try:
-            return _record_new(source, arrival, verified, notice, event_id, delivering)
-        except IntegrityError:  # the same id came in at the same moment, and was first
+            return _record_new(source, arrival, verified, notice, event_id, begun)
+        except IntegrityError:  # the event is known, or at this moment another one of its entity was begun
+            begun.close()
             known = _known(source, event_id)
-            if known is None:
+            if known is not None:
+                return _record_repeat(source, arrival, verified, known)
+            if not at_once:
                 raise
-    return _record_repeat(source, arrival, verified, known)
+        except BaseException:
+            begun.close()
+            raise
+    raise AssertionError("the second try ended or raised")
 
 
 def record_unusable(source: Source, arrival: Arrival, verified: Verified) -> Recorded:
     """A receipt for a verified request that is no webhook; its bytes are kept."""
     with transaction.atomic():
         payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"")
-        payload.save()
+        insert(payload)
         receipt = _receipt(source, arrival, verified, None, payload)
     return Recorded(receipt, None)
 
@@ -62,31 +70,32 @@ def _record_new(
     verified: Verified,
     notice: Notice,
     event_id: str | None,
-    delivering: Delivering,
+    begun: Begun,
 ) -> Recorded:
     body = arrival.body or b""
+    payload = Payload.of(Payload.Kind.WEBHOOK, body)
+    event = Event(
+        source=source,
+        event_id=event_id,
+        entity_type=notice.entity_type,
+        entity_id=notice.entity_id,
+        event_type=_event_type(source, notice),
+        occurred_at=notice.occurred_at,
+        occurred_text=notice.occurred_text,
+        is_signed=source.is_signed,
+        digest=hashlib.sha256(body).digest(),
+        received_at=arrival.received_at,
+    )
     with transaction.atomic():
-        payload = Payload.of(Payload.Kind.WEBHOOK, body)
-        payload.save()
-        event = Event.objects.create(
-            source=source,
-            event_id=event_id,
-            entity_type=notice.entity_type,
-            entity_id=notice.entity_id,
-            event_type=_event_type(source, notice),
-            occurred_at=notice.occurred_at,
-            occurred_text=notice.occurred_text,
-            is_signed=source.is_signed,
-            digest=hashlib.sha256(body).digest(),
-            payload=payload,
-            received_at=arrival.received_at,
-        )
-        delivering.open(event)
+        insert(payload)
+        event.payload = payload
+        insert(event)
+        happenings = begun.open(event)
         if event.state != State.PENDING:
             event.save(update_fields=["state", "code"])
         receipt = _receipt(source, arrival, verified, event, payload)
-        append(_received(event, receipt), at=arrival.received_at)
-    return Recorded(receipt, event)
+        append(_received(event, receipt), *happenings, at=arrival.received_at)
+    return Recorded(receipt, event, begun)
 
 
 def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: Event) -> Recorded:
@@ -96,7 +105,7 @@ def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: 
     with transaction.atomic():
         receipt = _receipt(source, arrival, verified, event, event.payload, is_repeat=True)
         append(_received(event, receipt), at=arrival.received_at)
-    return Recorded(receipt, event, is_repeat=True)
+    return Recorded(receipt, event)
 
 
 def _event_type(source: Source, notice: Notice) -> str:
@@ -114,7 +123,7 @@ def _receipt(
     *,
     is_repeat: bool = False,
 ) -> Receipt:
-    return Receipt.objects.create(
+    receipt = Receipt(
         source=source,
         event=event,
         payload=payload,
@@ -124,6 +133,8 @@ def _receipt(
         received_at=arrival.received_at,
         is_repeat=is_repeat,
     )
+    insert(receipt)
+    return receipt
 
 
 def _received(event: Event, receipt: Receipt) -> Happening:

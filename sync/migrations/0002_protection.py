@@ -13,6 +13,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='delivery',
+            options={'default_permissions': ('view',), 'permissions': [('approve_delivery', 'Can approve or close held deliveries')], 'verbose_name_plural': 'deliveries'},
+        ),
+        migrations.AlterField(
+            model_name='attempt',
+            name='outcome',
+            field=models.CharField(choices=[('started', 'started'), ('succeeded', 'succeeded'), ('unchanged', 'unchanged'), ('superseded', 'superseded'), ('failed', 'failed'), ('held', 'held for approval'), ('unknown', 'unknown')], default='started', max_length=12),
+        ),
         migrations.CreateModel(
             name='Breaker',
             fields=[
@@ -36,7 +45,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='weighed',
-            field=models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], db_default='', help_text='as what the mass-change guard counted it', max_length=8),
+            field=models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], db_default='', default='', help_text='as what the mass-change guard counted it', max_length=8),
         ),
         migrations.AddField(
             model_name='connection',

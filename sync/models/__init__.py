@@ -1,26 +1,37 @@
 """What the delivering half keeps."""
 
-from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Weight
+from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
+from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
+from sync.models.periodic import Periodic
 from sync.models.route import Mapping, MappingVersion, Route
 
 __all__ = [
     "OPEN_STATES",
     "SETTLED_STATES",
+    "Alarm",
+    "AlarmKind",
     "Attempt",
     "Breaker",
     "Call",
     "Cause",
+    "Channel",
     "Connection",
     "Delivery",
     "Link",
     "Mapping",
     "MappingVersion",
+    "News",
     "Outcome",
+    "Periodic",
     "Replay",
+    "Request",
     "Route",
     "Side",
+    "Snooze",
+    "Telling",
+    "TellingState",
     "Weight",
 ]

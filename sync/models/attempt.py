@@ -27,6 +27,7 @@ class Outcome(models.TextChoices):
     UNCHANGED = "unchanged", "unchanged"
     SUPERSEDED = "superseded", "superseded"
     FAILED = "failed", "failed"
+    HELD = "held", "held for approval"
     UNKNOWN = "unknown", "unknown"
 
 
@@ -37,10 +38,24 @@ class Weight(models.TextChoices):
     CHANGE = "change", "a change"
 
 
+class Request(models.TextChoices):
+    """What a person asked for."""
+
+    REPLAY = "replay", "replay"
+    APPROVAL = "approval", "approval"
+    CLOSING = "closing", "closing"
+
+
 class Replay(models.Model):
-    """A person's request to deliver again, with a reason; one event or thousands."""
+    """A person's request to deliver again, with a reason; one event or thousands.
+
+    Deciding about held deliveries is such a request too: an approval sends them, a closing ends them.
+    """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    kind = models.CharField(
+        max_length=8, choices=Request, default=Request.REPLAY, db_default=Request.REPLAY.value
+    )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()
@@ -51,7 +66,7 @@ class Replay(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"replay {self.pk}: {self.reason}"
+        return f"{self.kind} {self.pk}: {self.reason}"
 
 
 class Attempt(models.Model):
@@ -84,6 +99,7 @@ class Attempt(models.Model):
         max_length=8,
         choices=Weight,
         blank=True,
+        default="",
         db_default="",
         help_text="as what the mass-change guard counted it",
     )

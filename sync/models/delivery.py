@@ -66,6 +66,7 @@ class Delivery(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("approve_delivery", "Can approve or close held deliveries")]
         verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint("event", "route", name="delivery_once"),

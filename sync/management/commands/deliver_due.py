@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import OperationalError
 
-from sync.claiming import WAITING
 from sync.clock import database_now
 from sync.models import Delivery
+from sync.subjects import WAITING
 from sync.tasks import run_due
 from webhooks.models import State
 

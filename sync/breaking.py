@@ -1,0 +1,119 @@
+"""The circuit breaker: a remote system that does not work is left alone for a while, and those who wait lose nothing.
+
+It opens on failures of the system itself, never on what it says of one entity. After its pause it lets one delivery
+through as a probe, one more with each success, and closes after `ENOUGH` of them.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Lock
+from typing import Any
+
+from cachetools import TTLCache, cached
+from django.conf import settings
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+
+from audit.log import Happening, append
+from sync.clock import database_now, read_clock
+from sync.models import Breaker, Connection
+
+ENOUGH = 8
+LONGEST_SECONDS = 600.0
+WORDS = frozenset({"unavailable", "timeout", "throttled", "credentials"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What a connection's system did: the code, and the time that it asked for (429 with Retry-After)."""
+
+    code: str
+    retry_after: float | None = None
+
+
+def is_of_the_system(code: str) -> bool:
+    """Whether a failure speaks of the whole system: it cannot be reached, is too slow, overloaded, or refuses us."""
+    side, _, word = code.partition("-")
+    return side in ("identity", "target") and word in WORDS
+
+
+@cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())
+def troubled() -> Mapping[int, Breaker]:
+    """Breakers that are not plainly closed, as this process knows them; second-hand for a second at most."""
+    return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
+
+
+def forget() -> None:
+    """What this process knows is out of date."""
+    troubled.cache_clear()
+
+
+def passing(connection: Connection) -> int | None:
+    """How many deliveries the breaker lets run at once now: None for any number, 0 while it is open."""
+    known = troubled().get(connection.pk)
+    if known is None or known.open_until is None:
+        return None
+    breaker = _now(Breaker.objects.filter(pk=connection.pk)).first()
+    if breaker is None or breaker.open_until is None:
+        return None
+    return 0 if breaker.is_open else 1 + breaker.successes
+
+
+def _now(breakers: QuerySet[Breaker]) -> Any:
+    """Each with `is_open`, by the database's clock."""
+    is_open = ExpressionWrapper(Q(open_until__gt=database_now()), output_field=BooleanField())
+    return breakers.annotate(is_open=is_open)
+
+
+def note_success(connection: Connection) -> None:
+    """The system answered as it should. Inside a transaction; no statement while all is well."""
+    if connection.pk not in troubled():
+        return
+    breaker = _locked(connection)
+    if breaker.open_until is None:
+        breaker.failures = 0
+    elif not breaker.is_open:
+        breaker.successes += 1
+        if breaker.successes >= ENOUGH:
+            _close(breaker)
+    breaker.save()
+    forget()
+
+
+def _close(breaker: Breaker) -> None:
+    breaker.failures = breaker.successes = breaker.openings = 0
+    breaker.open_until = breaker.opened_at = None
+    breaker.code = ""
+    append(Happening(f"setting:connection:{breaker.pk}", "connection.resumed"))
+
+
+def note_failure(connection: Connection, failing: Failing) -> bool:
+    """The system failed. Inside a transaction. Whether its breaker had been open, or half-open, before."""
+    breaker = _locked(connection)
+    was_closed = breaker.open_until is None
+    if was_closed:
+        breaker.failures += 1
+    if not breaker.is_open and (not was_closed or breaker.failures >= connection.breaker_failures):
+        _open(breaker, connection, failing)
+    breaker.save()
+    forget()
+    return not was_closed
+
+
+def _open(breaker: Breaker, connection: Connection, failing: Failing) -> None:
+    now = read_clock()
+    pause = min(LONGEST_SECONDS, connection.breaker_seconds * 2.0 ** min(breaker.openings, 10))
+    pause = max(pause * random.uniform(0.8, 1.2), min(failing.retry_after or 0.0, LONGEST_SECONDS))  # noqa: S311
+    breaker.openings += 1
+    breaker.successes = 0
+    breaker.code = failing.code
+    breaker.opened_at = breaker.opened_at or now
+    breaker.open_until = now + timedelta(seconds=pause)
+    details = {"code": failing.code, "seconds": round(pause), "pause": breaker.openings}
+    append(Happening(f"setting:connection:{breaker.pk}", "connection.paused", details=details))
+
+
+def _locked(connection: Connection) -> Any:
+    Breaker.objects.get_or_create(connection=connection)
+    return _now(Breaker.objects.select_for_update()).get(pk=connection.pk)

@@ -1,0 +1,105 @@
+"""Deliveries whose process is gone: freed when their lease ends, and watched, where processes keep dying under them."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.statements import Statement
+from sync.claiming import SUSPECT
+from sync.clock import database_now
+from sync.models import Attempt, Delivery, Outcome
+from sync.settling import refresh_events
+from sync.subjects import expired_of_subject
+from webhooks.models import State
+
+POISON = "crashes-hub"
+
+_PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+    AND b.connection_id IN (d.identity_id, d.commercial_id))"""
+_DUE = Statement(
+    f"""SELECT d.id, d.identity_id, d.commercial_id, d.entity_type, d.entity_id FROM sync_delivery d
+    WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {_PASSING}
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
+)
+_SUSPECTS = Statement(
+    """SELECT id FROM sync_delivery WHERE state IN ('pending', 'retrying') AND due_at <= {now}
+    AND deaths >= %s ORDER BY due_at, id LIMIT %s"""
+)
+_EXPIRED = Statement(
+    """SELECT id FROM sync_delivery WHERE state = 'running' AND lease_until <= {now}
+    ORDER BY lease_until LIMIT %s"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery that may run now, and the subject that it shares with others."""
+
+    pk: int
+    subject: tuple[int, int, str, str]
+
+
+def due(limit: int) -> list[Due]:
+    """Deliveries that wait, whose time has come, and whose connections are not paused; oldest first."""
+    return [Due(pk, tuple(subject)) for pk, *subject in _DUE.rows(SUSPECT, limit)]
+
+
+def suspects(limit: int) -> list[int]:
+    """Due deliveries under which processes died twice: each runs alone in a process of its own."""
+    return [row[0] for row in _SUSPECTS.rows(SUSPECT, limit)]
+
+
+def expire_all(limit: int) -> int:
+    """Free deliveries whose process held them longer than its lease; how many."""
+    return _expire_each([row[0] for row in _EXPIRED.rows(limit)])
+
+
+def expire_subject(delivery: Delivery) -> bool:
+    """Free the subject of a delivery from a process that is gone; returns whether there was one."""
+    return bool(_expire_each(expired_of_subject(delivery)))
+
+
+def _expire_each(keys: list[int]) -> int:
+    return sum(expire(each) for each in Delivery.objects.filter(pk__in=keys).order_by("pk")) if keys else 0
+
+
+def expire(delivery: Delivery) -> bool:
+    """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
+
+    One that had its process for itself, and whose process died all the same, is to blame: it is dead. Returns whether
+    the lease had ended.
+    """
+    with transaction.atomic():
+        # No covered sibling may be claimed between this and its own settling: deliveries first, events after.
+        freed = Delivery.objects.filter(
+            pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
+        ).update(
+            state=State.RETRYING,
+            token=None,
+            lease_until=None,
+            identity_slot=None,
+            commercial_slot=None,
+            due_at=database_now(),
+            code="interrupted",
+            deaths=F("deaths") + 1,
+        )
+        if freed:
+            _end_attempts(delivery)
+            refresh_events([delivery.event_id])
+    return bool(freed)
+
+
+def _end_attempts(delivery: Delivery) -> None:
+    now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=Outcome.STARTED)
+    ended = list(lost.values_list("key", "is_alone"))
+    code = POISON if any(is_alone for _, is_alone in ended) else "interrupted"
+    lost.update(outcome=Outcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != POISON)
+    details = [{"attempt": str(key), "code": code} for key, _ in ended]
+    append(*(Happening(delivery.stream, "attempt.unknown", details=each) for each in details), at=now)
+    if code == POISON:
+        Delivery.objects.filter(pk=delivery.pk).update(
+            state=State.DEAD, code=POISON, due_at=None, settled_at=now
+        )

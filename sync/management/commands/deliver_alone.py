@@ -1,0 +1,21 @@
+"""`manage.py deliver_alone`: one delivery in a process of its own; the worker calls it for suspects."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sync.delivering import deliver
+
+
+class Command(BaseCommand):
+    help = (
+        "Run one delivery that is due, in a process that does nothing else. Nothing happens if it is not due."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("delivery", type=int, metavar="ID")
+
+    def handle(self, *, delivery: int, **_: Any) -> None:
+        deliver(delivery, alone=True)

@@ -1,0 +1,46 @@
+"""`manage.py run_worker`: one worker, until SIGTERM or SIGINT."""
+
+import signal
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from sync.wakeups import WakeUps, is_local
+from sync.working import Worker
+
+_ENDING = {signal.SIGTERM, signal.SIGINT}
+
+
+class Command(BaseCommand):
+    help = (
+        "Deliver what was deferred, try again what is due, and do the periodic work, until SIGTERM or SIGINT; "
+        "then take nothing more, finish what runs and end with 0. Start as many as you like, on any machine."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--threads", type=int, default=settings.DELIVERY_THREADS, metavar="N")
+        parser.add_argument(
+            "--sweep", type=float, default=2.0, metavar="SECONDS", help="look so often for what is due"
+        )
+        parser.add_argument(
+            "--grace",
+            type=float,
+            default=30.0,
+            metavar="SECONDS",
+            help="how long to wait for what runs at the end",
+        )
+
+    def handle(self, *, threads: int, sweep: float, grace: float, **_: Any) -> None:
+        # Blocked before the first thread begins, so that only `sigwait` gets them: nothing runs inside a handler, and
+        # it serves as process 1 of a container too. A second signal (terminal and supervisor) changes nothing.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        wake_ups = None if is_local(settings.QUEUE_URL) else WakeUps(settings.QUEUE_URL)
+        worker = Worker(threads, wake_ups, sweep)
+        worker.start()
+        self.stdout.write(f"Delivering, {threads} at once.")
+        signal.sigwait(_ENDING)
+        left = worker.drain(grace)
+        if left:
+            self.stderr.write(f"{left} deliveries had not ended; they are taken up when their leases end.")

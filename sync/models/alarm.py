@@ -1,0 +1,127 @@
+"""What is wrong now, who was told of it, and who asked for quiet."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class AlarmKind(models.TextChoices):
+    """What an alarm is about."""
+
+    SOURCE_SILENT = "source-silent", "source silent"
+    DELIVERIES_LATE = "deliveries-late", "deliveries late"
+    DELIVERIES_DEAD = "deliveries-dead", "events failed"
+    DELIVERIES_HELD = "deliveries-held", "events held"
+    CONNECTION_PAUSED = "connection-paused", "connection paused"
+
+
+class Alarm(models.Model):
+    """A condition from the look that found it to the look that found it gone. Open ones have no `ended_at`.
+
+    The database allows one open alarm for a kind and a subject: however many processes look, one raises it.
+    """
+
+    key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="its name outside")
+    kind = models.CharField(max_length=20, choices=AlarmKind)
+    subject = models.CharField(max_length=40, blank=True, help_text="source:…, connection:…, or all of them")
+    name = models.CharField(
+        max_length=120, blank=True, help_text="of the subject, as it was called when this began"
+    )
+    began_at = models.DateTimeField(help_text="since when it is so")
+    count = models.PositiveIntegerField(default=0, help_text="at the last look; counted to 10,001")
+    limit_seconds = models.PositiveIntegerField(null=True, help_text="how long was too long")
+    raised_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    snoozed_until = models.DateTimeField(null=True, help_text="nobody is told anything before")
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("snooze_alarm", "Can snooze alarms")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=models.Q(ended_at=None), name="one_open_alarm"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["kind", "subject", "ended_at"], name="alarm_history"),
+        ]
+
+    def __str__(self) -> str:
+        label = AlarmKind(self.kind).label
+        return f"{label}: {self.name}" if self.name else label
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"alarm:{self.pk}"
+
+
+class Snooze(models.Model):
+    """A person's request for quiet about one alarm, with a reason."""
+
+    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="snoozes")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"snoozed until {self.until:%Y-%m-%d %H:%M} UTC: {self.reason}"
+
+
+class Channel(models.TextChoices):
+    """How people and their machines are told."""
+
+    EMAIL = "email", "e-mail"
+    WEBHOOK = "webhook", "webhook"
+
+
+class News(models.TextChoices):
+    """What is told of an alarm."""
+
+    RAISED = "raised", "raised"
+    REMINDED = "reminded", "still so after the snooze"
+    ENDED = "ended", "over"
+
+
+class TellingState(models.TextChoices):
+    """Where a message stands."""
+
+    WAITING = "waiting", "waits"
+    TOLD = "told", "told"
+    GIVEN_UP = "given-up", "given up"
+
+
+class Telling(models.Model):
+    """One message about one alarm on one channel, written in the commit of what it tells.
+
+    It is claimed by the number of its tries and by moving `due_at` on, so that a process that dies holds it for
+    minutes only. It may be sent twice then; `key` goes out with it, so that a receiver can tell.
+    """
+
+    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="tellings")
+    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    channel = models.CharField(max_length=8, choices=Channel)
+    news = models.CharField(max_length=8, choices=News)
+    state = models.CharField(max_length=8, choices=TellingState, default=TellingState.WAITING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True)
+    failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(
+                fields=["channel", "id"],
+                condition=models.Q(state=TellingState.WAITING),
+                name="telling_waiting",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_news_display()} by {self.get_channel_display()}"

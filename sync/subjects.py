@@ -1,0 +1,60 @@
+"""What else is under way for a subject: its open deliveries, and the order between them."""
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+from audit.statements import Statement
+from sync.models import Delivery
+from webhooks.models import State
+
+WAITING = (State.PENDING, State.RETRYING)
+
+_OPEN = """entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s
+    AND state IN ('pending', 'retrying', 'running', 'held')"""
+_SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id FROM sync_delivery
+    WHERE {_OPEN} AND state <> 'held' ORDER BY id"""  # noqa: S608
+_OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
+_FOLLOWER = Statement(
+    f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND state IN ('pending', 'retrying')
+    AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+)
+_EXPIRED = Statement(
+    f"SELECT id FROM sync_delivery WHERE {_OPEN} AND state = 'running' AND lease_until <= {{now}}"  # noqa: S608
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """An open delivery of a subject, as far as order is concerned."""
+
+    pk: int
+    route_id: int
+    state: str
+    is_relayed: bool
+    replay_id: int | None
+
+
+def lock_open(delivery: Delivery) -> list[Sibling]:
+    """The open deliveries of its subject, itself too, locked in one order until the transaction ends.
+
+    Whoever is about to change more than one delivery of a subject asks for this first; otherwise two of them could
+    wait for each other for ever. (SQLite has one writer anyway.)
+    """
+    rows = _OPEN_SIBLINGS[connection.vendor].rows(*_subject(delivery))
+    return [Sibling(pk, route, state, bool(relayed), replay) for pk, route, state, relayed, replay in rows]
+
+
+def next_of_subject(delivery: Delivery) -> int | None:
+    """The delivery of its subject that is due first, itself where it was asked for again."""
+    found = _FOLLOWER.row(*_subject(delivery))
+    return int(found[0]) if found else None
+
+
+def expired_of_subject(delivery: Delivery) -> list[int]:
+    """The delivery of its subject that a process held longer than its lease, if there is one."""
+    return [row[0] for row in _EXPIRED.rows(*_subject(delivery))]
+
+
+def _subject(delivery: Delivery) -> tuple[str, str, int, int]:
+    return delivery.entity_id, delivery.entity_type, delivery.identity_id, delivery.commercial_id

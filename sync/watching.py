@@ -1,0 +1,145 @@
+"""How the hub does at one moment: a handful of figures, each from an index or a small table.
+
+Events are counted, not deliveries, where a person is asked to act: an event shows the worst of its deliveries, and
+that is the list which the person opens.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+
+from sync.models import OPEN_STATES, Breaker, Delivery
+from webhooks.models import Event, Source, State
+
+MOST_COUNTED = 10_000
+
+_CLOCKS = {"sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')", "postgresql": "SELECT CLOCK_TIMESTAMP()"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFigure:
+    """An enabled source. `heard_at` is when its last event came, or when it was made where none ever did."""
+
+    id: int
+    name: str
+    heard_at: datetime
+    has_sent: bool
+    silence: timedelta | None
+
+    def is_silent(self, at: datetime) -> bool:
+        """Whether it has sent nothing for longer than its own threshold; one without a threshold never is."""
+        return self.silence is not None and at - self.heard_at > self.silence
+
+
+@dataclass(frozen=True, slots=True)
+class PausedConnection:
+    """A connection whose breaker is not closed."""
+
+    id: int
+    name: str
+    paused_at: datetime
+    until: datetime
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts end at one more than `MOST_COUNTED`. `expired`: leases that ended and were not freed yet.
+
+    `oldest_due_at` is of a delivery that could run: neither held back by a breaker, nor relayed and behind an older
+    one of its subject that is tried again later. Those are due as well, but no worker is to blame.
+    """
+
+    at: datetime
+    oldest_due_at: datetime | None
+    due: int
+    expired: int
+    dead: int
+    held: int
+    sources: tuple[SourceFigure, ...]
+    paused: tuple[PausedConnection, ...]
+
+    @property
+    def oldest_due_seconds(self) -> float:
+        """How long the oldest due delivery has been due; 0 where none is."""
+        if self.oldest_due_at is None:
+            return 0.0
+        return max(0.0, (self.at - self.oldest_due_at).total_seconds())
+
+
+def database_clock() -> datetime:
+    """The moment, as the database sees it, to the millisecond at least."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOCKS[connection.vendor])
+        (found,) = cursor.fetchone()
+    return found if isinstance(found, datetime) else datetime.fromisoformat(found).replace(tzinfo=UTC)
+
+
+def measure(at: datetime) -> Figures:
+    """The figures at a moment of the database's clock; seven statements whatever the number of events."""
+    paused = tuple(_paused())
+    due, expired = waiting(at)
+    return Figures(
+        at=at,
+        oldest_due_at=_oldest_due_at(at, [each.id for each in paused]),
+        due=due,
+        expired=expired,
+        dead=_bounded(Event.objects.filter(state=State.DEAD)),
+        held=_bounded(Event.objects.filter(state=State.HELD)),
+        sources=tuple(_sources()),
+        paused=paused,
+    )
+
+
+def waiting(at: datetime) -> tuple[int, int]:
+    """How many deliveries are due, and how many leases have ended: two statements."""
+    expired = Delivery.objects.filter(state=State.RUNNING, lease_until__lte=at)
+    return _bounded(_due(at)), _bounded(expired)
+
+
+def _due(at: datetime) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING], due_at__lte=at)
+
+
+def _oldest_due_at(at: datetime, paused: list[int]) -> datetime | None:
+    """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
+    same = {name: OuterRef(name) for name in ("entity_id", "entity_type", "identity", "commercial")}
+    older = Delivery.objects.filter(**same, state__in=OPEN_STATES, is_relayed=True, pk__lt=OuterRef("pk"))
+    could_run = _due(at).filter(Q(is_relayed=False) | ~Exists(older))
+    if paused:
+        could_run = could_run.exclude(Q(identity__in=paused) | Q(commercial__in=paused))
+    return could_run.order_by("due_at", "id").values_list("due_at", flat=True).first()
+
+
+def _bounded(rows: QuerySet[Event] | QuerySet[Delivery]) -> int:
+    return rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
+
+
+def _sources() -> list[SourceFigure]:
+    """One look into the index on source and time for each source."""
+    newest = Event.objects.filter(source=OuterRef("pk")).order_by("-received_at", "-id")
+    rows = (
+        Source.objects.filter(is_enabled=True)
+        .annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
+        .values_list("id", "name", "last_event_at", "created_at", "silence_minutes")
+        .order_by("name", "id")
+    )
+    return [
+        SourceFigure(pk, name, last or made, last is not None, timedelta(minutes=limit) if limit else None)
+        for pk, name, last, made, limit in rows
+    ]
+
+
+def _paused() -> list[PausedConnection]:
+    rows = (
+        Breaker.objects.filter(open_until__isnull=False, connection__is_enabled=True)
+        .annotate(name=F("connection__name"))
+        .order_by("name")
+    )
+    return [
+        PausedConnection(row.pk, row.name, row.opened_at or row.open_until, row.open_until, row.code)
+        for row in rows
+        if row.open_until is not None
+    ]

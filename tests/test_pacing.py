@@ -1,0 +1,249 @@
+"""A rate holds over all threads and processes: no window of any length sees more than its share and one burst."""
+
+import contextlib
+import itertools
+import math
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
+
+from sync.models import Connection
+from sync.pacing import Paced, wait_for_turn
+from webhooks.models import pace
+from webhooks.models.pace import Pace, Rate, Share, TooSoon, forget_shares, take_turn
+
+pytestmark = pytest.mark.usefixtures("database")
+
+KEY = "connection:1"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_held() -> Iterator[None]:
+    forget_shares()
+    yield
+    forget_shares()
+
+
+def at_once(run: Any, threads: int) -> list[Any]:
+    """What `run` returns in so many threads, each with a database connection of its own."""
+
+    def one(number: int) -> Any:
+        try:
+            return run(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(threads)))
+
+
+def assert_within(rate: Rate, moments: list[float], slack: float = 0.0) -> None:
+    """In every window between two moments no more than the rate allows; `slack` seconds for slow threads."""
+    moments = sorted(moments)
+    for first, last in itertools.combinations(range(len(moments)), 2):
+        seconds = moments[last] - moments[first] + slack
+        assert last - first + 1 <= math.floor(rate.burst + rate.per_second * seconds + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("units", "granted"), [(1, 5), (2, 2), (5, 1)], ids=["one by one", "in pairs", "all at once"]
+)
+def test_a_burst_is_granted_at_once_and_then_only_the_rate(units: int, granted: int) -> None:
+    rate = Rate(0.1, 5)
+    for _ in range(granted):
+        assert Pace.take(KEY, units, rate, 0.0) == 0.0
+    with pytest.raises(TooSoon) as refused:
+        Pace.take(KEY, units, rate, 0.0)
+    missing = granted * units + units - rate.burst
+    assert refused.value.seconds == pytest.approx(missing * 10, abs=0.5)
+
+
+def test_who_may_wait_is_told_how_long_and_keeps_the_place() -> None:
+    rate = Rate(1.0, 1)
+    waits = [Pace.take(KEY, 1, rate, 5.0) for _ in range(4)]
+    assert waits == pytest.approx([0, 1, 2, 3], abs=0.1)
+
+
+def test_a_refusal_takes_nothing() -> None:
+    rate = Rate(1.0, 1)
+    Pace.take(KEY, 1, rate, 0.0)
+    before = Pace.objects.get().free_at
+    for _ in range(5):
+        with pytest.raises(TooSoon):
+            Pace.take(KEY, 1, rate, 0.5)
+    assert Pace.objects.get().free_at == before
+
+
+def test_a_higher_limit_counts_from_now_and_not_after_the_old_one_is_paid_off() -> None:
+    slow, fast = Rate(0.01, 10), Rate(100.0, 10)
+    for _ in range(10):
+        Pace.take(KEY, 1, slow, 0.0)
+    with pytest.raises(TooSoon) as refused:
+        Pace.take(KEY, 1, fast, 0.0)
+    assert refused.value.seconds <= pace.LONGEST_WAIT + 0.1
+
+
+def test_threads_that_ask_at_once_never_get_more_than_the_burst() -> None:
+    rate = Rate(0.01, 7)
+
+    def ask(_: int) -> int:
+        try:
+            Pace.take(KEY, 1, rate, 0.0)
+        except TooSoon:
+            return 0
+        return 1
+
+    assert sum(at_once(ask, 24)) == 7
+
+
+def test_places_in_the_line_are_given_once_each() -> None:
+    rate = Rate(10.0, 1)
+    base = time.monotonic()
+
+    def ask(_: int) -> float:
+        wait = Pace.take(KEY, 1, rate, 5.0)
+        return time.monotonic() - base + wait
+
+    moments = sorted(at_once(ask, 16))
+    assert_within(rate, moments, slack=0.3)
+    assert moments[-1] >= 1.4
+    assert (Pace.objects.get().free_at - _now()).total_seconds() <= 1.6
+
+
+def _now() -> datetime:
+    return Pace.objects.values_list(pace.Now()).get()[0]
+
+
+@pytest.mark.parametrize(
+    ("per_second", "burst"), [(60.0, 12), (200.0, 40), (400.0, 80)], ids=["60/s", "200/s", "400/s"]
+)
+def test_shares_of_several_processes_stay_within_one_rate(per_second: float, burst: int) -> None:
+    """Each thread stands for a process: it has a share of its own."""
+    rate = Rate(per_second, burst)
+    shares = [Share(KEY, rate) for _ in range(4)]
+    until = time.monotonic() + 1.0
+
+    def spend(number: int) -> list[float]:
+        moments = []
+        while time.monotonic() < until:
+            try:
+                wait = shares[number].turn(0.0)
+            except TooSoon as refusal:
+                time.sleep(min(refusal.seconds, 0.02))
+            else:
+                assert wait == 0.0
+                moments.append(time.monotonic())
+        return moments
+
+    moments = [moment for part in at_once(spend, len(shares)) for moment in part]
+    assert_within(rate, moments, slack=0.1)
+    assert len(moments) >= per_second * 0.4, "most of the rate can be used"
+
+
+def test_what_is_spent_late_does_not_come_on_top_of_the_burst() -> None:
+    rate = Rate(50.0, 10)
+    patient = Share(KEY, rate)
+    patient._size = 5
+    patient.turn(0.0)
+    Pace.objects.update(free_at=_now() - timedelta(seconds=1))  # as if its time had almost passed
+    began, spent = time.monotonic(), 0
+    for share in (patient, *(Share(KEY, rate) for _ in range(20))):
+        with contextlib.suppress(TooSoon):
+            share.turn(0.0)
+            spent += 1
+            while share._left:
+                share.turn(0.0)
+                spent += 1
+    assert spent <= rate.burst + rate.per_second * (time.monotonic() - began) + 1e-6
+
+
+def test_a_share_that_is_not_spent_in_its_time_is_lost() -> None:
+    share = Share(KEY, Rate(100.0, 20))
+    while share._left == 0:
+        share.turn(1.0)
+    free_at = Pace.objects.get().free_at
+    share._ends = time.monotonic()
+    share.turn(1.0)
+    assert Pace.objects.get().free_at > free_at
+
+
+def test_a_high_rate_costs_few_statements() -> None:
+    rate = Rate(2_000.0, 400)
+    with CaptureQueriesContext(connection) as asked:
+        for _ in range(300):
+            take_turn(KEY, rate, 1.0)
+    assert len(asked) < 100
+
+
+def test_a_flood_that_is_refused_costs_no_statement() -> None:
+    rate = Rate(0.1, 1)
+    take_turn(KEY, rate, 0.0)
+    with pytest.raises(TooSoon):
+        take_turn(KEY, rate, 0.0)
+    with CaptureQueriesContext(connection) as asked:
+        for _ in range(100):
+            with pytest.raises(TooSoon) as refused:
+                take_turn(KEY, rate, 0.0)
+    assert len(asked) == 0
+    assert 9 < refused.value.seconds <= 10
+
+
+def test_a_changed_rate_counts_at_once() -> None:
+    take_turn(KEY, Rate(0.01, 1), 0.0)
+    with pytest.raises(TooSoon):
+        take_turn(KEY, Rate(0.01, 1), 0.0)
+    Pace.objects.update(free_at=_now() - timedelta(seconds=1))
+    assert take_turn(KEY, Rate(50.0, 10), 0.0) == 0.0
+
+
+def test_a_forked_child_does_not_spend_what_its_parent_holds() -> None:
+    rate = Rate(100.0, 20)
+    while not (KEY in pace._shares and pace._shares[KEY]._left):
+        take_turn(KEY, rate, 1.0)
+    child = os.fork()
+    if not child:
+        os._exit(len(pace._shares))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert pace._shares
+
+
+def test_a_grant_is_not_part_of_somebody_elses_transaction() -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        Pace.take(KEY, 1, Rate(1.0, 1), 0.0)
+
+
+def test_requests_to_a_limited_system_wait_for_their_turn() -> None:
+    system = Connection(pk=7, requests_per_second=20.0)
+    base = time.monotonic()
+
+    def ask(_: int) -> float:
+        wait_for_turn(system, 5.0)
+        return time.monotonic() - base
+
+    moments = at_once(ask, 16)
+    assert_within(Rate(20.0, 4), moments, slack=0.25)
+    assert max(moments) < 4.0
+
+
+@pytest.mark.parametrize("still_seconds", [0.5, 0.0, -3.0])
+def test_a_turn_that_comes_too_late_is_refused_with_the_time_until_then(still_seconds: float) -> None:
+    system = Connection(pk=8, requests_per_second=0.5)
+    wait_for_turn(system, still_seconds)
+    began = time.monotonic()
+    with pytest.raises(Paced) as refused:
+        wait_for_turn(system, still_seconds)
+    assert 1.0 < refused.value.seconds <= 2.0
+    assert time.monotonic() - began < 0.9
+
+
+def test_no_limit_costs_nothing() -> None:
+    with CaptureQueriesContext(connection) as asked:
+        wait_for_turn(Connection(pk=9), 5.0)
+    assert len(asked) == 0

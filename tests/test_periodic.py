@@ -1,0 +1,90 @@
+"""Work of the clock: begun once, by whichever worker looks first."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from sync.models import Periodic
+from sync.periodic import PERIODIC, Daily, Every, Work, run_periodic
+
+NIGHTLY = Daily(time(3, 0))
+
+
+class Counted:
+    """Work that counts how often it ran."""
+
+    def __init__(self) -> None:
+        self.ran: list[datetime] = []
+
+    def __call__(self) -> None:
+        self.ran.append(timezone.now())
+
+
+@pytest.fixture
+def counted(database: None) -> Iterator[Counted]:
+    return Counted()
+
+
+def make_due(name: str) -> None:
+    Periodic.objects.filter(name=name).update(due_at=timezone.now() - timedelta(days=3))
+
+
+def test_work_runs_when_it_is_due_and_once_for_all_the_times_that_were_missed(counted: Counted) -> None:
+    works = (Work("counted", Every(3600), counted),)
+    assert run_periodic(works) == []
+    assert run_periodic(works) == [], "it is due in an hour"
+    make_due("counted")
+    assert [run_periodic(works), run_periodic(works)] == [["counted"], []]
+    assert len(counted.ran) == 1
+    assert Periodic.objects.get().ended_at is not None
+
+
+def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counted) -> None:
+    works = (Work("counted", NIGHTLY, counted),)
+    run_periodic(works)
+    make_due("counted")
+    barrier = threading.Barrier(6)
+
+    def look() -> None:
+        barrier.wait()
+        try:
+            run_periodic(works)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(counted.ran) == 1
+
+
+def test_work_that_fails_keeps_nothing_else_from_running(counted: Counted) -> None:
+    works = (Work("broken", Every(1), lambda: 1 / 0), Work("counted", Every(1), counted))
+    run_periodic(works)
+    make_due("broken")
+    make_due("counted")
+    assert run_periodic(works) == ["counted"]
+    assert Periodic.objects.get(name="broken").ended_at is None
+    assert Periodic.objects.get(name="broken").due_at > timezone.now() - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("moment", "following"),
+    [
+        (datetime(2026, 3, 1, 2, 59, tzinfo=UTC), datetime(2026, 3, 1, 3, tzinfo=UTC)),
+        (datetime(2026, 3, 1, 3, 0, tzinfo=UTC), datetime(2026, 3, 2, 3, tzinfo=UTC)),
+        (datetime(2026, 12, 31, 23, 0, tzinfo=UTC), datetime(2027, 1, 1, 3, tzinfo=UTC)),
+    ],
+)
+def test_the_next_time_of_daily_work_lies_ahead(moment: datetime, following: datetime) -> None:
+    assert NIGHTLY.after(moment) == following
+
+
+def test_each_periodic_work_has_a_name_of_its_own() -> None:
+    assert len({each.name for each in PERIODIC}) == len(PERIODIC)
