@@ -1,18 +1,69 @@
-"""`GET /health`: whether the hub can store and what waits, for a load balancer and for people."""
+"""`GET /health`: whether the hub can store and what waits, for a load balancer; all figures for monitors and staff."""
 
+import hmac
+from typing import Any
+
+from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
-from sync.claiming import due, expired
+from sync.models import Alarm
+from sync.watching import Figures, database_clock, measure, waiting
+
+MOST_ALARMS = 100
 
 
-def health(_: HttpRequest) -> JsonResponse:
-    """200 while the database answers, 503 otherwise. Counts are bounded at 1,000."""
+def health(request: HttpRequest) -> JsonResponse:
+    """200 while the database answers, 503 otherwise. Counts end at 10,001.
+
+    Everybody learns how many deliveries are due and how many leases have ended. The rest needs HEALTH_TOKEN as a
+    bearer token, or a session of the console.
+    """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        waiting = {"due": due()[:1000].count(), "expired": expired()[:1000].count()}
+        at = database_clock()
+        due, expired = waiting(at)
+        more = _details(measure(at)) if _may_see_all(request) else {}
     except DatabaseError:
         return JsonResponse({"status": "storage-unavailable"}, status=503)
-    return JsonResponse({"status": "ok"} | waiting)
+    response = JsonResponse({"status": "ok", "due": due, "expired": expired} | more)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _may_see_all(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and settings.HEALTH_TOKEN:
+        return hmac.compare_digest(token.strip().encode(), settings.HEALTH_TOKEN.encode())
+    return bool(request.user.is_active and request.user.is_staff and request.user.has_perm("sync.view_alarm"))
+
+
+def _details(figures: Figures) -> dict[str, Any]:
+    open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MOST_ALARMS]
+    return {
+        "at": figures.at,
+        "oldest_due_seconds": round(figures.oldest_due_seconds, 3),
+        "dead": figures.dead,
+        "held": figures.held,
+        "sources": [
+            {
+                "name": each.name,
+                "last_event_at": each.heard_at if each.has_sent else None,
+                "is_silent": each.is_silent(figures.at),
+            }
+            for each in figures.sources
+        ],
+        "paused": [
+            {"name": each.name, "since": each.paused_at, "until": each.until, "code": each.code}
+            for each in figures.paused
+        ],
+        "alarms": [
+            {
+                "kind": each.kind,
+                "subject": each.subject,
+                "name": each.name,
+                "since": each.began_at,
+                "snoozed_until": each.snoozed_until,
+            }
+            for each in open_alarms
+        ],
+    }

@@ -16,7 +16,11 @@ ACTIONS: Mapping[str, str] = {
     "attempt.unchanged": "ended an attempt: nothing to change",
     "attempt.superseded": "ended an attempt: superseded",
     "attempt.failed": "ended an attempt: failed",
+    "attempt.held": "ended an attempt: held for approval",
     "attempt.unknown": "found an attempt that never ended",
+    "delivery.postponed": "let a delivery wait for a paused connection",
+    "delivery.approved": "approved a held delivery",
+    "delivery.closed": "closed a held delivery",
     "event.replayed": "replayed an event",
     "download.started": "started a download",
     "download.finished": "finished a download",
@@ -30,6 +34,13 @@ ACTIONS: Mapping[str, str] = {
     "person.changed": "changed a login",
     "person.deleted": "deleted a login",
     **{f"{kind}.{deed}": f"{verb} a {kind}" for kind in _KINDS for deed, verb in _DEEDS.items()},
+    "connection.paused": "paused a connection that does not work",
+    "connection.resumed": "ended the pause of a connection that works again",
+    "connection.retried": "ended the pause of a connection early",
+    "alarm.raised": "raised an alarm",
+    "alarm.woken": "reminded of an alarm after its snooze",
+    "alarm.snoozed": "snoozed an alarm",
+    "alarm.ended": "ended an alarm",
     "secret.added": "added a secret",
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",
@@ -37,6 +48,12 @@ ACTIONS: Mapping[str, str] = {
 }
 
 
-def phrase(action: str) -> str:
+_WITH_CODE: Mapping[tuple[str, str], str] = {
+    ("attempt.unknown", "crashes-hub"): "found an attempt that stopped the process it had for itself",
+}
+
+
+def phrase(action: str, code: str = "") -> str:
     """The action as a verb phrase; one that is not in the table in its own words."""
-    return ACTIONS.get(action) or action.replace(".", " ").replace("-", " ")
+    known = _WITH_CODE.get((action, code)) or ACTIONS.get(action)
+    return known or action.replace(".", " ").replace("-", " ")

@@ -1,8 +1,10 @@
 """What Django's admin loads: one line for each topic that registers pages."""
 
+import integration_hub.console.alarms
 import integration_hub.console.audit_log
 import integration_hub.console.connections
 import integration_hub.console.events
+import integration_hub.console.held
 import integration_hub.console.mappings
 import integration_hub.console.people
 import integration_hub.console.refusals

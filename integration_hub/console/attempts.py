@@ -11,7 +11,8 @@ from integration_hub.console.contents import (
     Content,
     as_change,
     as_document,
-    as_exchange,
+    as_request,
+    as_response,
     value_text,
 )
 from integration_hub.console.wording import code_words, duration
@@ -82,8 +83,8 @@ def _calls(attempts: list[int], with_contents: bool) -> dict[int, list[CallShown
     )
     shown: dict[int, list[CallShown]] = defaultdict(list)
     for row in rows[:MOST_CALLS]:
-        sent = as_exchange(row.request) if with_contents else None
-        answered = as_exchange(row.response) if with_contents and row.status is not None else None
+        sent = as_request(row) if with_contents else None
+        answered = as_response(row) if with_contents and row.status is not None else None
         shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered))
     return shown
 

@@ -141,7 +141,7 @@ class EntryAdmin(Downloadable):
 
     @admin.display(description="did what")
     def what(self, entry: Any) -> str:
-        return phrase(entry.action)
+        return phrase(entry.action, entry.named.code)
 
     @admin.display(description="about")
     def about(self, entry: Any) -> str | SafeString:

@@ -5,10 +5,11 @@ for reading.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.models import Call
 from webhooks.models import Payload
 from webhooks.sealing import CannotOpen
 
@@ -50,12 +51,25 @@ def as_stored(payload: Payload | None) -> Content:
     return opened if isinstance(opened, Content) else _content(opened.decode("utf-8", "replace"), len(opened))
 
 
-def as_exchange(payload: Payload | None) -> Content:
+def as_request(call: Call) -> Content:
+    """What was sent. A read's request is kept with its response, a write's by itself."""
+    if call.request_id is not None:
+        return _exchange(call.request, lambda document: document)
+    return _exchange(call.response, lambda document: document.get("request", {}))
+
+
+def as_response(call: Call) -> Content:
+    """What was answered."""
+    return _exchange(call.response, lambda document: document)
+
+
+def _exchange(payload: Payload | None, part: Callable[[dict[str, Any]], Any]) -> Content:
     """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
     opened = _open(payload)
     if isinstance(opened, Content):
         return opened
     document = _parsed(opened.decode("utf-8", "replace"))
+    document = part(document) if isinstance(document, dict) else document
     if not isinstance(document, dict):
         return _content(opened.decode("utf-8", "replace"), len(opened))
     headers = document.get("headers") or {}

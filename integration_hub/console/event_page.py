@@ -8,13 +8,21 @@ from django.utils import timezone
 
 from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
-from integration_hub.console.wording import ahead, reason
+from integration_hub.console.standing import GONE, Standing, standing, surroundings
+from integration_hub.console.wording import reason
 from sync.models import Attempt, Delivery
 from webhooks.codes import Words
 from webhooks.models import Event, Receipt, State
 
 MOST_RECEIPTS = 50
 CONTENTS = "webhooks.view_contents"
+_RELATED = (
+    "route",
+    "identity__breaker",
+    "commercial__breaker",
+    "covered_by__delivery__event",
+    "replay__requested_by",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,13 @@ class DeliveryShown:
 
     row: Delivery
     words: Words
-    next_try: str
+    standing: Standing
     attempts: tuple[AttemptShown, ...]
+
+    @property
+    def running(self) -> Attempt | None:
+        """The attempt that is under way, where the person may see attempts."""
+        return self.attempts[0].row if self.row.state == State.RUNNING and self.attempts else None
 
     @property
     def covering(self) -> Attempt | None:
@@ -97,22 +110,15 @@ def _receipts(event: Event, may: dict[str, bool]) -> list[ReceiptShown]:
 
 
 def _deliveries(event: Event, may: dict[str, bool], now: datetime) -> tuple[DeliveryShown, ...]:
-    related = ("route", "identity", "commercial", "covered_by__delivery__event", "replay__requested_by")
-    rows = list(event.deliveries.select_related(*related).order_by("id"))
+    rows = list(event.deliveries.select_related(*_RELATED).order_by("id"))
     attempts = attempts_of(rows, may, now) if may["attempts"] else {}
-    return tuple(
-        DeliveryShown(
-            row,
-            reason(row.state, row.code, speaker(row, row.code)),
-            _next_try(row, now),
-            tuple(attempts.get(row.pk, ())),
-        )
-        for row in rows
-    )
+    around = surroundings(rows)
+    shown = ((row, standing(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
+    return tuple(DeliveryShown(row, _words(row, found), found, tries) for row, found, tries in shown)
 
 
-def _next_try(delivery: Delivery, now: datetime) -> str:
-    return ahead(delivery.due_at, now) if delivery.state in (State.PENDING, State.RETRYING) else ""
+def _words(row: Delivery, found: Standing) -> Words:
+    return GONE if found.is_gone else reason(row.state, row.code, speaker(row, row.code))
 
 
 def _diagnosis(event: Event, deliveries: tuple[DeliveryShown, ...]) -> Words:

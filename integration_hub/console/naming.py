@@ -43,7 +43,7 @@ def name_entries(entries: Iterable[Entry]) -> dict[int, Named]:
 
 def _named(entry: Entry, people: Mapping[str, str], pages: Mapping[str, str]) -> Named:
     code = json.loads(entry.body).get("details", {}).get("code", "")
-    url = pages.get(entry.stream) or _setting_page(entry.stream)
+    url = pages.get(entry.stream) or _setting_page(entry.stream) or _alarm_page(entry.stream)
     about = people.get(entry.stream, entry.stream)
     return Named(_actor(entry.actor, people), about, url, str(code))
 
@@ -91,6 +91,11 @@ def _setting_page(stream: str) -> str:
     if kind == "setting" and setting in _SETTINGS and key.isdecimal():
         return reverse(f"admin:{_SETTINGS[setting]}_change", args=[key])
     return ""
+
+
+def _alarm_page(stream: str) -> str:
+    key = _key(stream, "alarm")
+    return reverse("admin:sync_alarm_change", args=[key]) if key else ""
 
 
 def _key(name: str, kind: str) -> str:

@@ -1,9 +1,10 @@
 """Replays: who asked, when, why, and what came of it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -11,20 +12,52 @@ from django.utils.safestring import SafeString
 
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.wording import moment, state_mark
-from sync.models import Attempt, Outcome, Replay
+from sync.models import Attempt, Outcome, Replay, Request
 
 _SHOWN = 50
 
 
+class KindFilter(admin.SimpleListFilter):
+    """Replays, unless somebody asks for decisions about what was held."""
+
+    title = "what was asked for"
+    parameter_name = "kind"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return [(Request.APPROVAL, "approvals"), (Request.CLOSING, "closings")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Django's first choice means all; here it means replays."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "replays"}
+        yield from others
+
+    def queryset(self, _: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
+        return queryset.filter(kind=self.value() or Request.REPLAY)
+
+
 @admin.register(Replay)
 class ReplayAdmin(EvidenceAdmin):
-    """Read-only; a replay is begun from the events."""
+    """Read-only; a replay is begun from the events, a decision from what is held. The list is of replays unless the
+    filter asks for decisions.
+    """
 
-    list_display = ("requested", "requested_by", "reason", "events", "deliveries")
+    list_display = ("requested", "kind", "requested_by", "reason", "events", "deliveries")
     list_select_related = ("requested_by",)
+    list_filter = (KindFilter,)
+    parameters = frozenset({KindFilter.parameter_name})
     ordering = ("-id",)
     actions = None
-    fields = ("requested", "requested_by", "reason", "events", "deliveries", "outcomes", "newest_attempts")
+    fields = (
+        "requested",
+        "kind",
+        "requested_by",
+        "reason",
+        "events",
+        "deliveries",
+        "outcomes",
+        "newest_attempts",
+    )
     readonly_fields = fields
 
     def change_view(

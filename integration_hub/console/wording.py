@@ -1,6 +1,7 @@
 """States, reasons, times and durations in the words of the console. Pure: the moment is passed in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from django.utils.html import format_html
@@ -47,7 +48,18 @@ def reason(state: str, code: str, connection: str = "") -> Words:
     """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
     if state in _UNDER_WAY:
         return _UNDER_WAY[state]
-    return code_words(code or state, connection)
+    found = code_words(code or state, connection)
+    entry = CATALOGUE.get(code)
+    if state == State.DEAD and entry is not None and entry.retryable:
+        return replace(found, next_step=_given_up(entry.owner, connection))
+    return found
+
+
+def _given_up(owner: str, connection: str) -> str:
+    """What the catalogue says of such a failure, that the hub tries again, is over."""
+    if owner == "hub":
+        return "The hub has stopped trying. An administrator must remove the cause; then replay."
+    return f"The hub has stopped trying. Ask the owner of {connection or 'the system'}, and replay when it works."
 
 
 def code_words(code: str, connection: str = "") -> Words:

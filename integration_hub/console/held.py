@@ -1,0 +1,187 @@
+"""Held deliveries: look at what would change, approve or close some or all of a route, say why, confirm."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from integration_hub.console.event_page import CONTENTS
+from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.held_choice import Choice, chosen, forget, freeze
+from integration_hub.console.held_groups import groups, held, show
+from integration_hub.console.recording import address
+from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
+from sync.models import Delivery, Replay, Route
+
+MOST_LISTED = 100
+_SHOWN = 20
+_LIST = "admin:sync_delivery_changelist"
+_DONE = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
+
+
+class ChoiceForm(forms.Form):
+    """Which of a route, and what to do with them."""
+
+    decision = forms.ChoiceField(choices=[(each.value, each.name) for each in Decision])
+    everything = forms.BooleanField(required=False)
+    chosen = forms.TypedMultipleChoiceField(coerce=int, required=False)
+
+
+class ReasonForm(forms.Form):
+    """Why: kept with the decision."""
+
+    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+
+
+@admin.register(Delivery)
+class HeldAdmin(EvidenceAdmin):
+    """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
+
+    menu_name = "Held deliveries"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("route/<int:pk>/", wrap(self.route_view), name="sync_delivery_route"),
+            path("decide/<uuid:key>/", wrap(self.decide_view), name="sync_delivery_decide"),
+            *super().get_urls(),
+        ]
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("sync.approve_delivery")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """What is held, by route."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = groups(with_contents=request.user.has_perm(CONTENTS))
+        context = {"title": "Held deliveries", "groups": found}
+        return self._page(request, "console/held_list.html", context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        delivery = self.get_object(request, unquote(object_id)) if self.has_view_permission(request) else None
+        if delivery is None:
+            raise Http404
+        return redirect("admin:webhooks_event_change", delivery.event_id)
+
+    def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What is held of one route; on POST, on to the page that confirms."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
+        if request.method == "POST":
+            return self._choose(request, route)
+        waiting = held().filter(route=route)
+        count = waiting.count()
+        rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
+        context = {"title": f"Held: {route}", "route": route, "rows": rows, "count": count}
+        return self._page(request, "console/held_route.html", context | {"largest": LARGEST})
+
+    def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
+        self._check(request)
+        form = ChoiceForm(request.POST)
+        waiting = held().filter(route=route).values_list("pk", flat=True)
+        form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
+        keys: list[int] = []
+        if form.is_valid():
+            answer = form.cleaned_data
+            keys = list(waiting[:LARGEST]) if answer["everything"] else answer["chosen"]
+        if not keys:
+            messages.error(request, "Choose deliveries that are still held.")
+            return redirect("admin:sync_delivery_route", route.pk)
+        return redirect(
+            "admin:sync_delivery_decide", freeze(request, Decision(form.cleaned_data["decision"]), keys)
+        )
+
+    def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """What will happen; on POST with a reason, do it."""
+        self._check(request)
+        choice = chosen(request, key)
+        if choice is None:
+            return self._used_up(request, key)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            return self._carry_out(request, key, choice, form.cleaned_data["reason"])
+        return self._page(request, "console/held_decide.html", _confirmation(key, choice, form))
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and self.has_approve_permission(request)):
+            raise PermissionDenied
+
+    def _carry_out(
+        self, request: HttpRequest, key: UUID, choice: Choice, reason: str
+    ) -> HttpResponseRedirect:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        try:
+            decided = decide(
+                choice.deliveries,
+                choice.decision,
+                by=request.user,
+                reason=reason,
+                key=key,
+                address=address(request),
+            )
+        except AlreadyDecided as error:
+            messages.warning(request, str(error))
+        except NotDecidable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_delivery_decide", key)
+        else:
+            messages.success(request, _told(choice.decision, decided))
+        forget(request, key)
+        return redirect(_LIST)
+
+    def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
+        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+            messages.warning(request, "This was decided already; nothing was done twice.")
+        else:
+            messages.error(request, "This choice is not kept any more: choose the deliveries again.")
+        return redirect(_LIST)
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        may = {
+            "approve": self.has_approve_permission(request),
+            "contents": request.user.has_perm(CONTENTS),
+        }
+        shared = {**self.admin_site.each_context(request), "media": self.media, "may": may}
+        return TemplateResponse(request, template, {**shared, **context})
+
+
+def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]:
+    rows = list(
+        held().filter(pk__in=choice.deliveries).select_related("event__source", "commercial")[:_SHOWN]
+    )
+    count = held().filter(pk__in=choice.deliveries).count()
+    verb = "Approve" if choice.decision is Decision.APPROVE else "Close"
+    return {
+        "title": f"{verb} {_deliveries(count)}?" if count else "Nothing of this is held any more",
+        "button": f"{verb} {_deliveries(count)}",
+        "is_approval": choice.decision is Decision.APPROVE,
+        "key": key,
+        "rows": rows,
+        "count": count,
+        "more": count - len(rows),
+        "reason_form": form,
+    }
+
+
+def _deliveries(count: int) -> str:
+    return f"{count:,} deliver{'y' if count == 1 else 'ies'}"
+
+
+def _told(decision: Decision, decided: Decided) -> str:
+    told = f"{_deliveries(len(decided.deliveries))} {_DONE[decision]}."
+    return f"{told} {decided.skipped:,} not held any more." if decided.skipped else told

@@ -1,0 +1,177 @@
+"""Where the deliveries of an event stand: who holds them, what they wait for, what they may still do.
+
+Everything is read from the database, by its clock; what a process believes is not asked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from integration_hub.console.protection import Passing, breaker_sentence, spared
+from integration_hub.console.unsettled import open_deliveries
+from integration_hub.console.wording import ahead, moment
+from sync.breaking import ENOUGH
+from sync.claiming import SUSPECT
+from sync.clock import read_clock
+from sync.models import OPEN_STATES, Connection, Delivery
+from webhooks.codes import CATALOGUE, Words
+from webhooks.models import State
+
+Sentence = str | SafeString
+
+WAITING = (State.PENDING, State.RETRYING)
+MOST_AHEAD = 200
+OVERDUE = timedelta(seconds=30)
+GONE = Words(
+    "Its process may be gone",
+    "The claim of the process that ran it has ended and was not renewed.",
+    "Nothing to do: the hub frees it by itself and reads both systems afresh. If it stays, see that a worker runs.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One delivery at one moment. `waits`: what keeps it from running, empty where nothing does.
+
+    `next_at`: not before; None where no try is ahead. `may_still`: the tries that are left, of an open one.
+    """
+
+    is_gone: bool
+    waits: tuple[Sentence, ...]
+    next_at: datetime | None
+    next_try: str
+    may_still: Sentence
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else bears on these deliveries: the slots taken, by connection, and open deliveries of the same entity."""
+
+    clock: datetime
+    used: Mapping[int, int]
+    rivals: Sequence[Delivery]
+
+
+def surroundings(deliveries: Sequence[Delivery]) -> Surroundings:
+    """Three statements where something waits, and the clock; of one event, with both connections and breakers."""
+    clock = read_clock()
+    waiting = [each for each in deliveries if each.state in WAITING]
+    if not waiting:
+        return Surroundings(clock, {}, ())
+    used = {
+        **_used("identity", {each.identity_id for each in waiting}),
+        **_used("commercial", {each.commercial_id for each in waiting}),
+    }
+    return Surroundings(clock, used, _rivals(waiting[0]))
+
+
+def _used(side: str, connections: set[int]) -> dict[int, int]:
+    running = Delivery.objects.filter(**{"state": State.RUNNING, f"{side}__in": connections})
+    return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
+
+
+def _rivals(delivery: Delivery) -> list[Delivery]:
+    """Open deliveries of other events about the same entity."""
+    same = open_deliveries().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
+    others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
+    return list(others.select_related("event").order_by("pk")[:MOST_AHEAD])
+
+
+def standing(row: Delivery, around: Surroundings) -> Standing:
+    """Where a delivery stands, as far as the database knows."""
+    is_waiting = row.state in WAITING
+    next_at = _next_at(row, around.clock) if is_waiting else None
+    return Standing(
+        is_gone=row.state == State.RUNNING
+        and row.lease_until is not None
+        and row.lease_until <= around.clock,
+        waits=tuple(_waits(row, around)) if is_waiting else (),
+        next_at=next_at,
+        next_try=ahead(next_at, around.clock),
+        may_still=_may_still(row) if row.state in OPEN_STATES and row.state != State.HELD else "",
+        fault=_fault(row),
+    )
+
+
+def _next_at(row: Delivery, clock: datetime) -> datetime | None:
+    """When it is due, and no connection of its is paused any more."""
+    pauses = [spared(each, clock) for each in (row.identity, row.commercial)]
+    ends = [each.until for each in pauses if each.passing is Passing.NOTHING and each.until is not None]
+    return None if row.due_at is None else max(row.due_at, *ends, row.due_at)
+
+
+def _waits(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
+    """In the order in which a claim would find out; see `sync.claiming`."""
+    reasons: list[Sentence] = [*_dangers(row), *_rivalry(row, around)]
+    for connection in (row.identity, row.commercial):
+        reasons += _closed_ways(connection, around)
+    yield from reasons
+    if not reasons and row.due_at is not None and row.due_at < around.clock - OVERDUE:
+        yield format_html(
+            "Nothing holds it back, yet it has been due since {}: see that a worker runs.", moment(row.due_at)
+        )
+
+
+def _dangers(row: Delivery) -> Iterator[Sentence]:
+    if row.deaths >= SUSPECT:
+        yield (
+            f"{row.deaths} processes died while they ran it: it runs next alone, in a process of its own that a "
+            "worker starts."
+        )
+
+
+def _rivalry(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
+    """What has to end before it: one of its subject that runs, and older ones where both are relayed."""
+    for other in around.rivals:
+        if (other.identity_id, other.commercial_id) != (row.identity_id, row.commercial_id):
+            continue
+        if other.state == State.RUNNING:
+            yield format_html("Behind {} about the same entity, which is being delivered.", _link(other))
+            return
+        if row.is_relayed and other.is_relayed and other.pk < row.pk:
+            yield format_html("Behind {}, which is older: what is relayed goes in order.", _link(other))
+            return
+
+
+def _link(other: Delivery) -> SafeString:
+    page = reverse("admin:webhooks_event_change", args=[other.event_id])
+    return format_html('<a href="{}">{}</a>', page, other.event.reference)
+
+
+def _closed_ways(connection: Connection, around: Surroundings) -> Iterator[Sentence]:
+    now, used = spared(connection, around.clock), around.used.get(connection.pk, 0)
+    limit = now.limit(connection.concurrency)
+    if now.passing is Passing.NOTHING:
+        sentence = breaker_sentence(connection, around.clock)
+        yield format_html("{} is {}. No try is spent meanwhile.", connection.name, sentence)
+    elif limit is not None and used >= limit:
+        probes = f" while it is tried again ({now.successes} of {ENOUGH} successes)"
+        when = probes if now.passing is Passing.PROBES else ""
+        yield f"{connection.name} has as many deliveries as may run at once{when}: {used:,} of {limit:,}."
+    if not connection.is_enabled:
+        yield f"{connection.name} is switched off: a try fails until an administrator switches it on."
+
+
+def _may_still(row: Delivery) -> Sentence:
+    left = max(0, row.route.tries - row.tries)
+    more = f"{left} more {'try' if left == 1 else 'tries'}" if left else "no further try"
+    if row.opened_at is None or not left:
+        return more
+    return format_html(
+        "{}, none after {}", more, moment(row.opened_at + timedelta(hours=row.route.gives_up_after_hours))
+    )
+
+
+def _fault(row: Delivery) -> str:
+    """Whose it is that it failed; empty where nothing failed, or it was taken up again."""
+    code = CATALOGUE.get(row.code)
+    if code is None or row.state not in (State.RETRYING, State.DEAD):
+        return ""
+    owners = {"sender": "the sending system", "identity": row.identity.name, "target": row.commercial.name}
+    return {**owners, "hub": "this hub"}.get(code.owner, "")
