@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghijklmnopqrstuvwxyz- \
 	SEALING_KEYS=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= ALLOWED_HOSTS=localhost
 
-.PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow clean
+.PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow faults bench clean
 
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
@@ -25,15 +25,22 @@ run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 en
 test: $(READY) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
 
 test-sqlite: $(READY)
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto -m "not slow and not faults" $(ARGS)
 
 test-postgresql: $(READY)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto -m "not slow and not pure" $(ARGS) \
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto -m "not slow and not faults and not pure" $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
 slow: $(READY)  ## crash loops and load, on both databases
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -m slow $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m slow $(ARGS)
+
+faults: $(READY)  ## the fault suite, on both databases; HUB_FAULTS=long for the longer tier
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -m faults -s $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m faults -s $(ARGS)
+
+bench: $(READY)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: lint types contracts migrations test  ## everything that CI asks
 

@@ -1,0 +1,119 @@
+"""Every step of this process that the world can see, counted; at a chosen one, before or after it, the process kills
+itself.
+
+Counted are statements, commits and connections of the database (at the driver, below Django), what sockets send and
+receive, and what happens to files. Sockets of PostgreSQL's library are beyond Python: its statements stand for them.
+"""
+
+import builtins
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+Tell = Callable[[str], None]
+
+
+class Operations:
+    """Counts from `begin` on. `at` is 1 for the first; None kills never. `tell` is called right before the kill."""
+
+    def __init__(self, at: int | None, *, after: bool, tell: Tell) -> None:
+        self.labels: list[str] = []
+        self._at, self._after, self._tell = at, after, tell
+        self._lock = threading.Lock()
+        self._is_on = False
+
+    def begin(self) -> None:
+        self._is_on = True
+
+    def end(self) -> None:
+        self._is_on = False
+
+    def counted(self, label: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The same operation, counted."""
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            if not self._is_on:
+                return operation(*arguments, **named)
+            number = self._next(label)
+            if number == self._at and not self._after:
+                self._die(label)
+            try:
+                return operation(*arguments, **named)
+            finally:
+                if number == self._at and self._after:
+                    self._die(label)
+
+        return run
+
+    def _next(self, label: str) -> int:
+        with self._lock:
+            self.labels.append(label)
+            return len(self.labels)
+
+    def _die(self, label: str) -> None:
+        self._tell(f"{'after' if self._after else 'before'} {label}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def watch(operations: Operations) -> None:
+    """Put the counter in front of every operation of this process, for good."""
+    _watch_sockets(operations)
+    _watch_files(operations)
+    _watch_sqlite(operations)
+    _watch_postgresql(operations)
+
+
+def _watch_sockets(operations: Operations) -> None:
+    for name in ("connect", "sendall", "send", "recv", "recv_into", "shutdown"):
+        _replace(operations, socket.socket, name, f"socket {name}")
+
+
+def _watch_files(operations: Operations) -> None:
+    for owner, names in ((os, ("open", "write", "fsync", "fdatasync")), (fcntl, ("flock", "lockf"))):
+        for name in names:
+            _replace(operations, owner, name, f"file {name}")
+    _replace(operations, builtins, "open", "file open")
+    _replace(operations, logging.StreamHandler, "emit", "log write")
+
+
+def _watch_postgresql(operations: Operations) -> None:
+    for name in ("execute", "executemany", "copy"):
+        _replace(operations, psycopg.Cursor, name, f"database {name}")
+    for name in ("commit", "rollback"):
+        _replace(operations, psycopg.Connection, name, f"database {name}")
+    _replace(operations, psycopg.Pipeline, "sync", "database sync")
+
+
+def _replace(operations: Operations, owner: Any, name: str, label: str) -> None:
+    setattr(owner, name, operations.counted(label, getattr(owner, name)))
+
+
+def _watch_sqlite(operations: Operations) -> None:
+    """Its types cannot be changed: each connection and each cursor is made as one of a counted subclass."""
+
+    class Cursor(sqlite3.Cursor):
+        execute = operations.counted("database execute", sqlite3.Cursor.execute)
+        executemany = operations.counted("database executemany", sqlite3.Cursor.executemany)
+
+    class Connection(sqlite3.Connection):
+        execute = operations.counted("database execute", sqlite3.Connection.execute)
+        commit = operations.counted("database commit", sqlite3.Connection.commit)
+        rollback = operations.counted("database rollback", sqlite3.Connection.rollback)
+
+        def cursor(self, factory: type[sqlite3.Cursor] = sqlite3.Cursor) -> Any:
+            return super().cursor(type(factory.__name__, (factory, Cursor), {}))
+
+    connect = operations.counted("database connect", sqlite3.connect)
+
+    def connect_counted(*arguments: Any, **named: Any) -> Any:
+        return connect(*arguments, **{"factory": Connection, **named})
+
+    sqlite3.connect = sqlite3.dbapi2.connect = connect_counted  # type: ignore[assignment]

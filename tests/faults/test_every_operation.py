@@ -1,0 +1,68 @@
+"""Promises I1 and I3: one webhook, killed before and after every operation of the process that serves it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.enumeration import Lane, open_lane, run_all
+from tests.faults.enumeration_cases import Case, Scenario
+
+pytestmark = pytest.mark.faults
+
+LANES = 4
+UPDATE, CREATE = Scenario("update", exists=True), Scenario("create", exists=False)
+DEFERRED = Scenario("deferred update", exists=True, is_deferred=True)
+
+
+@pytest.fixture(scope="module")
+def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+    folder = tmp_path_factory.mktemp("enumeration")
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_lane(folder / f"lane_{number}")) for number in range(LANES)]
+
+
+def test_killed_before_and_after_every_operation_an_update_is_neither_lost_nor_done_twice(
+    lanes: list[Lane],
+) -> None:
+    kill_at_every_operation(lanes, UPDATE, moments=(False, True))
+
+
+@pytest.mark.parametrize("scenario", [CREATE, DEFERRED], ids=lambda each: each.name)
+def test_killed_after_every_operation_other_work_is_neither_lost_nor_done_twice(
+    lanes: list[Lane], scenario: Scenario, is_long: bool
+) -> None:
+    """What is before an operation is what was after the one before it; the longer tier kills at both anyway."""
+    kill_at_every_operation(lanes, scenario, moments=(False, True) if is_long else (True,))
+
+
+def kill_at_every_operation(lanes: list[Lane], scenario: Scenario, moments: tuple[bool, ...]) -> None:
+    unhurt = lanes[0].run(Case(scenario))
+    assert unhurt.complaints == []
+    total = len(unhurt.operations)
+    print(f"\n{scenario.name}: K = {total}: {dict(Counter(unhurt.operations))}")
+    cases = [Case(scenario, at, after) for at in range(1, total + 1) for after in moments]
+    outcomes = run_all(lanes, cases)
+    died = [each for each in outcomes if each.died]
+    unknown = sum(each.drained.unknown for each in died)
+    print(f"{len(died)} of {len(cases)} died, {unknown} attempts unknown; the last: {outcomes[-1].final}")
+    assert [str(each) for each in outcomes if each.complaints] == []
+    assert len(died) >= 0.9 * len(cases), "too many lived: the operations differ from run to run"
+    assert unknown, "no death hit an attempt"
+    is_early = any(not each.drained.stored for each in died)
+    assert is_early or scenario.is_deferred, "no death came before the webhook was stored"
+
+
+@pytest.mark.parametrize(
+    ("mutant", "figure"),
+    [("answer-before-storing", "lost"), ("row-after-response", "unaccounted"), ("lease-for-ever", "stuck")],
+)
+def test_each_broken_variant_is_caught(tmp_path: Path, mutant: str, figure: str) -> None:
+    with open_lane(tmp_path / "lane", mutant) as lane:
+        total = len(lane.run(Case(UPDATE)).operations)
+        outcomes = (lane.run(Case(UPDATE, at, after=True)) for at in range(1, total + 1))
+        caught = next((each for each in outcomes if figure in each.drained.complaints), None)
+    assert caught is not None, "the broken variant passes"
+    print(f"\n{mutant}: {caught}")
