@@ -1,0 +1,136 @@
+"""`python -m tests.bench`: see `--help`. The tables go to standard output, progress to standard error."""
+
+import argparse
+import signal
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from tests.bench.account import account, show
+from tests.bench.comparing import QUICK, Plan, compare
+from tests.bench.databases import Cluster, sync_milliseconds
+from tests.bench.growth import grow, show_growth
+from tests.bench.measuring import SUBJECTS
+from tests.bench.memory import show_memory, watch_memory
+from tests.bench.report import as_rows, comparison, surroundings, write
+from tests.bench.serving import measure_servers, show_servers
+from tests.bench.systems import Systems, running_systems
+from tests.bench.targets import verdicts
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """`1,16,64`."""
+    return tuple(int(each) for each in text.split(","))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round at 16 clients: does it run")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], help="one of them; both unless said")
+    parser.add_argument("--clients", type=numbers, help="for example 1,16,64")
+    parser.add_argument("--delays", type=numbers, help="milliseconds that a call takes, for example 0,20")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="of each steady part")
+    parser.add_argument("--only", help="some of " + ",".join(each.name for each in SUBJECTS))
+    parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
+    parser.add_argument("--events", type=int, default=300, help="for the account")
+    parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
+    parser.add_argument("--growth", action="store_true", help="cost by what is stored")
+    parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
+    parser.add_argument(
+        "--memory", type=int, metavar="EVENTS", help="memory over so many events, such as 100000"
+    )
+    return parser.parse_args()
+
+
+def plan(given: argparse.Namespace) -> Plan:
+    """The default plan, or the quick one, with what was asked for instead."""
+    said = {name: getattr(given, name) for name in ("clients", "delays", "rounds", "seconds")}
+    chosen = replace(
+        QUICK if given.quick else Plan(), **{name: value for name, value in said.items() if value}
+    )
+    if given.only:
+        names = given.only.split(",")
+        chosen = replace(chosen, subjects=tuple(each for each in SUBJECTS if each.name in names))
+    return chosen
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    given = arguments()
+    kinds = [given.database] if given.database else ["sqlite", "postgresql"]
+    with tempfile.TemporaryDirectory(prefix="hub-bench-") as name:
+        folder = Path(name)
+        cluster = Cluster() if "postgresql" in kinds else None
+        where = surroundings(sync_milliseconds(folder))
+        print(where, end="\n\n")
+        with running_systems() as systems:
+            bench = Bench(given, kinds, cluster, systems, folder)
+            topic, taken = bench.run()
+        print(f"\nKept in {write(topic, {'surroundings': where, topic: taken})}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One part of the benchmark, as asked for. Each part prints its tables and returns what is to be kept."""
+
+    given: argparse.Namespace
+    kinds: list[str]
+    cluster: Cluster | None
+    systems: Systems
+    folder: Path
+
+    def run(self) -> tuple[str, object]:
+        """The part's name and its figures."""
+        if self.given.account:
+            return "account", self._account()
+        if self.given.servers:
+            return "servers", self._servers()
+        if self.given.growth:
+            return "growth", self._growth()
+        if self.given.memory:
+            return "memory", self._memory()
+        return "comparison", self._comparison()
+
+    def _comparison(self) -> object:
+        rounds = compare(plan(self.given), self.kinds, self.cluster, self.systems, self.folder)
+        print(f"{comparison(rounds)}\n\n{verdicts(rounds)}")
+        return as_rows(rounds)
+
+    def _account(self) -> object:
+        taken = []
+        for kind in self.kinds:
+            taken += account(kind, self.cluster, self.systems, self.folder, self.given.events)
+        print("\n\n".join(show(each) for each in taken))
+        return taken
+
+    def _servers(self) -> object:
+        found, chosen = {}, plan(self.given)
+        for kind in self.kinds:
+            taken = measure_servers(
+                kind, self.cluster, self.systems, self.folder, chosen.rounds, chosen.seconds
+            )
+            print(f"## {kind}\n\n{show_servers(taken)}\n")
+            found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
+        return found
+
+    def _growth(self) -> object:
+        found, rounds = [], self.given.rounds or 2
+        for kind in self.kinds:
+            stages = grow(kind, self.cluster, self.systems, self.folder, self.given.sizes, rounds)
+            print(show_growth(stages), end="\n\n")
+            found += [asdict(stage) for stage in stages]
+        return found
+
+    def _memory(self) -> object:
+        found = {}
+        for kind in self.kinds:
+            readings = watch_memory(kind, self.cluster, self.systems, self.folder, self.given.memory)
+            print(show_memory(kind, readings), end="\n\n")
+            found[kind] = [asdict(each) for each in readings]
+        return found
+
+
+if __name__ == "__main__":
+    main()

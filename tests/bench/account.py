@@ -1,0 +1,63 @@
+"""Where the CPU of one webhook goes, part by part, and every statement of it (`--account`)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.bench.databases import Cluster, fresh_database
+from tests.bench.processes import ROOT
+from tests.bench.servers import prepare_hub
+from tests.bench.systems import Systems
+from tests.bench.table import table
+
+
+def account(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
+) -> list[dict[str, Any]]:
+    """The account of a `result` and of an `ack` event, each in a process of its own."""
+    with fresh_database(kind, cluster, folder) as database:
+        environment = prepare_hub(database, systems, folder)
+        return [
+            take_account(environment, folder, mode, events) | {"database": kind} for mode in ("result", "ack")
+        ]
+
+
+def take_account(environment: dict[str, str], folder: Path, mode: str, events: int) -> dict[str, Any]:
+    """The account as `accounting` prints it, from a process of its own with this environment."""
+    command = [sys.executable, "-m", "tests.bench.accounting", mode, str(events)]
+    with (folder / "account.log").open("ab") as log:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, timeout=600
+        )
+    assert done.returncode == 0, (folder / "account.log").read_text()[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def show(taken: dict[str, Any]) -> str:
+    """The account as text: parts from dear to cheap, then the statements of one event in order."""
+    parts = dict(sorted(taken["parts"].items(), key=lambda item: -item[1]["cpu"]))
+    named = sum(each["cpu"] for each in parts.values())
+    rows = [_row(name, each, taken["watched_cpu"]) for name, each in parts.items()]
+    rest = {"cpu": taken["watched_cpu"] - named, "wall": 0.0, "calls": 1.0}
+    rows.append(_row("the rest: Django, DRF, threads", rest, taken["watched_cpu"]))
+    lines = [
+        f"## Account of one `{taken['mode']}` event on {taken['database']}, in process, without the web server",
+        "",
+        f"CPU {taken['cpu']:.2f} ms ({taken['watched_cpu']:.2f} ms with every part watched); "
+        f"{taken['wall']:.2f} ms one after the other; {taken['statements']:.1f} statements.",
+        "",
+        table(["part", "CPU ms", "share", "ms", "calls"], rows),
+        "",
+        *(f"{number:3} {statement}" for number, statement in enumerate(taken["one_event"], 1)),
+    ]
+    if taken["missing"]:
+        lines += ["", f"Not found, see tests/bench/points.py: {', '.join(taken['missing'])}"]
+    return "\n".join(lines)
+
+
+def _row(name: str, part: dict[str, float], total: float) -> list[str]:
+    share = part["cpu"] / total
+    return [name, f"{part['cpu']:.2f}", f"{share:.0%}", f"{part['wall']:.2f}", f"{part['calls']:.1f}"]

@@ -1,0 +1,33 @@
+"""The database settings are the hub's, on Django's own backends; nothing else that costs anything is switched on."""
+
+import os
+
+import environ  # type: ignore[import-untyped]
+
+SECRET_KEY = "only-for-the-benchmark"
+ALLOWED_HOSTS = ["127.0.0.1"]
+INSTALLED_APPS = ["tests.bench.naive"]
+MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+ROOT_URLCONF = "tests.bench.naive.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+USE_I18N = False
+
+_SQLITE = {
+    "CONN_MAX_AGE": None,
+    "OPTIONS": {
+        "timeout": 10.0,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+    },
+}
+_POSTGRESQL = {
+    "CONN_MAX_AGE": 0,
+    "OPTIONS": {"pool": {"min_size": 1, "max_size": 24, "timeout": 10.0}, "connect_timeout": 5},
+}
+
+_parsed = dict(environ.Env.db_url_config(os.environ["DATABASE_URL"]))
+DATABASES = {"default": _parsed | (_SQLITE if "sqlite" in _parsed["ENGINE"] else _POSTGRESQL)}
+
+IDENTITY_URL = os.environ["BENCH_IDENTITY_URL"]
+SHOP_URL = os.environ["BENCH_SHOP_URL"]

@@ -1,0 +1,9 @@
+"""The WSGI application, as the hub has one."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.bench.naive.settings")
+
+application = get_wsgi_application()

@@ -1,0 +1,111 @@
+"""CPU and wall time of parts, exclusive of the parts inside them, over all threads."""
+
+import functools
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Spent:
+    """What one part cost so far, in seconds."""
+
+    calls: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+
+
+class Stopwatch:
+    """Wraps functions so that their time is booked under a part. Nothing is counted until `start`."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Spent] = {}
+        self.missing: list[str] = []
+        self._running = threading.local()
+        self._lock = threading.Lock()
+        self._is_counting = False
+
+    def start(self) -> None:
+        """Forget what was counted and count from here on."""
+        with self._lock:
+            self._parts = {}
+        self._is_counting = True
+
+    def stop(self) -> dict[str, Spent]:
+        """Count no more; what each part cost since the start."""
+        self._is_counting = False
+        with self._lock:
+            return dict(self._parts)
+
+    def watch(self, part: str, dotted: str) -> None:
+        """Book a function or method under a part, wherever a module of the product has imported it."""
+        found = _find(dotted)
+        if found is None:
+            self.missing.append(dotted)
+            return
+        owner, name, function = found
+        timed = self.timed(lambda *_: part, function)
+        setattr(owner, name, timed)
+        for module in list(sys.modules.values()):
+            if getattr(module, "__name__", "").split(".")[0] in (
+                "audit",
+                "webhooks",
+                "sync",
+                "integration_hub",
+            ):
+                for bound, value in list(vars(module).items()):
+                    if value is function:
+                        setattr(module, bound, timed)
+
+    def timed(self, part_of: Callable[..., str], function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, booked under what `part_of` says of its arguments."""
+
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> Any:
+            if not self._is_counting:
+                return function(*arguments, **named)
+            inner, cpu, wall = self._enter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._leave(part_of(*arguments), inner, cpu, wall)
+
+        return run
+
+    def _enter(self) -> tuple[list[float], float, float]:
+        stack = self._running.__dict__.setdefault("stack", [])
+        inner = [0.0, 0.0]  # CPU and wall of the parts inside this one
+        stack.append(inner)
+        return inner, time.thread_time(), time.perf_counter()
+
+    def _leave(self, part: str, inner: list[float], cpu: float, wall: float) -> None:
+        cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall
+        stack = self._running.stack
+        stack.pop()
+        if stack:
+            stack[-1][0] += cpu
+            stack[-1][1] += wall
+        with self._lock:
+            spent = self._parts.setdefault(part, Spent())
+            spent.calls += 1
+            spent.cpu += cpu - inner[0]
+            spent.wall += wall - inner[1]
+
+
+def _find(dotted: str) -> tuple[Any, str, Any] | None:
+    """The owner, the name and the function: the longest importable prefix is the module."""
+    names = dotted.split(".")
+    for split in range(len(names) - 1, 0, -1):
+        try:
+            owner: Any = importlib.import_module(".".join(names[:split]))
+        except ImportError:
+            continue
+        for name in names[split:-1]:
+            owner = getattr(owner, name, None)
+        function = getattr(owner, names[-1], None)
+        return (owner, names[-1], function) if function is not None else None
+    return None
