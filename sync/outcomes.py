@@ -12,7 +12,7 @@ from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.connectors.records import FieldError
 from sync.models import Attempt, Connection, Delivery
-from sync.verdict import Verdict
+from sync.verdict import ACTIONS, Verdict
 from webhooks.models import Event, State, worst
 
 _STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
@@ -86,7 +86,7 @@ def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> Ev
         connection_name=delivery.commercial.name,
         state=verdict.state,
         code=verdict.code,
-        action=claim.attempt.action,
+        action=ACTIONS[findings.change.action] if findings.change else "",
         record_id=findings.record_id,
         is_retrying=False,
         sentence=None,

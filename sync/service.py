@@ -1,6 +1,8 @@
 """What the receiving half needs of the delivering half (see `webhooks.delivering`), in one object."""
 
 import time
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 from django.db import transaction
 
@@ -12,8 +14,10 @@ from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of,
 from sync.settling import refresh_events
 from sync.subjects import next_of_subject
 from sync.tasks import Place, defer, reserve, wake
-from sync.waiting import Waiter, wait, waiting_for
+from sync.waiting import Telling, wait, waiting_for
 from webhooks.models import Event, State
+
+T = TypeVar("T", bound=Telling)
 
 
 class Begun:
@@ -30,23 +34,28 @@ class Begun:
         self._opened = open_deliveries(event, at_once=self._at_once and self._place is not None)
         return self._opened.happenings
 
-    def wait(self, event: Event, *, with_entity: bool = False) -> EventOutcome:
-        """After that commit: deliver, and wait for the end. Without a place nobody waits: a worker will find it."""
+    def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
+        """After that commit: deliver, wait for the end, and keep what `say` makes of it.
+
+        Without a place nobody waits: a worker will find it.
+        """
         if self._place is None or not self._opened.commercial:
             defer(self._opened.waiting)
-            return outcome_when_opened(event, self._opened.commercial)
-        with waiting_for(event.pk) as waiter:
-            return self._deliver(event, waiter, self._place, with_entity)
+            return _kept(say(outcome_when_opened(event, self._opened.commercial)))
+        with waiting_for(event.pk, say) as waiter:
+            self._start(self._place)
+            is_done = wait(event.pk, waiter, self._until)
+            if waiter.kept is not None:
+                return cast(T, waiter.kept)
+        return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
 
-    def _deliver(self, event: Event, waiter: Waiter, place: Place, with_entity: bool) -> EventOutcome:
+    def _start(self, place: Place) -> None:
         if self._opened.claims:
             place.start(self._opened.claims)
         else:
             place.give_back()
         if not wake(self._opened.waiting):
             defer(self._opened.waiting)
-        is_done = wait(event.pk, waiter, self._until)
-        return waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)
 
     def close(self) -> None:
         """Give the place back if it was not used."""
@@ -81,6 +90,11 @@ class Deliveries:
     def outcome(self, event: Event) -> EventOutcome:
         """What became of the event so far."""
         return outcome_of(event)
+
+
+def _kept(telling: T) -> T:
+    telling.keep()
+    return telling
 
 
 def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:

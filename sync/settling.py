@@ -16,9 +16,11 @@ from sync.claiming import Claim
 from sync.clock import database_now_plus
 from sync.linking import keep_link
 from sync.models import SETTLED_STATES, Delivery, Outcome
+from sync.outcomes import outcome_of_attempt
 from sync.recording import AttemptRecorder, in_order, save_calls
 from sync.subjects import WAITING, lock_open
 from sync.verdict import ACTIONS, Verdict, spared
+from sync.waiting import Telling, waiter_of
 from sync.webhook import wants_entity
 from webhooks.models import Event, Payload, State, worst
 
@@ -56,25 +58,58 @@ class Settled:
 def settle(
     claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
 ) -> Settled | None:
-    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written."""
-    with transaction.atomic():
-        if claim.covered:
-            lock_open(claim.delivery)
-        verdict = _told_breakers(claim, verdict)
-        state = _end_delivery(claim, verdict)
-        if state is None:
-            return None
-        kept = in_order(recorders)
-        payloads = _end_attempt(claim, verdict, findings)
-        insert(*payloads, *(each.payload for each in kept if each.payload))
-        _write_attempt(claim)
-        save_calls(kept)
-        is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
-        if is_applied and (findings.record_id or claim.delivery.is_relayed):
-            keep_link(claim, findings)
-        events = _end_events(claim, verdict, state)
-        append(_happening(claim, verdict, findings, covered=len(events) - 1), at=claim.attempt.ended_at)
+    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written.
+
+    Where the one request of this process that waits for the event can be answered now, its answer is kept in the same
+    commit.
+    """
+    waiter, telling = waiter_of(claim.delivery.event_id) if claim.is_only else None, None
+    try:
+        with transaction.atomic():
+            if claim.covered:
+                lock_open(claim.delivery)
+            verdict = _told_breakers(claim, verdict)
+            state = _end_delivery(claim, verdict)
+            if state is None:
+                return None
+            if waiter is not None and state == verdict.state:
+                outcome = outcome_of_attempt(claim, verdict, findings)
+                telling = waiter.take(outcome) if outcome is not None else None
+            events = _write(claim, verdict, findings, recorders, state, telling)
+    except BaseException:
+        if waiter is not None and telling is not None:
+            waiter.let_go()
+        raise
+    if waiter is not None and telling is not None:
+        waiter.told(telling)
     return Settled(events, verdict, goes_on=state == State.PENDING)
+
+
+def _write(
+    claim: Claim,
+    verdict: Verdict,
+    findings: Findings,
+    recorders: list[AttemptRecorder],
+    state: str,
+    telling: Telling | None,
+) -> tuple[int, ...]:
+    kept = in_order(recorders)
+    payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
+    if telling is not None:
+        payloads.append(telling.payload)
+    insert(*payloads)
+    _write_attempt(claim)
+    save_calls(kept)
+    is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
+    if is_applied and (findings.record_id or claim.delivery.is_relayed):
+        keep_link(claim, findings)
+    events = _end_events(claim, verdict, state)
+    happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
+    if telling is not None:
+        telling.write()
+        happenings.append(telling.happening)
+    append(*happenings, at=claim.attempt.ended_at)
+    return events
 
 
 def _told_breakers(claim: Claim, verdict: Verdict) -> Verdict:

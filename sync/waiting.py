@@ -1,30 +1,93 @@
 """Requests that wait for the end of a delivery: woken in this process at once, by looking for one elsewhere."""
 
+import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
+from audit.log import Happening
 from sync.models import Delivery
 from sync.outcomes import EventOutcome
 from sync.releasing import release_connection
-from webhooks.models import State
+from webhooks.models import Payload, State
 
-_FIRST_LOOK, _LONGEST_PAUSE = 0.5, 0.5
+logger = logging.getLogger("hub.deliver")
+
+_LOOK_SECONDS = 0.5
 _ACTIVE = (State.PENDING, State.RUNNING)
 
 
-class Waiter:
-    """One request that waits for an event. `outcome` is filled in where this process knows it."""
+class Telling(Protocol):
+    """An answer that is to be kept before it is told (see `webhooks.delivering`)."""
 
-    def __init__(self) -> None:
+    @property
+    def payload(self) -> Payload: ...
+    @property
+    def happening(self) -> Happening: ...
+    def write(self) -> None: ...
+    def keep(self) -> None: ...
+
+
+class Waiter:
+    """One request that waits for an event. `outcome` is filled in where this process knows it.
+
+    `say` puts an outcome into words. Whoever settles the event may take the waiter and keep its answer in the same
+    commit; from then on until `told` or `let_go`, the request waits for that and says nothing itself.
+    """
+
+    def __init__(self, say: Callable[[EventOutcome], Telling] | None = None) -> None:
         self.signal = threading.Event()
         self.outcome: EventOutcome | None = None
+        self.kept: Telling | None = None
+        self._say = say
+        self._lock = threading.Lock()
+        self._is_taken = self._is_closed = False
+
+    def take(self, outcome: EventOutcome) -> Telling | None:
+        """The answer to be kept; None where the request does not wait any more, or does not say."""
+        if self._say is None:
+            return None
+        with self._lock:
+            if self._is_taken or self._is_closed:
+                return None
+            self._is_taken = True
+        try:
+            return self._say(outcome)
+        except Exception:  # the delivery is settled all the same; the request meets the error itself
+            logger.exception("an answer could not be put into words")
+            self.let_go()
+            return None
+
+    def told(self, telling: Telling) -> None:
+        """The commit that keeps its answer has ended."""
+        self.kept = telling
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Nothing was kept after all, or all was: the request goes on."""
+        with self._lock:
+            self._is_taken = False
+        self.signal.set()
+
+    def close(self) -> bool:
+        """The request waits no longer; False while somebody keeps its answer, which will not take long."""
+        with self._lock:
+            self._is_closed = self._is_closed or not self._is_taken
+            return self._is_closed
 
 
 _lock = threading.Lock()
 _waiting: defaultdict[int, set[Waiter]] = defaultdict(set)
+
+
+def waiter_of(event_id: int) -> Waiter | None:
+    """The one request of this process that waits for an event; None where there is none, or more than one."""
+    with _lock:
+        found = _waiting.get(event_id, ())
+        return next(iter(found)) if len(found) == 1 else None
 
 
 def notify(outcomes: Mapping[int, EventOutcome | None]) -> None:
@@ -37,9 +100,9 @@ def notify(outcomes: Mapping[int, EventOutcome | None]) -> None:
 
 
 @contextmanager
-def waiting_for(event_id: int) -> Iterator[Waiter]:
+def waiting_for(event_id: int, say: Callable[[EventOutcome], Telling] | None = None) -> Iterator[Waiter]:
     """A waiter that `notify` wakes; asked for before the work is begun, so that it cannot be missed."""
-    waiter = Waiter()
+    waiter = Waiter(say)
     with _lock:
         _waiting[event_id].add(waiter)
     try:
@@ -53,17 +116,15 @@ def waiting_for(event_id: int) -> Iterator[Waiter]:
 
 def wait(event_id: int, waiter: Waiter, until: float) -> bool:
     """Wait until no delivery of the event is pending or running, or `until` (monotonic); whether it came to that."""
-    pause = _FIRST_LOOK
     release_connection()
     while True:
-        waiter.signal.wait(max(0.0, min(pause, until - time.monotonic())))
-        if waiter.outcome is not None:
+        waiter.signal.wait(max(0.0, min(_LOOK_SECONDS, until - time.monotonic())))
+        if waiter.outcome is not None or waiter.kept is not None:
             return True
         waiter.signal.clear()
         is_active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE).exists()
         release_connection()
-        if not is_active:
-            return True
-        if time.monotonic() >= until:
-            return False
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        if not is_active or time.monotonic() >= until:
+            if waiter.close():
+                return not is_active
+            waiter.signal.wait(_LOOK_SECONDS)

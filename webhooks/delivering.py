@@ -2,11 +2,11 @@
 real one in).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from audit.log import Happening
-from webhooks.models import Event
+from webhooks.models import Event, Payload
 
 
 class FieldProblem(Protocol):
@@ -64,6 +64,23 @@ class EventOutcome(Protocol):
     def is_final(self) -> bool: ...
 
 
+class Telling(Protocol):
+    """An answer that is to be kept before it is told."""
+
+    @property
+    def payload(self) -> Payload: ...
+    @property
+    def happening(self) -> Happening: ...
+    def write(self) -> None:
+        """Inside a transaction that has stored the payload."""
+
+    def keep(self) -> None:
+        """All of it, in a transaction of its own."""
+
+
+_Told = TypeVar("_Told", bound=Telling)
+
+
 class Begun(Protocol):
     """A new webhook on its way through the other half: opened in the commit that stores it, then waited for."""
 
@@ -73,8 +90,11 @@ class Begun(Protocol):
         Returns what belongs on the audit log with it.
         """
 
-    def wait(self, event: Event, *, with_entity: bool = False) -> EventOutcome:
-        """After the commit: begin the work, wait for it, and say what became of the event."""
+    def wait(self, event: Event, say: Callable[[EventOutcome], _Told], *, with_entity: bool = False) -> _Told:
+        """After the commit: begin the work, wait for it, and let `say` put what became of the event into words.
+
+        What it returns has been kept: in the commit that settled the event, where that is this process's.
+        """
 
     def close(self) -> None:
         """Nothing more will be asked of it, whatever happened in between."""

@@ -3,11 +3,6 @@
 import logging
 from contextlib import closing
 
-from django.db import transaction
-from django.utils import timezone
-
-from audit.log import Happening, append
-from audit.statements import Statement, insert
 from webhooks.addresses import outcome_path
 from webhooks.admission import admit, retry_headers
 from webhooks.answers import Answer, outcome_answer, problem
@@ -23,18 +18,15 @@ from webhooks.gate import (
     wanted_mode,
     wanted_wait,
 )
-from webhooks.models import Event, Mode, Payload, Source
+from webhooks.models import Event, Mode, Source
 from webhooks.parsing import Notice
 from webhooks.recording import Recorded, record_unusable, record_webhook
 from webhooks.refusing import record_refusal
 from webhooks.sources import source_of
+from webhooks.telling import Telling
 
 logger = logging.getLogger("hub.receive")
 
-_TOLD = Statement(
-    """UPDATE webhooks_receipt SET answer_id = %s, answered_at = %s, status = %s, code = %s, is_final = %s
-    WHERE id = %s"""
-)
 _REPEATED = {"Webhook-Replayed": "true"}
 
 
@@ -92,16 +84,21 @@ def _answer_event(
         mode,
     )
     with_entity = mode == Mode.ENTITY
+
+    def say(outcome: EventOutcome) -> Telling:
+        answer = _outcome_answer(source, notice, event, outcome, language, with_entity=with_entity)
+        return Telling(recorded, answer)
+
     if recorded.begun is not None:
         with closing(recorded.begun) as begun:
-            outcome = begun.wait(event, with_entity=with_entity)
-    else:
-        first = _first_final_answer(event)
-        if first is not None:
-            return _told(recorded, first)
-        seconds = wanted_wait(source, notice)
-        outcome = delivering.deliver_again(event, seconds, with_entity=with_entity)
-    return _told(recorded, _outcome_answer(source, notice, event, outcome, language, with_entity=with_entity))
+            return _logged(recorded, begun.wait(event, say, with_entity=with_entity).answer)
+    first = _first_final_answer(event)
+    if first is not None:
+        return _told(recorded, first)
+    seconds = wanted_wait(source, notice)
+    telling = say(delivering.deliver_again(event, seconds, with_entity=with_entity))
+    telling.keep()
+    return _logged(recorded, telling.answer)
 
 
 def _outcome_answer(
@@ -117,7 +114,7 @@ def _outcome_answer(
         outcome,
         language,
         reference=event.reference,
-        location=outcome_path(event),
+        location=outcome_path(event) if outcome.is_open else "",
         is_signed=event.is_signed,
         fields=notice.respond.fields,
         allowed=source.entity_fields if with_entity and may_see_entity(source) else None,
@@ -138,23 +135,13 @@ def _first_final_answer(event: Event) -> Answer | None:
 
 
 def _told(recorded: Recorded, answer: Answer) -> Answer:
-    """Keep exactly what is about to be told, then tell it."""
-    receipt, now = recorded.receipt, timezone.now()
-    payload = Payload.of(Payload.Kind.ANSWER, answer.body)
-    with transaction.atomic():
-        insert(payload)
-        _TOLD.run(payload.pk, now, answer.status, answer.code, answer.is_final, receipt.pk)
-        append(_answered(recorded, answer), at=now)
-    logger.info("%s answered %s %s", receipt.reference, answer.status, answer.code)
+    Telling(recorded, answer).keep()
+    return _logged(recorded, answer)
+
+
+def _logged(recorded: Recorded, answer: Answer) -> Answer:
+    logger.info("%s answered %s %s", recorded.receipt.reference, answer.status, answer.code)
     return answer
-
-
-def _answered(recorded: Recorded, answer: Answer) -> Happening:
-    details = {"receipt": recorded.receipt.pk, "status": answer.status, "code": answer.code}
-    if recorded.event is not None:
-        return Happening(recorded.event.stream, "webhook.answered", details=details)
-    source = recorded.receipt.source
-    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
 
 
 def tell_outcome(event: Event, language: Language, outcome: EventOutcome) -> Answer:

@@ -4,15 +4,18 @@ A reference is read out over the telephone and typed from a picture, hence Crock
 I, L, O or U (https://www.crockford.com/base32.html). Its order as text is the order of the UUID.
 """
 
+import base64
 import os
 import secrets
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {**{character: value for value, character in enumerate(_ALPHABET)}, "I": 1, "L": 1, "O": 0}
 _LENGTH = 26
+_FROM_BASE32 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 74
 _STEP_BITS = 32
@@ -59,9 +62,10 @@ def new_uuid(now: datetime | None = None) -> uuid.UUID:
     return uuid.UUID(int=millisecond << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
 
+@lru_cache(maxsize=1024)
 def to_reference(value: uuid.UUID) -> str:
     """The 26 characters that people and machines quote."""
-    return "".join(_ALPHABET[value.int >> shift & 31] for shift in range(125, -1, -5))
+    return base64.b32encode(value.int.to_bytes(20, "big"))[-_LENGTH:].translate(_FROM_BASE32).decode()
 
 
 def from_reference(text: str) -> uuid.UUID:

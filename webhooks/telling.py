@@ -1,0 +1,52 @@
+"""What a source is told is kept, byte for byte, before it is told (promise I23)."""
+
+import logging
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.statements import Statement, insert
+from webhooks.answers import Answer
+from webhooks.models import Payload
+from webhooks.recording import Recorded
+
+logger = logging.getLogger("hub.receive")
+
+_TOLD = Statement(
+    """UPDATE webhooks_receipt SET answer_id = %s, answered_at = %s, status = %s, code = %s, is_final = %s
+    WHERE id = %s"""
+)
+
+
+class Telling:
+    """An answer on its way to a receipt. Whoever keeps it stores `payload`, calls `write`, and appends `happening`,
+    all in one transaction: the one that settled what is told of, or one of its own.
+    """
+
+    def __init__(self, recorded: Recorded, answer: Answer) -> None:
+        self.answer = answer
+        self.payload = Payload.of(Payload.Kind.ANSWER, answer.body)
+        self.happening = _answered(recorded, answer)
+        self._receipt = recorded.receipt
+        self._at = timezone.now()
+
+    def write(self) -> None:
+        """Join the stored payload to the receipt."""
+        answer = self.answer
+        _TOLD.run(self.payload.pk, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk)
+
+    def keep(self) -> None:
+        """In a transaction of its own."""
+        with transaction.atomic():
+            insert(self.payload)
+            self.write()
+            append(self.happening, at=self._at)
+
+
+def _answered(recorded: Recorded, answer: Answer) -> Happening:
+    details = {"receipt": recorded.receipt.pk, "status": answer.status, "code": answer.code}
+    if recorded.event is not None:
+        return Happening(recorded.event.stream, "webhook.answered", details=details)
+    source = recorded.receipt.source
+    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
