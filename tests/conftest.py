@@ -14,6 +14,7 @@ from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.hub import SIGNING_SECRET, Hub
+from webhooks.models.pace import forget_shares
 
 KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 
@@ -42,6 +43,7 @@ def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 def wipe() -> None:
     """Empty every table but those that migrations filled; audit entries too, which only a test may do."""
+    forget_shares()
     tables = sorted(set(connection.introspection.table_names()) - KEPT)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -1,6 +1,6 @@
 """Connections: the remote systems at both ends."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -31,7 +31,7 @@ class ConnectionAdmin(AuditedAdmin):
     form = ConnectionForm
     add_form_template = "console/connection_add.html"
     change_form_template = "console/connection_form.html"
-    list_display = ("name", "side", "base_url", "condition", "deliveries_at_once", "most_requests")
+    list_display = ("name", "condition", "deliveries_at_once", "most_requests", "side", "base_url")
     fieldsets = (
         (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
         ("Credentials", {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
@@ -41,6 +41,9 @@ class ConnectionAdmin(AuditedAdmin):
             {"fields": ("concurrency", "requests_per_second", "breaker_failures", "breaker_seconds")},
         ),
     )
+
+    class Media:
+        css: ClassVar = {"all": ["console/evidence.css"]}
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.try_view)

@@ -38,6 +38,8 @@ class Spared:
 
     def limit(self, concurrency: int | None) -> int | None:
         """How many deliveries may run at once now; None for any number."""
+        if self.passing is Passing.NOTHING:
+            return 0
         probes = 1 + self.successes if self.passing is Passing.PROBES else None
         return min((each for each in (concurrency, probes) if each is not None), default=None)
 
@@ -70,7 +72,7 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
         ahead(now.until, clock),
         _failures(breaker.failures),
         code_words(breaker.code, connection.name).title,
-        f"; pause {breaker.openings} in a row" if breaker.openings > 1 else "",
+        f"; {breaker.openings} pauses in a row" if breaker.openings > 1 else "",
     )
 
 
@@ -110,6 +112,8 @@ def measured(connections: QuerySet[Connection]) -> QuerySet[Any]:
 def at_once(connection: Any) -> str:
     """Of a measured connection: how many deliveries it has at once, of how many."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
+    if limit == 0:
+        return f"{connection.running:,}, no more while it is paused"
     return f"{connection.running:,}, no limit" if limit is None else f"{connection.running:,} of {limit:,}"
 
 

@@ -60,14 +60,9 @@ class ReplayAdmin(EvidenceAdmin):
     )
     readonly_fields = fields
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        return super().change_view(request, object_id, form_url, {"title": "Replay", **(extra_context or {})})
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context["title"] = kwargs["obj"].get_kind_display().capitalize()
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="requested")
     def requested(self, replay: Replay) -> str | SafeString:

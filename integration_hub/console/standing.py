@@ -88,15 +88,17 @@ def standing(row: Delivery, around: Surroundings) -> Standing:
     is_waiting = row.state in WAITING
     next_at = _next_at(row, around.clock) if is_waiting else None
     return Standing(
-        is_gone=row.state == State.RUNNING
-        and row.lease_until is not None
-        and row.lease_until <= around.clock,
+        is_gone=_is_gone(row, around.clock),
         waits=tuple(_waits(row, around)) if is_waiting else (),
         next_at=next_at,
         next_try=ahead(next_at, around.clock),
         may_still=_may_still(row) if row.state in OPEN_STATES and row.state != State.HELD else "",
         fault=_fault(row),
     )
+
+
+def _is_gone(row: Delivery, clock: datetime) -> bool:
+    return row.state == State.RUNNING and row.lease_until is not None and row.lease_until <= clock
 
 
 def _next_at(row: Delivery, clock: datetime) -> datetime | None:
@@ -132,7 +134,10 @@ def _rivalry(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
         if (other.identity_id, other.commercial_id) != (row.identity_id, row.commercial_id):
             continue
         if other.state == State.RUNNING:
-            yield format_html("Behind {} about the same entity, which is being delivered.", _link(other))
+            what = (
+                "whose process may be gone" if _is_gone(other, around.clock) else "which is being delivered"
+            )
+            yield format_html("Behind {} about the same entity, {}.", _link(other), what)
             return
         if row.is_relayed and other.is_relayed and other.pk < row.pk:
             yield format_html("Behind {}, which is older: what is relayed goes in order.", _link(other))

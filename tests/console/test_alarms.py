@@ -75,7 +75,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
         "Due, paused connections included 1 Failed events 3 Held for approval 0",
         "tries again",
         "The shop since",
-        "The commercial system cannot be reached",
+        "The shop cannot be reached",
         "Aurora",
         "never –",
         "30 minutes ✕ silent",

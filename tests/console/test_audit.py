@@ -7,9 +7,11 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.models import Entry
+from sync.models import Alarm
 from tests.console.staff import browser, entries, event, person, source
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +33,42 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
     assert "replayed an event" in page
     assert "target-rejected" in page
     assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "said"),
+    [
+        ("attempt.held", "held", "ended an attempt: held for approval"),
+        ("attempt.unknown", "interrupted", "found an attempt that never ended"),
+        ("attempt.unknown", "crashes-hub", "found an attempt that stopped the process it had for itself"),
+        ("delivery.approved", "", "approved a held delivery"),
+        ("delivery.closed", "", "closed a held delivery"),
+        ("delivery.postponed", "target-timeout", "let a delivery wait for a paused connection"),
+        ("connection.paused", "target-timeout", "paused a connection that does not work"),
+        ("connection.resumed", "", "ended the pause of a connection that works again"),
+        ("connection.retried", "", "ended the pause of a connection early"),
+        ("alarm.raised", "", "raised an alarm"),
+        ("alarm.woken", "", "reminded of an alarm after its snooze"),
+        ("alarm.snoozed", "", "snoozed an alarm"),
+        ("alarm.ended", "", "ended an alarm"),
+    ],
+)
+def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said: str) -> None:
+    with transaction.atomic():
+        append(Happening("system", action, details={"code": code} if code else {}))
+    page = browser("auditor").get("/admin/audit/entry/").content.decode()
+    assert f'<td class="field-what">{said}</td>' in page
+
+
+def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
+    now = timezone.now()
+    alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
+    with transaction.atomic():
+        append(Happening(alarm.stream, "alarm.raised"))
+    client = browser("auditor")
+    page = client.get("/admin/audit/entry/").content.decode()
+    assert f'<a href="/admin/sync/alarm/{alarm.pk}/change/">{alarm.stream}</a>' in page
+    assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
 
 
 def test_an_action_without_words_is_shown_as_it_is() -> None:

@@ -17,7 +17,7 @@ from audit.models import Entry
 from integration_hub.console.held_choice import _KEPT
 from integration_hub.console.held_groups import held
 from sync.approving import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
-from sync.models import Attempt, Delivery, Replay, Route
+from sync.models import Attempt, Delivery, Replay, Request, Route
 from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in, sealed
 from tests.hub import ANNA, Hub
 from webhooks.models import Event, State
@@ -98,6 +98,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
     request, staff_member = Replay.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
+    assert request.kind == Request.APPROVAL
     assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
     entry = Entry.objects.get(action="delivery.approved")
     assert (entry.stream, entry.actor) == (first.stream, f"person:{staff_member.pk}")

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from integration_hub.console.replay_choice import _KEPT
-from sync.models import Attempt, Replay
-from tests.console.history import a_delivery, a_route, an_event, logged_in
+from sync.models import Attempt, Replay, Request
+from tests.console.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State
 
@@ -217,3 +217,16 @@ def test_the_preview_costs_the_same_for_two_events_and_for_forty() -> None:
     assert len(forty) == len(two)
     assert "and 21 more" in text_of(page)
     assert ANNA not in text_of(page)
+
+
+@pytest.mark.django_db
+def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
+    person = User.objects.create_user("maija")
+    for kind in Request:
+        a_replay(person, kind=kind, reason=f"because of a {kind}")
+    support = logged_in("support")
+    for query, kind in (("", "replay"), ("?kind=approval", "approval"), ("?kind=closing", "closing")):
+        page = text_of(support.get(f"/admin/sync/replay/{query}"))
+        shown = [each for each in Request.values if f"because of a {each}" in page]
+        assert shown == [kind], query
+        assert f'<td class="field-kind">{kind}</td>' in page

@@ -19,6 +19,8 @@ PAGES = {
     "/admin/audit/entry/": {"auditor", "administrator"},
     "/admin/audit/entry/download/csv": {"auditor", "administrator"},
     "/admin/webhooks/event/download/jsonl": {"auditor", "administrator"},
+    "/admin/sync/alarm/": {"support", "auditor", "administrator"},
+    "/admin/sync/delivery/": {"support", "auditor", "administrator"},
     "/admin/webhooks/source/add/": {"administrator"},
     "/admin/sync/connection/add/": {"administrator"},
     "/admin/sync/route/add/": {"administrator"},
@@ -47,20 +49,38 @@ def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: st
         ("administrator", "webhooks.replay_event", True),
         ("administrator", "webhooks.view_contents", False),
         ("administrator", "auth.change_group", True),
+        ("support", "sync.approve_delivery", True),
+        ("support", "sync.snooze_alarm", True),
+        ("support", "sync.change_connection", False),
+        ("auditor", "sync.view_breaker", True),
+        ("auditor", "sync.approve_delivery", False),
+        ("auditor", "sync.snooze_alarm", False),
+        ("administrator", "sync.approve_delivery", True),
+        ("administrator", "sync.snooze_alarm", True),
+        ("administrator", "sync.view_alarm", True),
     ],
 )
 def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: bool) -> None:
     assert person(role).has_perm(permission) is holds
 
 
-def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away() -> None:
+@pytest.mark.parametrize(
+    ("name", "make", "taken"),
+    [
+        ("0001_roles", "make_roles", "replay_event"),
+        ("0002_protection_roles", "extend_roles", "approve_delivery"),
+    ],
+)
+def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away(
+    name: str, make: str, taken: str
+) -> None:
     support = Group.objects.get(name="support")
     before = set(support.permissions.values_list("codename", flat=True))
-    support.permissions.remove(support.permissions.get(codename="replay_event"))
+    support.permissions.remove(support.permissions.get(codename=taken))
     extra = Group.objects.get(name="auditor").permissions.get(codename="view_entry")
     support.permissions.add(extra)
-    migration = importlib.import_module("integration_hub.console.migrations.0001_roles")
-    migration.make_roles(apps, type("Editor", (), {"connection": connection}))
+    migration = importlib.import_module(f"integration_hub.console.migrations.{name}")
+    getattr(migration, make)(apps, type("Editor", (), {"connection": connection}))
     assert set(support.permissions.values_list("codename", flat=True)) == before | {"view_entry"}
 
 

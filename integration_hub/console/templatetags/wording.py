@@ -10,6 +10,6 @@ register.filter("state_mark", wording.state_mark)
 
 
 @register.filter
-def code_title(code: str) -> str:
-    """A code in words."""
-    return wording.code_words(code).title
+def code_title(code: str, connection: str = "") -> str:
+    """A code in words, about that connection where one is named."""
+    return wording.code_words(code, connection).title
