@@ -42,9 +42,9 @@ class Statement:
     """
 
     def __init__(self, sql: str) -> None:
-        text = " ".join(sql.split())
-        self._is_reading = text.startswith("SELECT")
-        self._sql = {vendor: _for_vendor(text, vendor) for vendor in _CLOCKS}
+        self.sql = " ".join(sql.split())
+        self._is_reading = self.sql.startswith("SELECT")
+        self._texts = {vendor: _for_vendor(self.sql, vendor) for vendor in _CLOCKS}
 
     def run(self, *values: Any) -> int:
         """How many rows it changed."""
@@ -64,7 +64,7 @@ class Statement:
         prepare = _PREPARE[connection.vendor]
         prepared = [each if type(each) in _PLAIN else prepare(each) for each in values]
         return _execute(
-            connection, self._sql[connection.vendor], prepared, result, is_reading=self._is_reading
+            connection, self._texts[connection.vendor], prepared, result, is_reading=self._is_reading
         )
 
 

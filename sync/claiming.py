@@ -103,7 +103,7 @@ def _claim(delivery: Delivery, alone: bool) -> Claim | None:
     if own is None or any(_goes_first(each, delivery) for each in others):
         return None
     token = uuid.uuid4()
-    slots = free_slot(delivery.identity), free_slot(delivery.commercial)
+    slots = _free_slots(delivery)
     claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, SUSPECT, alone)
     if claimed is None:
         return None
@@ -118,6 +118,12 @@ def _claim(delivery: Delivery, alone: bool) -> Claim | None:
     return taken if delivery.is_relayed else replace(taken, covered=_cover(others, taken))
 
 
+def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:
+    """A slot of each connection that it asks: a relayed delivery asks the identity service nothing."""
+    identity = None if delivery.is_relayed else free_slot(delivery.identity)
+    return identity, free_slot(delivery.commercial)
+
+
 def _goes_first(other: Sibling, delivery: Delivery) -> bool:
     """What runs, runs; relayed deliveries run in order."""
     return other.state == State.RUNNING or (
@@ -127,8 +133,7 @@ def _goes_first(other: Sibling, delivery: Delivery) -> bool:
 
 def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
     """Set a delivery that is not stored yet up as claimed. `Full` or `Paused` where a connection has no place."""
-    delivery.identity_slot = free_slot(delivery.identity)
-    delivery.commercial_slot = free_slot(delivery.commercial)
+    delivery.identity_slot, delivery.commercial_slot = _free_slots(delivery)
     delivery.state = State.RUNNING
     delivery.token = token
     delivery.lease_until = Clock(settings.LEASE_SECONDS)  # type: ignore[assignment]

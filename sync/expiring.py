@@ -18,7 +18,7 @@ from webhooks.models import State
 POISON = "crashes-hub"
 
 _PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
-    AND b.connection_id IN (d.identity_id, d.commercial_id))"""
+    AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
 _DUE = Statement(
     f"""SELECT d.id, d.identity_id, d.commercial_id, d.entity_type, d.entity_id FROM sync_delivery d
     WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {_PASSING}

@@ -113,18 +113,27 @@ def _write(
 
 
 def _told_breakers(claim: Claim, verdict: Verdict) -> Verdict:
-    """Let the breakers of both connections know. A failure under an open or half-open one spends no try."""
-    identity, commercial = claim.delivery.identity, claim.delivery.commercial
+    """Let the breakers of the connections that were asked know. A failure under one that is not closed spends no try.
+
+    A relayed delivery asks the identity service nothing.
+    """
+    if not verdict.spends_try:  # our own pace, not theirs
+        return verdict
+    delivery = claim.delivery
+    asked = [] if delivery.is_relayed else [delivery.identity]
     if not is_of_the_system(verdict.code):
-        answered = (identity, commercial) if verdict.code != "identity-rejected" else (identity,)
-        for each in answered if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
+        if verdict.code != "identity-rejected":
+            asked.append(delivery.commercial)
+        for each in asked if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
             note_success(each)
         return verdict
     failing = Failing(verdict.code, verdict.retry_after)
-    is_identity = verdict.code.startswith("identity-")
-    if not is_identity and not claim.delivery.is_relayed:
-        note_success(identity)
-    was_open = note_failure(identity if is_identity else commercial, failing)
+    if verdict.code.startswith("identity-"):
+        was_open = note_failure(delivery.identity, failing)
+    else:
+        for each in asked:
+            note_success(each)
+        was_open = note_failure(delivery.commercial, failing)
     return spared(verdict, claim) if was_open else verdict
 
 

@@ -1,0 +1,78 @@
+"""The two systems in seventeen moods. Whom it concerns says which: `C.503.7` is the seventh person whose creation the
+shop answers 503, for ever; F is the fetch from the identity service, U an update at the shop.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sandbox.exchange import HTML, Answer, Request
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+
+FETCH, CREATE, UPDATE = "F", "C", "U"
+STEPS = (FETCH, CREATE, UPDATE)
+RETRY_AFTER = 3
+LATE_SECONDS = 2.0  # more than any deadline of these tests
+
+_PAGE = Answer(200, b"<!doctype html><title>Maintenance</title>", HTML)
+_ANSWERS: Mapping[str, Answer] = {
+    **{str(status): Answer.of_json(status, {}) for status in (400, 401, 404, 409, 410, 500, 502, 503, 504)},
+    "429": Answer.of_json(429, {}, {"Retry-After": str(RETRY_AFTER)}),
+    "HTML": _PAGE,
+    "empty": Answer(200, b""),
+    "204": Answer(204),
+    "wrong-JSON": Answer(200, b'{"id": "4711", "email": '),
+}
+MOODS = ("2xx", *_ANSWERS, "reset", "timeout")
+
+
+def person(step: str, mood: str, number: int = 0) -> str:
+    """The id of somebody about whom a system is in this mood at this step."""
+    return f"{step}.{mood}.{number}"
+
+
+@dataclass(slots=True)
+class Temper:
+    """How one system answers. `released` ends what hangs."""
+
+    steps: Mapping[str, str]
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def strikes(self, method: str, subject: object) -> str:
+        """The mood that this request meets; empty for an honest answer."""
+        step, _, rest = str(subject).partition(".")
+        mood = rest.partition(".")[0]
+        return mood if self.steps.get(method) == step and mood != "2xx" else ""
+
+    def answer(self, mood: str) -> Answer | None:
+        """None cuts the connection."""
+        if mood == "timeout":
+            self.released.wait(LATE_SECONDS)
+        return _ANSWERS.get(mood)
+
+
+class MoodyIdentity(IdentityService):
+    """Is in a mood when it is asked for certain people."""
+
+    def __init__(self, secret: str) -> None:
+        self.temper = Temper({"GET": FETCH})
+        super().__init__(secret=secret)
+
+    def respond(self, request: Request) -> Answer | None:
+        entity = self.entity_of(request) or {}
+        mood = self.temper.strikes(request.method, entity.get("id"))
+        return self.temper.answer(mood) if mood else super().respond(request)
+
+
+class MoodyShop(ShopService):
+    """Is in a mood when it is told to write certain people."""
+
+    def __init__(self) -> None:
+        self.temper = Temper({"POST": CREATE, "PATCH": UPDATE})
+        super().__init__()
+
+    def respond(self, request: Request) -> Answer | None:
+        entity = self.entity_of(request) or {}
+        mood = self.temper.strikes(request.method, entity.get("external_id"))
+        return self.temper.answer(mood) if mood else super().respond(request)

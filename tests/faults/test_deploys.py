@@ -1,0 +1,256 @@
+"""Promise I22: deploys lose nothing. Web process and worker are replaced one by one under load, and a migration runs."""
+
+import os
+import random
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.faults.checker import Report, observe
+from tests.faults.storm_driver import Driver, Webhook
+from tests.faults.storm_fleet import Fleet, Member, _is_healthy, running_fleet
+from tests.hub import SIGNING_SECRET
+from tests.running import ROOT
+
+pytestmark = pytest.mark.faults
+
+CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
+DRAIN_SECONDS = 30.0
+PEOPLE = [f"PERSON{number}" for number in range(60)]
+MIGRATION = """
+from django.db import connection, models
+from sync.models import Attempt, Delivery
+from webhooks.models import Event, Receipt
+for model in (Event, Receipt, Delivery, Attempt):
+    field = models.CharField(max_length=8, null=True)
+    field.set_attributes_from_name("deployed_by")
+    with connection.schema_editor() as editor:
+        editor.add_field(model, field)
+"""
+
+Services = tuple[IdentityService, ShopService]
+
+
+class Balancer:
+    """A TCP proxy that gives each new connection to one backend. `refused`: connections that no backend took."""
+
+    def __init__(self, backend: int) -> None:
+        self.backend = backend
+        self.refused = 0
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = int(self._server.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            try:
+                backend = socket.create_connection(("127.0.0.1", self.backend), timeout=60)
+            except OSError:
+                self.refused += 1
+                return
+            with backend, suppress(OSError):
+                _relay(client, backend)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def _relay(client: socket.socket, backend: socket.socket) -> None:
+    """Bytes in both directions, until one side has no more."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ, backend)
+        selector.register(backend, selectors.EVENT_READ, client)
+        while True:
+            for key, _ in selector.select():
+                source, target = key.fileobj, key.data
+                assert isinstance(source, socket.socket)
+                received = source.recv(65536)
+                if not received:
+                    return
+                target.sendall(received)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process that was told to end did so."""
+
+    kind: str
+    code: int
+    seconds: float
+
+
+@dataclass
+class Variant(Member):
+    """A process whose line of the Procfile is another one: `instead` gives pattern and replacement."""
+
+    instead: tuple[str, str] = ("", "")
+
+    def start(self) -> None:
+        line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+        assert line, f"the Procfile has no {self.kind} process"
+        changed = re.sub(*self.instead, line[1])
+        assert changed != line[1], "the line is as it was"
+        environment = self.environment | {"HUB_PORT": str(self.port)}
+        command = ["sh", "-c", f"exec {changed}"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+
+
+@dataclass
+class Deploy:
+    """A fleet behind a balancer, replaced process by process. `variants`: kind → what its line has instead; where
+    there are some, only they are replaced.
+    """
+
+    fleet: Fleet
+    balancer: Balancer
+    variants: dict[str, tuple[str, str]]
+    endings: list[Ending] = field(default_factory=list)
+
+    def roll(self) -> None:
+        """A new web process takes over the clients of the old one, then a new worker its work; or one of them only."""
+        rolled = [each for each in self.fleet.members if not self.variants or each.kind in self.variants]
+        started = {each.kind: self._start(each) for each in rolled}
+        if "web" in started:
+            wait_until_healthy(started["web"])
+            self.balancer.backend = started["web"].port
+        for each in rolled:
+            self._end(each)
+
+    def _start(self, old: Member) -> Member:
+        instead = self.variants.get(old.kind)
+        new = (
+            Member(old.kind, old.environment, old.log)
+            if instead is None
+            else Variant(old.kind, old.environment, old.log, instead=instead)
+        )
+        self._members(old).append(new)
+        new.start()
+        return new
+
+    def _members(self, like: Member) -> list[Member]:
+        return self.fleet.webs if like.kind == "web" else self.fleet.workers
+
+    def _end(self, old: Member) -> None:
+        """SIGTERM for the process alone, as a supervisor sends it."""
+        assert old.process is not None
+        began = time.monotonic()
+        os.kill(old.process.pid, signal.SIGTERM)
+        code = old.process.wait(DRAIN_SECONDS + 5)
+        self.endings.append(Ending(old.kind, code, time.monotonic() - began))
+        old.process = None
+        self._members(old).remove(old)
+
+
+def wait_until_healthy(web: Member) -> None:
+    until = time.monotonic() + 30
+    while not _is_healthy(web.port):
+        assert time.monotonic() < until, "the new web process does not answer"
+        time.sleep(0.05)
+
+
+@contextmanager
+def load(driver: Driver) -> Iterator[None]:
+    """About `PER_SECOND` webhooks a second, half of them waiting for their outcome, until it is left."""
+    stopped, pause = threading.Event(), CLIENTS / PER_SECOND
+
+    def keep_sending(client: int) -> None:
+        chance, number = random.Random(client), 0
+        while not stopped.wait(chance.uniform(0, 2 * pause)):
+            number += 1
+            mode = chance.choice(["ack", "result"])
+            driver.deliver(Webhook(f"msg_{client}_{number}", chance.choice(PEOPLE), mode, 0))
+
+    threads = [threading.Thread(target=keep_sending, args=(each,)) for each in range(CLIENTS)]
+    for each in threads:
+        each.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        for each in threads:
+            each.join()
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    """Both take their time, so that something is always under way when a process is told to end."""
+    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
+        for service in (identity, shop):
+            service.faults.add("slow", seconds=SLOWNESS)
+        yield identity, shop
+
+
+def deploy(
+    folder: Path, services: Services, rounds: int, variants: dict[str, tuple[str, str]] | None = None
+) -> tuple[Deploy, Report, Counter[str]]:
+    """Roll so many times under load, with a migration in the middle; drain; compare. The answers by status."""
+    with running_fleet(folder, services, webs=1, workers=1, QUEUE_URL="", WEB_THREADS="16") as fleet:
+        balancer = Balancer(fleet.webs[0].port)
+        found = Deploy(fleet, balancer, variants or {})
+        driver = Driver(services[0], lambda: [balancer.port])
+        driver.add_people(PEOPLE)
+        with load(driver):
+            for number in range(rounds):
+                found.roll()
+                if number == rounds // 2 and not found.variants:
+                    fleet.hub.manage("shell", "--verbosity", "0", "-c", MIGRATION)
+                    fleet.hub.manage("migrate", "--verbosity", "0")
+        fleet.wait_until_idle(60)
+        balancer.close()
+        report = observe(driver.sendings, *services, fleet.hub.rows)
+    return found, report, Counter(str(each.status) for each in driver.sendings)
+
+
+def test_five_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothing(
+    tmp_path: Path, services: Services, is_long: bool
+) -> None:
+    rounds = 10 if is_long else 5
+    found, report, statuses = deploy(tmp_path, services, rounds)
+    slowest = max(each.seconds for each in found.endings)
+    print(f"\n{rounds} rounds, slowest end {slowest:.1f} s, answers {dict(statuses)}: {report}")
+    report.assert_clean()
+    assert set(statuses) == {"200", "202"}
+    assert found.balancer.refused == 0
+    assert report.unknown == 0, "an attempt was cut off"
+    assert [(each.kind, each.code) for each in found.endings] == [("web", 0), ("worker", 0)] * rounds
+    assert slowest <= DRAIN_SECONDS
+
+
+IMPATIENT = {
+    "web": {"web": (r"--graceful-timeout \d+", "--graceful-timeout 0")},
+    "worker": {"worker": (r"$", " --grace 0")},
+}
+
+
+@pytest.mark.parametrize("kind", IMPATIENT)
+def test_a_process_that_ends_without_finishing_its_work_is_caught(
+    tmp_path: Path, services: Services, kind: str
+) -> None:
+    """The first of two that end is whole, the second is the broken one."""
+    found, report, statuses = deploy(tmp_path, services, 2, IMPATIENT[kind])
+    print(f"\n{found.endings}, answers {dict(statuses)}: {report}")
+    if kind == "web":
+        assert statuses["None"], "no client was cut off"
+    else:
+        assert report.unknown, "no attempt was cut off"

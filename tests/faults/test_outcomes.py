@@ -1,0 +1,301 @@
+"""Promise I10: nothing ends in silence. Seventeen ways to answer, at each of three steps, and a mix of them all."""
+
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.db.models import Min
+from django.test import Client
+from django.utils import timezone
+
+from integration_hub.console.seeding import Systems, seed
+from sync.connectors import errors
+from sync.models import OPEN_STATES, Connection, Delivery, Route
+from tests.faults import mutants
+from tests.faults.ending import close_what_is_left
+from tests.faults.moody import (
+    CREATE,
+    FETCH,
+    MOODS,
+    RETRY_AFTER,
+    STEPS,
+    UPDATE,
+    MoodyIdentity,
+    MoodyShop,
+    person,
+)
+from tests.hub import SIGNING_SECRET, Hub
+from tests.queueing import worker
+from webhooks.codes import CATALOGUE
+from webhooks.models import Event, State
+
+pytestmark = pytest.mark.faults
+
+DEADLINE = 0.4
+TRIES = 3
+TICK = 2.0
+CROWD = 40  # webhooks that may be on their way at once
+
+# Mood → what becomes of a fetch, a creation and an update. A word that is no state is the code of a failure.
+TABLE = {
+    "2xx": ("succeeded", "succeeded", "succeeded"),
+    "400": ("rejected", "rejected", "rejected"),
+    "401": ("credentials", "credentials", "credentials"),
+    "404": ("unchanged", "rejected", "rejected"),  # who is gone has no record to deactivate
+    "409": ("rejected", "rejected", "rejected"),
+    "410": ("unchanged", "rejected", "rejected"),
+    "429": ("throttled", "throttled", "throttled"),
+    "500": ("unavailable", "unavailable", "unavailable"),
+    "502": ("unavailable", "unavailable", "unavailable"),
+    "503": ("unavailable", "unavailable", "unavailable"),
+    "504": ("unavailable", "unavailable", "unavailable"),
+    "reset": ("unavailable", "unavailable", "unavailable"),
+    "timeout": ("timeout", "timeout", "timeout"),
+    "HTML": ("garbled", "garbled", "garbled"),
+    "empty": ("garbled", "garbled", "succeeded"),  # a creation must tell the record's id, an update need not
+    "204": ("garbled", "garbled", "succeeded"),
+    "wrong-JSON": ("garbled", "garbled", "garbled"),
+}
+# Word → whose it is at the identity service and at the shop, and whether there is a next try.
+FAILURES = {
+    "rejected": ("identity", "identity", False),
+    "credentials": ("hub", "hub", True),
+    "throttled": ("identity", "target", True),
+    "unavailable": ("identity", "target", True),
+    "timeout": ("identity", "target", True),
+    "garbled": ("identity", "target", True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the table says of one mood at one step."""
+
+    code: str
+    owner: str
+    goes_on: bool
+
+    @property
+    def first_state(self) -> str:
+        """After the first try."""
+        if self.owner == "nobody":
+            return self.code
+        return State.RETRYING if self.goes_on else State.DEAD
+
+    @property
+    def last_state(self) -> str:
+        """After the last one, where nothing gets better."""
+        return self.code if self.owner == "nobody" else State.DEAD
+
+
+def expected(step: str, mood: str) -> Expected:
+    word = TABLE[mood][STEPS.index(step)]
+    if word not in FAILURES:
+        return Expected(word, "nobody", goes_on=False)
+    at_identity, at_shop, goes_on = FAILURES[word]
+    is_fetch = step == FETCH
+    return Expected(
+        f"{'identity' if is_fetch else 'target'}-{word}", at_identity if is_fetch else at_shop, goes_on
+    )
+
+
+@pytest.fixture(scope="module")
+def systems() -> Iterator[tuple[MoodyIdentity, MoodyShop]]:
+    with MoodyIdentity(SIGNING_SECRET) as identity, MoodyShop() as shop:
+        yield identity, shop
+
+
+@pytest.fixture
+def moody(database: None, systems: tuple[MoodyIdentity, MoodyShop]) -> Iterator[Hub]:
+    """The hub joined to them, with breakers that stay out of it."""
+    identity, shop = systems
+    for service in systems:
+        service.reset()
+        service.temper.released.clear()
+    seed(Systems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
+    Connection.objects.update(breaker_failures=10_000, deadline_seconds=DEADLINE)
+    Route.objects.update(tries=TRIES, retry_base_seconds=0.1, retry_cap_seconds=1.0, most_removals=None)
+    yield Hub(identity, shop, Client(raise_request_exception=False))
+    for service in systems:
+        service.temper.released.set()
+    close_what_is_left()
+
+
+def add(hub: Hub, user: str) -> None:
+    """The person exists, and for an update the shop knows an older address."""
+    address = f"{user.lower()}@example.com"
+    emails = [{"address": address, "verified": True}]
+    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    if user.startswith(UPDATE):
+        hub.shop.catalogue.create("customers", {"external_id": user, "email": f"old.{address}"})
+
+
+def webhook(user: str, mode: str) -> dict[str, Any]:
+    return {"id": user, "entityType": "USER", "eventType": "UPDATE", "respond": mode}
+
+
+def test_the_table_names_seventeen_moods_and_codes_that_there_are() -> None:
+    assert set(TABLE) == set(MOODS)
+    assert len(TABLE) == 17
+    for step, mood in itertools.product(STEPS, TABLE):
+        found = expected(step, mood)
+        code = CATALOGUE[found.code]
+        assert (code.owner, code.retryable) == (found.owner, found.goes_on), (step, mood)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("mood", TABLE)
+def test_every_answer_has_its_state_its_code_and_a_next_try_or_none(moody: Hub, step: str, mood: str) -> None:
+    user, is_expected = person(step, mood), expected(step, mood)
+    add(moody, user)
+    if is_expected.goes_on:
+        Route.objects.update(retry_base_seconds=60, retry_cap_seconds=120)
+    answer = moody.post(webhook(user, "result"))
+    delivery, attempt = Delivery.objects.get(), Delivery.objects.get().attempts.get()
+    assert (delivery.state, delivery.code) == (is_expected.first_state, is_expected.code)
+    assert (Event.objects.get().state, attempt.code) == (delivery.state, is_expected.code)
+    assert answer.status_code == CATALOGUE[is_expected.code].status
+    if is_expected.owner == "nobody":
+        assert answer.json()["status"] == is_expected.code
+    else:
+        assert (answer.json()["code"], answer.json()["retrying"]) == (is_expected.code, is_expected.goes_on)
+    if is_expected.goes_on:
+        wait = (delivery.due_at - timezone.now()).total_seconds()
+        assert (RETRY_AFTER if mood == "429" else 0) - 0.5 < wait <= 120
+        assert delivery.settled_at is None
+    else:
+        assert delivery.due_at is None
+        assert delivery.settled_at is not None
+
+
+@pytest.mark.parametrize(("status", "good"), [(503, errors.Unavailable), (400, errors.Rejected)])
+def test_a_hub_that_takes_one_status_for_another_is_caught(
+    moody: Hub, monkeypatch: pytest.MonkeyPatch, status: int, good: type[errors.ConnectorError]
+) -> None:
+    wrong = errors.Rejected if good is errors.Unavailable else errors.Unavailable
+    right = errors.error_for_status
+    monkeypatch.setattr(errors, "error_for_status", lambda found: wrong if found == status else right(found))
+    user = person(CREATE, str(status))
+    add(moody, user)
+    moody.post(webhook(user, "result"))
+    delivery, found = Delivery.objects.get(), expected(CREATE, str(status))
+    assert (delivery.state, delivery.code) != (found.first_state, found.code)
+
+
+# The mix
+
+
+@dataclass
+class Watch:
+    """Looks how long the oldest due delivery has waited, until it is left. `oldest` in seconds."""
+
+    oldest: float = 0.0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Watch":
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            now = timezone.now()
+            due = Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING], due_at__lte=now)
+            first = due.aggregate(first=Min("due_at"))["first"]
+            if first is not None:
+                self.oldest = max(self.oldest, (now - first).total_seconds())
+        connections.close_all()
+
+
+def people(count: int) -> list[str]:
+    """So many persons, of every mood at every step in turn."""
+    kinds = list(itertools.product(STEPS, TABLE))
+    return [person(*kinds[number % len(kinds)], number) for number in range(count)]
+
+
+def send(hub: Hub, users: Sequence[str]) -> None:
+    """A webhook for each, by a source that lets at most a crowd be on its way."""
+
+    def one(user: str) -> int:
+        while Delivery.objects.filter(state__in=OPEN_STATES, tries=0).count() > CROWD:
+            time.sleep(0.05)
+        try:
+            return hub.post(webhook(user, "ack")).status_code
+        finally:
+            connections.close_all()
+
+    for user in users:
+        add(hub, user)
+    with ThreadPoolExecutor(4) as clients:
+        assert set(clients.map(one, users)) == {202}
+
+
+def drain(seconds: float) -> int:
+    """How many are still open when nothing is left to do, or after that time."""
+    until = time.monotonic() + seconds
+    while (left := Delivery.objects.filter(state__in=OPEN_STATES).count()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
+
+
+def differences() -> list[str]:
+    """Deliveries that did not end as the table says, or after another number of tries."""
+    found = []
+    rows = Delivery.objects.values_list("entity_id", "state", "code", "tries", "event__state")
+    for user, state, code, tries, event_state in rows:
+        is_expected = expected(*user.split(".")[:2])
+        wanted = (is_expected.last_state, is_expected.code, TRIES if is_expected.goes_on else 1)
+        if (state, code, tries) != wanted or event_state != state:
+            found.append(f"{user}: {(state, code, tries)}, not {wanted}; its event {event_state}")
+    return found
+
+
+def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
+    moody: Hub, tmp_path: Path, settings: Any, is_long: bool
+) -> None:
+    users = people(10_000 if is_long else 1_000)
+    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    began = time.monotonic()
+    with worker(settings.QUEUE_URL, sweep=TICK, count=2, DELIVERY_THREADS="16"), Watch() as watch:
+        send(moody, users)
+        stuck = drain(120)
+    seconds = time.monotonic() - began
+    ended = Counter(Delivery.objects.values_list("state", "code"))
+    print(
+        f"\n{len(users)} webhooks in {seconds:.0f} s; stuck {stuck}, oldest due {watch.oldest:.1f} s, {ended}"
+    )
+    assert stuck == 0
+    assert Delivery.objects.count() == len(users)
+    assert differences() == []
+    assert watch.oldest < 2 * TICK
+
+
+def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
+    moody: Hub, tmp_path: Path, settings: Any
+) -> None:
+    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    with worker(settings.QUEUE_URL, sweep=0.2, **mutants.environment("retry-never-due")):
+        send(moody, people(51))
+        assert drain(4) > 0
+
+
+def test_a_hub_that_does_not_look_for_what_is_due_is_caught_by_the_oldest(
+    moody: Hub, tmp_path: Path, settings: Any
+) -> None:
+    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    with worker(settings.QUEUE_URL, sweep=3600.0), Watch() as watch:
+        send(moody, [person(CREATE, "503")])
+        drain(2 * TICK + 1.5)
+    assert watch.oldest > 2 * TICK
