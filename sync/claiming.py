@@ -6,9 +6,11 @@ from however many processes, at most one attempt of a subject runs, and every la
 
 import uuid
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from audit.log import Happening, append
@@ -78,8 +80,11 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     return None
 
 
-def _load(delivery_id: int) -> Delivery | None:
-    delivery = Delivery.objects.select_related("event__payload").filter(pk=delivery_id).first()
+def _load(delivery_id: int) -> Any:
+    """With its event, and in `has_others` whether that has other deliveries; their number never changes."""
+    others = Delivery.objects.filter(event=OuterRef("event")).exclude(pk=OuterRef("pk"))
+    found = Delivery.objects.select_related("event__payload").annotate(has_others=Exists(others))
+    delivery = found.filter(pk=delivery_id).order_by().first()
     if delivery is not None:
         adopt(delivery, way_of(delivery.route_id))
     return delivery
@@ -96,7 +101,7 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.commercial = route.commercial
 
 
-def _claim(delivery: Delivery, alone: bool) -> Claim | None:
+def _claim(delivery: Any, alone: bool) -> Claim | None:
     seen = lock_open(delivery)
     own = next((each for each in seen if each.pk == delivery.pk), None)
     others = [each for each in seen if each.pk != delivery.pk]
@@ -114,7 +119,7 @@ def _claim(delivery: Delivery, alone: bool) -> Claim | None:
     attempt.is_alone = alone
     insert(attempt)
     append(begun(attempt), at=attempt.started_at)
-    taken = Claim(delivery, attempt, token, way)
+    taken = Claim(delivery, attempt, token, way, is_only=not delivery.has_others)
     return taken if delivery.is_relayed else replace(taken, covered=_cover(others, taken))
 
 

@@ -13,7 +13,7 @@ from audit.log import Happening
 from audit.statements import NOW, insert
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
-from sync.models import Connection, Delivery, Route
+from sync.models import Delivery, Route
 from sync.subjects import lock_open
 from webhooks.models import Event, State
 
@@ -22,27 +22,29 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Deliveries that were just opened: `claims` are begun, `waiting` are for whoever claims them.
-
-    `commercial`: where they go, in order.
-    """
+    """Deliveries that were just opened: `claims` are begun, `waiting` are for whoever claims them."""
 
     claims: tuple[Claim, ...] = ()
     waiting: tuple[int, ...] = ()
-    commercial: tuple[Connection, ...] = ()
     happenings: tuple[Happening, ...] = ()
 
 
-def open_deliveries(event: Event, *, at_once: bool = False) -> Opened:
-    """Open a delivery for each enabled route of an event that has none; the event's state follows.
-
-    An event of an unmapped type, or without a route, ends as `ignored`. `at_once`: this process will run them as
-    soon as the transaction is committed. Then a second opener of the same subject can meet an IntegrityError.
-    """
+def plan_ways(event: Event) -> list[Way]:
+    """Where an event goes. One of an unmapped type, or without a route, is `ignored` from now on."""
     ways = ways_of(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
     if not ways:
         event.state = State.IGNORED
         event.code = "ignored"
+    return ways
+
+
+def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: bool = False) -> Opened:
+    """Open a delivery for each way of an event that has none.
+
+    `at_once`: this process will run them as soon as the transaction is committed. Then a second opener of the same
+    subject can meet an IntegrityError.
+    """
+    if not ways:
         return Opened()
     deliveries = [_delivery(event, way) for way in ways]
     tokens = [_begin(each) if at_once else None for each in deliveries]
@@ -73,8 +75,7 @@ def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery,
         for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
     )
     waiting = tuple(each.pk for each in deliveries if each.token is None)
-    commercial = tuple(each.commercial for each in deliveries)
-    return Opened(claims, waiting, commercial, tuple(begun(each) for each in attempts))
+    return Opened(claims, waiting, tuple(begun(each) for each in attempts))
 
 
 def enabled_routes() -> QuerySet[Route]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.log import Happening, append
 from sync.clock import database_now
 from sync.models import Delivery, Replay
-from sync.opening import open_deliveries
+from sync.opening import open_deliveries, plan_ways
 from sync.settling import refresh_events
 from sync.tasks import defer
 from webhooks.models import Event, State
@@ -88,7 +88,7 @@ def _request(events: Sequence[Event], replay: Replay, address: str) -> Requested
 def _ask_again(event: Event, replay: Replay) -> list[int]:
     """The event's deliveries, each told of the replay. An event that had no route gets what there is now."""
     if not event.deliveries.exists():
-        open_deliveries(event)
+        open_deliveries(event, plan_ways(event))
     # Locked, so that none is claimed between the two updates and misses the replay.
     list(event.deliveries.select_for_update().order_by("pk").values("pk"))
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)

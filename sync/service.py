@@ -8,8 +8,9 @@ from django.db import transaction
 
 from audit.log import Happening
 from sync.clock import database_now
+from sync.configuration import Way
 from sync.models import Delivery
-from sync.opening import Opened, open_deliveries
+from sync.opening import Opened, open_deliveries, plan_ways
 from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
 from sync.settling import refresh_events
 from sync.subjects import next_of_subject
@@ -27,21 +28,32 @@ class Begun:
         self._at_once = at_once
         self._until = time.monotonic() + seconds
         self._place: Place | None = reserve() if seconds > 0 else None
+        self._ways: list[Way] = []
         self._opened = Opened()
 
-    def open(self, event: Event) -> tuple[Happening, ...]:
-        """Inside the transaction that stores the event. Returns what belongs on the audit log with it."""
-        self._opened = open_deliveries(event, at_once=self._at_once and self._place is not None)
-        return self._opened.happenings
-
-    def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
-        """After that commit: deliver, wait for the end, and keep what `say` makes of it.
+    def plan(self, event: Event) -> EventOutcome | None:
+        """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
 
         Without a place nobody waits: a worker will find it.
         """
-        if self._place is None or not self._opened.commercial:
-            defer(self._opened.waiting)
-            return _kept(say(outcome_when_opened(event, self._opened.commercial)))
+        self._ways = plan_ways(event)
+        if self._place is not None and self._ways:
+            return None
+        return outcome_when_opened(event, [each.route.commercial for each in self._ways])
+
+    def open(self, event: Event) -> tuple[Happening, ...]:
+        """Inside the transaction that stores the event. Returns what belongs on the audit log with it."""
+        at_once = self._at_once and self._place is not None
+        self._opened = open_deliveries(event, self._ways, at_once=at_once)
+        return self._opened.happenings
+
+    def start(self) -> None:
+        """After that commit, where nobody waits: a worker delivers."""
+        defer(self._opened.waiting)
+
+    def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
+        """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
+        assert self._place is not None, "plan() said that somebody waits"
         with waiting_for(event.pk, say) as waiter:
             self._start(self._place)
             is_done = wait(event.pk, waiter, self._until)

@@ -28,6 +28,7 @@ class BoundedExecutor:
 
     def __init__(self, threads: int, places: int) -> None:
         self.pid = os.getpid()
+        self.places = places
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
         self._places = threading.BoundedSemaphore(places)
 

@@ -13,6 +13,7 @@ from django.test import Client
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from sync import tasks
 from sync.models import Delivery
 from webhooks.models import State
 
@@ -78,6 +79,14 @@ class Hub:
         while Delivery.objects.filter(state__in=[State.PENDING, State.RUNNING]).exists():
             assert time.monotonic() < until, "deliveries did not end"
             time.sleep(0.02)
+
+    def wait_until_quiet(self, seconds: float = 10.0) -> None:
+        """Until this process's threads have nothing to do: what comes after an answer too."""
+        until = time.monotonic() + seconds
+        executor = tasks._current()
+        while executor._places._value < executor.places:
+            assert time.monotonic() < until, "deliveries did not end"
+            time.sleep(0.005)
 
     def settle_down(self) -> None:
         """Until the shop has no request open: for variants of the hub that never become idle."""

@@ -84,14 +84,17 @@ _Told = TypeVar("_Told", bound=Telling)
 class Begun(Protocol):
     """A new webhook on its way through the other half: opened in the commit that stores it, then waited for."""
 
-    def open(self, event: Event) -> Sequence[Happening]:
-        """Inside the transaction that stores the event; may set its state to `ignored`.
+    def plan(self, event: Event) -> EventOutcome | None:
+        """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
 
-        Returns what belongs on the audit log with it.
-        """
+    def open(self, event: Event) -> Sequence[Happening]:
+        """Inside the transaction that stores the event; returns what belongs on the audit log with it."""
+
+    def start(self) -> None:
+        """After that commit, where nobody waits: let the work begin."""
 
     def wait(self, event: Event, say: Callable[[EventOutcome], _Told], *, with_entity: bool = False) -> _Told:
-        """After the commit: begin the work, wait for it, and let `say` put what became of the event into words.
+        """After that commit, where somebody waits: begin the work, wait for it, and let `say` put its end into words.
 
         What it returns has been kept: in the commit that settled the event, where that is this process's.
         """

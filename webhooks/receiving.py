@@ -2,13 +2,14 @@
 
 import logging
 from contextlib import closing
+from functools import partial
 
 from webhooks.addresses import outcome_path
 from webhooks.admission import admit, retry_headers
 from webhooks.answers import Answer, outcome_answer, problem
 from webhooks.arrival import Arrival
 from webhooks.codes import Language
-from webhooks.delivering import Delivering, EventOutcome
+from webhooks.delivering import Begun, Delivering, EventOutcome
 from webhooks.gate import (
     Refused,
     Verified,
@@ -20,7 +21,7 @@ from webhooks.gate import (
 )
 from webhooks.models import Event, Mode, Source
 from webhooks.parsing import Notice
-from webhooks.recording import Recorded, record_unusable, record_webhook
+from webhooks.recording import Recorded, Say, record_unusable, record_webhook
 from webhooks.refusing import record_refusal
 from webhooks.sources import source_of
 from webhooks.telling import Telling
@@ -55,25 +56,16 @@ def _answer_verified(
 ) -> Answer:
     try:
         notice = read_notice(source, arrival)
-        recorded = record_webhook(source, arrival, verified, notice, delivering)
+        say = partial(_outcome_answer, source, notice, language)
+        recorded = record_webhook(source, arrival, verified, notice, delivering, say)
     except Refused as refused:
         recorded = record_unusable(source, arrival, verified)
         logger.info("%s unusable: %s", recorded.receipt.reference, refused.code)
         errors = [{"pointer": refused.pointer, "code": refused.code}] if refused.pointer else None
         answer = problem(refused.code, language, reference=recorded.receipt.reference, errors=errors)
         return _told(recorded, answer)
-    assert recorded.event is not None, "a usable webhook has an event"
-    return _answer_event(source, notice, recorded, recorded.event, language, delivering)
-
-
-def _answer_event(
-    source: Source,
-    notice: Notice,
-    recorded: Recorded,
-    event: Event,
-    language: Language,
-    delivering: Delivering,
-) -> Answer:
+    event = recorded.event
+    assert event is not None, "a usable webhook has an event"
     mode = wanted_mode(source, notice)
     logger.info(
         "%s received %s %s from %s (%s)",
@@ -84,32 +76,30 @@ def _answer_event(
         mode,
     )
     with_entity = mode == Mode.ENTITY
-
-    def say(outcome: EventOutcome) -> Telling:
-        answer = _outcome_answer(source, notice, event, outcome, language, with_entity=with_entity)
-        return Telling(recorded, answer)
-
     if recorded.begun is not None:
-        with closing(recorded.begun) as begun:
-            return _logged(recorded, begun.wait(event, say, with_entity=with_entity).answer)
+        return _answer_new(recorded, event, recorded.begun, say, with_entity=with_entity)
     first = _first_final_answer(event)
     if first is not None:
         return _told(recorded, first)
     seconds = wanted_wait(source, notice)
-    telling = say(delivering.deliver_again(event, seconds, with_entity=with_entity))
-    telling.keep()
+    return _told(recorded, say(event, delivering.deliver_again(event, seconds, with_entity=with_entity)))
+
+
+def _answer_new(recorded: Recorded, event: Event, begun: Begun, say: Say, *, with_entity: bool) -> Answer:
+    with closing(begun):
+        if recorded.answer is not None:
+            begun.start()
+            return _logged(recorded, recorded.answer)
+        telling = begun.wait(
+            event, lambda outcome: Telling(recorded, say(event, outcome)), with_entity=with_entity
+        )
     return _logged(recorded, telling.answer)
 
 
 def _outcome_answer(
-    source: Source,
-    notice: Notice,
-    event: Event,
-    outcome: EventOutcome,
-    language: Language,
-    *,
-    with_entity: bool,
+    source: Source, notice: Notice, language: Language, event: Event, outcome: EventOutcome
 ) -> Answer:
+    shows_entity = wanted_mode(source, notice) == Mode.ENTITY and may_see_entity(source)
     return outcome_answer(
         outcome,
         language,
@@ -117,7 +107,7 @@ def _outcome_answer(
         location=outcome_path(event) if outcome.is_open else "",
         is_signed=event.is_signed,
         fields=notice.respond.fields,
-        allowed=source.entity_fields if with_entity and may_see_entity(source) else None,
+        allowed=source.entity_fields if shows_entity else None,
     )
 
 

@@ -1,32 +1,42 @@
 """Hop 3: event, receipt and deliveries in one commit. From here the webhook cannot be lost."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.statements import insert
+from webhooks.answers import Answer
 from webhooks.arrival import Arrival
-from webhooks.delivering import Begun, Delivering
+from webhooks.delivering import Begun, Delivering, EventOutcome
 from webhooks.gate import Refused, Verified, wanted_wait
-from webhooks.models import Event, Payload, Receipt, Source, State
+from webhooks.models import Event, Payload, Receipt, Source
 from webhooks.parsing import Notice
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is stored now. `event` is None for a verified request that is no webhook; `begun`: it is a new one."""
+    """What is stored now. `event` is None for a verified request that is no webhook; `begun`: it is a new one.
+
+    `answer` was stored too, where it was known by then: nobody waits for this event.
+    """
 
     receipt: Receipt
     event: Event | None
     begun: Begun | None = None
+    answer: Answer | None = None
+
+
+Say = Callable[[Event, EventOutcome], Answer]
 
 
 def record_webhook(
-    source: Source, arrival: Arrival, verified: Verified, notice: Notice, delivering: Delivering
+    source: Source, arrival: Arrival, verified: Verified, notice: Notice, delivering: Delivering, say: Say
 ) -> Recorded:
-    """Store the webhook, or add a receipt to the event that it repeats.
+    """Store the webhook, or add a receipt to the event that it repeats. `say` puts an outcome into words.
 
     `Refused("event-id-conflict")` where its event id is known with another body.
     """
@@ -35,7 +45,7 @@ def record_webhook(
     for at_once in (True, False):
         begun = delivering.begin(seconds, at_once=at_once)
         try:
-            return _record_new(source, arrival, verified, notice, event_id, begun)
+            return _record_new(source, arrival, verified, notice, event_id, begun, say)
         except IntegrityError:  # the event is known, or at this moment another one of its entity was begun
             begun.close()
             known = _known(source, event_id)
@@ -71,6 +81,7 @@ def _record_new(
     notice: Notice,
     event_id: str | None,
     begun: Begun,
+    say: Say,
 ) -> Recorded:
     body = arrival.body or b""
     payload = Payload.of(Payload.Kind.WEBHOOK, body)
@@ -86,16 +97,29 @@ def _record_new(
         digest=hashlib.sha256(body).digest(),
         received_at=arrival.received_at,
     )
+    outcome = begun.plan(event)
+    answer = say(event, outcome) if outcome is not None else None
+    said = Payload.of(Payload.Kind.ANSWER, answer.body) if answer is not None else None
     with transaction.atomic():
-        insert(payload)
+        insert(payload, *([said] if said else []))
         event.payload = payload
         insert(event)
-        happenings = begun.open(event)
-        if event.state != State.PENDING:
-            event.save(update_fields=["state", "code"])
-        receipt = _receipt(source, arrival, verified, event, payload)
-        append(_received(event, receipt), *happenings, at=arrival.received_at)
-    return Recorded(receipt, event, begun)
+        happenings = [*begun.open(event)]
+        receipt = _receipt(source, arrival, verified, event, payload, answer=answer, said=said)
+        happenings.insert(0, _received(event, receipt))
+        if answer is not None:
+            happenings.append(answered(receipt, event, answer))
+        append(*happenings, at=arrival.received_at)
+    return Recorded(receipt, event, begun, answer)
+
+
+def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:
+    """The audit entry of what a source was told."""
+    details = {"receipt": receipt.pk, "status": answer.status, "code": answer.code}
+    if event is not None:
+        return Happening(event.stream, "webhook.answered", details=details)
+    source = receipt.source
+    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
 
 
 def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: Event) -> Recorded:
@@ -122,6 +146,8 @@ def _receipt(
     payload: Payload | None,
     *,
     is_repeat: bool = False,
+    answer: Answer | None = None,
+    said: Payload | None = None,
 ) -> Receipt:
     receipt = Receipt(
         source=source,
@@ -133,6 +159,9 @@ def _receipt(
         received_at=arrival.received_at,
         is_repeat=is_repeat,
     )
+    if answer is not None:
+        receipt.answer, receipt.answered_at = said, timezone.now()
+        receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
     insert(receipt)
     return receipt
 

@@ -5,11 +5,11 @@ import logging
 from django.db import transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.log import append
 from audit.statements import Statement, insert
 from webhooks.answers import Answer
 from webhooks.models import Payload
-from webhooks.recording import Recorded
+from webhooks.recording import Recorded, answered
 
 logger = logging.getLogger("hub.receive")
 
@@ -27,7 +27,7 @@ class Telling:
     def __init__(self, recorded: Recorded, answer: Answer) -> None:
         self.answer = answer
         self.payload = Payload.of(Payload.Kind.ANSWER, answer.body)
-        self.happening = _answered(recorded, answer)
+        self.happening = answered(recorded.receipt, recorded.event, answer)
         self._receipt = recorded.receipt
         self._at = timezone.now()
 
@@ -42,11 +42,3 @@ class Telling:
             insert(self.payload)
             self.write()
             append(self.happening, at=self._at)
-
-
-def _answered(recorded: Recorded, answer: Answer) -> Happening:
-    details = {"receipt": recorded.receipt.pk, "status": answer.status, "code": answer.code}
-    if recorded.event is not None:
-        return Happening(recorded.event.stream, "webhook.answered", details=details)
-    source = recorded.receipt.source
-    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)

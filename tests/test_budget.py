@@ -1,0 +1,137 @@
+"""What one webhook costs in statements and commits, listed, so that they cannot creep up."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from audit import statements
+from sync.tasks import run_due
+from tests.hub import EXAMPLE, Hub
+
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+STORED = [
+    "INSERT webhooks_payload",  # the body, and of `ack` the answer
+    "INSERT webhooks_event",
+    "INSERT sync_delivery",
+    "INSERT webhooks_receipt",
+    "INSERT audit_entry",
+]
+SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
+    "UPDATE sync_delivery",
+    "INSERT webhooks_payload",
+    "INSERT sync_call",
+]
+SETTLED = [
+    "UPDATE sync_delivery",
+    "INSERT webhooks_payload",  # before and after, what was read, what was answered, and our own answer
+    "UPDATE sync_attempt",
+    "INSERT sync_call",  # the reads
+    "UPDATE sync_call",  # the write
+    "UPDATE sync_link",
+    "UPDATE webhooks_event",
+]
+RESULT = [
+    *STORED[:2],
+    "SELECT sync_delivery",  # what else is open for this person
+    "INSERT sync_delivery",
+    "INSERT sync_attempt",
+    *STORED[3:],
+    "SELECT sync_link",
+    *SENT,
+    *SETTLED,
+    "UPDATE webhooks_receipt",
+    "INSERT audit_entry",
+    "SELECT sync_delivery",  # who waited behind it
+]
+CLAIMED = [
+    "SELECT sync_delivery",  # with its event and the webhook's body
+    "SELECT sync_delivery",
+    "UPDATE sync_delivery",
+    "INSERT sync_attempt",
+    "INSERT audit_entry",
+]
+DELIVERED = [*CLAIMED, "SELECT sync_link", *SENT, *SETTLED, "INSERT audit_entry", "SELECT sync_delivery"]
+READ_ONCE_A_SECOND = {
+    "webhooks_source",
+    "webhooks_sourcesecret",
+    "sync_route",
+    "sync_mappingversion",
+    "sync_breaker",
+}
+
+
+@dataclass
+class Watched:
+    """What all threads did."""
+
+    statements: list[str] = field(default_factory=list)
+    commits: int = 0
+
+    def note(self, sql: str) -> None:
+        verb = sql.split(None, 1)[0]
+        table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', sql)
+        if table and table[1] not in READ_ONCE_A_SECOND and verb in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            self.statements.append(f"{verb} {table[1]}")
+
+
+@pytest.fixture
+def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Everything that goes to the database, past the ORM or through it, from any thread."""
+    hub.change_email("anna.warm@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    seen = Watched()
+    execute, wrapped, commit = (
+        statements._execute,
+        CursorWrapper._execute_with_wrappers,
+        BaseDatabaseWrapper._commit,
+    )
+
+    def past_the_orm(connection: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
+        seen.note(sql)
+        return execute(connection, sql, *args, **kwargs)
+
+    def through_the_orm(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
+        seen.note(sql)
+        return wrapped(self, sql, *args, **kwargs)
+
+    def counted(self: Any) -> Any:
+        seen.commits += 1
+        return commit(self)
+
+    monkeypatch.setattr(statements, "_execute", past_the_orm)
+    monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
+    monkeypatch.setattr(BaseDatabaseWrapper, "_commit", counted)
+    return seen
+
+
+def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched) -> None:
+    hub.change_email("anna.budget@example.com")
+    assert b'"updated"' in hub.post_signed(EXAMPLE).content
+    hub.wait_until_quiet()
+    assert watched.statements == RESULT
+    assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
+
+
+def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.budget@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    assert watched.statements == STORED
+    assert watched.commits == 1
+    run_due()
+
+
+def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.budget@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    watched.statements.clear()
+    watched.commits = 0
+    assert run_due() == 1
+    sweep = ["SELECT sync_delivery", "SELECT sync_delivery"]  # leases that ended, and what is due
+    assert watched.statements == [*sweep, *DELIVERED]
+    assert watched.commits == 3
