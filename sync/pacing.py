@@ -2,11 +2,15 @@
 
 import time
 
+from audit.statements import Statement
 from sync.models import Connection
 from sync.releasing import release_connection
-from webhooks.models.pace import Rate, TooSoon, take_turn
+from webhooks.models.pace import LONGEST_WAIT, Rate, TooSoon, take_turn
 
 _BURST_SECONDS = 0.2
+
+
+_CROWDED = Statement('SELECT 1 FROM webhooks_pace WHERE "key" = %s AND free_at > {clock}')
 
 
 class Paced(Exception):
@@ -35,3 +39,13 @@ def wait_for_turn(connection: Connection, still_seconds: float) -> None:
     if wait:
         release_connection()
         time.sleep(wait)
+
+
+def is_crowded(connection: Connection) -> bool:
+    """Whether so many requests wait for their turn already that one more would not come within the wait.
+
+    Asked before a claim: then no attempt is begun that could only give up. Without a limit it costs nothing.
+    """
+    if connection.requests_per_second is None:
+        return False
+    return bool(_CROWDED.rows(f"connection:{connection.pk}", LONGEST_WAIT))

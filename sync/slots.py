@@ -9,6 +9,7 @@ import random
 from audit.statements import Statement
 from sync.breaking import passing
 from sync.models import Connection, Side
+from sync.pacing import is_crowded
 
 _TAKEN = {
     Side.IDENTITY: Statement(
@@ -21,7 +22,7 @@ _TAKEN = {
 
 
 class Full(Exception):
-    """As many as may run at once do; whoever ends wakes the next."""
+    """As many as may run at once do, or wait for their turn; whoever ends wakes the next, and the sweep looks again."""
 
 
 class Paused(Exception):
@@ -38,6 +39,8 @@ def free_slot(connection: Connection) -> int | None:
     Another process may take the same one: the claim then fails with an IntegrityError, and is tried again.
     """
     limit = _limit(connection)
+    if is_crowded(connection):
+        raise Full
     if limit is None:
         return None
     taken = {row[0] for row in _TAKEN[Side(connection.side)].rows(connection.pk)}

@@ -66,16 +66,7 @@ def _answer_verified(
         return _told(recorded, answer)
     event = recorded.event
     assert event is not None, "a usable webhook has an event"
-    mode = wanted_mode(source, notice)
-    logger.info(
-        "%s received %s %s from %s (%s)",
-        event.reference,
-        event.entity_type,
-        event.event_type,
-        source.slug,
-        mode,
-    )
-    with_entity = mode == Mode.ENTITY
+    with_entity = wanted_mode(source, notice) == Mode.ENTITY
     if recorded.begun is not None:
         return _answer_new(recorded, event, recorded.begun, say, with_entity=with_entity)
     first = _first_final_answer(event)
@@ -130,7 +121,16 @@ def _told(recorded: Recorded, answer: Answer) -> Answer:
 
 
 def _logged(recorded: Recorded, answer: Answer) -> Answer:
-    logger.info("%s answered %s %s", recorded.receipt.reference, answer.status, answer.code)
+    event, receipt = recorded.event, recorded.receipt
+    what = f"{event.entity_type} {event.event_type}" if event is not None else "an unusable webhook"
+    logger.info(
+        "%s %s from %s answered %s %s",
+        receipt.reference,
+        what,
+        receipt.source.slug,
+        answer.status,
+        answer.code,
+    )
     return answer
 
 

@@ -46,6 +46,9 @@ class MachineView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         return self.get_renderers()[0], "application/json"
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Nothing to negotiate, nobody to authenticate: the gate decides."""
+
     def handle_exception(self, exc: Exception) -> Any:
         """The boundary: a database that is away is 503, anything else unforeseen 500; nothing of it is repeated."""
         language = language_of(self.request)
