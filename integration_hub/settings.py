@@ -89,8 +89,11 @@ DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
 
-
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
+
+
+# How long a statement may wait for the database, its lock or its pool: then 503, and the source comes again.
+DATABASE_WAIT_SECONDS = env.float("DATABASE_WAIT_SECONDS", default=5.0)
 
 
 def sqlite(database: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def sqlite(database: dict[str, Any]) -> dict[str, Any]:
         "ENGINE": "integration_hub.sqlite",
         "CONN_MAX_AGE": None,
         "OPTIONS": {
-            "timeout": 10.0,
+            "timeout": DATABASE_WAIT_SECONDS,
             "transaction_mode": "IMMEDIATE",
             "init_command": SQLITE_PRAGMAS,
         },
@@ -112,12 +115,17 @@ def sqlite(database: dict[str, Any]) -> dict[str, Any]:
 
 def postgresql(database: dict[str, Any]) -> dict[str, Any]:
     """PostgreSQL with psycopg's pool; a connection is held for a transaction, not while waiting on other systems."""
-    pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=24), "timeout": 10.0}
+    pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=24), "timeout": DATABASE_WAIT_SECONDS}
     options = dict(database.get("OPTIONS", {}))
-    limits = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    limits = (
+        f"-c lock_timeout={DATABASE_WAIT_SECONDS * 1000:.0f}ms -c idle_in_transaction_session_timeout=60s"
+    )
+    durable = (
+        "-c synchronous_commit=on"  # whatever the server or the role says: what is acknowledged must last
+    )
     return database | {
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"pool": pool, "connect_timeout": 5, "options": limits} | options,
+        "OPTIONS": {"pool": pool, "connect_timeout": 5, "options": f"{limits} {durable}"} | options,
     }
 
 

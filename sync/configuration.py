@@ -24,9 +24,6 @@ class Way:
     mapping: ParsedMapping | None
 
 
-_parsed: "TTLCache[int, ParsedMapping]" = TTLCache(maxsize=256, ttl=3600)
-
-
 @cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())
 def ways() -> Mapping[int, Way]:
     """Every route by its key, disabled ones too: what is under way goes on."""
@@ -43,10 +40,7 @@ def ways() -> Mapping[int, Way]:
 def _way(route: Route, version: MappingVersion | None) -> Way:
     if version is None:
         return Way(route, None, None)
-    mapping = _parsed.get(version.pk)
-    if mapping is None:
-        mapping = _parsed[version.pk] = parse_mapping(version.declaration)
-    return Way(route, version, mapping)
+    return Way(route, version, parse_mapping(version.declaration))
 
 
 def ways_of(source_id: int, entity_type: str) -> list[Way]:

@@ -30,11 +30,11 @@ LOCAL = "local"
 TAKE_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 _REST_SECONDS = 5.0
-# The database server ends what takes longer; the network, what nobody answers.
+# The database server ends what takes longer; the network, what nobody answers. A crash may lose wake-ups.
 _POSTGRESQL = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
-    "options": "-c statement_timeout=5s -c lock_timeout=2s",
+    "options": "-c statement_timeout=5s -c lock_timeout=2s -c synchronous_commit=off",
     "application_name": "integration-hub queue",
 }
 

@@ -35,7 +35,7 @@ class SourceFigure:
 
 @dataclass(frozen=True, slots=True)
 class PausedConnection:
-    """A connection whose breaker is not closed."""
+    """A connection whose breaker is open, or has not seen a success since."""
 
     id: int
     name: str
@@ -134,7 +134,7 @@ def _sources() -> list[SourceFigure]:
 
 def _paused() -> list[PausedConnection]:
     rows = (
-        Breaker.objects.filter(open_until__isnull=False, connection__is_enabled=True)
+        Breaker.objects.filter(open_until__isnull=False, successes=0, connection__is_enabled=True)
         .annotate(name=F("connection__name"))
         .order_by("name")
     )
