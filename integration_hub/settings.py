@@ -6,10 +6,11 @@ variables it needs are set, and names the one that is missing.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
+
+from integration_hub.databases import database, queue_beside
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -89,66 +90,11 @@ DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
 
-SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
-
-
-# How long a statement may wait for the database, its lock or its pool: then 503, and the source comes again.
-DATABASE_WAIT_SECONDS = env.float("DATABASE_WAIT_SECONDS", default=5.0)
-
-
-def sqlite(database: dict[str, Any]) -> dict[str, Any]:
-    """SQLite as a server database: WAL, durable commits, writers in line (promise I1)."""
-    name = str(database["NAME"])
-    if name != ":memory:":
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-    return database | {
-        "ENGINE": "integration_hub.sqlite",
-        "CONN_MAX_AGE": None,
-        "OPTIONS": {
-            "timeout": DATABASE_WAIT_SECONDS,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": SQLITE_PRAGMAS,
-        },
-        "TEST": {"NAME": env.str("TEST_DATABASE_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))},
-    }
-
-
-def postgresql(database: dict[str, Any]) -> dict[str, Any]:
-    """PostgreSQL with psycopg's pool; a connection is held for a transaction, not while waiting on other systems."""
-    pool = {"min_size": 1, "max_size": env.int("DATABASE_POOL", default=24), "timeout": DATABASE_WAIT_SECONDS}
-    options = dict(database.get("OPTIONS", {}))
-    limits = (
-        f"-c lock_timeout={DATABASE_WAIT_SECONDS * 1000:.0f}ms -c idle_in_transaction_session_timeout=60s"
-    )
-    durable = (
-        "-c synchronous_commit=on"  # whatever the server or the role says: what is acknowledged must last
-    )
-    return database | {
-        "CONN_MAX_AGE": 0,
-        "OPTIONS": {"pool": pool, "connect_timeout": 5, "options": f"{limits} {durable}"} | options,
-    }
-
-
-def database() -> dict[str, Any]:
-    """The database of DATABASE_URL; without one, a SQLite file under `var/`."""
-    url = env.str("DATABASE_URL", default="") or f"sqlite:///{BASE_DIR / 'var' / 'hub.sqlite3'}"
-    parsed = dict(environ.Env.db_url_config(url))
-    return sqlite(parsed) if "sqlite" in parsed["ENGINE"] else postgresql(parsed)
-
-
-DATABASES = {"default": database()}
-
-
-def queue_beside(database: dict[str, Any]) -> str:
-    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
-    if "sqlite" in database["ENGINE"]:
-        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
-    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"
-
+DATABASES = {"default": database(env, BASE_DIR / "var")}
 
 # Where wake-ups for the workers wait: sqlite:///file, postgres://…, redis://…, or local: for no queue, where what is
 # deferred runs in the process that deferred it. It may be emptied or lost at any time; see sync/wakeups.py.
-QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(DATABASES["default"])
+QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(env, DATABASES["default"])
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.statements import Clock, Statement, insert
+from sync.breaking import forget
 from sync.configuration import Way, way_of
 from sync.models import Attempt, Cause, Delivery
 from sync.slots import Full, Paused, free_slot
@@ -28,6 +29,9 @@ _CLAIM = Statement(
     """UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {clock}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND state IN ('pending', 'retrying') AND due_at <= {now} AND (deaths >= %s) = %s
+    AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+        AND (b.connection_id = sync_delivery.commercial_id
+            OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
     RETURNING tries, last_number"""
 )
 _HOLD = Statement(
@@ -111,6 +115,8 @@ def _claim(delivery: Any, alone: bool) -> Claim | None:
     slots = _free_slots(delivery)
     claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, SUSPECT, alone)
     if claimed is None:
+        forget()  # a breaker may have opened at this moment: look afresh, and say so
+        _free_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
     delivery.tries, delivery.last_number = claimed

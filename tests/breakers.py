@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from sync.models import Breaker, Connection, Delivery
+from tests.faults.ending import close_what_is_left
 from tests.hub import Hub
 from webhooks.models import State
 from webhooks.models.pace import forget_shares
@@ -26,6 +27,7 @@ def cautious_breakers() -> Iterator[None]:
     Connection.objects.update(breaker_failures=ENOUGH_FAILURES, breaker_seconds=SECONDS)
     yield
     forget_shares()
+    close_what_is_left()
 
 
 def people(hub: Hub, count: int) -> list[str]:

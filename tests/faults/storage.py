@@ -98,12 +98,13 @@ def file_locked(fleet: Fleet) -> Iterator[None]:
 
 @contextmanager
 def files_full_grown(fleet: Fleet) -> Iterator[None]:
-    """No file of the hub may grow (SQLite): a write beyond its end fails, as on a disk that is broken or out of quota."""
-    files = Path(fleet.hub.database).parent.glob("*.sqlite3*")
-    largest = max(each.stat().st_size for each in files if not each.name.endswith("-shm"))
+    """No file of the hub may grow beyond what its log has now (SQLite): a write there fails, as
+    on a disk that is broken or out of quota.
+    """
+    size = Path(f"{fleet.hub.database}-wal").stat().st_size
     processes = [number for member in fleet.members for number in _family(member.process)]
     for number in processes:
-        resource.prlimit(number, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        resource.prlimit(number, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
         yield
     finally:

@@ -19,7 +19,13 @@ from tests.faults.preparing import prepared_hub
 from tests.running import ROOT, RunningHub, free_port, fresh_database
 
 START_SECONDS = 30
-VARIABLES = {"LEASE_SECONDS": "3", "WEB_THREADS": "8", "DELIVERY_THREADS": "8", "DATABASE_POOL": "10", "QUEUE_URL": ""}
+VARIABLES = {
+    "LEASE_SECONDS": "3",
+    "WEB_THREADS": "8",
+    "DELIVERY_THREADS": "8",
+    "DATABASE_POOL": "10",
+    "QUEUE_URL": "",
+}
 
 
 @dataclass

@@ -3,15 +3,13 @@
 import os
 import random
 import re
-import selectors
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +17,12 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from tests.faults.balancer import Balancer
 from tests.faults.checker import Report, observe
 from tests.faults.storm_driver import Driver, Webhook
 from tests.faults.storm_fleet import Fleet, Member, _is_healthy, running_fleet
 from tests.hub import SIGNING_SECRET
+from tests.queueing import wait_until
 from tests.running import ROOT
 
 pytestmark = pytest.mark.faults
@@ -42,51 +42,6 @@ for model in (Event, Receipt, Delivery, Attempt):
 """
 
 Services = tuple[IdentityService, ShopService]
-
-
-class Balancer:
-    """A TCP proxy that gives each new connection to one backend. `refused`: connections that no backend took."""
-
-    def __init__(self, backend: int) -> None:
-        self.backend = backend
-        self.refused = 0
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = int(self._server.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client:
-            try:
-                backend = socket.create_connection(("127.0.0.1", self.backend), timeout=60)
-            except OSError:
-                self.refused += 1
-                return
-            with backend, suppress(OSError):
-                _relay(client, backend)
-
-    def close(self) -> None:
-        self._server.close()
-
-
-def _relay(client: socket.socket, backend: socket.socket) -> None:
-    """Bytes in both directions, until one side has no more."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(client, selectors.EVENT_READ, backend)
-        selector.register(backend, selectors.EVENT_READ, client)
-        while True:
-            for key, _ in selector.select():
-                source, target = key.fileobj, key.data
-                assert isinstance(source, socket.socket)
-                received = source.recv(65536)
-                if not received:
-                    return
-                target.sendall(received)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +85,13 @@ class Deploy:
     def roll(self) -> None:
         """A new web process takes over the clients of the old one, then a new worker its work; or one of them only."""
         rolled = [each for each in self.fleet.members if not self.variants or each.kind in self.variants]
+        ready = self._workers_ready()
         started = {each.kind: self._start(each) for each in rolled}
         if "web" in started:
-            wait_until_healthy(started["web"])
+            wait_until(lambda: _is_healthy(started["web"].port))
             self.balancer.backend = started["web"].port
+        if "worker" in started:
+            wait_until(lambda: self._workers_ready() > ready)
         for each in rolled:
             self._end(each)
 
@@ -148,6 +106,10 @@ class Deploy:
         new.start()
         return new
 
+    def _workers_ready(self) -> int:
+        """How many have said so, gone ones too."""
+        return self.fleet.log.read_text().count("Delivering")
+
     def _members(self, like: Member) -> list[Member]:
         return self.fleet.webs if like.kind == "web" else self.fleet.workers
 
@@ -160,13 +122,6 @@ class Deploy:
         self.endings.append(Ending(old.kind, code, time.monotonic() - began))
         old.process = None
         self._members(old).remove(old)
-
-
-def wait_until_healthy(web: Member) -> None:
-    until = time.monotonic() + 30
-    while not _is_healthy(web.port):
-        assert time.monotonic() < until, "the new web process does not answer"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -4,9 +4,6 @@ Many people change while both systems are slow, fail and answer too late; a thir
 some in bursts, and staff replay what is long over. Afterwards the shop must have what the identity service has.
 """
 
-import json
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,10 +18,11 @@ import pytest
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.checker import Report, observe
+from tests.faults.staff import replaying
 from tests.faults.storm_driver import Driver, Webhook, plan
 from tests.faults.storm_fleet import Fleet, running_fleet
 from tests.hub import SIGNING_SECRET
-from tests.running import ROOT, RunningHub
+from tests.running import RunningHub
 
 pytestmark = pytest.mark.faults
 
@@ -35,54 +33,24 @@ from sync.models import Connection, Route
 Connection.objects.update(deadline_seconds={DEADLINE_SECONDS}, breaker_failures=30_000)
 Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
 """
-REPLAYING = """
-import json, random, sys, threading, time, uuid
-from django.contrib.auth import get_user_model
-from django.db import connections
-from sync.replaying import AlreadyRequested, request_replay
-from webhooks.models import Event
-
-def ask(event, person, key, told):
-    try:
-        request_replay([event], by=person, reason=f"asked by {person}", key=key)
-        told.append("done")
-    except AlreadyRequested:
-        told.append("done already")
-    finally:
-        connections.close_all()
-
-def work(person, events):
-    for event in events:
-        key, told = uuid.uuid4(), []
-        clicks = [threading.Thread(target=ask, args=(event, person, key, told)) for _ in range(2)]
-        for each in clicks: each.start()
-        for each in clicks: each.join()
-        answers.append(sorted(told))
-        time.sleep(random.uniform(0, 0.2))
-
-answers, chance = [], random.Random(%(seed)d)
-people = [get_user_model().objects.create(username=f"staff{number}", is_staff=True) for number in range(5)]
-events = list(Event.objects.order_by("pk"))
-chosen = chance.sample(events, min(%(replays)d, len(events)))
-staff = [threading.Thread(target=work, args=(each, chosen[at::5])) for at, each in enumerate(people)]
-for each in staff: each.start()
-for each in staff: each.join()
-print(json.dumps(answers))
-"""
 
 Services = tuple[IdentityService, ShopService]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much comes. Each of `bursts` is fifty webhooks for one person at once. `replays` are asked for in the middle."""
+    """How much comes. Each of `bursts` is `burst_size` webhooks for one person, from `burst_clients` at once; of
+    `tenfold` webhooks there are ten copies each, at once; `replays` are asked for in the middle.
+    """
 
     webhooks: int
     people: int
     bursts: int = 4
+    tenfold: int = 10
     replays: int = 100
     drain_seconds: float = 60
     burst_size: int = 50
+    burst_clients: int = 50
 
     @property
     def names(self) -> list[str]:
@@ -105,7 +73,8 @@ class AsTheHubSaw:
 
 
 def _given_up(entry: dict[str, Any]) -> dict[str, Any]:
-    if entry["ended"] - entry["started"] < TOO_LATE_SECONDS:
+    ended = entry["ended"]
+    if ended is not None and ended - entry["started"] < TOO_LATE_SECONDS:
         return entry
     return entry | {"ended": entry["started"] + (0.0 if entry["write"] else DEADLINE_SECONDS)}
 
@@ -157,11 +126,13 @@ def press(fleet: Fleet, services: Services, load: Load) -> Aftermath:
     """Send it all, replay in the middle, let the systems recover, drain, compare."""
     driver = Driver(services[0], lambda: [each.port for each in fleet.webs])
     driver.add_people(load.names)
-    alone = load.webhooks - load.bursts * load.burst_size
-    webhooks = plan(alone, int(alone * 0.3), load.names, SEED)
+    alone = load.webhooks - load.bursts * load.burst_size - load.tenfold * 10
+    # Who has a burst has nothing else that would put right what the burst left.
+    webhooks = plan(alone, int(alone * 0.3), load.names[load.bursts :], SEED)
     half = len(webhooks) // 2
     driver.run(webhooks[:half], 12)
-    with replaying(fleet.hub, load.replays) as replays, bursting(driver, load):
+    driver.run(tenfold(load), 8)
+    with replaying(fleet.hub, load.replays, SEED) as replays, bursting(driver, load):
         driver.run(webhooks[half:], 12)
     fleet.wait_until_idle(load.drain_seconds)
     identity, shop = AsTheHubSaw(services[0]), AsTheHubSaw(services[1])
@@ -188,29 +159,23 @@ def _aftermath(
     )
 
 
-@contextmanager
-def replaying(hub: RunningHub, replays: int) -> Iterator[list[list[str]]]:
-    """Five of the staff, in a process of their own, each confirming every replay twice at the same moment."""
-    answers: list[list[str]] = []
-    script = REPLAYING % {"seed": SEED, "replays": replays}
-    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", script]
-    process = subprocess.Popen(command, cwd=ROOT, env=hub.environment, stdout=subprocess.PIPE, text=True)
-    try:
-        yield answers
-        printed, _ = process.communicate(timeout=120)
-        answers += json.loads(printed)
-    finally:
-        process.kill()
+def tenfold(load: Load) -> list[Webhook]:
+    """The same webhook ten times in a row, for clients that send at once."""
+    return [
+        Webhook(f"tenfold_{person}", person, "result", copy)
+        for person in load.names[load.bursts : load.bursts + load.tenfold]
+        for copy in range(10)
+    ]
 
 
 @contextmanager
 def bursting(driver: Driver, load: Load) -> Iterator[None]:
-    """Meanwhile, one person after the other changes fifty times at once."""
+    """Meanwhile, one person after the other changes again and again, in less time than a delivery takes."""
 
     def burst() -> None:
         for number, person in enumerate(load.names[: load.bursts]):
             names = [f"burst_{number}_{each}" for each in range(load.burst_size)]
-            driver.run([Webhook(each, person, "ack", 0) for each in names], load.burst_size)
+            driver.run([Webhook(each, person, "ack", 0) for each in names], load.burst_clients)
             time.sleep(0.5)
 
     thread = threading.Thread(target=burst)
@@ -235,7 +200,7 @@ def pressed_fleet(folder: Path, services: Services, mutant: str | None = None) -
 def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale_or_missed(
     tmp_path: Path, services: Services, is_long: bool
 ) -> None:
-    load = Load(20_000, 200, bursts=40, replays=1000) if is_long else Load(2000, 200)
+    load = Load(20_000, 200, bursts=40, tenfold=100, replays=1000) if is_long else Load(2000, 200)
     started = time.monotonic()
     with pressed_fleet(tmp_path, services) as fleet:
         after = press(fleet, services, load)
@@ -256,8 +221,10 @@ def test_under_load_with_failures_duplicates_bursts_and_replays_nothing_is_stale
 def test_a_load_of_little_catches_each_broken_variant(
     tmp_path: Path, services: Services, mutant: str, figure: str
 ) -> None:
-    load = Load(160, 4, bursts=2, replays=5, drain_seconds=15)
+    """Each change of a burst is made when the one before it is acknowledged: fetches that are long begin before it ends."""
+    load = Load(240, 12, bursts=4, burst_clients=4, tenfold=0, replays=5, drain_seconds=10)
+    services[0].faults.add("slow", seconds=0.5, applied=True)
     with pressed_fleet(tmp_path, services, mutant) as fleet:
         after = press(fleet, services, load)
     print(f"\n{mutant}: {after}")
-    assert figure in after.report.complaints
+    assert figure in after.report.complaints, "the variant was not caught"

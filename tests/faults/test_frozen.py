@@ -10,19 +10,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integration_hub.sqlite.queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.checker import Report, observe
 from tests.faults.storm_driver import Driver, Webhook
 from tests.faults.storm_fleet import Fleet, Member, running_fleet
 from tests.hub import SIGNING_SECRET
+from tests.queueing import wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -69,16 +71,21 @@ class Ice:
             assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS), "nobody took over"
             lost, settled = self._unknown() - self.frozen, self._settled()
         self.frozen += lost
-        wait_until(lambda: self._woken() - before >= lost, 5, is_required=False)
+        with suppress(AssertionError):  # who does not look at its claim never says so, and writes instead
+            wait_until(lambda: max(self._woken() - before, len(self._settled() - settled) // 2) >= lost, 15)
         for each in waiting:
             each.join()
         self.settled_late += sorted(map(str, self._settled() ^ settled))
+        late = shop.journal(writes=True)[self._sent :]
+        self.sent_late += [f"{each['method']} {each['entity']}" for each in late]
 
     @contextmanager
     def _stopped(self) -> Iterator[None]:
         """Both are stopped inside, at least for twice the lease; what they send afterwards is late."""
         until = time.monotonic() + 2 * LEASE_SECONDS
-        self._signal(signal.SIGSTOP)
+        with outside_transactions(self.fleet.hub.database):
+            self._signal(signal.SIGSTOP)
+            time.sleep(0.1)  # until every thread of theirs stands
         try:
             yield
             wait_until(lambda: time.monotonic() >= until, 2 * LEASE_SECONDS + 1)
@@ -92,10 +99,8 @@ class Ice:
             os.killpg(member.process.pid, number)
 
     def end(self) -> Report:
-        """At rest: the comparison; and every write came before its process was woken."""
+        """At rest: the comparison."""
         assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS)
-        late = self.services[1].journal(writes=True)[self._sent :]
-        self.sent_late += [f"{each['method']} {each['entity']}" for each in late]
         return observe(self.driver.sendings, *self.services, self.fleet.hub.rows)
 
     def _send_to_the_web(self, turn: int) -> threading.Thread:
@@ -141,8 +146,22 @@ def ice(folder: Path, services: Services, mutant: str | None = None) -> Iterator
         yield Ice(fleet, services, driver, (web, worker))
 
 
+@contextmanager
+def outside_transactions(database: str) -> Iterator[None]:
+    """Nobody is writing inside (SQLite): who is stopped there stops every writer, which is another test's matter."""
+    if database.startswith("postgres"):
+        yield
+        return
+    line = WriterQueue(lambda: database, 30)
+    line.acquire()
+    try:
+        yield
+    finally:
+        line.release()
+
+
 def begin(target: Callable[..., None], *arguments: object) -> threading.Thread:
-    thread = threading.Thread(target=target, args=arguments)
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
     thread.start()
     return thread
 
@@ -150,15 +169,6 @@ def begin(target: Callable[..., None], *arguments: object) -> threading.Thread:
 def held(service: IdentityService | ShopService, seen: int) -> int:
     """Requests that the double has read, and not answered yet."""
     return sum(each["ended"] is None for each in service.journal()[seen:])
-
-
-def wait_until(holds: Callable[[], bool], seconds: float, *, is_required: bool = True) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() >= until:
-            assert not is_required, "it did not come to that"
-            return
-        time.sleep(0.02)
 
 
 def test_processes_that_stood_still_past_their_lease_send_and_settle_nothing_more(
@@ -177,15 +187,14 @@ def test_processes_that_stood_still_past_their_lease_send_and_settle_nothing_mor
     assert found.frozen >= turns * (len(PEOPLE) - 1), "too few attempts were under way when they were stopped"
 
 
-@pytest.mark.parametrize("turn", [0, 1], ids=["at the fetch", "at the write"])
-def test_a_hub_that_does_not_look_at_its_claim_is_caught(
-    tmp_path: Path, services: Services, turn: int
-) -> None:
+def test_a_hub_that_does_not_look_at_its_claim_is_caught(tmp_path: Path, services: Services) -> None:
     with ice(tmp_path, services, mutant="settle-without-token") as found:
-        found.freeze(turn)
+        found.freeze(1)
+        settled_late, sent_late = len(found.settled_late), len(found.sent_late)
+        found.freeze(2)
         report = found.end()
     print(f"\n{report}, sent late {found.sent_late}, settled late {len(found.settled_late)}")
-    assert found.settled_late, "a woken process settled what was not its own any more"
-    if turn == 0:
-        assert found.sent_late, "a woken process sent what it had fetched before it was stopped"
-        assert report.stale
+    assert settled_late, "at the write: a woken process settled what was not its own any more"
+    assert len(found.settled_late) > settled_late, "at the fetch: likewise"
+    assert len(found.sent_late) > sent_late, "at the fetch: a woken process sent what it knew"
+    assert report.stale

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.faults
 WAITING = 300
 PER_SECOND = 90.0
 FAILURES, SECONDS = 5, 15
-OUTAGE, STEP = timedelta(minutes=10), timedelta(seconds=5)
+OUTAGE, STEP = timedelta(minutes=10), timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,9 @@ def tell(hub: Hub, numbers: Sequence[int]) -> None:
 
 def pass_time(step: timedelta) -> None:
     """For everything that waits for a time, this much of it has passed."""
-    Delivery.objects.filter(due_at__isnull=False).update(due_at=F("due_at") - step)
-    Delivery.objects.update(opened_at=F("opened_at") - step)
+    # Only of those that wait: who runs holds a slot, and changing its row could block whoever takes that slot next.
+    waiting = Delivery.objects.filter(state=State.RETRYING)
+    waiting.update(due_at=F("due_at") - step, opened_at=F("opened_at") - step)
     Breaker.objects.filter(open_until__isnull=False).update(
         open_until=F("open_until") - step, opened_at=F("opened_at") - step
     )
@@ -156,7 +157,7 @@ def test_ten_minutes_without_a_shop_cost_no_try_and_end_without_a_stampede(
     assert set(Event.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
     assert len(protected.shop.records("customers")) >= WAITING
     assert Breaker.objects.get().open_until is None
-    assert "paused" in page.lower()
+    assert "paused until" in page
 
 
 def drain() -> float:

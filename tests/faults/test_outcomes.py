@@ -5,14 +5,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -20,10 +19,10 @@ from integration_hub.console.seeding import Systems, seed
 from sync.connectors import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults import mutants
+from tests.faults.answers import TABLE, expected
 from tests.faults.ending import close_what_is_left
 from tests.faults.moody import (
     CREATE,
-    FETCH,
     MOODS,
     RETRY_AFTER,
     STEPS,
@@ -39,72 +38,11 @@ from webhooks.models import Event, State
 
 pytestmark = pytest.mark.faults
 
-DEADLINE = 0.4
+DEADLINE = 1.0
 TRIES = 3
-TICK = 2.0
-CROWD = 40  # webhooks that may be on their way at once
-
-# Mood → what becomes of a fetch, a creation and an update. A word that is no state is the code of a failure.
-TABLE = {
-    "2xx": ("succeeded", "succeeded", "succeeded"),
-    "400": ("rejected", "rejected", "rejected"),
-    "401": ("credentials", "credentials", "credentials"),
-    "404": ("unchanged", "rejected", "rejected"),  # who is gone has no record to deactivate
-    "409": ("rejected", "rejected", "rejected"),
-    "410": ("unchanged", "rejected", "rejected"),
-    "429": ("throttled", "throttled", "throttled"),
-    "500": ("unavailable", "unavailable", "unavailable"),
-    "502": ("unavailable", "unavailable", "unavailable"),
-    "503": ("unavailable", "unavailable", "unavailable"),
-    "504": ("unavailable", "unavailable", "unavailable"),
-    "reset": ("unavailable", "unavailable", "unavailable"),
-    "timeout": ("timeout", "timeout", "timeout"),
-    "HTML": ("garbled", "garbled", "garbled"),
-    "empty": ("garbled", "garbled", "succeeded"),  # a creation must tell the record's id, an update need not
-    "204": ("garbled", "garbled", "succeeded"),
-    "wrong-JSON": ("garbled", "garbled", "garbled"),
-}
-# Word → whose it is at the identity service and at the shop, and whether there is a next try.
-FAILURES = {
-    "rejected": ("identity", "identity", False),
-    "credentials": ("hub", "hub", True),
-    "throttled": ("identity", "target", True),
-    "unavailable": ("identity", "target", True),
-    "timeout": ("identity", "target", True),
-    "garbled": ("identity", "target", True),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the table says of one mood at one step."""
-
-    code: str
-    owner: str
-    goes_on: bool
-
-    @property
-    def first_state(self) -> str:
-        """After the first try."""
-        if self.owner == "nobody":
-            return self.code
-        return State.RETRYING if self.goes_on else State.DEAD
-
-    @property
-    def last_state(self) -> str:
-        """After the last one, where nothing gets better."""
-        return self.code if self.owner == "nobody" else State.DEAD
-
-
-def expected(step: str, mood: str) -> Expected:
-    word = TABLE[mood][STEPS.index(step)]
-    if word not in FAILURES:
-        return Expected(word, "nobody", goes_on=False)
-    at_identity, at_shop, goes_on = FAILURES[word]
-    is_fetch = step == FETCH
-    return Expected(
-        f"{'identity' if is_fetch else 'target'}-{word}", at_identity if is_fetch else at_shop, goes_on
-    )
+TICK = 1.0
+SIZES = {"DELIVERY_THREADS": "16", "CONFIGURATION_SECONDS": "1"}
+CROWD = 16  # that may be due at once: with more, the test would tell how fast the machine is
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +149,9 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(0.1):
-            now = timezone.now()
-            due = Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING], due_at__lte=now)
-            first = due.aggregate(first=Min("due_at"))["first"]
+            first = due().aggregate(first=Min("due_at"))["first"]
             if first is not None:
-                self.oldest = max(self.oldest, (now - first).total_seconds())
+                self.oldest = max(self.oldest, (timezone.now() - first).total_seconds())
         connections.close_all()
 
 
@@ -226,20 +162,17 @@ def people(count: int) -> list[str]:
 
 
 def send(hub: Hub, users: Sequence[str]) -> None:
-    """A webhook for each, by a source that lets at most a crowd be on its way."""
-
-    def one(user: str) -> int:
-        while Delivery.objects.filter(state__in=OPEN_STATES, tries=0).count() > CROWD:
-            time.sleep(0.05)
-        try:
-            return hub.post(webhook(user, "ack")).status_code
-        finally:
-            connections.close_all()
-
+    """A webhook for each, one by one, while no more than a crowd is due."""
     for user in users:
         add(hub, user)
-    with ThreadPoolExecutor(4) as clients:
-        assert set(clients.map(one, users)) == {202}
+    for user in users:
+        while due().count() > CROWD:
+            time.sleep(0.05)
+        assert hub.post(webhook(user, "ack")).status_code == 202
+
+
+def due() -> QuerySet[Delivery]:
+    return Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING], due_at__lte=timezone.now())
 
 
 def drain(seconds: float) -> int:
@@ -268,7 +201,7 @@ def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
     users = people(10_000 if is_long else 1_000)
     settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
     began = time.monotonic()
-    with worker(settings.QUEUE_URL, sweep=TICK, count=2, DELIVERY_THREADS="16"), Watch() as watch:
+    with worker(settings.QUEUE_URL, sweep=TICK, count=2, **SIZES), Watch() as watch:
         send(moody, users)
         stuck = drain(120)
     seconds = time.monotonic() - began
@@ -286,7 +219,7 @@ def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
     settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(settings.QUEUE_URL, sweep=0.2, **mutants.environment("retry-never-due")):
+    with worker(settings.QUEUE_URL, sweep=0.2, **SIZES, **mutants.environment("retry-never-due")):
         send(moody, people(51))
         assert drain(4) > 0
 
@@ -295,7 +228,7 @@ def test_a_hub_that_does_not_look_for_what_is_due_is_caught_by_the_oldest(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
     settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(settings.QUEUE_URL, sweep=3600.0), Watch() as watch:
+    with worker(settings.QUEUE_URL, sweep=3600.0, **SIZES), Watch() as watch:
         send(moody, [person(CREATE, "503")])
         drain(2 * TICK + 1.5)
     assert watch.oldest > 2 * TICK

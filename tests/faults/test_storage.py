@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from tests.faults.storage import (
 from tests.faults.storm_driver import Driver, Webhook
 from tests.faults.storm_fleet import Fleet, running_fleet
 from tests.hub import SIGNING_SECRET, signed
+from tests.queueing import wait_until
 from tests.running import JSON
 
 pytestmark = pytest.mark.faults
@@ -55,9 +56,9 @@ class Case:
 
 
 CASES = (
-    [Case("read_only", 3, status=429), Case("stopped", 3), Case("events_locked", 12, pool=1)]
+    [Case("read_only", 3, status=429), Case("stopped", 3), Case("events_locked", 4, pool=1)]
     if IS_POSTGRESQL
-    else [Case("files_full_grown", 3, status=429), Case("file_locked", 12)]
+    else [Case("files_full_grown", 3, status=429), Case("file_locked", 4)]
     + [Case("disk_full", 3)] * may_mount()
 )
 
@@ -168,6 +169,7 @@ def stricken_fleet(
     variables = {
         "QUEUE_URL": "",
         "DATABASE_POOL": str(case.pool),
+        "DATABASE_WAIT_SECONDS": "2",
         "WEB_THREADS": str(CLIENTS),
         "UNAVAILABLE_STATUS": str(case.status),
     }
@@ -202,13 +204,6 @@ def strike(fleet: Fleet, services: Services, case: Case, outage: Outage, least: 
     return Aftermath(report, witness.answers, back, len(witness.told(200, 202, since=ended)))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda each: each.name)
 def test_what_cannot_be_stored_is_refused_honestly_and_the_hub_comes_back_by_itself(
     tmp_path: Path, services: Services, case: Case, cluster: Cluster | None
@@ -218,7 +213,8 @@ def test_what_cannot_be_stored_is_refused_honestly_and_the_hub_comes_back_by_its
         ended = [each.kind for each in fleet.members if each.has_ended()]
     print(f"\n{case.name}: {after}")
     after.report.assert_clean()
-    assert {each.status for each in after.answers} == {200, 202, case.status}
+    # 424: its attempt was cut off by the outage, and goes on; the webhook itself was stored before.
+    assert {each.status for each in after.answers} - {200, 202, 424} == {case.status}
     refused = [each for each in after.answers if each.status == case.status]
     assert all(1 <= int(each.retry_after or 0) <= 10 for each in refused)
     assert ended == [], "a process had to be started again"

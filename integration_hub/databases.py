@@ -1,0 +1,61 @@
+"""The database that DATABASE_URL names, set up so that what is acknowledged lasts and nobody waits without end."""
+
+from pathlib import Path
+from typing import Any
+
+import environ  # type: ignore[import-untyped]
+
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
+
+
+def database(env: environ.Env, folder: Path) -> dict[str, Any]:
+    """The database of DATABASE_URL; without one, a SQLite file in `folder`.
+
+    DATABASE_WAIT_SECONDS: how long a statement may wait for the database, its lock or its pool; then 503, and the
+    source comes again.
+    """
+    url = env.str("DATABASE_URL", default="") or f"sqlite:///{folder / 'hub.sqlite3'}"
+    parsed = dict(environ.Env.db_url_config(url))
+    seconds = env.float("DATABASE_WAIT_SECONDS", default=5.0)
+    if "sqlite" in parsed["ENGINE"]:
+        return _sqlite(parsed, seconds, env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3")))
+    return _postgresql(parsed, seconds, env.int("DATABASE_POOL", default=24))
+
+
+def _sqlite(parsed: dict[str, Any], seconds: float, test_file: str) -> dict[str, Any]:
+    """SQLite as a server database: WAL, durable commits, writers in line (promise I1)."""
+    name = str(parsed["NAME"])
+    if name != ":memory:":
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    return parsed | {
+        "ENGINE": "integration_hub.sqlite",
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {"timeout": seconds, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS},
+        "TEST": {"NAME": test_file},
+    }
+
+
+def _postgresql(parsed: dict[str, Any], seconds: float, connections: int) -> dict[str, Any]:
+    """PostgreSQL with psycopg's pool; a connection is held for a transaction, not while waiting on other systems.
+
+    Durability is asked for, whatever the server or the role says.
+    """
+    pool = {"min_size": 1, "max_size": connections, "timeout": seconds}
+    options = {
+        "lock_timeout": f"{seconds * 1000:.0f}ms",
+        "idle_in_transaction_session_timeout": "60s",
+        "synchronous_commit": "on",
+    }
+    line = " ".join(f"-c {name}={value}" for name, value in options.items())
+    given = dict(parsed.get("OPTIONS", {}))
+    return parsed | {
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": pool, "connect_timeout": 5, "options": line} | given,
+    }
+
+
+def queue_beside(env: environ.Env, database: dict[str, Any]) -> str:
+    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
+    if "sqlite" in database["ENGINE"]:
+        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
+    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"
