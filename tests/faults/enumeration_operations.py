@@ -109,7 +109,8 @@ def _watch_sqlite(operations: Operations) -> None:
         rollback = operations.counted("database rollback", sqlite3.Connection.rollback)
 
         def cursor(self, factory: type[sqlite3.Cursor] = sqlite3.Cursor) -> Any:
-            return super().cursor(type(factory.__name__, (factory, Cursor), {}))
+            mixed = Cursor if factory is sqlite3.Cursor else type(factory.__name__, (factory, Cursor), {})
+            return super().cursor(mixed)
 
     connect = operations.counted("database connect", sqlite3.connect)
 
