@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -125,6 +126,8 @@ class WorkerProcess:
 
     def wait_until_ready(self) -> None:
         assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        assert ready, "the worker does not say that it delivers"
         assert b"Delivering" in self.process.stdout.readline(), self.said()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:

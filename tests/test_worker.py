@@ -15,6 +15,8 @@ from tests.queueing import KINDS, queue_of, redis_server, wait_until, worker
 from tests.running import free_port
 from webhooks.models import State
 
+pytestmark = pytest.mark.slow  # processes that start, wait for leases and end
+
 
 @pytest.fixture(params=KINDS)
 def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:

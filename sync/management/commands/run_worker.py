@@ -40,6 +40,7 @@ class Command(BaseCommand):
         worker = Worker(threads, wake_ups, sweep)
         worker.start()
         self.stdout.write(f"Delivering, {threads} at once.")
+        self.stdout.flush()  # a pipe is not read line by line by itself
         signal.sigwait(_ENDING)
         left = worker.drain(grace)
         if left:
