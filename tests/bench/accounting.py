@@ -8,28 +8,47 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from audit import statements as sql
 from tests.bench.driver import Load, requests
 from tests.bench.points import POINTS
 from tests.bench.stopwatch import Spent, Stopwatch
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)
 _LISTS = re.compile(r"\(\s*%s(?:,\s*%s)*\s*\)(?:,\s*\(\s*%s(?:,\s*%s)*\s*\))*")
+_VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_FRAME = "transactions: begin and end"
 
 
 class Statements:
-    """Each statement of every thread, as SQL, in order."""
+    """Each statement of every thread, as SQL, in order, and each commit."""
 
     def __init__(self) -> None:
         self.list: list[str] = []
 
-    def kind(self, _cursor: Any, sql: str, *_: Any) -> str:
-        """`SQL SELECT webhooks_source`, and a note of the statement."""
+    def through_the_orm(self, _cursor: Any, sql: str, *_: Any) -> str:
+        """The part `SQL SELECT webhooks_source`, and a note of the statement."""
+        verb = sql.split(None, 1)[0].upper()
+        if verb not in _VERBS:
+            return _FRAME
         self.list.append(_shortened(sql))
         table = _TABLE.search(sql)
-        return f"SQL {sql.split(None, 1)[0].upper()} {table[1] if table else ''}".strip()
+        return f"SQL {verb} {table[1] if table else ''}".strip()
+
+    def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
+        """The same for `audit.statements._execute`, unless that went through the ORM's cursor after all."""
+        if connection.in_atomic_block or sql.startswith("SELECT"):
+            return self.through_the_orm(None, sql)
+        return _FRAME
+
+    def commit(self, *_: Any) -> str:
+        self.list.append(COMMIT)
+        return "commits"
+
+
+COMMIT = "COMMIT"
 
 
 def _shortened(sql: str) -> str:
@@ -38,33 +57,83 @@ def _shortened(sql: str) -> str:
 
 
 def take(mode: str, events: int) -> dict[str, Any]:
-    """Send events one by one: first plain, then with every point watched."""
-    from integration_hub.wsgi import application
+    """Send events one by one: first plain, then with every point watched.
 
-    first = int(time.time() * 1000)
-    load = Load(0, "/webhooks/aurora", 1, 0, 0, first, events * 4, events * 4, mode)
-    ready = iter(requests(load))
-    _send(application, ready, events)
-    plain, plain_wall = _send(application, ready, events)
+    `result` and `ack` are what the web process does; `worker` is what a worker does for an `ack` event.
+    """
+    work = Work(mode, events * 4 + 2)
+    work.run(events)
+    plain, plain_wall = work.run(events)
     watch, statements = _watched()
-    _send(application, ready, events // 2)
-    watch.start()
-    total, _ = _send(application, ready, events)
-    parts, number = watch.stop(), len(statements.list)
-    statements.list.clear()
-    watch.start()
-    _send(application, ready, 1)
-    watch.stop()
+    work.run(events // 2)
+    work.run(events, watch, statements)
+    parts, listed = watch.stop(), statements.list
+    commits = listed.count(COMMIT)
+    statements.list = []
+    work.run(1, watch, statements)
     return {
         "mode": mode,
         "cpu": plain / events * 1000,
         "wall": plain_wall / events * 1000,
-        "watched_cpu": total / events * 1000,
-        "statements": number / events,
+        "statements": (len(listed) - commits) / events,
+        "commits": commits / events,
         "one_event": statements.list,
         "missing": watch.missing,
         "parts": {name: _for_one(spent, events) for name, spent in parts.items()},
     }
+
+
+class Work:
+    """Does events, one after the other, in this process."""
+
+    def __init__(self, mode: str, most: int) -> None:
+        from integration_hub.wsgi import application
+
+        respond = "result" if mode == "result" else "ack"
+        first = int(time.time() * 1000)
+        load = Load(0, "/webhooks/aurora", 1, 0, 0, first, users=most, most=most, respond=respond)
+        self._application = application
+        self._ready = iter(requests(load))
+        self._delivers = mode == "worker"
+
+    def run(
+        self, events: int, watch: Stopwatch | None = None, statements: Statements | None = None
+    ) -> tuple[float, float]:
+        """CPU seconds of the process and seconds, watched where a watch is given."""
+        if self._delivers:
+            self._send(events)
+        due = self._due(events) if self._delivers else []
+        if watch and statements:
+            statements.list = []
+            watch.start()
+        cpu, wall = time.process_time(), time.perf_counter()
+        if self._delivers:
+            self._deliver(due)
+        else:
+            self._send(events)
+        spent = time.process_time() - cpu, time.perf_counter() - wall
+        if watch:
+            watch.stop()
+        return spent
+
+    def _send(self, times: int) -> None:
+        for _ in range(times):
+            status = _call(self._application, next(self._ready))
+            assert status.startswith("2"), status
+        _wait_until_settled()
+
+    def _due(self, events: int) -> list[int]:
+        from sync.sweeping import find_due
+
+        due = find_due()
+        assert len(due) == events, f"{len(due)} deliveries are due, not {events}"
+        return due
+
+    def _deliver(self, due: list[int]) -> None:
+        from sync.tasks import run_with_followers
+
+        for each in due:
+            run_with_followers(each)
 
 
 def _for_one(spent: Spent, events: int) -> dict[str, float]:
@@ -77,25 +146,23 @@ def _for_one(spent: Spent, events: int) -> dict[str, float]:
 
 
 def _watched() -> tuple[Stopwatch, Statements]:
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.utils import CursorWrapper
 
     watch, statements = Stopwatch(), Statements()
+    watch.calibrate()
     for part, dotted_names in POINTS.items():
         for dotted in dotted_names:
             watch.watch(part, dotted)
-    for name in ("execute", "executemany"):
-        setattr(CursorWrapper, name, watch.timed(statements.kind, getattr(CursorWrapper, name)))
+    watched = (
+        (CursorWrapper, "execute", statements.through_the_orm),
+        (CursorWrapper, "executemany", statements.through_the_orm),
+        (sql, "_execute", statements.past_the_orm),
+        (BaseDatabaseWrapper, "_commit", statements.commit),
+    )
+    for owner, name, part_of in watched:
+        setattr(owner, name, watch.timed(part_of, getattr(owner, name)))
     return watch, statements
-
-
-def _send(application: Callable[..., Any], ready: Iterator[bytes], times: int) -> tuple[float, float]:
-    """CPU seconds of the process and seconds, until nothing of these events is under way here."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    for _ in range(times):
-        status = _call(application, next(ready))
-        assert status.startswith("2"), status
-    _wait_until_settled()
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def _wait_until_settled(patience: float = 30.0) -> None:

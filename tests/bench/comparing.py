@@ -19,7 +19,7 @@ class Plan:
     clients: tuple[int, ...] = (1, 16, 64)
     delays: tuple[int, ...] = (0, 20)
     rounds: int = 3
-    seconds: float = 1.5
+    seconds: float = 1.2
     subjects: tuple[Subject, ...] = (NOTHING, INSERT, NAIVE, RESULT, ACK, INGEST)
 
     def steps(self) -> Iterator[tuple[Subject, int, int]]:

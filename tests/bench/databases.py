@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,8 @@ class Database:
         if self.file is None:
             with psycopg.connect(self.url) as link:
                 return list(link.execute(query))
-        link = sqlite3.connect(self.file, timeout=30)
-        try:
-            return list(link.execute(query))
-        finally:
-            link.close()
+        with closing(sqlite3.connect(self.file, timeout=30)) as file:
+            return list(file.execute(query))
 
     def write(self, *statements: str) -> None:
         """Write past the hub, in one transaction."""
@@ -52,13 +49,9 @@ class Database:
                 for statement in statements:
                     link.execute(statement)
             return
-        link = sqlite3.connect(self.file, timeout=30)
-        try:
-            with link:
-                for statement in statements:
-                    link.execute(statement)
-        finally:
-            link.close()
+        with closing(sqlite3.connect(self.file, timeout=30)) as file, file:
+            for statement in statements:
+                file.execute(statement)
 
 
 class Cluster:
@@ -79,15 +72,19 @@ class Cluster:
 def _own() -> tuple[str, Family]:
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
-    programs = postgresql._programs()
+    programs = postgresql.server_programs()
     assert programs, f"no PostgreSQL server programs here; name a server in {VARIABLE}"
     folder = Path(tempfile.mkdtemp(prefix="hub-bench-postgresql-"))
-    user, data, port = postgresql._unprivileged_user(folder), folder / "data", free_port()
-    postgresql._run([programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8"], user, folder)
+    user, data, port = postgresql.unprivileged_user(folder), folder / "data", free_port()
+    postgresql.run_as(
+        [programs / "initdb", "-D", data, "-U", "hub", "-A", "trust", "-E", "UTF8"], user, folder
+    )
     options = f"{_OPTIONS} -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
     control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
-    postgresql._run([*control, "-l", folder / "log", "-o", options, "start"], user, folder)
-    atexit.register(postgresql._stop, os.getpid(), [*control, "-m", "immediate", "stop"], user, folder)
+    postgresql.run_as([*control, "-l", folder / "log", "-o", options, "start"], user, folder)
+    atexit.register(
+        postgresql.remove_cluster, os.getpid(), [*control, "-m", "immediate", "stop"], user, folder
+    )
     process = int((data / "postmaster.pid").read_text().split()[0])
     return f"postgres://hub@127.0.0.1:{port}/postgres", Family(process)
 

@@ -39,7 +39,7 @@ class Load:
     first: int
     users: int
     most: int
-    least: int = 200
+    least: int = 100
     respond: str = ""
     repeats: bool = False
 

@@ -37,6 +37,12 @@ DIALECTS = {
     ),
 }
 
+# The copies are right by construction and may be lost: no foreign key is checked, and nothing waits for the disk.
+_FASTER = {
+    "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -400000"),
+    "postgresql": ("SET session_replication_role = replica", "SET synchronous_commit = off"),
+}
+
 
 @dataclass(slots=True)
 class Originals:
@@ -97,6 +103,8 @@ class Filler:
         """So many copies, a chunk in a transaction."""
         from django.db import transaction
 
+        for setting in _FASTER[self._connection.vendor]:
+            self._connection.cursor().execute(setting)
         for first in range(1, events + 1, CHUNK):
             last = min(first + CHUNK - 1, events)
             with transaction.atomic(), self._connection.cursor() as cursor:

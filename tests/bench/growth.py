@@ -1,9 +1,15 @@
-"""How the cost of an event grows with what is stored (`--growth`)."""
+"""How the cost of an event grows with what is stored (`--growth`).
 
+A second hub, which stays at the first size, is measured in turn with the one that grows: what the machine does
+meanwhile falls on both.
+"""
+
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,15 +19,16 @@ from tests.bench.comparing import say
 from tests.bench.databases import Cluster, Database, fresh_database
 from tests.bench.measuring import INGEST, NAIVE, RESULT, Figures, Subject, measure
 from tests.bench.processes import ROOT
-from tests.bench.report import cpu, of_subject, rate, ratio
+from tests.bench.report import Part, cpu, of_subject, rate, ratio
 from tests.bench.servers import USERS, Server, prepare_hub, running_hub, running_naive
 from tests.bench.systems import Systems
 from tests.bench.table import table
 
 CLIENTS = 16
+REFERENCE = replace(RESULT, name="reference")
 HEADS = (
-    "stored events", "database MB", "statements", "CPU ms in process", "CPU ms", "of the database",
-    "a second", "p99 ms", "CPU ÷ naive", "taken in a second",
+    "stored events", "database MB", "statements", "commits", "CPU ms", "of the database", "CPU ÷ small hub",
+    "database ÷ small hub", "CPU ÷ naive", "a second", "p99 ms", "taken in a second", "filled in s",
 )  # fmt: skip
 
 
@@ -33,43 +40,64 @@ class Stage:
     events: int
     megabytes: float
     account: dict[str, Any]
+    plans: dict[str, Any]
     rounds: list[list[Figures]]
+    fill_seconds: float
 
 
 def grow(
     kind: str, cluster: Cluster | None, systems: Systems, folder: Path, sizes: Sequence[int], rounds: int
 ) -> list[Stage]:
-    """Fill up to each size, and measure there; the naive project, which stays small, beside it."""
-    stages = []
+    """Fill up to each size, and measure there."""
     with (
+        fresh_database(kind, cluster, folder) as for_naive,
         fresh_database(kind, cluster, folder) as small,
         fresh_database(kind, cluster, folder) as large,
-        running_naive(small, systems, folder) as naive,
+        running_naive(for_naive, systems, folder) as naive,
     ):
-        environment = prepare_hub(large, systems, folder)
-        take_account(environment, folder, "result", 20)  # real events, one of which is copied
-        for before, size in zip([0, *sizes], sizes, strict=False):
-            _fill(environment, size - before)
-            account = take_account(environment, folder, "result", 200)
-            with running_hub(large, systems, folder) as hub:
-                taken = [_round(hub, naive, systems) for _ in range(rounds)]
-            stages.append(Stage(kind, size, _megabytes(large), account, taken))
+        _fill(prepare_hub(small, systems, folder), folder, sizes[0])
+        environment, stages = prepare_hub(large, systems, folder), []
+        with running_hub(small, systems, folder) as reference:
+            for before, size in zip([0, *sizes], sizes, strict=False):
+                filled = _fill(environment, folder, size - before)
+                say_filled(kind, size, filled)
+                account = take_account(environment, folder, "result", 100)
+                plans = json.loads(_module(environment, "plans"))
+                with running_hub(large, systems, folder) as hub:
+                    measure(hub, RESULT, systems, CLIENTS, 0, 0.5)  # the first requests cost more
+                    taken = [_round(naive, reference, hub, systems) for _ in range(rounds)]
+                stages.append(Stage(kind, size, _megabytes(large), account, plans, taken, filled))
     return stages
 
 
-def _fill(environment: dict[str, str], events: int) -> None:
-    command = [sys.executable, "-m", "tests.bench.filling", str(events), str(USERS)]
+def _fill(environment: dict[str, str], folder: Path, events: int) -> float:
+    """Copy a real event so many times; the seconds that it took."""
+    take_account(environment, folder, "result", 5)
+    began = time.monotonic()
+    _module(environment, "filling", str(events), str(USERS))
+    return time.monotonic() - began
+
+
+def say_filled(kind: str, size: int, seconds: float) -> None:
+    """Progress: one line to standard error."""
+    print(f"growth: {kind} filled to {size:,} in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def _module(environment: dict[str, str], name: str, *arguments: str) -> str:
+    """Run a module of the benchmark in a process with the hub's environment; what it printed."""
+    command = [sys.executable, "-m", f"tests.bench.{name}", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
-def _round(hub: Server, naive: Server, systems: Systems) -> list[Figures]:
+def _round(naive: Server, reference: Server, hub: Server, systems: Systems) -> list[Figures]:
     def one(server: Server, subject: Subject) -> Figures:
         figures = measure(server, subject, systems, CLIENTS, 0, 2.0)
         say(figures, "growth")
         return figures
 
-    return [one(naive, NAIVE), one(hub, RESULT), one(hub, INGEST)]
+    return [one(naive, NAIVE), one(reference, REFERENCE), one(hub, RESULT), one(hub, INGEST)]
 
 
 def _megabytes(database: Database) -> float:
@@ -82,26 +110,42 @@ def show_growth(stages: Sequence[Stage]) -> str:
     """A row a stage; the last line says how the last compares with the first."""
     rows = [_row(stage) for stage in stages]
     first, last = (stage.account for stage in (stages[0], stages[-1]))
+    plans = stages[-1].plans
+    scans = "\n".join(f"  {sql}\n    {plan}" for sql, plan in plans["scans"].items())
     return (
         f"## {stages[0].database}: cost of a `result` event by what is stored, {CLIENTS} clients\n\n"
         f"{table(HEADS, rows)}\n\n"
         f"From {stages[0].events:,} to {stages[-1].events:,} events: statements {first['statements']:.1f} → "
-        f"{last['statements']:.1f}, CPU in process × {last['cpu'] / first['cpu']:.2f}"
+        f"{last['statements']:.1f}, commits {first['commits']:.1f} → {last['commits']:.1f}\n"
+        f"At {stages[-1].events:,}: {plans['statements']} different statements find rows, {len(plans['scans'])} of them by "
+        f"reading a whole table{':' if scans else '.'}\n{scans}"
     )
 
 
 def _row(stage: Stage) -> list[str]:
     result = of_subject(stage.rounds, "result", CLIENTS)
-    to_naive = ratio(stage.rounds, "result", "naive", CLIENTS, cpu)
     return [
         f"{stage.events:,}",
         f"{stage.megabytes:.0f}",
         f"{stage.account['statements']:.1f}",
-        f"{stage.account['cpu']:.2f}",
-        f"{median(each.cpu for each in result):.2f}",
-        f"{median(each.database_cpu for each in result):.2f}",
+        f"{stage.account['commits']:.1f}",
+        f"{median(map(cpu, result)):.2f}",
+        f"{median(map(database_cpu, result)):.2f}",
+        _ratio(stage.rounds, "reference", cpu),
+        _ratio(stage.rounds, "reference", database_cpu),
+        _ratio(stage.rounds, "naive", cpu),
         f"{median(map(rate, result)):.0f}",
         f"{median(each.p99 for each in result):.1f}",
-        f"{to_naive:.2f}" if to_naive else "",
         f"{median(map(rate, of_subject(stage.rounds, 'ingest', CLIENTS))):.0f}",
+        f"{stage.fill_seconds:.0f}",
     ]
+
+
+def _ratio(rounds: Sequence[Sequence[Figures]], other: str, part: Part) -> str:
+    found = ratio(rounds, "result", other, CLIENTS, part)
+    return f"{found:.2f}" if found else ""
+
+
+def database_cpu(figures: Figures) -> float:
+    """Of the database's own processes, where it has some."""
+    return figures.database_cpu

@@ -11,7 +11,7 @@ from tests.bench.servers import running_hub
 from tests.bench.systems import Systems
 from tests.bench.table import table
 
-STEP = 10_000
+STEP = 2_500
 _LOAD = replace(ACK, most=2_500)
 
 

@@ -1,9 +1,13 @@
 """Where the account is taken: the functions of the product, by the part of the work that they are.
 
-A name that is not there any more is reported and left out. Time counts for the innermost part that is running.
+A name that is not there any more is reported and left out. Time counts for the innermost part that is running, so
+that what surrounds others (Django, DRF, the delivery) stands for what it does itself. Statements and commits are not
+here: `accounting` books them one by one.
 """
 
 POINTS: dict[str, tuple[str, ...]] = {
+    "Django: request, middleware, response": ("django.core.handlers.wsgi.WSGIHandler.__call__",),
+    "DRF: the view": ("rest_framework.views.APIView.dispatch",),
     "gate: verify and parse": (
         "webhooks.arrival.read_arrival",
         "webhooks.sources.source_of",
@@ -13,6 +17,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "receive and record": (
         "webhooks.receiving.receive_webhook",
         "webhooks.recording.record_webhook",
+        "sync.opening.plan_ways",
         "sync.opening.open_deliveries",
     ),
     "claim": (
@@ -23,21 +28,23 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "protection of neighbours": (
         "webhooks.admission.admit",
-        "sync.breaking.passing",
         "sync.breaking.note_success",
         "sync.guarding.guard",
         "sync.pacing.wait_for_turn",
         "sync.slots.free_slot",
     ),
-    "configuration": ("sync.configuration.ways_of", "sync.configuration.way_of"),
-    "connect": ("sync.delivering.connect_to", "sync.connectors.registry.connect"),
+    "configuration": ("sync.configuration.ways_of", "sync.configuration.way_of", "sync.configuration.ways"),
     "plan: map, match, compare": (
         "sync.attempting.run",
-        "sync.mapping.parse_mapping",
+        "sync.delivering.connect_to",
         "sync.planning.plan_present",
         "sync.linking.linked",
     ),
-    "HTTP: our client": ("sync.connectors.client.HttpClient.ask", "sync.connectors.client.HttpClient.read"),
+    "HTTP: our client": (
+        "sync.connectors.client.HttpClient.ask",
+        "sync.connectors.client.HttpClient.read",
+        "sync.connectors.client.HttpClient.read_any",
+    ),
     "HTTP: library and socket": ("sync.connectors.http.transmit",),
     "record calls": (
         "sync.recording.AttemptRecorder.about_to_send",
@@ -45,47 +52,58 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.recording.save_calls",
     ),
     "settle": ("sync.settling.settle", "sync.linking.keep_link"),
-    "outcome and answer": (
+    "answer": (
         "sync.outcomes.outcome_of",
         "sync.outcomes.outcome_of_attempt",
+        "sync.outcomes.outcome_when_opened",
         "webhooks.answers.outcome_answer",
-        "webhooks.receiving._told",
+        "webhooks.addresses.outcome_path",
+        "webhooks.telling.Telling.__init__",
+        "webhooks.telling.Telling.write",
         "webhooks.views.respond",
     ),
-    "queue and wake-up": (
-        "sync.tasks.wake",
-        "sync.tasks.defer",
+    "threads: hand over, wait, tell": (
+        "sync.tasks.reserve",
         "sync.tasks.Place.start",
-        "sync.queue.defer",
+        "sync.tasks.BoundedExecutor._run",
+        "sync.tasks.run_with_followers",
+        "sync.tasks.follow",
         "sync.waiting.wait",
         "sync.waiting.notify",
     ),
-    "audit append": ("audit.log.append",),
+    "delivery: its frame": ("sync.delivering.carry_out", "sync.delivering.deliver"),
+    "queue": ("sync.queue.defer", "sync.queue.Courier.hand", "sync.wakeups.WakeUps.put"),
+    "audit: append": ("audit.log.append",),
     "sealing": ("webhooks.sealing.seal", "webhooks.sealing.unseal"),
-    "JSON": (
-        "audit.canonical.canonical",
-        "sync.connectors.answers.read_json",
-        "sync.connectors.client._encode",
-        "webhooks.answers._bytes",
-    ),
+    "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),
-    "ORM around the statements": (
+    "statements: values put together": (
+        "audit.statements.insert",
+        "audit.statements.Statement._execute",
+    ),
+    "models: rows in memory": ("django.db.models.base.Model.__init__",),
+    "ORM": (
         "django.db.models.query.QuerySet._fetch_all",
         "django.db.models.query.QuerySet._filter_or_exclude",
         "django.db.models.query.QuerySet._clone",
         "django.db.models.query.QuerySet.exists",
         "django.db.models.query.QuerySet.first",
-        "django.db.models.query.QuerySet.get",
         "django.db.models.query.QuerySet.update",
-        "django.db.models.query.QuerySet.bulk_create",
         "django.db.models.query.QuerySet.select_related",
         "django.db.models.base.Model.save",
-        "django.db.models.base.Model.refresh_from_db",
     ),
-    "transactions: begin and commit": (
-        "django.db.backends.base.base.BaseDatabaseWrapper.set_autocommit",
-        "django.db.backends.base.base.BaseDatabaseWrapper.commit",
-        "django.db.backends.base.base.BaseDatabaseWrapper.rollback",
+    "writers' line (SQLite)": (
+        "integration_hub.sqlite.queue.WriterQueue.acquire",
+        "integration_hub.sqlite.queue.WriterQueue.release",
+    ),
+    "connections: borrow and give back": (
+        "django.db.backends.base.base.BaseDatabaseWrapper.connect",
         "django.db.backends.base.base.BaseDatabaseWrapper.close",
+        "django.db.close_old_connections",
+        "sync.releasing.release_connection",
+    ),
+    "transactions: begin and end": (
+        "django.db.transaction.Atomic.__enter__",
+        "django.db.transaction.Atomic.__exit__",
     ),
 }

@@ -1,0 +1,96 @@
+"""Every statement of a webhook's way finds its rows by an index: its cost does not grow with what is stored."""
+
+import sys
+
+import pytest
+from django.db import connection, transaction
+
+import sync.claiming
+import sync.delivering
+import sync.expiring
+import sync.linking
+import sync.recording
+import sync.settling
+import sync.slots
+import sync.subjects
+from audit.statements import Statement
+from sync.delivering import deliver
+from sync.expiring import suspects
+from sync.models import Connection, Delivery
+from sync.sweeping import find_due
+from sync.tasks import run_due
+from tests.bench.plans import Seen, scans, seeing
+from tests.hub import EXAMPLE, Hub
+
+MODULES = (
+    sync.claiming,
+    sync.delivering,
+    sync.expiring,
+    sync.linking,
+    sync.recording,
+    sync.settling,
+    sync.slots,
+    sync.subjects,
+)
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+
+
+@pytest.fixture
+def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+    """Two webhooks, one by a worker, under connections that are limited; a sweep; a look for a process that died."""
+    Connection.objects.update(concurrency=4)
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    with seeing() as statements:
+        for number, body in enumerate((EXAMPLE, ACK)):
+            hub.change_email(f"anna.plan{number}@example.com")
+            assert hub.post_signed(body).status_code in (200, 202)
+            hub.wait_until_quiet()
+            run_due()
+        find_due()
+        suspects(10)
+    settled = Delivery.objects.latest("pk").pk
+    with seeing() as more:
+        deliver(settled)
+    return [*statements, *more]
+
+
+def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
+    assert _unserved(seen) == {}
+
+
+def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
+    asked = {_begins(each.sql) for each in seen}
+    assert {name for name, text in _statements().items() if _begins(text) not in asked} == set()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_statement_that_no_index_serves_is_found() -> None:
+    with seeing() as statements:
+        Delivery.objects.filter(code="nothing").first()
+        Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").run("", 999)
+    assert len(_unserved(statements)) == 2
+
+
+def _unserved(statements: list[Seen]) -> dict[str, list[str]]:
+    """PostgreSQL reads a small table whole because that is cheaper: here only where no index serves."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET LOCAL enable_seqscan = off")
+        return scans(connection, statements)
+
+
+def _statements() -> dict[str, str]:
+    """The text of every Statement of the modules, of one for each database only ours."""
+    found = {}
+    for module in MODULES:
+        for name, value in vars(sys.modules[module.__name__]).items():
+            if isinstance(value, Statement):
+                found[f"{module.__name__}.{name}"] = value.sql
+            elif isinstance(value, dict) and isinstance(value.get(connection.vendor), Statement):
+                found[f"{module.__name__}.{name}"] = value[connection.vendor].sql
+    return found
+
+
+def _begins(sql: str) -> str:
+    """A statement up to the clock, which each database spells in its own way."""
+    return sql.partition("{")[0].partition("STRFTIME")[0].partition("(STATEMENT_")[0][:200]
