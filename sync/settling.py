@@ -11,21 +11,19 @@ from django.utils import timezone
 from audit.log import Happening, append
 from audit.statements import Statement, insert
 from sync.attempting import Findings
-from sync.breaking import Failing, is_of_the_system, note_failure, note_success
 from sync.claiming import Claim
 from sync.clock import database_now_plus
 from sync.linking import keep_link
-from sync.models import SETTLED_STATES, Delivery, Outcome
+from sync.models import SETTLED_STATES, Delivery
 from sync.outcomes import outcome_of_attempt
 from sync.recording import AttemptRecorder, in_order, save_calls
+from sync.sparing import tell_breakers
 from sync.subjects import WAITING, lock_open
-from sync.verdict import ACTIONS, Verdict, spared
+from sync.verdict import ACTIONS, Verdict
 from sync.waiting import Telling, waiter_of
 from sync.webhook import wants_entity
 from webhooks.models import Event, Payload, State, worst
 
-_ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
-_REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-match")
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
@@ -68,7 +66,7 @@ def settle(
         with transaction.atomic():
             if claim.covered:
                 lock_open(claim.delivery)
-            verdict = _told_breakers(claim, verdict)
+            verdict = tell_breakers(claim, verdict)
             state = _end_delivery(claim, verdict)
             if state is None:
                 return None
@@ -110,31 +108,6 @@ def _write(
         happenings.append(telling.happening)
     append(*happenings, at=claim.attempt.ended_at)
     return events
-
-
-def _told_breakers(claim: Claim, verdict: Verdict) -> Verdict:
-    """Let the breakers of the connections that were asked know. A failure under one that is not closed spends no try.
-
-    A relayed delivery asks the identity service nothing.
-    """
-    if not verdict.spends_try:  # our own pace, not theirs
-        return verdict
-    delivery = claim.delivery
-    asked = [] if delivery.is_relayed else [delivery.identity]
-    if not is_of_the_system(verdict.code):
-        if verdict.code != "identity-rejected":
-            asked.append(delivery.commercial)
-        for each in asked if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
-            note_success(each)
-        return verdict
-    failing = Failing(verdict.code, verdict.retry_after)
-    if verdict.code.startswith("identity-"):
-        was_open = note_failure(delivery.identity, failing)
-    else:
-        for each in asked:
-            note_success(each)
-        was_open = note_failure(delivery.commercial, failing)
-    return spared(verdict, claim) if was_open else verdict
 
 
 def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync import settling, slots
+from sync import slots, sparing
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.breakers import (
@@ -78,7 +78,7 @@ def test_it_never_opens_for_what_the_shop_says_of_one_record(cautious: Hub, stat
 def test_a_breaker_that_opens_for_one_record_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "is_of_the_system", lambda code: code.startswith("target-"))
+    monkeypatch.setattr(sparing, "is_of_the_system", lambda code: code.startswith("target-"))
     cautious.shop.faults.add("refuse")
     for user in people(cautious, ENOUGH_FAILURES):
         told(cautious, user)

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from sync import breaking, settling, slots
+from sync import breaking, slots, sparing
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.breakers import (
@@ -60,7 +60,7 @@ def test_one_probe_fails_it_costs_no_try_and_the_next_pause_is_longer(cautious: 
 
 
 def test_a_breaker_whose_probes_spend_tries_is_caught(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "spared", lambda verdict, _: verdict)
+    monkeypatch.setattr(sparing, "spared", lambda verdict, _: verdict)
     [user] = people(cautious, 1)
     pause(cautious, user)
     tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]

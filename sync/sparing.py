@@ -1,0 +1,34 @@
+"""What the end of an attempt tells the breakers of its connections, in the settling commit."""
+
+from sync.breaking import Failing, is_of_the_system, note_failure, note_success
+from sync.claiming import Claim
+from sync.models import Outcome
+from sync.verdict import Verdict, spared
+
+_ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
+_REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-match")
+
+
+def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:
+    """Let the breakers of the connections that were asked know. A failure under one that is not closed spends no try.
+
+    A relayed delivery asks the identity service nothing.
+    """
+    if not verdict.spends_try:  # our own pace, not theirs
+        return verdict
+    delivery = claim.delivery
+    asked = [] if delivery.is_relayed else [delivery.identity]
+    if not is_of_the_system(verdict.code):
+        if verdict.code != "identity-rejected":
+            asked.append(delivery.commercial)
+        for each in asked if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
+            note_success(each)
+        return verdict
+    failing = Failing(verdict.code, verdict.retry_after)
+    if verdict.code.startswith("identity-"):
+        was_open = note_failure(delivery.identity, failing)
+    else:
+        for each in asked:
+            note_success(each)
+        was_open = note_failure(delivery.commercial, failing)
+    return spared(verdict, claim) if was_open else verdict
