@@ -203,7 +203,8 @@ def test_a_process_that_ends_without_finishing_its_work_is_caught(
     tmp_path: Path, services: Services, kind: str
 ) -> None:
     """The first of two that end is whole, the second is the broken one."""
-    rounds = 2 if kind == "web" else 5  # a worker may have nothing under way at the moment
+    services[1].faults.add("slow", seconds=0.3)  # so that something is under way whenever a process ends
+    rounds = 2 if kind == "web" else 5
     found, report, statuses = deploy(tmp_path, services, rounds, IMPATIENT[kind])
     print(f"\n{found.endings}, answers {dict(statuses)}: {report}")
     if kind == "web":
