@@ -1,0 +1,53 @@
+"""The identity service that answers may lag behind the one that sent the webhook: wait a little, ask again."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sync import attempting
+from tests.hub import EXAMPLE, Hub
+
+
+def told(hub: Hub, seconds: float) -> dict[str, str]:
+    """A webhook that says that the person changed so many seconds from now; its answer."""
+    at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    answer = hub.post_signed(json.loads(EXAMPLE) | {"timestamp": at.replace("+00:00", "Z")})
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def fetches(hub: Hub) -> int:
+    return sum(each["method"] == "GET" for each in hub.identity.journal())
+
+
+def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_taken(hub: Hub) -> None:
+    address = hub.change_email("anna.lag@example.com")
+    assert told(hub, 60)["status"] == "succeeded"
+    assert fetches(hub) == 1 + len(attempting.GRACE_SECONDS) == 4
+    assert hub.customer()["email"] == address
+
+
+def test_what_arrives_while_it_waits_is_what_is_applied(hub: Hub) -> None:
+    hub.change_email("anna.behind@example.com")
+    threading.Timer(0.1, hub.change_email, ["anna.caught.up@example.com"]).start()
+    told(hub, 1.05)
+    assert fetches(hub) > 1
+    assert hub.customer()["email"] == "anna.caught.up@example.com"
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, -1.0, 0.0])
+def test_an_entity_as_new_as_its_event_is_asked_for_once(hub: Hub, seconds: float) -> None:
+    hub.change_email("anna.fresh@example.com")
+    told(hub, seconds)
+    assert fetches(hub) == 1
+
+
+def test_a_wait_that_is_left_out_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempting, "_lags", lambda *_: False)
+    hub.change_email("anna.behind@example.com")
+    threading.Timer(0.1, hub.change_email, ["anna.caught.up@example.com"]).start()
+    told(hub, 1.05)
+    assert fetches(hub) == 1
+    assert hub.customer()["email"] == "anna.behind@example.com"
