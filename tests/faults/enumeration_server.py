@@ -65,8 +65,9 @@ def main(path: str) -> None:
     get_resolver().url_patterns  # noqa: B018 - loads every module of the hub before the first fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
+        listening.bind(f"{path}.new")
         listening.listen(64)
+        os.rename(f"{path}.new", path)  # whoever sees PATH can connect
         while True:
             control, _ = listening.accept()
             if os.fork() == 0:
