@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.models import Entry
-from audit.statements import insert
+from audit.rows import fresh, insert
 
 SYSTEM = "system"
 
@@ -53,6 +53,11 @@ def _entry(happening: Happening, at: datetime) -> Entry:
         "actor": happening.actor,
         "details": happening.details,
     }
-    return Entry(
-        stream=happening.stream, at=at, action=happening.action, actor=happening.actor, body=canonical(body)
+    return fresh(
+        Entry,
+        stream=happening.stream,
+        at=at,
+        action=happening.action,
+        actor=happening.actor,
+        body=canonical(body),
     )

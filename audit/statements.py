@@ -6,15 +6,13 @@ are, all others prepared by the fields of the models.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import BinaryField, Field, JSONField, Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ _CLOCKS = {
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
     "postgresql": "(STATEMENT_TIMESTAMP() + %s * INTERVAL '1 second')",
 }
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 class Statement:
@@ -44,7 +42,7 @@ class Statement:
     def __init__(self, sql: str) -> None:
         self.sql = " ".join(sql.split())
         self._is_reading = self.sql.startswith("SELECT")
-        self._texts = {vendor: _for_vendor(self.sql, vendor) for vendor in _CLOCKS}
+        self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in _CLOCKS}
 
     def run(self, *values: Any) -> int:
         """How many rows it changed."""
@@ -61,99 +59,38 @@ class Statement:
 
     def _execute(self, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
         connection = connections[DEFAULT_DB_ALIAS]
-        prepare = _PREPARE[connection.vendor]
-        prepared = [each if type(each) in _PLAIN else prepare(each) for each in values]
-        return _execute(
-            connection, self._texts[connection.vendor], prepared, result, is_reading=self._is_reading
+        vendor = connection.vendor
+        return execute(
+            connection, self._texts[vendor], prepared(values, vendor), result, is_reading=self._is_reading
         )
 
 
-def insert(*rows: Model) -> None:
-    """INSERT rows of one model with one statement; each gets its key. A `Clock` may stand for a time.
-
-    What `bulk_create` does, at a tenth of its cost: no signals, no conflict handling, no expressions but `Clock`.
-    """
-    if not rows:
-        return
-    connection = connections[DEFAULT_DB_ALIAS]
-    model = type(rows[0])
-    columns = _columns(model)
-    prepare = _PREPARE[connection.vendor]
-    values: list[Any] = []
-    clocks = []
-    for row in rows:
-        held = row.__dict__
-        for column in columns:
-            value = held[column.name] if column.is_held else column.field.pre_save(row, add=True)
-            if type(value) in _PLAIN and column.is_plain:
-                pass
-            elif type(value) is Clock:
-                clocks.append(len(values))
-                value = value.seconds
-            elif column.is_plain:
-                value = prepare(column.field.get_prep_value(value))
-            else:
-                value = column.field.get_db_prep_save(value, connection)
-            values.append(value)
-    sql = _insertion(model, len(rows), tuple(clocks), connection.vendor)
-    keys = _execute(connection, sql, values, lambda cursor: cursor.fetchall(), is_reading=False)
-    for row, (key,) in zip(rows, keys, strict=True):
-        row.pk = key
-        row._state.adding = False
-        row._state.db = DEFAULT_DB_ALIAS
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A field. `is_held`: its value stands in the row as it is; `is_plain`: a plain value is stored as it is."""
-
-    field: "Field[Any, Any]"
-    name: str
-    is_held: bool
-    is_plain: bool
-
-
-@lru_cache(maxsize=64)
-def _columns(model: type[Model]) -> tuple[_Column, ...]:
-    return tuple(_column(each) for each in model._meta.concrete_fields if not each.primary_key)
-
-
-def _column(field: "Field[Any, Any]") -> _Column:
-    is_held = not (getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
-    is_plain = not isinstance(field, BinaryField | JSONField)
-    return _Column(field, field.attname, is_held, is_plain)
-
-
-@lru_cache(maxsize=512)
-def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: str) -> str:
-    columns = _columns(model)
-    names = ", ".join(f'"{each.field.column}"' for each in columns)
-    marks = ["%s"] * (len(columns) * rows)
-    for place in clocks:
-        marks[place] = "{clock}"
-    tuples = (
-        f"({', '.join(marks[start : start + len(columns)])})" for start in range(0, len(marks), len(columns))
-    )
-    table, key = model._meta.db_table, model._meta.pk.column
-    text = f'INSERT INTO "{table}" ({names}) VALUES {", ".join(tuples)} RETURNING "{key}"'  # noqa: S608
-    return _for_vendor(text, vendor)
-
-
-def _for_vendor(sql: str, vendor: str) -> str:
+def for_vendor(sql: str, vendor: str) -> str:
     clock = _CLOCKS[vendor]
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
+
+
+def prepared(values: Iterable[Any], vendor: str) -> list[Any]:
+    """Values as the driver takes them."""
+    prepare = _PREPARE[vendor]
+    return [each if type(each) in _PLAIN else prepare(each) for each in values]
 
 
 def _for_sqlite(value: Any) -> Any:
     """What Django's backend makes of these types."""
     if isinstance(value, datetime):
-        return str(value.astimezone(UTC).replace(tzinfo=None))
+        return value.astimezone(UTC).isoformat(" ")[:-_ZONE]
     if isinstance(value, uuid.UUID):
         return value.hex
-    return value
+    return str(value) if isinstance(value, str) else value
 
 
-_PREPARE: dict[str, Callable[[Any], Any]] = {"sqlite": _for_sqlite, "postgresql": lambda value: value}
+def _for_postgresql(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value
+
+
+_PREPARE: dict[str, Callable[[Any], Any]] = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
+_ZONE = len("+00:00")
 
 
 def as_time(value: Any) -> datetime | None:
@@ -164,7 +101,7 @@ def as_time(value: Any) -> datetime | None:
     return found.replace(tzinfo=UTC)
 
 
-def _execute(
+def execute(
     connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any], *, is_reading: bool
 ) -> Any:
     """Over the driver's own cursor: on PostgreSQL its statements are prepared on the server once they come often,
@@ -177,23 +114,24 @@ def _execute(
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             return result(cursor)
-    connection.ensure_connection()
-    with connection.wrap_database_errors, closing(_OWN[connection.vendor](connection.connection)) as cursor:
-        cursor.execute(_qmark(sql) if connection.vendor == "sqlite" else sql, values)
-        return result(cursor)
+    if connection.connection is None:
+        connection.ensure_connection()
+    is_sqlite = connection.vendor == "sqlite"
+    with connection.wrap_database_errors:
+        cursor = _cursor_of(connection.connection, is_sqlite)
+        try:
+            cursor.execute(_qmark(sql) if is_sqlite else sql, values)
+            return result(cursor)
+        finally:
+            cursor.close()
 
 
-def _of_sqlite(link: Any) -> Any:
-    return link.cursor()
-
-
-def _of_postgresql(link: Any) -> Any:
+def _cursor_of(link: Any, is_sqlite: bool) -> Any:
+    if is_sqlite:
+        return link.cursor()
     from psycopg import Cursor  # only where there is a PostgreSQL
 
     return Cursor(link)
-
-
-_OWN: dict[str, Callable[[Any], Any]] = {"sqlite": _of_sqlite, "postgresql": _of_postgresql}
 
 
 @lru_cache(maxsize=1024)

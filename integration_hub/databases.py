@@ -5,7 +5,11 @@ from typing import Any
 
 import environ  # type: ignore[import-untyped]
 
-SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
+# A webhook writes some seventy pages, most of them the same again: a log that is copied back every 8,000 pages (32 MB)
+# and not every 1,000 writes each of them a tenth as often.
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=8000"
+)
 
 
 def database(env: environ.Env, folder: Path) -> dict[str, Any]:

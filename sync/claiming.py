@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Clock, Statement, insert
+from audit.rows import fresh, insert
+from audit.statements import Clock, Statement
 from sync.breaking import forget
 from sync.configuration import Way, way_of
 from sync.models import Attempt, Cause, Delivery
@@ -154,7 +155,8 @@ def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
 def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> Attempt:
     """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
     cause = Cause.REPLAY if replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
-    return Attempt(
+    return fresh(
+        Attempt,
         delivery=delivery,
         number=delivery.last_number,
         cause=cause,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from audit.log import Happening
-from audit.statements import NOW, insert
+from audit.rows import fresh, insert
+from audit.statements import NOW
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
 from sync.models import Delivery, Route
@@ -85,7 +86,8 @@ def enabled_routes() -> QuerySet[Route]:
 
 def _delivery(event: Event, way: Way) -> Delivery:
     route = way.route
-    delivery = Delivery(
+    delivery = fresh(
+        Delivery,
         event=event,
         route_id=route.pk,
         identity_id=route.identity_id,
@@ -93,7 +95,7 @@ def _delivery(event: Event, way: Way) -> Delivery:
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
-        due_at=NOW,  # type: ignore[misc]
+        due_at=NOW,
         opened_at=NOW,
     )
     adopt(delivery, way)

@@ -12,7 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.statements import Statement, insert
+from audit.rows import fresh, insert
+from audit.statements import Statement
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
@@ -87,7 +88,8 @@ class AttemptRecorder:
         return call
 
     def _call(self, request: Outgoing) -> Call:
-        return Call(
+        return fresh(
+            Call,
             attempt=self._claim.attempt,
             connection=self._connection,
             purpose=request.purpose,

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Statement, insert
+from audit.rows import insert
+from audit.statements import Statement
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus

@@ -85,7 +85,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
     assert hub.post_signed(EXAMPLE).status_code == 200
     seen = Watched()
     execute, wrapped, commit = (
-        statements._execute,
+        statements.execute,
         CursorWrapper._execute_with_wrappers,
         BaseDatabaseWrapper._commit,
     )
@@ -102,7 +102,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
         seen.commits += 1
         return commit(self)
 
-    monkeypatch.setattr(statements, "_execute", past_the_orm)
+    monkeypatch.setattr(statements, "execute", past_the_orm)
     monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
     monkeypatch.setattr(BaseDatabaseWrapper, "_commit", counted)
     return seen

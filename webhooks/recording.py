@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import insert
+from audit.rows import fresh, insert
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome
@@ -85,7 +85,8 @@ def _record_new(
 ) -> Recorded:
     body = arrival.body or b""
     payload = Payload.of(Payload.Kind.WEBHOOK, body)
-    event = Event(
+    event = fresh(
+        Event,
         source=source,
         event_id=event_id,
         entity_type=notice.entity_type,
@@ -149,7 +150,8 @@ def _receipt(
     answer: Answer | None = None,
     said: Payload | None = None,
 ) -> Receipt:
-    receipt = Receipt(
+    receipt = fresh(
+        Receipt,
         source=source,
         event=event,
         payload=payload,

@@ -1,38 +1,97 @@
-"""Values sealed at rest: authenticated encryption under a key from the environment.
+"""Values sealed at rest: authenticated encryption under keys from the environment.
 
-Fernet (AES-128-CBC with HMAC-SHA256) of the `cryptography` package, through its MultiFernet: the first of
-SEALING_KEYS seals, every one of them opens, so a new key is put in front and the old one stays until
-`manage.py reseal` has run.
+AES-256-GCM of the `cryptography` package. Under one key a random nonce must not be used for ever, so each process draws
+a salt, derives a key of its own from it (HKDF-SHA256, RFC 5869), and counts its nonces. The first of SEALING_KEYS
+seals, every one of them opens, so a new key is put in front and the old one stays until `manage.py reseal` has run.
+
+A sealed value: 1 byte version, 4 bytes naming the key, 16 bytes salt, 12 bytes nonce, the cipher text with its 16-byte
+tag. Values sealed before that (Fernet, its first byte 0x80) still open.
 """
 
 import base64
+import hashlib
+import itertools
 import json
+import os
 from functools import lru_cache
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.db import models
+
+_VERSION = b"\x02"
+_SALT = slice(5, 21)
+_NONCE = slice(21, 33)
+_HEAD = 21
+_SMALLEST = 49
 
 
 class CannotOpen(Exception):
     """The value was sealed with a key that is not among SEALING_KEYS, or was changed."""
 
 
+class _Sealer:
+    """One process's key under one of SEALING_KEYS; no nonce of it is ever used twice."""
+
+    def __init__(self, key: str) -> None:
+        salt = os.urandom(16)
+        self._head = _VERSION + _name_of(key) + salt
+        self._cipher = _derived(key, salt)
+        self._numbers = itertools.count()
+
+    def seal(self, plain: bytes) -> bytes:
+        nonce = next(self._numbers).to_bytes(12, "big")
+        return self._head + nonce + self._cipher.encrypt(nonce, plain, self._head)
+
+
 @lru_cache(maxsize=4)
-def _box(keys: tuple[str, ...]) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys])
+def _sealer(key: str) -> _Sealer:
+    return _Sealer(key)
+
+
+os.register_at_fork(after_in_child=_sealer.cache_clear)
+
+
+@lru_cache(maxsize=1024)
+def _derived(key: str, salt: bytes) -> AESGCM:
+    derive = HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"hub-sealing-2")
+    return AESGCM(derive.derive(base64.urlsafe_b64decode(key)))
+
+
+@lru_cache(maxsize=16)
+def _name_of(key: str) -> bytes:
+    return hashlib.sha256(b"hub-sealing-2" + base64.urlsafe_b64decode(key)).digest()[:4]
 
 
 def seal(plain: bytes) -> bytes:
-    """Sealed bytes that only a holder of the key can open; about 60 bytes longer than `plain`."""
-    return base64.urlsafe_b64decode(_box(tuple(settings.SEALING_KEYS)).encrypt(plain))
+    """Sealed bytes that only a holder of the key can open; 49 bytes longer than `plain`."""
+    return _sealer(settings.SEALING_KEYS[0]).seal(plain)
 
 
 def unseal(sealed: bytes) -> bytes:
     """What was sealed. `CannotOpen` when no key fits or a bit was changed."""
+    sealed = bytes(sealed)
+    if not sealed.startswith(_VERSION):
+        return _unseal_fernet(sealed)
+    head, salt, nonce = sealed[:_HEAD], sealed[_SALT], sealed[_NONCE]
+    for key in settings.SEALING_KEYS if len(sealed) >= _SMALLEST else ():
+        if _name_of(key) == sealed[1:5]:
+            try:
+                return _derived(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
+            except InvalidTag:
+                continue
+    raise CannotOpen("none of SEALING_KEYS opens this value")
+
+
+def _unseal_fernet(sealed: bytes) -> bytes:
+    box = MultiFernet([Fernet(key) for key in settings.SEALING_KEYS])
     try:
-        return _box(tuple(settings.SEALING_KEYS)).decrypt(base64.urlsafe_b64encode(bytes(sealed)))
+        return box.decrypt(base64.urlsafe_b64encode(sealed))
     except InvalidToken as error:
         raise CannotOpen("none of SEALING_KEYS opens this value") from error
 

@@ -6,7 +6,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import append
-from audit.statements import Statement, insert
+from audit.rows import insert
+from audit.statements import Statement
 from webhooks.answers import Answer
 from webhooks.models import Payload
 from webhooks.recording import Recorded, answered

@@ -38,7 +38,7 @@ class Statements:
         return f"SQL {verb} {table[1] if table else ''}".strip()
 
     def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
-        """The same for `audit.statements._execute`, unless that went through the ORM's cursor after all."""
+        """The same for `audit.statements.execute`, unless that went through the ORM's cursor after all."""
         if connection.in_atomic_block or sql.startswith("SELECT"):
             return self.through_the_orm(None, sql)
         return _FRAME
@@ -157,7 +157,7 @@ def _watched() -> tuple[Stopwatch, Statements]:
     watched = (
         (CursorWrapper, "execute", statements.through_the_orm),
         (CursorWrapper, "executemany", statements.through_the_orm),
-        (sql, "_execute", statements.past_the_orm),
+        (sql, "execute", statements.past_the_orm),
         (BaseDatabaseWrapper, "_commit", statements.commit),
     )
     for owner, name, part_of in watched:

@@ -78,10 +78,10 @@ POINTS: dict[str, tuple[str, ...]] = {
     "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
-        "audit.statements.insert",
+        "audit.rows.insert",
         "audit.statements.Statement._execute",
     ),
-    "models: rows in memory": ("django.db.models.base.Model.__init__",),
+    "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.rows.fresh"),
     "ORM": (
         "django.db.models.query.QuerySet._fetch_all",
         "django.db.models.query.QuerySet._filter_or_exclude",

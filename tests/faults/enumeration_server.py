@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -67,7 +68,7 @@ def main(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"{path}.new")
         listening.listen(64)
-        os.rename(f"{path}.new", path)  # whoever sees PATH can connect
+        Path(f"{path}.new").rename(path)  # whoever sees PATH can connect
         while True:
             control, _ = listening.accept()
             if os.fork() == 0:

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.db import models
 
+from audit.rows import fresh
 from webhooks.sealing import seal, unseal
 
 
@@ -26,14 +27,18 @@ class Payload(models.Model):
     class Meta:
         default_permissions = ("view",)
 
+    _plain: bytes | None = None
+
     def __str__(self) -> str:
         return f"{self.get_kind_display()}, {self.size} bytes"
 
     @classmethod
     def of(cls, kind: str, plain: bytes) -> Self:
-        """A payload that is not saved yet."""
-        return cls(kind=kind, sealed=seal(plain), size=len(plain))
+        """A payload that is not saved yet. It opens without its key: who made it knew its bytes."""
+        made = fresh(cls, kind=kind, sealed=seal(plain), size=len(plain))
+        made._plain = plain
+        return made
 
     def open(self) -> bytes:
         """The bytes that were sealed; `CannotOpen` when the key is gone."""
-        return unseal(bytes(self.sealed))
+        return unseal(bytes(self.sealed)) if self._plain is None else self._plain

@@ -1,0 +1,146 @@
+"""Rows of models, made and stored by the way of one webhook: what Django does, without what nobody here needs of it.
+
+Making a row of twenty columns as `Model(…)` costs more than storing it: a signal before and after, and a descriptor
+for each column. Nothing here sends signals, and nothing here runs `save`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import NOT_PROVIDED, JSONField, Model
+from django.db.models.base import ModelState
+from django.utils import timezone
+
+from audit import statements
+from audit.statements import Clock, for_vendor, prepared
+
+M = TypeVar("M", bound=Model)
+
+
+def fresh(model: type[M], **values: Any) -> M:
+    """What `model(**values)` makes. A foreign key takes a row that is stored, or under `…_id` its key.
+
+    `KeyError` for a name that is no field.
+    """
+    shape = _shape(model)
+    row = model.__new__(model)
+    state = ModelState()
+    cache: dict[str, Any] = {}
+    state.fields_cache = cache
+    held = row.__dict__
+    held["_state"] = state
+    held.update(shape.defaults)
+    for name, make in shape.made:
+        if name not in values:
+            held[name] = make()
+    for name, value in values.items():
+        key = shape.keys[name]
+        if key is None:
+            held[name] = value
+        else:
+            held[key] = None if value is None else value.pk
+            cache[name] = value
+    return row
+
+
+def insert(*rows: Model) -> None:
+    """INSERT rows of one model with one statement; each gets its key. A `Clock` may stand for a time.
+
+    What `bulk_create` does, at a tenth of its cost: no signals, no conflict handling, no expressions but `Clock`.
+    """
+    if not rows:
+        return
+    connection = connections[DEFAULT_DB_ALIAS]
+    model = type(rows[0])
+    shape = _shape(model)
+    values: list[Any] = []
+    for row in rows:
+        if shape.moments:
+            _set_moments(row, shape.moments)
+        values += shape.columns(row.__dict__)
+    for place, field in shape.documents:
+        for at in range(place, len(values), shape.width):
+            values[at] = field.get_db_prep_save(values[at], connection)
+    clocks = tuple(place for place, value in enumerate(values) if type(value) is Clock)
+    for place in clocks:
+        values[place] = values[place].seconds
+    sql = _insertion(model, len(rows), clocks, connection.vendor)
+    keys = statements.execute(connection, sql, prepared(values, connection.vendor), _every, is_reading=False)
+    for row, (key,) in zip(rows, keys, strict=True):
+        row.__dict__[shape.key] = key
+        row._state.adding = False
+        row._state.db = DEFAULT_DB_ALIAS
+
+
+def _every(cursor: Any) -> Any:
+    return cursor.fetchall()
+
+
+def _set_moments(row: Model, names: Sequence[str]) -> None:
+    """Columns that are set to the moment at which the row is stored."""
+    for name in names:
+        if row.__dict__[name] is None:
+            row.__dict__[name] = timezone.now()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What there is to know of a model. `columns` takes the values of its columns, but for the key, out of a row's
+    dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `documents` are columns
+    whose field has to prepare the value.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    columns: Callable[[dict[str, Any]], tuple[Any, ...]]
+    width: int
+    defaults: Mapping[str, Any]
+    made: tuple[tuple[str, Callable[[], Any]], ...]
+    keys: Mapping[str, str | None]
+    moments: tuple[str, ...]
+    documents: tuple[tuple[int, Any], ...]
+
+
+@lru_cache(maxsize=64)
+def _shape(model: type[Model]) -> _Shape:
+    every = model._meta.concrete_fields
+    fields = [each for each in every if not each.primary_key]
+    made = tuple((each.attname, each.default) for each in every if callable(each.default))
+    is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
+    keys: dict[str, str | None] = {each.attname: None for each in every}
+    keys |= {each.name: each.attname for each in every if each.is_relation}
+    return _Shape(
+        key=model._meta.pk.attname,
+        names=tuple(str(each.column) for each in fields),
+        columns=itemgetter(*(each.attname for each in fields)),
+        width=len(fields),
+        defaults={each.attname: _default(each) for each in every},
+        made=tuple(each for each in made if each[1] is not NOT_PROVIDED),
+        keys=keys,
+        moments=tuple(each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one),
+        documents=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
+    )
+
+
+def _default(field: Any) -> Any:
+    """The value of a field that nobody gave one, as Django has it; what is made anew for each row comes later."""
+    return None if callable(field.default) and field.has_default() else field.get_default()
+
+
+@lru_cache(maxsize=512)
+def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: str) -> str:
+    shape = _shape(model)
+    names = ", ".join(f'"{each}"' for each in shape.names)
+    marks = ["%s"] * (shape.width * rows)
+    for place in clocks:
+        marks[place] = "{clock}"
+    tuples = (
+        f"({', '.join(marks[start : start + shape.width])})" for start in range(0, len(marks), shape.width)
+    )
+    table, key = model._meta.db_table, model._meta.pk.column
+    text = f'INSERT INTO "{table}" ({names}) VALUES {", ".join(tuples)} RETURNING "{key}"'  # noqa: S608
+    return for_vendor(text, vendor)
