@@ -8,6 +8,10 @@ from types import TracebackType
 
 from django.db import Error as DatabaseError
 
+# Nothing of this is logged, so nothing of it need be found out for each line: where the call stands, who calls.
+logging._srcfile = None  # type: ignore[attr-defined]
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -18,8 +22,10 @@ class LineFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        message = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", record.getMessage())
+        message = record.getMessage()
+        if not message.isprintable():
+            message = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", message)
+        at = datetime.fromtimestamp(record.created, UTC).time().isoformat("milliseconds")
         line = f"{at} {record.levelname.lower():7} {record.name}: {message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from sync.connectors import deadline as deadlines
 from sync.connectors.heads import head, header_lines, is_plain
 from sync.connectors.keeping import Keeper
-from sync.connectors.passage import MeteredResponse, Passage, TooLargeError, open_socket
+from sync.connectors.passage import Passage, TooLargeError, open_socket, receive
 from sync.connectors.wire import Answer, Broken, Failure, Late, Request, Unbelievable, Uncaged, Wire
 
 
@@ -137,13 +137,11 @@ def _exchange(connection: _Watched, passage: Passage, method: str, request: byte
     # One that answers before it has read everything, and closes, has answered all the same.
     with contextlib.suppress(BrokenPipeError):
         sock.sendall(request)
-    response = MeteredResponse(sock, passage, method)
-    with contextlib.closing(response):
-        answer = response.read_answer()
+    answer, leaves_open = receive(sock, passage, method)
     # A connection shut by the watchdog looks like the end of an answer that gives no length.
     if not passage.deadline.end():
         raise Late("no whole answer", reached=True, received=passage.received)
-    return answer, response.leaves_open
+    return answer, leaves_open
 
 
 def _failure(error: Exception, passage: Passage) -> Failure:

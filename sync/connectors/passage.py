@@ -3,6 +3,7 @@
 Standard library only. The carrying library opens its sockets through what is here.
 """
 
+import contextlib
 import http.client
 import io
 import socket
@@ -11,11 +12,13 @@ from typing import Any, cast
 
 from sync.connectors.addresses import is_permitted
 from sync.connectors.deadline import Deadline
+from sync.connectors.plain_answers import Head, read_head
 from sync.connectors.resolving import addresses
 from sync.connectors.wire import Answer, Unbelievable, Wire
 
 HEADER_BYTES = 65_536
 FRAMING_BYTES = 65_536
+PART_BYTES = 65_536
 
 
 class TooLargeError(Exception):
@@ -48,14 +51,19 @@ class _Meter(io.RawIOBase):
     The answer takes it for a socket and makes it its file. It never closes the socket, which is its connection's.
     """
 
-    def __init__(self, sock: socket.socket, passage: Passage) -> None:
+    def __init__(self, sock: socket.socket, passage: Passage, begun: bytes) -> None:
         self._sock = sock
         self._passage = passage
+        self._begun = begun
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._begun:
+            part, self._begun = self._begun[: len(buffer)], self._begun[len(buffer) :]
+            buffer[: len(part)] = part
+            return len(part)
         size = self._sock.recv_into(buffer)
         self._passage.count(size)
         return size
@@ -65,10 +73,10 @@ class _Meter(io.RawIOBase):
 
 
 class MeteredResponse(http.client.HTTPResponse):
-    """The answer to a request of `method` that was sent over `sock`."""
+    """The answer to a request of `method` that was sent over `sock`, `begun` being what was read of it already."""
 
-    def __init__(self, sock: socket.socket, passage: Passage, method: str) -> None:
-        super().__init__(cast(socket.socket, _Meter(sock, passage)), method=method)
+    def __init__(self, sock: socket.socket, passage: Passage, method: str, begun: bytes = b"") -> None:
+        super().__init__(cast(socket.socket, _Meter(sock, passage, begun)), method=method)
         self._passage = passage
 
     def read_answer(self) -> Answer:
@@ -78,8 +86,7 @@ class MeteredResponse(http.client.HTTPResponse):
         self.begin()
         passage.allowed = passage.received + passage.wire.byte_cap + FRAMING_BYTES
         headers = _merged(self.headers)
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise Unbelievable("the answer is encoded", reached=True, received=passage.received)
+        _refuse_encoded(headers, passage)
         if "content-length" in headers and not self.chunked:
             self._check_length(headers["content-length"])
         body = self._body(passage.wire.byte_cap)
@@ -104,6 +111,37 @@ class MeteredResponse(http.client.HTTPResponse):
         if self.length:
             raise http.client.IncompleteRead(body)
         return body
+
+
+def receive(sock: socket.socket, passage: Passage, method: str) -> tuple[Answer, bool]:
+    """The whole answer, and whether the connection may carry another request. Raises as `read_answer` does."""
+    data = sock.recv(PART_BYTES)
+    passage.count(len(data))
+    head = read_head(data) if method != "HEAD" else None
+    if head is not None and head.length <= passage.wire.byte_cap:
+        return _plain(sock, passage, head, data)
+    with contextlib.closing(MeteredResponse(sock, passage, method, data)) as response:
+        return response.read_answer(), response.leaves_open
+
+
+def _plain(sock: socket.socket, passage: Passage, head: Head, data: bytes) -> tuple[Answer, bool]:
+    _refuse_encoded(head.headers, passage)
+    passage.allowed = passage.received + passage.wire.byte_cap + FRAMING_BYTES
+    parts, missing = [data[head.ends_at :]], head.length - (len(data) - head.ends_at)
+    while missing > 0:
+        part = sock.recv(min(missing, PART_BYTES))
+        if not part:
+            raise http.client.IncompleteRead(b"".join(parts))
+        passage.count(len(part))
+        parts.append(part)
+        missing -= len(part)
+    body = b"".join(parts)[: head.length]
+    return Answer(head.status, head.headers, body, passage.received), missing == 0
+
+
+def _refuse_encoded(headers: Mapping[str, str], passage: Passage) -> None:
+    if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise Unbelievable("the answer is encoded", reached=True, received=passage.received)
 
 
 def _merged(headers: http.client.HTTPMessage) -> Mapping[str, str]:

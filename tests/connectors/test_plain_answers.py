@@ -1,0 +1,145 @@
+"""What one look reads of an answer is what `http.client` reads, whatever comes and however it is cut."""
+
+import http.client
+import socket
+import threading
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.connectors.passage import MeteredResponse, Passage, TooLargeError, receive
+from sync.connectors.plain_answers import read_head
+from sync.connectors.wire import Unbelievable, Wire
+
+pytestmark = pytest.mark.pure
+
+WIRE = Wire("http://127.0.0.1", 5.0, 1_000)
+
+line = st.sampled_from(
+    [
+        "Content-Type: application/json",
+        "Content-Length: 7",
+        "content-length: 7",
+        "Content-Length: 7, 7",
+        "Content-Length: +7",
+        "Content-Length: 12",
+        "Content-Length: 0",
+        "Content-Length: 1001",
+        "Content-Length:",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: identity",
+        "Connection: close",
+        "Connection: keep-alive",
+        "Connection: Keep-Alive, Upgrade",
+        "Content-Encoding: gzip",
+        "Content-Encoding: identity",
+        'ETag:\t"a"',
+        "ETag:   b  ",
+        "X-Two: 1",
+        "x-two: 2",
+        " folded",
+        "no colon",
+        "Bad Name: x",
+        "X-High: \u00e9",
+        ": nameless",
+    ]
+)
+status = st.sampled_from(
+    [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.0 200 OK",
+        "HTTP/1.1 204 No Content",
+        "HTTP/1.1 304 Not Modified",
+        "HTTP/1.1 404 Not Found",
+        "HTTP/1.1 503 Service Unavailable",
+        "HTTP/1.1 600 Odd",
+        "HTTP/1.1 099 Odd",
+        "HTTP/2 200 OK",
+        "ICY 200 OK",
+        "",
+    ]
+)
+body = st.sampled_from([b"", b"1234567", b"12345", b"123456789", b"3\r\nabc\r\n0\r\n\r\n", b"0\r\n\r\n"])
+
+
+def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> object:
+    """What reading gives: status, headers, body and whether the connection stays; or the kind of error."""
+    ours, theirs = socket.socketpair()
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+
+    def send() -> None:
+        with theirs:
+            for start, end in zip(places, places[1:], strict=False):
+                theirs.sendall(data[start:end])
+
+    sender = threading.Thread(target=send)
+    with ours:
+        ours.settimeout(5)
+        passage = Passage(WIRE)
+        sender.start()
+        try:
+            if plainly:
+                answer, stays = receive(ours, passage, method)
+            else:
+                response = MeteredResponse(ours, passage, method)
+                answer, stays = response.read_answer(), response.leaves_open
+        except (http.client.HTTPException, OSError, ValueError, TooLargeError, Unbelievable) as error:
+            return type(error)
+        finally:
+            sender.join()
+        return answer.status, dict(answer.headers), answer.body, stays
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    status,
+    st.lists(line, max_size=6),
+    body,
+    st.lists(st.integers(0, 200), max_size=2),
+    st.sampled_from(["GET", "PATCH", "HEAD"]),
+)
+def test_one_look_reads_what_the_library_reads(
+    first: str, lines: list[str], rest: bytes, cuts: list[int], method: str
+) -> None:
+    data = "\r\n".join([first, *lines, "", ""]).encode("latin-1") + rest
+    slowly = outcome(data, cuts, method, plainly=False)
+    quickly = outcome(data, cuts, method, plainly=True)
+    if isinstance(slowly, tuple) and isinstance(quickly, tuple) and slowly[3] != quickly[3]:
+        # More than the answer came with it: the library leaves it for nobody, we give the connection up.
+        assert not quickly[3]
+        slowly = (*slowly[:3], False)
+    assert quickly == slowly
+
+
+def test_what_systems_send_is_read_by_one_look() -> None:
+    """Otherwise the test above compares a way with itself."""
+    data = (
+        b"HTTP/1.1 200 OK\r\nServer: shop\r\nDate: Tue, 24 Nov 2026 20:00:00 GMT\r\n"
+        b"Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n{}"
+    )
+    head = read_head(data)
+    assert head is not None
+    assert (head.status, head.length, data[head.ends_at :]) == (200, 2, b"{}")
+    assert head.headers["set-cookie"] == "a=1, b=2"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n folded\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \x00\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
+        b"HTTP/1.1 100 Continue\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 100 + b"Content-Length: 2\r\n\r\n",
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_left_to_the_library(head: bytes) -> None:
+    assert read_head(head) is None
