@@ -9,7 +9,7 @@ from types import TracebackType
 from django.db import Error as DatabaseError
 
 # Nothing of this is logged, so nothing of it need be found out for each line: where the call stands, who calls.
-logging._srcfile = None  # type: ignore[attr-defined]
+logging._srcfile = None
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -60,7 +60,7 @@ class Findings:
     record_id: str = ""
 
 
-def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> None:
+def run(claim: Claim, ends: Ends, findings: Findings) -> None:
     """Bring the commercial system in line with the entity. Raises what went wrong."""
     mapping = claim.way.mapping
     if mapping is None:
@@ -68,7 +68,7 @@ def run(claim: Claim, ends: Ends, linked_id: str | None, findings: Findings) -> 
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise Disabled
     findings.entity = entity = _entity(claim, ends.identity)
-    findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity, linked_id)
+    findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity)
     findings.record_id = findings.change.record_id or ""
     guard(claim, findings.change, is_gone=entity is None)
     findings.record_id = apply(ends.commercial, claim, findings.change, findings.record)
@@ -117,7 +117,6 @@ def _plan(
     commercial: CommercialConnector,
     mapping: ParsedMapping,
     entity: Entity | None,
-    linked_id: str | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
     events = claim.events
@@ -125,6 +124,7 @@ def _plan(
         return None, Change(Action.NOTHING)
     wanted = None if entity is None else _wanted(claim, mapping, entity)
     old = tuple(pair for previous in previous_values(events) for pair in mapping.previous_values(previous))
+    linked_id = claim.link.record_id if claim.link else None
     sought = Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, old)
     record = find_record(commercial, mapping, sought)
     if wanted is None:

@@ -13,7 +13,6 @@ from sync.claiming import Claim, Paused, claim
 from sync.connectors.errors import ConnectorError
 from sync.connectors.registry import connect
 from sync.expiring import expire_subject
-from sync.linking import Linked, linked
 from sync.mapping import Unmappable
 from sync.models import Connection, Delivery
 from sync.outcomes import EventOutcome, outcome_of_attempt
@@ -117,10 +116,9 @@ def _settle(
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:
     try:
-        link = linked(taken.delivery)
-        if _is_older_than_applied(taken, link):
+        if _is_older_than_applied(taken):
             return superseded()
-        run(taken, _ends(taken, recorders), link.record_id if link else None, findings)
+        run(taken, _ends(taken, recorders), findings)
     except ClaimLost:
         raise
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
@@ -128,9 +126,9 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
     return success(findings)
 
 
-def _is_older_than_applied(taken: Claim, link: Linked | None) -> bool:
+def _is_older_than_applied(taken: Claim) -> bool:
     """Whether a relayed delivery is older than what was applied; a fetched one never is."""
-    occurred_at = taken.delivery.event.occurred_at
+    link, occurred_at = taken.link, taken.delivery.event.occurred_at
     if not taken.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
         return False
     return occurred_at < link.occurred_at

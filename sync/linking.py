@@ -1,14 +1,11 @@
-"""Subject ↔ record: read before an attempt, kept by the commit that settles it."""
+"""Subject ↔ record: read by the commit that claims a delivery, kept by the one that settles it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from audit.statements import Statement, as_time
-from sync.attempting import Findings
-from sync.claiming import Claim
 from sync.models import Delivery, Link
-from sync.planning import Action
 
 _SUBJECT = "entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s"
 _LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {_SUBJECT}")  # noqa: S608
@@ -35,22 +32,25 @@ def linked(delivery: Delivery) -> Linked | None:
     return Linked(record_id or None, as_time(occurred_at))
 
 
-def keep_link(claim: Claim, findings: Findings) -> None:
-    """Remember which record belongs to the subject, or forget one that was deleted; in the settling commit.
-
-    Of a relayed delivery also how new it was, even where there is no record: an older one must not undo a deletion.
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an attempt leaves behind: `record_id` is empty where there is no record, None where nothing is known of it;
+    `occurred_at` how new what was relayed is.
     """
-    delivery = claim.delivery
-    is_deleted = findings.change is not None and findings.change.action is Action.DELETE
-    values = {
-        "applied_at": claim.attempt.ended_at,
-        "record_id": "" if is_deleted else findings.record_id or None,
-        "version": None if findings.entity is None else (findings.entity.version or "")[:128],
-        "occurred_at": delivery.event.occurred_at if delivery.is_relayed else None,
-    }
+
+    at: datetime
+    record_id: str | None
+    version: str | None
+    occurred_at: datetime | None
+
+
+def keep_link(delivery: Delivery, applied: Applied) -> None:
+    """Remember which record belongs to the subject, or forget one that was deleted; in the settling commit."""
     subject = _subject(delivery)
-    if not _KEEP.run(*values.values(), *subject.values()):
-        known = {name: value for name, value in values.items() if value is not None}
+    values = (applied.at, applied.record_id, applied.version, applied.occurred_at)
+    if not _KEEP.run(*values, *subject.values()):
+        names = ("applied_at", "record_id", "version", "occurred_at")
+        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         Link.objects.create(**subject, **known)
 
 

@@ -14,6 +14,7 @@ from audit.rows import fresh, insert
 from audit.statements import NOW
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
+from sync.linking import linked
 from sync.models import Delivery, Route
 from sync.subjects import lock_open
 from webhooks.models import Event, State
@@ -72,7 +73,7 @@ def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery,
     attempts = [new_attempt(delivery, way) for delivery, _, way in begun_ones]
     insert(*attempts)
     claims = tuple(
-        Claim(delivery, attempt, token, way, is_only=len(deliveries) == 1)
+        Claim(delivery, attempt, token, way, linked(delivery), is_only=len(deliveries) == 1)
         for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
     )
     waiting = tuple(each.pk for each in deliveries if each.token is None)

@@ -1,8 +1,8 @@
 """What an attempt sends is on record before it is sent (promise I3).
 
-A write's row, with the request sealed, is committed together with a renewed lease that proves the claim is still
-ours. Reads are written with the attempt's end: the attempt's own row, committed before the first of them, accounts
-for them.
+A write's row, with the request sealed, is committed together with a look at the lease, which proves that the claim is
+still ours and will be when the answer comes. Reads are written with the attempt's end: the attempt's own row, committed
+before the first of them, accounts for them.
 """
 
 import json
@@ -22,6 +22,7 @@ from sync.releasing import release_connection
 from webhooks.models import Payload
 
 SHOWN_BYTES = 65_536
+MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
 _ANSWERED = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
     received_bytes = %s, response_id = %s WHERE id = %s"""
@@ -80,7 +81,7 @@ class AttemptRecorder:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request))
         call = self._call(request)
         with transaction.atomic():
-            if not self._claim.hold():
+            if not self._claim.hold(self._connection.deadline_seconds + MARGIN_SECONDS):
                 raise ClaimLost
             insert(payload)
             call.request = payload

@@ -14,9 +14,10 @@ from audit.statements import Statement
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus
-from sync.linking import keep_link
+from sync.linking import Applied, keep_link
 from sync.models import SETTLED_STATES, Delivery
 from sync.outcomes import outcome_of_attempt
+from sync.planning import Action
 from sync.recording import AttemptRecorder, in_order, save_calls
 from sync.sparing import tell_breakers
 from sync.subjects import WAITING, lock_open
@@ -101,7 +102,7 @@ def _write(
     save_calls(kept)
     is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
     if is_applied and (findings.record_id or claim.delivery.is_relayed):
-        keep_link(claim, findings)
+        keep_link(claim.delivery, _applied(claim, findings))
     events = _end_events(claim, verdict, state)
     happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
     if telling is not None:
@@ -109,6 +110,18 @@ def _write(
         happenings.append(telling.happening)
     append(*happenings, at=claim.attempt.ended_at)
     return events
+
+
+def _applied(claim: Claim, findings: Findings) -> Applied:
+    """Of a relayed delivery also how new it was, even without a record: an older one must not undo a deletion."""
+    is_deleted = findings.change is not None and findings.change.action is Action.DELETE
+    assert claim.attempt.ended_at is not None, "it has just ended"
+    return Applied(
+        at=claim.attempt.ended_at,
+        record_id="" if is_deleted else findings.record_id or None,
+        version=None if findings.entity is None else (findings.entity.version or "")[:128],
+        occurred_at=claim.delivery.event.occurred_at if claim.delivery.is_relayed else None,
+    )
 
 
 def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:

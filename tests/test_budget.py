@@ -21,7 +21,7 @@ STORED = [
     "INSERT audit_entry",
 ]
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
-    "UPDATE sync_delivery",
+    "SELECT sync_delivery",
     "INSERT webhooks_payload",
     "INSERT sync_call",
 ]
@@ -39,8 +39,8 @@ RESULT = [
     "SELECT sync_delivery",  # what else is open for this person
     "INSERT sync_delivery",
     "INSERT sync_attempt",
-    *STORED[3:],
     "SELECT sync_link",
+    *STORED[3:],
     *SENT,
     *SETTLED,
     "UPDATE webhooks_receipt",
@@ -87,7 +87,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
     execute, wrapped, commit = (
         statements.execute,
         CursorWrapper._execute_with_wrappers,
-        BaseDatabaseWrapper._commit,
+        BaseDatabaseWrapper.commit,
     )
 
     def past_the_orm(connection: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
@@ -104,7 +104,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
 
     monkeypatch.setattr(statements, "execute", past_the_orm)
     monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
-    monkeypatch.setattr(BaseDatabaseWrapper, "_commit", counted)
+    monkeypatch.setattr(BaseDatabaseWrapper, "commit", counted)
     return seen
 
 

@@ -1,6 +1,7 @@
 """Every statement of a webhook's way finds its rows by an index: its cost does not grow with what is stored."""
 
 import sys
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -36,12 +37,15 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 
 @pytest.fixture
-def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
-    """Two webhooks, one by a worker, under connections that are limited; a sweep; a look for a process that died."""
+def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]:
+    """Two webhooks, one by a worker and under a lease that is too short not to be renewed, under connections that are
+    limited; a sweep; a look for a process that died.
+    """
     Connection.objects.update(concurrency=4)
     monkeypatch.setattr("sync.service.defer", lambda _: None)
     with seeing() as statements:
-        for number, body in enumerate((EXAMPLE, ACK)):
+        for number, (body, lease) in enumerate(((EXAMPLE, 40.0), (ACK, 12.0))):
+            settings.LEASE_SECONDS = lease
             hub.change_email(f"anna.plan{number}@example.com")
             assert hub.post_signed(body).status_code in (200, 202)
             hub.wait_until_quiet()

@@ -28,7 +28,7 @@ class Head:
 
 
 def read_head(data: bytes) -> Head | None:
-    """The head at the beginning of `data`, which answers anything but a HEAD. None where it is not plain or not whole."""
+    """The head that `data` begins with; it answers anything but a HEAD. None where it is not plain, or not whole."""
     found = _HEAD.match(data)
     if found is None:
         return None

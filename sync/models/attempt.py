@@ -8,7 +8,7 @@ from django.db import models
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery
 from sync.models.route import MappingVersion
-from webhooks.models import Payload
+from webhooks.models import Payload, indexes_where_set
 
 
 class Cause(models.TextChoices):
@@ -75,11 +75,11 @@ class Attempt(models.Model):
     `key` goes out with each of its requests; the idempotency key of a write is made of it and of the change.
     """
 
-    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="attempts")
+    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField()
     key = models.UUIDField(unique=True, default=uuid.uuid4)
     cause = models.CharField(max_length=8, choices=Cause)
-    replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts")
+    replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
     is_alone = models.BooleanField(
         default=False,
         db_default=False,
@@ -104,14 +104,17 @@ class Attempt(models.Model):
         help_text="as what the mass-change guard counted it",
     )
     change = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", help_text="before and after"
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, help_text="before and after"
     )
-    entity = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", help_text="as fetched")
+    entity = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, help_text="as fetched"
+    )
     answer = models.ForeignKey(
         Payload,
         models.SET_NULL,
         null=True,
         related_name="+",
+        db_index=False,
         help_text="the remote system's sentence and fields",
     )
 
@@ -120,6 +123,7 @@ class Attempt(models.Model):
         constraints = [models.UniqueConstraint("delivery", "number", name="attempt_once")]
         indexes = [
             models.Index(fields=["started_at"], condition=~models.Q(weighed=""), name="attempt_weighed"),
+            *indexes_where_set("attempt", "replay", "change", "entity", "answer"),
         ]
 
     def __str__(self) -> str:
@@ -142,11 +146,12 @@ class Call(models.Model):
     error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
     sent_bytes = models.PositiveIntegerField(default=0)
     received_bytes = models.PositiveIntegerField(default=0)
-    request = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
-    response = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    request = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
+    response = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
 
     class Meta:
         default_permissions = ("view",)
+        indexes = indexes_where_set("call", "request", "response")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

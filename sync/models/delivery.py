@@ -4,7 +4,7 @@ from django.db import models
 
 from sync.models.connection import Connection
 from sync.models.route import Route
-from webhooks.models import Event, State
+from webhooks.models import Event, State, indexes_where_set
 
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
@@ -17,7 +17,7 @@ class Delivery(models.Model):
     `token` is the claim: whoever holds it may write. `lease_until` and `due_at` are times of the database's clock.
     """
 
-    event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries")
+    event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries", db_index=False)
     route = models.ForeignKey(Route, models.PROTECT, related_name="+", db_index=False)
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
@@ -52,6 +52,7 @@ class Delivery(models.Model):
         models.PROTECT,
         null=True,
         related_name="covers",
+        db_index=False,
         help_text="whose fetch saw this one too",
     )
     replay = models.ForeignKey(
@@ -110,6 +111,7 @@ class Delivery(models.Model):
                 condition=models.Q(state__in=OPEN_STATES),
                 name="delivery_open_subject",
             ),
+            *indexes_where_set("delivery", "covered_by"),
         ]
 
     def __str__(self) -> str:

@@ -158,7 +158,7 @@ def _watched() -> tuple[Stopwatch, Statements]:
         (CursorWrapper, "execute", statements.through_the_orm),
         (CursorWrapper, "executemany", statements.through_the_orm),
         (sql, "execute", statements.past_the_orm),
-        (BaseDatabaseWrapper, "_commit", statements.commit),
+        (BaseDatabaseWrapper, "commit", statements.commit),
     )
     for owner, name, part_of in watched:
         setattr(owner, name, watch.timed(part_of, getattr(owner, name)))

@@ -43,7 +43,7 @@ class Seen:
         """The lines of its plan, with these values."""
         sql = _EXPLAIN[connection.vendor] + self.sql
         if self.is_past:
-            rows = statements._execute(
+            rows = statements.execute(
                 connection, sql, self.values, lambda cursor: cursor.fetchall(), is_reading=True
             )
         else:
@@ -59,7 +59,7 @@ def seeing() -> Iterator[list[Seen]]:
     from django.db.backends.utils import CursorWrapper
 
     seen: list[Seen] = []
-    past, through = statements._execute, CursorWrapper.execute
+    past, through = statements.execute, CursorWrapper.execute
 
     def note(sql: str, values: Any, *, is_past: bool) -> None:
         if sql.startswith(_FINDING):
@@ -73,12 +73,12 @@ def seeing() -> Iterator[list[Seen]]:
         note(sql, values, is_past=False)
         return through(self, sql, values)
 
-    statements._execute = noted_past
+    statements.execute = noted_past
     CursorWrapper.execute = noted_through  # type: ignore[method-assign,assignment]
     try:
         yield seen
     finally:
-        statements._execute = past
+        statements.execute = past
         CursorWrapper.execute = through  # type: ignore[method-assign]
 
 

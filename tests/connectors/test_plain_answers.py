@@ -1,6 +1,7 @@
 """What one look reads of an answer is what `http.client` reads, whatever comes and however it is cut."""
 
 import http.client
+import itertools
 import socket
 import threading
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
 
     def send() -> None:
         with theirs:
-            for start, end in zip(places, places[1:], strict=False):
+            for start, end in itertools.pairwise(places):
                 theirs.sendall(data[start:end])
 
     sender = threading.Thread(target=send)

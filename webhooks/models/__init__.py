@@ -2,7 +2,7 @@
 
 from webhooks.models.event import Event, State, worst
 from webhooks.models.pace import Pace
-from webhooks.models.payload import Payload
+from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 
@@ -16,5 +16,6 @@ __all__ = [
     "Source",
     "SourceSecret",
     "State",
+    "indexes_where_set",
     "worst",
 ]

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from webhooks.models.payload import Payload
+from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
 from webhooks.references import new_uuid, to_reference
 
@@ -43,7 +43,7 @@ class Event(models.Model):
     occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
     is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
-    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
     received_at = models.DateTimeField()
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True, help_text="why, in the words of the catalogue")
@@ -67,6 +67,7 @@ class Event(models.Model):
             models.Index(
                 "source", models.F("received_at").desc(), models.F("id").desc(), name="event_source"
             ),
+            *indexes_where_set("event", "payload"),
         ]
 
     def __str__(self) -> str:

@@ -8,6 +8,16 @@ from audit.rows import fresh
 from webhooks.sealing import seal, unseal
 
 
+def indexes_where_set(prefix: str, *names: str) -> list[models.Index]:
+    """An index of each of these foreign keys, of rows that have one: most have none, and an index of nothing is written
+    with each of them.
+    """
+    return [
+        models.Index(fields=[name], condition=models.Q(**{f"{name}__isnull": False}), name=f"{prefix}_{name}")
+        for name in names
+    ]
+
+
 class Payload(models.Model):
     """A sealed blob: a raw body, a fetched entity, before and after, what a call sent and was answered."""
 

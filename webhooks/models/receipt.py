@@ -3,7 +3,7 @@
 from django.db import models
 
 from webhooks.models.event import Event
-from webhooks.models.payload import Payload
+from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
 from webhooks.references import new_uuid, to_reference
 
@@ -17,7 +17,7 @@ class Receipt(models.Model):
     uuid = models.UUIDField(unique=True, default=new_uuid)
     source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False)
     event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts")
-    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
     verified_by = models.CharField(max_length=48, help_text="the scheme, and the secret's number")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField()
@@ -27,12 +27,13 @@ class Receipt(models.Model):
     code = models.CharField(max_length=48, blank=True)
     is_final = models.BooleanField(default=False, help_text="the answer told an outcome that will not change")
     is_repeat = models.BooleanField(default=False, help_text="the event was known already")
-    answer = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+")
+    answer = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
 
     class Meta:
         default_permissions = ("view",)
         indexes = [
             models.Index(models.F("received_at").desc(), models.F("id").desc(), name="receipt_received"),
+            *indexes_where_set("receipt", "payload", "answer"),
         ]
 
     def __str__(self) -> str:
