@@ -6,17 +6,18 @@ for each column. Nothing here sends signals, and nothing here runs `save`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import NOT_PROVIDED, JSONField, Model
 from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
-from audit.statements import Clock, for_vendor, prepared
+from audit.statements import Clock, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
 
@@ -54,13 +55,14 @@ def insert(*rows: Model) -> None:
     """
     if not rows:
         return
-    connection = connections[DEFAULT_DB_ALIAS]
+    connection = current()
     model = type(rows[0])
     shape = _shape(model)
     values: list[Any] = []
+    now = timezone.now()
     for row in rows:
         if shape.moments:
-            _set_moments(row, shape.moments)
+            _set_moments(row, shape.moments, now)
         values += shape.columns(row.__dict__)
     for place, field in shape.documents:
         for at in range(place, len(values), shape.width):
@@ -80,11 +82,11 @@ def _every(cursor: Any) -> Any:
     return cursor.fetchall()
 
 
-def _set_moments(row: Model, names: Sequence[str]) -> None:
+def _set_moments(row: Model, names: Sequence[str], now: datetime) -> None:
     """Columns that are set to the moment at which the row is stored."""
     for name in names:
         if row.__dict__[name] is None:
-            row.__dict__[name] = timezone.now()
+            row.__dict__[name] = now
 
 
 @dataclass(frozen=True, slots=True)

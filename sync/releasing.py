@@ -1,10 +1,12 @@
 """A database connection is held for a transaction, never while waiting for another system."""
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from audit.statements import current
 
 
 def release_connection() -> None:
     """Give the connection back to its pool (PostgreSQL) or keep it (SQLite), unless a transaction is open."""
-    held = connections[DEFAULT_DB_ALIAS]
-    if held.connection is not None and not held.in_atomic_block:
+    held = current()
+    if held.connection is None or held.in_atomic_block:
+        return
+    if held.close_at is not None or held.errors_occurred or not held.autocommit:
         held.close_if_unusable_or_obsolete()

@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from audit.log import Happening
@@ -39,12 +40,21 @@ class Waiter:
     """
 
     def __init__(self, say: Callable[[EventOutcome], Telling] | None = None) -> None:
-        self.signal = threading.Event()
+        self._signals: SimpleQueue[None] = SimpleQueue()
         self.outcome: EventOutcome | None = None
         self.kept: Telling | None = None
         self._say = say
         self._lock = threading.Lock()
         self._is_taken = self._is_closed = False
+
+    def wait(self, seconds: float) -> None:
+        """Until it is woken, at most so long."""
+        with suppress(Empty):
+            self._signals.get(timeout=seconds)
+
+    def wake(self) -> None:
+        """Let the request look at what there is; once more than needed does no harm."""
+        self._signals.put(None)
 
     def take(self, outcome: EventOutcome) -> Telling | None:
         """The answer to be kept; None where the request does not wait any more, or does not say."""
@@ -70,7 +80,7 @@ class Waiter:
         """Nothing was kept after all, or all was: the request goes on."""
         with self._lock:
             self._is_taken = False
-        self.signal.set()
+        self.wake()
 
     def close(self) -> bool:
         """The request waits no longer; False while somebody keeps its answer, which will not take long."""
@@ -96,35 +106,38 @@ def notify(outcomes: Mapping[int, EventOutcome | None]) -> None:
         for event_id, outcome in outcomes.items():
             for waiter in _waiting.get(event_id, ()):
                 waiter.outcome = outcome
-                waiter.signal.set()
+                waiter.wake()
 
 
-@contextmanager
-def waiting_for(event_id: int, say: Callable[[EventOutcome], Telling] | None = None) -> Iterator[Waiter]:
+class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
     """A waiter that `notify` wakes; asked for before the work is begun, so that it cannot be missed."""
-    waiter = Waiter(say)
-    with _lock:
-        _waiting[event_id].add(waiter)
-    try:
-        yield waiter
-    finally:
+
+    def __init__(self, event_id: int, say: Callable[[EventOutcome], Telling] | None = None) -> None:
+        self._event_id = event_id
+        self._waiter = Waiter(say)
+
+    def __enter__(self) -> Waiter:
         with _lock:
-            _waiting[event_id].discard(waiter)
-            if not _waiting[event_id]:
-                del _waiting[event_id]
+            _waiting[self._event_id].add(self._waiter)
+        return self._waiter
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            _waiting[self._event_id].discard(self._waiter)
+            if not _waiting[self._event_id]:
+                del _waiting[self._event_id]
 
 
 def wait(event_id: int, waiter: Waiter, until: float) -> bool:
     """Wait until no delivery of the event is pending or running, or `until` (monotonic); whether it came to that."""
     release_connection()
     while True:
-        waiter.signal.wait(max(0.0, min(_LOOK_SECONDS, until - time.monotonic())))
+        waiter.wait(max(0.0, min(_LOOK_SECONDS, until - time.monotonic())))
         if waiter.outcome is not None or waiter.kept is not None:
             return True
-        waiter.signal.clear()
         is_active = Delivery.objects.filter(event_id=event_id, state__in=_ACTIVE).exists()
         release_connection()
         if not is_active or time.monotonic() >= until:
             if waiter.close():
                 return not is_active
-            waiter.signal.wait(_LOOK_SECONDS)
+            waiter.wait(_LOOK_SECONDS)

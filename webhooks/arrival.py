@@ -4,11 +4,12 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from django.http.request import UnreadablePostError
+from django.http.request import HttpHeaders, UnreadablePostError
 from django.utils import timezone
 
 LARGEST_BODY = 65_536
@@ -35,12 +36,23 @@ def read_arrival(request: HttpRequest, slug: str) -> Arrival:
         body = None
     return Arrival(
         slug=slug,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=_headers(request.META),
         body=body,
         size=declared if body is None else len(body),
         address=address_of(request),
         received_at=timezone.now(),
     )
+
+
+def _headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """By lower-case name: what `request.headers` has, which spells each name anew for each request."""
+    return {name: value for key, value in meta.items() if (name := _header_name(key)) is not None}
+
+
+@lru_cache(maxsize=1024)
+def _header_name(key: str) -> str | None:
+    name = HttpHeaders.parse_header_name(key)
+    return None if name is None else name.lower()
 
 
 def _declared_size(request: HttpRequest) -> int | None:

@@ -1,15 +1,14 @@
 """One request, ready to be sent, as the client and the authenticators hand it to each other."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sync.connectors import errors
 from sync.connectors.exchange import Purpose
 from sync.connectors.wire import Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request, ready but for its secret headers."""
 
     purpose: Purpose
@@ -19,9 +18,12 @@ class Call:
     origin: str
     is_caged: Callable[[str], bool]
     headers: Mapping[str, str]
-    body: bytes | None = field(repr=False)
+    body: bytes | None
     key: str | None
     write: bool
+
+    def __repr__(self) -> str:
+        return f"<Call {self.label}>"
 
     @property
     def label(self) -> str:

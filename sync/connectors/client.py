@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -163,7 +163,7 @@ class HttpClient:
 
     def _fetch_token(self, call: Call, secret_headers: Mapping[str, str]) -> Answer:
         headers = {**_FIXED_HEADERS, "X-Request-Id": self._terms.request_id, **call.headers}
-        return self._exchange(replace(call, headers=headers), secret_headers)
+        return self._exchange(call._replace(headers=headers), secret_headers)
 
     def _exchange(
         self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int] = frozenset()

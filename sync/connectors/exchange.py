@@ -1,9 +1,8 @@
 """What is put on record about one outgoing request, before and after it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Purpose = Literal["fetch", "list", "get", "search", "create", "update", "delete", "token"]
 
@@ -13,8 +12,7 @@ KEPT_HEADERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A request that is about to leave.
 
     `path` is the template, without values. `url` and `body` hold personal data and belong into sealed
@@ -31,8 +29,7 @@ class Outgoing:
     write: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """What became of it. `error` is a code; without a `status` there was no whole answer.
 
     `sent_bytes` counts the request's line, headers and body as built; `received_bytes` everything that

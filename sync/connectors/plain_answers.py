@@ -6,7 +6,7 @@ two ways to the same result.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # An answer with a body: no 1xx, and neither 204 nor 304, which have none whatever their length says. At most as many
 # lines as http.client takes.
@@ -17,8 +17,7 @@ _HEAD = re.compile(
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """`headers` by lower-case name. The body begins at `ends_at` and has `length` bytes."""
 
     status: int

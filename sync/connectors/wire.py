@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sync.connectors.addresses import Network
 
@@ -20,8 +21,7 @@ class Wire:
     networks: tuple[Network, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is to be sent. `is_caged` judges the URL as the library is going to send it."""
 
     method: str
@@ -31,8 +31,7 @@ class Request:
     is_caged: Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back, undecoded. Header names are lower-case; `received` counts bytes off the connection."""
 
     status: int
