@@ -4,6 +4,7 @@ Making a row of twenty columns as `Model(…)` costs more than storing it: a sig
 for each column. Nothing here sends signals, and nothing here runs `save`.
 """
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
-from audit.statements import Clock, current, for_vendor, prepared
+from audit.statements import Clock, as_time, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
 
@@ -46,6 +47,36 @@ def fresh(model: type[M], **values: Any) -> M:
             held[key] = None if value is None else value.pk
             cache[name] = value
     return row
+
+
+def columns_of(model: type[Model], table: str) -> str:
+    """All columns of a model for a SELECT in which its table is called `table`; `stored` takes their values."""
+    return ", ".join(f"{table}.{each.column}" for each in model._meta.concrete_fields)
+
+
+def stored(model: type[M], values: Sequence[Any]) -> M:
+    """The row of these values of all its columns, as the driver gave them."""
+    row = model.__new__(model)
+    state = ModelState()
+    state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, {}
+    row.__dict__["_state"] = state
+    for (name, read), value in zip(_readers(model), values, strict=True):
+        row.__dict__[name] = value if value is None or read is None else read(value)
+    return row
+
+
+@lru_cache(maxsize=64)
+def _readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """The attribute of each column, and what makes its value of the driver's."""
+    return tuple((each.attname, _READ.get(each.get_internal_type())) for each in model._meta.concrete_fields)
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "BinaryField": bytes,
+    "BooleanField": bool,
+    "DateTimeField": as_time,
+    "UUIDField": lambda value: value if isinstance(value, uuid.UUID) else uuid.UUID(value),
+}
 
 
 def insert(*rows: Model) -> None:

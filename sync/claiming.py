@@ -6,15 +6,13 @@ from however many processes, at most one attempt of a subject runs, and every la
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.rows import fresh, insert
+from audit.rows import columns_of, fresh, insert, stored
 from audit.statements import Clock, Statement
 from sync.breaking import forget
 from sync.configuration import Way, way_of
@@ -22,7 +20,7 @@ from sync.linking import Linked, linked
 from sync.models import Attempt, Cause, Delivery
 from sync.slots import Full, Paused, free_slot
 from sync.subjects import Sibling, lock_open
-from webhooks.models import Event, State
+from webhooks.models import Event, Payload, State
 
 SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
@@ -36,11 +34,26 @@ _CLAIM = Statement(
             OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
     RETURNING tries, last_number"""
 )
+_OF_DELIVERY, _OF_EVENT = (len(each._meta.concrete_fields) for each in (Delivery, Event))
+_LOAD = Statement(
+    f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
+    {columns_of(Delivery, "d")}, {columns_of(Event, "e")}, {columns_of(Payload, "p")}
+    FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
+    LEFT JOIN webhooks_payload p ON p.id = e.payload_id WHERE d.id = %s"""  # noqa: S608
+)
 _LEFT = "SELECT lease_until > {clock} FROM sync_delivery WHERE id = %s AND token = %s AND state = 'running'"
 _LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
 _HOLD = Statement(
     "UPDATE sync_delivery SET lease_until = {clock} WHERE id = %s AND token = %s AND state = 'running'"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A delivery with its event and the webhook's body. `is_only`: its event has no other one, nor will it."""
+
+    delivery: Delivery
+    is_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +94,13 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     one waits, or its connection has no place. `alone`: this process runs nothing else; a delivery under which
     processes died is claimed by such a process only. `Paused` where a connection's breaker is open.
     """
-    delivery = _load(delivery_id)
-    if delivery is None:
+    loaded = _load(delivery_id)
+    if loaded is None:
         return None
     for _ in range(_COLLISIONS):
         try:
             with transaction.atomic():
-                return _claim(delivery, alone)
+                return _claim(loaded, alone)
         except IntegrityError:  # the subject or the slot was taken at this moment: look again
             continue
         except Full:
@@ -95,14 +108,19 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     return None
 
 
-def _load(delivery_id: int) -> Any:
-    """With its event, and in `has_others` whether that has other deliveries; their number never changes."""
-    others = Delivery.objects.filter(event=OuterRef("event")).exclude(pk=OuterRef("pk"))
-    found = Delivery.objects.select_related("event__payload").annotate(has_others=Exists(others))
-    delivery = found.filter(pk=delivery_id).order_by().first()
-    if delivery is not None:
-        adopt(delivery, way_of(delivery.route_id))
-    return delivery
+def _load(delivery_id: int) -> Loaded | None:
+    """None where there is no such delivery."""
+    found = _LOAD.row(delivery_id)
+    if found is None:
+        return None
+    has_others, *values = found
+    delivery, values = stored(Delivery, values[:_OF_DELIVERY]), values[_OF_DELIVERY:]
+    event, values = stored(Event, values[:_OF_EVENT]), values[_OF_EVENT:]
+    if event.payload_id is not None:
+        event.payload = stored(Payload, values)
+    delivery.event = event
+    adopt(delivery, way_of(delivery.route_id))
+    return Loaded(delivery, is_only=not has_others)
 
 
 def adopt(delivery: Delivery, way: Way) -> None:
@@ -116,7 +134,8 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.commercial = route.commercial
 
 
-def _claim(delivery: Any, alone: bool) -> Claim | None:
+def _claim(loaded: Loaded, alone: bool) -> Claim | None:
+    delivery = loaded.delivery
     seen = lock_open(delivery)
     own = next((each for each in seen if each.pk == delivery.pk), None)
     others = [each for each in seen if each.pk != delivery.pk]
@@ -136,7 +155,7 @@ def _claim(delivery: Any, alone: bool) -> Claim | None:
     attempt.is_alone = alone
     insert(attempt)
     append(begun(attempt), at=attempt.started_at)
-    taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=not delivery.has_others)
+    taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=loaded.is_only)
     return taken if delivery.is_relayed else replace(taken, covered=_cover(others, taken))
 
 

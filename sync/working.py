@@ -1,7 +1,7 @@
 """The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
 
-Four threads look (queue, sweep, suspects, clock) and DELIVERY_THREADS deliver. A delivery is taken only when a thread
-is free for it, so that what waits stays where every worker can take it.
+Four threads look (queue, sweep, suspects, clock) and DELIVERY_THREADS deliver. A message, which wakes a few deliveries
+at most, is taken only when a thread is free for it, so that what waits stays where every worker can take it.
 """
 
 import logging
@@ -64,12 +64,20 @@ class Worker:
 
     def _listen(self, wake_ups: WakeUps) -> None:
         while self._has_free_thread():
-            delivery_id = wake_ups.take()
-            if delivery_id is None:
-                self._free.release()
-            elif not self._hand(delivery_id):
-                wake_ups.put(delivery_id)  # for another worker
+            self._hand_all(wake_ups)
         wake_ups.close()
+
+    def _hand_all(self, wake_ups: WakeUps) -> None:
+        """The first to the thread that was reserved, more as threads are free; what is left is for another worker."""
+        waiting = wake_ups.take()
+        if not waiting:
+            self._free.release()
+        while waiting and self._hand(waiting[0]):
+            del waiting[0]
+            if waiting and not self._has_free_thread():
+                break
+        if waiting:
+            wake_ups.put(*waiting)
 
     def _sweep(self) -> None:
         for delivery_id in find_due():

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from sync import wakeups
 from sync.queue import Courier, defer
-from sync.wakeups import UnknownQueue, WakeUps, validate
+from sync.wakeups import MOST_TOGETHER, UnknownQueue, WakeUps, validate
 from tests.queueing import KINDS, queue_of, queue_that, wait_until
 
 
@@ -38,8 +38,8 @@ def not_here(delivery_ids: list[int]) -> None:
 def taken(url: str) -> list[int]:
     """All that the queue holds now."""
     wake_ups, found = WakeUps(url), []
-    while (each := wake_ups.take()) is not None:
-        found.append(each)
+    while together := wake_ups.take():
+        found += together
     wake_ups.close()
     return found
 
@@ -116,20 +116,48 @@ def test_a_queue_that_comes_back_is_used_again(tmp_path: Path, monkeypatch: pyte
 def test_who_has_the_file_open_notices_that_it_was_removed(file_queue: str, tmp_path: Path) -> None:
     putting, taking = WakeUps(file_queue), WakeUps(file_queue)
     assert putting.put(1)
-    assert taking.take() == 1
+    assert taking.take() == [1]
     for path in tmp_path.glob("queue.sqlite3*"):
         path.unlink()
     assert putting.put(2)
     assert taken(file_queue) == [2], "it went to a file that nobody can find any more"
     assert WakeUps(file_queue).put(3)
-    assert taking.take() == 3
+    assert taking.take() == [3]
 
 
 def test_only_the_numbers_of_deliveries_are_taken_from_a_queue(queue_url: str) -> None:
     wake_ups = WakeUps(queue_url)
     wake_ups._opened().enqueue(b"cposix\nsystem\n(S'true'\ntR.")
     wake_ups.put(7)
-    assert [wake_ups.take(), wake_ups.take()] == [None, 7]
+    assert [wake_ups.take(), wake_ups.take()] == [[], [7]]
+
+
+def test_a_few_go_as_one_message_and_a_message_wakes_no_more(queue_url: str) -> None:
+    wake_ups = WakeUps(queue_url)
+    assert wake_ups.put(5, 3, 8)
+    wake_ups._opened().enqueue(b" ".join(b"%d" % each for each in range(1_000)))
+    assert [wake_ups.take(), wake_ups.take()] == [[5, 3, 8], list(range(MOST_TOGETHER))]
+
+
+def test_what_comes_while_a_message_is_carried_goes_together_with_the_next(
+    file_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages: list[tuple[int, ...]] = []
+    is_busy, goes_on = threading.Event(), threading.Event()
+
+    def put(_: WakeUps, *delivery_ids: int) -> bool:
+        messages.append(delivery_ids)
+        is_busy.set()
+        return goes_on.wait(10)
+
+    monkeypatch.setattr(WakeUps, "put", put)
+    courier = Courier(file_queue)
+    courier.hand([0])
+    assert is_busy.wait(10)
+    courier.hand(range(1, 12))
+    goes_on.set()
+    assert courier.flush(10)
+    assert messages == [(0,), tuple(range(1, 9)), (9, 10, 11)]
 
 
 def test_many_takers_take_each_message_once(queue_url: str) -> None:

@@ -93,7 +93,7 @@ def test_several_workers_share_one_queue_and_each_delivery_is_made_once(hub: Hub
 def test_a_message_that_was_lost_costs_a_sweep(hub: Hub, file_queue: str) -> None:
     delivery = open_delivery(hub, "anna.lost@example.com")
     WakeUps(file_queue).put(delivery.pk)
-    assert WakeUps(file_queue).take() == delivery.pk
+    assert WakeUps(file_queue).take() == [delivery.pk]
     with worker(file_queue, sweep=0.2):
         wait_until(lambda: is_delivered(delivery))
 
