@@ -18,7 +18,7 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
-from audit.statements import Clock, as_time, current, for_vendor, prepared
+from audit.statements import Bound, Clock, as_time, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
 
@@ -87,6 +87,19 @@ def insert(*rows: Model) -> None:
     if not rows:
         return
     connection = current()
+    shape = _shape(type(rows[0]))
+    sql, values = insertion(*rows)
+    sql = f'{sql} RETURNING "{shape.key_column}"'
+    keys = statements.execute(connection, sql, prepared(values, connection.vendor), _every, is_reading=False)
+    for row, (key,) in zip(rows, keys, strict=True):
+        row.__dict__[shape.key] = key
+        row._state.adding = False
+        row._state.db = DEFAULT_DB_ALIAS
+
+
+def insertion(*rows: Model) -> Bound:
+    """The same for `together`: one row at least, and none gets its key."""
+    connection = current()
     model = type(rows[0])
     shape = _shape(model)
     values: list[Any] = []
@@ -101,12 +114,7 @@ def insert(*rows: Model) -> None:
     clocks = tuple(place for place, value in enumerate(values) if type(value) is Clock)
     for place in clocks:
         values[place] = values[place].seconds
-    sql = _insertion(model, len(rows), clocks, connection.vendor)
-    keys = statements.execute(connection, sql, prepared(values, connection.vendor), _every, is_reading=False)
-    for row, (key,) in zip(rows, keys, strict=True):
-        row.__dict__[shape.key] = key
-        row._state.adding = False
-        row._state.db = DEFAULT_DB_ALIAS
+    return Bound(_insertion(model, len(rows), clocks, connection.vendor), values)
 
 
 def _every(cursor: Any) -> Any:
@@ -128,6 +136,7 @@ class _Shape:
     """
 
     key: str
+    key_column: str
     names: tuple[str, ...]
     columns: Callable[[dict[str, Any]], tuple[Any, ...]]
     width: int
@@ -148,6 +157,7 @@ def _shape(model: type[Model]) -> _Shape:
     keys |= {each.name: each.attname for each in every if each.is_relation}
     return _Shape(
         key=model._meta.pk.attname,
+        key_column=str(model._meta.pk.column),
         names=tuple(str(each.column) for each in fields),
         columns=itemgetter(*(each.attname for each in fields)),
         width=len(fields),
@@ -174,6 +184,5 @@ def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: s
     tuples = (
         f"({', '.join(marks[start : start + shape.width])})" for start in range(0, len(marks), shape.width)
     )
-    table, key = model._meta.db_table, model._meta.pk.column
-    text = f'INSERT INTO "{table}" ({names}) VALUES {", ".join(tuples)} RETURNING "{key}"'  # noqa: S608
+    text = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES {", ".join(tuples)}'  # noqa: S608
     return for_vendor(text, vendor)

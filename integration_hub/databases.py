@@ -5,11 +5,7 @@ from typing import Any
 
 import environ  # type: ignore[import-untyped]
 
-# A webhook writes some seventy pages, most of them the same again: a log that is copied back every 8,000 pages (32 MB)
-# and not every 1,000 writes each of them a tenth as often.
-SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=8000"
-)
+SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
 
 
 def database(env: environ.Env, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit.statements import Statement, as_time
+from audit.statements import Bound, Statement, as_time
 from sync.models import Delivery, Link
 
 _SUBJECT = "entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s"
@@ -44,14 +44,20 @@ class Applied:
     occurred_at: datetime | None
 
 
-def keep_link(delivery: Delivery, applied: Applied) -> None:
-    """Remember which record belongs to the subject, or forget one that was deleted; in the settling commit."""
-    subject = _subject(delivery)
-    values = (applied.at, applied.record_id, applied.version, applied.occurred_at)
-    if not _KEEP.run(*values, *subject.values()):
-        names = ("applied_at", "record_id", "version", "occurred_at")
-        known = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        Link.objects.create(**subject, **known)
+def renewal(delivery: Delivery, applied: Applied) -> Bound:
+    """Remember which record belongs to the subject, or forget one that was deleted, where there is a link already."""
+    return _KEEP.bound(*_values(applied), *_subject(delivery).values())
+
+
+def make_link(delivery: Delivery, applied: Applied) -> None:
+    """The same where there is none yet."""
+    names = ("applied_at", "record_id", "version", "occurred_at")
+    known = {name: value for name, value in zip(names, _values(applied), strict=True) if value is not None}
+    Link.objects.create(**_subject(delivery), **known)
+
+
+def _values(applied: Applied) -> tuple[Any, ...]:
+    return applied.at, applied.record_id, applied.version, applied.occurred_at
 
 
 def _subject(delivery: Delivery) -> dict[str, Any]:

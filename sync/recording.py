@@ -12,8 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.rows import fresh, insert
-from audit.statements import Statement
+from audit.rows import fresh, insert, insertion
+from audit.statements import Bound, Statement
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
@@ -130,19 +130,23 @@ def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
     return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
 
 
-def save_calls(kept: list[Kept]) -> None:
-    """Write the calls that are not on record yet and complete those that are; their payloads are stored already."""
+def calls_to_write(kept: list[Kept]) -> list[Bound]:
+    """Add the calls that are not on record yet and complete those that are; their payloads are stored already."""
     for each in kept:
         each.call.response = each.payload
-    insert(*(each.call for each in kept if not each.is_on_record))
-    for call in (each.call for each in kept if each.is_on_record):
-        _ANSWERED.run(
-            call.started_at,
-            call.seconds,
-            call.status,
-            call.error,
-            call.sent_bytes,
-            call.received_bytes,
-            call.response_id,
-            call.pk,
-        )
+    added = [each.call for each in kept if not each.is_on_record]
+    completed = [_completed(each.call) for each in kept if each.is_on_record]
+    return ([insertion(*added)] if added else []) + completed
+
+
+def _completed(call: Call) -> Bound:
+    return _ANSWERED.bound(
+        call.started_at,
+        call.seconds,
+        call.status,
+        call.error,
+        call.sent_bytes,
+        call.received_bytes,
+        call.response_id,
+        call.pk,
+    )

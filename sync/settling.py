@@ -10,15 +10,15 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.rows import insert
-from audit.statements import Statement
+from audit.statements import Bound, Statement, together
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus
-from sync.linking import Applied, keep_link
+from sync.linking import Applied, make_link, renewal
 from sync.models import SETTLED_STATES, Delivery
 from sync.outcomes import outcome_of_attempt
 from sync.planning import Action
-from sync.recording import AttemptRecorder, in_order, save_calls
+from sync.recording import AttemptRecorder, calls_to_write, in_order
 from sync.sparing import tell_breakers
 from sync.subjects import WAITING, lock_open
 from sync.verdict import ACTIONS, Verdict
@@ -98,18 +98,31 @@ def _write(
     if telling is not None:
         payloads.append(telling.payload)
     insert(*payloads)
-    _write_attempt(claim)
-    save_calls(kept)
-    is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
-    if is_applied and (findings.record_id or claim.delivery.is_relayed):
-        keep_link(claim.delivery, _applied(claim, findings))
-    events = _end_events(claim, verdict, state)
+    writes = [_attempt_ended(claim), *calls_to_write(kept)]
+    if telling is not None:
+        writes.append(telling.joining())
+    is_alone = claim.is_only and not claim.covered
+    if is_alone:
+        writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
+    _run_with_link(claim, verdict, findings, writes)
+    events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
     happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
     if telling is not None:
-        telling.write()
         happenings.append(telling.happening)
     append(*happenings, at=claim.attempt.ended_at)
     return events
+
+
+def _run_with_link(claim: Claim, verdict: Verdict, findings: Findings, writes: list[Bound]) -> None:
+    """Run these, and keep the subject's link with them where something was applied."""
+    is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
+    if not (is_applied and (findings.record_id or claim.delivery.is_relayed)):
+        together(*writes)
+        return
+    applied = _applied(claim, findings)
+    *_, is_renewed = together(*writes, renewal(claim.delivery, applied))
+    if not is_renewed:
+        make_link(claim.delivery, applied)
 
 
 def _applied(claim: Claim, findings: Findings) -> Applied:
@@ -156,10 +169,10 @@ def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> list[Pay
     return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
 
 
-def _write_attempt(claim: Claim) -> None:
+def _attempt_ended(claim: Claim) -> Bound:
     attempt = claim.attempt
     entity, change, answer = attempt.entity, attempt.change, attempt.answer
-    _END_ATTEMPT.run(
+    return _END_ATTEMPT.bound(
         attempt.ended_at,
         str(attempt.outcome),
         attempt.code,
@@ -190,13 +203,9 @@ def _sealed(kind: str, document: Any) -> Payload | None:
     )
 
 
-def _end_events(claim: Claim, verdict: Verdict, state: str) -> tuple[int, ...]:
+def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
     """Covered siblings end as the attempt ended, failures included. Returns all events concerned."""
-    event_id = claim.delivery.event_id
-    if claim.is_only and not claim.covered:
-        _END_EVENT.run(state, verdict.code, event_id)
-        return (event_id,)
-    events = {event_id}
+    events = {claim.delivery.event_id}
     if claim.covered:
         covered = Delivery.objects.filter(covered_by=claim.attempt, state__in=WAITING, replay__isnull=True)
         events.update(covered.values_list("event_id", flat=True))

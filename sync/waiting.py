@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from audit.log import Happening
+from audit.statements import Bound
 from sync.models import Delivery
 from sync.outcomes import EventOutcome
 from sync.releasing import release_connection
@@ -28,7 +29,7 @@ class Telling(Protocol):
     def payload(self) -> Payload: ...
     @property
     def happening(self) -> Happening: ...
-    def write(self) -> None: ...
+    def joining(self) -> Bound: ...
     def keep(self) -> None: ...
 
 

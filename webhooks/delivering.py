@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from audit.log import Happening
+from audit.statements import Bound
 from webhooks.models import Event, Payload
 
 
@@ -71,8 +72,8 @@ class Telling(Protocol):
     def payload(self) -> Payload: ...
     @property
     def happening(self) -> Happening: ...
-    def write(self) -> None:
-        """Inside a transaction that has stored the payload."""
+    def joining(self) -> Bound:
+        """To be run in the transaction that has stored the payload."""
 
     def keep(self) -> None:
         """All of it, in a transaction of its own."""

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.log import append
 from audit.rows import insert
-from audit.statements import Statement
+from audit.statements import Bound, Statement, together
 from webhooks.answers import Answer
 from webhooks.models import Payload
 from webhooks.recording import Recorded, answered
@@ -21,7 +21,7 @@ _TOLD = Statement(
 
 
 class Telling:
-    """An answer on its way to a receipt. Whoever keeps it stores `payload`, calls `write`, and appends `happening`,
+    """An answer on its way to a receipt. Whoever keeps it stores `payload`, runs `joining`, and appends `happening`,
     all in one transaction: the one that settled what is told of, or one of its own.
     """
 
@@ -32,14 +32,16 @@ class Telling:
         self._receipt = recorded.receipt
         self._at = timezone.now()
 
-    def write(self) -> None:
-        """Join the stored payload to the receipt."""
+    def joining(self) -> Bound:
+        """What joins the stored payload to the receipt."""
         answer = self.answer
-        _TOLD.run(self.payload.pk, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk)
+        return _TOLD.bound(
+            self.payload.pk, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
+        )
 
     def keep(self) -> None:
         """In a transaction of its own."""
         with transaction.atomic():
             insert(self.payload)
-            self.write()
+            together(self.joining())
             append(self.happening, at=self._at)

@@ -18,7 +18,8 @@ from tests.bench.stopwatch import Spent, Stopwatch
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)
 _LISTS = re.compile(r"\(\s*%s(?:,\s*%s)*\s*\)(?:,\s*\(\s*%s(?:,\s*%s)*\s*\))*")
-_VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+_TOGETHER = re.compile(r"AS \((.*?) RETURNING 1\)")
 _FRAME = "transactions: begin and end"
 
 
@@ -33,6 +34,10 @@ class Statements:
         verb = sql.split(None, 1)[0].upper()
         if verb not in _VERBS:
             return _FRAME
+        if verb == "WITH":
+            parts = _TOGETHER.findall(sql)
+            self.list += [f"({len(parts)} together) {_shortened(each)}" for each in parts]
+            return "SQL: writes that travel together"
         self.list.append(_shortened(sql))
         table = _TABLE.search(sql)
         return f"SQL {verb} {table[1] if table else ''}".strip()

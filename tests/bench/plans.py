@@ -12,7 +12,7 @@ from typing import Any
 
 from audit import statements
 
-_FINDING = ("SELECT", "UPDATE", "DELETE")
+_FINDING = ("SELECT", "UPDATE", "DELETE", "WITH")
 _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}
 _WHOLE = {
     "sqlite": re.compile(r"^SCAN (\w+)"),

@@ -49,9 +49,9 @@ POINTS: dict[str, tuple[str, ...]] = {
     "record calls": (
         "sync.recording.AttemptRecorder.about_to_send",
         "sync.recording.AttemptRecorder.answered",
-        "sync.recording.save_calls",
+        "sync.recording.calls_to_write",
     ),
-    "settle": ("sync.settling.settle", "sync.linking.keep_link"),
+    "settle": ("sync.settling.settle", "sync.linking.renewal"),
     "answer": (
         "sync.outcomes.outcome_of",
         "sync.outcomes.outcome_of_attempt",
@@ -59,7 +59,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "webhooks.answers.outcome_answer",
         "webhooks.addresses.outcome_path",
         "webhooks.telling.Telling.__init__",
-        "webhooks.telling.Telling.write",
+        "webhooks.telling.Telling.joining",
         "webhooks.views.respond",
     ),
     "threads: hand over, wait, tell": (
@@ -80,6 +80,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "statements: values put together": (
         "audit.rows.insert",
         "audit.statements.Statement._execute",
+        "audit.statements.together",
     ),
     "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.rows.fresh"),
     "ORM": (
