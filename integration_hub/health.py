@@ -1,6 +1,7 @@
 """`GET /health`: whether the hub can store and what waits, for a load balancer; all figures for monitors and staff."""
 
 import hmac
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -48,6 +49,7 @@ def _details(figures: Figures) -> dict[str, Any]:
             {
                 "name": each.name,
                 "last_event_at": each.heard_at if each.has_sent else None,
+                "silence_minutes": each.silence and each.silence / timedelta(minutes=1),
                 "is_silent": each.is_silent(figures.at),
             }
             for each in figures.sources

@@ -26,16 +26,17 @@ class NotReplayable(ValueError):
 
 
 class AlreadyRequested(NotReplayable):
-    """The same request, by its key, was carried out before: nothing was done this time."""
+    """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What a replay set in motion. `skipped` events have no route."""
+    """What a replay set in motion. `skipped` events have no route; `waiting` ones wait for an earlier replay."""
 
     replay: Replay
     deliveries: tuple[int, ...]
     skipped: int
+    waiting: int
 
 
 def request_replay(
@@ -43,7 +44,8 @@ def request_replay(
 ) -> Requested:
     """Deliver these events again, at most 1,000, in one commit; then wake them.
 
-    A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay.
+    A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay. An event that
+    waits for an earlier replay is left to that: an attempt has one person and one reason.
     `key` names the request: the database takes it once, so that a second click starts nothing. `address` is
     where the person asked from. `NotReplayable` without a reason, without events, or for too many.
     """
@@ -68,7 +70,10 @@ def request_replay(
 def _request(events: Sequence[Event], replay: Replay, address: str) -> Requested:
     replay.save(force_insert=True)
     details = {"replay": str(replay.uuid), "of": len(events), "address": address}
-    opened = {event.pk: _ask_again(event, replay) for event in sorted(events, key=lambda each: each.pk)}
+    asked = {event.pk: _ask_again(event, replay) for event in sorted(events, key=lambda each: each.pk)}
+    opened = {pk: pks for pk, pks in asked.items() if pks is not None}
+    if not opened:
+        raise AlreadyRequested("Somebody asked for this already, and it has not begun yet.")
     deliveries = tuple(pk for pks in opened.values() for pk in pks)
     replay.events = sum(bool(pks) for pks in opened.values())
     replay.deliveries = len(deliveries)
@@ -78,19 +83,25 @@ def _request(events: Sequence[Event], replay: Replay, address: str) -> Requested
         *(
             Happening(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
             for event in events
-            if opened[event.pk]
+            if opened.get(event.pk)
         ),
         at=replay.created_at,
     )
-    return Requested(replay, deliveries, skipped=len(events) - replay.events)
+    return Requested(
+        replay, deliveries, skipped=len(opened) - replay.events, waiting=len(asked) - len(opened)
+    )
 
 
-def _ask_again(event: Event, replay: Replay) -> list[int]:
-    """The event's deliveries, each told of the replay. An event that had no route gets what there is now."""
+def _ask_again(event: Event, replay: Replay) -> list[int] | None:
+    """The event's deliveries, each told of the replay; None where they were told of another one that has not begun.
+
+    An event that had no route gets what there is now.
+    """
     if not event.deliveries.exists():
         open_deliveries(event, plan_ways(event))
     # Locked, so that none is claimed between the two updates and misses the replay.
-    list(event.deliveries.select_for_update().order_by("pk").values("pk"))
+    if any(event.deliveries.select_for_update().order_by("pk").values_list("replay", flat=True)):
+        return None
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)
     Delivery.objects.filter(event=event).exclude(state=State.RUNNING).update(
         state=State.PENDING,

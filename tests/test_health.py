@@ -60,9 +60,9 @@ def test_a_token_opens_every_figure() -> None:
     told = health(authorization=f"Bearer {TOKEN}")
     assert 600 <= told["oldest_due_seconds"] < 660
     assert (told["due"], told["dead"], told["held"]) == (1, 1, 1)
-    assert [(each["name"], each["is_silent"]) for each in told["sources"]] == [
-        ("Aurora", False),
-        ("Borealis", True),
+    assert [(each["name"], each["silence_minutes"], each["is_silent"]) for each in told["sources"]] == [
+        ("Aurora", None, False),
+        ("Borealis", 30, True),
     ]
     assert [(each["name"], each["code"]) for each in told["paused"]] == [("The shop", "target-unavailable")]
     assert sorted(each["kind"] for each in told["alarms"]) == [

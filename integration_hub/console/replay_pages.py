@@ -134,5 +134,9 @@ def _events(count: int) -> str:
 def _told(requested: Requested) -> str:
     replay = requested.replay
     deliveries = f"{replay.deliveries:,} deliver{'y' if replay.deliveries == 1 else 'ies'}"
-    told = f"{_events(replay.events)} will be sent again ({deliveries})."
-    return f"{told} {_events(requested.skipped)} without a route left alone." if requested.skipped else told
+    told = [f"{_events(replay.events)} will be sent again ({deliveries})."]
+    if requested.skipped:
+        told.append(f"{_events(requested.skipped)} without a route left alone.")
+    if requested.waiting:
+        told.append(f"{_events(requested.waiting)} left to an earlier replay, which has not begun yet.")
+    return " ".join(told)
