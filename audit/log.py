@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.models import Entry
-from audit.rows import fresh, insert
+from audit.storing import fresh, insert
 
 SYSTEM = "system"
 

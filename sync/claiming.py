@@ -12,8 +12,8 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.rows import columns_of, fresh, insert, stored
 from audit.statements import Clock, Statement
+from audit.storing import columns_of, fresh, insert, stored
 from sync.breaking import forget
 from sync.configuration import Way, way_of
 from sync.linking import Linked, linked

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from audit.log import Happening
-from audit.rows import fresh, insert
 from audit.statements import NOW
+from audit.storing import fresh, insert
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
 from sync.linking import linked

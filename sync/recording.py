@@ -12,8 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.rows import fresh, insert, insertion
 from audit.statements import Bound, Statement
+from audit.storing import fresh, insert, insertion
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.rows import insert
 from audit.statements import Bound, Statement, together
+from audit.storing import insert
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.rows import fresh, insert
+from audit.storing import fresh, insert
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import append
-from audit.rows import insert
 from audit.statements import Bound, Statement, together
+from audit.storing import insert
 from webhooks.answers import Answer
 from webhooks.models import Payload
 from webhooks.recording import Recorded, answered

@@ -78,11 +78,11 @@ POINTS: dict[str, tuple[str, ...]] = {
     "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
-        "audit.rows.insert",
+        "audit.storing.insert",
         "audit.statements.Statement._execute",
         "audit.statements.together",
     ),
-    "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.rows.fresh"),
+    "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.storing.fresh"),
     "ORM": (
         "django.db.models.query.QuerySet._fetch_all",
         "django.db.models.query.QuerySet._filter_or_exclude",

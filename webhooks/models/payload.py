@@ -4,7 +4,7 @@ from typing import Self
 
 from django.db import models
 
-from audit.rows import fresh
+from audit.storing import fresh
 from webhooks.sealing import seal, unseal
 
 
