@@ -26,7 +26,7 @@ class NotReplayable(ValueError):
 
 
 class AlreadyRequested(NotReplayable):
-    """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing was done."""
+    """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing done."""
 
 
 @dataclass(frozen=True, slots=True)
