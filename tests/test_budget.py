@@ -19,7 +19,9 @@ STORED = [
     "INSERT sync_delivery",
     "INSERT webhooks_receipt",
     "INSERT audit_entry",
+    "INSERT audit_head",  # the streams of event and delivery begin
 ]
+APPENDED = ["INSERT audit_head", "INSERT audit_entry", "INSERT audit_head"]  # heads locked; their new ends
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
     "UPDATE sync_delivery",
     "INSERT webhooks_payload",
@@ -44,7 +46,7 @@ RESULT = [
     *SENT,
     *SETTLED,
     "UPDATE webhooks_receipt",
-    "INSERT audit_entry",
+    *APPENDED,
     "SELECT sync_delivery",  # who waited behind it
 ]
 CLAIMED = [
@@ -52,9 +54,9 @@ CLAIMED = [
     "SELECT sync_delivery",
     "UPDATE sync_delivery",
     "INSERT sync_attempt",
-    "INSERT audit_entry",
+    *APPENDED,
 ]
-DELIVERED = [*CLAIMED, "SELECT sync_link", *SENT, *SETTLED, "INSERT audit_entry", "SELECT sync_delivery"]
+DELIVERED = [*CLAIMED, "SELECT sync_link", *SENT, *SETTLED, *APPENDED, "SELECT sync_delivery"]
 READ_ONCE_A_SECOND = {
     "webhooks_source",
     "webhooks_sourcesecret",

@@ -1,0 +1,5 @@
+"""The audit log's tables."""
+
+from audit.models.entry import Entry, Head
+
+__all__ = ["Entry", "Head"]
