@@ -3,6 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
+Run = tuple[int, int]  # both ends included
+
 
 class NotPacked(ValueError):
     """These bytes are not what `pack` makes of any ids."""
@@ -50,8 +52,12 @@ class IdSet:
 
     def add_all(self, ids: Iterable[int]) -> list[int]:
         """Add ascending ids; those that were in it before."""
+        return self.add_runs(runs_of(ids))
+
+    def add_runs(self, runs: Iterable[Run]) -> list[int]:
+        """The same for ids that are given as runs."""
         known: list[int] = []
-        for start, end in _runs(ids):
+        for start, end in runs:
             known += self._add(start, end)
         return known
 
@@ -59,7 +65,7 @@ class IdSet:
         place = bisect_right(self._starts, each) - 1
         return place >= 0 and each <= self._ends[place]
 
-    def gaps(self, above: int) -> Iterator[tuple[int, int]]:
+    def gaps(self, above: int) -> Iterator[Run]:
         """The ranges, both ends included, of what is not in it: above an id and below its largest member."""
         start = above + 1
         for place in range(bisect_left(self._ends, start), len(self._starts)):
@@ -85,7 +91,8 @@ class IdSet:
         return known
 
 
-def _runs(ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+def runs_of(ids: Iterable[int]) -> Iterator[Run]:
+    """Ascending ids as runs without gaps."""
     start = end = 0
     for each in ids:
         if start and each == end + 1:

@@ -6,6 +6,7 @@ A record is a mapping with the signed members of its kind, `signature`, and for 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from audit.canonical import JSONValue, canonical
 from audit.hashing import digest
 
-Record = Mapping[str, JSONValue]
+Record = Mapping[str, Any]
 Sign = Callable[[bytes], bytes]
 
 SIGNED: Mapping[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ def statement(kind: str, record: Record) -> str:
     return canonical({name: record[name] for name in SIGNED[kind]})
 
 
-def sign(kind: str, record: Record, by: Sign) -> dict[str, JSONValue]:
+def sign(kind: str, record: Record, by: Sign) -> dict[str, Any]:
     """The record with its signature."""
     return {**record, "signature": by(message(kind, statement(kind, record))).hex()}
 
