@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['-sealed_at'], name='audit_segment_sealed'), models.Index(condition=models.Q(('is_late', True)), fields=['-number'], name='audit_segment_late')],
+                'indexes': [models.Index(fields=['-sealed_at'], name='audit_segment_sealed'), models.Index(fields=['highest_id'], name='audit_segment_highest'), models.Index(condition=models.Q(('is_late', True)), fields=['-number'], name='audit_segment_late')],
             },
         ),
         migrations.CreateModel(
