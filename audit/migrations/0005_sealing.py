@@ -30,6 +30,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('name', models.CharField(max_length=20, primary_key=True, serialize=False)),
                 ('due_at', models.DateTimeField()),
+                ('count', models.BigIntegerField(default=0, help_text='of the checkpoint that it got last')),
+                ('told_at', models.DateTimeField(null=True)),
                 ('failures', models.PositiveIntegerField(default=0, help_text='since it last worked')),
                 ('failing_since', models.DateTimeField(null=True)),
                 ('failure', models.CharField(blank=True, help_text='of the last try', max_length=200)),
