@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 
@@ -120,3 +121,19 @@ def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_pat
     names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
     assert manifest["files"] == {name: measure(tmp_path / "export" / name) for name in names}
     assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None, tmp_path: Path) -> None:
+    """With a segment for every fifty, as a quiet hub seals them; promise I5."""
+    for number in range(2_000):
+        write(*(f"event:{number * 25 + each // 2}" for each in range(50)))
+        seal(BOX, after(number))
+    manifest = export_whole(tmp_path / "export")
+    assert (manifest["entries"], manifest["segments"]) == (100_001, 2_000)
+    begun = time.monotonic()
+    command = [sys.executable, "-I", str(VERIFIER), str(tmp_path / "export")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    took = time.monotonic() - begun
+    print(f"{took:.1f} s")
+    assert took < 60
