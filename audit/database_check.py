@@ -4,20 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import merge
 from itertools import islice
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
 from audit.keys import STREAM as KEYS
-from audit.looking import SETTLED
+from audit.looking import SETTLED, last_segment
 from audit.models import Checkpoint, Entry, Head, Segment
 from audit.records import Record
 from audit.rows import checkpoint_record, entry_row, key_records, key_rows, segment_row
 from audit.verifying.entries import check_entry, check_streams
 from audit.verifying.faults import EntryRow, Fault, Faults, StreamRow
 from audit.verifying.keys import Keys, check_begun, check_keys
-from audit.verifying.segments import Walk, check_checkpoint, check_segments
+from audit.verifying.segments import Walk, check_segments
 
 MOST_FAULTS = 100
 CHUNK = 500
@@ -51,12 +52,8 @@ class Waiting:
 def check_database(outside: Record | None = None) -> Report:
     """Look at everything; at most `MOST_FAULTS` faults are told. `outside`: a checkpoint that was kept elsewhere."""
     with _snapshot():
-        keys = Keys()
-        checkpoints = [checkpoint_record(row) for row in Checkpoint.objects.order_by("count").iterator()]
-        named = [(f"checkpoint {each['count']}", each) for each in checkpoints]
-        named += [] if outside is None else [("the outside checkpoint", outside)]
-        walk, waiting = Walk(keys, frozenset(each["count"] for _, each in named)), Waiting()
-        faults = tuple(islice(_faults(walk, named, waiting), MOST_FAULTS))
+        walk, waiting = Walk(Keys()), Waiting()
+        faults = tuple(islice(_faults(walk, outside, waiting), MOST_FAULTS))
     return Report(
         segments=walk.number,
         entries=walk.entries,
@@ -68,17 +65,28 @@ def check_database(outside: Record | None = None) -> Report:
     )
 
 
-def _faults(walk: Walk, checkpoints: Sequence[tuple[str, Record]], waiting: Waiting) -> Faults:
+def _faults(walk: Walk, outside: Record | None, waiting: Waiting) -> Faults:
+    """Up to the segment that is the newest now, whatever is written meanwhile: its checkpoints are those that were
+    there before it was read, and the keys that signed it were there when they are read after it."""
+    told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
+    newest = last_segment().number
     yield from check_keys(key_rows(), walk.keys)
     yield from check_begun(key_records(), Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
-    rows = (segment_row(row) for row in Segment.objects.order_by("number").iterator(50))
-    yield from check_segments(rows, _entries, walk)
-    for place, record in checkpoints:
-        yield from check_checkpoint(record, walk, place)
+    segments = Segment.objects.filter(number__lte=newest).order_by("number").iterator(50)
+    checkpoints = _checkpoints(told, outside)
+    yield from check_segments((segment_row(row) for row in segments), _entries, checkpoints, walk)
     yield from _check_unsealed(walk, waiting)
     yield from check_streams(_streams())
     for stream in _headless():
         yield Fault(f"stream {stream}", "has a head and no entries")
+
+
+def _checkpoints(newest: int, outside: Record | None) -> Iterator[tuple[str, Record]]:
+    """Up to the one of that count, in the order of counts."""
+    rows = Checkpoint.objects.filter(count__lte=newest).order_by("count").iterator(500)
+    known = ((f"checkpoint {row.count}", checkpoint_record(row)) for row in rows)
+    given = [] if outside is None else [("the outside checkpoint", outside)]
+    return merge(known, given, key=lambda each: each[1]["count"])
 
 
 def _entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:

@@ -14,13 +14,14 @@ from audit.verifying.keys import Keys
 Entries = Callable[[Sequence[int]], Mapping[int, EntryRow]]
 
 
+Checkpoints = Iterable[tuple[str, Record]]  # places and records, in ascending order of their counts
+
+
 @dataclass(slots=True)
 class Walk:
-    """How far a check has come. `roots`: of the tree, at the sizes in `wanted`. `good`: the last segment before the
-    first fault, with its time and the highest id up to it."""
+    """How far a check has come."""
 
     keys: Keys
-    wanted: frozenset[int] = frozenset()
     number: int = 0
     hash: bytes = ZERO
     sealed_at: str = ""
@@ -28,17 +29,26 @@ class Walk:
     entries: int = 0
     sealed: IdSet = field(default_factory=IdSet)
     tree: Frontier = field(default_factory=Frontier)
-    roots: dict[int, bytes] = field(default_factory=dict)
-    heads: dict[int, bytes] = field(default_factory=dict)
 
 
-def check_segments(rows: Iterable[SegmentRow], entries: Entries, walk: Walk) -> Faults:
-    """What is wrong with the segments and with every entry that they hold. `entries` gives the rows of these ids."""
+def check_segments(
+    rows: Iterable[SegmentRow], entries: Entries, checkpoints: Checkpoints, walk: Walk
+) -> Faults:
+    """What is wrong with the segments, with every entry that they hold, and with the checkpoints of them. `entries`
+    gives the rows of these ids."""
+    ahead = iter(checkpoints)
+    following = next(ahead, None)
     for row in rows:
         yield from _check_order(row, walk)
         yield from walk.keys.faults("segment", row.place, row.record, row.record["sealed_at"])
         yield from _check_contents(row, entries, walk)
         yield from _check_tree(row, walk)
+        while following is not None and following[1]["count"] <= walk.tree.size:
+            yield from _check_checkpoint(*following, walk)
+            following = next(ahead, None)
+    while following is not None:
+        yield from _check_checkpoint(*following, walk)
+        following = next(ahead, None)
 
 
 def _check_order(row: SegmentRow, walk: Walk) -> Faults:
@@ -82,15 +92,13 @@ def _check_tree(row: SegmentRow, walk: Walk) -> Faults:
     nodes = b"".join(walk.tree.push(walk.hash))
     if (row.hash, row.nodes) != (walk.hash, nodes):
         yield Fault(row.place, "its stored hash or nodes are not those of its record")
-    if walk.tree.size in walk.wanted:
-        walk.roots[walk.tree.size], walk.heads[walk.tree.size] = walk.tree.root(), walk.hash
 
 
-def check_checkpoint(record: Record, walk: Walk, place: str) -> Faults:
-    """What is wrong with a checkpoint, once all segments were walked with its count among the wanted."""
+def _check_checkpoint(place: str, record: Record, walk: Walk) -> Faults:
+    """What is wrong with a checkpoint, when the walk has come to its count."""
     yield from walk.keys.faults("checkpoint", place, record, record["at"])
     count = record["count"]
     if count > walk.tree.size:
         yield Fault(place, f"knows {count} segments, and there are {walk.tree.size}")
-    elif walk.roots.get(count, b"").hex() != record["root"] or walk.heads[count].hex() != record["head"]:
+    elif (count, record["root"], record["head"]) != (walk.tree.size, walk.tree.root().hex(), walk.hash.hex()):
         yield Fault(place, f"the first {count} segments are not those that it was made for")

@@ -1,5 +1,6 @@
 """`manage.py verify_audit`: a whole log passes and says up to where; memory does not grow with entries."""
 
+import time
 import tracemalloc
 from io import StringIO
 from pathlib import Path
@@ -13,9 +14,10 @@ from audit.checkpoints import checkpoint_file, make_checkpoint
 from audit.database_check import check_database
 from audit.models import Entry, Segment
 from audit.rows import checkpoint_record
-from audit.sealing import seal
+from audit.sealing import rotate_key, seal
+from sync.clock import read_clock
 from tests.audit.history import BOX, START, after, write, write_history
-from tests.audit.test_chains import write_as_before
+from tests.audit.test_chains import in_threads, write_as_before
 
 SEED = 20261126
 
@@ -70,6 +72,30 @@ def test_what_is_no_checkpoint_is_refused(database: None, tmp_path: Path, conten
         file.write_bytes(content)
     with pytest.raises(CommandError, match=r"checkpoint\.json"):
         verify("--checkpoint", file)
+
+
+def test_a_look_while_others_write_seal_and_change_keys_raises_no_alarm(database: None) -> None:
+    print("seed", SEED)
+    until = time.monotonic() + 1.2
+
+    def busy(number: int) -> int:
+        looks = 0
+        while time.monotonic() < until:
+            if number == 0:
+                seal(BOX, read_clock())
+                make_checkpoint(BOX, read_clock())
+            elif number == 1:
+                rotate_key(BOX, read_clock())
+                time.sleep(0.05)
+            elif number == 2:
+                assert check_database().faults == ()
+                looks += 1
+            else:
+                write(f"event:{number}", f"event:{looks % 7}")
+        return looks
+
+    assert sum(in_threads(busy, 5)) > 2
+    assert check_database().faults == ()
 
 
 def peak_of_a_look() -> int:
