@@ -66,6 +66,16 @@ def _production_messages() -> Iterator[CheckMessage]:
 
 
 @register()
+def check_checkpoints(**_: Any) -> list[CheckMessage]:
+    """hub.W007: without a way out for checkpoints, a holder of database and key could rewrite the audit log unseen."""
+    ways = (settings.AUDIT_CHECKPOINT_FOLDER, settings.AUDIT_CHECKPOINT_EMAILS, settings.AUDIT_CHECKPOINT_URL)
+    if settings.DEBUG or any(ways):
+        return []
+    hint = "Set AUDIT_CHECKPOINT_EMAILS to the auditors, or AUDIT_CHECKPOINT_FOLDER or _URL to what you cannot rewrite."
+    return [Warning("No checkpoint of the audit log goes outside.", hint=hint, id="hub.W007")]
+
+
+@register()
 def check_queue(**_: Any) -> list[CheckMessage]:
     """hub.E006: QUEUE_URL is the address of a queue that there is."""
     try:

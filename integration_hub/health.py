@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, JsonResponse
 
+from audit.standing import Standing
 from sync.models import Alarm
 from sync.watching import Figures, database_clock, measure, waiting
 
@@ -58,6 +59,7 @@ def _details(figures: Figures) -> dict[str, Any]:
             {"name": each.name, "since": each.paused_at, "until": each.until, "code": each.code}
             for each in figures.paused
         ],
+        "audit": _audit(figures.audit),
         "alarms": [
             {
                 "kind": each.kind,
@@ -67,5 +69,29 @@ def _details(figures: Figures) -> dict[str, Any]:
                 "snoozed_until": each.snoozed_until,
             }
             for each in open_alarms
+        ],
+    }
+
+
+def _audit(audit: Standing) -> dict[str, Any]:
+    """How far the audit log is sealed, verified by the nightly look, and told outside."""
+    verified = audit.verified
+    return {
+        "segments": audit.segments,
+        "sealed_at": audit.sealed_at,
+        "unsealed_since": audit.unsealed_since,
+        "late_at": audit.late_at,
+        "verified": {"segments": verified.segments, "at": verified.at, "faults": verified.faults}
+        if verified
+        else None,
+        "checkpoints": [
+            {
+                "way": each.name,
+                "segments": each.count,
+                "at": each.told_at,
+                "failing_since": each.failing_since,
+                "failure": each.failure,
+            }
+            for each in audit.outlets
         ],
     }

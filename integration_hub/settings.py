@@ -85,7 +85,7 @@ TEMPLATES = [
 ]
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has four threads more, which look for work.
+# takes a connection of DATABASE_POOL only for a transaction; a worker has six threads more, which look for work.
 DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
@@ -153,6 +153,8 @@ LEASE_SECONDS = env.float("LEASE_SECONDS", default=40.0)
 ALARM_LATE_SECONDS = env.float("ALARM_LATE_SECONDS", default=300.0)
 ALARM_DEAD = env.int("ALARM_DEAD", default=1)
 ALARM_PAUSED_SECONDS = env.float("ALARM_PAUSED_SECONDS", default=300.0)
+# How old the oldest audit entry may be that is not sealed yet (0: any age).
+ALARM_UNSEALED_SECONDS = env.float("ALARM_UNSEALED_SECONDS", default=10.0)
 
 # Who is told, by mail and by a webhook that is signed by Standard Webhooks; neither unless it is named here.
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
@@ -181,6 +183,15 @@ _MAIL_HOST = next(
     (host.lstrip(".") for host in ALLOWED_HOSTS if "." in host and host[-1].isalpha()), "localhost"
 )
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"integration-hub@{_MAIL_HOST}")
+
+# The audit log: days after which a new signing key begins (0: by command only), and where checkpoints go that prove it
+# later. Without any of these ways out, a holder of database and key could rewrite the log unseen.
+AUDIT_KEY_DAYS = env.float("AUDIT_KEY_DAYS", default=1.0)
+AUDIT_CHECKPOINT_FOLDER = env.str("AUDIT_CHECKPOINT_FOLDER", default="")
+AUDIT_CHECKPOINT_EMAILS = env.list("AUDIT_CHECKPOINT_EMAILS", default=[])
+AUDIT_CHECKPOINT_EMAIL_HOURS = env.float("AUDIT_CHECKPOINT_EMAIL_HOURS", default=24.0)
+AUDIT_CHECKPOINT_URL = env.str("AUDIT_CHECKPOINT_URL", default="")
+AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")

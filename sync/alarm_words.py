@@ -47,6 +47,30 @@ _RAISED: Mapping[str, AlarmWords] = {
         "Ask its owner whether it is up, reachable from the hub, and still takes our credentials. The hub tries "
         "again by itself and catches up as soon as it answers.",
     ),
+    AlarmKind.AUDIT_UNSEALED: AlarmWords(
+        "The audit log is not sealed",
+        "The oldest entry that waits to be sealed is of {began}; more than {limit} is too long. Until it is sealed it "
+        "could be altered unseen.",
+        "Check that a worker is running and that SEALING_KEYS open the signing key; the log of the worker names what "
+        "is wrong. What waits is sealed as soon as it can be.",
+    ),
+    AlarmKind.AUDIT_LATE: AlarmWords(
+        "{count} sealed late",
+        "The nightly look found them outside every segment; they are in one that is marked late now.",
+        "Find out which transaction took more than two minutes to commit, or whether somebody wrote to the table.",
+    ),
+    AlarmKind.AUDIT_UNANCHORED: AlarmWords(
+        "Checkpoints are not delivered by {name}",
+        "None has arrived since {began}. What is sealed meanwhile is fixed by our own signature only.",
+        "See what it says under /health or on the page of the audit log, and mend the folder, the mail server or the "
+        "address. The newest checkpoint is tried again at least every quarter of an hour.",
+    ),
+    AlarmKind.AUDIT_BROKEN: AlarmWords(
+        "The audit log was changed",
+        "The look at the whole log of {began} found {count}.",
+        "Run manage.py verify_audit, which names each place, with a checkpoint that was kept outside. Touch nothing "
+        "else in the database before somebody has taken a copy of it.",
+    ),
 }
 
 _ENDED: Mapping[str, str] = {
@@ -55,12 +79,18 @@ _ENDED: Mapping[str, str] = {
     AlarmKind.DELIVERIES_DEAD: "The failed events were replayed or closed.",
     AlarmKind.DELIVERIES_HELD: "What was held was approved or closed.",
     AlarmKind.CONNECTION_PAUSED: "It is used again, or was switched off.",
+    AlarmKind.AUDIT_UNSEALED: "What waited was sealed.",
+    AlarmKind.AUDIT_LATE: "It is a day ago; the segment stays marked.",
+    AlarmKind.AUDIT_UNANCHORED: "A checkpoint has arrived, or this way is not used any more.",
+    AlarmKind.AUDIT_BROKEN: "A later look at the whole log found nothing.",
 }
 
 _COUNTED: Mapping[str, tuple[str, str]] = {
     AlarmKind.DELIVERIES_LATE: ("1 delivery is", "{} deliveries are"),
     AlarmKind.DELIVERIES_DEAD: ("1 event has", "{} events have"),
     AlarmKind.DELIVERIES_HELD: ("1 event is", "{} events are"),
+    AlarmKind.AUDIT_LATE: ("1 audit entry was", "{} audit entries were"),
+    AlarmKind.AUDIT_BROKEN: ("1 fault", "{} faults"),
 }
 
 

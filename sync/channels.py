@@ -3,8 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -12,14 +10,8 @@ from django.core.mail import EmailMessage
 from django.urls import reverse
 
 from sync.alarm_words import AlarmWords, clock, describe
-from sync.connectors.http import transmit
-from sync.connectors.urls import Base, is_caged, parse_base_url
-from sync.connectors.wire import Failure, Request, Wire
 from sync.models import Alarm, Channel, Telling
-from sync.signing import sign, signing_key
-
-SECONDS = 10.0
-BYTE_CAP = 65_536
+from sync.posting import NotPosted, post
 
 
 class NotTold(Exception):
@@ -86,35 +78,11 @@ def _text(message: Message) -> str:
 def send_webhook(message: Message) -> None:
     """One POST to ALARM_WEBHOOK_URL, signed by Standard Webhooks; any 2xx means that it was told."""
     body = json.dumps(_document(message), ensure_ascii=False, separators=(",", ":")).encode()
-    now = datetime.now(UTC)
+    url, secret = settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET
     try:
-        base, template = _target(settings.ALARM_WEBHOOK_URL)
-        signed = sign(signing_key(settings.ALARM_WEBHOOK_SECRET), message.key, now, body)
-        answer = transmit(_request(base, template, signed, body), Wire(base.origin, SECONDS, BYTE_CAP))
-    except ValueError as error:
-        raise NotTold(f"the settings of the alarm webhook are not good: {error}") from error
-    except Failure as failure:
-        raise NotTold(f"the alarm webhook failed: {failure}") from failure
-    if not 200 <= answer.status < 300:
-        raise NotTold(f"the alarm webhook was answered with {answer.status}")
-
-
-def _target(url: str) -> tuple[Base, str]:
-    """The base of a URL, and what is left of its path: a slash at its end, or where it has no path at all."""
-    base = parse_base_url(url)
-    return base, "/" if url.endswith("/") or not base.prefix else ""
-
-
-def _request(base: Base, template: str, signed: Mapping[str, str], body: bytes) -> Request:
-    headers = {
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "User-Agent": "integration-hub",
-        **signed,
-    }
-    url = f"{base.origin}{base.prefix}{template}"
-    return Request("POST", url, headers, body, partial(is_caged, base, template))
+        post("the alarm webhook", url, secret, message.key, body)
+    except NotPosted as failure:
+        raise NotTold(str(failure)) from failure
 
 
 def _document(message: Message) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from django.conf import settings
 from sync.models import AlarmKind
 from sync.watching import Figures
 
+LATE_TOLD = timedelta(days=1)  # a late segment stays one for ever: told for a day
+UNANCHORED = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -24,11 +27,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on a figure is an alarm. `dead`: so many failed events; 0 never alarms."""
+    """From when on a figure is an alarm. `dead`: so many failed events; 0 never alarms, nor does `unsealed`."""
 
     late: timedelta
     dead: int
     paused: timedelta
+    unsealed: timedelta = timedelta(0)
 
     @classmethod
     def configured(cls) -> "Limits":
@@ -37,6 +41,7 @@ class Limits:
             timedelta(seconds=settings.ALARM_LATE_SECONDS),
             settings.ALARM_DEAD,
             timedelta(seconds=settings.ALARM_PAUSED_SECONDS),
+            timedelta(seconds=settings.ALARM_UNSEALED_SECONDS),
         )
 
 
@@ -53,7 +58,22 @@ def conditions(figures: Figures, limits: Limits) -> list[Condition]:
         for each in figures.paused
         if figures.at - each.paused_at > limits.paused
     )
-    return found
+    return [*found, *_of_audit(figures, limits)]
+
+
+def _of_audit(figures: Figures, limits: Limits) -> Iterator[Condition]:
+    audit = figures.audit
+    since = audit.unsealed_since
+    if limits.unsealed and since is not None and figures.at - since > limits.unsealed:
+        yield Condition(AlarmKind.AUDIT_UNSEALED, since, limit=limits.unsealed)
+    if audit.late_at is not None and figures.at - audit.late_at < LATE_TOLD:
+        yield Condition(AlarmKind.AUDIT_LATE, audit.late_at, count=audit.late)
+    for outlet in audit.outlets:
+        if outlet.failing_since is not None and figures.at - outlet.failing_since > UNANCHORED:
+            subject = f"outlet:{outlet.name}"
+            yield Condition(AlarmKind.AUDIT_UNANCHORED, outlet.failing_since, subject, outlet.name)
+    if audit.verified is not None and audit.verified.faults:
+        yield Condition(AlarmKind.AUDIT_BROKEN, audit.verified.at, count=audit.verified.faults)
 
 
 def _of_deliveries(figures: Figures, limits: Limits) -> Iterator[Condition]:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from sync.alarming import look
 from sync.cleaning import clean
 from sync.clock import database_now
+from sync.evidence import look_at_everything, send_checkpoint
 from sync.models import Periodic
 
 logger = logging.getLogger("hub.periodic")
@@ -47,8 +48,11 @@ class Work:
 
 PERIODIC = (
     Work("alarms", Every(30.0), look),
+    Work("checkpoints", Every(60.0), send_checkpoint),
     Work("cleanup", Daily(time(3, 17)), clean),
 )
+# What may take long where there is much, on a thread of its own.
+LONG = (Work("audit", Daily(time(2, 47)), look_at_everything),)
 
 
 def run_periodic(works: tuple[Work, ...] | None = None) -> list[str]:

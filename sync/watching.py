@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
+from audit.standing import Standing, standing
 from sync.models import OPEN_STATES, Breaker, Delivery
 from webhooks.models import Event, Source, State
 
@@ -60,6 +61,7 @@ class Figures:
     held: int
     sources: tuple[SourceFigure, ...]
     paused: tuple[PausedConnection, ...]
+    audit: Standing
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -78,7 +80,7 @@ def database_clock() -> datetime:
 
 
 def measure(at: datetime) -> Figures:
-    """The figures at a moment of the database's clock; seven statements whatever the number of events."""
+    """The figures at a moment of the database's clock; twelve statements whatever the number of events."""
     paused = tuple(_paused())
     due, expired = waiting(at)
     return Figures(
@@ -90,6 +92,7 @@ def measure(at: datetime) -> Figures:
         held=_bounded(Event.objects.filter(state=State.HELD)),
         sources=tuple(_sources()),
         paused=paused,
+        audit=standing(),
     )
 
 

@@ -1,7 +1,8 @@
 """The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
 
-Four threads look (queue, sweep, suspects, clock) and DELIVERY_THREADS deliver. A message, which wakes a few deliveries
-at most, is taken only when a thread is free for it, so that what waits stays where every worker can take it.
+Six threads look (queue, sweep, suspects, clock, sealer, long work) and DELIVERY_THREADS deliver. A message, which wakes
+a few deliveries at most, is taken only when a thread is free for it, so that what waits stays where every worker can
+take it.
 """
 
 import logging
@@ -11,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db import DatabaseError
 
+from sync.evidence import seal_audit
 from sync.isolating import run_suspects
-from sync.periodic import run_periodic
+from sync.periodic import LONG, run_periodic
 from sync.releasing import release_connection
 from sync.sweeping import find_due
 from sync.tasks import run_with_followers
@@ -49,6 +52,8 @@ class Worker:
         _begin("sweep", self._watch, self._sweep, self.sweep_seconds)
         _begin("suspects", self._watch, self._isolate, self.sweep_seconds)
         _begin("periodic", self._watch, run_periodic, 1.0)
+        _begin("sealer", self._watch, seal_audit, 1.0)
+        _begin("long", self._watch, partial(run_periodic, LONG), 1.0)
         if self.wake_ups is not None:
             self._listener = _begin("queue", self._listen, self.wake_ups)
 

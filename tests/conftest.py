@@ -1,6 +1,5 @@
 """What every test may use: a database with real commits, and the two stand-in services over real HTTP."""
 
-import importlib
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -51,10 +50,12 @@ def wipe() -> None:
             cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
             cursor.execute("SET session_replication_role = origin")
             return
-        guard = importlib.import_module("audit.migrations.0002_insert_only")
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        triggers = cursor.fetchall()
         cursor.execute("PRAGMA foreign_keys = OFF")
+        unguarded = [f"DROP TRIGGER {name}" for name, _ in triggers]
         emptied = [f"DELETE FROM {table}" for table in [*tables, "sqlite_sequence"]]
-        for statement in guard.SQLITE_BACK + emptied + guard.SQLITE:
+        for statement in unguarded + emptied + [sql for _, sql in triggers]:
             cursor.execute(statement)
         cursor.execute("PRAGMA foreign_keys = ON")
 

@@ -18,6 +18,7 @@ os.environ.update(
     DELIVERY_THREADS="16",
     CONFIGURATION_SECONDS="0",
     QUEUE_URL="local:",
+    ALARM_UNSEALED_SECONDS="0",  # few tests run a sealer
 )
 
 if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":

@@ -25,8 +25,13 @@ ANYWHERE = [
     "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE true ON CONFLICT (id) DO UPDATE SET body = '{}'",
 ]
 ON_SQLITE = [
-    "INSERT OR REPLACE INTO audit_entry SELECT id, stream, at, action, 'x', body FROM audit_entry",
-    "REPLACE INTO audit_entry SELECT id, stream, at, action, 'x', body FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
+    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
+    "REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
+    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (stream, at, action, actor, body, stream_seq, leaf) "
+    "SELECT stream, at, action, 'x', body, stream_seq, leaf FROM audit_entry",
+    "UPDATE OR REPLACE audit_entry SET stream_seq = 1",
     "INSERT OR REPLACE INTO audit_entry (rowid, stream, at, action, actor, body) "
     "SELECT rowid, stream, at, action, 'x', body FROM audit_entry",
     "UPDATE OR REPLACE audit_entry SET id = 1",
@@ -82,7 +87,7 @@ def test_the_body_says_all_that_its_columns_say(database: None) -> None:
     entry = Entry.objects.get()
     assert entry.body == (
         '{"action":"login.failed","actor":"person:7","at":"2026-03-04T12:00:00.000005Z",'
-        '"details":{"\\u00e4":[1,null,true]},"stream":"person:7","v":1}'
+        f'"details":{{"\\u00e4":[1,null,true]}},"prev_leaf":"{"0" * 64}","stream":"person:7","stream_seq":1,"v":2}}'
     )
     assert (entry.stream, entry.action, entry.actor, entry.at) == ("person:7", "login.failed", "person:7", at)
 

@@ -20,7 +20,9 @@ STORED = [
     "INSERT sync_delivery",
     "INSERT webhooks_receipt",
     "INSERT audit_entry",
+    "INSERT audit_head",  # the streams of event and delivery begin
 ]
+APPENDED = ["INSERT audit_head", "INSERT audit_entry", "INSERT audit_head"]  # heads locked; their new ends
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
     "SELECT sync_delivery",
     "INSERT webhooks_payload",
@@ -48,7 +50,7 @@ RESULT = [
     *SETTLED,
     "UPDATE webhooks_receipt",
     *SETTLED_TOO,
-    "INSERT audit_entry",
+    *APPENDED,
     "SELECT sync_delivery",  # who waited behind it
 ]
 CLAIMED = [
@@ -56,7 +58,7 @@ CLAIMED = [
     "SELECT sync_delivery",
     "UPDATE sync_delivery",
     "INSERT sync_attempt",
-    "INSERT audit_entry",
+    *APPENDED,
 ]
 DELIVERED = [
     *CLAIMED,
@@ -64,7 +66,7 @@ DELIVERED = [
     *SENT,
     *SETTLED,
     *SETTLED_TOO,
-    "INSERT audit_entry",
+    *APPENDED,
     "SELECT sync_delivery",
 ]
 READ_ONCE_A_SECOND = {

@@ -16,6 +16,7 @@ SOUND = {
     "SECRET_KEY": "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz",
     "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     "ALLOWED_HOSTS": "hub.example.com",
+    "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com",
 }
 
 
@@ -84,6 +85,12 @@ def test_a_check_never_repeats_a_secret() -> None:
 def test_cookies_that_can_be_read_on_the_wire_are_a_warning() -> None:
     assert "hub.W005" in check(SECURE_COOKIES="off").stderr
     assert "hub.W005" not in check(SECURE_COOKIES="off", DEBUG="on").stderr
+
+
+def test_a_hub_whose_checkpoints_go_nowhere_is_warned() -> None:
+    assert "hub.W007" in check(AUDIT_CHECKPOINT_EMAILS=None).stderr
+    assert "hub.W007" not in check(AUDIT_CHECKPOINT_EMAILS=None, AUDIT_CHECKPOINT_FOLDER="/mnt/worm").stderr
+    assert "hub.W007" not in check(AUDIT_CHECKPOINT_EMAILS=None, DEBUG="on").stderr
 
 
 @pytest.mark.parametrize("name", ["UNAVAILABLE_STATUS", "LEASE_SECONDS"])

@@ -44,6 +44,7 @@ ACTIONS: Mapping[str, str] = {
     "secret.added": "added a secret",
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",
+    "signing-key.begun": "began to sign the audit log with a new key",
     "sealing.renewed": "sealed everything under the newest key",
 }
 

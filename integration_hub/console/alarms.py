@@ -19,6 +19,7 @@ from sync.watching import database_clock, measure
 
 _PAGES = {"source": "admin:webhooks_source_change", "connection": "admin:sync_connection_change"}
 _LISTS = {AlarmKind.DELIVERIES_DEAD: "dead", AlarmKind.DELIVERIES_HELD: "held"}
+_OF_AUDIT = frozenset(kind for kind in AlarmKind if kind.value.startswith("audit-"))
 _NOTHING = "–"
 _BREAK = SafeString("<br>")
 
@@ -134,6 +135,8 @@ class AlarmAdmin(EvidenceAdmin):
         side, _, key = alarm.subject.partition(":")
         if side in _PAGES:
             return format_html('<a href="{}">{}</a>', reverse(_PAGES[side], args=[key]), alarm.name)
+        if alarm.kind in _OF_AUDIT:
+            return format_html('<a href="{}">the audit log</a>', reverse("admin:audit_entry_changelist"))
         state = _LISTS.get(AlarmKind(alarm.kind), "")
         query = f"?state={state}" if state else ""
         return format_html('<a href="{}{}">the events</a>', reverse("admin:webhooks_event_changelist"), query)

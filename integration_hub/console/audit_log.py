@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from audit.models import Entry
+from audit.standing import standing
 from integration_hub.console.actions import ACTIONS, phrase
 from integration_hub.console.downloads import Downloadable
 from integration_hub.console.exports import ENTRIES
@@ -88,6 +89,7 @@ class EntryAdmin(Downloadable):
     """Who did what, about what, when."""
 
     export = ENTRIES
+    change_list_template = "console/entry_list.html"
     list_display = ("when", "who", "what", "about", "code")
     list_display_links = ("when",)
     list_filter = (ActionFilter, ActorFilter, PeriodFilter)
@@ -114,6 +116,10 @@ class EntryAdmin(Downloadable):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only the filters above: any other one would read the whole table."""
         return lookup in _PARAMETERS
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        shown = {"standing": standing() if request.method == "GET" else None}
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
         return EntryList

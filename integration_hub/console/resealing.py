@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models, transaction
 
+from audit.models import SigningKey
 from sync.models import Connection
 from webhooks.models import Payload, SourceSecret
 from webhooks.sealing import reseal
@@ -26,6 +27,7 @@ SEALED = (
     Sealed("payloads", Payload, "sealed"),
     Sealed("secrets", SourceSecret, "value"),
     Sealed("credentials", Connection, "credentials"),
+    Sealed("signing keys", SigningKey, "private"),
 )
 
 

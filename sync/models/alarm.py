@@ -14,6 +14,10 @@ class AlarmKind(models.TextChoices):
     DELIVERIES_DEAD = "deliveries-dead", "events failed"
     DELIVERIES_HELD = "deliveries-held", "events held"
     CONNECTION_PAUSED = "connection-paused", "connection paused"
+    AUDIT_UNSEALED = "audit-unsealed", "audit log not sealed"
+    AUDIT_LATE = "audit-late", "audit entries sealed late"
+    AUDIT_UNANCHORED = "audit-unanchored", "checkpoints not delivered"
+    AUDIT_BROKEN = "audit-broken", "audit log changed"
 
 
 class Alarm(models.Model):

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
+from sync.evidence import seal_audit
 from sync.models import Connection
 from tests.console.settings_rows import STORED, TYPED, connection, signed
 from tests.console.staff import browser, entries
@@ -110,6 +111,7 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     of = connection()
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal")
     payload.save()
+    seal_audit()
     fresh = Fernet.generate_key().decode()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
         call_command("reseal")
@@ -117,5 +119,6 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
         assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+        assert seal_audit() == 1, "the signing key is under it too"
     (entry,) = entries("sealing.renewed")
-    assert entry["details"] == {"payloads": 1, "secrets": 1, "credentials": 1}
+    assert entry["details"] == {"payloads": 1, "secrets": 1, "credentials": 1, "signing keys": 1}

@@ -12,7 +12,7 @@ from webhooks.sealing import CannotOpen
 
 
 class Command(BaseCommand):
-    help = "Seal every payload, secret and credential anew under the first of SEALING_KEYS."
+    help = "Seal every payload, secret, credential and signing key anew under the first of SEALING_KEYS."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         help_text = "go on after this payload, the last key that an interrupted run printed"

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sync', '0005_replay_kind'),
+        ('sync', '0006_audit_alarms'),
         ('webhooks', '0003_leaner_indexes'),
     ]
 

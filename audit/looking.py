@@ -1,0 +1,95 @@
+"""Which entries are not sealed yet, by set difference: rows are committed out of the order of their ids.
+
+*Low water* is an id below which nothing can appear any more but what the nightly look finds: the highest id that was
+sealed two minutes before the last look that saw everything. A transaction that was open then is over by that look, for
+the database ends one that idles for a minute (`integration_hub.databases`). Above low water, every id that is missing
+from the segments is asked for again each time.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from audit.closing import MOST, Last
+from audit.models import Entry, Segment
+from audit.packing import IdSet, Run, runs_of, unpack
+from audit.statements import Statement
+
+SETTLED = timedelta(seconds=120)
+Rows = list[tuple[int, bytes]]
+
+_RANGES = 50
+_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s AND leaf IS NOT NULL ORDER BY id LIMIT %s")
+_MISSING = Statement(
+    f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
+    AND leaf IS NOT NULL ORDER BY id LIMIT %s"""  # noqa: S608
+)
+
+
+def last_segment() -> Last:
+    """The newest segment."""
+    row = Segment.objects.order_by("-number").values_list("number", "hash", "sealed_at", "highest_id").first()
+    return Last() if row is None else Last(row[0], bytes(row[1]), row[2], row[3])
+
+
+def unsealed(last: Last) -> Rows:
+    """Ids and leaves of what is not sealed, in ascending order; the first `MOST` where there are more.
+
+    What is above all sealed ids is read first: an entry of a stream is then never seen without the ones before it.
+    """
+    above = _rows(_ABOVE.rows(last.highest_id, MOST))
+    return sorted([*_missing(low_water()), *above])[:MOST]
+
+
+def low_water() -> tuple[int, int]:
+    """Nothing at or below this id is asked for any more; with the number of the segment up to which it was reached."""
+    saw_all = Segment.objects.filter(count__lt=MOST, is_late=False).order_by("-number")
+    seen_at = saw_all.values_list("sealed_at", flat=True).first()
+    if seen_at is None:
+        return 0, 0
+    settled = Segment.objects.filter(sealed_at__lte=seen_at - SETTLED).order_by("-number")
+    return settled.values_list("highest_id", "number").first() or (0, 0)
+
+
+def _missing(low: tuple[int, int]) -> Rows:
+    """Entries between low water and the highest sealed id that no segment holds."""
+    found: Rows = []
+    for ranges in _groups(list(_sealed_after(low[1]).gaps(low[0]))):
+        padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
+        found += _rows(_MISSING.rows(*(end for each in padded for end in each), MOST))
+    return found
+
+
+def _sealed_after(number: int = 0) -> IdSet:
+    """The ids in segments after that one: for low water, all sealed ids above it."""
+    sealed = IdSet()
+    newer = Segment.objects.filter(number__gt=number).order_by("number").values_list("ids", flat=True)
+    for packed in newer.iterator(200):
+        sealed.add_runs(_runs(bytes(packed)))
+    return sealed
+
+
+@lru_cache(maxsize=512)
+def _runs(packed: bytes) -> tuple[Run, ...]:
+    """The ids of one segment; the newest ones are asked for each second."""
+    return tuple(runs_of(unpack(packed)))
+
+
+def _groups(ranges: Sequence[Run]) -> Iterator[Sequence[Run]]:
+    for start in range(0, len(ranges), _RANGES):
+        yield ranges[start : start + _RANGES]
+
+
+def _rows(rows: Iterable[tuple[int, Any]]) -> Rows:
+    return [(number, bytes(leaf)) for number, leaf in rows]
+
+
+def stragglers(low: int) -> Iterator[Rows]:
+    """Every entry up to low water that no segment holds, 5,000 at a time: the whole log is read."""
+    sealed = _sealed_after()
+    known = Entry.objects.filter(id__lte=low, leaf__isnull=False).order_by("id").values_list("id", flat=True)
+    missing = [each for each in known.iterator(10_000) if each not in sealed]
+    for start in range(0, len(missing), MOST):
+        some = Entry.objects.filter(id__in=missing[start : start + MOST]).order_by("id")
+        yield _rows(some.values_list("id", "leaf"))

@@ -1,0 +1,63 @@
+"""`manage.py verify_audit`: whether the audit log in the database is whole and unchanged."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from audit.checkpoints import checkpoint_file
+from audit.database_check import MOST_FAULTS, Report, check_database
+from audit.records import SIGNED, Record
+
+
+class Command(BaseCommand):
+    help = (
+        "Look at every entry, segment, key and checkpoint of the audit log; name each fault with its place and end "
+        "with 1. Changes nothing and holds nobody up."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--checkpoint",
+            type=Path,
+            metavar="FILE",
+            help="a checkpoint that was kept outside: without one, a holder of database and key could have rewritten "
+            "everything",
+        )
+
+    def handle(self, *, checkpoint: Path | None, **_: Any) -> None:
+        report = check_database(None if checkpoint is None else read_checkpoint(checkpoint))
+        for fault in report.faults:
+            self.stderr.write(str(fault))
+        self.stdout.write(describe(report, is_compared=checkpoint is not None))
+        if report.faults:
+            more = " or more" if len(report.faults) == MOST_FAULTS else ""
+            raise CommandError(f"{len(report.faults)}{more} faults", returncode=1)
+
+
+def read_checkpoint(path: Path) -> Record:
+    """The checkpoint in a file. `CommandError` where it holds none."""
+    try:
+        content = path.read_bytes()
+        record = json.loads(content)
+        if set(record) == {*SIGNED["checkpoint"], "signature"} and checkpoint_file(record) == content:
+            return dict(record)
+    except (OSError, ValueError, TypeError) as error:
+        raise CommandError(f"{path}: {error}") from error
+    raise CommandError(f"{path} is not a checkpoint file")
+
+
+def describe(report: Report, *, is_compared: bool) -> str:
+    """What was looked at, in two sentences."""
+    verb = "Looked at everything up to" if report.faults else "Verified up to"
+    lines = [
+        f"{verb} segment {report.segments} ({report.entries} entries, the highest id {report.highest_id}), "
+        f"sealed at {report.sealed_at or 'no time yet'}.",
+    ]
+    if report.unsealed:
+        lines.append(f"{report.unsealed} entries are not sealed yet, the oldest of {report.unsealed_since}.")
+    if not is_compared:
+        lines.append("No outside checkpoint was compared.")
+    return "\n".join(lines)

@@ -1,0 +1,7 @@
+"""The audit log's tables."""
+
+from audit.models.entry import Entry, Head
+from audit.models.outlet import Anchoring, Outlet, Verification
+from audit.models.segment import Checkpoint, Segment, SigningKey
+
+__all__ = ["Anchoring", "Checkpoint", "Entry", "Head", "Outlet", "Segment", "SigningKey", "Verification"]

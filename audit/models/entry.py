@@ -1,0 +1,51 @@
+"""What happened, and where each stream of it ends. Entries are inserted and read; the database refuses all else."""
+
+from django.db import models
+
+
+class Entry(models.Model):
+    """One thing that happened. `body` is canonical JSON (see `audit.canonical`) and holds no personal data.
+
+    The columns beside it repeat what `body` says, so that it can be found; `body` is what counts. The three of the
+    chain are empty only in rows of a version that knew none, until `audit.chaining` fills them in.
+    """
+
+    stream = models.CharField(
+        max_length=80, help_text="what it is about: event:…, delivery:…, person:…, setting:…"
+    )
+    at = models.DateTimeField()
+    action = models.CharField(max_length=64)
+    actor = models.CharField(max_length=80, help_text="system, source:<slug>, or person:<id>")
+    body = models.TextField()
+    stream_seq = models.BigIntegerField(null=True, help_text="1, 2, 3 … in its stream")
+    prev_leaf = models.BinaryField(null=True, help_text="of the entry before it in its stream")
+    leaf = models.BinaryField(null=True, help_text="the hash of its body")
+
+    class Meta:
+        verbose_name_plural = "entries"
+        default_permissions = ("view",)
+        permissions = [("download_entry", "Can download the audit log")]
+        constraints = [models.UniqueConstraint(fields=["stream", "stream_seq"], name="one_entry_a_place")]
+        indexes = [
+            models.Index(models.F("at").desc(), models.F("id").desc(), name="audit_entry_at"),
+            models.Index("action", models.F("at").desc(), models.F("id").desc(), name="audit_entry_action"),
+            models.Index("actor", models.F("at").desc(), models.F("id").desc(), name="audit_entry_actor"),
+            models.Index("id", condition=models.Q(leaf=None), name="audit_entry_unchained"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"
+
+
+class Head(models.Model):
+    """The end of a stream: what the next entry continues. Appending locks it until the commit."""
+
+    stream = models.CharField(max_length=80, primary_key=True)
+    seq = models.BigIntegerField(help_text="of its last entry")
+    leaf = models.BinaryField(help_text="of its last entry")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.stream} ({self.seq})"

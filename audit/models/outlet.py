@@ -1,0 +1,53 @@
+"""Places outside that get checkpoints, and looks that were taken at the whole log."""
+
+from django.db import models
+
+
+class Outlet(models.Model):
+    """A way out for checkpoints: what it got last, and how it does. Always the newest is tried, never a queue."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    due_at = models.DateTimeField()
+    count = models.BigIntegerField(default=0, help_text="of the checkpoint that it got last")
+    told_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0, help_text="since it last worked")
+    failing_since = models.DateTimeField(null=True)
+    failure = models.CharField(max_length=200, blank=True, help_text="of the last try")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Anchoring(models.Model):
+    """A checkpoint arrived outside. Insert only."""
+
+    checkpoint = models.ForeignKey("audit.Checkpoint", models.PROTECT, related_name="anchorings")
+    outlet = models.CharField(max_length=20)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["outlet", "-id"], name="audit_anchoring_outlet")]
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint_id} by {self.outlet}"
+
+
+class Verification(models.Model):
+    """A look at the whole log and what it found. Insert only."""
+
+    at = models.DateTimeField()
+    segments = models.BigIntegerField(help_text="verified up to this one, where nothing was found")
+    entries = models.BigIntegerField()
+    seconds = models.FloatField()
+    faults = models.PositiveIntegerField(help_text="how many, counted to 100")
+    first_fault = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.segments} segments, {self.faults} faults"

@@ -1,0 +1,27 @@
+"""What must be true of every stream: no gap, every hash right, and a head that is its end."""
+
+import json
+from itertools import groupby
+
+from audit.hashing import ZERO, leaf_of
+from audit.models import Entry, Head
+
+
+def faults() -> list[str]:
+    """What is wrong with the chains; nothing where all is well."""
+    rows = Entry.objects.order_by("stream", "stream_seq", "id")
+    heads = {each.stream: (each.seq, bytes(each.leaf)) for each in Head.objects.all()}
+    found = []
+    for stream, entries in groupby(rows, key=lambda each: each.stream):
+        seq, leaf = 0, ZERO
+        for entry in entries:
+            body = json.loads(entry.body)
+            said = (body["stream"], body["stream_seq"], body["prev_leaf"])
+            if said != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
+                found.append(f"{stream} {entry.stream_seq}: does not follow {seq}")
+            if bytes(entry.prev_leaf or b"") != leaf or bytes(entry.leaf or b"") != leaf_of(entry.body):
+                found.append(f"{stream} {entry.stream_seq}: a hash is wrong")
+            seq, leaf = entry.stream_seq or 0, bytes(entry.leaf or b"")
+        if heads.pop(stream, None) != (seq, leaf):
+            found.append(f"{stream}: its head is not its end")
+    return found + [f"{stream}: a head without entries" for stream in heads]

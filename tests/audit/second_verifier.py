@@ -1,0 +1,464 @@
+"""A second verifier of exports, written from docs/audit.md alone: other code, other order, signatures by a library.
+
+It reads everything into memory and answers with every fault that it finds. Where the first verifier walks, this one
+states what must be true and looks for what is not.
+"""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+HEXADECIMAL = set("0123456789abcdef")
+SIGNED = {
+    "segment": "v number prev count ids root sealed_at key late",
+    "key": "v number key public prev from",
+    "checkpoint": "v count root head at key",
+    "manifest": "v kind filter by at snapshot entries segments streams first last frontier files key",
+}
+
+
+class Wrong(Exception):
+    """A rule of the format does not hold."""
+
+
+def require(is_so: object, what: str) -> None:
+    if not is_so:
+        raise Wrong(what)
+
+
+def h(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def canonical_text(value: Any) -> str:
+    """Written out by hand: what the specification calls canonical."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        require(abs(value) < 2**53, "a number is too large")
+        return str(value)
+    if isinstance(value, str):
+        return '"' + "".join(map(escaped, value)) + '"'
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical_text, value)) + "]"
+    require(isinstance(value, dict), "a number is not whole")
+    return "{" + ",".join(f"{canonical_text(k)}:{canonical_text(value[k])}" for k in sorted(value)) + "}"
+
+
+def escaped(sign: str) -> str:
+    short = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    if sign in short:
+        return short[sign]
+    if " " <= sign <= "~":
+        return sign
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def parse(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Wrong("not JSON") from error
+    require(isinstance(value, dict), "not an object")
+    require(canonical_text(value).encode() == content, "not canonical")
+    return value
+
+
+def unhex(text: Any, size: int | None = 32) -> bytes:
+    require(isinstance(text, str) and set(text) <= HEXADECIMAL and len(text) % 2 == 0, "not hexadecimal")
+    require(size is None or len(text) == 2 * size, "not of the right length")
+    return bytes.fromhex(text)
+
+
+def number(value: Any, least: int = 0) -> int:
+    require(isinstance(value, int) and not isinstance(value, bool) and value >= least, "not such a number")
+    return int(value)
+
+
+def moment(text: Any) -> str:
+    require(
+        isinstance(text, str)
+        and len(text) == 27
+        and re.sub(r"[0-9]", "0", text) == "0000-00-00T00:00:00.000000Z",
+        "no time",
+    )
+    return str(text)
+
+
+def mth(leaves: list[bytes]) -> bytes:
+    if not leaves:
+        return h(b"")
+    if len(leaves) == 1:
+        return leaves[0]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return h(b"\x01" + mth(leaves[:k]) + mth(leaves[k:]))
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """The definition of the path, turned round: recursion from the root's split downwards."""
+    require(0 <= index < size, "no such leaf")
+    if size == 1:
+        require(not path, "a proof is too long")
+        return leaf
+    require(path, "a proof is too short")
+    k = 1
+    while k * 2 < size:
+        k *= 2
+    if index < k:
+        return h(b"\x01" + root_by_path(leaf, index, k, path[:-1]) + path[-1])
+    return h(b"\x01" + path[-1] + root_by_path(leaf, index - k, size - k, path[:-1]))
+
+
+def roots_by_proof(
+    m: int, n: int, proof: list[bytes], old_root: bytes, is_whole: bool = True
+) -> tuple[bytes, bytes]:
+    """Old and new root that a consistency proof leads to, by SUBPROOF's recursion (RFC 9162, section 2.1.4.1)."""
+    require(0 < m <= n, "no such trees")
+    if m == n:
+        if is_whole:
+            require(not proof, "a proof is too long")
+            return old_root, old_root
+        require(len(proof) == 1, "a proof is of the wrong length")
+        return proof[0], proof[0]
+    require(proof, "a proof is too short")
+    k = 1
+    while k * 2 < n:
+        k *= 2
+    if m <= k:
+        old, new = roots_by_proof(m, k, proof[:-1], old_root, is_whole)
+        return old, h(b"\x01" + new + proof[-1])
+    old, new = roots_by_proof(m - k, n - k, proof[:-1], old_root, False)
+    return h(b"\x01" + proof[-1] + old), h(b"\x01" + proof[-1] + new)
+
+
+def read_ids(packed: bytes) -> list[int]:
+    ids, at, total = [], 0, 0
+    while at < len(packed):
+        end = at
+        while end < len(packed) and packed[end] >= 128:
+            end += 1
+        require(end < len(packed) and end - at < 9, "ids are cut off")
+        difference = sum((byte & 127) << (7 * place) for place, byte in enumerate(packed[at : end + 1]))
+        require(difference > 0 and (end == at or packed[end] != 0), "ids are not packed as they must be")
+        total += difference
+        ids.append(total)
+        at = end + 1
+    return ids
+
+
+class Second:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.found: list[str] = []
+        self.keys: dict[str, tuple[bytes, str, str | None]] = {}
+        self.roots: dict[int, bytes] = {}
+
+    def rule(self, place: str, check: Any, *arguments: Any) -> Any:
+        """The result of a check; a fault with this place where it does not hold."""
+        try:
+            return check(*arguments)
+        except Wrong as wrong:
+            self.found.append(f"{place}: {wrong}")
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            UnicodeDecodeError,
+            OSError,
+            ValueError,
+            IndexError,
+        ) as error:
+            self.found.append(f"{place}: {error!r}")
+        return None
+
+    def run(self, outside: bytes | None) -> list[str]:
+        self.manifest = self.rule("manifest.json", self.read_manifest)
+        if self.manifest is None:
+            return self.found
+        self.rule("the folder", self.check_files)
+        self.rule("keys.json", self.read_keys)
+        self.rule("manifest.json", self.check_signature, "manifest", self.manifest, self.manifest.get("at"))
+        self.checkpoint = self.rule("checkpoint.json", self.read_checkpoint, self.file("checkpoint.json"))
+        if self.checkpoint is None:
+            return self.found
+        self.rule("segments.jsonl", self.read_segments)
+        if self.manifest["kind"] == "whole":
+            self.rule("entries.jsonl", self.check_whole)
+        else:
+            self.rule("streams.jsonl", self.check_filtered)
+        if (self.folder / "consistency.jsonl").exists():
+            for place, line in self.lines("consistency.jsonl"):
+                self.rule(place, self.check_consistency, line)
+        if outside is not None:
+            self.rule("the outside checkpoint", self.compare, outside)
+        return self.found
+
+    def file(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes() if (self.folder / name).exists() else b""
+
+    def lines(self, name: str) -> list[tuple[str, bytes]]:
+        content = self.file(name)
+        if content and not content.endswith(b"\n"):
+            self.found.append(f"{name}: does not end with a line feed")
+        return [(f"{name} line {n}", line) for n, line in enumerate(content.split(b"\n")[:-1], start=1)]
+
+    def one_object(self, content: bytes) -> dict[str, Any]:
+        require(content.endswith(b"\n"), "does not end with a line feed")
+        return parse(content[:-1])
+
+    def read_manifest(self) -> dict[str, Any]:
+        found = self.one_object(self.file("manifest.json"))
+        require(set(found) == {*SIGNED["manifest"].split(), "signature"}, "has other members")
+        require(found["v"] == 1 and found["kind"] in ("whole", "filtered"), "is of another version")
+        return found
+
+    def check_files(self) -> None:
+        here = {
+            path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()
+        } - {"manifest.json"}
+        for name in here ^ set(self.manifest["files"]):
+            self.found.append(f"{name}: stands in the folder or in the manifest, and not in both")
+        for name in here & set(self.manifest["files"]):
+            content = self.file(name)
+            said = {"bytes": len(content), "sha256": h(content).hex()}
+            if said != self.manifest["files"][name]:
+                self.found.append(f"{name}: its size or hash is not that of the manifest")
+
+    def check_signature(self, kind: str, record: dict[str, Any], at: Any) -> None:
+        require(record["key"] in self.keys, "its key is not there")
+        public, begins, ends = self.keys[record["key"]]
+        require(begins <= moment(at) and (ends is None or at < ends), "its key was not valid then")
+        self.check_bytes(kind, record, public)
+
+    def check_bytes(self, kind: str, record: dict[str, Any], public: bytes) -> None:
+        text = canonical_text({name: record[name] for name in SIGNED[kind].split()})
+        message = b"hub-signature-1\0" + kind.encode() + b"\0" + text.encode()
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(unhex(record["signature"], 64), message)
+        except InvalidSignature:
+            raise Wrong("its signature is not good") from None
+
+    def read_keys(self) -> None:
+        document = self.one_object(self.file("keys.json"))
+        require(set(document) == {"keys", "v"} and document["v"] == 1, "has other members")
+        records = document["keys"]
+        for place, record in enumerate(records):
+            require(
+                set(record) == {*SIGNED["key"].split(), "signature"}, f"key {place + 1} has other members"
+            )
+            public = unhex(record["public"])
+            before = records[place - 1] if place else None
+            require(number(record["number"]) == place + 1, f"key {place + 1} has another number")
+            require(record["key"] == h(public).hex()[:32], f"key {place + 1} has another id")
+            require(record["prev"] == (before["key"] if before else ""), f"key {place + 1} follows another")
+            require(
+                not before or before["from"] < moment(record["from"]), f"key {place + 1} begins too early"
+            )
+            self.check_bytes("key", record, unhex(before["public"]) if before else public)
+            ends = moment(records[place + 1]["from"]) if place + 1 < len(records) else None
+            self.keys[record["key"]] = (public, moment(record["from"]), ends)
+
+    def read_checkpoint(self, content: bytes) -> dict[str, Any]:
+        record = self.one_object(content)
+        require(set(record) == {*SIGNED["checkpoint"].split(), "signature"}, "has other members")
+        require(record["v"] == 1 and number(record["count"], 1), "is of another version")
+        unhex(record["root"]), unhex(record["head"])
+        self.check_signature("checkpoint", record, record["at"])
+        return record
+
+    def read_segments(self) -> None:
+        is_whole = self.manifest["kind"] == "whole"
+        self.segments: list[dict[str, Any]] = []
+        for place, line in self.lines("segments.jsonl"):
+            segment = self.rule(place, parse, line)
+            if segment is not None:
+                self.segments.append(segment)
+                self.rule(f"segment {segment.get('number')}", self.check_segment, segment, is_whole)
+        for this, following in zip(self.segments, [*self.segments[1:], None], strict=True):
+            self.rule(f"segment {this['number']}", self.check_neighbour, this, following)
+        numbers = [each["number"] for each in self.segments]
+        require(len(numbers) == self.manifest["segments"], "not as many as the manifest says")
+        require(
+            (min(numbers, default=0), max(numbers, default=0))
+            == (self.manifest["first"], self.manifest["last"]),
+            "not from the first to the last that the manifest says",
+        )
+
+    def check_segment(self, segment: dict[str, Any], is_whole: bool) -> None:
+        allowed = {*SIGNED["segment"].split(), "signature", *(["packed"] if is_whole else [])}
+        require(set(segment) - {"path"} == allowed, "has other members")
+        require(segment["v"] == 1 and number(segment["number"], 1), "is of another version")
+        segment["hash"] = h(
+            b"\0hub-segment-1"
+            + canonical_text({name: segment[name] for name in SIGNED["segment"].split()}).encode()
+        )
+        if segment["number"] == 1:
+            require(segment["prev"] == "0" * 64, "the first continues nothing")
+        if is_whole:
+            packed = unhex(segment["packed"], None)
+            require(h(packed).hex() == segment["ids"], "its ids are others")
+            require(len(read_ids(packed)) == number(segment["count"]), "has another number of ids")
+        if "path" in segment:
+            path = [unhex(each) for each in segment["path"]]
+            root = root_by_path(segment["hash"], segment["number"] - 1, self.checkpoint["count"], path)
+            require(root.hex() == self.checkpoint["root"], "is not in the checkpoint")
+        self.check_signature("segment", segment, segment["sealed_at"])
+
+    def check_neighbour(self, this: dict[str, Any], following: dict[str, Any] | None) -> None:
+        is_next = following is not None and following["number"] == this["number"] + 1
+        require("path" in this or is_next, "is not anchored")
+        if following is not None:
+            require(following["number"] > this["number"], "the next one has a lower number")
+            require(following["sealed_at"] >= this["sealed_at"], "the next one is older")
+            require(not is_next or following["prev"] == this["hash"].hex(), "the next one continues another")
+
+    def entry(self, body: bytes) -> dict[str, Any]:
+        said = parse(body)
+        require(
+            set(said) == {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"},
+            "has other members",
+        )
+        require(
+            said["v"] in (1, 2) and moment(said["at"]) and number(said["stream_seq"], 1),
+            "is of another version",
+        )
+        return said
+
+    def check_whole(self) -> None:
+        manifest, entries = self.manifest, self.lines("entries.jsonl")
+        require(manifest["streams"] == 0, "a whole range has no streams")
+        if not len(entries) == manifest["entries"] == sum(each["count"] for each in self.segments):
+            self.found.append(f"entries.jsonl: has {len(entries)} entries")
+        numbers = [each["number"] for each in self.segments]
+        require(
+            numbers == list(range(manifest["first"], manifest["first"] + len(numbers))),
+            "segments are missing",
+        )
+        streams: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
+        at = 0
+        for segment in self.segments:
+            leaves = []
+            for place, body in entries[at : at + segment["count"]]:
+                leaves.append(h(b"\0hub-audit-1" + body))
+                said = self.rule(place, self.entry, body)
+                if said is not None:
+                    if said["stream_seq"] in streams[said["stream"]]:
+                        self.found.append(f"{place}: this place of its stream is taken")
+                    streams[said["stream"]][said["stream_seq"]] = (said["prev_leaf"], leaves[-1].hex())
+            at += segment["count"]
+            if mth(leaves).hex() != segment["root"]:
+                self.found.append(f"segment {segment['number']}: its entries are others")
+        for stream, places in streams.items():
+            self.rule(f"stream {stream}", self.check_places, places, manifest["first"] == 1)
+        self.check_frontier()
+
+    def check_places(self, places: dict[int, tuple[str, str]], is_from_the_start: bool) -> None:
+        low, high = min(places), max(places)
+        require(len(places) == high - low + 1, f"has a gap between {low} and {high}")
+        require(low == 1 or not is_from_the_start, "does not begin with 1")
+        require((places[low][0] == "0" * 64) == (low == 1), "does not begin as it must")
+        for seq in range(low + 1, high + 1):
+            require(places[seq][0] == places[seq - 1][1], f"{seq} does not continue {seq - 1}")
+
+    def check_frontier(self) -> None:
+        size = max(self.manifest["first"] - 1, 0)
+        parts = [(bit, 1 << bit) for bit in reversed(range(size.bit_length())) if size >> bit & 1]
+        peaks = [unhex(each) for each in self.manifest["frontier"]]
+        require(len(parts) == len(peaks), "the frontier has another number of hashes")
+        # Every perfect subtree as one opaque leaf of its own height: joined only with its like.
+        stack = [(height, peak) for (height, _), peak in zip(parts, peaks, strict=True)]
+        self.roots[size] = fold(stack)
+        for segment in self.segments:
+            stack.append((0, segment["hash"]))
+            while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
+                (height, right), (_, left) = stack.pop(), stack.pop()
+                stack.append((height + 1, h(b"\x01" + left + right)))
+            self.roots[segment["number"]] = fold(stack)
+        if self.manifest["last"] == self.checkpoint["count"]:
+            require(
+                self.roots[self.manifest["last"]].hex() == self.checkpoint["root"],
+                "the checkpoint is of others",
+            )
+
+    def check_filtered(self) -> None:
+        entries, proofs = self.lines("entries.jsonl"), self.lines("proofs.jsonl")
+        streams = [(place, parse(line)) for place, line in self.lines("streams.jsonl")]
+        wanted = [
+            (place, said, seq)
+            for place, said in streams
+            for seq in range(1, min(number(said["seq"], 1), 10**6) + 1)
+        ]
+        require(self.manifest["frontier"] == [], "a filtered export has no frontier")
+        require(
+            len({said["stream"] for _, said in streams}) == len(streams) == self.manifest["streams"],
+            "streams are missing or doubled",
+        )
+        require(
+            len(entries) == len(proofs) == len(wanted) == self.manifest["entries"],
+            f"{len(entries)} entries, {len(proofs)} proofs, {len(wanted)} wanted",
+        )
+        segments, used, before = {each["number"]: each for each in self.segments}, set(), "0" * 64
+        for (place, body), (proof_place, proof), (stream_place, said, seq) in zip(
+            entries, proofs, wanted, strict=True
+        ):
+            require(set(said) == {"leaf", "seq", "stream"}, f"{stream_place} has other members")
+            leaf = h(b"\0hub-audit-1" + body)
+            where = f"stream {said['stream']} at {seq}"
+            document = self.rule(f"{place} ({where})", self.entry, body) or {}
+            expected = (said["stream"], seq, before if seq > 1 else "0" * 64)
+            if (document.get("stream"), document.get("stream_seq"), document.get("prev_leaf")) != expected:
+                self.found.append(f"{place} ({where}): does not continue its stream")
+            if seq == said["seq"] and leaf.hex() != said["leaf"]:
+                self.found.append(f"{stream_place} ({where}): ends with another entry")
+            used.add(self.rule(f"{proof_place} ({where})", self.check_proof, proof, leaf, segments))
+            before = leaf.hex()
+        require(used == set(segments), "segments are there that nothing names, or the other way round")
+
+    def check_proof(self, line: bytes, leaf: bytes, segments: dict[int, dict[str, Any]]) -> int:
+        said = parse(line)
+        require(set(said) == {"index", "path", "segment"}, "has other members")
+        segment = segments[said["segment"]]
+        root = root_by_path(
+            leaf, number(said["index"]), segment["count"], [unhex(each) for each in said["path"]]
+        )
+        require(root.hex() == segment["root"], "the entry is not in its segment")
+        return int(said["segment"])
+
+    def check_consistency(self, line: bytes) -> None:
+        said = parse(line)
+        require(set(said) == {"count", "proof", "root"}, "has other members")
+        old_root, proof = unhex(said["root"]), [unhex(each) for each in said["proof"]]
+        old, new = roots_by_proof(number(said["count"]), self.checkpoint["count"], proof, old_root)
+        require(old == old_root and new.hex() == self.checkpoint["root"], "does not lead to the checkpoint")
+        self.roots.setdefault(said["count"], old_root)
+
+    def compare(self, content: bytes) -> None:
+        record = self.read_checkpoint(content)
+        if record["count"] == self.checkpoint["count"]:
+            require(record["root"] == self.checkpoint["root"], "is of other segments")
+        else:
+            require(record["count"] in self.roots, "cannot be compared")
+            require(self.roots[record["count"]].hex() == record["root"], "is of other segments")
+
+
+def fold(stack: list[tuple[int, bytes]]) -> bytes:
+    if not stack:
+        return h(b"")
+    found = stack[-1][1]
+    for _, left in reversed(stack[:-1]):
+        found = h(b"\x01" + left + found)
+    return found
+
+
+def faults_of(folder: Path, outside: bytes | None = None) -> list[str]:
+    """Every fault of an export; none where it is whole and unchanged."""
+    return Second(folder).run(outside)

@@ -1,0 +1,240 @@
+"""Each stream is a chain: nothing in it can be left out, whoever appends at the same time."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+
+from audit import heads
+from audit.chaining import chain_unchained
+from audit.log import Happening, append
+from audit.models import Entry, Head
+from tests.audit.chains import faults
+from tests.hub import EXAMPLE, Hub
+
+SEED = 20261124
+
+
+def write(*streams: str, begins: bool = False) -> None:
+    with transaction.atomic():
+        append(*(Happening(stream, "test.happened", begins=begins) for stream in streams))
+
+
+def in_threads(work: Callable[[int], Any], threads: int = 8) -> list[Any]:
+    def one(number: int) -> Any:
+        try:
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(threads)))
+
+
+def test_entries_of_a_stream_follow_each_other(database: None) -> None:
+    write("event:a", "delivery:1", "event:a")
+    write("event:a")
+    rows = Entry.objects.order_by("id").values_list("stream", "stream_seq")
+    assert list(rows) == [("event:a", 1), ("delivery:1", 1), ("event:a", 2), ("event:a", 3)]
+    assert faults() == []
+
+
+def test_a_chain_that_is_broken_is_seen(database: None) -> None:
+    write("event:a", "event:a")
+    Head.objects.filter(stream="event:a").update(leaf=bytes(32))
+    write("event:a")
+    assert faults() == [
+        "event:a 3: does not follow 2",
+        "event:a 3: a hash is wrong",
+    ]
+
+
+def test_the_webhooks_of_the_hub_leave_whole_chains(hub: Hub) -> None:
+    for number in range(3):
+        hub.change_email(f"anna.chain{number}@example.com")
+        assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert Head.objects.count() > 6
+    assert faults() == []
+
+
+def test_a_stream_that_begins_needs_one_statement_less(
+    database: None, django_assert_num_queries: Any
+) -> None:
+    with transaction.atomic(), django_assert_num_queries(2):
+        append(Happening("event:new", "test.begun", begins=True), Happening("event:new", "test.more"))
+    with transaction.atomic(), django_assert_num_queries(3):
+        append(Happening("event:new", "test.more"), Happening("event:other", "test.begun", begins=True))
+    assert faults() == []
+
+
+@pytest.mark.parametrize("with_others", [(), ("event:b",)])
+def test_a_stream_that_is_said_to_begin_and_has_begun_is_refused(
+    database: None, with_others: tuple[str, ...]
+) -> None:
+    write("event:a", "event:b", "event:a")
+    before = sorted(Head.objects.values_list("stream", "seq"))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        append(
+            *(Happening(each, "test.happened") for each in with_others),
+            Happening("event:a", "test.lie", begins=True),
+        )
+    assert sorted(Head.objects.values_list("stream", "seq")) == before
+    assert faults() == []
+
+
+def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "MOST", 7)
+    monkeypatch.setattr("audit.log.BATCH", 5)
+    for _ in range(2):
+        write(*(f"event:{number}" for number in range(23)))
+    assert Entry.objects.count() == 46
+    assert faults() == []
+
+
+def crowd(number: int) -> int:
+    """Appends to some of twelve streams, in any order; how many entries."""
+    generator, written = Random(f"{SEED} {number}"), 0
+    for _ in range(40):
+        streams = [f"event:{generator.randrange(12)}" for _ in range(generator.randint(1, 8))]
+        write(*streams)
+        written += len(streams)
+    return written
+
+
+def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(database: None) -> None:
+    print("seed", SEED)
+    assert sum(in_threads(crowd)) == Entry.objects.count()
+    assert faults() == []
+
+
+@pytest.mark.writers_at_once
+def test_heads_taken_in_the_order_given_would_deadlock(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "sorted", list, raising=False)
+
+    def impatient(number: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET deadlock_timeout = '10ms'")
+        crowd(number)
+
+    with pytest.raises(OperationalError, match="deadlock"):
+        in_threads(impatient)
+
+
+def test_an_end_that_is_read_and_not_locked_would_break_a_chain(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database refuses the second entry of one place; on SQLite nobody else writes in between anyway."""
+    monkeypatch.setattr(
+        "audit.log.take_ends",
+        lambda counts: {
+            each.stream: heads.End(each.seq, bytes(each.leaf))
+            for each in Head.objects.filter(stream__in=counts)
+        },
+    )
+    monkeypatch.setattr("audit.log._entry", slowly(__import__("audit.log").log._entry))
+    with transaction.atomic():
+        append(Happening("event:a", "test.begun", begins=True))
+    if connection.vendor == "sqlite":
+        in_threads(lambda _: write("event:a"), 4)
+        assert faults() == []
+        return
+    with pytest.raises(IntegrityError):
+        in_threads(lambda _: write("event:a"), 4)
+
+
+def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
+    def later(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return work(*arguments)
+
+    return later
+
+
+@pytest.fixture
+def held(database: None) -> Iterator[None]:
+    """Another transaction has appended to `event:held` and is not over."""
+    write("event:held", "event:free")
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                append(Happening("event:held", "test.happened"))
+                begun.set()
+                over.wait(20)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(10)
+    yield
+    over.set()
+    thread.join()
+    assert faults() == []
+
+
+@pytest.mark.writers_at_once
+@pytest.mark.usefixtures("held")
+def test_an_append_waits_for_its_own_streams_only() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '300ms'")
+    write("event:free", "event:new")
+    with pytest.raises(OperationalError, match="lock timeout"):
+        write("event:held")
+
+
+OLD = (
+    "INSERT INTO audit_entry (stream, at, action, actor, body) "
+    "VALUES (%s, '2026-01-01 00:00:00+00:00', 'test.old', 'system', %s)"
+)
+
+
+def write_as_before(stream: str, number: int) -> None:
+    """What the version before the chains writes, even now."""
+    body = (
+        '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z",'
+        f'"details":{{"number":{number}}},"stream":"{stream}","v":1}}'
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(OLD, [stream, body])
+
+
+def test_what_was_written_before_the_chains_is_chained_in_the_order_of_ids(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.chaining.BATCH", 4)
+    for number in range(10):
+        write_as_before(f"event:{number % 3}", number)
+    write("event:1")
+    assert chain_unchained() == 10
+    assert chain_unchained() == 0
+    assert faults() == []
+    places = Entry.objects.filter(stream="event:1").order_by("stream_seq").values_list("action", "body")
+    assert [action for action, _ in places] == ["test.happened", "test.old", "test.old", "test.old"]
+    first = Entry.objects.get(stream="event:0", stream_seq=1)
+    assert first.body.startswith(
+        '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z","details":{"number":0}'
+    )
+    assert first.body.endswith('"stream":"event:0","stream_seq":1,"v":1}')
+
+
+@pytest.mark.parametrize(
+    "change", ["body = '{}'", "leaf = NULL", "action = 'x', leaf = prev_leaf", "stream_seq = 9"]
+)
+def test_a_row_can_be_chained_once_and_in_nothing_else(database: None, change: str) -> None:
+    write_as_before("event:a", 1)
+    with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE audit_entry SET {change}")
+    chain_unchained()
+    with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
+        cursor.execute("UPDATE audit_entry SET body = '{}', leaf = prev_leaf")
+    assert faults() == []

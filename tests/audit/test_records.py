@@ -1,0 +1,73 @@
+"""Signed records: a signature is good for its record, its kind and its key, in one spelling only."""
+
+from typing import Any
+
+import pytest
+
+from audit.records import from_hex, is_signed, is_time, new_private_key, public_key, sign, signer, time_text
+
+pytestmark = pytest.mark.pure
+
+PRIVATE = new_private_key()
+PUBLIC = public_key(PRIVATE)
+CHECKPOINT = {
+    "v": 1,
+    "count": 3,
+    "root": "00" * 32,
+    "head": "11" * 32,
+    "at": "2026-03-04T12:00:00.000000Z",
+    "key": "k",
+}
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    return sign("checkpoint", CHECKPOINT, signer(PRIVATE))
+
+
+def test_a_signature_is_good_for_its_record(record: dict[str, Any]) -> None:
+    assert is_signed("checkpoint", record, PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": 4}, {"count": True}, {"at": "2026"}, {"root": "00" * 31 + "01"}]
+)
+def test_it_is_not_good_for_another(record: dict[str, Any], change: dict[str, Any]) -> None:
+    assert not is_signed("checkpoint", record | change, PUBLIC)
+
+
+def test_nor_for_another_key_or_another_kind(record: dict[str, Any]) -> None:
+    assert not is_signed("checkpoint", record, public_key(new_private_key()))
+    everything = {**CHECKPOINT, "number": 1, "public": "", "prev": "", "from": ""}
+    signed = sign("checkpoint", everything, signer(PRIVATE))
+    assert is_signed("checkpoint", signed, PUBLIC)
+    assert not is_signed("key", signed, PUBLIC)
+
+
+def test_a_signature_has_one_spelling(record: dict[str, Any]) -> None:
+    text = record["signature"]
+    order = 2**252 + 27742317777372353535851937790883648493
+    shifted = (
+        text[:64] + (int.from_bytes(bytes.fromhex(text[64:]), "little") + order).to_bytes(32, "little").hex()
+    )
+    for other in ("", text.upper(), text[:-2], f"{text}00", f"{text[:2]} {text[2:]}", shifted, None, 5):
+        assert not is_signed("checkpoint", record | {"signature": other}, PUBLIC)
+    assert not is_signed("checkpoint", CHECKPOINT, PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "text", ["AA" * 32, "a" * 63, "", "0x" + "a" * 62, " " + "a" * 63, "٠" * 64, 7, None]
+)
+def test_only_lower_case_hexadecimal_of_the_right_size_is_taken(text: Any) -> None:
+    with pytest.raises(ValueError, match="not"):
+        from_hex(text)
+
+
+def test_times_have_one_form() -> None:
+    from datetime import UTC, datetime
+
+    text = time_text(datetime(2026, 3, 4, 12, tzinfo=UTC))
+    assert text == "2026-03-04T12:00:00.000000Z"
+    assert is_time(text)
+    assert not is_time(text.replace(".000000", ""))
+    assert not is_time(text.replace("2", "\u0662"))
