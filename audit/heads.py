@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from audit.hashing import ZERO
-from audit.statements import Statement
+from audit.statements import Bound, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ MOST = 1000  # streams in one statement
 def take_ends(counts: Mapping[str, int]) -> dict[str, End]:
     """The ends of these streams as they are, each moved on by so many entries and locked: one statement.
 
-    `keep_ends` must follow in the same transaction.
+    What `ends_to_keep` gives must be run in the same transaction.
     """
     ends = {}
     for some in _pieces(sorted(counts)):
@@ -37,11 +37,14 @@ def take_ends(counts: Mapping[str, int]) -> dict[str, End]:
     return ends
 
 
-def keep_ends(ends: Mapping[str, End]) -> None:
+def ends_to_keep(ends: Mapping[str, End]) -> list[Bound]:
     """Where these streams end from now on; those that are new begin to have an end: one statement."""
-    for some in _pieces(sorted(ends)):
-        values = [value for stream in some for value in (stream, ends[stream].seq, ends[stream].leaf)]
-        _keeping(len(some)).run(*values)
+    return [
+        _keeping(len(some)).bound(
+            *(value for stream in some for value in (stream, ends[stream].seq, ends[stream].leaf))
+        )
+        for some in _pieces(sorted(ends))
+    ]
 
 
 def _pieces(streams: Sequence[str]) -> list[Sequence[str]]:

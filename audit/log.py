@@ -10,14 +10,16 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.hashing import leaf_of
-from audit.heads import START, End, keep_ends, take_ends
+from audit.heads import START, End, ends_to_keep, take_ends
 from audit.models import Entry
 from audit.records import time_text
-from audit.storing import fresh, insert
+from audit.statements import Bound, together
+from audit.storing import fresh, insertion
 
 SYSTEM = "system"
 VERSION = 2
 BATCH = 1000
+FEW = 50
 
 
 class NotInTransaction(RuntimeError):
@@ -42,21 +44,31 @@ class Happening:
 
 
 def append(*happenings: Happening, at: datetime | None = None) -> None:
-    """Record what happened, in order, each at the end of its stream: three statements, two where all streams begin.
+    """Record what happened, in order, each at the end of its stream: three statements, two where all streams begin;
+    the last two in one round trip.
 
     `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form;
     `IntegrityError` for a stream that is said to begin and has begun before.
     """
+    if len(happenings) > FEW:
+        for write in appending(*happenings, at=at):
+            together(write)
+    elif happenings:
+        together(*appending(*happenings, at=at))
+
+
+def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]:
+    """What is left of `append`, to be run in this same transaction, `together` with other writes where there are few.
+
+    Nothing else may be appended to these streams in between. Raises what `append` raises.
+    """
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
-    if not happenings:
-        return
     moment = at or timezone.now()
     ends = _ends(happenings)
     entries = [_entry(happening, moment, ends) for happening in happenings]
-    for start in range(0, len(entries), BATCH):
-        insert(*entries[start : start + BATCH])
-    keep_ends(ends)
+    added = [insertion(*entries[start : start + BATCH]) for start in range(0, len(entries), BATCH)]
+    return [*added, *ends_to_keep(ends)]
 
 
 def _ends(happenings: tuple[Happening, ...]) -> dict[str, End]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.log import Happening, appending
 from audit.statements import Bound, Statement, together
 from audit.storing import insert
 from sync.attempting import Findings
@@ -104,12 +104,12 @@ def _write(
     is_alone = claim.is_only and not claim.covered
     if is_alone:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
-    _run_with_link(claim, verdict, findings, writes)
     events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
     happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
     if telling is not None:
         happenings.append(telling.happening)
-    append(*happenings, at=claim.attempt.ended_at)
+    writes += appending(*happenings, at=claim.attempt.ended_at)
+    _run_with_link(claim, verdict, findings, writes)
     return events
 
 

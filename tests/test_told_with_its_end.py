@@ -15,15 +15,19 @@ from webhooks.models import Receipt
 
 def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first settling commit is lost with its connection, after all its statements."""
-    good, calls = settling.append, []
+    appending, run, calls = settling.appending, settling._run_with_link, []
 
-    def append(*happenings: Any, **at: Any) -> None:
-        good(*happenings, **at)
+    def counted(*happenings: Any, **at: Any) -> Any:
         calls.append(len(happenings))
+        return appending(*happenings, **at)
+
+    def lost(*arguments: Any) -> None:
+        run(*arguments)
         if len(calls) == 1:
             raise OperationalError("the connection was lost")
 
-    monkeypatch.setattr(settling, "append", append)
+    monkeypatch.setattr(settling, "appending", counted)
+    monkeypatch.setattr(settling, "_run_with_link", lost)
     return calls
 
 
@@ -56,7 +60,9 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
         return telling
 
     monkeypatch.setattr(Waiter, "take", take_and_tell)
-    monkeypatch.setattr(settling, "append", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost")))
+    monkeypatch.setattr(
+        settling, "appending", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost"))
+    )
     monkeypatch.setattr("sync.delivering.SETTLE_PAUSES", ())
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200

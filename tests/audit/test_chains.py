@@ -66,9 +66,10 @@ def test_the_webhooks_of_the_hub_leave_whole_chains(hub: Hub) -> None:
 def test_a_stream_that_begins_needs_one_statement_less(
     database: None, django_assert_num_queries: Any
 ) -> None:
-    with transaction.atomic(), django_assert_num_queries(2):
+    together = connection.vendor == "postgresql"  # there the last two are one
+    with transaction.atomic(), django_assert_num_queries(2 - together):
         append(Happening("event:new", "test.begun", begins=True), Happening("event:new", "test.more"))
-    with transaction.atomic(), django_assert_num_queries(3):
+    with transaction.atomic(), django_assert_num_queries(3 - together):
         append(Happening("event:new", "test.more"), Happening("event:other", "test.begun", begins=True))
     assert faults() == []
 
