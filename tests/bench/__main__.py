@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.bench.account import account, show
+from tests.bench.auditing import measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
 from tests.bench.databases import Cluster, sync_milliseconds
 from tests.bench.growth import grow, show_growth
@@ -36,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
     parser.add_argument("--events", type=int, default=300, help="for the account")
     parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
+    parser.add_argument("--audit", action="store_true", help="what the audit log costs")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
     parser.add_argument("--sizes", type=numbers, default=(10_000, 100_000, 1_000_000), help="for the growth")
     parser.add_argument(
@@ -87,6 +89,8 @@ class Bench:
             return "account", self._account()
         if self.given.servers:
             return "servers", self._servers()
+        if self.given.audit:
+            return "audit", self._audit()
         if self.given.growth:
             return "growth", self._growth()
         if self.given.memory:
@@ -112,6 +116,16 @@ class Bench:
                 kind, self.cluster, self.systems, self.folder, chosen.rounds, chosen.seconds
             )
             print(f"## {kind}\n\n{show_servers(taken)}\n")
+            found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
+        return found
+
+    def _audit(self) -> object:
+        found, chosen = {}, plan(self.given)
+        for kind in self.kinds:
+            taken = measure_audit(
+                kind, self.cluster, self.systems, self.folder, chosen.rounds, chosen.seconds
+            )
+            print(f"## {kind}\n\n{show_audit(taken)}\n")
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
         return found
 

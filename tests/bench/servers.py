@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,15 @@ def procfile(name: str) -> str:
 
 @contextmanager
 def running_hub(
-    database: Database, systems: Systems, folder: Path, web: str = "", workers: int = 1
+    database: Database,
+    systems: Systems,
+    folder: Path,
+    web: str = "",
+    workers: int = 1,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """The hub as production starts it, migrated and joined to the stand-in systems."""
-    environment = prepare_hub(database, systems, folder)
+    """The hub as production starts it, migrated and joined to the stand-in systems; `variables` for its processes."""
+    environment = prepare_hub(database, systems, folder) | dict(variables or {})
     with ExitStack() as stack:
         worker = None
         if workers:
