@@ -11,12 +11,13 @@ from typing import Any
 JSONValue = Any  # None, bool, int, str, or lists and mappings of them
 
 _LARGEST = 2**53
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: Mapping[str, JSONValue]) -> str:
     """The canonical text of an object. `TypeError` or `ValueError` for what has no canonical form."""
     _check(value)
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def _check(value: JSONValue) -> None:

@@ -22,6 +22,7 @@ from sync.releasing import release_connection
 from webhooks.models import Payload
 
 SHOWN_BYTES = 65_536
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
 _ANSWERED = Statement(
     """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
@@ -117,7 +118,7 @@ def _end(exchange: Exchange, *, with_request: bool) -> Payload | None:
 
 
 def _sealed(kind: str, document: dict[str, Any]) -> Payload:
-    return Payload.of(kind, json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+    return Payload.of(kind, _ENCODER.encode(document).encode())
 
 
 def _text(body: bytes | None) -> str | None:

@@ -26,6 +26,7 @@ from sync.waiting import Telling, waiter_of
 from sync.webhook import wants_entity
 from webhooks.models import Event, Payload, State, worst
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
@@ -198,9 +199,7 @@ def _answer(verdict: Verdict) -> dict[str, Any] | None:
 def _sealed(kind: str, document: Any) -> Payload | None:
     if document is None:
         return None
-    return Payload.of(
-        kind, json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-    )
+    return Payload.of(kind, _ENCODER.encode(document).encode())
 
 
 def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:

@@ -23,7 +23,8 @@ STORED = [
     "INSERT audit_entry",
     "INSERT audit_head",  # the streams of event and delivery begin
 ]
-APPENDED = ["INSERT audit_head", "INSERT audit_entry", "INSERT audit_head"]  # heads locked; their new ends
+TAKEN = "SELECT audit_head"  # the ends of the streams; PostgreSQL locks them by an INSERT that finds them
+APPENDED = [TAKEN, "INSERT audit_entry", "INSERT audit_head"]
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
     "SELECT sync_delivery",
     "INSERT webhooks_payload",
@@ -32,7 +33,7 @@ SENT = [  # promise I3: on record before the first byte of a write, with a lease
 SETTLED = [
     "UPDATE sync_delivery",
     "INSERT webhooks_payload",  # before and after, what was read, what was answered, and our own answer
-    "INSERT audit_head",  # the ends of the streams, locked
+    TAKEN,
 ]
 ENDED = [  # these travel together to PostgreSQL
     "UPDATE sync_attempt",
@@ -95,6 +96,8 @@ class Watched:
         for part in re.findall(r"AS \((.*?) RETURNING 1\)", sql) if sql.startswith("WITH w0") else [sql]:
             verb = part.split(None, 1)[0]
             table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', part)
+            if "RETURNING stream" in part:  # PostgreSQL reads and locks by a statement that may have to write
+                verb = "SELECT"
             if table and table[1] not in READ_ONCE_A_SECOND and verb in VERBS:
                 self.statements.append(f"{verb} {table[1]}")
         self.trips += len(self.statements) > parts

@@ -14,6 +14,7 @@ from webhooks.delivering import EventOutcome, Result
 
 LARGEST_ENTITY = 262_144
 _MOST_ERRORS = 20
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +133,4 @@ def _cut(entity: Mapping[str, Any], allowed: list[str], fields: tuple[str, ...] 
 
 
 def _bytes(document: Any) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(document).encode()
