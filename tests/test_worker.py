@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from sync.models import Delivery
+from sync.models import Connection, Delivery
 from sync.wakeups import WakeUps
 from tests.hub import ANNA, EXAMPLE, Hub
 from tests.queueing import KINDS, queue_of, redis_server, wait_until, worker
@@ -102,6 +102,7 @@ def test_a_worker_that_is_told_to_end_finishes_what_it_delivers_and_leaves_the_r
     hub: Hub, queue_url: str
 ) -> None:
     delivery, other = both(hub)
+    Connection.objects.update(deadline_seconds=30)  # a busy machine is no slow shop
     hub.shop.faults.add("slow", seconds=2, methods=["PATCH", "PUT"], times=1)
     wake_ups = WakeUps(queue_url)
     with worker(queue_url, DELIVERY_THREADS="2") as [process]:
@@ -112,7 +113,7 @@ def test_a_worker_that_is_told_to_end_finishes_what_it_delivers_and_leaves_the_r
             time.sleep(0.05)
             wake_ups.put(other.pk)
         assert process.process.wait(30) == 0
-    assert is_delivered(delivery)
+    assert is_delivered(delivery), process.said()
     assert Delivery.objects.get(pk=other.pk).state == State.PENDING
     with worker(queue_url):
         wait_until(lambda: is_delivered(other))
