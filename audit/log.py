@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.hashing import leaf_of
-from audit.heads import START, End, keep_ends, take_ends
+from audit.heads import End, take_ends
 from audit.models import Entry
 from audit.records import time_text
 from audit.statements import insert
@@ -30,39 +30,29 @@ class Happening:
 
     `stream` names what it is about (`event:<reference>`, `delivery:<id>`, `person:<id>`, `setting:<kind>:<id>`),
     `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal data: identifiers
-    of ours, codes, numbers, setting values that are no secrets. `begins`: the caller has made what the stream is
-    about in this same transaction, so that the stream is new; that saves a statement, and is refused where it is wrong.
+    of ours, codes, numbers, setting values that are no secrets.
     """
 
     stream: str
     action: str
     actor: str = SYSTEM
     details: Mapping[str, JSONValue] = field(default_factory=dict)
-    begins: bool = False
 
 
 def append(*happenings: Happening, at: datetime | None = None) -> None:
-    """Record what happened, in order, each at the end of its stream: three statements, two where all streams begin.
+    """Record what happened, in order, each at the end of its stream: two statements.
 
-    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form;
-    `IntegrityError` for a stream that is said to begin and has begun before.
+    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
     if not happenings:
         return
     moment = at or timezone.now()
-    ends = _ends(happenings)
+    ends = take_ends(Counter(each.stream for each in happenings))
     entries = [_entry(happening, moment, ends) for happening in happenings]
     for start in range(0, len(entries), BATCH):
         insert(*entries[start : start + BATCH])
-    keep_ends(ends)
-
-
-def _ends(happenings: tuple[Happening, ...]) -> dict[str, End]:
-    begun = {each.stream for each in happenings if each.begins}
-    known = Counter(each.stream for each in happenings if each.stream not in begun)
-    return (take_ends(known) if known else {}) | dict.fromkeys(begun, START)
 
 
 def _entry(happening: Happening, at: datetime, ends: dict[str, End]) -> Entry:

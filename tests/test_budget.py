@@ -13,15 +13,14 @@ from sync.tasks import run_due
 from tests.hub import EXAMPLE, Hub
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+APPENDED = ["INSERT audit_head", "INSERT audit_entry"]  # the ends of the streams, locked and moved on
 STORED = [
     "INSERT webhooks_payload",  # the body, and of `ack` the answer
     "INSERT webhooks_event",
     "INSERT sync_delivery",
     "INSERT webhooks_receipt",
-    "INSERT audit_entry",
-    "INSERT audit_head",  # the streams of event and delivery begin
+    *APPENDED,
 ]
-APPENDED = ["INSERT audit_head", "INSERT audit_entry", "INSERT audit_head"]  # heads locked; their new ends
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
     "UPDATE sync_delivery",
     "INSERT webhooks_payload",

@@ -64,9 +64,9 @@ def _store_entries(state: State) -> None:
             stream_seq=said["stream_seq"], prev_leaf=bytes.fromhex(said["prev_leaf"]), leaf=state.leaves[entry],
         )  # fmt: skip
         rows.append(row)
-        ends[said["stream"]] = max(ends.get(said["stream"], (0, b"")), (row.stream_seq, row.leaf))
+        ends[said["stream"]] = max(ends.get(said["stream"], 0), row.stream_seq)
     Entry.objects.bulk_create(rows)
-    Head.objects.bulk_create(Head(stream=stream, seq=seq, leaf=leaf) for stream, (seq, leaf) in ends.items())
+    Head.objects.bulk_create(Head(stream=stream, seq=seq, added=1) for stream, seq in ends.items())
 
 
 def _store_keys(state: State) -> None:
