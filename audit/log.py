@@ -49,27 +49,38 @@ def append(*happenings: Happening, at: datetime | None = None) -> None:
     if not happenings:
         return
     moment = at or timezone.now()
+    texts = [_text(happening, moment) for happening in happenings]  # refused before a head is moved on
     ends = take_ends(Counter(each.stream for each in happenings))
-    entries = [_entry(happening, moment, ends) for happening in happenings]
+    entries = [
+        _entry(happening, moment, text, ends) for happening, text in zip(happenings, texts, strict=True)
+    ]
     for start in range(0, len(entries), BATCH):
         insert(*entries[start : start + BATCH])
 
 
-def _entry(happening: Happening, at: datetime, ends: dict[str, End]) -> Entry:
-    """The next entry of its stream, which ends with it from now on."""
-    end = ends[happening.stream]
-    body = canonical(
+def _text(happening: Happening, at: datetime) -> str:
+    """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
+    begun = canonical(
         {
-            "v": VERSION,
-            "stream": happening.stream,
-            "stream_seq": end.seq + 1,
-            "prev_leaf": end.leaf.hex(),
-            "at": time_text(at),
             "action": happening.action,
             "actor": happening.actor,
+            "at": time_text(at),
             "details": happening.details,
         }
     )
+    return begun.removesuffix("}")
+
+
+def _entry(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> Entry:
+    """The next entry of its stream, which ends with it from now on."""
+    end = ends[happening.stream]
+    place = {
+        "prev_leaf": end.leaf.hex(),
+        "stream": happening.stream,
+        "stream_seq": end.seq + 1,
+        "v": VERSION,
+    }
+    body = f"{text},{canonical(place).removeprefix('{')}"
     following = End(end.seq + 1, leaf_of(body))
     ends[happening.stream] = following
     return Entry(

@@ -1,5 +1,7 @@
 """Each stream is a chain: nothing in it can be left out, whoever appends at the same time."""
 
+import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 from django.utils import timezone
 
 from audit import heads, log
+from audit.canonical import canonical
 from audit.chaining import chain_unchained
 from audit.log import Happening, append
 from audit.models import Entry, Head
@@ -101,6 +104,27 @@ def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
         ("event:new", 1),
     ]
     assert faults() == []
+
+
+def test_details_without_a_canonical_form_move_no_head_on_even_where_the_error_is_caught(
+    database: None,
+) -> None:
+    write("event:a")
+    with transaction.atomic():
+        with contextlib.suppress(TypeError):
+            append(
+                Happening("event:a", "test.one"), Happening("event:b", "test.two", details={"seconds": 0.5})
+            )
+        append(Happening("event:a", "test.three"))
+    assert dict(Head.objects.values_list("stream", "seq")) == {"event:a": 2}
+    assert faults() == []
+
+
+def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
+    with transaction.atomic():
+        append(Happening('event:"ä\u2028', "test.{}", 'person:"}', {"zz": {"v": 1}, "a": ["}", "{"]}))
+    body = Entry.objects.get().body
+    assert canonical(json.loads(body)) == body
 
 
 def test_a_head_that_is_ahead_of_its_stream_is_not_continued(database: None) -> None:
