@@ -23,8 +23,8 @@ Signs = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the manifest says in the exporter's own words: what was asked for, by whom, when (the text of a moment),
-    and of what state of the database."""
+    """What the manifest says in the exporter's own words: what was asked for, by whom, when, and of what state of the
+    database. `at` is the text of the moment of signing, by the database's clock: the key must be valid then."""
 
     filter: Mapping[str, Any]
     by: str

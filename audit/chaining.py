@@ -13,8 +13,8 @@ from django.db import connection, transaction
 
 from audit.canonical import canonical
 from audit.hashing import leaf_of
-from audit.heads import End, ends_to_keep, take_ends
-from audit.statements import Statement, together
+from audit.heads import End, take_ends
+from audit.statements import Statement
 
 BATCH = 500
 
@@ -43,8 +43,6 @@ def _chain_some() -> int:
         ends = take_ends(Counter(stream for _, stream, _ in rows))
         for pk, stream, body in rows:
             ends[stream] = _chain(pk, json.loads(body), ends[stream])
-        for write in ends_to_keep(ends):
-            together(write)
     return len(rows)
 
 

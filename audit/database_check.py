@@ -123,15 +123,14 @@ def _settled_id(walk: Walk) -> int:
 
 def _streams() -> Iterator[StreamRow]:
     """Every chained entry by stream and place, with the head of its stream, from one statement."""
-    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, head.seq, head.leaf
+    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, head.seq
         FROM audit_entry entry LEFT JOIN audit_head head ON head.stream = entry.stream
         WHERE entry.leaf IS NOT NULL ORDER BY entry.stream, entry.stream_seq"""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
-            for stream, seq, prev_leaf, leaf, head_seq, head_leaf in rows:
-                end = None if head_leaf is None else bytes(head_leaf)
-                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), head_seq, end)
+            for stream, seq, prev_leaf, leaf, head_seq in rows:
+                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), head_seq)
 
 
 def _headless() -> Iterator[str]:

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from django.db import connection
-
 from audit.hashing import ZERO
-from audit.statements import Bound, Statement
+from audit.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,59 +23,43 @@ class End:
 START = End(0, ZERO)
 MOST = 1000  # streams in one statement
 
+_LEAF = Statement("SELECT leaf FROM audit_entry WHERE stream = %s AND stream_seq = %s")
+
 
 def take_ends(counts: Mapping[str, int]) -> dict[str, End]:
-    """The ends of these streams as they are, each moved on by so many entries and locked: one statement.
-
-    What `ends_to_keep` gives must be run in the same transaction.
-    """
+    """Where these streams end, locked until the commit, and moved on by so many entries: they must be appended in the
+    same transaction. One statement, and one more for each stream that had to be waited for."""
     ends = {}
     for some in _pieces(sorted(counts)):
-        if connection.vendor == "sqlite":  # it has one writer: there is nothing to lock
-            ends.update(dict.fromkeys(some, START))
-            ends.update({name: End(seq, bytes(leaf)) for name, seq, leaf in _reading(len(some)).rows(*some)})
-            continue
-        values = [value for stream in some for value in (stream, counts[stream], ZERO)]
+        values = [value for stream in some for value in (stream, counts[stream], counts[stream])]
         for stream, seq, leaf in _taking(len(some)).rows(*values):
-            ends[stream] = End(seq - counts[stream], bytes(leaf))
+            ends[stream] = _end(stream, seq - counts[stream], leaf)
     return ends
 
 
-def ends_to_keep(ends: Mapping[str, End]) -> list[Bound]:
-    """Where these streams end from now on; those that are new begin to have an end: one statement."""
-    return [
-        _keeping(len(some)).bound(
-            *(value for stream in some for value in (stream, ends[stream].seq, ends[stream].leaf))
-        )
-        for some in _pieces(sorted(ends))
-    ]
-
-
-def _pieces(streams: Sequence[str]) -> list[Sequence[str]]:
-    return [streams[start : start + MOST] for start in range(0, len(streams), MOST)]
-
-
-@lru_cache(maxsize=128)
-def _reading(streams: int) -> Statement:
-    marks = ", ".join(["%s"] * streams)
-    return Statement(f"SELECT stream, seq, leaf FROM audit_head WHERE stream IN ({marks})")  # noqa: S608
+def _end(stream: str, seq: int, leaf: bytes | None) -> End:
+    """Where the head had to be waited for, PostgreSQL's statement is older than the entry that it waited for, and did
+    not see it."""
+    if seq == 0:
+        return START
+    if leaf is None:
+        row = _LEAF.row(stream, seq)
+        if row is None:
+            raise LookupError(f"stream {stream} has no entry {seq}, where its head says that it ends")
+        (leaf,) = row
+    return End(seq, bytes(leaf or b""))
 
 
 @lru_cache(maxsize=128)
 def _taking(streams: int) -> Statement:
+    rows = ", ".join(["(%s, %s, %s)"] * streams)
     return Statement(
-        f"""INSERT INTO audit_head (stream, seq, leaf) VALUES {_rows(streams)}
-        ON CONFLICT (stream) DO UPDATE SET seq = audit_head.seq + excluded.seq RETURNING stream, seq, leaf"""  # noqa: S608
+        f"""INSERT INTO audit_head (stream, seq, added) VALUES {rows}
+        ON CONFLICT (stream) DO UPDATE SET seq = audit_head.seq + excluded.added, added = excluded.added
+        RETURNING stream, seq, (SELECT leaf FROM audit_entry
+            WHERE audit_entry.stream = audit_head.stream AND stream_seq = audit_head.seq - audit_head.added)"""  # noqa: S608
     )
 
 
-@lru_cache(maxsize=128)
-def _keeping(streams: int) -> Statement:
-    return Statement(
-        f"""INSERT INTO audit_head (stream, seq, leaf) VALUES {_rows(streams)}
-        ON CONFLICT (stream) DO UPDATE SET seq = excluded.seq, leaf = excluded.leaf"""  # noqa: S608
-    )
-
-
-def _rows(streams: int) -> str:
-    return ", ".join(["(%s, %s, %s)"] * streams)
+def _pieces(streams: Sequence[str]) -> list[Sequence[str]]:
+    return [streams[start : start + MOST] for start in range(0, len(streams), MOST)]

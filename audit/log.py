@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.hashing import leaf_of
-from audit.heads import START, End, ends_to_keep, take_ends
+from audit.heads import End, take_ends
 from audit.models import Entry
 from audit.records import time_text
 from audit.statements import Bound, together
@@ -19,7 +19,6 @@ from audit.storing import fresh, insertion
 SYSTEM = "system"
 VERSION = 2
 BATCH = 1000
-FEW = 50
 
 
 class NotInTransaction(RuntimeError):
@@ -32,29 +31,22 @@ class Happening:
 
     `stream` names what it is about (`event:<reference>`, `delivery:<id>`, `person:<id>`, `setting:<kind>:<id>`),
     `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal data: identifiers
-    of ours, codes, numbers, setting values that are no secrets. `begins`: the caller has made what the stream is
-    about in this same transaction, so that the stream is new; that saves a statement, and is refused where it is wrong.
+    of ours, codes, numbers, setting values that are no secrets.
     """
 
     stream: str
     action: str
     actor: str = SYSTEM
     details: Mapping[str, JSONValue] = field(default_factory=dict)
-    begins: bool = False
 
 
 def append(*happenings: Happening, at: datetime | None = None) -> None:
-    """Record what happened, in order, each at the end of its stream: three statements, two where all streams begin;
-    the last two in one round trip.
+    """Record what happened, in order, each at the end of its stream: two statements.
 
-    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form;
-    `IntegrityError` for a stream that is said to begin and has begun before.
+    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form.
     """
-    if len(happenings) > FEW:
-        for write in appending(*happenings, at=at):
-            together(write)
-    elif happenings:
-        together(*appending(*happenings, at=at))
+    for write in appending(*happenings, at=at) if happenings else ():
+        together(write)
 
 
 def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]:
@@ -65,33 +57,37 @@ def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
     moment = at or timezone.now()
-    ends = _ends(happenings)
-    entries = [_entry(happening, moment, ends) for happening in happenings]
-    added = [insertion(*entries[start : start + BATCH]) for start in range(0, len(entries), BATCH)]
-    return [*added, *ends_to_keep(ends)]
+    texts = [_text(happening, moment) for happening in happenings]  # refused before a head is moved on
+    ends = take_ends(Counter(each.stream for each in happenings))
+    entries = [
+        _entry(happening, moment, text, ends) for happening, text in zip(happenings, texts, strict=True)
+    ]
+    return [insertion(*entries[start : start + BATCH]) for start in range(0, len(entries), BATCH)]
 
 
-def _ends(happenings: tuple[Happening, ...]) -> dict[str, End]:
-    begun = {each.stream for each in happenings if each.begins}
-    known = Counter(each.stream for each in happenings if each.stream not in begun)
-    return (take_ends(known) if known else {}) | dict.fromkeys(begun, START)
-
-
-def _entry(happening: Happening, at: datetime, ends: dict[str, End]) -> Entry:
-    """The next entry of its stream, which ends with it from now on."""
-    end = ends[happening.stream]
-    body = canonical(
+def _text(happening: Happening, at: datetime) -> str:
+    """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
+    begun = canonical(
         {
-            "v": VERSION,
-            "stream": happening.stream,
-            "stream_seq": end.seq + 1,
-            "prev_leaf": end.leaf.hex(),
-            "at": time_text(at),
             "action": happening.action,
             "actor": happening.actor,
+            "at": time_text(at),
             "details": happening.details,
         }
     )
+    return begun.removesuffix("}")
+
+
+def _entry(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> Entry:
+    """The next entry of its stream, which ends with it from now on."""
+    end = ends[happening.stream]
+    place = {
+        "prev_leaf": end.leaf.hex(),
+        "stream": happening.stream,
+        "stream_seq": end.seq + 1,
+        "v": VERSION,
+    }
+    body = f"{text},{canonical(place).removeprefix('{')}"
     following = End(end.seq + 1, leaf_of(body))
     ends[happening.stream] = following
     return fresh(

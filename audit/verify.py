@@ -382,16 +382,18 @@ class Export:
 
     def check_keys(self) -> None:
         content = self.read("keys.json")
-        records = members(load(content[:-1]), "keys", "v")["keys"]
-        if content[-1:] != b"\n":
-            raise ValueError("has no line feed at its end")
+        document = members(load(content[:-1]), "keys", "v")
+        if content[-1:] != b"\n" or document["v"] != 1:
+            raise ValueError("is no list of keys of this version")
+        records = document["keys"]
         before, before_id = None, ""
         for number, record in enumerate(records, start=1):
             place = f"keys.json key {number}"
             members(record, *SIGNED["key"], "signature")
             key = Key(unhex(record["public"]), record["from"])
             message = b"\x00".join((b"hub-signature-1", b"key", statement("key", record)))
-            if (record["number"], record["prev"]) != (number, before_id) or not MOMENT.fullmatch(key.begins):
+            said = (record["v"], record["number"], record["prev"])
+            if said != (1, number, before_id) or not MOMENT.fullmatch(key.begins):
                 self.fault(place, "does not follow the key before it")
             if record["key"] != sha(key.public).hex()[:32]:
                 self.fault(place, "its id is not that of its public key")

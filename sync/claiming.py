@@ -195,10 +195,10 @@ def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> A
     )
 
 
-def begun(attempt: Attempt, *, is_new: bool = False) -> Happening:
-    """The audit entry of an attempt's beginning. `is_new`: its delivery is made in this same transaction."""
+def begun(attempt: Attempt) -> Happening:
+    """The audit entry of an attempt's beginning."""
     details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
-    return Happening(attempt.delivery.stream, "attempt.started", details=details, begins=is_new)
+    return Happening(attempt.delivery.stream, "attempt.started", details=details)
 
 
 def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:

@@ -77,7 +77,7 @@ def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery,
         for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
     )
     waiting = tuple(each.pk for each in deliveries if each.token is None)
-    return Opened(claims, waiting, tuple(begun(each, is_new=True) for each in attempts))
+    return Opened(claims, waiting, tuple(begun(each) for each in attempts))
 
 
 def enabled_routes() -> QuerySet[Route]:

@@ -179,5 +179,4 @@ def _received(event: Event, receipt: Receipt) -> Happening:
             "size": receipt.size,
             "state": str(event.state),
         },
-        begins=not receipt.is_repeat,
     )

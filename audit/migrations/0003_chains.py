@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("stream", models.CharField(max_length=80, primary_key=True, serialize=False)),
                 ("seq", models.BigIntegerField(help_text="of its last entry")),
-                ("leaf", models.BinaryField(help_text="of its last entry")),
+                ("added", models.IntegerField(help_text="how many entries the last append added")),
             ],
             options={"default_permissions": ()},
         ),

@@ -38,11 +38,11 @@ class Entry(models.Model):
 
 
 class Head(models.Model):
-    """The end of a stream: what the next entry continues. Appending locks it until the commit."""
+    """The end of a stream: after which entry the next one comes. Appending locks it until the commit."""
 
     stream = models.CharField(max_length=80, primary_key=True)
     seq = models.BigIntegerField(help_text="of its last entry")
-    leaf = models.BinaryField(help_text="of its last entry")
+    added = models.IntegerField(help_text="how many entries the last append added")
 
     class Meta:
         default_permissions = ()

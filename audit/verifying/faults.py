@@ -66,11 +66,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """An entry's place in its stream, with the stream's head as it is stored (None where it has none)."""
+    """An entry's place in its stream, with the place of the stream's head as it is stored (None where it has none)."""
 
     stream: str
     seq: int
     prev_leaf: bytes
     leaf: bytes
     head_seq: int | None
-    head_leaf: bytes | None

@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
-from audit.bundle import Bundle, Facts
+from audit.bundle import Anchor, Bundle, Facts
 from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
 from audit.checkpoints import make_checkpoint
 from audit.keys import current_signing
@@ -18,7 +19,7 @@ from tests.audit.second_verifier import faults_of
 VERIFIER = Path(__file__).parents[2] / "audit" / "verify.py"
 
 
-def checkpoint(at=START) -> Record:  # type: ignore[no-untyped-def]
+def checkpoint(at: datetime = START) -> Record:
     """A checkpoint of everything that is sealed now."""
     made = make_checkpoint(BOX, at)
     assert made is not None
@@ -45,7 +46,7 @@ def export_filtered(folder: Path, streams: Sequence[str] = (), earlier: Sequence
     )
 
 
-def begin(folder: Path, anchor) -> Bundle:  # type: ignore[no-untyped-def]
+def begin(folder: Path, anchor: Anchor) -> Bundle:
     folder.mkdir(parents=True)
     shutil.copy(VERIFIER, folder / "verify.py")
     (folder / "README.txt").write_text("Run verify.py.\n")

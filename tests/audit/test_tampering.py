@@ -1,8 +1,10 @@
 """Whatever is tampered with in the database is found by `verify_audit`, with its place."""
 
+from io import StringIO
 from random import Random
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from audit.canonical import canonical
@@ -12,7 +14,7 @@ from audit.merkle import Frontier
 from audit.models import Checkpoint, Entry, Head, Segment, SigningKey
 from audit.packing import pack
 from tests.audit.state import State, build
-from tests.audit.tampering import KINDS, Tamper, rewritten, rewritten_with_the_newest_key
+from tests.audit.tampering import KINDS, Tamper, body_and_leaf, rewritten, rewritten_with_the_newest_key
 
 SEED = 20261130
 HONEST = build(Random(SEED))
@@ -57,16 +59,16 @@ def store(state: State) -> None:
 
 def _store_entries(state: State) -> None:
     rows, ends = [], {}
-    for entry, body in state.bodies.items():
+    for entry, text in state.bodies.items():
         said = state.said(entry)
         row = Entry(
-            pk=entry, stream=said["stream"], at=said["at"], action=said["action"], actor=said["actor"], body=body,
+            pk=entry, stream=said["stream"], at=said["at"], action=said["action"], actor=said["actor"], body=text,
             stream_seq=said["stream_seq"], prev_leaf=bytes.fromhex(said["prev_leaf"]), leaf=state.leaves[entry],
         )  # fmt: skip
         rows.append(row)
-        ends[said["stream"]] = max(ends.get(said["stream"], (0, b"")), (row.stream_seq, row.leaf))
+        ends[said["stream"]] = max(ends.get(said["stream"], 0), row.stream_seq)
     Entry.objects.bulk_create(rows)
-    Head.objects.bulk_create(Head(stream=stream, seq=seq, leaf=leaf) for stream, (seq, leaf) in ends.items())
+    Head.objects.bulk_create(Head(stream=stream, seq=seq, added=1) for stream, seq in ends.items())
 
 
 def _store_keys(state: State) -> None:
@@ -154,6 +156,20 @@ def test_every_column_is_looked_at(database: None, what: str) -> None:
             cursor.execute(COLUMNS[what].format(entry=entry))
         assert check_database().faults != ()
         transaction.set_rollback(True)
+
+
+def test_the_command_names_each_place_and_ends_with_one(database: None) -> None:
+    state, said = HONEST.copy(), StringIO()
+    words = body_and_leaf(state, Random(SEED))
+    with transaction.atomic():
+        unguard()
+        store(state)
+        with pytest.raises(CommandError, match="faults") as ended:
+            call_command("verify_audit", stdout=said, stderr=said)
+        transaction.set_rollback(True)
+    assert ended.value.returncode == 1
+    assert any(word in said.getvalue() for word in words)
+    assert "Looked at everything up to segment 8" in said.getvalue()
 
 
 def test_an_entry_that_was_slipped_in_long_ago_stands_in_no_segment(database: None) -> None:
