@@ -2,6 +2,9 @@
 
 import json
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +25,23 @@ def fetches(hub: Hub) -> int:
     return sum(each["method"] == "GET" for each in hub.identity.journal())
 
 
+@contextmanager
+def catching_up(hub: Hub) -> Iterator[None]:
+    """The change that was told of arrives where it is read, right after it was read for the first time."""
+
+    def change() -> None:
+        until = time.monotonic() + 20
+        while not any(each["ended"] for each in hub.identity.journal() if each["method"] == "GET"):
+            assert time.monotonic() < until, "nobody asked"
+            time.sleep(0.005)
+        hub.change_email("anna.caught.up@example.com")
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    yield
+    changing.join()
+
+
 def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_taken(hub: Hub) -> None:
     address = hub.change_email("anna.lag@example.com")
     assert told(hub, 60)["status"] == "succeeded"
@@ -31,8 +51,8 @@ def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_t
 
 def test_what_arrives_while_it_waits_is_what_is_applied(hub: Hub) -> None:
     hub.change_email("anna.behind@example.com")
-    threading.Timer(0.1, hub.change_email, ["anna.caught.up@example.com"]).start()
-    told(hub, 1.05)
+    with catching_up(hub):
+        told(hub, 1.05)
     assert fetches(hub) > 1
     assert hub.customer()["email"] == "anna.caught.up@example.com"
 
@@ -47,7 +67,7 @@ def test_an_entity_as_new_as_its_event_is_asked_for_once(hub: Hub, seconds: floa
 def test_a_wait_that_is_left_out_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempting, "_lags", lambda *_: False)
     hub.change_email("anna.behind@example.com")
-    threading.Timer(0.1, hub.change_email, ["anna.caught.up@example.com"]).start()
-    told(hub, 1.05)
+    with catching_up(hub):
+        told(hub, 1.05)
     assert fetches(hub) == 1
     assert hub.customer()["email"] == "anna.behind@example.com"
