@@ -1,0 +1,32 @@
+"""What runs for each webhook is parsed and planned by PostgreSQL once a connection, and not each time."""
+
+from django.db import connection, transaction
+
+from audit.statements import Statement
+
+OFTEN = Statement("SELECT COUNT(*) FROM webhooks_event WHERE id = %s")
+
+
+def prepared() -> list[str]:
+    """The statements that this connection has prepared on its server; SQLite has none."""
+    if connection.vendor == "sqlite":
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [row[0] for row in cursor.fetchall()]
+
+
+def test_a_statement_that_comes_often_is_prepared_on_the_server(database: None) -> None:
+    with transaction.atomic():
+        for number in range(6):
+            assert OFTEN.row(number) == (0,)
+        found = [each for each in prepared() if "webhooks_event WHERE id" in each]
+    assert len(found) == (connection.vendor == "postgresql")
+
+
+def test_what_djangos_own_cursor_runs_is_not(database: None) -> None:
+    """Its values stand in the text: to prepare each would fill the server's memory."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for number in range(6):
+            cursor.execute("SELECT COUNT(*) FROM webhooks_receipt WHERE id = %s", [number])
+        assert [each for each in prepared() if "webhooks_receipt" in each] == []
