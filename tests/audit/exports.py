@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit.bundle import Bundle, Facts
+from audit.bundle import Bundle, Facts, measure
 from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
 from audit.checkpoints import make_checkpoint
 from audit.keys import current_signing
@@ -52,10 +52,11 @@ def begin(folder: Path, anchor) -> Bundle:  # type: ignore[no-untyped-def]
     return Bundle(folder, anchor)
 
 
-def finish(bundle: Bundle, said: Record) -> Record:
+def finish(bundle: Bundle, said: Record, keys: Sequence[Record] = ()) -> Record:
     signing = current_signing(BOX, START)
     facts = Facts({"words": "a test"}, "person:1", time_text(signing.begun_at), {"at": "now"})
-    return bundle.finish(said, facts, signing.record, ["verify.py", "README.txt"])
+    more = {name: measure(bundle.folder / name) for name in ("verify.py", "README.txt")}
+    return bundle.finish(said, facts, signing.record, more, keys)
 
 
 def both(folder: Path, outside: bytes | None = None) -> tuple[list[str], list[str]]:
