@@ -23,6 +23,7 @@ PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720":
 WORDS = ("state", "event_type", "source", "entity_id", "received", "received_from", "received_to", "q")
 _PLAIN = ("state", "event_type", "source", "entity_id")
 _TAKEN_FOR = "q_taken_for"
+_LABELS = {"received_from": "received from", "received_to": "received before", "q": "searched for"}
 _NOTHING_SEARCHED = Found(Q(), "", "")
 
 
@@ -84,9 +85,13 @@ class EventFilter:
 
     def sentences(self) -> list[str]:
         """The same for people, one condition each."""
-        labels = {"received_from": "received from", "received_to": "received before", "q": "searched for"}
-        told = {name: value for name, value in self.words().items() if name != _TAKEN_FOR}
-        return [f"{labels.get(name, name.replace('_', ' '))}: {value}" for name, value in told.items()]
+        return sentences(self.words())
+
+
+def sentences(words: Mapping[str, str]) -> list[str]:
+    """Resolved words for people, one condition each."""
+    told = {name: value for name, value in words.items() if name != _TAKEN_FOR}
+    return [f"{_LABELS.get(name, name.replace('_', ' '))}: {value}" for name, value in told.items()]
 
 
 def resolve(words: Mapping[str, str], now: datetime) -> EventFilter:
