@@ -65,11 +65,12 @@ def look() -> None:
         run(taken)
 
 
-def run_here(export: Export) -> Export:
-    """Make an export in this process, which is how the command does it. `Lost` where a worker has it."""
-    taken = claim(export.pk)
-    if taken is None:
-        raise Lost
+def make_here(meant: EventFilter, *, reason: str) -> Export:
+    """Make an export in this process, as the command does it: no worker sees it waiting. `TooMany`."""
+    with transaction.atomic():
+        export = request_export(meant, by=None, reason=reason)
+        taken = claim(export.pk)
+    assert taken is not None, "nobody else has seen it"
     run(taken)
     export.refresh_from_db()
     return export
