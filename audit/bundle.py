@@ -1,7 +1,7 @@
 """Exports that prove themselves, written from iterables in constant memory. Pure; `docs/audit.md` has the format.
 
 What is written stands in a folder of its own, with `manifest.json` last: an export without it was broken off. The
-caller may put more files there before that, and names them in `more`.
+caller may put more files there before that, and gives their measures in `more`.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from audit.hashing import ZERO, leaf_of
 from audit.merkle import inclusion_proof, perfect_of
 from audit.records import Record
 
+SUMS = "SHA256SUMS"
 Signs = Callable[
     [str, Record], Record
 ]  # kind and record: the record with the id of the key and the signature
@@ -82,7 +83,6 @@ class Bundle:
     def __init__(self, folder: Path, anchor: Anchor) -> None:
         self.folder, self.anchor = folder, anchor
         self._lines: dict[str, Lines] = {}
-        self._open("keys.json").add(canonical({"v": 1, "keys": list(anchor.keys)}))
         self._open("checkpoint.json").add(canonical(anchor.checkpoint))
         for each in anchor.earlier:
             self._open("consistency.jsonl").add(canonical(each))
@@ -136,18 +136,36 @@ class Bundle:
         bounds = {"first": min(used, default=0), "last": max(used, default=0)}
         return {"kind": "filtered", "frontier": []} | bounds
 
-    def finish(self, said: Mapping[str, Any], facts: Facts, signs: Signs, more: Sequence[str] = ()) -> Record:
-        """Measure everything and write the signed manifest, which is returned."""
+    def finish(
+        self,
+        said: Mapping[str, Any],
+        facts: Facts,
+        signs: Signs,
+        more: Mapping[str, dict[str, Any]] | None = None,
+        keys: Sequence[Record] = (),
+    ) -> Record:
+        """Write `SHA256SUMS` and the signed manifest, which is returned.
+
+        `more`: the caller's files, as `measure` has them. `keys`: all that there are when it is signed, where one may
+        have begun since the anchor was read. Takes no time to speak of: signing keys may be locked meanwhile.
+        """
+        self._open("keys.json").add(canonical({"v": 1, "keys": list(keys or self.anchor.keys)}))
         counts = {
             name: self._lines[f"{name}.jsonl"].count if f"{name}.jsonl" in self._lines else 0
             for name in ("entries", "segments", "streams")
         }
-        files = {name: lines.end() for name, lines in self._lines.items()}
-        files |= {name: measure(self.folder / name) for name in more}
+        files = {name: lines.end() for name, lines in self._lines.items()} | dict(more or {})
+        files[SUMS] = self._sums(files)
         stated = {"filter": facts.filter, "by": facts.by, "at": facts.at, "snapshot": facts.snapshot}
         manifest = signs("manifest", {"v": 1, **said, **stated, **counts, "files": files})
         (self.folder / "manifest.json").write_bytes(canonical(manifest).encode() + b"\n")
         return manifest
+
+    def _sums(self, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        """What `sha256sum -c` reads."""
+        lines = [f"{files[name]['sha256']}  {name}\n" for name in sorted(files)]
+        (self.folder / SUMS).write_text("".join(lines), encoding="ascii")
+        return measure(self.folder / SUMS)
 
 
 def measure(path: Path) -> dict[str, Any]:

@@ -40,12 +40,13 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """The names of the columns, then one record a row, each ended by CR LF; lists and objects as JSON."""
-    yield _record(columns)
+    yield csv_record(columns)
     for row in rows:
-        yield _record(row)
+        yield csv_record(row)
 
 
-def _record(cells: Row) -> str:
+def csv_record(cells: Row) -> str:
+    """One record, ended by CR LF."""
     return ",".join(f'"{_cell(cell)}"' for cell in cells) + "\r\n"
 
 

@@ -85,7 +85,7 @@ TEMPLATES = [
 ]
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has six threads more, which look for work.
+# takes a connection of DATABASE_POOL only for a transaction; a worker has seven threads more, which look for work.
 DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
@@ -192,6 +192,15 @@ AUDIT_CHECKPOINT_EMAILS = env.list("AUDIT_CHECKPOINT_EMAILS", default=[])
 AUDIT_CHECKPOINT_EMAIL_HOURS = env.float("AUDIT_CHECKPOINT_EMAIL_HOURS", default=24.0)
 AUDIT_CHECKPOINT_URL = env.str("AUDIT_CHECKPOINT_URL", default="")
 AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
+
+# Exports of the history as evidence: where they are written, for how many days they can be downloaded, and how many are
+# made at once. Web processes and workers on several machines need the same folder.
+EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(BASE_DIR / "var" / "exports")
+EXPORT_DAYS = env.float("EXPORT_DAYS", default=7.0)
+EXPORTS_AT_ONCE = env.int("EXPORTS_AT_ONCE", default=1)
+
+# What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
+WORKER_LOOKS = {"exports": "integration_hub.console.exporting.jobs.look"}
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")

@@ -1,8 +1,8 @@
 """The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
 
-Six threads look (queue, sweep, suspects, clock, sealer, long work) and DELIVERY_THREADS deliver. A message, which wakes
-a few deliveries at most, is taken only when a thread is free for it, so that what waits stays where every worker can
-take it.
+Six threads look (queue, sweep, suspects, clock, sealer, long work), one more for each of WORKER_LOOKS, and
+DELIVERY_THREADS deliver. A message, which wakes a few deliveries at most, is taken only when a thread is free for it,
+so that what waits stays where every worker can take it.
 """
 
 import logging
@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from django.conf import settings
 from django.db import DatabaseError
+from django.utils.module_loading import import_string
 
 from sync.evidence import seal_audit
 from sync.isolating import run_suspects
@@ -54,6 +56,8 @@ class Worker:
         _begin("periodic", self._watch, run_periodic, 1.0)
         _begin("sealer", self._watch, seal_audit, 1.0)
         _begin("long", self._watch, partial(run_periodic, LONG), 1.0)
+        for name, look in settings.WORKER_LOOKS.items():
+            _begin(name, self._watch, import_string(look), 1.0)
         if self.wake_ups is not None:
             self._listener = _begin("queue", self._listen, self.wake_ups)
 

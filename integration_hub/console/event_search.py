@@ -3,6 +3,7 @@
 Equality only, each kind by its own index.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,18 +18,29 @@ _MOST = 100  # sources that use the same event id
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a term was taken for. `condition` narrows the list of events; `sentence` says it to the person."""
+    """What a term was taken for. `condition` narrows the list of events, `sentence` says it to people, `kind` is the
+    word by which `found_again` knows it.
+    """
 
     condition: Q
     sentence: str
+    kind: str
 
 
 def find_events(text: str) -> Found:
     """What `text` names, the most exact kind first. At most four statements, none of them a scan."""
     term = text.strip()
     if not term:
-        return Found(Q(), "")
+        return Found(Q(), "", "")
     return _by_reference(term) or _by_event_id(term) or _by_entity(term) or _nothing(term)
+
+
+def found_again(kind: str, term: str) -> Found:
+    """The same as when the term was first searched for: a later event cannot give it another meaning.
+
+    Nothing for a kind that there is not.
+    """
+    return (_AGAIN[kind](term) if kind in _AGAIN else None) or _nothing(term)
 
 
 def _by_reference(term: str) -> Found | None:
@@ -37,7 +49,7 @@ def _by_reference(term: str) -> Found | None:
     except ValueError:
         return None
     if Event.objects.filter(uuid=uuid).exists():
-        return Found(Q(uuid=uuid), "The event with this reference.")
+        return Found(Q(uuid=uuid), "The event with this reference.", "reference")
     return _by_receipt(uuid)
 
 
@@ -47,10 +59,11 @@ def _by_receipt(uuid: UUID) -> Found | None:
     if receipt is None:
         return None
     if receipt.event is not None:
-        return Found(Q(pk=receipt.event.pk), "The event of the request with this reference.")
+        return Found(Q(pk=receipt.event.pk), "The event of the request with this reference.", "reference")
     told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
     when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    return Found(Q(pk__in=[]), f"A request of {receipt.source} that was no webhook, {when}. Told: {told}.")
+    sentence = f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."
+    return Found(Q(pk__in=[]), sentence, "reference")
 
 
 def _by_event_id(term: str) -> Found | None:
@@ -58,16 +71,26 @@ def _by_event_id(term: str) -> Found | None:
     sources = list(Source.objects.values_list("pk", flat=True))
     known = Event.objects.filter(source_id__in=sources, event_id=term).values_list("pk", flat=True)
     keys = list(known[:_MOST])
-    return Found(Q(pk__in=keys), "The event with this id at its source.") if keys else None
+    return Found(Q(pk__in=keys), "The event with this id at its source.", "event_id") if keys else None
 
 
 def _by_entity(term: str) -> Found | None:
     is_known = Event.objects.filter(entity_id=term).exists()
-    return Found(Q(entity_id=term), f"Everything that happened to the entity {term}.") if is_known else None
+    if not is_known:
+        return None
+    return Found(Q(entity_id=term), f"Everything that happened to the entity {term}.", "entity_id")
 
 
 def _nothing(term: str) -> Found:
     return Found(
         Q(pk__in=[]),
         f"Nothing found for “{term}”. Paste a whole reference, event id or entity id; parts do not match.",
+        "nothing",
     )
+
+
+_AGAIN: Mapping[str, Callable[[str], Found | None]] = {
+    "reference": _by_reference,
+    "event_id": _by_event_id,
+    "entity_id": _by_entity,
+}

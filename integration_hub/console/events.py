@@ -19,6 +19,7 @@ from integration_hub.console.event_filters import FILTERS, PARAMETERS
 from integration_hub.console.event_page import CONTENTS, event_page
 from integration_hub.console.event_search import Found, find_events
 from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.replay_pages import ReplayPages
 from integration_hub.console.wording import moment, reason, state_mark
@@ -56,6 +57,10 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
     ordering = ("-received_at", "-id")
     search_fields = ("uuid",)
     search_help_text = "A reference, the source's event id, or an entity id, whole"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        asked = {"may_export": request.user.has_perm(MAY_EXPORT), "asked": request.GET.urlencode()}
+        return super().changelist_view(request, {**asked, **(extra_context or {})})
 
     def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
         return EventList

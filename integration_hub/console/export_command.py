@@ -30,29 +30,24 @@ def moment(text: str) -> datetime:
 
 
 class ExportCommand(BaseCommand):
-    """`filters` are the options that narrow the rows, with the lookups that they stand for."""
+    """`chosen` are the rows that the options mean, with these options as the audit log keeps them."""
 
     export: ClassVar[Export]
-    filters: ClassVar[Mapping[str, str]]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for name in self.filters:
-            kind: Any = moment if name in ("since", "until") else str
-            parser.add_argument(f"--{name.replace('_', '-')}", type=kind, dest=name)
         parser.add_argument("--format", choices=list(FORMATS), default="jsonl")
         parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
 
-    def everything(self) -> QuerySet[Any]:
-        """The rows before filtering, in order."""
+    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        """In order."""
         raise NotImplementedError
 
     def handle(self, *, format: str, output: Path | None, **options: Any) -> None:
-        chosen = {name: options[name] for name in self.filters if options.get(name) is not None}
-        queryset = self.everything().filter(**{self.filters[name]: value for name, value in chosen.items()})
+        queryset, filters = self.chosen(options)
         details = {
             "what": self.export.name,
             "format": format,
-            "filters": {name: str(value) for name, value in chosen.items()},
+            "filters": filters,
             "download": str(uuid4()),
         }
         _record("download.started", details)

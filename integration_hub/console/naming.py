@@ -43,7 +43,7 @@ def name_entries(entries: Iterable[Entry]) -> dict[int, Named]:
 
 def _named(entry: Entry, people: Mapping[str, str], pages: Mapping[str, str]) -> Named:
     code = json.loads(entry.body).get("details", {}).get("code", "")
-    url = pages.get(entry.stream) or _setting_page(entry.stream) or _alarm_page(entry.stream)
+    url = pages.get(entry.stream) or _page_by_stream(entry.stream)
     about = people.get(entry.stream, entry.stream)
     return Named(_actor(entry.actor, people), about, url, str(code))
 
@@ -93,9 +93,18 @@ def _setting_page(stream: str) -> str:
     return ""
 
 
+def _page_by_stream(stream: str) -> str:
+    return _setting_page(stream) or _alarm_page(stream) or _export_page(stream)
+
+
 def _alarm_page(stream: str) -> str:
     key = _key(stream, "alarm")
     return reverse("admin:sync_alarm_change", args=[key]) if key else ""
+
+
+def _export_page(stream: str) -> str:
+    kind, _colon, key = stream.partition(":")
+    return reverse("admin:console_export_change", args=[key]) if kind == "export" else ""
 
 
 def _key(name: str, kind: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models, transaction
 
 from audit.models import SigningKey
+from integration_hub.console.models import Export
 from sync.models import Connection
 from webhooks.models import Payload, SourceSecret
 from webhooks.sealing import reseal
@@ -28,6 +29,7 @@ SEALED = (
     Sealed("secrets", SourceSecret, "value"),
     Sealed("credentials", Connection, "credentials"),
     Sealed("signing keys", SigningKey, "private"),
+    Sealed("keys of exports", Export, "register_key"),
 )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from audit.bundle import Anchor, Bundle, Facts
+from audit.bundle import Anchor, Bundle, Facts, measure
 from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
 from audit.checkpoints import make_checkpoint
 from audit.keys import current_signing
@@ -53,10 +53,11 @@ def begin(folder: Path, anchor: Anchor) -> Bundle:
     return Bundle(folder, anchor)
 
 
-def finish(bundle: Bundle, said: Record) -> Record:
+def finish(bundle: Bundle, said: Record, keys: Sequence[Record] = ()) -> Record:
     signing = current_signing(BOX, START)
     facts = Facts({"words": "a test"}, "person:1", time_text(signing.begun_at), {"at": "now"})
-    return bundle.finish(said, facts, signing.record, ["verify.py", "README.txt"])
+    more = {name: measure(bundle.folder / name) for name in ("verify.py", "README.txt")}
+    return bundle.finish(said, facts, signing.record, more, keys)
 
 
 def both(folder: Path, outside: bytes | None = None) -> tuple[list[str], list[str]]:

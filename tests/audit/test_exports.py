@@ -9,10 +9,12 @@ from random import Random
 import pytest
 
 from audit.bundle import measure
+from audit.bundle_rows import anchor_of, whole_bodies, whole_segments
 from audit.checkpoints import checkpoint_file
 from audit.models import Entry, Segment
+from audit.rows import key_records
 from audit.sealing import rotate_key, seal
-from tests.audit.exports import VERIFIER, both, checkpoint, export_filtered, export_whole
+from tests.audit.exports import VERIFIER, begin, both, checkpoint, export_filtered, export_whole, finish
 from tests.audit.history import BOX, after, write, write_history
 
 SEED = 20261127
@@ -121,6 +123,35 @@ def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_pat
     names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
     assert manifest["files"] == {name: measure(tmp_path / "export" / name) for name in names}
     assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
+
+
+def test_sha256sum_checks_the_files_without_anything_of_ours(database: None, tmp_path: Path) -> None:
+    write_history(Random(SEED))
+    folder = tmp_path / "export"
+    export_whole(folder)
+
+    def run() -> int:
+        return subprocess.run(
+            ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True
+        ).returncode
+
+    assert run() == 0
+    names = {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    assert names == {each.name for each in folder.iterdir()} - {"SHA256SUMS", "manifest.json"}
+    (folder / "entries.jsonl").write_bytes((folder / "entries.jsonl").read_bytes()[:-1])
+    assert run() != 0
+
+
+def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
+    database: None, tmp_path: Path
+) -> None:
+    write_history(Random(SEED))
+    anchor = anchor_of(checkpoint())
+    bundle = begin(tmp_path / "export", anchor)
+    said = bundle.whole(whole_segments(1, 12), whole_bodies(1, 12))
+    rotate_key(BOX, after(5000))
+    finish(bundle, said, key_records())
+    assert both(tmp_path / "export") == ([], [])
 
 
 @pytest.mark.slow

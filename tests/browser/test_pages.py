@@ -4,7 +4,10 @@ import re
 from urllib.parse import parse_qsl, urldefrag, urlsplit
 
 import pytest
+from django.utils import timezone
 
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.filtering import resolve
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
 from tests.hub import EXAMPLE, Hub
@@ -33,6 +36,9 @@ CONSOLE = {
     "/admin/sync/route/",
     "/admin/sync/route/N/change/",
     "/admin/sync/replay/",
+    "/admin/console/export/",
+    "/admin/console/export/N/change/",
+    "/admin/console/export/new/",
     "/admin/sync/mapping/",
     "/admin/sync/mapping/N/change/",
     "/admin/sync/mapping/N/try/",
@@ -89,6 +95,7 @@ def test_every_page_of_the_console_is_clean_and_fits_a_phone(log_in: LogIn, hub:
     hub.post(EXAMPLE)
     hub.post_signed({"id": "GROUPREGULARS", "entityType": "GROUP", "eventType": "UPDATE"})
     hub.client.post("/webhooks/aurora", b"{}", content_type="application/json")
+    request_export(resolve({}, timezone.now()), by=None, reason="one that waits")
     browser = log_in("")
     seen, faults = walk(browser, f"{browser.site}/admin/")
     assert faults == []

@@ -19,6 +19,8 @@ PAGES = {
     "/admin/audit/entry/": {"auditor", "administrator"},
     "/admin/audit/entry/download/csv": {"auditor", "administrator"},
     "/admin/webhooks/event/download/jsonl": {"auditor", "administrator"},
+    "/admin/console/export/": {"auditor", "administrator"},
+    "/admin/console/export/new/": {"auditor"},
     "/admin/sync/alarm/": {"support", "auditor", "administrator"},
     "/admin/sync/delivery/": {"support", "auditor", "administrator"},
     "/admin/webhooks/source/add/": {"administrator"},
@@ -58,6 +60,10 @@ def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: st
         ("administrator", "sync.approve_delivery", True),
         ("administrator", "sync.snooze_alarm", True),
         ("administrator", "sync.view_alarm", True),
+        ("auditor", "console.request_export", True),
+        ("administrator", "console.view_export", True),
+        ("administrator", "console.request_export", False),
+        ("support", "console.view_export", False),
     ],
 )
 def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: bool) -> None:
@@ -65,23 +71,24 @@ def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: boo
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "taken"),
+    ("name", "make", "role", "taken"),
     [
-        ("0001_roles", "make_roles", "replay_event"),
-        ("0002_protection_roles", "extend_roles", "approve_delivery"),
+        ("0001_roles", "make_roles", "support", "replay_event"),
+        ("0002_protection_roles", "extend_roles", "support", "approve_delivery"),
+        ("0004_export_roles", "extend_roles", "auditor", "request_export"),
     ],
 )
 def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away(
-    name: str, make: str, taken: str
+    name: str, make: str, role: str, taken: str
 ) -> None:
-    support = Group.objects.get(name="support")
-    before = set(support.permissions.values_list("codename", flat=True))
-    support.permissions.remove(support.permissions.get(codename=taken))
-    extra = Group.objects.get(name="auditor").permissions.get(codename="view_entry")
-    support.permissions.add(extra)
+    group = Group.objects.get(name=role)
+    before = set(group.permissions.values_list("codename", flat=True))
+    group.permissions.remove(group.permissions.get(codename=taken))
+    extra = Group.objects.get(name="administrator").permissions.get(codename="change_source")
+    group.permissions.add(extra)
     migration = importlib.import_module(f"integration_hub.console.migrations.{name}")
     getattr(migration, make)(apps, type("Editor", (), {"connection": connection}))
-    assert set(support.permissions.values_list("codename", flat=True)) == before | {"view_entry"}
+    assert set(group.permissions.values_list("codename", flat=True)) == before | {"change_source"}
 
 
 def test_a_person_without_a_group_sees_nothing() -> None:

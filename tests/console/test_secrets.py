@@ -14,6 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.exporting.register import opened_key
+from integration_hub.console.filtering import resolve
+from integration_hub.console.models import Export
 from sync.evidence import seal_audit
 from sync.models import Connection
 from tests.console.settings_rows import STORED, TYPED, connection, signed
@@ -111,6 +115,8 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     of = connection()
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal")
     payload.save()
+    export = request_export(resolve({}, timezone.now()), by=None, reason="a key of an export is sealed too")
+    key = opened_key(export)
     seal_audit()
     fresh = Fernet.generate_key().decode()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
@@ -119,6 +125,13 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
         assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+        assert opened_key(Export.objects.get()) == key
         assert seal_audit() == 1, "the signing key is under it too"
     (entry,) = entries("sealing.renewed")
-    assert entry["details"] == {"payloads": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
+    assert entry["details"] == {
+        "payloads": 1,
+        "secrets": 1,
+        "credentials": 1,
+        "signing keys": 1,
+        "keys of exports": 1,
+    }

@@ -1,24 +1,29 @@
 """`manage.py export_audit`: the audit log as JSON Lines or CSV."""
 
+from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from integration_hub.console.export_command import ExportCommand
+from integration_hub.console.export_command import ExportCommand, moment
 from integration_hub.console.exports import ENTRIES
+
+_LOOKUPS = {"since": "at__gte", "until": "at__lt", "action": "action", "actor": "actor", "stream": "stream"}
 
 
 class Command(ExportCommand):
     help = "Write the audit log as JSON Lines or CSV, newest first; the export is on the audit log itself."
     export = ENTRIES
-    filters = {
-        "since": "at__gte",
-        "until": "at__lt",
-        "action": "action",
-        "actor": "actor",
-        "stream": "stream",
-    }
 
-    def everything(self) -> QuerySet[Any]:
-        return Entry.objects.order_by("-at", "-id")
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name in _LOOKUPS:
+            kind: Any = moment if name in ("since", "until") else str
+            parser.add_argument(f"--{name}", type=kind)
+        super().add_arguments(parser)
+
+    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        asked = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
+        rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in asked.items()})
+        return rows.order_by("-at", "-id"), {name: str(value) for name, value in asked.items()}

@@ -1,26 +1,71 @@
-"""`manage.py export_events`: the event history as JSON Lines or CSV."""
+"""`manage.py export_events`: the event history as JSON Lines or CSV, or as evidence that proves itself."""
 
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from shutil import copyfile
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from integration_hub.console.export_command import ExportCommand
+from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
+from integration_hub.console.filtering import WORDS, EventFilter, NoSuchFilter, resolve
+from integration_hub.console.models import ExportState
 from webhooks.models import Event
+
+_OTHER_NAMES = {"received_from": "--since", "received_to": "--until"}
 
 
 class Command(ExportCommand):
-    help = "Write the event history as JSON Lines or CSV, newest first; the export is on the audit log."
+    help = (
+        "Write the event history as JSON Lines or CSV, newest first; the export is on the audit log. "
+        "The filters are the words of the event list's address. With --evidence: an archive that proves itself."
+    )
     export = EVENTS
-    filters = {
-        "since": "received_at__gte",
-        "until": "received_at__lt",
-        "state": "state",
-        "source": "source__slug",
-        "event_type": "event_type",
-        "entity_id": "entity_id",
-        "code": "code",
-    }
 
-    def everything(self) -> QuerySet[Any]:
-        return Event.objects.order_by("-received_at", "-id")
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name in WORDS:
+            others = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []
+            parser.add_argument(f"--{name.replace('_', '-')}", *others, dest=name)
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--evidence", action="store_true", help="make an export as the console does, here and now"
+        )
+        parser.add_argument(
+            "--reason", default="", help="why: required with --evidence, kept with the export"
+        )
+
+    def handle(self, **options: Any) -> None:
+        if options.pop("evidence", False):
+            self._make_evidence(options)
+        else:
+            super().handle(**options)
+
+    def _make_evidence(self, options: Mapping[str, Any]) -> None:
+        if not options["reason"].strip():
+            raise CommandError("--evidence needs a --reason.")
+        try:
+            export = make_here(_filter(options), reason=options["reason"][:500])
+        except TooMany as error:
+            raise CommandError(str(error)) from error
+        if export.state != ExportState.DONE:
+            raise CommandError(export.failure or f"The export is {export.get_state_display()}.")
+        if options["output"]:
+            copyfile(export.archive, options["output"])
+        self.stdout.write(str(options["output"] or export.archive))
+        self.stderr.write(f"{export.total} events, export {export.uuid}, SHA-256 {export.sha256}")
+
+    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        asked = _filter(options)
+        return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
+
+
+def _filter(options: Mapping[str, Any]) -> EventFilter:
+    asked = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
+    try:
+        return resolve(asked, timezone.now())
+    except NoSuchFilter as error:
+        raise CommandError(f"These filters cannot be used: {error}") from error

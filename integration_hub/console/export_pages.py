@@ -1,0 +1,228 @@
+"""Exports as evidence: asked for from the event list's filter, watched, cancelled, downloaded; and who is in which."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from audit.models import Checkpoint
+from integration_hub.console.downloads import refuse
+from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.exporting import jobs
+from integration_hub.console.exporting.register import exports_with
+from integration_hub.console.filtering import EventFilter, NoSuchFilter, resolve, sentences
+from integration_hub.console.models import Export, ExportState
+from integration_hub.console.paging import COUNTED
+from integration_hub.console.recording import actor, address
+from integration_hub.console.wording import moment
+from webhooks.models import Event
+
+MAY_EXPORT = "console.request_export"
+_OPEN = (ExportState.WAITING, ExportState.RUNNING)
+
+
+class AskForm(forms.Form):
+    """Why, and whether a table for reading is wanted beside the evidence."""
+
+    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+    with_csv = forms.BooleanField(required=False, initial=True)
+
+
+@admin.register(Export)
+class ExportAdmin(EvidenceAdmin):
+    """Read-only. The search answers which exports contain an entity, from the register."""
+
+    list_display = ("requested", "who", "reason", "what", "state_column", "events", "until")
+    list_select_related = ("requested_by",)
+    ordering = ("-id",)
+    actions = None
+    search_fields = ("uuid",)
+    search_help_text = "Which exports contain an entity: its id, whole"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("new/", wrap(self.new_view), name="console_export_new"),
+            path("<uuid:key>/cancel/", wrap(self.cancel_view), name="console_export_cancel"),
+            path("<uuid:key>/download/", wrap(self.download_view), name="console_export_download"),
+            *super().get_urls(),
+        ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(pk__in=exports_with(term)) if term else queryset), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
+        """By key or by UUID, which the audit log knows."""
+        exports = self.get_queryset(request).select_related("requested_by")
+        try:
+            return exports.filter(uuid=UUID(object_id)).first()
+        except ValueError:
+            is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
+            return exports.filter(pk=int(object_id)).first() if is_key else None
+
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        """What will be exported; on POST with a reason, ask for it."""
+        self._check(request)
+        try:
+            meant = resolve(
+                (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
+            )
+        except NoSuchFilter:
+            messages.error(request, "The filters of this address cannot be used: choose them again.")
+            return redirect("admin:webhooks_event_changelist")
+        form = AskForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._ask(request, meant, form)
+        return self._page(request, "console/export_new.html", _question(meant, form))
+
+    def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
+        wanted = form.cleaned_data
+        try:
+            export = jobs.request_export(meant, by=request.user, address=address(request), **wanted)
+        except jobs.TooMany as error:
+            messages.error(request, str(error))
+            return redirect("admin:console_export_changelist")
+        return redirect("admin:console_export_change", export.uuid)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """How far it has come; once it is made, how to check it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        export = self.get_object(request, object_id)
+        if export is None:
+            raise Http404(f"There is no export {object_id}")
+        return self._page(request, "console/export.html", _shown(export, _may(request)))
+
+    def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """End it before it is made."""
+        export = self._own(request, key)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if jobs.cancel(export, by=actor(request), address=address(request)):
+            messages.success(request, "The export is cancelled; what was written of it is deleted.")
+        else:
+            messages.warning(request, "The export had ended already.")
+        return redirect("admin:console_export_change", export.uuid)
+
+    def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
+        """The archive. It is on the audit log before its first byte leaves."""
+        export = self._own(request, key)
+        if export.state != ExportState.DONE or not export.archive.exists():
+            messages.error(request, "There is no file of this export here: export again.")
+            return redirect("admin:console_export_change", export.uuid)
+        with transaction.atomic():
+            details = {"sha256": export.sha256, "bytes": export.size, "address": address(request)}
+            jobs.record(export, "export.downloaded", actor(request), details)
+        name = f"export-{export.created_at:%Y%m%dT%H%M%SZ}-{str(export.uuid)[:8]}.zip"
+        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=name)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _own(self, request: HttpRequest, key: UUID) -> Export:
+        self._check(request)
+        export = self.get_object(request, str(key))
+        if export is None:
+            raise Http404
+        return export
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and _may(request)):
+            refuse(request, {"what": "evidence"})
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "media": self.media}
+        return TemplateResponse(request, template, {**shared, **context})
+
+    @admin.display(description="requested")
+    def requested(self, export: Export) -> str | SafeString:
+        return moment(export.created_at)
+
+    @admin.display(description="by")
+    def who(self, export: Export) -> str:
+        return _name(export)
+
+    @admin.display(description="what")
+    def what(self, export: Export) -> str:
+        return ", ".join(sentences(export.filter)) or "everything"
+
+    @admin.display(description="state")
+    def state_column(self, export: Export) -> str:
+        return str(export.get_state_display())
+
+    @admin.display(description="events")
+    def events(self, export: Export) -> str:
+        return "–" if export.total is None else f"{export.total:,}"
+
+    @admin.display(description="file kept until")
+    def until(self, export: Export) -> str | SafeString:
+        return moment(export.expires_at) if export.state == ExportState.DONE else "–"
+
+
+def _may(request: HttpRequest) -> bool:
+    return request.user.has_perm(MAY_EXPORT)
+
+
+def _name(export: Export) -> str:
+    return export.requested_by.get_username() if export.requested_by else "a command"
+
+
+def _question(meant: EventFilter, form: AskForm) -> dict[str, Any]:
+    count = meant.narrow(Event.objects.order_by()).values("pk")[: COUNTED + 1].count()
+    return {
+        "title": "Export as evidence",
+        "sentences": meant.sentences(),
+        "words": meant.words(),
+        "is_whole": meant.is_of_times_only,
+        "count": f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}",
+        "ask_form": form,
+    }
+
+
+def _shown(export: Export, may_export: bool) -> dict[str, Any]:
+    is_open = export.state in _OPEN
+    done = (export.position, export.total) if export.total else (0, 1)
+    checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
+    return {
+        "title": f"Export of {export.created_at:%Y-%m-%d %H:%M} UTC",
+        "export": export,
+        "by": _name(export),
+        "sentences": sentences(export.filter),
+        "is_open": is_open,
+        "step": _step(export),
+        "percent": 100 * done[0] // done[1],
+        "checkpoint": checkpoint,
+        "counts": sorted(export.counts.items()),
+        "may_cancel": is_open and may_export,
+        "may_download": may_export and export.state == ExportState.DONE and export.archive.exists(),
+        "looked_at": timezone.now(),
+    }
+
+
+def _step(export: Export) -> str:
+    if export.state == ExportState.WAITING:
+        return "Waits for a worker."
+    if export.total is None:
+        return "Chooses the events."
+    if export.position < export.total:
+        return f"Writes rows: {export.position:,} of {export.total:,} events."
+    return "Writes the evidence and packs the archive."

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Checks that the rows of an export fit its audit entries: python3 check_rows.py FOLDER
+
+Needs Python 3.9 or newer and nothing else. It believes the entries: run verify.py first. Prints each fault with its
+place and ends with 1, or says what fits and ends with 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+MOST_FAULTS = 100
+PARENTS = {
+    "receipts": ("event", "events"),
+    "deliveries": ("event", "events"),
+    "attempts": ("delivery", "deliveries"),
+}
+WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error)
+
+
+class Rows:
+    """The rows of one export."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.faults: list[str] = []
+        self.begun: dict[str, str] = {}  # stream: when its first entry was written
+        self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}}
+
+    def fault(self, place: str, what: object) -> None:
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(f"{place}: {what}")
+
+    def lines(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        with open(os.path.join(self.folder, f"{name}.jsonl"), "rb") as file:  # noqa: PTH118, PTH123
+            for number, line in enumerate(file, start=1):
+                place = f"{name}.jsonl line {number}"
+                try:
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise ValueError("not an object")
+                except ValueError as error:
+                    self.fault(place, error)
+                    row = {}
+                yield place, row
+
+    def check(self) -> list[str]:
+        try:
+            with open(os.path.join(self.folder, "export.json"), "rb") as file:  # noqa: PTH118, PTH123
+                self.said = json.load(file)
+            for step in (
+                self.read_entries,
+                self.check_events,
+                self.check_others,
+                self.check_missing,
+                self.check_csv,
+            ):
+                step()
+        except WRONG as error:
+            self.fault("the export", f"{type(error).__name__}: {error}")
+        return self.faults
+
+    def read_entries(self) -> None:
+        for _, entry in self.lines("entries"):
+            stream = entry["stream"]
+            if entry["stream_seq"] == 1 and stream.startswith(("event:", "delivery:")):
+                self.begun[stream] = entry["at"]
+            else:
+                self.begun.setdefault(stream, "")
+
+    def check_events(self) -> None:
+        count = 0
+        for place, row in self.lines("events"):
+            count += 1
+            reference = row.get("reference")
+            if reference in self.known["events"]:
+                self.fault(place, f"event {reference} is there twice")
+            self.known["events"][reference] = row.get("received", "")
+            at = self.begun.get(f"event:{reference}")
+            if at is None:
+                self.fault(place, f"event {reference} is not on the audit log")
+            elif at and at != row.get("received"):
+                self.fault(
+                    place, f"event {reference} arrived at {at}, and its row says {row.get('received')}"
+                )
+            if not self.is_asked_for(row.get("received", "")):
+                self.fault(place, f"event {reference} did not arrive within the times of the filter")
+        self.compare("events", count)
+
+    def check_others(self) -> None:
+        for name, (column, parents) in PARENTS.items():
+            seen, count = set(), 0
+            for place, row in self.lines(name):
+                count += 1
+                if row.get(column) not in self.known[parents]:
+                    self.fault(place, f"belongs to {column} {row.get(column)}, which is not there")
+                key = row.get({"receipts": "receipt", "deliveries": "delivery", "attempts": "attempt"}[name])
+                if key in seen:
+                    self.fault(place, f"{key} is there twice")
+                seen.add(key)
+                if name == "deliveries":
+                    self.known[name][key] = ""
+                if name == "attempts" and f"delivery:{row.get('delivery')}" not in self.begun:
+                    self.fault(place, f"delivery {row.get('delivery')} is not on the audit log")
+            self.compare(name, count)
+
+    def check_missing(self) -> None:
+        """Whether each webhook on the log has its row; of an export that has the whole log within its times."""
+        if not self.said["whole"]:
+            return
+        for stream, at in self.begun.items():
+            kind, _, reference = stream.partition(":")
+            if kind == "event" and at and self.is_asked_for(at) and reference not in self.known["events"]:
+                self.fault(stream, f"arrived at {at}, and has no row in events.jsonl")
+
+    def is_asked_for(self, at: str) -> bool:
+        begin, end = (self.said["filter"].get(f"received_{name}", "") for name in ("from", "to"))
+        return begin <= at and (not end or at < end)
+
+    def check_csv(self) -> None:
+        if not self.said["csv"]:
+            return
+        with open(os.path.join(self.folder, "events.csv"), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH123
+            csv.field_size_limit(1 << 24)
+            table = csv.reader(file)
+            place = next(table).index("reference")
+            listed = [row[place] for row in table]
+        if len(listed) != len(set(listed)):
+            self.fault("events.csv", "has events twice")
+        known, extra = set(self.known["events"]), set(listed) - set(self.known["events"])
+        if known - set(listed) or len(extra) > self.said["gone"]:
+            self.fault("events.csv", "has other events than events.jsonl")
+
+    def compare(self, name: str, count: int) -> None:
+        if self.said["rows"].get(name) != count:
+            self.fault(
+                f"{name}.jsonl", f"has {count} rows, and export.json says {self.said['rows'].get(name)}"
+            )
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print(__doc__)
+        return 2
+    rows = Rows(arguments[0])
+    for fault in rows.check():
+        print("FAULT", fault)
+    if rows.faults:
+        print(f"{len(rows.faults)} faults. The rows are not what the audit entries tell.")
+        return 1
+    counts = ", ".join(f"{count} {name}" for name, count in rows.said["rows"].items())
+    print(f"The rows fit the audit entries: {counts}.")
+    if rows.said["gone"]:
+        print(f"{rows.said['gone']} events were deleted from the hub while the export was being made.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Which events an export has: those of its filter whose first audit entry is sealed under its checkpoint.
+
+Sealed segments never change, so neither does this set: whoever holds the checkpoint can count it.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from audit.checkpoints import make_checkpoint
+from audit.looking import SETTLED
+from audit.models import Entry, Segment
+from audit.packing import IdSet, unpack
+from audit.records import Record
+from audit.rows import checkpoint_record
+from integration_hub.console.filtering import EventFilter
+from sync.clock import read_clock
+from sync.evidence import BOX, seal_audit
+from webhooks.models import Event
+from webhooks.references import from_reference
+
+MOST_UNSEALED = 50_000
+_CLOCKS_APART = timedelta(minutes=10)
+_STREAM = "event:"
+
+
+class NotSealed(Exception):
+    """The audit log is not sealed up to now. The text is for people."""
+
+
+def fresh_checkpoint() -> Record:
+    """A checkpoint of everything that can be sealed now."""
+    seal_audit()
+    made = make_checkpoint(BOX, read_clock())
+    if made is None:
+        raise NotSealed("Nothing of the audit log is sealed yet.")
+    return checkpoint_record(made)
+
+
+def first_segment(meant: EventFilter, count: int) -> int | None:
+    """From which segment on an export is whole: it then has every entry from there to its checkpoint, and so the first
+    entry of every event within its times. None where the filter asks for more than times: it goes by streams.
+    """
+    if not meant.is_of_times_only:
+        return None
+    if meant.received_from is None:
+        return 1
+    later = Segment.objects.filter(number__lte=count, sealed_at__gte=meant.received_from - _CLOCKS_APART)
+    return later.order_by("number").values_list("number", flat=True).first() or count
+
+
+def chosen(meant: EventFilter, count: int) -> QuerySet[Any]:
+    """The events of the filter that are sealed in the first `count` segments, in the order of their keys."""
+    return meant.narrow(Event.objects.exclude(uuid__in=list(_unsealed(count)))).order_by("id")
+
+
+def _unsealed(count: int) -> Iterator[UUID]:
+    """Events whose first entry stands in none of these segments: what came in the last second."""
+    low, number = _settled(count)
+    sealed = IdSet()
+    newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
+    for packed in newer.values_list("ids", flat=True).iterator(200):
+        sealed.add_all(unpack(bytes(packed)))
+    begun = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
+    found = 0
+    for key, stream in begun.values_list("id", "stream").iterator(10_000):
+        if key in sealed:
+            continue
+        found += 1
+        if found > MOST_UNSEALED:
+            raise NotSealed("Too much of the audit log is not sealed yet. Does a worker run?")
+        try:
+            yield from_reference(stream.removeprefix(_STREAM))
+        except ValueError:
+            continue
+
+
+def _settled(count: int) -> tuple[int, int]:
+    """An id up to which everything is sealed in the segments up to a number: what was sealed long before the last."""
+    last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
+    before = Segment.objects.filter(number__lte=count, sealed_at__lte=last - SETTLED).order_by("-number")
+    return before.values_list("highest_id", "number").first() or (0, 0)

@@ -1,0 +1,91 @@
+"""The part of an export that proves: audit entries as they are stored, with segments, checkpoint, keys and proofs.
+
+It is bounded by the checkpoint, and nothing under a checkpoint changes: written anew by a later run, it comes out the
+same.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db.models import Max
+from django.db.models.functions import TruncDate
+
+from audit.bundle import Bundle, Facts, Placed
+from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
+from audit.keys import current_signing
+from audit.models import Anchoring, Checkpoint
+from audit.records import Record, time_text
+from audit.rows import checkpoint_record, key_records
+from audit.turns import turn
+from integration_hub.console.exporting.snapshot import streaming
+from integration_hub.console.models import Export
+from sync.clock import read_clock
+from sync.evidence import BOX
+
+Beat = Callable[[], None]
+_NEWEST = 200  # checkpoints; of the time before, the last of each day and those that went out by mail
+
+
+def write_evidence(export: Export, beat: Beat) -> tuple[Bundle, Mapping[str, Any]]:
+    """Everything but the manifest; with the manifest's members about it."""
+    count = int(export.segments or 0)
+    checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
+    bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(export, count)))
+    with streaming():
+        if export.first_segment is not None:
+            first = export.first_segment
+            bodies = beating(whole_bodies(first, count), beat)
+            return bundle, bundle.whole(whole_segments(first, count), bodies)
+        return bundle, bundle.filtered(_streams(export.folder, Places(count), beat), segment_leaves)
+
+
+def earlier(export: Export, count: int) -> list[int]:
+    """Counts of checkpoints from which the way to this one is proved: those that somebody may have kept. A whole export
+    from the first segment on covers all of them by itself.
+    """
+    if export.first_segment == 1:
+        return []
+    before = Checkpoint.objects.filter(count__lt=count)
+    newest = before.order_by("-count").values_list("count", flat=True)[:_NEWEST]
+    a_day = before.annotate(day=TruncDate("at")).values("day").annotate(last=Max("count"))
+    mailed = Anchoring.objects.filter(outlet="email", checkpoint_id__lt=count)
+    found = {*newest, *a_day.values_list("last", flat=True)}
+    return sorted(found | set(mailed.values_list("checkpoint_id", flat=True)))
+
+
+def beating(items: Iterator[Any], beat: Beat) -> Iterator[Any]:
+    """The items; every thousandth says that we are alive."""
+    for number, item in enumerate(items):
+        if not number % 1_000:
+            beat()
+        yield item
+
+
+def _streams(folder: Path, places: Places, beat: Beat) -> Iterator[tuple[str, Iterator[Placed]]]:
+    """The streams of the events and deliveries that were written, each as far as it is sealed."""
+    for name, kind, column in (("events", "event", "reference"), ("deliveries", "delivery", "delivery")):
+        with (folder / f"{name}.jsonl").open("rb") as lines:
+            for line in beating(iter(lines), beat):
+                stream = f"{kind}:{json.loads(line)[column]}"
+                entries = places.entries(stream)
+                first = next(entries, None)
+                if first is not None:
+                    yield stream, _with(first, entries)
+
+
+def _with(first: Placed, others: Iterator[Placed]) -> Iterator[Placed]:
+    yield first
+    yield from others
+
+
+def sign(
+    bundle: Bundle, said: Mapping[str, Any], export: Export, snapshot: Mapping[str, Any], more: Any
+) -> Record:
+    """The manifest, signed by the key that is valid now; none can begin meanwhile."""
+    with turn(waits=True):
+        at = read_clock()
+        signing = current_signing(BOX, at)
+        facts = Facts(export.filter, export.actor, time_text(max(at, signing.begun_at)), snapshot)
+        return bundle.finish(said, facts, signing.record, more, key_records())

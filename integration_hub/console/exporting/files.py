@@ -1,0 +1,44 @@
+"""The files of an export that is being written: what was noted is on the disk, and a later run goes on behind it."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Sizes = Mapping[str, int]
+
+
+def is_kept(folder: Path, sizes: Sizes) -> bool:
+    """Whether these files are there, and not shorter than what was noted of them."""
+    paths = {folder / name: size for name, size in sizes.items()}
+    return all(path.exists() and path.stat().st_size >= size for path, size in paths.items())
+
+
+class Files:
+    """Files that only grow. `sizes`: what an earlier run noted; everything behind is cut off."""
+
+    def __init__(self, folder: Path, names: Iterable[str], sizes: Sizes) -> None:
+        self._files = {name: _opened(folder / name, sizes.get(name, 0)) for name in names}
+
+    def add(self, name: str, text: str) -> None:
+        """At the end of a file."""
+        self._files[name].write(text.encode())
+
+    def kept(self) -> dict[str, int]:
+        """The sizes, once everything is on the disk."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        return {name: file.tell() for name, file in self._files.items()}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def _opened(path: Path, size: int) -> Any:
+    """A file, cut to that size."""
+    file = path.open("r+b" if size else "wb")
+    file.truncate(size)
+    file.seek(size)
+    return file

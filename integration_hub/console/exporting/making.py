@@ -1,0 +1,182 @@
+"""One export, from its snapshot to its archive; a run that is killed is gone on with by the next.
+
+1. A checkpoint, then a snapshot: which events there are is written down, with the CSV. Killed before its end: from the
+   beginning, with another snapshot.
+2. The rows, two thousand events at a time. What is on the disk is noted about once a second; the next run cuts off what
+   is behind and goes on, with a snapshot of its own: `parts` in export.json says which rows are of which.
+3. The evidence, the manifest, the archive. Killed: written anew, to the same content under another signature.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.export import json_lines
+from audit.records import time_text
+from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
+from integration_hub.console.exporting.claiming import Claim
+from integration_hub.console.exporting.columns import TABLES
+from integration_hub.console.exporting.csv_table import write_csv
+from integration_hub.console.exporting.evidence import sign, write_evidence
+from integration_hub.console.exporting.explaining import explain, own_files
+from integration_hub.console.exporting.files import Files, is_kept
+from integration_hub.console.exporting.keys import keep_keys, kept_keys
+from integration_hub.console.exporting.packing import pack
+from integration_hub.console.exporting.register import opened_key, register
+from integration_hub.console.exporting.rows import CHUNK, rows_of
+from integration_hub.console.exporting.snapshot import notes, snapshot
+from integration_hub.console.filtering import resolve
+from integration_hub.console.models import Export
+from sync.clock import read_clock
+
+NOTE_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of an export by whoever holds its claim. `alias`: the connection for notes."""
+
+    export: Export
+    claim: Claim
+    alias: str
+    _noted_at: float = 0.0
+    _people: set[str] = field(default_factory=set)
+
+    def beat(self) -> None:
+        """Say that we are alive, at most once a second. `Lost`."""
+        if self._is_time():
+            self.claim.keep(self.alias)
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        is_time = now - self._noted_at >= NOTE_SECONDS
+        if is_time:
+            self._noted_at = now
+        return is_time
+
+    def begin(self) -> None:
+        """Write down which events there are, and the CSV. In a snapshot that is younger than the checkpoint."""
+        export, meant = self.export, resolve(self.export.filter, timezone.now())
+        events = chosen(meant, int(export.segments or 0))
+        keys = (key for key in events.values_list("pk", flat=True).iterator(10_000))
+        export.total = keep_keys(keys_file(self.export), self._alive(keys))
+        export.snapshot_at = read_clock()
+        if export.with_csv:
+            with (export.folder / "events.csv").open("wb") as file:
+                for _ in write_csv(events, file):
+                    self.beat()
+        export.progress, export.position, export.counts = {"sizes": {}, "parts": [], "gone": 0}, 0, {}
+        self._note(dict.fromkeys(_FILES, 0))
+
+    def _alive(self, keys: Iterator[int]) -> Iterator[int]:
+        for number, key in enumerate(keys):
+            if not number % 10_000:
+                self.beat()
+            yield key
+
+    def write_rows(self) -> None:
+        """Everything that is not written yet. In a snapshot."""
+        export, key = self.export, opened_key(self.export)
+        files = Files(export.folder, _FILES, export.progress["sizes"])
+        if export.position < (export.total or 0) or not export.progress["parts"]:
+            part = {"first_event": export.position + 1, "snapshot": time_text(read_clock())}
+            export.progress["parts"].append(part)
+        try:
+            for keys in kept_keys(keys_file(self.export), export.position, CHUNK):
+                self._write(files, keys)
+                if self._is_time():
+                    self._note(files.kept(), key)
+            self._note(files.kept(), key)
+        finally:
+            files.close()
+
+    def _write(self, files: Files, keys: list[int]) -> None:
+        found, export = rows_of(keys), self.export
+        for table in TABLES:
+            rows = found[table.name]
+            files.add(f"{table.name}.jsonl", "".join(json_lines(table.names, rows)))
+            export.counts[table.name] = export.counts.get(table.name, 0) + len(rows)
+        self._people.update(row[4] for row in found["events"])
+        export.progress["gone"] += len(keys) - len(found["events"])
+        export.position += len(keys)
+
+    def _note(self, sizes: dict[str, int], key: bytes = b"") -> None:
+        """What is on the disk, and whom it contains, in one commit. `Lost`."""
+        export = self.export
+        export.progress["sizes"] = sizes
+        names = ("total", "snapshot_at", "progress", "position", "counts")
+        with transaction.atomic(using=self.alias):
+            self.claim.keep(self.alias, {name: getattr(export, name) for name in names})
+            if self._people:
+                register(export, key, self._people, self.alias)
+        self._people.clear()
+
+    def finish(self) -> dict[str, Any]:
+        """The evidence, the manifest and the archive; what is known at the end."""
+        export = self.export
+        bundle, said = write_evidence(export, self.beat)
+        manifest = sign(bundle, said, export, explain(export), own_files(export.folder, self.beat))
+        export.counts |= {name: manifest[name] for name in ("entries", "segments", "streams")}
+        size, digest = pack(export.folder, export.archive, self.beat)
+        return {"counts": export.counts, "size": size, "sha256": digest}
+
+
+_FILES = [f"{table.name}.jsonl" for table in TABLES]
+
+
+def keys_file(export: Export) -> Path:
+    """The keys of its events; beside its folder, as they are no part of it."""
+    return export.folder.with_suffix(".keys")
+
+
+def remove_work(export: Export) -> None:
+    """What it was written from."""
+    shutil.rmtree(export.folder, ignore_errors=True)
+    keys_file(export).unlink(missing_ok=True)
+
+
+def make(claim: Claim) -> dict[str, Any]:
+    """Make the export, or go on with it. `Lost`, `NotSealed`, `OSError`, `DatabaseError`."""
+    with notes() as alias:
+        export = Export.objects.get(pk=claim.export_id)
+        run = Run(export, claim, alias)
+        _write(run)
+        return run.finish()
+
+
+def _write(run: Run) -> None:
+    """The rows; from the beginning where what was noted is not what is there."""
+    export = run.export
+    if not _can_go_on(export):
+        _prepare(run)
+        with snapshot():
+            run.begin()
+            run.write_rows()
+        return
+    with snapshot():
+        run.write_rows()
+
+
+def _can_go_on(export: Export) -> bool:
+    """Whether an earlier run left what it noted: on this machine, and not cut off by one that lost its power."""
+    sizes = export.progress.get("sizes", {})
+    return bool(sizes) and keys_file(export).exists() and is_kept(export.folder, sizes)
+
+
+def _prepare(run: Run) -> None:
+    """An empty folder, and a checkpoint that is older than the snapshot."""
+    export = run.export
+    shutil.rmtree(export.folder, ignore_errors=True)
+    export.folder.mkdir(parents=True)
+    meant, record = resolve(export.filter, timezone.now()), fresh_checkpoint()
+    export.segments = int(record["count"])
+    export.first_segment = first_segment(meant, export.segments)
+    export.started_at = export.started_at or timezone.now()
+    names = ("segments", "first_segment", "started_at")
+    run.claim.keep(run.alias, {name: getattr(export, name) for name in names})

@@ -1,0 +1,36 @@
+"""The archive: the same files give the same bytes, whenever and wherever they are packed."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_PIECE = 1 << 20
+
+
+def pack(folder: Path, archive: Path, beat: Callable[[], None]) -> tuple[int, str]:
+    """Pack a folder's files, in the order of their names; size and SHA-256 of the archive.
+
+    It takes its name when it is whole and on the disk.
+    """
+    part = archive.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for path in sorted(folder.iterdir()):
+            told = zipfile.ZipInfo(f"export/{path.name}", _LONG_AGO)
+            told.compress_type, told.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            told.file_size = path.stat().st_size
+            with path.open("rb") as file, packed.open(told, "w") as member:
+                while piece := file.read(_PIECE):
+                    member.write(piece)
+                    beat()
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            beat()
+        os.fsync(file.fileno())
+        size = file.tell()
+    part.replace(archive)
+    return size, digest.hexdigest()

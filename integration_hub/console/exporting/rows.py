@@ -1,0 +1,73 @@
+"""The rows of an export: of some events, with everything under them, in four statements."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+
+from audit.export import Row
+from audit.records import time_text
+from sync.models import Attempt, Delivery
+from webhooks.models import Event, Receipt
+from webhooks.references import to_reference
+
+CHUNK = 2_000
+_EVENT = (
+    *("id", "uuid", "source__slug", "event_id", "entity_type", "entity_id", "event_type"),
+    *("occurred_at", "received_at", "is_signed", "state", "code", "digest"),
+)
+_RECEIPT = (
+    *("event_id", "id", "verified_by", "size", "received_at"),
+    *("answered_at", "status", "code", "is_final", "is_repeat"),
+)
+_DELIVERY = (
+    *("event_id", "id", "identity__slug", "commercial__slug"),
+    *("is_relayed", "state", "code", "settled_at"),
+)
+_ATTEMPT = (
+    *("delivery_id", "number", "key", "cause", "started_at", "ended_at"),
+    *("outcome", "code", "is_retryable", "action", "record_id"),
+)
+Tables = Mapping[str, Sequence[Row]]
+
+
+def rows_of(keys: Sequence[int]) -> Tables:
+    """By table, in the order of these keys of events; what is gone by now is left out."""
+    events = dict(event_rows(Event.objects.filter(pk__in=keys)))
+    references = {key: row[0] for key, row in events.items()}
+    deliveries = _under(keys, Delivery, "event_id", _DELIVERY)
+    attempts = _under([row[1] for row in deliveries], Attempt, "delivery_id", _ATTEMPT)
+    receipts = _under(keys, Receipt, "event_id", _RECEIPT)
+    return {
+        "events": [events[key] for key in keys if key in events],
+        "receipts": [[references[key], *_plain(rest)] for key, *rest in receipts if key in references],
+        "deliveries": [[references[key], *_plain(rest)] for key, *rest in deliveries if key in references],
+        "attempts": [list(_plain(row)) for row in attempts],
+    }
+
+
+def event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """Each event's key and row."""
+    for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK):
+        yield key, [to_reference(uuid), *_plain(rest), bytes(digest).hex()]
+
+
+def _under(keys: Sequence[int], model: Any, parent: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows of these parents, in the order of the parents and of their own keys."""
+    found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    if keys:
+        rows = model.objects.filter(**{f"{parent}__in": keys}).order_by("id")
+        for row in rows.values_list(*names):
+            found[row[0]].append(row)
+    return [row for key in keys for row in found.get(key, ())]
+
+
+def _plain(values: Iterable[Any]) -> Iterator[Any]:
+    """Times and UUIDs as text."""
+    for each in values:
+        if isinstance(each, datetime):
+            yield time_text(each)
+        else:
+            yield each if each is None or isinstance(each, str | int) else str(each)

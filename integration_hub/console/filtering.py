@@ -1,0 +1,133 @@
+"""What part of the event history is meant: one value for the list, for exports and for the command.
+
+People ask in words (a query string, options of a command). `resolve` makes of them what stays the same whenever it is
+read: times are absolute, and a searched text is what it was taken for. `words` gives it back as words, for a manifest
+and for `resolve` at any later time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from audit.records import time_text
+from integration_hub.console.event_search import Found, find_events, found_again
+from webhooks.models import Source
+
+EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
+OTHER = "other"
+PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
+
+WORDS = ("state", "event_type", "source", "entity_id", "received", "received_from", "received_to", "q")
+_PLAIN = ("state", "event_type", "source", "entity_id")
+_TAKEN_FOR = "q_taken_for"
+_LABELS = {"received_from": "received from", "received_to": "received before", "q": "searched for"}
+_NOTHING_SEARCHED = Found(Q(), "", "")
+
+
+class NoSuchFilter(ValueError):
+    """Words that mean no part of the history; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Empty members leave everything in. `received_from` is included, `received_to` is not."""
+
+    state: str = ""
+    event_type: str = ""
+    source: str = ""
+    entity_id: str = ""
+    received_from: datetime | None = None
+    received_to: datetime | None = None
+    q: str = ""
+    found: Found = field(default=_NOTHING_SEARCHED)
+
+    @property
+    def is_of_times_only(self) -> bool:
+        """Whether it takes everything that arrived within its times."""
+        return not any((self.state, self.event_type, self.source, self.entity_id, self.q))
+
+    def narrow(self, events: QuerySet[Any]) -> QuerySet[Any]:
+        """The events among these that are meant."""
+        for condition in self._conditions():
+            events = events.filter(condition)
+        return events
+
+    def _conditions(self) -> Iterator[Q]:
+        if self.state:
+            yield Q(state=self.state)
+        if self.event_type == OTHER:
+            yield ~Q(event_type__in=EVENT_TYPES)
+        elif self.event_type:
+            yield Q(event_type=self.event_type)
+        if self.source:
+            # The key, not a join: the index on source and time answers this in order.
+            key = Source.objects.filter(slug=self.source).values_list("pk", flat=True).first()
+            yield Q(source_id=key) if key else Q(pk__in=[])
+        if self.entity_id:
+            yield Q(entity_id=self.entity_id)
+        if self.received_from:
+            yield Q(received_at__gte=self.received_from)
+        if self.received_to:
+            yield Q(received_at__lt=self.received_to)
+        if self.q:
+            yield self.found.condition
+
+    def words(self) -> dict[str, str]:
+        """What `resolve` makes the same value of, at any time."""
+        said = {name: getattr(self, name) for name in _PLAIN}
+        times = {name: getattr(self, name) for name in ("received_from", "received_to")}
+        said |= {name: time_text(at) for name, at in times.items() if at}
+        said |= {"q": self.q, _TAKEN_FOR: self.found.kind} if self.q else {}
+        return {name: value for name, value in said.items() if value}
+
+    def sentences(self) -> list[str]:
+        """The same for people, one condition each."""
+        return sentences(self.words())
+
+
+def sentences(words: Mapping[str, str]) -> list[str]:
+    """Resolved words for people, one condition each."""
+    told = {name: value for name, value in words.items() if name != _TAKEN_FOR}
+    return [f"{_LABELS.get(name, name.replace('_', ' '))}: {value}" for name, value in told.items()]
+
+
+def resolve(words: Mapping[str, str], now: datetime) -> EventFilter:
+    """What these words mean at this moment; words that are no filter are passed over. `NoSuchFilter`."""
+    given = {name: value for name in (*WORDS, _TAKEN_FOR) if (value := words.get(name, ""))}
+    if any("\0" in value for value in given.values()):
+        raise NoSuchFilter("no text that a database takes")
+    begins = [_moment(given[name]) for name in ("received_from",) if name in given]
+    if "received" in given:
+        begins.append(_period(given["received"], now))
+    term = given.get("q", "").strip()
+    return EventFilter(
+        **{name: given.get(name, "") for name in _PLAIN},
+        received_from=max(begins, default=None),
+        received_to=_moment(given["received_to"]) if "received_to" in given else None,
+        q=term,
+        found=_found(term, given.get(_TAKEN_FOR, "")),
+    )
+
+
+def _found(term: str, kind: str) -> Found:
+    if not term:
+        return _NOTHING_SEARCHED
+    return found_again(kind, term) if kind else find_events(term)
+
+
+def _period(hours: str, now: datetime) -> datetime:
+    if hours not in PERIODS:
+        raise NoSuchFilter("unknown period")
+    return now - timedelta(hours=int(hours))
+
+
+def _moment(text: str) -> datetime:
+    """A day or a time, as `datetime-local` sends it or with a zone; UTC where none is given."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise NoSuchFilter(f"no time: {text[:40]}") from error

@@ -1,0 +1,108 @@
+"""Exports of the event history as evidence, and whom each of them contains."""
+
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+
+class ExportState(models.TextChoices):
+    """Where an export stands. `expired`: it was made, and its file is deleted by now."""
+
+    WAITING = "waiting", "waiting"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    CANCELLED = "cancelled", "cancelled"
+    FAILED = "failed", "failed"
+    EXPIRED = "expired", "expired"
+
+
+class Export(models.Model):
+    """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
+
+    `filter` is resolved (see `console.filtering`). `progress` is where a killed run goes on, and `token` the claim:
+    only its holder writes. `lease_until` is a time of the database's clock. `register_key`, which is sealed, makes the
+    pseudonyms of the people in it (see `ExportedPerson`).
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="empty: by command"
+    )
+    reason = models.CharField(max_length=500)
+    filter = models.JSONField(default=dict)
+    with_csv = models.BooleanField(default=True, help_text="a table for reading, beside the evidence")
+    state = models.CharField(max_length=10, choices=ExportState, default=ExportState.WAITING)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    snapshot_at = models.DateTimeField(null=True, help_text="of what state of the database it is")
+    first_segment = models.BigIntegerField(null=True, help_text="empty: filtered, by streams")
+    segments = models.BigIntegerField(null=True, help_text="sealed segments that its checkpoint counts")
+    total = models.PositiveBigIntegerField(null=True, help_text="events in it")
+    position = models.PositiveBigIntegerField(default=0, help_text="events written so far")
+    progress = models.JSONField(default=dict)
+    counts = models.JSONField(default=dict, help_text="rows of each file")
+    size = models.PositiveBigIntegerField(null=True, help_text="bytes of the archive")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of the archive")
+    failure = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    slot = models.PositiveSmallIntegerField(null=True, unique=True, help_text="one of EXPORTS_AT_ONCE")
+    register_key = models.BinaryField()
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("request_export", "Can export the history as evidence and download exports")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
+                | (~models.Q(state="running") & models.Q(token__isnull=True, slot__isnull=True)),
+                name="running_export_is_claimed",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"
+            ),
+            models.Index(fields=["expires_at"], condition=models.Q(state="done"), name="export_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"export {self.pk}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"export:{self.uuid}"
+
+    @property
+    def actor(self) -> str:
+        """Who asked for it, as the audit log names people."""
+        return f"person:{self.requested_by_id}" if self.requested_by_id else "system"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is being written."""
+        return Path(settings.EXPORT_FOLDER) / str(self.uuid)
+
+    @property
+    def archive(self) -> Path:
+        """What is downloaded."""
+        return Path(settings.EXPORT_FOLDER) / f"{self.uuid}.zip"
+
+
+class ExportedPerson(models.Model):
+    """That an export contains an entity, by a pseudonym that only the export's own key makes."""
+
+    export = models.ForeignKey(Export, models.CASCADE, related_name="people", db_index=False)
+    pseudonym = models.BinaryField(max_length=16)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["export", "pseudonym"], name="once_an_export")]
+
+    def __str__(self) -> str:
+        return f"somebody in {self.export_id}"

@@ -1,0 +1,115 @@
+"""One parser for the list, the downloads and the command: what is shown is what is exported."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.http import QueryDict
+from django.utils import timezone
+
+from integration_hub.console.filtering import WORDS, NoSuchFilter, resolve
+from tests.console.history import a_source, an_event, logged_in
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+NOW = datetime(2026, 3, 4, 13, tzinfo=UTC)
+
+QUERIES = [
+    "",
+    "state=dead",
+    "state=nonsense",
+    "event_type=CREATE",
+    "event_type=other",
+    "source=other",
+    "source=nowhere",
+    "received=1",
+    "received=720",
+    "received=1&received_from=2026-01-01T00:00",
+    "received_from=2026-01-01T00:00&received_to=2026-01-02T00:00",
+    "received_to=2026-01-02T00:00%2B02:00",
+    "entity_id=USR-3",
+    "q=USR-3",
+    "q=%20USR-3%20&state=succeeded",
+    "q=msg_1",
+    "q=nothing",
+    "q={reference}",
+    "state=succeeded&event_type=UPDATE&source=aurora&received_to=2026-06-01",
+]
+
+
+def history() -> Event:
+    an_event(1, received_at=timezone.now() - timedelta(minutes=5))
+    an_event(2, state="dead", event_id="msg_1")
+    an_event(3, event_type="CREATE")
+    an_event(4, event_type="MOVED")
+    found = an_event(5, source=a_source("other"), event_id="msg_1")
+    an_event(6, received_at="2026-01-01T12:00:00Z")
+    return found
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_for_every_filter_the_exported_rows_are_those_of_the_list(
+    query: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    query = query.format(reference=history().reference)
+    client = logged_in("auditor")
+    listed = [event.reference for event in client.get(f"{LIST}?{query}").context["cl"].queryset]
+    words = QueryDict(query).dict()
+    resolved = resolve(words, timezone.now())
+    meant = resolved.narrow(Event.objects.order_by("-received_at", "-id"))
+    assert [event.reference for event in meant] == listed
+    downloaded = b"".join(client.get(f"{LIST}download/jsonl?{query}").streaming_content)
+    call_command("export_events", **words)
+    for lines in (downloaded, capfdbinary.readouterr().out):
+        assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_resolved_filter_means_the_same_whenever_it_is_read(query: str) -> None:
+    words = QueryDict(query.format(reference=history().reference)).dict()
+    resolved = resolve(words, NOW)
+    again = resolve(resolved.words(), NOW + timedelta(days=400))
+    assert again.words() == resolved.words()
+    assert set(again.narrow(Event.objects.all())) == set(resolved.narrow(Event.objects.all()))
+
+
+def test_a_searched_text_keeps_what_it_was_first_taken_for() -> None:
+    an_event(1, entity_id="msg_7")
+    resolved = resolve({"q": "msg_7"}, NOW)
+    an_event(2, event_id="msg_7")
+    assert [event.entity_id for event in resolve(resolved.words(), NOW).narrow(Event.objects.all())] == [
+        "msg_7"
+    ]
+    assert [event.entity_id for event in resolve({"q": "msg_7"}, NOW).narrow(Event.objects.all())] == [
+        "USR-2"
+    ]
+
+
+def test_a_period_becomes_a_moment_and_the_later_beginning_counts() -> None:
+    assert resolve({"received": "1"}, NOW).words() == {"received_from": "2026-03-04T12:00:00.000000Z"}
+    both = resolve({"received": "1", "received_from": "2026-03-04T12:30"}, NOW)
+    assert both.words() == {"received_from": "2026-03-04T12:30:00.000000Z"}
+
+
+@pytest.mark.parametrize(
+    "words", [{"received": "2"}, {"received_from": "soon"}, {"received_to": "99999"}, {"entity_id": "\0"}]
+)
+def test_words_that_mean_nothing_are_refused_everywhere(words: dict[str, str]) -> None:
+    with pytest.raises(NoSuchFilter):
+        resolve(words, NOW)
+    with pytest.raises(CommandError, match="cannot be used"):
+        call_command("export_events", **words)
+
+
+def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
+    told = resolve({"state": "dead", "event_type": "other", "received_to": "2026-01-01"}, NOW).sentences()
+    assert told == ["state: dead", "event type: other", "received before: 2026-01-01T00:00:00.000000Z"]
+    assert resolve({}, NOW).sentences() == []
+
+
+def test_the_list_knows_no_filter_that_the_parser_does_not() -> None:
+    page = logged_in("auditor").get(LIST)
+    asked = {name for spec in page.context["cl"].filter_specs for name in spec.expected_parameters()}
+    assert asked <= set(WORDS)

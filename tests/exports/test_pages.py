@@ -1,0 +1,170 @@
+"""The pages of exports: asked for from the list, watched, downloaded; and who may do what."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from integration_hub.console.exporting import jobs
+from integration_hub.console.models import Export, ExportState
+from tests.console.staff import browser, entries, person
+from tests.exports.making import exported, happened, history, lines, requested, unpacked
+
+LIST = "/admin/console/export/"
+NEW = f"{LIST}new/"
+
+
+def text(answer: Any) -> str:
+    return re.sub(r"\s+", " ", answer.content.decode())
+
+
+def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
+    history(3)
+    happened(7, state="dead")
+    client = browser("auditor")
+    page = text(client.get("/admin/webhooks/event/?state=dead"))
+    assert f'<a href="{NEW}?state=dead">Export as evidence…</a>' in page
+    question = client.get(f"{NEW}?state=dead")
+    assert "1 event at this moment" in text(question)
+    assert '<input type="hidden" name="state" value="dead">' in text(question)
+    asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "with_csv": "on"})
+    assert asked.status_code == 302
+    waiting = text(client.get(asked["Location"]))
+    assert "Waits for a worker." in waiting
+    assert '<meta http-equiv="refresh" content="3">' in waiting
+    jobs.look()
+    done = text(client.get(asked["Location"]))
+    export = Export.objects.get()
+    assert export.requested_by is not None
+    assert (export.reason, export.filter) == ("why it failed", {"state": "dead"})
+    assert export.sha256 in done
+    assert "refresh" not in done
+    assert "state: dead" in done
+    answer = client.get(f"{LIST}{export.uuid}/download/")
+    content = b"".join(answer.streaming_content)
+    assert hashlib.sha256(content).hexdigest() == export.sha256
+    assert "no-store" in answer["Cache-Control"]
+    assert [row["entity_id"] for row in lines(unpacked(export, tmp_path), "events")] == ["USR-7"]
+    (downloaded,) = entries("export.downloaded")
+    assert downloaded["details"]["sha256"] == export.sha256
+    assert downloaded["actor"] == f"person:{export.requested_by.pk}"
+
+
+def test_a_period_that_was_chosen_is_frozen_on_the_page_that_asks(database: None) -> None:
+    page = text(browser("auditor").get(f"{NEW}?received=24"))
+    assert re.search(r'name="received_from" value="\d{4}-\d\d-\d\dT', page)
+    assert 'name="received"' not in page
+
+
+@pytest.mark.parametrize("given", [{}, {"reason": ""}, {"reason": "x" * 501}])
+def test_a_reason_is_required(database: None, given: dict[str, str]) -> None:
+    answer = browser("auditor").post(NEW, given)
+    assert answer.status_code == 200
+    assert "errorlist" in text(answer)
+    assert not Export.objects.exists()
+
+
+def test_filters_that_cannot_be_used_lead_back_to_the_list(database: None) -> None:
+    answer = browser("auditor").get(f"{NEW}?received=2")
+    assert answer["Location"] == "/admin/webhooks/event/"
+
+
+def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
+    history(2)
+    happened(7, state="dead")
+    exported({"state": "dead"}, reason="only what failed")
+    exported({"state": "succeeded"}, reason="only what went well")
+    page = text(browser("auditor").get(LIST, {"q": "USR-7"}))
+    assert "only what failed" in page
+    assert "only what went well" not in page
+    assert "only what went well" in text(browser("administrator").get(LIST))
+
+
+def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> None:
+    export = requested()
+    client = browser("auditor")
+    page = text(client.get(f"{LIST}{export.pk}/change/"))
+    assert "Cancel this export" in page
+    assert client.get(f"{LIST}{export.uuid}/cancel/").status_code == 405
+    answer = client.post(f"{LIST}{export.uuid}/cancel/", follow=True)
+    assert "The export is cancelled" in text(answer)
+    assert Export.objects.get().state == ExportState.CANCELLED
+    jobs.look()
+    assert Export.objects.get().state == ExportState.CANCELLED
+    assert "had ended already" in text(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
+
+
+def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(database: None) -> None:
+    history(1)
+    export, client = exported(), browser("auditor")
+    Export.objects.update(expires_at=timezone.now())
+    jobs.delete_expired()
+    answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
+    assert "There is no file of this export here" in text(answer)
+    assert "Its files were deleted" in text(answer)
+    assert not entries("export.downloaded")
+
+
+def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings.EXPORT_FOLDER = str(tmp_path / "file")
+    export = requested()
+    jobs.look()
+    assert "folder for exports cannot be written" in text(
+        browser("auditor").get(f"{LIST}{export.uuid}/change/")
+    )
+
+
+def test_the_audit_log_leads_to_the_export(database: None) -> None:
+    export = requested()
+    page = text(browser("auditor").get("/admin/audit/entry/?action=export.requested"))
+    assert f'href="{LIST}{export.uuid}/change/"' in page
+    assert "asked for an export as evidence" in page
+
+
+MATRIX = {
+    "auditor": {"list": 200, "detail": 200, "new": 200, "ask": 302, "download": 200, "cancel": 302},
+    "administrator": {"list": 200, "detail": 200, "new": 403, "ask": 403, "download": 403, "cancel": 403},
+    "support": dict.fromkeys(["list", "detail", "new", "ask", "download", "cancel"], 403),
+}
+
+
+@pytest.mark.parametrize("role", MATRIX)
+def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: None, role: str) -> None:
+    history(1)
+    export = exported()
+    client = browser(role)
+    found = {
+        "list": client.get(LIST),
+        "detail": client.get(f"{LIST}{export.uuid}/change/"),
+        "new": client.get(NEW),
+        "ask": client.post(NEW, {"reason": "because"}),
+        "download": client.get(f"{LIST}{export.uuid}/download/"),
+        "cancel": client.post(f"{LIST}{export.uuid}/cancel/"),
+    }
+    assert {name: answer.status_code for name, answer in found.items()} == MATRIX[role]
+    assert len(entries("download.refused")) == (0 if role == "auditor" else 4)
+    page = client.get("/admin/webhooks/event/").content.decode()
+    assert ("Export as evidence" in page) == (role == "auditor")
+    if role == "administrator":
+        assert "Download the archive" not in found["detail"].content.decode()
+
+
+def test_a_stranger_is_sent_to_the_login(database: None) -> None:
+    export = requested()
+    for page in (LIST, NEW, f"{LIST}{export.uuid}/change/", f"{LIST}{export.uuid}/download/"):
+        assert "/admin/login/" in Client().get(page)["Location"]
+
+
+def test_nobody_adds_changes_or_deletes_an_export_by_hand(database: None) -> None:
+    export = requested()
+    client = Client()
+    client.force_login(person(""))
+    assert client.get(f"{LIST}add/").status_code == 403
+    assert client.post(f"{LIST}{export.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"{LIST}{export.pk}/change/").status_code == 200
+    assert client.get(f"{LIST}nowhere/change/").status_code == 404

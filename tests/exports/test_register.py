@@ -1,0 +1,70 @@
+"""The register: which exports contain somebody, told without opening one, and by nobody who has only the database."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from audit.models import Entry
+from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
+from integration_hub.console.models import ExportedPerson
+from tests.exports.making import exported, happened, history, lines, unpacked
+from tests.exports.test_resuming import killed_at, small_chunks  # noqa: F401
+
+
+def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
+    history(3)
+    happened(7, state="dead")
+    everything, failed, nobody = exported(), exported({"state": "dead"}), exported({"source": "nowhere"})
+    for entity in ("USR-1", "USR-7", "USR-99", ""):
+        found = {export.pk for export in exports_with(entity)}
+        holds = {
+            export.pk
+            for export in (everything, failed, nobody)
+            if any(row["entity_id"] == entity for row in lines(unpacked(export, tmp_path / entity), "events"))
+        }
+        assert found == holds
+    assert {export.pk for export in exports_with("USR-7")} == {everything.pk, failed.pk}
+
+
+def test_it_holds_no_name_and_two_exports_name_somebody_differently(database: None) -> None:
+    history(2)
+    first, second = exported(), exported()
+    stored = {bytes(each) for each in ExportedPerson.objects.values_list("pseudonym", flat=True)}
+    assert len(stored) == 4
+    assert pseudonym(opened_key(first), "USR-1") in stored
+    assert opened_key(first) != opened_key(second)
+    assert bytes(first.register_key) != opened_key(first)
+
+
+def test_people_of_a_resumed_export_are_in_it_too(
+    database: None,
+    monkeypatch: pytest.MonkeyPatch,
+    small_chunks: None,  # noqa: F811
+) -> None:
+    from integration_hub.console.exporting import jobs
+
+    history(9)
+    export = killed_at(monkeypatch, chunk=3)
+    assert export.people.count() == 4
+    jobs.look()
+    assert export.people.count() == 9
+
+
+def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(database: None) -> None:
+    history(2)
+    export = exported({"entity_id": "USR-1"})
+    bodies = " ".join(Entry.objects.filter(stream=export.stream).values_list("body", flat=True))
+    assert pseudonym(opened_key(export), "USR-1").hex() in bodies
+    assert "USR-1" not in bodies
+    assert json.loads(bodies.split(" ")[0])["details"]["filter"]
+
+
+def test_one_look_into_an_index_answers_for_an_export(database: None) -> None:
+    history(2)
+    exported()
+    question = ExportedPerson.objects.filter(export=1, pseudonym=b"0" * 16).explain()
+    if connection.vendor == "sqlite":
+        assert "SEARCH" in question
+        assert "INDEX" in question

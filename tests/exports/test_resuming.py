@@ -1,0 +1,354 @@
+"""An export is of one state of the database, whatever is written meanwhile; one that is killed is gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from integration_hub.console.exporting import check_rows, files, jobs, making
+from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
+from integration_hub.console.exporting.making import keys_file
+from integration_hub.console.models import Export, ExportedPerson, ExportState
+from sync.evidence import seal_audit
+from tests.console.staff import entries
+from tests.exports.making import checked, exported, happened, history, lines, requested, unpacked
+from tests.exports.test_bundles import kept
+from tests.running import ROOT
+from webhooks.models import Event
+
+
+class Killed(BaseException):
+    """Nothing of the export runs any further."""
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "CHUNK", 2)
+    monkeypatch.setattr(making, "NOTE_SECONDS", 0.0)
+
+
+def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
+    """Do something before the rows of a chunk are read."""
+    read, count = making.rows_of, 0
+
+    def rows_of(keys: list[int]) -> Any:
+        nonlocal count
+        count += 1
+        if count == number:
+            do()
+        return read(keys)
+
+    monkeypatch.setattr(making, "rows_of", rows_of)
+
+
+def killed() -> None:
+    raise Killed
+
+
+def elsewhere(do: Callable[[], object]) -> None:
+    """By another connection, committed when this returns."""
+
+    def done() -> None:
+        do()
+        connections.close_all()
+
+    thread = threading.Thread(target=done)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive(), "a reader held up a writer"
+
+
+def end_leases() -> None:
+    Export.objects.filter(state=ExportState.RUNNING).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
+    """An export whose worker died before this chunk; its lease has ended."""
+    export = requested()
+    with monkeypatch.context() as patch:
+        before_chunk(patch, chunk, killed)
+        with pytest.raises(Killed):
+            jobs.look()
+    end_leases()
+    export.refresh_from_db()
+    return export
+
+
+def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    events = history(9)
+    export = killed_at(monkeypatch, chunk=3)
+    assert (export.state, export.position, export.total) == (ExportState.RUNNING, 4, 9)
+    with (export.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"reference":"half a li')
+    happened(20)
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.DONE
+    folder = unpacked(export, tmp_path)
+    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
+    assert export.counts["attempts"] == len(lines(folder, "attempts")) == 9
+    assert [part["first_event"] for part in check_json(folder)["parts"]] == [1, 5]
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    assert not keys_file(export).exists()
+    assert not export.folder.exists()
+
+
+def check_json(folder: Path) -> dict[str, Any]:
+    rows = check_rows.Rows(str(folder))
+    assert rows.check() == []
+    return rows.said
+
+
+def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    history(9)
+    export = killed_at(monkeypatch, chunk=3)
+    with (export.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"reference":"half a li')
+    monkeypatch.setattr(files, "_opened", lambda path, size: path.open("ab"))
+    jobs.look()
+    export.refresh_from_db()
+    assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
+
+
+def test_an_export_whose_files_are_lost_begins_again(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    history(6)
+    export = killed_at(monkeypatch, chunk=3)
+    (export.folder / "events.jsonl").write_bytes(b"")
+    happened(20)
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    assert export.total == len(lines(folder, "events")) == 7
+    assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
+
+
+@pytest.mark.parametrize("step", ["write_csv", "write_evidence", "sign", "pack"])
+def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    history(4)
+    export = requested()
+    with monkeypatch.context() as patch:
+        patch.setattr(making, step, lambda *_: killed())
+        with pytest.raises(Killed):
+            jobs.look()
+    end_leases()
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    assert len(lines(folder, "events")) == 4
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
+) -> None:
+    """Without the snapshot, what changed meanwhile is seen in the rows that come after it."""
+    events = history(6)
+
+    def write() -> None:
+        elsewhere(lambda: Event.objects.filter(pk__in=[events[0].pk, events[5].pk]).update(state="dead"))
+        elsewhere(lambda: happened(30))
+        elsewhere(seal_audit)
+
+    before_chunk(monkeypatch, 2, write)
+    if is_careless:
+        monkeypatch.setattr(making, "snapshot", nullcontext)
+        if connection.vendor == "postgresql":
+            monkeypatch.setattr(making, "snapshot", in_a_plain_transaction)
+    folder = unpacked(exported(), tmp_path)
+    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
+    seen = {row["state"] for row in lines(folder, "events")}
+    assert seen == ({"succeeded", "dead"} if is_careless else {"succeeded"})
+    assert check_rows.Rows(str(folder)).check() == []
+
+
+def in_a_plain_transaction() -> Any:
+    from django.db import transaction
+
+    return transaction.atomic()
+
+
+def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
+    database: None, tmp_path: Path
+) -> None:
+    history(30)
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 1000
+        while not stop.is_set():
+            happened(number)
+            number += 1
+        connections.close_all()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        folders = [unpacked(exported(), tmp_path) for _ in range(3)]
+    finally:
+        stop.set()
+        writer.join()
+    counts = [len(lines(folder, "events")) for folder in folders]
+    assert 30 <= counts[0] < counts[1] < counts[2] < Event.objects.count() + 1
+    for folder in folders:
+        kept_count = check_json(folder)["segments"]
+        assert kept_count
+        references = [row["reference"] for row in lines(folder, "events")]
+        assert len(references) == len(set(references))
+
+
+def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_gone(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    from tests.exports.test_bundles import cut
+
+    events = history(6)
+    export = killed_at(monkeypatch, chunk=2)
+    cut(events[4])
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    assert len(lines(folder, "events")) == export.counts["events"] == 5
+    faults = check_rows.Rows(str(folder)).check()
+    assert [fault for fault in faults if "has no row" in fault] == faults
+    assert len(faults) == 1
+
+
+def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
+    database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, exports: Path
+) -> None:
+    history(9)
+    export = requested()
+    before_chunk(
+        monkeypatch, 2, lambda: elsewhere(lambda: jobs.cancel(export, by="person:1", address="127.0.0.1"))
+    )
+    jobs.look()
+    export.refresh_from_db()
+    assert (export.state, export.token, export.slot) == (ExportState.CANCELLED, None, None)
+    assert list(exports.iterdir()) == []
+    assert not ExportedPerson.objects.exists()
+    assert entries("export.cancelled")[0]["actor"] == "person:1"
+    assert not entries("export.completed")
+    assert not jobs.cancel(export, by="person:1", address=""), "it has ended"
+
+
+def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings: Any) -> None:
+    settings.EXPORTS_AT_ONCE = 2
+    for _ in range(3):
+        requested()
+    claims = [claim_next() for _ in range(3)]
+    assert [bool(each) for each in claims] == [True, True, False]
+    assert isinstance(claims[0], Claim)
+    claims[0].end(ExportState.DONE)
+    assert claim_next() is not None
+
+
+def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
+    requested()
+    barrier, claims = threading.Barrier(6), []
+
+    def look() -> None:
+        barrier.wait()
+        claims.append(claim_next())
+        connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sum(each is not None for each in claims) == 1
+
+
+def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
+    requested()
+    first = claim_next()
+    end_leases()
+    second = claim_next()
+    assert first is not None
+    assert second is not None
+    with pytest.raises(Lost):
+        first.keep("default")
+    second.keep("default")
+
+
+def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
+    for _ in range(jobs.MOST_WAITING):
+        requested()
+    with pytest.raises(jobs.TooMany):
+        requested()
+
+
+def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
+    database: None, exports: Path
+) -> None:
+    history(2)
+    export = exported()
+    assert jobs.delete_expired() == 0
+    assert export.archive.exists()
+    Export.objects.update(expires_at=timezone.now())
+    assert jobs.delete_expired() == 1
+    export.refresh_from_db()
+    assert export.state == ExportState.EXPIRED
+    assert list(exports.iterdir()) == []
+    assert ExportedPerson.objects.count() == 2
+    assert len(entries("export.expired")) == 1
+
+
+def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
+    database: None, tmp_path: Path, exports: Path
+) -> None:
+    history(60)
+    export = requested()
+    environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
+    environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
+    command = [sys.executable, "-m", "tests.exports.slowly", "0.1"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    until = time.monotonic() + 30
+    while not Export.objects.filter(position__gte=30).exists():
+        assert time.monotonic() < until, "it did not come half way"
+        assert process.poll() is None, "it ended by itself"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    connection.close()
+    export.refresh_from_db()
+    assert 30 <= export.position < 60
+    end_leases()
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    references = [row["reference"] for row in lines(folder, "events")]
+    assert references == [event.reference for event in Event.objects.order_by("id")]
+    assert len(check_json(folder)["parts"]) == 2
+
+
+def address() -> str:
+    """The DATABASE_URL of this test's database."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
