@@ -60,7 +60,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers.acquire()
         try:
             with self.wrap_database_errors:
-                self.connection.execute("BEGIN IMMEDIATE")
+                self.connection.execute(f"BEGIN {self.transaction_mode or ''}")
         except BaseException:
             self.writers.release()
             raise

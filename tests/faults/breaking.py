@@ -28,7 +28,7 @@ def record_no_write_before(about_to_send: Callable[..., None]) -> Callable[..., 
     """A write is announced as if it were a read: its row comes with the attempt's end."""
 
     def about_to_send_something(self: Any, request: Any) -> None:
-        about_to_send(self, dataclasses.replace(request, write=False))
+        about_to_send(self, request._replace(write=False))
 
     return about_to_send_something
 
@@ -41,6 +41,11 @@ def believe_every_token(statement: Any) -> Any:
     if fence not in sql:
         raise ValueError(f"the statement has no fence {fence!r}")
     return Statement(sql.replace(fence, "COALESCE(token = %s, TRUE) IS NOT NULL"))
+
+
+def believe_every_token_of(statements: Any) -> Any:
+    """The same for the statement of each database."""
+    return {vendor: believe_every_token(each) for vendor, each in statements.items()}
 
 
 def let_them_all_run(goes_first: Callable[..., bool]) -> Callable[..., bool]:

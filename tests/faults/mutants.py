@@ -75,6 +75,7 @@ MUTANTS: Mapping[str, Mutant] = {
         "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
         {
             "sync.claiming:_HOLD": breaking.believe_every_token,
+            "sync.claiming:_LEFT_OF_LEASE": breaking.believe_every_token_of,
             "sync.settling:_END_DELIVERY": breaking.believe_every_token,
         },
     ),
