@@ -1,7 +1,9 @@
 """What exports are written from, read from the database: see `audit.bundle`."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, takewhile
 
 from audit.bundle import Anchor, Placed
 from audit.hashing import SIZE
@@ -59,21 +61,39 @@ class Places:
 
     def entries(self, stream: str) -> Iterator[Placed]:
         """The entries of a stream from the first on, up to one that these segments do not hold."""
-        rows = Entry.objects.filter(stream=stream, leaf__isnull=False).order_by("stream_seq")
-        for pk, body in rows.values_list("id", "body").iterator(CHUNK):
-            found = self._find(pk)
-            if found is None:
-                return
-            yield Placed(body, *found)
+        for _, placed in self.streams([stream]):
+            yield from placed
 
-    def _find(self, pk: int) -> tuple[int, int] | None:
-        """Segment and index of an entry. No segment holds it before `highest_id` reaches its id: it stands there or,
-        where it was committed late, a little further on."""
+    def streams(self, names: Sequence[str]) -> Iterator[tuple[str, list[Placed]]]:
+        """The same of many streams at once, in memory; in their order, without those that have no entries."""
+        rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        stored = Entry.objects.filter(stream__in=names, leaf__isnull=False).order_by("stream_seq")
+        for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
+            rows[stream].append((pk, body))
+        found = self._find({pk for some in rows.values() for pk, _ in some})
+        for name in names:
+            known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
+            if placed := [Placed(body, *found[pk]) for pk, body in known]:
+                yield name, placed
+
+    def _find(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
+        """Segment and index of entries, by their ids; of those that stand in these segments."""
+        found: dict[int, tuple[int, int]] = {}
+        for pk in sorted(waiting):
+            if pk not in found and (number := self._segment_of(pk)) is not None:
+                indexes = self._indexes(number)
+                found |= {each: (number, indexes[each]) for each in waiting & indexes.keys()}
+        return found
+
+    def _segment_of(self, pk: int) -> int | None:
+        """No segment holds an entry before `highest_id` reaches its id: it stands there or, where it was committed
+        late, a little further on.
+        """
         later = Segment.objects.filter(highest_id__gte=pk, number__lte=self.last)
-        for number in later.order_by("highest_id", "number").values_list("number", flat=True).iterator(50):
-            index = self._indexes(number).get(pk)
-            if index is not None:
-                return number, index
+        numbers = later.order_by("highest_id", "number").values_list("number", flat=True)
+        for number in chain(numbers[:1], numbers[1:].iterator(50)):
+            if pk in self._indexes(number):
+                return number
         return None
 
 

@@ -11,6 +11,7 @@ from tests.bench.account import account, show
 from tests.bench.auditing import measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
 from tests.bench.databases import Cluster, sync_milliseconds
+from tests.bench.exporting import measure_export, show_export
 from tests.bench.growth import grow, show_growth
 from tests.bench.measuring import SUBJECTS
 from tests.bench.memory import show_memory, watch_memory
@@ -35,7 +36,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of each steady part")
     parser.add_argument("--only", help="some of " + ",".join(each.name for each in SUBJECTS))
     parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
-    parser.add_argument("--events", type=int, default=300, help="for the account")
+    parser.add_argument("--export", action="store_true", help="what an export costs and whether it is whole")
+    parser.add_argument("--events", type=int, help="for the account (300) and the export (100,000)")
     parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
     parser.add_argument("--audit", action="store_true", help="what the audit log costs")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
@@ -93,6 +95,8 @@ class Bench:
             return "audit", self._audit()
         if self.given.growth:
             return "growth", self._growth()
+        if self.given.export:
+            return "export", self._export()
         if self.given.memory:
             return "memory", self._memory()
         return "comparison", self._comparison()
@@ -105,7 +109,7 @@ class Bench:
     def _account(self) -> object:
         taken = []
         for kind in self.kinds:
-            taken += account(kind, self.cluster, self.systems, self.folder, self.given.events)
+            taken += account(kind, self.cluster, self.systems, self.folder, self.given.events or 300)
         print("\n\n".join(show(each) for each in taken))
         return taken
 
@@ -135,6 +139,14 @@ class Bench:
             stages = grow(kind, self.cluster, self.systems, self.folder, self.given.sizes, rounds)
             print(show_growth(stages), end="\n\n")
             found += [asdict(stage) for stage in stages]
+        return found
+
+    def _export(self) -> object:
+        found, events = [], self.given.events or 100_000
+        for kind in self.kinds:
+            figures = measure_export(kind, self.cluster, self.systems, self.folder, events)
+            print(show_export(figures), end="\n\n")
+            found.append(figures)
         return found
 
     def _memory(self) -> object:

@@ -1,6 +1,7 @@
 """Promise I18: an export has what the list has, proves it with nothing of ours, and shows what was tampered with."""
 
 import csv
+import io
 import json
 import shutil
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ from django.db import connection, transaction
 
 from audit.anchoring import anchor
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
+from audit.export import neutral
 from integration_hub.console.exporting import check_rows, jobs
 from integration_hub.console.exporting.columns import TABLES
+from integration_hub.console.exporting.csv_table import harmless
 from integration_hub.console.models import Export, ExportState
 from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
@@ -162,6 +165,21 @@ def test_the_two_ways_to_the_csv_give_the_same_rows(database: None, tmp_path: Pa
     tables = [list(csv.reader(each.decode().splitlines(keepends=True))) for each in (copied, read)]
     assert tables[0] == tables[1]
     assert len(tables[0]) == Event.objects.count()
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("text", [*FORMULAS, "plain", "ä", "", '""', "1-2", ' "=1'])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(text: str, place: int) -> None:
+    """The quick look over a block may suspect too much, never too little."""
+    cells = ["REFERENCE", "a", "", "z"]
+    cells[place] = text
+    quoted = [f'"{each}"' for each in (cell.replace('"', '""') for cell in cells)]
+    plain = b'"REFERENCE","a","","z"\r\n'
+    block = harmless([plain, f"{','.join(quoted)}\r\n".encode(), plain])
+    rows = list(csv.reader(io.StringIO(block.decode(), newline="")))
+    assert rows[1] == [neutral(each) for each in cells]
+    assert rows[0] == rows[2] == ["REFERENCE", "a", "", "z"]
 
 
 ROWS: dict[str, Any] = {

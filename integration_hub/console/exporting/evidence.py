@@ -20,11 +20,13 @@ from audit.records import Record, time_text
 from audit.rows import checkpoint_record, key_records
 from audit.turns import turn
 from integration_hub.console.exporting.snapshot import streaming
+from integration_hub.console.exports import batches
 from integration_hub.console.models import Export
 from sync.clock import read_clock
 from sync.evidence import BOX
 
 Beat = Callable[[], None]
+_AT_ONCE = 500  # streams
 _NEWEST = 200  # checkpoints; of the time before, the last of each day and those that went out by mail
 
 
@@ -63,21 +65,13 @@ def beating(items: Iterator[Any], beat: Beat) -> Iterator[Any]:
         yield item
 
 
-def _streams(folder: Path, places: Places, beat: Beat) -> Iterator[tuple[str, Iterator[Placed]]]:
+def _streams(folder: Path, places: Places, beat: Beat) -> Iterator[tuple[str, list[Placed]]]:
     """The streams of the events and deliveries that were written, each as far as it is sealed."""
     for name, kind, column in (("events", "event", "reference"), ("deliveries", "delivery", "delivery")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
-            for line in beating(iter(lines), beat):
-                stream = f"{kind}:{json.loads(line)[column]}"
-                entries = places.entries(stream)
-                first = next(entries, None)
-                if first is not None:
-                    yield stream, _with(first, entries)
-
-
-def _with(first: Placed, others: Iterator[Placed]) -> Iterator[Placed]:
-    yield first
-    yield from others
+            for some in batches(lines, _AT_ONCE):
+                beat()
+                yield from places.streams([f"{kind}:{json.loads(line)[column]}" for line in some])
 
 
 def sign(

@@ -173,7 +173,8 @@ def _prepare(run: Run) -> None:
     """An empty folder, and a checkpoint that is older than the snapshot."""
     export = run.export
     shutil.rmtree(export.folder, ignore_errors=True)
-    export.folder.mkdir(parents=True)
+    export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    export.folder.mkdir(mode=0o700)
     meant, record = resolve(export.filter, timezone.now()), fresh_checkpoint()
     export.segments = int(record["count"])
     export.first_segment = first_segment(meant, export.segments)

@@ -16,6 +16,7 @@ def pack(folder: Path, archive: Path, beat: Callable[[], None]) -> tuple[int, st
     It takes its name when it is whole and on the disk.
     """
     part = archive.with_suffix(".part")
+    part.touch(mode=0o600)
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for path in sorted(folder.iterdir()):
             told = zipfile.ZipInfo(f"export/{path.name}", _LONG_AGO)

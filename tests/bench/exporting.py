@@ -1,0 +1,228 @@
+"""What an export costs, and whether one is whole while events come in (`--export --events 100000`).
+
+Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.exporting <folder>`.
+"""
+
+import gc
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+from tests import postgresql
+from tests.bench.databases import Cluster, Database, fresh_database
+from tests.bench.growth import _fill, say_filled
+from tests.bench.processes import ROOT, _status
+from tests.bench.servers import _environment, _hub_environment, prepare_hub, running_hub
+from tests.bench.systems import Systems
+from tests.bench.table import table
+from webhooks.references import reference_of
+
+REPEATS = 3
+A_SECOND = 50
+_SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e.event_type, e.occurred_at, e.received_at,
+    e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
+HEADS = (
+    "events",
+    "CSV s",
+    "× psql",
+    "ORM s",
+    "× psql",
+    "export s",
+    "archive MB",
+    "idle MB",
+    "peak MB",
+    "over idle MB",
+)
+
+
+def measure_export(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
+) -> dict[str, Any]:
+    """Fill a hub, export it at rest, then while fifty events a second come in."""
+    with fresh_database(kind, cluster, folder) as database:
+        environment = prepare_hub(database, systems, folder)
+        say_filled(kind, events, _fill(environment, folder, events))
+        _python(environment, folder, "tests.bench.exporting", str(folder), "seal")
+        at_rest = json.loads(
+            _python(environment, folder, "tests.bench.exporting", str(folder), _psql(database))
+        )
+        return {"database": kind, **at_rest, "meanwhile": _meanwhile(database, systems, folder)}
+
+
+def _python(environment: dict[str, str], folder: Path, *arguments: str) -> str:
+    surroundings = environment | {"EXPORT_FOLDER": str(folder / "exports")}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=7200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def _psql(database: Database) -> str:
+    """psql's own COPY of the same rows, as a command; nothing on SQLite."""
+    programs = postgresql.server_programs()
+    if database.file is not None or programs is None:
+        return ""
+    copy = f"\\copy ({' '.join(_SAME_ROWS.split())}) to /dev/null csv"
+    return json.dumps([str(programs / "psql"), database.url, "-q", "-c", copy])
+
+
+def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, Any]:
+    """An export by the command while events come in: what is missing and what is doubled."""
+    environment = _environment(database) | _hub_environment(database, systems, folder)
+    uuids = database.rows("SELECT uuid FROM webhooks_event")
+    there = {reference_of(UUID(str(each)).int) for (each,) in uuids}
+    with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as sent:
+        time.sleep(2)
+        before = sent()
+        archive = folder / "meanwhile.zip"
+        words = ("export_events", "--evidence", "--reason", "benchmark", "--output", str(archive))
+        seconds = _timed(lambda: _python(environment, folder, "manage", *words))
+        came = sent() - before
+    with zipfile.ZipFile(archive) as packed:
+        written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
+        sealed = {stream for line in packed.open("export/entries.jsonl") if (stream := _begun(line))}
+    archive.unlink()
+    known = set(written)
+    return {
+        "seconds": seconds,
+        "came": came,
+        "rows": len(written),
+        "doubled": len(written) - len(known),
+        "missing": len((sealed | there) - known),
+    }
+
+
+def _begun(line: bytes) -> str:
+    """The reference of an event whose first entry this is; of copies, which have other streams, nothing."""
+    entry = json.loads(line)
+    kind, _, reference = entry["stream"].partition(":")
+    return (
+        reference
+        if kind == "event" and entry["stream_seq"] == 1 and entry["action"] == "webhook.received"
+        else ""
+    )
+
+
+@contextmanager
+def _coming_in(port: int) -> Iterator[Callable[[], int]]:
+    """Fifty webhooks a second; how many so far."""
+    stop, count = threading.Event(), 0
+
+    def send() -> None:
+        nonlocal count
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        due = time.monotonic()
+        while not stop.is_set():
+            body = {
+                "id": f"U{count % 20_000:07}",
+                "entityType": "USER",
+                "eventType": "UPDATE",
+                "respond": "ack",
+            }
+            link.request(
+                "POST", "/webhooks/aurora-unsigned", json.dumps(body), {"Content-Type": "application/json"}
+            )
+            answer = link.getresponse()
+            answer.read()
+            count += answer.status < 300
+            due += 1 / A_SECOND
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield lambda: count
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _timed(do: Callable[[], object]) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began
+
+
+def show_export(figures: dict[str, Any]) -> str:
+    """One row, and a line about what came in meanwhile."""
+    psql = figures["psql"]
+    ratios = [_ratio(figures[way], psql) for way in ("csv", "orm")]
+    csv, orm = (f"{median(figures[way]):.2f}" for way in ("csv", "orm"))
+    size = [f"{figures[name] / 2**20:.1f}" for name in ("size", "idle", "peak")]
+    over = f"{(figures['peak'] - figures['idle']) / 2**20:.1f}"
+    row = [f"{figures['events']:,}", csv, ratios[0], orm, ratios[1], f"{figures['seconds']:.1f}", *size, over]
+    told = figures["meanwhile"]
+    return (
+        f"## {figures['database']}: an export of everything\n\n{table(HEADS, [row])}\n\n"
+        f"While {told['came']} events came in ({told['came'] / told['seconds']:.0f} a second): {told['rows']:,} rows in "
+        f"{told['seconds']:.1f} s, {told['missing']} missing, {told['doubled']} doubled"
+    )
+
+
+def _ratio(way: list[float], psql: list[float]) -> str:
+    """Within each repeat; the median of them."""
+    return f"{median(each / one for each, one in zip(way, psql, strict=True)):.2f}" if psql else ""
+
+
+def _seal() -> None:
+    from sync.evidence import seal_audit
+
+    while seal_audit() > 1:
+        pass
+
+
+def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
+    """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
+    from django.utils import timezone
+
+    from integration_hub.console.exporting import csv_table, jobs
+    from integration_hub.console.exporting.snapshot import streaming
+    from integration_hub.console.filtering import resolve
+    from webhooks.models import Event
+
+    nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
+    assert nothing.state == "done", nothing.failure
+    gc.collect()
+    idle = _status(os.getpid(), "VmRSS")
+    events = Event.objects.order_by("id")
+
+    def write(way: Any) -> None:
+        with streaming(), (folder / "events.csv").open("wb") as file:
+            for _, block in way(events):
+                file.write(block)
+
+    taken: dict[str, list[float]] = {"psql": [], "csv": [], "orm": []}
+    for _ in range(REPEATS):
+        if psql:
+            taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
+        taken["csv"].append(_timed(lambda: write(csv_table._copied if psql else csv_table._read)))
+        taken["orm"].append(_timed(lambda: write(csv_table._read)))
+    began = time.monotonic()
+    made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark")
+    assert made.state == "done", made.failure
+    made.archive.unlink()
+    spent = {"seconds": time.monotonic() - began, "idle": idle, "peak": _status(os.getpid(), "VmHWM")}
+    return {**taken, **spent, "events": made.total, "size": made.size, "counts": made.counts}
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    if sys.argv[2] == "seal":
+        _seal()
+    else:
+        print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))
