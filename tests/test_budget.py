@@ -15,6 +15,7 @@ from tests.hub import EXAMPLE, Hub
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 STORED = [
+    "SELECT webhooks_subjectkey",  # what seals all that is kept of this person
     "INSERT webhooks_payload",  # the body, and of `ack` the answer
     "INSERT webhooks_event",
     "INSERT sync_delivery",
@@ -40,12 +41,12 @@ SETTLED_TOO = [
     "UPDATE sync_link",
 ]
 RESULT = [
-    *STORED[:2],
+    *STORED[:3],
     "SELECT sync_delivery",  # what else is open for this person
     "INSERT sync_delivery",
     "INSERT sync_attempt",
     "SELECT sync_link",
-    *STORED[3:],
+    *STORED[4:],
     *SENT,
     *SETTLED,
     "UPDATE webhooks_receipt",
@@ -54,7 +55,7 @@ RESULT = [
     "SELECT sync_delivery",  # who waited behind it
 ]
 CLAIMED = [
-    "SELECT sync_delivery",  # with its event and the webhook's body
+    "SELECT sync_delivery",  # with its event, the webhook's body and the key of the person
     "SELECT sync_delivery",
     "UPDATE sync_delivery",
     "INSERT sync_attempt",
@@ -130,6 +131,14 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
     hub.wait_until_quiet()
     assert watched.statements == RESULT
     assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
+
+
+def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
+    assert watched.statements == [STORED[0], "INSERT webhooks_subjectkey", *STORED[1:]]
+    assert watched.commits == 1
+    run_due()
 
 
 def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

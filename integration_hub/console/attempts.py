@@ -69,13 +69,13 @@ def attempts_of(
 
 def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
     related = ["mapping_version__mapping", "replay__requested_by"]
-    related += ["change", "answer"] if with_contents else []
+    related += ["change__subject", "answer__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries]).select_related(*related)
     return list(rows.order_by("-id")[:MOST_ATTEMPTS])
 
 
 def _calls(attempts: list[int], with_contents: bool) -> dict[int, list[CallShown]]:
-    related = ["connection", "request", "response"] if with_contents else ["connection"]
+    related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
     rows = (
         Call.objects.filter(attempt__in=attempts)
         .select_related(*related)

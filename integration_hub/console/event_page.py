@@ -102,7 +102,7 @@ def _permissions(request: HttpRequest) -> dict[str, bool]:
 
 def _receipts(event: Event, may: dict[str, bool]) -> list[ReceiptShown]:
     rows = event.receipts.order_by("-id")
-    rows = rows.select_related("answer") if may["contents"] else rows
+    rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
         ReceiptShown(row, as_stored(row.answer) if may["contents"] else None)
         for row in rows[: MOST_RECEIPTS + 1]
