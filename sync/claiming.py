@@ -20,7 +20,7 @@ from sync.linking import Linked, linked
 from sync.models import Attempt, Cause, Delivery
 from sync.slots import Full, Paused, free_slot
 from sync.subjects import Sibling, lock_open
-from webhooks.models import Event, Payload, State
+from webhooks.models import Event, Payload, State, SubjectKey
 
 SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
@@ -34,12 +34,15 @@ _CLAIM = Statement(
             OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
     RETURNING tries, last_number"""
 )
-_OF_DELIVERY, _OF_EVENT = (len(each._meta.concrete_fields) for each in (Delivery, Event))
+_OF_DELIVERY, _OF_EVENT, _OF_PAYLOAD = (
+    len(each._meta.concrete_fields) for each in (Delivery, Event, Payload)
+)
 _LOAD = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
-    {columns_of(Delivery, "d")}, {columns_of(Event, "e")}, {columns_of(Payload, "p")}
-    FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
-    LEFT JOIN webhooks_payload p ON p.id = e.payload_id WHERE d.id = %s"""  # noqa: S608
+    {columns_of(Delivery, "d")}, {columns_of(Event, "e")}, {columns_of(Payload, "p")},
+    {columns_of(SubjectKey, "k")} FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
+    LEFT JOIN webhooks_payload p ON p.id = e.payload_id
+    LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
 _LEFT = "SELECT lease_until > {clock} FROM sync_delivery WHERE id = %s AND token = %s AND state = 'running'"
 _LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
@@ -117,7 +120,9 @@ def _load(delivery_id: int) -> Loaded | None:
     delivery, values = stored(Delivery, values[:_OF_DELIVERY]), values[_OF_DELIVERY:]
     event, values = stored(Event, values[:_OF_EVENT]), values[_OF_EVENT:]
     if event.payload_id is not None:
-        event.payload = stored(Payload, values)
+        event.payload, values = stored(Payload, values[:_OF_PAYLOAD]), values[_OF_PAYLOAD:]
+        if event.payload.subject_id is not None:
+            event.payload.subject = event.key = stored(SubjectKey, values)
     delivery.event = event
     adopt(delivery, way_of(delivery.route_id))
     return Loaded(delivery, is_only=not has_others)
@@ -213,7 +218,7 @@ def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
     if not seen:
         return ()
     Delivery.objects.filter(pk__in=seen).update(covered_by=taken.attempt)
-    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload", "source"))
+    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload__subject", "source"))
 
 
 __all__ = ["SUSPECT", "Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]

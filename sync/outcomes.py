@@ -66,7 +66,7 @@ class EventOutcome:
 def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
     """The outcome as it stands in the database now."""
     deliveries = list(
-        event.deliveries.select_related("commercial", "route", "covered_by__answer").order_by("pk")
+        event.deliveries.select_related("commercial", "route", "covered_by__answer__subject").order_by("pk")
     )
     latest = _latest_attempts(deliveries)
     results = tuple(_result(each, latest.get(each.pk)) for each in deliveries)
@@ -107,8 +107,8 @@ def outcome_when_opened(event: Event, commercial: Sequence[Connection]) -> Event
 
 def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
     """The attempt that speaks for each delivery: its own newest, or the one that covered it later."""
-    own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer", "entity").order_by("pk")
-    latest = {attempt.delivery_id: attempt for attempt in own}
+    own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer__subject", "entity__subject")
+    latest = {attempt.delivery_id: attempt for attempt in own.order_by("pk")}
     for delivery in deliveries:
         covering = delivery.covered_by
         if covering is not None and (delivery.pk not in latest or covering.pk > latest[delivery.pk].pk):

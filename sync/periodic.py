@@ -8,10 +8,10 @@ from datetime import UTC, datetime, time, timedelta
 from django.utils import timezone
 
 from sync.alarming import look
-from sync.cleaning import clean
 from sync.clock import database_now
 from sync.evidence import look_at_everything, send_checkpoint
 from sync.models import Periodic
+from sync.retention import prune
 
 logger = logging.getLogger("hub.periodic")
 
@@ -49,10 +49,12 @@ class Work:
 PERIODIC = (
     Work("alarms", Every(30.0), look),
     Work("checkpoints", Every(60.0), send_checkpoint),
-    Work("cleanup", Daily(time(3, 17)), clean),
 )
 # What may take long where there is much, on a thread of its own.
-LONG = (Work("audit", Daily(time(2, 47)), look_at_everything),)
+LONG = (
+    Work("audit", Daily(time(2, 47)), look_at_everything),
+    Work("cleanup", Daily(time(3, 17)), prune),
+)
 
 
 def run_periodic(works: tuple[Work, ...] | None = None) -> list[str]:

@@ -19,7 +19,7 @@ from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
 from sync.pacing import wait_for_turn
 from sync.releasing import release_connection
-from webhooks.models import Payload
+from webhooks.models import Payload, SubjectKey
 
 SHOWN_BYTES = 65_536
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -52,6 +52,7 @@ class AttemptRecorder:
     def __init__(self, claim: Claim, connection: Connection) -> None:
         self._claim = claim
         self._connection = connection
+        self._key = claim.delivery.event.key
         self._written: Call | None = None
         self.calls: list[Kept] = []
 
@@ -76,10 +77,10 @@ class AttemptRecorder:
         call.error = exchange.error or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
-        self.calls.append(Kept(call, _end(exchange, with_request=not is_on_record), is_on_record))
+        self.calls.append(Kept(call, _end(exchange, self._key, with_request=not is_on_record), is_on_record))
 
     def _commit(self, request: Outgoing) -> Call:
-        payload = _sealed(Payload.Kind.REQUEST, _sent(request))
+        payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
         with transaction.atomic():
             if not self._claim.hold(self._connection.deadline_seconds + MARGIN_SECONDS):
@@ -107,18 +108,18 @@ def _sent(request: Outgoing) -> dict[str, Any]:
     return {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
 
 
-def _end(exchange: Exchange, *, with_request: bool) -> Payload | None:
+def _end(exchange: Exchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
     """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
         document = {"headers": dict(exchange.headers), "body": _text(exchange.body)}
     if with_request:
         document["request"] = _sent(exchange.outgoing)
-    return _sealed(Payload.Kind.RESPONSE, document) if document else None
+    return _sealed(Payload.Kind.RESPONSE, document, key) if document else None
 
 
-def _sealed(kind: str, document: dict[str, Any]) -> Payload:
-    return Payload.of(kind, _ENCODER.encode(document).encode())
+def _sealed(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
+    return Payload.of(kind, _ENCODER.encode(document).encode(), key)
 
 
 def _text(body: bytes | None) -> str | None:

@@ -24,7 +24,7 @@ from sync.subjects import WAITING, lock_open
 from sync.verdict import ACTIONS, Verdict
 from sync.waiting import Telling, waiter_of
 from sync.webhook import wants_entity
-from webhooks.models import Event, Payload, State, worst
+from webhooks.models import Event, Payload, State, SubjectKey, worst
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
@@ -164,9 +164,10 @@ def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> list[Pay
     attempt.record_id = findings.record_id
     shown = findings.entity is not None and any(wants_entity(each) for each in claim.events)
     entity = findings.entity.attributes if shown and findings.entity else None
-    attempt.entity = _sealed(Payload.Kind.ENTITY, entity)
-    attempt.change = _sealed(Payload.Kind.CHANGE, change.as_document() if change else None)
-    attempt.answer = _sealed(Payload.Kind.RESPONSE, _answer(verdict))
+    key = claim.delivery.event.key
+    attempt.entity = _sealed(Payload.Kind.ENTITY, entity, key)
+    attempt.change = _sealed(Payload.Kind.CHANGE, change.as_document() if change else None, key)
+    attempt.answer = _sealed(Payload.Kind.RESPONSE, _answer(verdict), key)
     return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
 
 
@@ -196,10 +197,10 @@ def _answer(verdict: Verdict) -> dict[str, Any] | None:
     return {"sentence": verdict.sentence, "errors": errors}
 
 
-def _sealed(kind: str, document: Any) -> Payload | None:
+def _sealed(kind: str, document: Any, key: SubjectKey) -> Payload | None:
     if document is None:
         return None
-    return Payload.of(kind, _ENCODER.encode(document).encode())
+    return Payload.of(kind, _ENCODER.encode(document).encode(), key)
 
 
 def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:

@@ -15,7 +15,14 @@ from sandbox.shop import ShopService
 from tests.hub import SIGNING_SECRET, Hub
 from webhooks.models.pace import forget_shares
 
-KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+KEPT = {
+    "django_migrations",
+    "django_content_type",
+    "auth_permission",
+    "auth_group",
+    "auth_group_permissions",
+    "webhooks_pepper",
+}
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 APPENDED = ["INSERT audit_head", "INSERT audit_entry"]  # the ends of the streams, locked and moved on
 STORED = [
+    "SELECT webhooks_subjectkey",  # what seals all that is kept of this person
     "INSERT webhooks_payload",  # the body, and of `ack` the answer
     "INSERT webhooks_event",
     "INSERT sync_delivery",
@@ -40,12 +41,12 @@ ENDED = [  # these travel together to PostgreSQL
 ]
 ENDED_TOO = ["UPDATE webhooks_event", "INSERT audit_entry", "UPDATE sync_link"]
 RESULT = [
-    *STORED[:2],
+    *STORED[:3],
     "SELECT sync_delivery",  # what else is open for this person
     "INSERT sync_delivery",
     "INSERT sync_attempt",
     "SELECT sync_link",
-    *STORED[3:],
+    *STORED[4:],
     *SENT,
     *SETTLED,
     *ENDED,
@@ -54,7 +55,7 @@ RESULT = [
     "SELECT sync_delivery",  # who waited behind it
 ]
 CLAIMED = [
-    "SELECT sync_delivery",  # with its event and the webhook's body
+    "SELECT sync_delivery",  # with its event, the webhook's body and the key of the person
     "SELECT sync_delivery",
     "UPDATE sync_delivery",
     "INSERT sync_attempt",
@@ -140,6 +141,14 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
     assert watched.statements == RESULT
     assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
     assert watched.spared() == spared("result")
+
+
+def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
+    assert watched.statements == [STORED[0], "INSERT webhooks_subjectkey", *STORED[1:]]
+    assert watched.commits == 1
+    run_due()
 
 
 def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def _first_final_answer(event: Event) -> Answer | None:
     """The answer that an earlier copy of this webhook was told, if that was final: the same bytes again."""
     told = (
         event.receipts.filter(is_final=True, answer__isnull=False)
-        .select_related("answer")
+        .select_related("answer__subject")
         .order_by("pk")
         .first()
     )

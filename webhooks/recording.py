@@ -13,7 +13,7 @@ from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome
 from webhooks.gate import Refused, Verified, wanted_wait
-from webhooks.models import Event, Payload, Receipt, Source
+from webhooks.models import Event, Payload, Receipt, Source, SubjectKey
 from webhooks.parsing import Notice
 
 
@@ -28,6 +28,11 @@ class Recorded:
     event: Event | None
     begun: Begun | None = None
     answer: Answer | None = None
+
+    @property
+    def key(self) -> SubjectKey | None:
+        """What seals the answer; None where the request names nobody."""
+        return None if self.event is None else self.event.key
 
 
 Say = Callable[[Event, EventOutcome], Answer]
@@ -62,7 +67,7 @@ def record_webhook(
 def record_unusable(source: Source, arrival: Arrival, verified: Verified) -> Recorded:
     """A receipt for a verified request that is no webhook; its bytes are kept."""
     with transaction.atomic():
-        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"")
+        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", None)
         insert(payload)
         receipt = _receipt(source, arrival, verified, None, payload)
     return Recorded(receipt, None)
@@ -84,7 +89,6 @@ def _record_new(
     say: Say,
 ) -> Recorded:
     body = arrival.body or b""
-    payload = Payload.of(Payload.Kind.WEBHOOK, body)
     event = fresh(
         Event,
         source=source,
@@ -100,8 +104,9 @@ def _record_new(
     )
     outcome = begun.plan(event)
     answer = say(event, outcome) if outcome is not None else None
-    said = Payload.of(Payload.Kind.ANSWER, answer.body) if answer is not None else None
     with transaction.atomic():
+        payload = Payload.of(Payload.Kind.WEBHOOK, body, event.key)
+        said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
         insert(payload, *([said] if said else []))
         event.payload = payload
         insert(event)

@@ -1,7 +1,5 @@
 """Requests that did not pass the gate: one bounded row, no body, and an entry of the audit log."""
 
-from datetime import timedelta
-
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -38,7 +36,6 @@ def record_refusal(code: str, arrival: Arrival, source: Source | None) -> None:
         return
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
-        Refusal.objects.filter(last_at__lt=arrival.received_at - timedelta(days=90)).delete()
 
 
 def _count(bucket: str, arrival: Arrival) -> int:

@@ -27,7 +27,7 @@ class Telling:
 
     def __init__(self, recorded: Recorded, answer: Answer) -> None:
         self.answer = answer
-        self.payload = Payload.of(Payload.Kind.ANSWER, answer.body)
+        self.payload = Payload.of(Payload.Kind.ANSWER, answer.body, recorded.key)
         self.happening = answered(recorded.receipt, recorded.event, answer)
         self._receipt = recorded.receipt
         self._at = timezone.now()

@@ -51,6 +51,7 @@ ACTIONS: Mapping[str, str] = {
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",
     "signing-key.begun": "began to sign the audit log with a new key",
+    "retention.pruned": "deleted what was kept long enough",
     "sealing.renewed": "sealed everything under the newest key",
 }
 

@@ -15,6 +15,7 @@ from integration_hub.console.contents import (
     as_response,
     value_text,
 )
+from integration_hub.console.missing import Missing
 from integration_hub.console.wording import code_words, duration
 from sync.models import Attempt, Call, Delivery
 from webhooks.codes import Words
@@ -36,13 +37,16 @@ class CallShown:
 
 @dataclass(frozen=True, slots=True)
 class AttemptShown:
-    """One attempt. `said`: the other system's words on its refusal. `calls`: None if not read."""
+    """One attempt. `said`: the other system's words on its refusal. `missing`: why there is no change any more.
+    `calls`: None if not read.
+    """
 
     row: Attempt
     words: Words
     took: str
     change: ChangeTable | None
     said: tuple[str, ...]
+    missing: str = ""
     calls: tuple[CallShown, ...] | None = None
 
 
@@ -53,15 +57,15 @@ def speaker(delivery: Delivery, code: str) -> str:
 
 
 def attempts_of(
-    deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime
+    deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: Missing
 ) -> dict[int, list[AttemptShown]]:
     """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
     rows = _attempts(deliveries, may["contents"])
-    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may["contents"]) if may["calls"] else {}
+    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may["contents"], missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
     shown: dict[int, list[AttemptShown]] = defaultdict(list)
     for place, row in enumerate(rows):
-        attempt = _shown(row, owners[row.delivery_id], may, now)
+        attempt = _shown(row, owners[row.delivery_id], may, now, missing)
         known = tuple(calls.get(row.pk, ())) if place < WITH_CALLS else None
         shown[row.delivery_id].append(replace(attempt, calls=known))
     return shown
@@ -69,13 +73,13 @@ def attempts_of(
 
 def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
     related = ["mapping_version__mapping", "replay__requested_by"]
-    related += ["change", "answer"] if with_contents else []
+    related += ["change__subject", "answer__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries]).select_related(*related)
     return list(rows.order_by("-id")[:MOST_ATTEMPTS])
 
 
-def _calls(attempts: list[int], with_contents: bool) -> dict[int, list[CallShown]]:
-    related = ["connection", "request", "response"] if with_contents else ["connection"]
+def _calls(attempts: list[int], with_contents: bool, missing: Missing) -> dict[int, list[CallShown]]:
+    related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
     rows = (
         Call.objects.filter(attempt__in=attempts)
         .select_related(*related)
@@ -83,13 +87,16 @@ def _calls(attempts: list[int], with_contents: bool) -> dict[int, list[CallShown
     )
     shown: dict[int, list[CallShown]] = defaultdict(list)
     for row in rows[:MOST_CALLS]:
-        sent = as_request(row) if with_contents else None
-        answered = as_response(row) if with_contents and row.status is not None else None
+        gone = missing.sentence(row.started_at) if with_contents and not row.response else ""
+        sent = as_request(row, gone) if with_contents else None
+        answered = as_response(row, gone) if with_contents and row.status is not None else None
         shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered))
     return shown
 
 
-def _shown(row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime) -> AttemptShown:
+def _shown(
+    row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
+) -> AttemptShown:
     took = duration(((row.ended_at or now) - row.started_at).total_seconds())
     return AttemptShown(
         row=row,
@@ -97,6 +104,9 @@ def _shown(row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datet
         took=took if row.ended_at else f"{took} so far",
         change=as_change(row.change) if may["contents"] and row.change_id else None,
         said=_said(as_document(row.answer)) if may["contents"] and row.answer_id else (),
+        missing=missing.sentence(row.started_at)
+        if may["contents"] and row.action and not row.change_id
+        else "",
     )
 
 

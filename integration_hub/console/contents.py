@@ -45,27 +45,29 @@ class ChangeTable:
     same: tuple[tuple[str, str], ...]
 
 
-def as_stored(payload: Payload | None) -> Content:
-    """The bytes as they were, as text; what is no UTF-8 shows as replacement characters."""
-    opened = _open(payload)
+def as_stored(payload: Payload | None, missing: str) -> Content:
+    """The bytes as they were, as text; what is no UTF-8 shows as replacement characters. `missing`: why it is not
+    there, where it is not.
+    """
+    opened = _open(payload, missing)
     return opened if isinstance(opened, Content) else _content(opened.decode("utf-8", "replace"), len(opened))
 
 
-def as_request(call: Call) -> Content:
+def as_request(call: Call, missing: str) -> Content:
     """What was sent. A read's request is kept with its response, a write's by itself."""
     if call.request_id is not None:
-        return _exchange(call.request, lambda document: document)
-    return _exchange(call.response, lambda document: document.get("request", {}))
+        return _exchange(call.request, missing, lambda document: document)
+    return _exchange(call.response, missing, lambda document: document.get("request", {}))
 
 
-def as_response(call: Call) -> Content:
+def as_response(call: Call, missing: str) -> Content:
     """What was answered."""
-    return _exchange(call.response, lambda document: document)
+    return _exchange(call.response, missing, lambda document: document)
 
 
-def _exchange(payload: Payload | None, part: Callable[[dict[str, Any]], Any]) -> Content:
+def _exchange(payload: Payload | None, missing: str, part: Callable[[dict[str, Any]], Any]) -> Content:
     """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
-    opened = _open(payload)
+    opened = _open(payload, missing)
     if isinstance(opened, Content):
         return opened
     document = _parsed(opened.decode("utf-8", "replace"))
@@ -94,7 +96,7 @@ def as_change(payload: Payload | None) -> ChangeTable | None:
 
 def as_document(payload: Payload | None) -> Mapping[str, Any]:
     """A JSON object of our own making; empty where there is none, or it cannot be opened."""
-    opened = _open(payload)
+    opened = _open(payload, "")
     document = None if isinstance(opened, Content) else _parsed(opened.decode())
     return document if isinstance(document, dict) else {}
 
@@ -110,9 +112,9 @@ def value_text(value: Any) -> str:
     return _encodable(text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…")
 
 
-def _open(payload: Payload | None) -> bytes | Content:
+def _open(payload: Payload | None, missing: str) -> bytes | Content:
     if payload is None:
-        return Content(problem="Not kept, or deleted since.")
+        return Content(problem=missing)
     try:
         return payload.open()
     except CannotOpen:

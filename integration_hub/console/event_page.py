@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
+from integration_hub.console.missing import Missing
 from integration_hub.console.standing import GONE, Standing, standing, surroundings
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Delivery
@@ -72,16 +73,16 @@ class EventPage:
 def event_page(event: Event, request: HttpRequest) -> EventPage:
     """Gather the page. What the person may not see is not read either."""
     may = _permissions(request)
-    now = timezone.now()
-    receipts = _receipts(event, may) if may["receipts"] else []
-    deliveries = _deliveries(event, may, now) if may["deliveries"] else ()
+    now, missing = timezone.now(), Missing(event)
+    receipts = _receipts(event, may, missing) if may["receipts"] else []
+    deliveries = _deliveries(event, may, now, missing) if may["deliveries"] else ()
     return EventPage(
         event=event,
         words=_diagnosis(event, deliveries),
         digest=bytes(event.digest).hex(),
         now=now,
         may=may,
-        received=as_stored(event.payload) if may["contents"] else None,
+        received=_received(event, missing) if may["contents"] else None,
         receipts=tuple(receipts[:MOST_RECEIPTS]),
         has_more_receipts=len(receipts) > MOST_RECEIPTS,
         deliveries=deliveries,
@@ -100,18 +101,28 @@ def _permissions(request: HttpRequest) -> dict[str, bool]:
     return {part: request.user.has_perm(permission) for part, permission in needed.items()}
 
 
-def _receipts(event: Event, may: dict[str, bool]) -> list[ReceiptShown]:
+def _received(event: Event, missing: Missing) -> Content:
+    return as_stored(event.payload, "" if event.payload else missing.sentence(event.received_at))
+
+
+def _receipts(event: Event, may: dict[str, bool], missing: Missing) -> list[ReceiptShown]:
     rows = event.receipts.order_by("-id")
-    rows = rows.select_related("answer") if may["contents"] else rows
+    rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
-        ReceiptShown(row, as_stored(row.answer) if may["contents"] else None)
+        ReceiptShown(row, _told(row, missing) if may["contents"] else None)
         for row in rows[: MOST_RECEIPTS + 1]
     ]
 
 
-def _deliveries(event: Event, may: dict[str, bool], now: datetime) -> tuple[DeliveryShown, ...]:
+def _told(row: Receipt, missing: Missing) -> Content:
+    return as_stored(row.answer, "" if row.answer else missing.sentence(row.answered_at or row.received_at))
+
+
+def _deliveries(
+    event: Event, may: dict[str, bool], now: datetime, missing: Missing
+) -> tuple[DeliveryShown, ...]:
     rows = list(event.deliveries.select_related(*_RELATED).order_by("id"))
-    attempts = attempts_of(rows, may, now) if may["attempts"] else {}
+    attempts = attempts_of(rows, may, now, missing) if may["attempts"] else {}
     around = surroundings(rows)
     shown = ((row, standing(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     return tuple(DeliveryShown(row, _words(row, found), found, tries) for row, found, tries in shown)

@@ -73,7 +73,7 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
         """By key or by reference: an address can be put together from what people quote."""
-        related = ("source", "payload") if request.user.has_perm(CONTENTS) else ("source",)
+        related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
         events = self.get_queryset(request).select_related(*related)
         try:
             return events.filter(uuid=from_reference(object_id)).first()

@@ -64,7 +64,7 @@ def _samples(*, with_contents: bool) -> list[HeldShown]:
 
 def show(deliveries: QuerySet[Delivery], *, with_contents: bool) -> list[HeldShown]:
     """These deliveries with what they would change; two statements, one where contents may not be seen."""
-    rows = list(deliveries.select_related("event", "commercial", "covered_by__change"))
+    rows = list(deliveries.select_related("event", "commercial", "covered_by__change__subject"))
     planned = _planned([row.pk for row in rows]) if with_contents else {}
     return [HeldShown(row, _change(row, planned.get(row.pk)) if with_contents else None) for row in rows]
 
@@ -72,7 +72,7 @@ def show(deliveries: QuerySet[Delivery], *, with_contents: bool) -> list[HeldSho
 def _planned(deliveries: list[int]) -> dict[int, Attempt]:
     """The newest attempt of each of them, with the change that it found."""
     newest = Attempt.objects.filter(delivery__in=deliveries, number=F("delivery__last_number"))
-    return {each.delivery_id: each for each in newest.select_related("change")}
+    return {each.delivery_id: each for each in newest.select_related("change__subject")}
 
 
 def _change(row: Delivery, own: Attempt | None) -> ChangeTable | None:

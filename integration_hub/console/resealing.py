@@ -9,23 +9,29 @@ from django.db import models, transaction
 from audit.models import SigningKey
 from integration_hub.console.models import Export
 from sync.models import Connection
-from webhooks.models import Payload, SourceSecret
+from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
 from webhooks.sealing import reseal
 
 BATCH = 500
+EVERY = models.Q()
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A column of sealed values; `name` is the word for its rows."""
+    """A column of sealed values; `name` is the word for its rows, and `rows` which of them these keys seal (the
+    payloads of a subject are sealed under its own key).
+    """
 
     name: str
     model: type[models.Model]
     field: str
+    rows: models.Q = EVERY
 
 
 SEALED = (
-    Sealed("payloads", Payload, "sealed"),
+    Sealed("payloads", Payload, "sealed", models.Q(subject=None)),
+    Sealed("subject keys", SubjectKey, "wrapped", models.Q(destroyed_at=None)),
+    Sealed("pepper", Pepper, "sealed"),
     Sealed("secrets", SourceSecret, "value"),
     Sealed("credentials", Connection, "credentials"),
     Sealed("signing keys", SigningKey, "private"),
@@ -47,7 +53,7 @@ def reseal_column(column: Sealed, after: int = 0) -> Iterator[tuple[int, int]]:
 
 
 def _next_keys(column: Sealed, after: int) -> list[int]:
-    rows = column.model._base_manager.filter(pk__gt=after).order_by("pk")
+    rows = column.model._base_manager.filter(column.rows, pk__gt=after).order_by("pk")
     return list(rows.values_list("pk", flat=True)[:BATCH])
 
 

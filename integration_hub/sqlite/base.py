@@ -60,7 +60,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers.acquire()
         try:
             with self.wrap_database_errors:
-                self.connection.execute(f"BEGIN {self.transaction_mode or ''}")
+                mode = self.transaction_mode or ""  # type: ignore[attr-defined]
+                self.connection.execute(f"BEGIN {mode}")
         except BaseException:
             self.writers.release()
             raise

@@ -6,6 +6,7 @@ from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.periodic import Periodic
+from sync.models.pruning import Kept, Pruning
 from sync.models.route import Mapping, MappingVersion, Route
 
 __all__ = [
@@ -20,12 +21,14 @@ __all__ = [
     "Channel",
     "Connection",
     "Delivery",
+    "Kept",
     "Link",
     "Mapping",
     "MappingVersion",
     "News",
     "Outcome",
     "Periodic",
+    "Pruning",
     "Replay",
     "Request",
     "Route",

@@ -124,6 +124,8 @@ def a_replay(by: User, **values: Any) -> Replay:
 
 def sealed(kind: str, document: Any) -> Payload:
     """A stored payload; bytes are kept as they are, anything else as JSON."""
-    payload = Payload.of(kind, document if isinstance(document, bytes) else json.dumps(document).encode())
+    payload = Payload.of(
+        kind, document if isinstance(document, bytes) else json.dumps(document).encode(), None
+    )
     payload.save()
     return payload

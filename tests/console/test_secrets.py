@@ -22,7 +22,7 @@ from sync.evidence import seal_audit
 from sync.models import Connection
 from tests.console.settings_rows import STORED, TYPED, connection, signed
 from tests.console.staff import browser, entries
-from webhooks.models import Payload, Source, SourceSecret
+from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
 from webhooks.sealing import unseal
 
 pytestmark = pytest.mark.django_db
@@ -113,10 +113,13 @@ def test_others_cannot_touch_secrets(role: str) -> None:
 def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> None:
     secret = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq")
     of = connection()
-    payload = Payload.of(Payload.Kind.WEBHOOK, b"personal")
+    payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
     payload.save()
     export = request_export(resolve({}, timezone.now()), by=None, reason="a key of an export is sealed too")
-    key = opened_key(export)
+    of_export = opened_key(export)
+    key = subject_key(of.pk, "USER", "U1")
+    theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)
+    theirs.save()
     seal_audit()
     fresh = Fernet.generate_key().decode()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
@@ -125,13 +128,13 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
         assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
-        assert opened_key(Export.objects.get()) == key
+        assert opened_key(Export.objects.get()) == of_export
         assert seal_audit() == 1, "the signing key is under it too"
+        assert Payload.objects.get(pk=theirs.pk).open() == b"theirs"
+        assert unseal(bytes(Pepper.objects.get().sealed))
     (entry,) = entries("sealing.renewed")
-    assert entry["details"] == {
-        "payloads": 1,
-        "secrets": 1,
-        "credentials": 1,
-        "signing keys": 1,
-        "keys of exports": 1,
-    }
+    done = {"payloads": 1, "subject keys": 1, "pepper": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
+    assert entry["details"] == done | {"keys of exports": 1}
+    assert bytes(Payload.objects.get(pk=theirs.pk).sealed) == theirs.sealed, (
+        "no payload of a subject is touched"
+    )

@@ -5,17 +5,25 @@ from webhooks.models.pace import Pace
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
+from webhooks.models.subject import Pepper, SubjectKey, is_erased
+from webhooks.models.subject_keys import erased_id, pseudonym, subject_key
 
 __all__ = [
     "Event",
     "Mode",
     "Pace",
     "Payload",
+    "Pepper",
     "Receipt",
     "Refusal",
     "Source",
     "SourceSecret",
     "State",
+    "SubjectKey",
+    "erased_id",
     "indexes_where_set",
+    "is_erased",
+    "pseudonym",
+    "subject_key",
     "worst",
 ]

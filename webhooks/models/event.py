@@ -4,6 +4,8 @@ from django.db import models
 
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
+from webhooks.models.subject import SubjectKey
+from webhooks.models.subject_keys import subject_key
 from webhooks.references import new_uuid, to_reference
 
 
@@ -70,8 +72,21 @@ class Event(models.Model):
             *indexes_where_set("event", "payload"),
         ]
 
+    _key: SubjectKey | None = None
+
     def __str__(self) -> str:
         return self.reference
+
+    @property
+    def key(self) -> SubjectKey:
+        """What seals everything that is kept of this event. Looked up where whoever loaded the event did not set it."""
+        if self._key is None:
+            self._key = subject_key(self.source_id, self.entity_type, self.entity_id)
+        return self._key
+
+    @key.setter
+    def key(self, key: SubjectKey) -> None:
+        self._key = key
 
     @property
     def reference(self) -> str:

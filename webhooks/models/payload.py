@@ -5,6 +5,7 @@ from typing import Self
 from django.db import models
 
 from audit.storing import fresh
+from webhooks.models.subject import SubjectKey
 from webhooks.sealing import seal, unseal
 
 
@@ -33,9 +34,18 @@ class Payload(models.Model):
     sealed = models.BinaryField()
     size = models.PositiveIntegerField(help_text="bytes before sealing")
     created_at = models.DateTimeField(auto_now_add=True)
+    subject = models.ForeignKey(
+        SubjectKey,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="whose key seals it; without one, SEALING_KEYS do",
+    )
 
     class Meta:
         default_permissions = ("view",)
+        indexes = indexes_where_set("payload", "subject")
 
     _plain: bytes | None = None
 
@@ -43,12 +53,19 @@ class Payload(models.Model):
         return f"{self.get_kind_display()}, {self.size} bytes"
 
     @classmethod
-    def of(cls, kind: str, plain: bytes) -> Self:
-        """A payload that is not saved yet. It opens without its key: who made it knew its bytes."""
-        made = fresh(cls, kind=kind, sealed=seal(plain), size=len(plain))
+    def of(cls, kind: str, plain: bytes, key: SubjectKey | None) -> Self:
+        """A payload that is not saved yet, sealed under the key of whom it is about, of nobody's under the hub's.
+
+        It opens without its key: who made it knew its bytes.
+        """
+        sealed = seal(plain) if key is None else key.seal(plain)
+        made = fresh(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
         made._plain = plain
         return made
 
     def open(self) -> bytes:
         """The bytes that were sealed; `CannotOpen` when the key is gone."""
-        return unseal(bytes(self.sealed)) if self._plain is None else self._plain
+        if self._plain is not None:
+            return self._plain
+        sealed = bytes(self.sealed)
+        return unseal(sealed) if self.subject is None else self.subject.open(sealed)

@@ -12,7 +12,10 @@ from webhooks.sealing import CannotOpen
 
 
 class Command(BaseCommand):
-    help = "Seal every payload, secret, credential and signing key anew under the first of SEALING_KEYS."
+    help = (
+        "Seal every secret, credential and key of the hub anew under the first of SEALING_KEYS, and payloads that "
+        "belong to nobody. Those of a subject stay as they are: its key is sealed anew."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         help_text = "go on after this payload, the last key that an interrupted run printed"

@@ -1,0 +1,32 @@
+"""What retention took away, and when: so that a page can say why something is not there any more."""
+
+from django.db import models
+
+
+class Kept(models.TextChoices):
+    """A kind of what is kept for a time."""
+
+    PAYLOADS = "payloads", "payloads"
+    CALLS = "calls", "calls"
+    EVENTS = "events", "events"
+    REFUSALS = "refusals", "refusals"
+    ALARMS = "alarms", "alarms"
+
+
+class Pruning(models.Model):
+    """One run over one kind: what is older than `up_to` was deleted, but for what was open. Kept in the commits that
+    delete. `ended_at` comes with the entry of the audit log; a run that was cut off gets both from the next one.
+    """
+
+    kind = models.CharField(max_length=12, choices=Kept)
+    up_to = models.DateTimeField()
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    rows = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [models.Index(fields=["kind", "up_to"], name="pruning_up_to")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} up to {self.up_to:%Y-%m-%d %H:%M} UTC"

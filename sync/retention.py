@@ -1,0 +1,139 @@
+"""How long what is kept, and the nightly work that deletes what is older, in small transactions until it is done.
+
+Audit entries are kept for ever. What retention deletes of evidence is itself on the audit log, with counts.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import F, Max, QuerySet
+
+from audit.log import Happening, append
+from audit.records import time_text
+from sync import pruning
+from sync.clock import read_clock
+from sync.models import Alarm, Kept, Pruning
+from sync.pruning import Batch
+from webhooks.models import Refusal
+from webhooks.models.pace import Pace
+
+PAUSE_SECONDS = 0.02  # between two batches: whoever waits to write goes first
+PACES_KEPT = timedelta(days=1)  # what a rate was slowed down for is long over by then
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is deleted once it is older than the setting says, in days; 0 keeps it for ever."""
+
+    kind: Kept
+    setting: str
+    walks: tuple[Callable[[datetime, int], Batch], ...]
+
+
+def _rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], Batch]:
+    """A walk over rows of which nothing else depends. Their condition is asked again with each batch."""
+
+    def prune(up_to: datetime, after: int) -> Batch:
+        rows = find(up_to)
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: pruning.BATCH])
+        deleted = len(keys) if keys else 0
+        if keys:
+            rows.filter(pk__in=keys).delete()
+        return Batch(after, deleted, len(keys) < pruning.BATCH)
+
+    return prune
+
+
+def _beyond_their_number(_: datetime) -> QuerySet[Any]:
+    newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
+    return Refusal.objects.filter(pk__lte=newest - settings.REFUSALS_KEPT)
+
+
+RULES = (
+    Rule(Kept.PAYLOADS, "KEEP_PAYLOADS_DAYS", (pruning.prune_payloads,)),
+    Rule(Kept.CALLS, "KEEP_CALLS_DAYS", (pruning.prune_calls,)),
+    Rule(Kept.EVENTS, "KEEP_EVENTS_DAYS", (pruning.prune_events, pruning.prune_unusable)),
+    Rule(
+        Kept.REFUSALS,
+        "KEEP_REFUSALS_DAYS",
+        (_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)), _rows(_beyond_their_number)),
+    ),
+    Rule(Kept.ALARMS, "KEEP_ALARMS_DAYS", (_rows(lambda up_to: Alarm.objects.filter(ended_at__lt=up_to)),)),
+)
+
+
+def prune() -> int:
+    """Delete what its rule lets go, and what is of no use to anybody (old sessions, idle paces); how many rows.
+
+    A run that was cut off is put on the audit log by the next one.
+    """
+    now = read_clock()
+    _end_those_cut_off()
+    useless = (
+        _rows(lambda _: Session.objects.filter(expire_date__lt=now)),
+        _rows(lambda _: Pace.objects.filter(free_at__lt=now - PACES_KEPT)),
+    )
+    return sum(deleted for walk in useless for deleted in _batches(walk, now)) + sum(
+        _prune_kind(rule, now) for rule in RULES
+    )
+
+
+def _prune_kind(rule: Rule, now: datetime) -> int:
+    days = getattr(settings, rule.setting)
+    if not days:
+        return 0
+    run = Pruning(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
+    deleted = sum(number for walk in rule.walks for number in _batches(walk, run.up_to, run))
+    if deleted:
+        _end(run)
+    return deleted
+
+
+def _batches(
+    walk: Callable[[datetime, int], Batch], up_to: datetime, run: Pruning | None = None
+) -> Iterator[int]:
+    """How many rows each batch deleted. Each is a transaction of its own, and counts itself in `run`."""
+    after = 0
+    while True:
+        with transaction.atomic():
+            batch = walk(up_to, after)
+            if run is not None and batch.deleted:
+                _count(run, batch.deleted)
+        yield batch.deleted
+        if batch.is_last:
+            return
+        after = batch.last
+        time.sleep(PAUSE_SECONDS)
+
+
+def _count(run: Pruning, deleted: int) -> None:
+    if run._state.adding:
+        run.save(force_insert=True)
+    Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
+
+
+def _end_those_cut_off() -> None:
+    for run in Pruning.objects.filter(ended_at=None):
+        _end(run)
+
+
+def _end(run: Pruning) -> None:
+    """Put a run on the audit log, once."""
+    with transaction.atomic():
+        if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
+            return
+        run.refresh_from_db()
+        details = {"kind": run.kind, "rows": run.rows, "up_to": time_text(run.up_to)}
+        append(Happening("system", "retention.pruned", details=details))
+
+
+def pruned_at(kind: Kept, moment: datetime) -> datetime | None:
+    """When retention deleted what was kept of that kind at `moment`; None where it did not."""
+    runs = Pruning.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
+    return runs.values_list("began_at", flat=True).first()

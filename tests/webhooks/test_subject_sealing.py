@@ -1,0 +1,54 @@
+"""Sealing for one subject: its key opens what it sealed, no other one does, and no nonce comes twice."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhooks.sealing import CannotOpen
+from webhooks.sealing import seal as seal_of_hub
+from webhooks.subject_sealing import SubjectSealer, unseal
+
+pytestmark = pytest.mark.pure
+
+KEY, OTHER = os.urandom(32), os.urandom(32)
+HEAD = slice(0, 29)  # version, salt and nonce
+
+
+@given(st.binary(max_size=2000))
+def test_what_is_sealed_opens(plain: bytes) -> None:
+    assert unseal(KEY, SubjectSealer(KEY).seal(plain)) == plain
+
+
+@given(st.binary(max_size=50), st.data())
+def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
+    sealed = bytearray(SubjectSealer(KEY).seal(plain))
+    place = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    sealed[place // 8] ^= 1 << place % 8
+    with pytest.raises(CannotOpen):
+        unseal(KEY, bytes(sealed))
+
+
+@pytest.mark.parametrize("length", [0, 1, 16, 17, 29, 44])
+def test_what_was_cut_off_does_not_open(length: int) -> None:
+    with pytest.raises(CannotOpen):
+        unseal(KEY, SubjectSealer(KEY).seal(b"")[:length])
+
+
+def test_the_key_of_another_does_not_open() -> None:
+    with pytest.raises(CannotOpen):
+        unseal(OTHER, SubjectSealer(KEY).seal(b"personal"))
+
+
+def test_what_the_hub_sealed_is_not_taken_for_a_subjects() -> None:
+    with pytest.raises(CannotOpen):
+        unseal(KEY, seal_of_hub(b"of nobody"))
+
+
+def test_no_two_values_have_the_same_salt_and_nonce() -> None:
+    sealers = [SubjectSealer(KEY) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        sealed = list(threads.map(lambda number: sealers[number % 8].seal(b"same"), range(5_000)))
+    assert len({each[HEAD] for each in sealed}) == 5_000
