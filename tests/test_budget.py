@@ -78,6 +78,7 @@ READ_ONCE_A_SECOND = {
     "sync_route",
     "sync_mappingversion",
     "sync_breaker",
+    "webhooks_pepper",
 }
 
 

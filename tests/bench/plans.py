@@ -25,7 +25,7 @@ OPEN_ONLY = frozenset(
 # A handful of rows, whatever is stored: read whole on purpose. `b` is what our SQL calls the breakers.
 SMALL = frozenset(
     {
-        "b", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_pace",
+        "b", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_pace", "webhooks_pepper",
         "webhooks_source", "webhooks_sourcesecret", "CONSTANT",
     }
 )  # fmt: skip
