@@ -21,7 +21,7 @@ from audit.export import json_lines
 from audit.records import time_text
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim
-from integration_hub.console.exporting.columns import TABLES
+from integration_hub.console.exporting.columns import EVENTS, TABLES
 from integration_hub.console.exporting.csv_table import write_csv
 from integration_hub.console.exporting.evidence import sign, write_evidence
 from integration_hub.console.exporting.explaining import explain, own_files
@@ -36,6 +36,7 @@ from integration_hub.console.models import Export
 from sync.clock import read_clock
 
 NOTE_SECONDS = 1.0
+_ENTITY = EVENTS.names.index("entity_id")
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class Run:
             rows = found[table.name]
             files.add(f"{table.name}.jsonl", "".join(json_lines(table.names, rows)))
             export.counts[table.name] = export.counts.get(table.name, 0) + len(rows)
-        self._people.update(row[4] for row in found["events"])
+        self._people.update(row[_ENTITY] for row in found["events"])
         export.progress["gone"] += len(keys) - len(found["events"])
         export.position += len(keys)
 
