@@ -1,6 +1,7 @@
 """An export is of one state of the database, whatever is written meanwhile; one that is killed is gone on with."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,12 +129,18 @@ def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken
     assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
 
 
+@pytest.mark.parametrize("lost", ["events.jsonl", "keys", "some keys", "folder"])
 def test_an_export_whose_files_are_lost_begins_again(
-    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, lost: str
 ) -> None:
     history(6)
     export = killed_at(monkeypatch, chunk=3)
-    (export.folder / "events.jsonl").write_bytes(b"")
+    {
+        "events.jsonl": lambda: (export.folder / "events.jsonl").write_bytes(b""),
+        "keys": keys_file(export).unlink,
+        "some keys": lambda: keys_file(export).write_bytes(keys_file(export).read_bytes()[:-8]),
+        "folder": lambda: shutil.rmtree(export.folder),
+    }[lost]()
     happened(20)
     jobs.look()
     export.refresh_from_db()

@@ -25,8 +25,8 @@ from integration_hub.console.exporting.columns import EVENTS, TABLES
 from integration_hub.console.exporting.csv_table import write_csv
 from integration_hub.console.exporting.evidence import sign, write_evidence
 from integration_hub.console.exporting.explaining import explain, own_files
-from integration_hub.console.exporting.files import Files, is_kept
-from integration_hub.console.exporting.keys import keep_keys, kept_keys
+from integration_hub.console.exporting.files import Files, is_kept, to_disk
+from integration_hub.console.exporting.keys import count_keys, keep_keys, kept_keys
 from integration_hub.console.exporting.packing import pack
 from integration_hub.console.exporting.register import opened_key, register
 from integration_hub.console.exporting.rows import CHUNK, rows_of
@@ -65,13 +65,14 @@ class Run:
         """Write down which events there are, and the CSV. In a snapshot that is younger than the checkpoint."""
         export, meant = self.export, resolve(self.export.filter, timezone.now())
         events = chosen(meant, int(export.segments or 0))
-        keys = (key for key in events.values_list("pk", flat=True).iterator(10_000))
-        export.total = keep_keys(keys_file(self.export), self._alive(keys))
+        keys = events.values_list("pk", flat=True).iterator(10_000)
+        export.total = keep_keys(keys_file(export), self._alive(keys))
         export.snapshot_at = read_clock()
         if export.with_csv:
             with (export.folder / "events.csv").open("wb") as file:
                 for _ in write_csv(events, file):
                     self.beat()
+                to_disk(file)
         export.progress, export.position, export.counts = {"sizes": {}, "parts": [], "gone": 0}, 0, {}
         self._note(dict.fromkeys(_FILES, 0))
 
@@ -167,12 +168,13 @@ def _write(run: Run) -> None:
 def _can_go_on(export: Export) -> bool:
     """Whether an earlier run left what it noted: on this machine, and not cut off by one that lost its power."""
     sizes = export.progress.get("sizes", {})
-    return bool(sizes) and keys_file(export).exists() and is_kept(export.folder, sizes)
+    return bool(sizes) and count_keys(keys_file(export)) == export.total and is_kept(export.folder, sizes)
 
 
 def _prepare(run: Run) -> None:
-    """An empty folder, and a checkpoint that is older than the snapshot."""
+    """An empty folder, nobody in it yet, and a checkpoint that is older than the snapshot."""
     export = run.export
+    export.people.using(run.alias).all().delete()
     shutil.rmtree(export.folder, ignore_errors=True)
     export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     export.folder.mkdir(mode=0o700)
