@@ -40,13 +40,12 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """The names of the columns, then one record a row, each ended by CR LF; lists and objects as JSON."""
-    yield csv_record(columns)
+    yield _record(columns)
     for row in rows:
-        yield csv_record(row)
+        yield _record(row)
 
 
-def csv_record(cells: Row) -> str:
-    """One record, ended by CR LF."""
+def _record(cells: Row) -> str:
     return ",".join(f'"{_cell(cell)}"' for cell in cells) + "\r\n"
 
 

@@ -65,12 +65,7 @@ def new_uuid(now: datetime | None = None) -> uuid.UUID:
 @lru_cache(maxsize=1024)
 def to_reference(value: uuid.UUID) -> str:
     """The 26 characters that people and machines quote."""
-    return reference_of(value.int)
-
-
-def reference_of(number: int) -> str:
-    """The same of a UUID's number."""
-    return base64.b32encode(number.to_bytes(20, "big"))[-_LENGTH:].translate(_FROM_BASE32).decode()
+    return base64.b32encode(value.int.to_bytes(20, "big"))[-_LENGTH:].translate(_FROM_BASE32).decode()
 
 
 def from_reference(text: str) -> uuid.UUID:

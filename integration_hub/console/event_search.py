@@ -44,13 +44,20 @@ def found_again(kind: str, term: str) -> Found:
 
 
 def _by_reference(term: str) -> Found | None:
-    try:
-        uuid = from_reference(term)
-    except ValueError:
+    uuid = _uuid_of(term)
+    if uuid is None:
         return None
     if Event.objects.filter(uuid=uuid).exists():
         return Found(Q(uuid=uuid), "The event with this reference.", "reference")
     return _by_receipt(uuid)
+
+
+def _uuid_of(term: str) -> UUID | None:
+    """Of a reference, or of its other spelling in tables that were exported."""
+    try:
+        return UUID(term) if len(term) == 36 else from_reference(term)
+    except ValueError:
+        return None
 
 
 def _by_receipt(uuid: UUID) -> Found | None:

@@ -26,7 +26,7 @@ from tests.bench.processes import ROOT, _status
 from tests.bench.servers import _environment, _hub_environment, prepare_hub, running_hub
 from tests.bench.systems import Systems
 from tests.bench.table import table
-from webhooks.references import reference_of
+from webhooks.references import to_reference
 
 REPEATS = 3
 A_SECOND = 50
@@ -83,7 +83,7 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     """An export by the command while events come in: what is missing and what is doubled."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
     uuids = database.rows("SELECT uuid FROM webhooks_event")
-    there = {reference_of(UUID(str(each)).int) for (each,) in uuids}
+    there = {to_reference(UUID(str(each))) for (each,) in uuids}
     with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as sent:
         time.sleep(2)
         before = sent()
@@ -208,8 +208,8 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     for _ in range(REPEATS):
         if psql:
             taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
-        taken["csv"].append(_timed(lambda: write(csv_table._copied if psql else csv_table._read)))
-        taken["orm"].append(_timed(lambda: write(csv_table._read)))
+        taken["csv"].append(_timed(lambda: write(csv_table.copied if psql else csv_table.read)))
+        taken["orm"].append(_timed(lambda: write(csv_table.read)))
     began = time.monotonic()
     made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark")
     assert made.state == "done", made.failure

@@ -103,7 +103,8 @@ def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: st
 def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
     event = an_event(1, event_id="msg_1")
     an_event(2)
-    for term in (event.reference, event.reference.lower(), f" {event.reference} ", "msg_1", "USR-1"):
+    spellings = (event.reference, event.reference.lower(), f" {event.reference} ", str(event.uuid))
+    for term in (*spellings, "msg_1", "USR-1"):
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
     assert "Everything that happened to the entity USR-1." in page.content.decode()

@@ -35,6 +35,7 @@ QUERIES = [
     "q=msg_1",
     "q=nothing",
     "q={reference}",
+    "q={uuid}",
     "state=succeeded&event_type=UPDATE&source=aurora&received_to=2026-06-01",
 ]
 
@@ -49,11 +50,16 @@ def history() -> Event:
     return found
 
 
+def spelled(query: str) -> str:
+    event = history()
+    return query.format(reference=event.reference, uuid=event.uuid)
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_for_every_filter_the_exported_rows_are_those_of_the_list(
     query: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    query = query.format(reference=history().reference)
+    query = spelled(query)
     client = logged_in("auditor")
     listed = [event.reference for event in client.get(f"{LIST}?{query}").context["cl"].queryset]
     words = QueryDict(query).dict()
@@ -68,7 +74,7 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_resolved_filter_means_the_same_whenever_it_is_read(query: str) -> None:
-    words = QueryDict(query.format(reference=history().reference)).dict()
+    words = QueryDict(spelled(query)).dict()
     resolved = resolve(words, NOW)
     again = resolve(resolved.words(), NOW + timedelta(days=400))
     assert again.words() == resolved.words()

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 
 from audit.models import Entry
+from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
 from tests.exports.making import exported, happened, history, lines, unpacked
@@ -43,8 +44,6 @@ def test_people_of_a_resumed_export_are_in_it_too(
     monkeypatch: pytest.MonkeyPatch,
     small_chunks: None,  # noqa: F811
 ) -> None:
-    from integration_hub.console.exporting import jobs
-
     history(9)
     export = killed_at(monkeypatch, chunk=3)
     assert export.people.count() == 4

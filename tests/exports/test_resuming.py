@@ -1,11 +1,13 @@
 """An export is of one state of the database, whatever is written meanwhile; one that is killed is gone on with."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from integration_hub.console.exporting import check_rows, files, jobs, making
@@ -21,9 +23,10 @@ from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
 from sync.evidence import seal_audit
+from tests.console.history import a_source, an_event
 from tests.console.staff import entries
 from tests.exports.making import checked, exported, happened, history, lines, requested, unpacked
-from tests.exports.test_bundles import kept
+from tests.exports.test_bundles import cut, kept
 from tests.running import ROOT
 from webhooks.models import Event
 
@@ -126,12 +129,18 @@ def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken
     assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
 
 
+@pytest.mark.parametrize("lost", ["events.jsonl", "keys", "some keys", "folder"])
 def test_an_export_whose_files_are_lost_begins_again(
-    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, lost: str
 ) -> None:
     history(6)
     export = killed_at(monkeypatch, chunk=3)
-    (export.folder / "events.jsonl").write_bytes(b"")
+    {
+        "events.jsonl": lambda: (export.folder / "events.jsonl").write_bytes(b""),
+        "keys": keys_file(export).unlink,
+        "some keys": lambda: keys_file(export).write_bytes(keys_file(export).read_bytes()[:-8]),
+        "folder": lambda: shutil.rmtree(export.folder),
+    }[lost]()
     happened(20)
     jobs.look()
     export.refresh_from_db()
@@ -184,8 +193,6 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
 
 
 def in_a_plain_transaction() -> Any:
-    from django.db import transaction
-
     return transaction.atomic()
 
 
@@ -221,8 +228,6 @@ def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
 def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_gone(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
-    from tests.exports.test_bundles import cut
-
     events = history(6)
     export = killed_at(monkeypatch, chunk=2)
     cut(events[4])
@@ -251,6 +256,34 @@ def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     assert entries("export.cancelled")[0]["actor"] == "person:1"
     assert not entries("export.completed")
     assert not jobs.cancel(export, by="person:1", address=""), "it has ended"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_events(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "CHUNK", 200)
+    source, peaks = a_source(), []
+    for _ in range(2):
+        first = an_event(source=source)
+        many = 1_000 if not peaks else 10_000
+        Event.objects.bulk_create(copied(first, number) for number in range(many))
+        tracemalloc.start()
+        exported({"source": "aurora"})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    print(peaks)
+    assert peaks[1] < peaks[0] * 2, peaks
+
+
+def copied(event: Event, number: int) -> Event:
+    return Event(
+        source_id=event.source_id,
+        entity_type="USER",
+        entity_id=f"USR-{number % 50}",
+        event_type="UPDATE",
+        is_signed=True,
+        digest=event.digest,
+        received_at=event.received_at,
+    )
 
 
 def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings: Any) -> None:

@@ -30,6 +30,7 @@ class Rows:
         self.folder = folder
         self.faults: list[str] = []
         self.begun: dict[str, str] = {}  # stream: when its first entry was written
+        self.uuids: set[Any] = set()
         self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}}
 
     def fault(self, place: str, what: object) -> None:
@@ -81,6 +82,7 @@ class Rows:
             if reference in self.known["events"]:
                 self.fault(place, f"event {reference} is there twice")
             self.known["events"][reference] = row.get("received", "")
+            self.uuids.add(row.get("uuid"))
             at = self.begun.get(f"event:{reference}")
             if at is None:
                 self.fault(place, f"event {reference} is not on the audit log")
@@ -128,12 +130,12 @@ class Rows:
         with open(os.path.join(self.folder, "events.csv"), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH123
             csv.field_size_limit(1 << 24)
             table = csv.reader(file)
-            place = next(table).index("reference")
+            place = next(table).index("uuid")
             listed = [row[place] for row in table]
         if len(listed) != len(set(listed)):
             self.fault("events.csv", "has events twice")
-        known, extra = set(self.known["events"]), set(listed) - set(self.known["events"])
-        if known - set(listed) or len(extra) > self.said["gone"]:
+        extra = set(listed) - self.uuids
+        if self.uuids - set(listed) or len(extra) > self.said["gone"]:
             self.fault("events.csv", "has other events than events.jsonl")
 
     def compare(self, name: str, count: int) -> None:

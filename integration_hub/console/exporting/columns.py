@@ -36,6 +36,7 @@ EVENTS = Table(
     "One webhook that was taken: what changed at a source. In the order in which they were stored.",
     (
         Column("reference", "text", "names the event; its audit entries are of the stream event:<reference>"),
+        Column("uuid", "text", "the same in another spelling, which events.csv has"),
         Column("source", "text", "short name of who sent it"),
         Column("event_id", "text", "the source's own id of the event", nullable=True),
         Column("entity_type", "text", "kind of what changed"),

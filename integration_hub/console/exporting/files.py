@@ -3,9 +3,15 @@
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 Sizes = Mapping[str, int]
+
+
+def to_disk(file: BinaryIO) -> None:
+    """What was written to it outlasts a loss of power."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def is_kept(folder: Path, sizes: Sizes) -> bool:
@@ -27,8 +33,7 @@ class Files:
     def kept(self) -> dict[str, int]:
         """The sizes, once everything is on the disk."""
         for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
+            to_disk(file)
         return {name: file.tell() for name, file in self._files.items()}
 
     def close(self) -> None:
@@ -36,7 +41,7 @@ class Files:
             file.close()
 
 
-def _opened(path: Path, size: int) -> Any:
+def _opened(path: Path, size: int) -> BinaryIO:
     """A file, cut to that size."""
     file = path.open("r+b" if size else "wb")
     file.truncate(size)

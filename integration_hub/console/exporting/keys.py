@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from integration_hub.console.exporting.files import to_disk
+
 _SIZE = 8
 
 
@@ -15,7 +17,13 @@ def keep_keys(path: Path, keys: Iterable[int]) -> int:
         while some := array("q", islice(iterator, 10_000)):
             some.tofile(file)
             count += len(some)
+        to_disk(file)
     return count
+
+
+def count_keys(path: Path) -> int:
+    """How many are kept; fewer than there should be where the machine lost its power."""
+    return path.stat().st_size // _SIZE if path.exists() else 0
 
 
 def kept_keys(path: Path, after: int, chunk: int) -> Iterator[list[int]]:

@@ -21,12 +21,12 @@ from audit.export import json_lines
 from audit.records import time_text
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim
-from integration_hub.console.exporting.columns import TABLES
+from integration_hub.console.exporting.columns import EVENTS, TABLES
 from integration_hub.console.exporting.csv_table import write_csv
 from integration_hub.console.exporting.evidence import sign, write_evidence
 from integration_hub.console.exporting.explaining import explain, own_files
-from integration_hub.console.exporting.files import Files, is_kept
-from integration_hub.console.exporting.keys import keep_keys, kept_keys
+from integration_hub.console.exporting.files import Files, is_kept, to_disk
+from integration_hub.console.exporting.keys import count_keys, keep_keys, kept_keys
 from integration_hub.console.exporting.packing import pack
 from integration_hub.console.exporting.register import opened_key, register
 from integration_hub.console.exporting.rows import CHUNK, rows_of
@@ -36,6 +36,7 @@ from integration_hub.console.models import Export
 from sync.clock import read_clock
 
 NOTE_SECONDS = 1.0
+_ENTITY = EVENTS.names.index("entity_id")
 
 
 @dataclass(slots=True)
@@ -64,13 +65,14 @@ class Run:
         """Write down which events there are, and the CSV. In a snapshot that is younger than the checkpoint."""
         export, meant = self.export, resolve(self.export.filter, timezone.now())
         events = chosen(meant, int(export.segments or 0))
-        keys = (key for key in events.values_list("pk", flat=True).iterator(10_000))
-        export.total = keep_keys(keys_file(self.export), self._alive(keys))
+        keys = events.values_list("pk", flat=True).iterator(10_000)
+        export.total = keep_keys(keys_file(export), self._alive(keys))
         export.snapshot_at = read_clock()
         if export.with_csv:
             with (export.folder / "events.csv").open("wb") as file:
                 for _ in write_csv(events, file):
                     self.beat()
+                to_disk(file)
         export.progress, export.position, export.counts = {"sizes": {}, "parts": [], "gone": 0}, 0, {}
         self._note(dict.fromkeys(_FILES, 0))
 
@@ -102,7 +104,7 @@ class Run:
             rows = found[table.name]
             files.add(f"{table.name}.jsonl", "".join(json_lines(table.names, rows)))
             export.counts[table.name] = export.counts.get(table.name, 0) + len(rows)
-        self._people.update(row[4] for row in found["events"])
+        self._people.update(row[_ENTITY] for row in found["events"])
         export.progress["gone"] += len(keys) - len(found["events"])
         export.position += len(keys)
 
@@ -166,12 +168,13 @@ def _write(run: Run) -> None:
 def _can_go_on(export: Export) -> bool:
     """Whether an earlier run left what it noted: on this machine, and not cut off by one that lost its power."""
     sizes = export.progress.get("sizes", {})
-    return bool(sizes) and keys_file(export).exists() and is_kept(export.folder, sizes)
+    return bool(sizes) and count_keys(keys_file(export)) == export.total and is_kept(export.folder, sizes)
 
 
 def _prepare(run: Run) -> None:
-    """An empty folder, and a checkpoint that is older than the snapshot."""
+    """An empty folder, nobody in it yet, and a checkpoint that is older than the snapshot."""
     export = run.export
+    export.people.using(run.alias).all().delete()
     shutil.rmtree(export.folder, ignore_errors=True)
     export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     export.folder.mkdir(mode=0o700)

@@ -51,7 +51,7 @@ def rows_of(keys: Sequence[int]) -> Tables:
 def event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
     """Each event's key and row."""
     for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK):
-        yield key, [to_reference(uuid), *_plain(rest), bytes(digest).hex()]
+        yield key, [to_reference(uuid), str(uuid), *_plain(rest), bytes(digest).hex()]
 
 
 def _under(keys: Sequence[int], model: Any, parent: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
