@@ -51,7 +51,9 @@ def prune_payloads(up_to: datetime, after: int) -> Batch:
 def prune_calls(up_to: datetime, after: int) -> Batch:
     """Calls begun before `up_to` with what they sent and were answered, but for those of events that are open."""
     walked = _walk(Call.objects.all(), "started_at", up_to, after, BATCH)
-    owners: dict[int, Any] = dict(Call.objects.filter(pk__in=walked.old).values_list("pk", "attempt__delivery__event"))
+    owners: dict[int, Any] = dict(
+        Call.objects.filter(pk__in=walked.old).values_list("pk", "attempt__delivery__event")
+    )
     still_open = open_events(owners.values())
     useless = [key for key in walked.old if owners.get(key) not in still_open]
     delete_calls(Call.objects.filter(pk__in=useless))

@@ -96,7 +96,7 @@ def _read_whole(vendor: str, plan: list[str]) -> Iterator[str]:
     """The tables of the steps that no condition of an index bounds. A step of PostgreSQL's begins with an arrow."""
     for step in "\n".join(plan).split("->") if vendor == "postgresql" else plan:
         match = _WHOLE[vendor].search(step)
-        if match and "Index Cond" not in step and match[1] not in OPEN_ONLY:
+        if match and "Index Cond" not in step and not OPEN_ONLY & set(match.groups()):
             yield match[match.lastindex or 0]
 
 
