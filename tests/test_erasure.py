@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Q
 
@@ -286,3 +286,22 @@ def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
     asked = request_replay(stale, by=staff("support", "another"), reason="once more")
     assert (asked.deliveries, asked.skipped) == ((), 1)
     assert Call.objects.count() == tried
+
+
+def test_the_command_shows_first_and_erases_only_with_two_people_who_may(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    for name in ("first", "second"):
+        staff("administrator", name)
+    staff("support", "third")
+    call_command("erase_subject", "USER", gone.entity_id)
+    assert "1 events" in capsys.readouterr().out
+    why = {"ground": "objection", "reason": "a call"}
+    for one, other in (("first", "first"), ("first", "third"), ("nobody", "second")):
+        with pytest.raises(CommandError):
+            call_command("erase_subject", "USER", gone.entity_id, asked_by=one, confirmed_by=other, **why)
+        Erasure.objects.filter(state="asked").delete()
+    assert found_in_tables([gone])
+    call_command("erase_subject", "USER", gone.entity_id, asked_by="first", confirmed_by="second", **why)
+    assert found_in_tables([gone]) == set()
