@@ -46,6 +46,11 @@ class AskForm(WhomForm):
     ground = forms.ChoiceField(choices=Ground.choices, label="Legal ground")
     reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in WhomForm.base_fields:  # what was looked at is what is asked for
+            self.fields[name].widget = forms.HiddenInput()
+
 
 @admin.register(Erasure)
 class ErasureAdmin(EvidenceAdmin):
@@ -124,7 +129,7 @@ class ErasureAdmin(EvidenceAdmin):
 
     def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         assert request.user.is_authenticated, "admin_view lets in nobody else"
-        confirms = request.POST.get("decision") == "confirm"
+        confirms = "confirm" in request.POST
         try:
             decide_erasure(erasure, confirms=confirms, by=request.user, address=address(request))
         except NotErasable as error:

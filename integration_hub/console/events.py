@@ -96,7 +96,8 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
             "title": f"{event.event_type} {event.entity_type} {event.entity_id}",
             "page": event_page(event, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
-            "may_erase": request.user.has_perm("sync.erase_subject") and not is_erased(event.entity_id),
+            "may_erase": request.user.has_perm("sync.erase_subject"),
+            "is_erased": is_erased(event.entity_id),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "console/event.html", context)

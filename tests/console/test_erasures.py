@@ -46,10 +46,10 @@ def test_one_asks_and_another_confirms(event: Event) -> None:
     made = asked(first)
     address = f"/admin/sync/erasure/{made.pk}/change/"
     assert "Confirm and erase" not in first.get(address).content.decode()
-    first.post(address, {"decision": "confirm"})
+    first.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "asked"
     assert "Confirm and erase" in second.get(address).content.decode()
-    second.post(address, {"decision": "confirm"})
+    second.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "confirmed"
     assert len(entries("erasure.asked")) == len(entries("erasure.confirmed")) == 1
 
@@ -57,7 +57,7 @@ def test_one_asks_and_another_confirms(event: Event) -> None:
 def test_who_asked_may_withdraw(event: Event) -> None:
     client = browser("administrator")
     made = asked(client)
-    client.post(f"/admin/sync/erasure/{made.pk}/change/", {"decision": "refuse"})
+    client.post(f"/admin/sync/erasure/{made.pk}/change/", {"refuse": "yes"})
     assert Erasure.objects.get().state == "refused"
 
 
@@ -72,8 +72,7 @@ def test_others_neither_see_nor_ask_nor_decide(role: str, event: Event) -> None:
     made, client = asked(browser("administrator")), browser(role)
     for address in ("look/", "ask/", f"{made.pk}/change/"):
         assert (
-            client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"decision": "confirm"}).status_code
-            == 403
+            client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"confirm": "yes"}).status_code == 403
         )
     assert Erasure.objects.get().state == "asked"
     assert "erasure/look" not in _text(client, event)
