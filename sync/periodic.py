@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from sync.alarming import look
 from sync.clock import database_now
+from sync.erasing import erase_confirmed
 from sync.evidence import look_at_everything, send_checkpoint
 from sync.models import Periodic
 from sync.retention import prune
@@ -54,6 +55,7 @@ PERIODIC = (
 LONG = (
     Work("audit", Daily(time(2, 47)), look_at_everything),
     Work("cleanup", Daily(time(3, 17)), prune),
+    Work("erasures", Every(10.0), erase_confirmed),
 )
 
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from sync.clock import database_now
-from sync.models import Delivery, Replay
+from sync.models import Delivery, Erasure, ErasureState, Replay
 from sync.opening import open_deliveries, plan_ways
 from sync.settling import refresh_events
 from sync.tasks import defer
-from webhooks.models import Event, State
+from webhooks.models import Event, State, is_erased
 
 LARGEST = 1_000
 
@@ -95,12 +95,15 @@ def _request(events: Sequence[Event], replay: Replay, address: str) -> Requested
 def _ask_again(event: Event, replay: Replay) -> list[int] | None:
     """The event's deliveries, each told of the replay; None where they were told of another one that has not begun.
 
-    An event that had no route gets what there is now.
+    An event that had no route gets what there is now; one whose entity was erased gets none.
     """
-    if not event.deliveries.exists():
+    if not event.deliveries.exists() and not is_erased(event.entity_id):
         open_deliveries(event, plan_ways(event))
     # Locked, so that none is claimed between the two updates and misses the replay.
-    if any(event.deliveries.select_for_update().order_by("pk").values_list("replay", flat=True)):
+    locked = list(event.deliveries.select_for_update().order_by("pk").values_list("replay", "entity_id"))
+    if any(is_erased(entity_id) for _, entity_id in locked) or _is_being_erased(event):
+        return []
+    if any(replay for replay, _ in locked):
         return None
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)
     Delivery.objects.filter(event=event).exclude(state=State.RUNNING).update(
@@ -115,3 +118,9 @@ def _ask_again(event: Event, replay: Replay) -> list[int] | None:
         covered_by=None,
     )
     return list(event.deliveries.values_list("pk", flat=True))
+
+
+def _is_being_erased(event: Event) -> bool:
+    asked = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
+    confirmed = asked.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
+    return any(event.source_id in sources for sources in confirmed)

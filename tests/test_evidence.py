@@ -191,7 +191,13 @@ def test_a_new_signing_key_begins_by_command() -> None:
 
 
 def test_the_clock_starts_checkpoints_and_the_nightly_look() -> None:
-    assert {each.name for each in (*PERIODIC, *LONG)} == {"alarms", "checkpoints", "cleanup", "audit"}
+    assert {each.name for each in (*PERIODIC, *LONG)} == {
+        "alarms",
+        "checkpoints",
+        "cleanup",
+        "audit",
+        "erasures",
+    }
 
 
 @pytest.mark.slow

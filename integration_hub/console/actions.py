@@ -51,6 +51,10 @@ ACTIONS: Mapping[str, str] = {
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",
     "signing-key.begun": "began to sign the audit log with a new key",
+    "erasure.asked": "asked to erase somebody",
+    "erasure.confirmed": "confirmed that somebody is erased",
+    "erasure.refused": "refused or withdrew an erasure",
+    "subject.erased": "erased somebody",
     "retention.pruned": "deleted what was kept long enough",
     "sealing.renewed": "sealed everything under the newest key",
 }

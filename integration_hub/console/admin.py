@@ -3,6 +3,7 @@
 import integration_hub.console.alarms
 import integration_hub.console.audit_log
 import integration_hub.console.connections
+import integration_hub.console.erasures
 import integration_hub.console.events
 import integration_hub.console.export_pages
 import integration_hub.console.held

@@ -18,7 +18,9 @@ from audit.canonical import JSONValue
 from audit.export import FORMATS, Format
 from integration_hub.console.exports import Export, Tally, encode
 from integration_hub.console.recording import actor, record
+from webhooks.references import from_reference
 
+WITHHELD = ("q", "entity_id")
 _IGNORED = ("p", "e", "o", "all")
 
 
@@ -64,14 +66,20 @@ def download_buttons(request: HttpRequest, export: Export) -> list[dict[str, str
 
 
 def asked_for(query: Mapping[str, str]) -> dict[str, str]:
-    """The filters of a query string, as the audit log may keep them: a searched text that can be an e-mail
-    address, or is no identifier, is withheld.
+    """The filters of a query string, as the audit log may keep them: what was searched for, and the id of an entity,
+    can say who a person is, and nothing is ever erased from that log.
     """
     kept = {name: value[:200] for name, value in query.items() if name not in _IGNORED}
-    searched = kept.get("q", "")
-    if "@" in searched or len(searched.split()) > 1:
-        kept["q"] = "withheld"
-    return kept
+    return kept | {name: "withheld" for name in WITHHELD if kept.get(name) and not _is_reference(kept[name])}
+
+
+def _is_reference(text: str) -> bool:
+    """Of an event, as we made it: it says nothing of a person once that is erased."""
+    try:
+        from_reference(text)
+    except ValueError:
+        return False
+    return True
 
 
 def refuse(request: HttpRequest, details: Mapping[str, JSONValue]) -> None:

@@ -23,7 +23,7 @@ from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.replay_pages import ReplayPages
 from integration_hub.console.wording import moment, reason, state_mark
-from webhooks.models import Event, State
+from webhooks.models import Event, State, is_erased
 from webhooks.references import from_reference
 
 
@@ -101,6 +101,8 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
             "title": f"{event.event_type} {event.entity_type} {event.entity_id}",
             "page": event_page(event, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
+            "may_erase": request.user.has_perm("sync.erase_subject"),
+            "is_erased": is_erased(event.entity_id),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "console/event.html", context)

@@ -17,6 +17,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.export import FORMATS
 from audit.log import Happening, append
+from integration_hub.console.downloads import WITHHELD
 from integration_hub.console.exports import Export, Tally, encode
 
 
@@ -47,7 +48,7 @@ class ExportCommand(BaseCommand):
         details = {
             "what": self.export.name,
             "format": format,
-            "filters": filters,
+            "filters": {name: "withheld" if name in WITHHELD else value for name, value in filters.items()},
             "download": str(uuid4()),
         }
         _record("download.started", details)

@@ -5,6 +5,7 @@ from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, 
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
+from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
 from sync.models.route import Mapping, MappingVersion, Route
@@ -21,6 +22,9 @@ __all__ = [
     "Channel",
     "Connection",
     "Delivery",
+    "Erasure",
+    "ErasureState",
+    "Ground",
     "Kept",
     "Link",
     "Mapping",

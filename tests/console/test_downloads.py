@@ -172,7 +172,7 @@ def test_the_command_writes_the_filtered_history_to_a_file_that_appears_whole(tm
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
     (finished,) = entries("download.finished")
     assert finished["details"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert finished["details"]["filters"] == {"entity_id": "U7"}
+    assert finished["details"]["filters"] == {"entity_id": "withheld"}
 
 
 @pytest.mark.django_db

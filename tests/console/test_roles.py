@@ -23,6 +23,8 @@ PAGES = {
     "/admin/console/export/new/": {"auditor"},
     "/admin/sync/alarm/": {"support", "auditor", "administrator"},
     "/admin/sync/delivery/": {"support", "auditor", "administrator"},
+    "/admin/sync/erasure/": {"administrator"},
+    "/admin/sync/erasure/look/": {"administrator"},
     "/admin/webhooks/source/add/": {"administrator"},
     "/admin/sync/connection/add/": {"administrator"},
     "/admin/sync/route/add/": {"administrator"},

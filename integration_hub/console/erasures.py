@@ -1,0 +1,175 @@
+"""Erasing what is kept of a person: look, say why, and let somebody else confirm."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.recording import address
+from integration_hub.console.wording import moment
+from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person, person_of
+from sync.models import Erasure, ErasureState, Ground
+from sync.subject_rows import Person, count
+from webhooks.models import Event, Source
+
+_LIST = "admin:sync_erasure_changelist"
+
+
+class WhomForm(forms.Form):
+    """Whose traces to look for. POSTed, so that an id stands in no address and no log of them."""
+
+    entity_type = forms.CharField(max_length=64, initial="USER")
+    entity_id = forms.CharField(max_length=128, label="Entity id")
+    source = forms.ModelChoiceField(
+        Source.objects.order_by("name"),
+        required=False,
+        empty_label="all sources",
+        help_text="Of a source, also those that lead to the same identity service.",
+    )
+
+    def whose(self) -> Person:
+        found = self.cleaned_data["source"]
+        source = None if found is None else found.pk
+        return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source)
+
+
+class AskForm(WhomForm):
+    """Why, and on what legal ground."""
+
+    ground = forms.ChoiceField(choices=Ground.choices, label="Legal ground")
+    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in WhomForm.base_fields:  # what was looked at is what is asked for
+            self.fields[name].widget = forms.HiddenInput()
+
+
+@admin.register(Erasure)
+class ErasureAdmin(EvidenceAdmin):
+    """What was asked for, and what came of it; the page of one is where the second person decides."""
+
+    menu_name = "Erasures"
+    list_display = ("asked", "entity_type", "entity_id", "state", "asked_by", "decided_by")
+    list_display_links = ("asked",)
+    list_select_related = ("asked_by", "decided_by")
+    ordering = ("-id",)
+    change_list_template = "console/erasure_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("look/", wrap(self.look_view), name="sync_erasure_look"),
+            path("ask/", wrap(self.ask_view), name="sync_erasure_ask"),
+            *super().get_urls(),
+        ]
+
+    def look_view(self, request: HttpRequest) -> HttpResponse:
+        """Type and id; from an event's page they are filled in. On POST what is kept."""
+        self._check(request)
+        form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
+        if request.method == "POST" and form.is_valid():
+            return self._preview(request, form, AskForm(initial=form.cleaned_data))
+        return self._page(request, "console/erasure_look.html", {"title": "Erase a person", "form": form})
+
+    def ask_view(self, request: HttpRequest) -> HttpResponse:
+        """POST only: ask for what the preview showed."""
+        self._check(request)
+        form = AskForm(request.POST)
+        if request.method != "POST" or "entity_id" not in request.POST:
+            return redirect("admin:sync_erasure_look")
+        if not form.is_valid():
+            return self._preview(request, form, form)
+        given = form.cleaned_data
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        try:
+            asked = ask_erasure(
+                form.whose(),
+                ground=given["ground"],
+                reason=given["reason"],
+                by=request.user,
+                address=address(request),
+            )
+        except NotErasable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_erasure_look")
+        messages.success(request, "Asked for. Nothing is erased until another administrator confirms it.")
+        return redirect("admin:sync_erasure_change", asked.pk)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What is asked for, in numbers; on POST the decision."""
+        self._check(request)
+        erasure = self.get_object(request, unquote(object_id))
+        if erasure is None:
+            raise Http404
+        if request.method == "POST":
+            return self._decide(request, erasure)
+        is_open = erasure.state == ErasureState.ASKED
+        context = {
+            "title": f"Erasure of a {erasure.entity_type}",
+            "erasure": erasure,
+            "is_open": is_open,
+            "is_mine": erasure.asked_by_id == request.user.pk,
+            "counts": count(person_of(erasure)) if is_open else erasure.counts,
+        }
+        return self._page(request, "console/erasure.html", context)
+
+    def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        confirms = "confirm" in request.POST
+        try:
+            decide_erasure(erasure, confirms=confirms, by=request.user, address=address(request))
+        except NotErasable as error:
+            messages.error(request, str(error))
+        else:
+            told = "Confirmed. The workers erase it now." if confirms else "Nothing is erased."
+            messages.success(request, told)
+        return redirect("admin:sync_erasure_change", erasure.pk)
+
+    def _preview(self, request: HttpRequest, form: WhomForm, ask: AskForm) -> HttpResponse:
+        whose = form.whose()
+        context = {
+            "title": "What is kept",
+            "whose": whose,
+            "sources": Source.objects.filter(pk__in=whose.sources),
+            "counts": count(whose),
+            "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
+            "waiting": whose.open_deliveries.count(),
+            "form": ask,
+        }
+        return self._page(request, "console/erasure_preview.html", context)
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and request.user.has_perm("sync.erase_subject")):
+            raise PermissionDenied
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "media": self.media}
+        return TemplateResponse(request, template, {**shared, **context})
+
+    @admin.display(description="asked")
+    def asked(self, erasure: Erasure) -> str:
+        return moment(erasure.asked_at)
+
+
+def _of_event(request: HttpRequest) -> dict[str, Any]:
+    key = request.GET.get("event", "")
+    found = (
+        Event.objects.filter(pk=key).first() if key.isascii() and key.isdecimal() and len(key) < 19 else None
+    )
+    if found is None:
+        return {}
+    return {"entity_type": found.entity_type, "entity_id": found.entity_id, "source": found.source_id}

@@ -1,0 +1,202 @@
+"""Erase what is kept of one entity: first the key, in one short commit that nothing of it can follow; then row by row.
+
+The commit that destroys the key waits for every commit that seals under it (they lock its row), ends what waits to be
+delivered, drops the links, and notes the last event. What comes later finds no key and begins a new subject. After
+that commit the rest can be interrupted at any place and goes on from there: rows that are done do not match any more.
+"""
+
+import re
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from audit.log import Happening, append
+from sync.models import Attempt, Call, Delivery, Erasure, ErasureState, Replay, Snooze
+from sync.pruning import delete_payloads
+from sync.retention import PAUSE_SECONDS
+from sync.scrubbing import leaving_nothing_behind
+from sync.settling import refresh_events
+from sync.subject_rows import Person, payloads_of
+from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
+
+EVENTS = 50  # with all that hangs on them
+PAYLOADS = 500
+# Free text of people; small tables, which are read whole.
+WRITTEN: tuple[tuple[Any, str], ...] = (
+    (Replay, "reason"),
+    (Snooze, "reason"),
+    (LogEntry, "object_repr"),
+    (LogEntry, "change_message"),
+)
+WITHHELD = "erased with the person whom it was about"
+
+
+class StillRunning(Exception):
+    """An attempt for this entity is under way; it ends within its lease."""
+
+
+def erase(erasure: Erasure) -> bool:
+    """Carry out a confirmed erasure, or go on with one; whether it is done. Not where something of it runs just now."""
+    with leaving_nothing_behind():
+        try:
+            if erasure.last_event is None:
+                _destroy(erasure)
+        except StillRunning:
+            return False
+        whose = _whose(erasure)
+        _withhold_reasons(whose)
+        while True:
+            with transaction.atomic():
+                done = +_next_batch(whose)
+                _count(erasure, done)
+            if not done:
+                break
+            time.sleep(PAUSE_SECONDS)
+        _end(erasure, whose)
+    return True
+
+
+def _whose(erasure: Erasure) -> Person:
+    return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources), erasure.last_event)
+
+
+def _destroy(erasure: Erasure) -> None:
+    """`StillRunning`, and nothing was done, where a process holds a delivery of this entity."""
+    whose = _whose(erasure)
+    with transaction.atomic():
+        # What came before there were keys has none: its row says that it was erased.
+        for source in set(whose.events.values_list("source", flat=True)):
+            subject_key(source, whose.entity_type, whose.entity_id)
+    now = timezone.now()
+    with transaction.atomic():
+        keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
+        closed = _close_waiting(whose, erasure, now)
+        destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
+        newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()
+        links = whose.links.delete()[0]
+        done = {"keys": destroyed, "links": links, "closed": closed}
+        Erasure.objects.filter(pk=erasure.pk).update(last_event=newest or 0, counts=done)
+    erasure.refresh_from_db()
+
+
+def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
+    """What waits is not delivered any more: its entity could not be fetched without its id."""
+    locked = whose.deliveries.select_for_update(nowait=True).order_by("event_id", "pk")
+    try:
+        rows = list(locked.only("pk", "event_id", "state"))
+    except OperationalError as error:  # waiting for it, with the keys locked, two could wait for each other
+        raise StillRunning from error
+    if any(row.state == State.RUNNING for row in rows):
+        raise StillRunning
+    waiting = [row for row in rows if row.state in (State.PENDING, State.RETRYING, State.HELD)]
+    Delivery.objects.filter(pk__in=[row.pk for row in waiting]).update(
+        state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
+    )
+    refresh_events({row.event_id for row in waiting})
+    details = {"erasure": str(erasure.uuid)}
+    append(*(Happening(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
+    return len(waiting)
+
+
+def _next_batch(whose: Person) -> Counter[str]:
+    """Delete or rewrite some rows more: how many of each table; nothing where nothing is left."""
+    for source, name in whose.pseudonyms.items():
+        own = Person(whose.entity_type, whose.entity_id, (source,), whose.upto)
+        keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENTS])
+        if keys:
+            return _rewrite(keys, erased_id(name))
+    sealed = Payload.objects.filter(
+        subject__pseudonym__in=whose.pseudonyms.values(), subject__destroyed_at__isnull=False
+    )
+    left = list(sealed.order_by("pk").values_list("pk", flat=True)[:PAYLOADS])
+    delete_payloads(left)
+    return Counter(payloads=len(left))
+
+
+def _rewrite(events: list[int], name: str) -> Counter[str]:
+    """Delete the payloads of events, and put the pseudonym in place of the id. What else names the entity goes too: the
+    event's id at its source, hashes of what was said (they can be guessed), the record's id in the other system.
+    """
+    deliveries = Delivery.objects.filter(event__in=events)
+    attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"))
+    payloads = payloads_of(events)
+    delete_payloads(payloads)
+    return Counter(
+        payloads=len(payloads),
+        calls=Call.objects.filter(attempt__in=attempts.values("pk")).update(key=""),
+        attempts=attempts.update(record_id=""),
+        deliveries=deliveries.update(entity_id=name),
+        events=Event.objects.filter(pk__in=events).update(entity_id=name, event_id=None, digest=b""),
+    )
+
+
+def _withhold_reasons(whose: Person) -> None:
+    """What people wrote: the reason of a request about this entity alone is withheld, elsewhere only its id."""
+    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
+    with transaction.atomic():
+        alone = [each.pk for each in whose.replays if _is_alone(each, whose)]
+        Replay.objects.filter(pk__in=alone).update(reason=WITHHELD)
+        for model, column in WRITTEN:
+            _replace(model, column, whose.entity_id, name)
+
+
+def _is_alone(replay: Replay, whose: Person) -> bool:
+    tried = Attempt.objects.filter(replay=replay).exclude(delivery__in=whose.deliveries.values("pk"))
+    others = Delivery.objects.filter(replay=replay).exclude(pk__in=whose.deliveries.values("pk"))
+    return not (tried.exists() or others.exists())
+
+
+def _replace(model: Any, column: str, entity_id: str, name: str) -> None:
+    """Where the id stands as a word of its own, whatever its case."""
+    word = re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])", re.IGNORECASE)
+    found = model.objects.filter(**{f"{column}__icontains": entity_id})
+    for key, text in found.values_list("pk", column):
+        longest = model._meta.get_field(column).max_length
+        fresh = word.sub(name, text)[:longest]
+        if fresh != text:
+            model.objects.filter(pk=key).update(**{column: fresh})
+
+
+def _count(erasure: Erasure, done: Counter[str]) -> None:
+    erasure.counts = dict(Counter(erasure.counts) + done)
+    Erasure.objects.filter(pk=erasure.pk).update(counts=erasure.counts)
+
+
+def _end(erasure: Erasure, whose: Person) -> None:
+    """The id is dropped from the request too, and the audit log says what was done."""
+    now, names = timezone.now(), sorted(whose.pseudonyms.values())
+    with transaction.atomic():
+        ended = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.CONFIRMED).update(
+            state=ErasureState.DONE, ended_at=now, entity_id=erased_id(names[0]), reason=WITHHELD
+        )
+        if ended:
+            details = {
+                "erasure": str(erasure.uuid),
+                "pseudonyms": names,
+                "entity_type": whose.entity_type,
+                "counts": erasure.counts,
+                "ground": erasure.ground,
+                "asked_by": f"person:{erasure.asked_by_id}",
+                "confirmed_by": f"person:{erasure.decided_by_id}",
+            }
+            append(Happening(erasure.stream, "subject.erased", details=details), at=now)
+    erasure.refresh_from_db()
+
+
+def erase_confirmed() -> int:
+    """Carry out what was confirmed, oldest first, and sweep up after what was done lately; how many ended."""
+    _sweep(timezone.now() - timedelta(days=2))
+    return sum(erase(each) for each in Erasure.objects.filter(state=ErasureState.CONFIRMED).order_by("pk"))
+
+
+def _sweep(since: datetime) -> None:
+    """A process that was about to answer may have stored what it said, unreadable, after its key was gone."""
+    late = Payload.objects.filter(subject__destroyed_at__gt=since).order_by("pk")
+    while keys := list(late.values_list("pk", flat=True)[:PAYLOADS]):
+        with transaction.atomic():
+            delete_payloads(keys)

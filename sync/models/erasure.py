@@ -1,0 +1,74 @@
+"""A person's request that somebody else be forgotten, and what came of it."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class ErasureState(models.TextChoices):
+    """How far an erasure is."""
+
+    ASKED = "asked", "waits for a second person"
+    CONFIRMED = "confirmed", "confirmed: under way"
+    DONE = "done", "done"
+    REFUSED = "refused", "refused or withdrawn"
+
+
+class Ground(models.TextChoices):
+    """Why the law asks for it: Article 17(1) of the GDPR."""
+
+    NOT_NEEDED = "not-needed", "not needed any more (17(1)(a))"
+    CONSENT = "consent-withdrawn", "consent withdrawn (17(1)(b))"
+    OBJECTION = "objection", "the person objects (17(1)(c))"
+    UNLAWFUL = "unlawful", "unlawfully processed (17(1)(d))"
+    OBLIGATION = "legal-obligation", "a legal obligation to erase (17(1)(e))"
+    CHILD = "child", "collected from a child (17(1)(f))"
+
+
+class Erasure(models.Model):
+    """What is kept of one entity is to be erased: asked for by one person, confirmed by another.
+
+    Once it has ended, `entity_id` is the pseudonym: nothing here says any more who it was. `last_event` bounds what is
+    erased from below: what comes later begins a new subject.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    entity_type = models.CharField(max_length=64)
+    entity_id = models.CharField(max_length=128)
+    sources = models.JSONField(help_text="the keys of the sources that know the entity by this id")
+    ground = models.CharField("legal ground", max_length=20, choices=Ground)
+    reason = models.CharField(max_length=500)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=10, choices=ErasureState, default=ErasureState.ASKED)
+    last_event = models.BigIntegerField(null=True)
+    counts = models.JSONField(default=dict, help_text="rows that were deleted or rewritten, by table")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("erase_subject", "Can erase what is kept of a person")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decided_by=None)
+                | models.Q(state="refused")
+                | ~models.Q(decided_by=models.F("asked_by")),
+                name="a_second_person_confirms",
+            ),
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id"],
+                condition=models.Q(state__in=["asked", "confirmed"]),
+                name="one_open_erasure",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"erasure {self.pk} of a {self.entity_type}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"erasure:{self.pk}"
