@@ -210,6 +210,9 @@ EXPORTS_AT_ONCE = env.int("EXPORTS_AT_ONCE", default=1)
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
 WORKER_LOOKS = {"exports": "integration_hub.console.exporting.jobs.look"}
 
+# Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
+ERASES_TOO = {"exports": "integration_hub.console.exporting.forgetting.forget"}
+
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
 

@@ -11,9 +11,11 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db import OperationalError, transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from audit.log import Happening, append
 from sync.models import Attempt, Call, Delivery, Erasure, ErasureState, Replay, Snooze
@@ -50,6 +52,7 @@ def erase(erasure: Erasure) -> bool:
             return False
         whose = _whose(erasure)
         _withhold_reasons(whose)
+        _count(erasure, _erase_elsewhere(whose))
         while True:
             with transaction.atomic():
                 done = +_next_batch(whose)
@@ -143,6 +146,15 @@ def _withhold_reasons(whose: Person) -> None:
         Replay.objects.filter(pk__in=alone).update(reason=WITHHELD)
         for model, column in WRITTEN:
             _replace(model, column, whose.entity_id, name)
+
+
+def _erase_elsewhere(whose: Person) -> Counter[str]:
+    """What the settings name: how many rows of each kind."""
+    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
+    found = {
+        kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
+    }
+    return +Counter(found)
 
 
 def _is_alone(replay: Replay, whose: Person) -> bool:

@@ -131,11 +131,16 @@ def delete_expired() -> int:
             delete_files(over)
     expired = list(Export.objects.filter(state=ExportState.DONE, expires_at__lte=timezone.now()))
     for each in expired:
-        delete_files(each)
-        with transaction.atomic():
-            if Export.objects.filter(pk=each.pk, state=ExportState.DONE).update(state=ExportState.EXPIRED):
-                record(each, "export.expired", "system", {})
+        expire(each)
     return len(expired)
+
+
+def expire(export: Export) -> None:
+    """Delete the files of an export that was made, whatever its days."""
+    delete_files(export)
+    with transaction.atomic():
+        if Export.objects.filter(pk=export.pk, state=ExportState.DONE).update(state=ExportState.EXPIRED):
+            record(export, "export.expired", "system", {})
 
 
 def delete_files(export: Export) -> None:
