@@ -32,6 +32,7 @@ PAYLOADS = 500
 WRITTEN: tuple[tuple[Any, str], ...] = (
     (Replay, "reason"),
     (Snooze, "reason"),
+    (Erasure, "reason"),
     (LogEntry, "object_repr"),
     (LogEntry, "change_message"),
 )
@@ -187,6 +188,7 @@ def _end(erasure: Erasure, whose: Person) -> None:
             state=ErasureState.DONE, ended_at=now, entity_id=erased_id(names[0]), reason=WITHHELD
         )
         if ended:
+            _forget_refused(whose, erased_id(names[0]))
             details = {
                 "erasure": str(erasure.uuid),
                 "pseudonyms": names,
@@ -198,6 +200,14 @@ def _end(erasure: Erasure, whose: Person) -> None:
             }
             append(Happening(erasure.stream, "subject.erased", details=details), at=now)
     erasure.refresh_from_db()
+
+
+def _forget_refused(whose: Person, name: str) -> None:
+    """Earlier requests that came to nothing say who it was, too."""
+    earlier = Erasure.objects.filter(entity_type=whose.entity_type, entity_id=whose.entity_id)
+    for pk, sources in earlier.filter(state=ErasureState.REFUSED).values_list("pk", "sources"):
+        if set(sources) & set(whose.sources):
+            Erasure.objects.filter(pk=pk).update(entity_id=name, reason=WITHHELD)
 
 
 def erase_confirmed() -> int:

@@ -250,6 +250,16 @@ def test_two_people_erase_and_it_is_on_record(hub: Hub) -> None:
     assert gone.entity_id not in "".join(Entry.objects.values_list("body", flat=True))
 
 
+def test_a_request_that_was_refused_before_says_nothing_of_the_person_either(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    asker = staff("administrator")
+    refused = ask_erasure(person("USER", gone.entity_id), ground="objection", reason=gone.name, by=asker)
+    decide_erasure(refused, confirms=False, by=asker)
+    assert "sync_erasure.entity_id" in found_in_tables([gone])
+    erase_all([gone])
+    assert found_in_tables([gone]) == set()
+
+
 def test_nobody_is_erased_of_whom_nothing_is_kept(hub: Hub) -> None:
     with pytest.raises(NotErasable):
         ask_erasure(person("USER", "nobody"), ground="objection", reason="x", by=staff("administrator"))
