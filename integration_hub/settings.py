@@ -35,6 +35,9 @@ SEALING_KEYS = [
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# What the console's badge calls this installation: production, test, …
+ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
+
 INSTALLED_APPS = [
     "integration_hub.console.site.ConsoleAdminConfig",
     "django.contrib.auth",
@@ -62,6 +65,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "integration_hub.middleware.ConsolePolicy",
+    "integration_hub.console.preferences.PersonalConsole",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"
@@ -104,7 +108,10 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
-USE_I18N = False
+USE_I18N = True
+LANGUAGES = [
+    ("en", "English")
+]  # the pages' words are marked for translation; these are the ones that there are
 USE_TZ = True
 
 STATIC_URL = "/static/"

@@ -9,6 +9,7 @@ import integration_hub.console.export_pages
 import integration_hub.console.held
 import integration_hub.console.mappings
 import integration_hub.console.people
+import integration_hub.console.preferences
 import integration_hub.console.refusals
 import integration_hub.console.replays
 import integration_hub.console.routes

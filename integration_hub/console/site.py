@@ -7,6 +7,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 
 
 class ConsoleAdminConfig(AdminConfig):
@@ -20,9 +21,9 @@ class ConsoleSite(AdminSite):
 
     site_header = "Integration Hub"
     site_title = "Integration Hub"
-    index_title = "Console"
+    index_title = "Overview"
     site_url = None
-    enable_nav_sidebar = True
+    enable_nav_sidebar = False  # our own menu stands in its place
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """A page that shows a part of its table only is called by its own name in the menu (`menu_name`)."""
@@ -32,6 +33,13 @@ class ConsoleSite(AdminSite):
                 each["name"] = getattr(self._registry[each["model"]], "menu_name", each["name"])
             application["models"].sort(key=lambda each: str(each["name"]))
         return applications
+
+    def get_urls(self) -> list[Any]:
+        # Django reads this module before there are models, which the page needs.
+        from integration_hub.console.preferences import preferences_view
+
+        page = path("preferences/", self.admin_view(preferences_view), name="preferences")
+        return [page, *super().get_urls()]
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

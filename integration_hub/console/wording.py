@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timeuntil
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from webhooks.codes import CATALOGUE, Words, words
 from webhooks.models import State
@@ -35,9 +38,9 @@ _UNDER_WAY: Mapping[str, Words] = {
 
 def state_mark(state: str) -> SafeString:
     """The state as a word and a shape, so that it does not hang on a colour."""
-    label = State(state).label if state in State.values else state
+    label = State(state).label.capitalize() if state in State.values else state
     return format_html(
-        '<span class="state state-{}"><span aria-hidden="true">{}</span> {}</span>',
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>',
         state,
         _SHAPES.get(state, "?"),
         label,
@@ -70,14 +73,40 @@ def code_words(code: str, connection: str = "") -> Words:
 
 
 def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
-    """A time in UTC to the second; the title and the machine's form have its fractions."""
+    """A time to the second, in the person's zone; the machine's form is UTC and has its fractions."""
     if at is None:
         return absent
-    utc = at.astimezone(UTC)
-    exact = utc.isoformat().replace("+00:00", "Z")
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', exact, exact, f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    exact = _exact(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _told(at))
+
+
+def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
+    """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
+
+    What lies ahead of `now` is `now`: clocks differ.
+    """
+    if at is None:
+        return absent
+    seconds = int(((now or timezone.now()) - at).total_seconds())
+    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), _since(seconds))
+
+
+def _since(seconds: int) -> str:
+    for name, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{seconds // length} {name} ago" if seconds >= length else _("now")
+    return ngettext("%(count)d day ago", "%(count)d days ago", seconds // 86_400) % {
+        "count": seconds // 86_400
+    }
+
+
+def _exact(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _told(at: datetime) -> str:
+    local = timezone.localtime(at)
+    return f"{local:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def duration(seconds: float | None) -> str:

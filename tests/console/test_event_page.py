@@ -212,7 +212,7 @@ def test_every_state_has_a_word_a_shape_and_a_page(support: Client, state: str) 
     extra = {"token": event.uuid, "lease_until": timezone.now()} if state == "running" else {}
     a_delivery(event, a_route(event.source), **extra)
     text = page_of(support, event)
-    assert f'class="state state-{state}"' in text
+    assert f'class="pill pill-{state}"' in text
     assert 'aria-hidden="true">?' not in text
 
 

@@ -40,7 +40,7 @@ def test_the_list_is_newest_first_and_tells_state_event_entity_reason_source_and
     page = support.get(LIST)
     assert entities(page) == ["USR-0", "USR-1"]
     text = page.content.decode()
-    assert '<span aria-hidden="true">✕</span> failed' in text
+    assert '<span aria-hidden="true">✕</span> Failed' in text
     assert "The commercial system refused the change" in text
     assert "UPDATE USER" in text
     assert 'title="2026-03-04T12:00:00Z">2026-03-04 12:00:00 UTC</time>' in text

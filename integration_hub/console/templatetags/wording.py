@@ -6,6 +6,7 @@ from integration_hub.console import wording
 
 register = template.Library()
 register.filter("moment", wording.moment)
+register.filter("ago", wording.ago)
 register.filter("state_mark", wording.state_mark)
 
 
