@@ -100,6 +100,7 @@ DATABASES = {"default": database(env, BASE_DIR / "var")}
 # deferred runs in the process that deferred it. It may be emptied or lost at any time; see sync/wakeups.py.
 QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(env, DATABASES["default"])
 
+AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

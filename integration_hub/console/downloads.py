@@ -17,6 +17,7 @@ from django.utils import timezone
 from audit.canonical import JSONValue
 from audit.export import FORMATS, Format
 from integration_hub.console.exports import Export, Tally, encode
+from integration_hub.console.filtering import NoSuchFilter
 from integration_hub.console.recording import actor, record
 from webhooks.references import from_reference
 
@@ -51,10 +52,15 @@ class Downloadable(admin.ModelAdmin):  # type: ignore[type-arg]
         if not (request.user.has_perm(self.export.permission) and self.has_view_permission(request)):
             refuse(request, details)
         try:
-            queryset = self.get_changelist_instance(request).queryset
-        except IncorrectLookupParameters:
+            queryset = self.listed(request)
+        except (IncorrectLookupParameters, NoSuchFilter):
             return HttpResponseBadRequest("These filters cannot be used.", content_type="text/plain")
         return stream(request, self.export, queryset, FORMATS[form], details)
+
+    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+        """The rows of the list at this address, all pages of it."""
+        rows: QuerySet[Any] = self.get_changelist_instance(request).queryset
+        return rows
 
 
 def download_buttons(request: HttpRequest, export: Export) -> list[dict[str, str]]:

@@ -1,19 +1,24 @@
-"""One search box that recognises what was pasted: a reference, the source's id of an event, an entity's id.
+"""One search box that recognises what was pasted: a reference, the source's id of an event, an entity's id, the key of
+an attempt, the address of an event's page.
 
 Equality only, each kind by its own index.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from integration_hub.console.wording import code_words
+from sync.models import Attempt
 from webhooks.models import Event, Receipt, Source
 from webhooks.references import from_reference
 
 _MOST = 100  # sources that use the same event id
+_PAGE = re.compile(r"/event/([^/?#]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,11 @@ class Found:
 
 
 def find_events(text: str) -> Found:
-    """What `text` names, the most exact kind first. At most four statements, none of them a scan."""
+    """What `text` names, the most exact kind first. At most six statements, none of them a scan."""
     term = text.strip()
     if not term:
         return Found(Q(), "", "")
-    return _by_reference(term) or _by_event_id(term) or _by_entity(term) or _nothing(term)
+    return _by_name(term) or _by_event_id(term) or _by_entity(term) or _nothing(term)
 
 
 def found_again(kind: str, term: str) -> Found:
@@ -48,8 +53,29 @@ def _by_reference(term: str) -> Found | None:
     if uuid is None:
         return None
     if Event.objects.filter(uuid=uuid).exists():
-        return Found(Q(uuid=uuid), "The event with this reference.", "reference")
-    return _by_receipt(uuid)
+        return Found(Q(uuid=uuid), gettext("The event with this reference."), "reference")
+    return _by_receipt(uuid) or _by_attempt(uuid)
+
+
+def _by_name(term: str) -> Found | None:
+    """A reference, or the address of an event's page, which names the event by its reference or its key."""
+    page = _PAGE.search(term)
+    name = page[1] if page else term
+    return _by_reference(name) or (_by_key(name) if page else None)
+
+
+def _by_key(name: str) -> Found | None:
+    is_key = name.isascii() and name.isdecimal() and len(name) < 19
+    if not is_key or not Event.objects.filter(pk=int(name)).exists():
+        return None
+    return Found(Q(pk=int(name)), gettext("The event of this page."), "reference")
+
+
+def _by_attempt(uuid: UUID) -> Found | None:
+    """Each attempt has a key, which goes out with its requests: the other system's log may quote it."""
+    event = Attempt.objects.filter(key=uuid).values_list("delivery__event", flat=True).first()
+    sentence = gettext("The event whose delivery sent requests with this key.")
+    return Found(Q(pk=event), sentence, "reference") if event else None
 
 
 def _uuid_of(term: str) -> UUID | None:
@@ -66,7 +92,9 @@ def _by_receipt(uuid: UUID) -> Found | None:
     if receipt is None:
         return None
     if receipt.event is not None:
-        return Found(Q(pk=receipt.event.pk), "The event of the request with this reference.", "reference")
+        return Found(
+            Q(pk=receipt.event.pk), gettext("The event of the request with this reference."), "reference"
+        )
     told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
     when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
     sentence = f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."
@@ -97,7 +125,7 @@ def _nothing(term: str) -> Found:
 
 
 _AGAIN: Mapping[str, Callable[[str], Found | None]] = {
-    "reference": _by_reference,
+    "reference": _by_name,
     "event_id": _by_event_id,
     "entity_id": _by_entity,
 }

@@ -1,46 +1,30 @@
 """The events: a list with exact search and filters, and one page that tells everything of one event."""
 
 from typing import Any
-from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 
-from integration_hub.console.downloads import Downloadable
-from integration_hub.console.event_filters import FILTERS, PARAMETERS
+from integration_hub.console.downloads import Downloadable, download_buttons
+from integration_hub.console.event_chips import query_of
+from integration_hub.console.event_list import ROWS
+from integration_hub.console.event_list_page import asked, list_page, listed, newer_since, unknown_words
 from integration_hub.console.event_page import CONTENTS, event_page
-from integration_hub.console.event_search import Found, find_events
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.replay_pages import ReplayPages
-from integration_hub.console.wording import moment, reason, state_mark
-from webhooks.models import Event, State, is_erased
+from integration_hub.console.saved_views import MAY_SHARE, remove_view, save_view
+from webhooks.models import Event, is_erased
 from webhooks.references import from_reference
-
-
-class EventList(ChangeList):
-    """The list, narrowed to what the searched term was taken for. `found` says what that is."""
-
-    found: Found
-
-    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        queryset = super().get_queryset(request, exclude_parameters)
-        self.found = find_events(self.query)
-        return queryset.filter(self.found.condition)
-
-    @property
-    def without_filters(self) -> str:
-        """The same search over everything."""
-        return "?" + urlencode({"q": self.query})
 
 
 @admin.register(Event)
@@ -48,28 +32,50 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
     export = EVENTS
-    change_list_template = "console/event_list.html"
-    list_display = ("state_column", "kind", "entity", "why", "source", "received")
-    list_display_links = ("kind",)
-    list_filter = FILTERS
-    list_select_related = ("source",)
-    parameters = PARAMETERS
-    ordering = ("-received_at", "-id")
-    search_fields = ("uuid",)
-    search_help_text = "A reference, the source's event id, or an entity id, whole"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("views/save/", wrap(save_view), name="webhooks_event_view_save"),
+            path("views/<int:pk>/remove/", wrap(remove_view), name="webhooks_event_view_remove"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        asked = {"may_export": request.user.has_perm(MAY_EXPORT), "asked": request.GET.urlencode()}
-        return super().changelist_view(request, {**asked, **(extra_context or {})})
+        """The list; on POST what to do with the rows that were ticked."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if unknown := unknown_words(request.GET):
+            raise DisallowedModelAdminLookup(f"{unknown[0][:40]} is no filter of events")
+        if request.method == "POST":
+            return self._chosen(request)
+        if "newer" in request.GET:
+            context = {"count": newer_since(request), "query": query_of(asked(request.GET))}
+            return TemplateResponse(request, "console/newer.html", context)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Events"),
+            "page": list_page(request),
+            "may_export": request.user.has_perm(MAY_EXPORT),
+            "may_replay": self.has_replay_permission(request),
+            "may_share": request.user.has_perm(MAY_SHARE),
+            "download_buttons": download_buttons(request, self.export),
+            "asked": request.GET.urlencode(),
+        }
+        return TemplateResponse(request, "console/event_list.html", context)
 
-    def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:
-        return EventList
+    def _chosen(self, request: HttpRequest) -> HttpResponse:
+        if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
+            raise PermissionDenied
+        keys = [int(key) for key in request.POST.getlist("_selected_action")[:ROWS] if key.isdecimal()]
+        events = Event.objects.filter(pk__in=keys)
+        answer = self.replay_selected(request, events) if keys else None
+        if answer is None:
+            messages.warning(request, _("Tick the events first. Nothing was replayed."))
+        return answer or redirect(request.get_full_path())
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """`EventList` searches; Django's own way would compare in upper case and scan the table."""
-        return queryset, False
+    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+        return listed(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
         """By key or by reference: an address can be put together from what people quote."""
@@ -106,28 +112,3 @@ class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
             **(extra_context or {}),
         }
         return TemplateResponse(request, "console/event.html", context)
-
-    @admin.display(description="state")
-    def state_column(self, event: Event) -> SafeString:
-        return state_mark(event.state)
-
-    @admin.display(description="event")
-    def kind(self, event: Event) -> str:
-        return f"{event.event_type} {event.entity_type}"
-
-    @admin.display(description="entity")
-    def entity(self, event: Event) -> SafeString:
-        query = urlencode({"entity_id": event.entity_id})
-        address = reverse("admin:webhooks_event_changelist")
-        return format_html('<a href="{}?{}">{}</a>', address, query, event.entity_id)
-
-    @admin.display(description="reason")
-    def why(self, event: Event) -> str:
-        """Why it ended so; what ended well needs no reason."""
-        return (
-            "" if event.state in (State.SUCCEEDED, State.UNCHANGED) else reason(event.state, event.code).title
-        )
-
-    @admin.display(description="received")
-    def received(self, event: Event) -> str | SafeString:
-        return moment(event.received_at)

@@ -6,7 +6,7 @@ and for `resolve` at any later time.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,16 +14,27 @@ from django.db.models import Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
-from webhooks.models import Source
+from webhooks.codes import CATALOGUE
+from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER = "other"
 PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
 
-WORDS = ("state", "event_type", "source", "entity_id", "received", "received_from", "received_to", "q")
-_PLAIN = ("state", "event_type", "source", "entity_id")
+WORDS = (
+    "state", "code", "entity_type", "event_type", "source", "entity_id",
+    "received", "received_from", "received_to", "q",
+)  # fmt: skip
+_PLAIN = ("state", "code", "entity_type", "event_type", "source", "entity_id")
+NEEDS_SOMEBODY = f"{State.DEAD},{State.HELD}"
+_UNHAPPY = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 _TAKEN_FOR = "q_taken_for"
-_LABELS = {"received_from": "received from", "received_to": "received before", "q": "searched for"}
+_LABELS = {
+    "code": "reason",
+    "received_from": "received from",
+    "received_to": "received before",
+    "q": "searched for",
+}
 _NOTHING_SEARCHED = Found(Q(), "", "")
 
 
@@ -33,9 +44,13 @@ class NoSuchFilter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Empty members leave everything in. `received_from` is included, `received_to` is not."""
+    """Empty members leave everything in. `state` may be several with commas between them. `received_from` is
+    included, `received_to` is not.
+    """
 
     state: str = ""
+    code: str = ""
+    entity_type: str = ""
     event_type: str = ""
     source: str = ""
     entity_id: str = ""
@@ -47,7 +62,24 @@ class EventFilter:
     @property
     def is_of_times_only(self) -> bool:
         """Whether it takes everything that arrived within its times."""
-        return not any((self.state, self.event_type, self.source, self.entity_id, self.q))
+        return not any((*(getattr(self, name) for name in _PLAIN), self.q))
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it leaves anything out."""
+        return not self.is_of_times_only or bool(self.received_from or self.received_to)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states that are meant; empty: all. A reason alone means those that can have it: one index finds them."""
+        if self.state:
+            return tuple(self.state.split(","))
+        entry = CATALOGUE.get(self.code)
+        return () if not self.code or entry is None or entry.status < 400 else _UNHAPPY
+
+    def in_state(self, state: str) -> "EventFilter":
+        """The same, of one of its states only."""
+        return replace(self, state=state)
 
     def narrow(self, events: QuerySet[Any]) -> QuerySet[Any]:
         """The events among these that are meant."""
@@ -56,8 +88,12 @@ class EventFilter:
         return events
 
     def _conditions(self) -> Iterator[Q]:
-        if self.state:
-            yield Q(state=self.state)
+        if states := self.states:
+            yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
+        if self.code:
+            yield Q(code=self.code)
+        if self.entity_type:
+            yield Q(entity_type=self.entity_type)
         if self.event_type == OTHER:
             yield ~Q(event_type__in=EVENT_TYPES)
         elif self.event_type:

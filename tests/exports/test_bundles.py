@@ -79,7 +79,8 @@ def test_whoever_follows_the_readme_alone_finds_a_good_export_good(
         code, said = run(command, folder)
         assert code == 0, said
     assert len(commands(folder)) == 3
-    listed = logged_in("auditor").get("/admin/webhooks/event/", words).context["cl"].queryset
+    rows = logged_in("auditor").get("/admin/webhooks/event/", words).context["page"].rows
+    listed = [row.event for row in rows]
     assert {row["reference"] for row in lines(folder, "events")} == {event.reference for event in listed}
 
 

@@ -27,7 +27,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     happened(7, state="dead")
     client = browser("auditor")
     page = text(client.get("/admin/webhooks/event/?state=dead"))
-    assert f'<a href="{NEW}?state=dead">Export as evidence…</a>' in page
+    assert f'<a class="button" href="{NEW}?state=dead">Export…</a>' in page
     question = client.get(f"{NEW}?state=dead")
     assert "1 event at this moment" in text(question)
     assert '<input type="hidden" name="state" value="dead">' in text(question)
@@ -149,7 +149,7 @@ def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: Non
     assert {name: answer.status_code for name, answer in found.items()} == MATRIX[role]
     assert len(entries("download.refused")) == (0 if role == "auditor" else 4)
     page = client.get("/admin/webhooks/event/").content.decode()
-    assert ("Export as evidence" in page) == (role == "auditor")
+    assert ("Export…" in page) == (role == "auditor")
     if role == "administrator":
         assert "Download the archive" not in found["detail"].content.decode()
 

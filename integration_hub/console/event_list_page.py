@@ -1,0 +1,173 @@
+"""The page of the list of events: what was asked for, the rows, the chips and tabs around them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from integration_hub.console.event_chips import Chip, Tab, chips, query_of, tabs
+from integration_hub.console.event_list import (
+    COUNTED,
+    Cursor,
+    Place,
+    Rows,
+    count_newer,
+    count_rows,
+    read_rows,
+)
+from integration_hub.console.filtering import WORDS, EventFilter, NoSuchFilter, resolve
+from integration_hub.console.saved_views import saved_views
+from integration_hub.console.wording import ahead, reason
+from webhooks.models import Event, Source, State
+
+_PLACE = ("before", "after", "order", "newer")
+_NOISE = ("e", "_changelist_filters")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event in the words of the list."""
+
+    event: Any
+    reason: str
+    next_try: str
+
+    @property
+    def ending(self) -> str:
+        """The end of its reference: enough to tell two rows apart."""
+        return str(self.event.reference)[-6:]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """What the template shows. `cl` of Django's own lists has no part in it."""
+
+    meant: EventFilter
+    words: Mapping[str, str]
+    rows: Sequence[Row]
+    count: str
+    chips: Sequence[Chip]
+    tabs: Sequence[Tab]
+    query: str
+    older: str
+    newer: str
+    turned: str
+    oldest_first: bool
+    newest: str
+    problem: str = ""
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.words)
+
+    @property
+    def own_view(self) -> Tab | None:
+        """The saved view that is open."""
+        return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
+
+
+def unknown_words(query: QueryDict) -> list[str]:
+    """Parameters that mean nothing here: an address that asks for something else is not half obeyed."""
+    return [name for name in query if name not in (*WORDS, *_PLACE, *_NOISE)]
+
+
+def asked(query: QueryDict) -> dict[str, str]:
+    """The filters of an address."""
+    return {name: value for name in WORDS if (value := query.get(name, "").strip())}
+
+
+def list_page(request: HttpRequest) -> ListPage:
+    """Filters that cannot be used are said so, and leave everything in."""
+    words, problem = asked(request.GET), ""
+    now = timezone.now()
+    try:
+        meant, place = resolve(words, now), _place(request.GET)
+    except NoSuchFilter:
+        problem = _("The filters of this address cannot be used; everything is listed.")
+        words, meant, place = {}, EventFilter(), Place()
+    found = read_rows(meant, place)
+    here, order = query_of(words), "&order=oldest" if place.oldest_first else ""
+    return ListPage(
+        meant=meant,
+        words=words,
+        rows=[_row(event, now) for event in found.events],
+        count=count_rows(meant, found),
+        chips=chips(words, _sources()),
+        tabs=tabs(words, _counts(), saved_views(request.user)),
+        query=here,
+        older=f"{here}&before={found.older}{order}" if found.older else "",
+        newer=f"{here}&after={found.newer}{order}" if found.newer else "",
+        turned=here if place.oldest_first else f"{here}&order=oldest",
+        oldest_first=place.oldest_first,
+        newest=_newest(found, place, here),
+        problem=problem,
+    )
+
+
+def newer_since(request: HttpRequest) -> int:
+    """For a page that is open: how many events came since; 0 for an address that makes no sense."""
+    try:
+        meant = resolve(asked(request.GET), timezone.now())
+        return count_newer(meant, Cursor.parse(request.GET.get("newer", "")))
+    except NoSuchFilter:
+        return 0
+
+
+def listed(request: HttpRequest) -> QuerySet[Event]:
+    """Everything that this address means, in the list's order. `NoSuchFilter`."""
+    return resolve(asked(request.GET), timezone.now()).narrow(
+        Event.objects.select_related("source").order_by("-received_at", "-pk")
+    )
+
+
+def _place(query: QueryDict) -> Place:
+    given = {name: Cursor.parse(query.get(name, "")) for name in ("before", "after") if query.get(name)}
+    return Place(given.get("before"), given.get("after"), query.get("order") == "oldest")
+
+
+def _newest(found: Rows, place: Place, here: str) -> str:
+    """Where a page that begins with the newest event asks whether there are newer ones."""
+    if place != Place() or not found.events:
+        return ""
+    return f"{here}&newer={Cursor.of(found.events[0])}"
+
+
+def _sources() -> list[tuple[str, str]]:
+    return list(Source.objects.values_list("slug", "name")[:100])
+
+
+def _counts() -> dict[str, str]:
+    """Of the tabs, each bounded, in one statement."""
+    dead, held, retrying = _count_states(State.DEAD, State.HELD, State.RETRYING)
+    return {"attention": _bounded(dead + held), "retrying": _bounded(retrying)}
+
+
+def _count_states(*states: str) -> Sequence[int]:
+    """How many events are in each of these states, as far as anybody counts."""
+    part = "(SELECT count(*) FROM (SELECT 1 FROM webhooks_event WHERE state = %s LIMIT %s) AS counted)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join([part] * len(states))}",
+            [value for state in states for value in (state, COUNTED + 1)],
+        )
+        found: Sequence[int] = cursor.fetchone()
+    return found
+
+
+def _bounded(count: int) -> str:
+    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}" if count else ""
+
+
+def _row(event: Any, now: Any) -> Row:
+    ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
+    is_ahead = event.state == State.RETRYING and event.next_at is not None
+    return Row(
+        event=event,
+        reason="" if ended_well else reason(event.state, event.code).title,
+        next_try=ahead(event.next_at, now) if is_ahead else "",
+    )
