@@ -14,7 +14,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from integration_hub.console.filtering import EVENT_TYPES, OTHER, PERIODS, NoSuchFilter, resolve
+from integration_hub.console.wording import code_words
+from sync.models import Connection, Side
+from webhooks.codes import CATALOGUE
 from webhooks.models import Event, Source, State
+
+# Why an event failed, or waits: of those of requests that were refused there is no event.
+REASONS = tuple(
+    code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
+)
 
 
 def narrowed(queryset: QuerySet[Any], words: dict[str, str]) -> QuerySet[Any]:
@@ -40,6 +48,38 @@ class StateFilter(WordFilter):
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
         return [(str(state.value), str(state.label)) for state in State]
+
+
+class ReasonFilter(WordFilter):
+    """Why, from the catalogue. Of one connection the other filter asks for both."""
+
+    title = "reason"
+    parameter_name = "code"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return [(code, code_words(code).title) for code in REASONS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if request.GET.get("commercial") else super().queryset(request, queryset)
+
+
+class ConnectionFilter(WordFilter):
+    """By where it was sent, by slug."""
+
+    title = "connection"
+    parameter_name = "commercial"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return list(Connection.objects.filter(side=Side.COMMERCIAL).values_list("slug", "name"))
+
+    def has_output(self) -> bool:
+        return bool(self.lookup_choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        also = {name: request.GET.get(name, "") for name in ("state", "code")}
+        return narrowed(queryset, {**also, "commercial": self.value() or ""})
 
 
 class EventTypeFilter(WordFilter):
@@ -112,7 +152,15 @@ class ReceivedFilter(ListFilter):
         return narrowed(queryset, self.asked)
 
 
-FILTERS: tuple[Any, ...] = (StateFilter, ReceivedFilter, EventTypeFilter, SourceFilter, EntityFilter)
+FILTERS: tuple[Any, ...] = (
+    StateFilter,
+    ReceivedFilter,
+    ReasonFilter,
+    EventTypeFilter,
+    SourceFilter,
+    ConnectionFilter,
+    EntityFilter,
+)
 PARAMETERS = frozenset(
     {*ReceivedFilter.names, *(each.parameter_name for each in FILTERS if each is not ReceivedFilter)}
 )

@@ -14,16 +14,23 @@ from django.db.models import Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
-from webhooks.models import Source
+from sync.models import Connection, Delivery
+from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER = "other"
 PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
 
-WORDS = ("state", "event_type", "source", "entity_id", "received", "received_from", "received_to", "q")
-_PLAIN = ("state", "event_type", "source", "entity_id")
+_PLAIN = ("state", "code", "commercial", "event_type", "source", "entity_id")
+WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
 _TAKEN_FOR = "q_taken_for"
-_LABELS = {"received_from": "received from", "received_to": "received before", "q": "searched for"}
+_LABELS = {
+    "code": "reason",
+    "commercial": "connection",
+    "received_from": "received from",
+    "received_to": "received before",
+    "q": "searched for",
+}
 _NOTHING_SEARCHED = Found(Q(), "", "")
 
 
@@ -33,9 +40,14 @@ class NoSuchFilter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Empty members leave everything in. `received_from` is included, `received_to` is not."""
+    """Empty members leave everything in. `received_from` is included, `received_to` is not.
+
+    `code` is why; with `commercial`, the slug of a connection, that of the delivery to it, and `state` is the event's.
+    """
 
     state: str = ""
+    code: str = ""
+    commercial: str = ""
     event_type: str = ""
     source: str = ""
     entity_id: str = ""
@@ -47,7 +59,7 @@ class EventFilter:
     @property
     def is_of_times_only(self) -> bool:
         """Whether it takes everything that arrived within its times."""
-        return not any((self.state, self.event_type, self.source, self.entity_id, self.q))
+        return not any((*(getattr(self, name) for name in _PLAIN), self.q))
 
     def narrow(self, events: QuerySet[Any]) -> QuerySet[Any]:
         """The events among these that are meant."""
@@ -58,6 +70,10 @@ class EventFilter:
     def _conditions(self) -> Iterator[Q]:
         if self.state:
             yield Q(state=self.state)
+        if self.commercial:
+            yield Q(pk__in=self._sent_there())
+        elif self.code:
+            yield Q(code=self.code)
         if self.event_type == OTHER:
             yield ~Q(event_type__in=EVENT_TYPES)
         elif self.event_type:
@@ -74,6 +90,16 @@ class EventFilter:
             yield Q(received_at__lt=self.received_to)
         if self.q:
             yield self.found.condition
+
+    def _sent_there(self) -> QuerySet[Any]:
+        """The events of deliveries to one connection: of failed ones by the index on what is dead."""
+        key = Connection.objects.filter(slug=self.commercial).values_list("pk", flat=True).first()
+        sent = Delivery.objects.filter(commercial_id=key or 0)
+        if self.code:
+            sent = sent.filter(code=self.code)
+        if self.state == State.DEAD:  # an event shows the worst of its deliveries, and that is the worst
+            sent = sent.filter(state=State.DEAD)
+        return sent.order_by().values("event_id")
 
     def words(self) -> dict[str, str]:
         """What `resolve` makes the same value of, at any time."""
