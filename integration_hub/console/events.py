@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from integration_hub.console.closing_pages import ClosingPages
 from integration_hub.console.downloads import Downloadable
 from integration_hub.console.event_filters import FILTERS, PARAMETERS
 from integration_hub.console.event_page import CONTENTS, event_page
@@ -44,7 +45,7 @@ class EventList(ChangeList):
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
+class EventAdmin(ReplayPages, ClosingPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
     export = EVENTS
