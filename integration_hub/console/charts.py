@@ -86,9 +86,9 @@ def _rounded(highest: int) -> int:
     """The next even figure with a simple beginning: half of it is whole, and stands on the axis too."""
     size = 1
     while True:
-        for simple in (2, 4, 6, 8):
-            if simple * size >= highest:
-                return simple * size
+        for tenths in (20, 40, 60, 80) if size == 1 else (10, 12, 16, 20, 24, 30, 40, 50, 60, 80):
+            if tenths * size // 10 >= highest:
+                return tenths * size // 10
         size *= 10
 
 

@@ -14,7 +14,7 @@ from integration_hub.console.charts import share
 from integration_hub.console.wording import code_words, reason
 from sync.counting.hours import HOUR, hour_of
 from sync.models import Care, Connection, FailureCount, FailureGroup
-from webhooks.codes import CATALOGUE
+from webhooks.codes import CATALOGUE, Words
 from webhooks.models import State
 
 HOURS = 7 * 24
@@ -34,13 +34,13 @@ class FailingReason:
 
     @property
     def title(self) -> str:
-        return code_words(self.code, self.connection.name).title
+        return dead_words(self.code, self.connection).title
 
     @property
     def next_step(self) -> str:
         """What to do: what people noted, or else what the catalogue says."""
         known = self.group.known_fix if self.group else ""
-        return known or reason(State.DEAD, self.code, self.connection.name).next_step
+        return known or dead_words(self.code, self.connection).next_step
 
     @property
     def helps(self) -> bool:
@@ -51,6 +51,12 @@ class FailingReason:
     def query(self) -> str:
         """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
         return failed_query(self.code, self.connection, self.since)
+
+
+def dead_words(code: str, commercial: Connection) -> Words:
+    """What broke and what to do. Of the identity service the group knows no name: many can stand before one system."""
+    name = "" if code.startswith("identity-") else commercial.name
+    return reason(State.DEAD, code, name) if code else code_words("dead", name)
 
 
 def replay_helps(code: str) -> bool:

@@ -17,11 +17,10 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.charts import share
 from integration_hub.console.closing_pages import MAY_CLOSE, freeze_closing
 from integration_hub.console.evidence import EvidenceAdmin
-from integration_hub.console.failing_reasons import failed_query, replay_address, replay_helps
+from integration_hub.console.failing_reasons import dead_words, failed_query, replay_address, replay_helps
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.recording import address
-from integration_hub.console.wording import code_words, reason
 from sync.approving import LARGEST, NotDecidable
 from sync.failure_decisions import Decider, decide_group, note_group
 from sync.models import Care, Delivery, FailureGroup
@@ -71,7 +70,9 @@ class FailureGroupAdmin(EvidenceAdmin):
         most = max((each.number for each in rows), default=0)
         context = {
             "title": _("Failure groups"),
-            "groups": [(each, words_of(each), share(each.number, most)) for each in rows],
+            "groups": [
+                (each, dead_words(each.code, each.commercial), share(each.number, most)) for each in rows
+            ],
             "tabs": [(name, label, name == shown) for name, label, _states in TABS],
             "shown": shown,
         }
@@ -152,7 +153,7 @@ class FailureGroupAdmin(EvidenceAdmin):
 
     def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
-        words = words_of(group)
+        words = dead_words(group.code, group.commercial)
         context = {
             "title": words.title,
             "group": group,
@@ -183,9 +184,3 @@ class FailureGroupAdmin(EvidenceAdmin):
 def dead_of(group: FailureGroup) -> QuerySet[Delivery]:
     """What is failed of it now, by the index on what is dead."""
     return Delivery.objects.filter(state=State.DEAD, commercial=group.commercial_id, code=group.code)
-
-
-def words_of(group: FailureGroup) -> Any:
-    """What broke, and what to do about it."""
-    words = reason(State.DEAD, group.code, group.commercial.name)
-    return words if words.title else code_words(group.code or _("no reason"), group.commercial.name)
