@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from sync.alarming import look
 from sync.clock import database_now
+from sync.counting.looking import count
 from sync.erasing import erase_confirmed
 from sync.evidence import look_at_everything, send_checkpoint
+from sync.failure_groups import keep_failure_groups
 from sync.models import Periodic
 from sync.retention import prune
 
@@ -50,6 +52,8 @@ class Work:
 PERIODIC = (
     Work("alarms", Every(30.0), look),
     Work("checkpoints", Every(60.0), send_checkpoint),
+    Work("counts", Every(15.0), count),
+    Work("failures", Every(15.0), keep_failure_groups),
 )
 # What may take long where there is much, on a thread of its own.
 LONG = (

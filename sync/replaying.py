@@ -100,10 +100,12 @@ def _ask_again(event: Event, replay: Replay) -> list[int] | None:
     if not event.deliveries.exists() and not is_erased(event.entity_id):
         open_deliveries(event, plan_ways(event))
     # Locked, so that none is claimed between the two updates and misses the replay.
-    locked = list(event.deliveries.select_for_update().order_by("pk").values_list("replay", "entity_id"))
-    if any(is_erased(entity_id) for _, entity_id in locked) or _is_being_erased(event):
+    rows = event.deliveries.select_for_update().order_by("pk")
+    locked = list(rows.values_list("replay", "entity_id", "state"))
+    if any(is_erased(entity_id) for _, entity_id, _ in locked) or _is_being_erased(event):
         return []
-    if any(replay for replay, _ in locked):
+    # What a person closed names that request: it is over.
+    if any(replay and state != State.CLOSED for replay, _, state in locked):
         return None
     Delivery.objects.filter(event=event, state=State.RUNNING).update(replay=replay)
     Delivery.objects.filter(event=event).exclude(state=State.RUNNING).update(

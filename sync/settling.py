@@ -14,6 +14,7 @@ from audit.storing import insert
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus
+from sync.counting.hours import mark_hours
 from sync.linking import Applied, make_link, renewal
 from sync.models import SETTLED_STATES, Delivery
 from sync.outcomes import outcome_of_attempt
@@ -220,14 +221,17 @@ def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
 
 
 def refresh_events(event_ids: Iterable[int]) -> None:
-    """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns."""
-    locked = (
-        Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk").only("pk")
-    )
-    events = list(locked)
+    """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns.
+
+    Whoever changes deliveries of an event that had ended comes through here: its hour is counted again.
+    """
+    rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
+    events = list(rows.only("pk", "state", "received_at"))
+    # What still goes on is counted again anyway: no statement more for a webhook.
+    mark_hours(event.received_at for event in events if event.state in _SETTLED)
     found: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
-    rows = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
-    for event_id, state, code in rows:
+    kept = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
+    for event_id, state, code in kept:
         found[event_id].append((state, code))
     for event_id, states in found.items():
         state = worst([state for state, _ in states])

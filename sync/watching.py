@@ -90,7 +90,7 @@ def measure(at: datetime) -> Figures:
         expired=expired,
         dead=_bounded(Event.objects.filter(state=State.DEAD)),
         held=_bounded(Event.objects.filter(state=State.HELD)),
-        sources=tuple(_sources()),
+        sources=tuple(enabled_sources()),
         paused=paused,
         audit=standing(),
     )
@@ -120,7 +120,7 @@ def _bounded(rows: QuerySet[Event] | QuerySet[Delivery]) -> int:
     return rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
 
 
-def _sources() -> list[SourceFigure]:
+def enabled_sources() -> list[SourceFigure]:
     """One look into the index on source and time for each source."""
     newest = Event.objects.filter(source=OuterRef("pk")).order_by("-received_at", "-id")
     rows = (

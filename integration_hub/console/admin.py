@@ -6,6 +6,7 @@ import integration_hub.console.connections
 import integration_hub.console.erasures
 import integration_hub.console.events
 import integration_hub.console.export_pages
+import integration_hub.console.failure_pages
 import integration_hub.console.held
 import integration_hub.console.mappings
 import integration_hub.console.people

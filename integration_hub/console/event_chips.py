@@ -13,7 +13,10 @@ from webhooks.models import State
 
 Words = Mapping[str, str]
 _TIMES = ("received", "received_from", "received_to")
-_LISTED = ("target", "identity", "hub", "no-match", "unmappable", "ambiguous", "entity-too", "interrupted")
+# Why an event failed, or waits: of those of requests that were refused there is no event.
+REASONS = tuple(
+    code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,11 @@ def chips(words: Words, sources: Iterable[tuple[str, str]]) -> list[Chip]:
         ),
         _chip(words, "source", _("Source"), sources),
     ]
-    for name, label in (("entity_type", _("Entity type")), ("entity_id", _("Entity"))):
+    for name, label in (
+        ("commercial", _("Connection")),
+        ("entity_type", _("Entity type")),
+        ("entity_id", _("Entity")),
+    ):
         if value := words.get(name):
             found.append(_chip(words, name, label, [(value, value)]))
     return found
@@ -85,8 +92,7 @@ def _chip(words: Words, name: str, label: str, values: Iterable[tuple[str, str]]
 
 def _reason(words: Words) -> Chip:
     """Reasons of what failed. One is looked for among what failed, unless another state is chosen."""
-    failures = [code for code, entry in CATALOGUE.items() if entry.status >= 400 and code.startswith(_LISTED)]
-    values = sorted(((code, code_words(code).title) for code in failures), key=lambda each: each[1])
+    values = sorted(((code, code_words(code).title) for code in REASONS), key=lambda each: each[1])
     within = words if words.get("code") else {**words, "state": words.get("state") or State.DEAD.value}
     return _chip(within, "code", _("Reason"), values)
 

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from integration_hub.console.closing_pages import ClosingPages
 from integration_hub.console.downloads import Downloadable, download_buttons
 from integration_hub.console.event_chips import query_of
 from integration_hub.console.event_list import ROWS
@@ -28,7 +29,7 @@ from webhooks.references import from_reference
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, EvidenceAdmin, Downloadable):
+class EventAdmin(ReplayPages, ClosingPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
     export = EVENTS

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
+from sync.models import Connection, Delivery
 from webhooks.codes import CATALOGUE
 from webhooks.models import Source, State
 
@@ -21,16 +22,14 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER = "other"
 PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
 
-WORDS = (
-    "state", "code", "entity_type", "event_type", "source", "entity_id",
-    "received", "received_from", "received_to", "q",
-)  # fmt: skip
-_PLAIN = ("state", "code", "entity_type", "event_type", "source", "entity_id")
+_PLAIN = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
+WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
 NEEDS_SOMEBODY = f"{State.DEAD},{State.HELD}"
 _UNHAPPY = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 _TAKEN_FOR = "q_taken_for"
 _LABELS = {
     "code": "reason",
+    "commercial": "connection",
     "received_from": "received from",
     "received_to": "received before",
     "q": "searched for",
@@ -46,10 +45,13 @@ class NoSuchFilter(ValueError):
 class EventFilter:
     """Empty members leave everything in. `state` may be several with commas between them. `received_from` is
     included, `received_to` is not.
+
+    `code` is why; with `commercial`, the slug of a connection, that of the delivery to it, and `state` is the event's.
     """
 
     state: str = ""
     code: str = ""
+    commercial: str = ""
     entity_type: str = ""
     event_type: str = ""
     source: str = ""
@@ -74,8 +76,8 @@ class EventFilter:
         """The states that are meant; empty: all. A reason alone means those that can have it: one index finds them."""
         if self.state:
             return tuple(self.state.split(","))
-        entry = CATALOGUE.get(self.code)
-        return () if not self.code or entry is None or entry.status < 400 else _UNHAPPY
+        entry = None if self.commercial else CATALOGUE.get(self.code)
+        return () if entry is None or entry.status < 400 else _UNHAPPY
 
     def in_state(self, state: str) -> "EventFilter":
         """The same, of one of its states only."""
@@ -90,7 +92,9 @@ class EventFilter:
     def _conditions(self) -> Iterator[Q]:
         if states := self.states:
             yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
-        if self.code:
+        if self.commercial:
+            yield Q(pk__in=self._sent_there())
+        elif self.code:
             yield Q(code=self.code)
         if self.entity_type:
             yield Q(entity_type=self.entity_type)
@@ -110,6 +114,16 @@ class EventFilter:
             yield Q(received_at__lt=self.received_to)
         if self.q:
             yield self.found.condition
+
+    def _sent_there(self) -> QuerySet[Any]:
+        """The events of deliveries to one connection: of failed ones by the index on what is dead."""
+        key = Connection.objects.filter(slug=self.commercial).values_list("pk", flat=True).first()
+        sent = Delivery.objects.filter(commercial_id=key or 0)
+        if self.code:
+            sent = sent.filter(code=self.code)
+        if self.state == State.DEAD:  # an event shows the worst of its deliveries, and that is the worst
+            sent = sent.filter(state=State.DEAD)
+        return sent.order_by().values("event_id")
 
     def words(self) -> dict[str, str]:
         """What `resolve` makes the same value of, at any time."""

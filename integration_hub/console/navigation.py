@@ -43,6 +43,7 @@ MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
         (
             Entry(_("Overview"), "admin:index"),
             Entry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
+            Entry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
             Entry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
             Entry(_("Replays"), "admin:sync_replay_changelist", "sync.view_replay"),
             Entry(_("Refused requests"), "admin:webhooks_refusal_changelist", "webhooks.view_refusal"),

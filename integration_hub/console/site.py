@@ -41,6 +41,12 @@ class ConsoleSite(AdminSite):
         page = path("preferences/", self.admin_view(preferences_view), name="preferences")
         return [page, *super().get_urls()]
 
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        # As above.
+        from integration_hub.console.overview import overview
+
+        return overview(request, {**self.each_context(request), **(extra_context or {})})
+
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:

@@ -4,8 +4,17 @@ from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, 
 from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
+from sync.models.counts import (
+    CallCount,
+    CountedHour,
+    CountMark,
+    EventCount,
+    FailureCount,
+    RefusalCount,
+)
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.erasure import Erasure, ErasureState, Ground
+from sync.models.failure import Care, FailureDecision, FailureGroup
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
 from sync.models.route import Mapping, MappingVersion, Route
@@ -18,12 +27,20 @@ __all__ = [
     "Attempt",
     "Breaker",
     "Call",
+    "CallCount",
+    "Care",
     "Cause",
     "Channel",
     "Connection",
+    "CountMark",
+    "CountedHour",
     "Delivery",
     "Erasure",
     "ErasureState",
+    "EventCount",
+    "FailureCount",
+    "FailureDecision",
+    "FailureGroup",
     "Ground",
     "Kept",
     "Link",
@@ -33,6 +50,7 @@ __all__ = [
     "Outcome",
     "Periodic",
     "Pruning",
+    "RefusalCount",
     "Replay",
     "Request",
     "Route",

@@ -67,7 +67,10 @@ class Delivery(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("approve_delivery", "Can approve or close held deliveries")]
+        permissions = [
+            ("approve_delivery", "Can approve or close held deliveries"),
+            ("close_delivery", "Can mark failed events as done by hand"),
+        ]
         verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint("event", "route", name="delivery_once"),
@@ -110,6 +113,12 @@ class Delivery(models.Model):
                 fields=["entity_id", "entity_type", "identity", "commercial", "id"],
                 condition=models.Q(state__in=OPEN_STATES),
                 name="delivery_open_subject",
+            ),
+            # Of what failed for good, by reason: the groups of failures.
+            models.Index(
+                fields=["commercial", "code", "settled_at", "id"],
+                condition=models.Q(state=State.DEAD),
+                name="delivery_dead",
             ),
             *indexes_where_set("delivery", "covered_by"),
         ]

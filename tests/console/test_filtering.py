@@ -9,7 +9,8 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from integration_hub.console.filtering import WORDS, NoSuchFilter, resolve
-from tests.console.history import a_source, an_event, logged_in
+from sync.models import Connection
+from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -25,6 +26,12 @@ QUERIES = [
     "code=nonsense",
     "entity_type=USER",
     "state=nonsense",
+    "code=target-rejected",
+    "commercial=shop",
+    "commercial=nowhere",
+    "commercial=shop&code=target-rejected&state=dead",
+    "commercial=crm&code=target-timeout&state=dead",
+    "commercial=crm&code=target-rejected",
     "event_type=CREATE",
     "event_type=other",
     "source=other",
@@ -54,12 +61,41 @@ def history() -> Event:
     an_event(4, event_type="MOVED")
     found = an_event(5, source=a_source("other"), event_id="msg_1")
     an_event(6, received_at="2026-01-01T12:00:00Z")
+    failed_at_two_systems()
     return found
+
+
+def failed_at_two_systems() -> Event:
+    """Rejected by the shop, not answered by the CRM; it shows one of both reasons."""
+    event = an_event(7, state="dead", code="target-rejected")
+    a_delivery(event, a_route(event.source))
+    crm = Connection.objects.create(slug="crm", side="commercial", connector="rest-commercial")
+    a_delivery(event, a_route(event.source, commercial=crm), code="target-timeout")
+    an_event(8, state="retrying", code="target-rejected")
+    return event
 
 
 def spelled(query: str) -> str:
     event = history()
     return query.format(reference=event.reference, uuid=event.uuid)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ({"commercial": "shop", "code": "target-rejected", "state": "dead"}, 1),
+        ({"commercial": "crm", "code": "target-timeout", "state": "dead"}, 1),
+        ({"commercial": "crm", "code": "target-rejected", "state": "dead"}, 0),
+        ({"code": "target-rejected"}, 2),
+        ({"code": "target-timeout"}, 0),
+        ({"commercial": "crm"}, 1),
+    ],
+)
+def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
+    words: dict[str, str], found: int
+) -> None:
+    failed_at_two_systems()
+    assert resolve(words, NOW).narrow(Event.objects.all()).count() == found
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -174,7 +174,7 @@ def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
 
 def test_the_menu_calls_the_list_of_what_is_held_by_its_name(shop: Connection) -> None:
     page = logged_in("support").get("/admin/").content.decode()
-    assert '<a href="/admin/sync/delivery/">Held deliveries</a>' in page
+    assert '<a href="/admin/sync/delivery/">Held for approval</a>' in page
 
 
 def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: Hub) -> None:

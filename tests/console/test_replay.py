@@ -178,20 +178,6 @@ def test_the_button_cannot_be_pressed_from_another_site() -> None:
 
 
 @pytest.mark.django_db
-def test_more_than_a_thousand_are_refused_before_anything_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("integration_hub.console.replay_pages.LARGEST", 3)
-    for number in range(4):
-        an_event(number)
-    everything = {
-        "action": "replay_selected",
-        "_selected_action": [Event.objects.first().pk],
-        "select_across": 1,
-    }
-    answer = logged_in("support").post(LIST, everything, follow=True)
-    assert "More than 3 events match" in text_of(answer)
-
-
-@pytest.mark.django_db
 def test_the_filters_bound_what_select_all_means() -> None:
     wanted = an_event(1, state="dead")
     an_event(2)

@@ -1,0 +1,114 @@
+"""How each connection does, from what was counted of its requests and from its breaker: two statements for all."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+
+from integration_hub.console.charts import line
+from integration_hub.console.health_words import (
+    ConnectionFigures,
+    Health,
+    health_label,
+    health_of,
+    health_sentence,
+    is_slow,
+    seconds_words,
+)
+from integration_hub.console.wording import health_shape
+from sync.breaking import ENOUGH
+from sync.clock import database_now
+from sync.counting.hours import HOUR, hour_of
+from sync.durations import added, quantile
+from sync.models import Breaker, CallCount, Connection
+
+SHOWN = timedelta(hours=24)
+FEW = 20  # with fewer requests in the hour that has begun, the one before speaks too
+MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionShown:
+    """A connection with its figures, its word and its sentence, and its p95 of each hour of a day as a line."""
+
+    connection: Connection
+    figures: ConnectionFigures
+    p50: float | None
+    now: datetime
+    points: str
+
+    @property
+    def health(self) -> Health:
+        return health_of(self.figures)
+
+    @property
+    def label(self) -> str:
+        return health_label(self.health)
+
+    @property
+    def sentence(self) -> str:
+        return health_sentence(self.figures, self.now)
+
+    @property
+    def shape(self) -> str:
+        return health_shape(self.health.name.lower())
+
+    @property
+    def p95(self) -> str:
+        """In words; empty where there is none."""
+        return "" if self.figures.p95 is None else seconds_words(self.figures.p95)
+
+
+def connections_shown(connections: QuerySet[Connection] | None = None) -> list[ConnectionShown]:
+    """Of all connections, fifty at most, or of these."""
+    chosen = Connection.objects.all() if connections is None else connections
+    rows: Any = chosen.select_related("breaker").annotate(clock=database_now())
+    rows = list(rows.order_by("side", "name", "pk")[:MOST])
+    if not rows:
+        return []
+    now = rows[0].clock
+    since = hour_of(now) - SHOWN
+    counted: dict[int, list[CallCount]] = {each.pk: [] for each in rows}
+    for count in CallCount.objects.filter(connection__in=list(counted), hour__gt=since).order_by("hour"):
+        counted[count.connection_id].append(count)
+    return [_shown(each, counted[each.pk], now) for each in rows]
+
+
+def _shown(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionShown:
+    recent = [each for each in hours if each.hour == hour_of(now)]
+    if sum(each.number for each in recent) < FEW:
+        recent = [each for each in hours if each.hour >= hour_of(now) - HOUR]
+    durations = added(each.durations for each in recent)
+    usual = [each.usual_p95 for each in recent if each.usual_p95 is not None]
+    breaker: Breaker | None = getattr(connection, "breaker", None)
+    figures = ConnectionFigures(
+        is_enabled=connection.is_enabled,
+        calls=sum(each.number for each in recent),
+        failed=sum(each.failed for each in recent),
+        p95=quantile(durations, 0.95),
+        usual_p95=usual[0] if usual else None,
+        paused_until=breaker.open_until if breaker else None,
+        successes=breaker.successes if breaker else 0,
+        enough=ENOUGH,
+    )
+    if health_of(figures) is Health.SLOW:
+        figures = replace(figures, slow_since=_slow_since(hours, figures.usual_p95))
+    return ConnectionShown(connection, figures, quantile(durations, 0.5), now, _points(hours, now))
+
+
+def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | None:
+    """When the first hour of those began that are slow up to now; the worker does not count finer."""
+    since = None
+    for each in sorted(hours, key=lambda each: each.hour, reverse=True):
+        if not is_slow(each.number, quantile(each.durations, 0.95), usual):
+            break
+        since = each.hour
+    return since
+
+
+def _points(hours: Iterable[CallCount], now: datetime) -> str:
+    p95 = {each.hour: quantile(each.durations, 0.95) for each in hours}
+    first = hour_of(now) - SHOWN + HOUR
+    return line([p95.get(first + HOUR * step) for step in range(int(SHOWN / HOUR))])

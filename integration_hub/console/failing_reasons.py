@@ -1,0 +1,94 @@
+"""What failed in the last seven days, by reason: from the counts, with what to do about each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Sum
+from django.urls import reverse
+
+from audit.records import time_text
+from integration_hub.console.charts import share
+from integration_hub.console.wording import code_words, reason
+from sync.counting.hours import HOUR, hour_of
+from sync.models import Care, Connection, FailureCount, FailureGroup
+from webhooks.codes import CATALOGUE, Words
+from webhooks.models import State
+
+HOURS = 7 * 24
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FailingReason:
+    """One reason at one connection. `group` is None until the worker has made it."""
+
+    code: str
+    connection: Connection
+    number: int
+    bar: str
+    group: FailureGroup | None
+    since: datetime
+
+    @property
+    def title(self) -> str:
+        return dead_words(self.code, self.connection).title
+
+    @property
+    def next_step(self) -> str:
+        """What to do: what people noted, or else what the catalogue says."""
+        known = self.group.known_fix if self.group else ""
+        return known or dead_words(self.code, self.connection).next_step
+
+    @property
+    def helps(self) -> bool:
+        """Whether the same again can succeed."""
+        return replay_helps(self.code)
+
+    @property
+    def query(self) -> str:
+        """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
+        return failed_query(self.code, self.connection, self.since)
+
+
+def dead_words(code: str, commercial: Connection) -> Words:
+    """What broke and what to do. Of the identity service the group knows no name: many can stand before one system."""
+    name = "" if code.startswith("identity-") else commercial.name
+    return reason(State.DEAD, code, name) if code else code_words("dead", name)
+
+
+def replay_helps(code: str) -> bool:
+    """Whether a replay can succeed without anybody changing the data first."""
+    return code in CATALOGUE and CATALOGUE[code].retryable
+
+
+def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
+    """The filter of what failed for that reason there, in the words of `console.filtering`."""
+    words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}
+    return urlencode(words | ({"received_from": time_text(since)} if since else {}))
+
+
+def replay_address(query: str) -> str:
+    """The page that replays all that a filter means."""
+    return f"{reverse('admin:webhooks_event_changelist')}replay/new/?{query}"
+
+
+def failing_reasons(now: datetime) -> list[FailingReason]:
+    """The worst first, without groups that somebody decided to ignore; three statements."""
+    since = hour_of(now) - (HOURS - 1) * HOUR
+    rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("commercial_id", "code")
+    counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
+    groups = {(each.commercial_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
+    ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
+    wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
+    connections = Connection.objects.in_bulk([row[0] for row in wanted])
+    return [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted]
+
+
+def _reason(
+    row: Any, connections: Mapping[int, Connection], group: FailureGroup | None, most: int, since: datetime
+) -> FailingReason:
+    connection, code, number = row
+    return FailingReason(code, connections[connection], number, share(number, most), group, since)

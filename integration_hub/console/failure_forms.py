@@ -1,0 +1,73 @@
+"""What people say about a failure group."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext_lazy as _
+
+from sync.models import Care, FailureGroup
+
+MOST_OWNERS = 200
+LENGTHS = {
+    "1": _("for a day"),
+    "7": _("for a week"),
+    "30": _("for 30 days"),
+    "": _("until somebody opens it"),
+}
+
+
+class CareForm(forms.Form):
+    """Where it stands from now on, and why."""
+
+    decision = forms.ChoiceField(choices=Care.choices)
+    days = forms.ChoiceField(label=_("Ignore it"), choices=list(LENGTHS.items()), required=False)
+    reason = forms.CharField(
+        label=_("Why"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Kept with your name."),
+    )
+
+    def until(self, now: datetime) -> datetime | None:
+        """When an ignored group opens again; None for never."""
+        days = self.cleaned_data["days"]
+        ignored = self.cleaned_data["decision"] == Care.IGNORED
+        return now + timedelta(days=int(days)) if ignored and days else None
+
+
+class NotesForm(forms.Form):
+    """Who looks after it, and what is known."""
+
+    owner = forms.TypedChoiceField(label=_("Owner"), required=False, coerce=int, empty_value=None)
+    note = forms.CharField(
+        label=_("Note"), max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    known_fix = forms.CharField(
+        label=_("Known fix"),
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Shown in place of the general advice, when it happens again too."),
+    )
+
+    def __init__(self, data: Any, group: FailureGroup) -> None:
+        initial = {"owner": group.owner_id, "note": group.note, "known_fix": group.known_fix}
+        super().__init__(data, initial=initial)
+        staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
+        people = list(staff.order_by("username").values_list("pk", "username")[:MOST_OWNERS])
+        if group.owner is not None and group.owner_id not in dict(people):
+            people.append((group.owner.pk, group.owner.get_username()))
+        field = self.fields["owner"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", _("nobody")), *people]
+
+    def noted(self) -> dict[str, Any]:
+        """As `sync.failure_decisions` takes it."""
+        answer = self.cleaned_data
+        return {
+            "owner_id": answer["owner"],
+            "note": answer["note"].strip(),
+            "known_fix": answer["known_fix"].strip(),
+        }

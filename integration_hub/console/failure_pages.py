@@ -1,0 +1,186 @@
+"""Failure groups: what broke, worst first, who looks after it, and what can be done about all of it at once."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, QuerySet, Value, When
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from integration_hub.console.charts import share
+from integration_hub.console.closing_pages import MAY_CLOSE, freeze_closing
+from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.failing_reasons import dead_words, failed_query, replay_address, replay_helps
+from integration_hub.console.failure_forms import CareForm, NotesForm
+from integration_hub.console.failure_history import history_of
+from integration_hub.console.recording import address
+from sync.approving import LARGEST, NotDecidable
+from sync.failure_decisions import Decider, decide_group, note_group
+from sync.models import Care, Delivery, FailureGroup
+from webhooks.models import State
+
+MAY_TEND = "sync.tend_failuregroup"
+MOST_LISTED = 200
+_SAMPLE = 5
+TABS = (
+    ("", gettext_lazy("Need you"), (Care.OPEN, Care.ACKNOWLEDGED)),
+    ("resolved", gettext_lazy("Resolved"), (Care.RESOLVED,)),
+    ("ignored", gettext_lazy("Ignored"), (Care.IGNORED,)),
+)
+
+
+def worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
+    """Open ones before those that somebody took on, then by how many failed."""
+    place = Case(When(state=Care.OPEN, then=Value(0)), default=Value(1))
+    return groups.order_by(place, "-number", "-last_at", "pk")
+
+
+@admin.register(FailureGroup)
+class FailureGroupAdmin(EvidenceAdmin):
+    """A list and a page for each; the worker makes the rows, people say what becomes of them."""
+
+    menu_name = "Failure groups"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/decide/", wrap(self.decide_view), name="sync_failuregroup_decide"),
+            path("<int:pk>/note/", wrap(self.note_view), name="sync_failuregroup_note"),
+            path("<int:pk>/close/", wrap(self.close_view), name="sync_failuregroup_close"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Two statements, whatever failed."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = request.GET.get("shown", "")
+        states = next((states for name, _label, states in TABS if name == shown), TABS[0][2])
+        every = list(
+            worst_first(FailureGroup.objects.select_related("commercial", "owner"))[: 3 * MOST_LISTED]
+        )
+        rows = [each for each in every if each.state in states and (each.number or shown)][:MOST_LISTED]
+        most = max((each.number for each in rows), default=0)
+        context = {
+            "title": _("Failure groups"),
+            "groups": [
+                (each, dead_words(each.code, each.commercial), share(each.number, most)) for each in rows
+            ],
+            "tabs": [(name, label, name == shown) for name, label, _states in TABS],
+            "shown": shown,
+        }
+        return self._page(request, "console/failure_list.html", context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Everything about one group, and what can be done about it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        key = unquote(object_id)
+        if not (key.isascii() and key.isdecimal() and len(key) < 19):
+            raise Http404
+        return self._show(request, self._group(int(key)))
+
+    def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: take on, resolve, ignore or open again, with a reason; with `?replay=1` on to the replay."""
+        group = self._asked(request, pk, MAY_TEND)
+        form = CareForm(request.POST)
+        if not form.is_valid():
+            return self._show(request, group, care_form=form)
+        answer = form.cleaned_data
+        try:
+            decide_group(
+                group,
+                Care(answer["decision"]),
+                by=self._decider(request),
+                reason=answer["reason"],
+                until=form.until(timezone.now()),
+            )
+        except NotDecidable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_failuregroup_change", pk)
+        if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
+            return redirect(replay_address(failed_query(group.code, group.commercial)))
+        messages.success(request, _("Kept."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: owner, note and known fix."""
+        group = self._asked(request, pk, MAY_TEND)
+        form = NotesForm(request.POST, group)
+        if not form.is_valid():
+            return self._show(request, group, notes_form=form)
+        if note_group(group, form.noted(), by=self._decider(request)):
+            messages.success(request, _("Kept."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
+        group = self._asked(request, pk, MAY_CLOSE)
+        keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
+        if keys:
+            return freeze_closing(request, keys)
+        messages.warning(request, _("Nothing of this group is failed any more."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
+        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
+            raise PermissionDenied
+        if request.method != "POST":
+            raise Http404
+        return self._group(pk)
+
+    def _group(self, pk: int) -> FailureGroup:
+        return get_object_or_404(FailureGroup.objects.select_related("commercial", "owner"), pk=pk)
+
+    def _decider(self, request: HttpRequest) -> Decider:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        return Decider(request.user, address(request))
+
+    def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
+        sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
+        words = dead_words(group.code, group.commercial)
+        context = {
+            "title": words.title,
+            "group": group,
+            "words": words,
+            "helps": replay_helps(group.code),
+            "sample": list(sample),
+            "query": failed_query(group.code, group.commercial),
+            "most_closed": min(group.number, LARGEST),
+            "history": history_of(group),
+            "care_form": CareForm(),
+            "notes_form": NotesForm(None, group),
+            **forms,
+        }
+        return self._page(request, "console/failure_group.html", context)
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        may = {
+            "tend": request.user.has_perm(MAY_TEND),
+            "close": request.user.has_perm(MAY_CLOSE) and request.user.has_perm("webhooks.view_event"),
+            "replay": request.user.has_perm("webhooks.replay_event"),
+            "events": request.user.has_perm("webhooks.view_event"),
+        }
+        return TemplateResponse(
+            request, template, {**self.admin_site.each_context(request), "may": may, **context}
+        )
+
+
+def dead_of(group: FailureGroup) -> QuerySet[Delivery]:
+    """What is failed of it now, by the index on what is dead."""
+    return Delivery.objects.filter(state=State.DEAD, commercial=group.commercial_id, code=group.code)

@@ -1,0 +1,82 @@
+"""The overview: how the hub does at one look. It reads counts and small tables only, the same number of them each time.
+
+Each part is for those who may see what it is about; nobody else's statements are run.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Sum
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from integration_hub.console.connection_figures import connections_shown
+from integration_hub.console.failing_reasons import failing_reasons, replay_address
+from integration_hub.console.overview_alerts import alerts
+from integration_hub.console.overview_figures import TARGET, figures_at
+from integration_hub.console.overview_start import first_steps
+from sync.models import RefusalCount
+from sync.watching import SourceFigure, database_clock, enabled_sources
+from webhooks.models import Event
+
+MAY = {
+    "events": "webhooks.view_event",
+    "connections": "sync.view_connection",
+    "sources": "webhooks.view_source",
+    "refusals": "webhooks.view_refusal",
+    "groups": "sync.view_failuregroup",
+    "replay": "webhooks.replay_event",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Who sends. `silent` have sent nothing for longer than they may; `refused` are wrong signatures of today."""
+
+    number: int
+    silent: tuple[SourceFigure, ...]
+    last_at: datetime | None
+    refused: int | None
+
+    @property
+    def sending(self) -> int:
+        return self.number - len(self.silent)
+
+
+def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
+    """The page at the console's root."""
+    may = {name: request.user.has_perm(permission) for name, permission in MAY.items()}
+    context |= {"title": _("Overview"), "may": may, "target": TARGET}
+    if not Event.objects.exists():
+        context |= {"steps": first_steps(request.user)}
+        return TemplateResponse(request, "admin/index.html", context)
+    now = database_clock()
+    shown = connections_shown() if may["connections"] else []
+    context |= {
+        "alerts": alerts(request.user, shown),
+        "figures": figures_at(now) if may["events"] else None,
+        "connections": shown,
+        "sources": _sources(now, with_refusals=may["refusals"]) if may["sources"] else None,
+        "reasons": _reasons(now) if may["events"] else None,
+    }
+    return TemplateResponse(request, "admin/index.html", context)
+
+
+def _reasons(now: datetime) -> list[dict[str, Any]]:
+    return [{"row": each, "replay": replay_address(each.query)} for each in failing_reasons(now)]
+
+
+def _sources(now: datetime, *, with_refusals: bool) -> Sources:
+    """Two statements: one look into an index for each source, and the counts of today."""
+    sources = enabled_sources()
+    heard = [each.heard_at for each in sources if each.has_sent]
+    refused = None
+    if with_refusals:
+        midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
+        refused = today.aggregate(number=Sum("number"))["number"] or 0
+    silent = tuple(each for each in sources if each.is_silent(now))
+    return Sources(len(sources), silent, max(heard, default=None), refused)

@@ -1,0 +1,76 @@
+"""What there is to do before the first event, for a hub in which nothing has happened yet."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from sync.models import Connection, MappingVersion, Route, Side
+from webhooks.models import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`link` is empty for those who may not do it."""
+
+    name: str
+    text: str
+    is_done: bool
+    link: str
+
+
+def first_steps(user: Any) -> list[Step]:
+    """In the order in which they build upon each other; five statements."""
+    sides = set(Connection.objects.values_list("side", flat=True).distinct())
+    return [
+        _step(
+            user,
+            _("Connect the identity service"),
+            _("Where entities are fetched from, and as whom."),
+            Side.IDENTITY in sides,
+            "sync_connection",
+        ),
+        _step(
+            user,
+            _("Connect the commercial system"),
+            _("Where changes are sent to. The test on its page says whether it can be reached."),
+            Side.COMMERCIAL in sides,
+            "sync_connection",
+        ),
+        _step(
+            user,
+            _("Map the fields"),
+            _("Which member of an entity becomes which field of a record."),
+            MappingVersion.objects.exists(),
+            "sync_mapping",
+        ),
+        _step(
+            user,
+            _("Add a source"),
+            _(
+                "Who sends webhooks, and how their signature is checked. Its page shows the address to send to."
+            ),
+            Source.objects.exists(),
+            "webhooks_source",
+        ),
+        _step(
+            user,
+            _("Lay a route"),
+            _("From the source through the mapping to the commercial system."),
+            Route.objects.exists(),
+            "sync_route",
+        ),
+        Step(
+            _("Send the first webhook"),
+            _("Save somebody in the identity service. The event appears here within a minute."),
+            is_done=False,
+            link="",
+        ),
+    ]
+
+
+def _step(user: Any, name: str, text: str, is_done: bool, model: str) -> Step:
+    label, _underscore, thing = model.partition("_")
+    may = user.has_perm(f"{label}.add_{thing}")
+    return Step(name, text, is_done, reverse(f"admin:{model}_add") if may else "")

@@ -1,0 +1,106 @@
+"""Figures and hours of the overview in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from audit.records import time_text
+from integration_hub.console.charts import Chart, Hour
+from sync.models import Care, FailureGroup
+
+register = template.Library()
+NARROW = 6  # hours of a day that are too few for its name
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Where a day begins in the chart, in per cent, and where its name stands."""
+
+    x: str
+    middle: str
+    name: str
+
+
+@register.filter
+def number(value: int) -> str:
+    """With separators between thousands."""
+    return f"{value:,}"
+
+
+_CARE = {
+    Care.OPEN: ("bad", "✕"),
+    Care.ACKNOWLEDGED: ("warn", "◷"),
+    Care.RESOLVED: ("good", "✓"),
+    Care.IGNORED: ("quiet", "–"),
+}
+
+
+@register.filter
+def care_mark(group: FailureGroup) -> SafeString:
+    """Where a failure group stands, as a word and a shape."""
+    style, shape = _CARE[Care(group.state)]
+    pill = '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>'
+    return format_html(pill, style, shape, str(Care(group.state).label).capitalize())
+
+
+@register.filter
+def change(percent: float) -> str:
+    """With its sign: `+3.5 %`, `0 %`."""
+    rounded = round(percent, 1) if abs(percent) < 100 else round(percent)
+    if not rounded:
+        return "0 %"
+    return f"{'+' if rounded > 0 else '−'}{abs(rounded):,} %"
+
+
+@register.filter
+def machine_time(at: datetime) -> str:
+    """For an address."""
+    return time_text(at)
+
+
+@register.filter
+def hour(at: datetime, now: datetime) -> str:
+    """`13:00` of today, `Tue 13:00` of this week, `3 Mar 13:00` of before, in the person's zone."""
+    local, today = timezone.localtime(at), timezone.localtime(now)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local:%a %H:%M}" if today - local < timedelta(days=6) else f"{local.day} {local:%b %H:%M}"
+
+
+@register.filter
+def day_and_hour(at: datetime) -> str:
+    """`Tue 24 Nov 13:00`, in the person's zone."""
+    local = timezone.localtime(at)
+    return f"{local:%a} {local.day} {local:%b %H:%M}"
+
+
+@register.filter
+def bar_words(hour: Hour) -> str:
+    """An hour of the chart in one line."""
+    sentence = _("%(when)s: %(total)s received, %(failed)s failed, %(open)s in flight")
+    values = {"total": hour.total, "failed": hour.failed, "open": hour.open}
+    return sentence % {
+        "when": day_and_hour(hour.at),
+        **{name: f"{value:,}" for name, value in values.items()},
+    }
+
+
+@register.filter
+def days(chart: Chart) -> list[Day]:
+    """Where the days of the person's zone begin; the first one may be cut."""
+    return list(_days([each.hour.at for each in chart.bars]))
+
+
+def _days(hours: list[datetime]) -> Iterator[Day]:
+    local = [timezone.localtime(each) for each in hours]
+    starts = [place for place, at in enumerate(local) if not place or at.date() != local[place - 1].date()]
+    step = 100 / max(len(hours), 1)
+    for start, end in zip(starts, [*starts[1:], len(hours)], strict=True):
+        name = f"{local[start]:%a} {local[start].day}" if end - start >= NARROW else ""
+        yield Day(f"{step * start:.2f}", f"{step * (start + end) / 2:.2f}", name)

@@ -1,0 +1,28 @@
+"""Count every hour anew from the events, from the newest on: after an upgrade, or where the counts are not believed."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sync.clock import read_clock
+from sync.counting.rebuilding import count_again, hours_left
+from sync.failure_groups import keep_failure_groups
+
+
+class Command(BaseCommand):
+    """Can be stopped at any moment: the worker, or this command with --go-on, does the rest."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--go-on", action="store_true", help="only what an earlier run did not come to count"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        now = read_clock()
+        for done in count_again(now, goes_on=options["go_on"]):
+            self.stdout.write(f"{done:%Y-%m-%d %H}:00 UTC counted, {hours_left(now):,} hours to go")
+        keep_failure_groups()
+        self.stdout.write("All hours are counted.")

@@ -1,0 +1,68 @@
+"""What failed for one reason at one system, and who looks after it."""
+
+from django.conf import settings
+from django.db import models
+
+from sync.models.connection import Connection
+
+
+class Care(models.TextChoices):
+    """Where a failure group stands with the people."""
+
+    OPEN = "open", "open"
+    ACKNOWLEDGED = "acknowledged", "acknowledged"
+    RESOLVED = "resolved", "resolved"
+    IGNORED = "ignored", "ignored"
+
+
+class FailureGroup(models.Model):
+    """Dead deliveries of one code to one commercial connection. `number` of them are dead now; the worker counts.
+
+    A resolved group opens again by itself with the first failure after `seen_until`; an ignored one when
+    `ignored_until` is over, never where that is empty.
+    """
+
+    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    code = models.CharField(max_length=48, blank=True)
+    number = models.PositiveIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    counted_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=12, choices=Care, default=Care.OPEN)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
+    note = models.TextField(max_length=2000, blank=True)
+    known_fix = models.TextField(max_length=2000, blank=True, help_text="What to do when it happens again.")
+    seen_until = models.DateTimeField(null=True, help_text="the newest failure when it was resolved")
+    ignored_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("tend_failuregroup", "Can look after failure groups")]
+        constraints = [models.UniqueConstraint("commercial", "code", name="failure_group_once")]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.commercial}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"failures:{self.pk}"
+
+
+class FailureDecision(models.Model):
+    """What a person decided about a failure group, with a reason. The audit entry names it."""
+
+    group = models.ForeignKey(FailureGroup, models.CASCADE, related_name="decisions")
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    state = models.CharField(max_length=12, choices=Care)
+    reason = models.CharField(max_length=500)
+    made_at = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.reason}"
