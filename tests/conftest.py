@@ -12,6 +12,7 @@ from django.test.utils import setup_databases, teardown_databases
 from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from tests import migrated
 from tests.hub import SIGNING_SECRET, Hub
 from webhooks.models.pace import forget_shares
 
@@ -34,6 +35,10 @@ def django_db_setup(
         connection.settings_dict["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
+        migrated.keep(str(connection.settings_dict["NAME"]))
     yield
     with django_db_blocker.unblock():
         connections.close_all()
