@@ -134,5 +134,5 @@ def run(*arguments: str, **variables: str | None) -> "subprocess.CompletedProces
     """Python with nothing of this process's environment but what is said; None takes a variable away."""
     chosen = {name: value for name, value in (SOUND | variables).items() if value is not None}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=30
+        [sys.executable, *arguments], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=120
     )
