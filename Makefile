@@ -25,10 +25,10 @@ run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 en
 test: $(READY) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
 
 test-sqlite: $(READY)
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto -m "not slow and not faults" $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults" $(ARGS)
 
 test-postgresql: $(READY)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto -m "not slow and not faults and not pure" $(ARGS) \
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not pure" $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
 slow: $(READY)  ## crash loops and load, on both databases

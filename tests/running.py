@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import secrets
 import signal
 import socket
 import sqlite3
@@ -20,8 +19,8 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests import postgresql
 from tests.hub import SIGNING_SECRET, signed
+from tests.migrated import migrated_database
 
 ROOT = Path(__file__).resolve().parent.parent
 JSON = {"Content-Type": "application/json"}
@@ -130,8 +129,8 @@ def free_port() -> int:
 def running_hub(
     folder: Path, identity: IdentityService, shop: ShopService, **variables: str
 ) -> Iterator[RunningHub]:
-    """A hub on a fresh database, migrated and joined to the two services, started; killed at the end."""
-    with fresh_database(folder) as (database, url):
+    """A hub on a fresh database, joined to the two services, started; killed at the end."""
+    with migrated_database(folder) as (database, url):
         environment = os.environ | {
             "DATABASE_URL": url,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -143,27 +142,9 @@ def running_hub(
             **variables,
         }
         hub = RunningHub(database, environment)
-        hub.manage("migrate", "--verbosity", "0")
         hub.manage("seed_sandbox", "--logins", str(folder / "logins.txt"))
         try:
             hub.start()
             yield hub
         finally:
             hub.kill()
-
-
-@contextmanager
-def fresh_database(folder: Path) -> Iterator[tuple[str, str]]:
-    """An empty database of the kind that this run of the tests is about: where it is, and its DATABASE_URL."""
-    if os.environ.get("HUB_TEST_DATABASE", "sqlite") != "postgresql":
-        yield str(folder / "hub.sqlite3"), f"sqlite:///{folder / 'hub.sqlite3'}"
-        return
-    server, name = postgresql.url(), f"hub_{secrets.token_hex(6)}"
-    with psycopg.connect(server, autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {name}")
-    url = f"{server.rpartition('/')[0]}/{name}"
-    try:
-        yield url, url
-    finally:
-        with psycopg.connect(server, autocommit=True) as link:
-            link.execute(f"DROP DATABASE {name} WITH (FORCE)")

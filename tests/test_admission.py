@@ -30,7 +30,7 @@ def limit(per_minute: int | None) -> Source:
 
 
 def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_is_kept(hub: Hub) -> None:
-    limit(6)
+    limit(1)
     assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
     hub.wait_until_idle()
     kept = {model: model.objects.count() for model in (Event, Receipt, Payload)}
@@ -38,7 +38,7 @@ def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_
         refused = hub.post(EXAMPLE)
         assert refused.status_code == 429
         assert refused["Content-Type"] == "application/problem+json"
-        assert 1 <= int(refused["Retry-After"]) <= 10
+        assert 1 <= int(refused["Retry-After"]) <= 60
         assert json.loads(refused.content)["code"] == "too-many-requests"
     assert {model: model.objects.count() for model in kept} == kept
     refusals = list(Refusal.objects.values_list("code", "source__slug"))
@@ -48,11 +48,11 @@ def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_
 
 
 def test_after_the_time_that_was_told_it_is_taken_in(hub: Hub) -> None:
-    limit(60)
+    limit(12)
     assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
     while (refused := hub.post(EXAMPLE)).status_code == 202:
         pass
-    assert refused["Retry-After"] == "1"
+    assert 1 <= int(refused["Retry-After"]) <= 5
     forget_shares()
     row = Pace.objects.get()
     row.free_at -= timedelta(seconds=int(refused["Retry-After"]))

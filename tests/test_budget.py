@@ -110,6 +110,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Everything that goes to the database, past the ORM or through it, from any thread."""
     hub.change_email("anna.warm@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
     seen = Watched()
     execute, wrapped, commit = (
         statements.execute,

@@ -22,10 +22,8 @@ PROCESSES, TRANSACTIONS = 6, 100
 
 PREAMBLE = """
 import os, sys, time
-import django
 from django.conf import settings
 settings.DATABASES["default"]["OPTIONS"]["timeout"] = float(os.environ["PATIENCE"])
-django.setup()
 from django.db import OperationalError, connection, transaction
 def add_one():
     with transaction.atomic(), connection.cursor() as cursor:

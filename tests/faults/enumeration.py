@@ -29,7 +29,8 @@ from tests.faults.checker import Report, Sending, observe
 from tests.faults.enumeration_cases import Case, Outcome, Scenario
 from tests.faults.preparing import prepared_hub
 from tests.hub import SIGNING_SECRET, signed
-from tests.running import JSON, ROOT, RunningHub, fresh_database
+from tests.migrated import migrated_database
+from tests.running import JSON, ROOT, RunningHub
 
 LEASE_SECONDS = "0.4"
 WAIT_SECONDS = 20
@@ -171,7 +172,7 @@ def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
     with (
         IdentityService(secret=SIGNING_SECRET) as identity,
         ShopService() as shop,
-        fresh_database(folder) as database,
+        migrated_database(folder) as database,
     ):
         hub = prepared_hub(folder, database, (identity, shop), **variables)
         hub.environment |= mutants.environment(mutant)

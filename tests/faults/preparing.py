@@ -1,4 +1,4 @@
-"""A database with the hub's tables and the settings that join it to two doubles, made before a test begins."""
+"""A migrated database with the settings that join it to two doubles, made before a test begins."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from tests.running import RunningHub
 def prepared_hub(
     folder: Path, database: tuple[str, str], services: tuple[IdentityService, ShopService], **variables: str
 ) -> RunningHub:
-    """A hub that is migrated and seeded and not started. `database`: where it is, and its DATABASE_URL."""
+    """A hub that is seeded and not started. `database`: where it is, migrated, and its DATABASE_URL."""
     identity, shop = services
     environment = os.environ | {
         "DATABASE_URL": database[1],
@@ -26,6 +26,5 @@ def prepared_hub(
         **variables,
     }
     hub = RunningHub(database[0], environment)
-    hub.manage("migrate", "--verbosity", "0")
     hub.manage("seed_sandbox", "--logins", str(folder / "logins.txt"))
     return hub

@@ -16,7 +16,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults import mutants
 from tests.faults.preparing import prepared_hub
-from tests.running import ROOT, RunningHub, free_port, fresh_database
+from tests.migrated import migrated_database
+from tests.running import ROOT, RunningHub, free_port
 
 START_SECONDS = 30
 VARIABLES = {
@@ -106,7 +107,7 @@ def running_fleet(
     **variables: str,
 ) -> Iterator[Fleet]:
     """A fleet on a fresh database, healthy; killed at the end. `mutant` names the broken variant that it runs."""
-    with fresh_database(folder) as database, (folder / "fleet.log").open("ab") as log:
+    with migrated_database(folder) as database, (folder / "fleet.log").open("ab") as log:
         hub = prepared_hub(folder, database, services, **VARIABLES | variables)
         mutants.alter(hub.database, mutant)
         hub.environment |= mutants.environment(mutant)

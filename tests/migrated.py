@@ -1,0 +1,83 @@
+"""Migrated databases for hubs in processes of their own. Migrating takes seconds; a copy takes none.
+
+The template is kept once a process of the tests: a copy of their own database where they have one, else one that is
+migrated for it.
+"""
+
+import atexit
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from tests import postgresql
+
+_ROOT = Path(__file__).resolve().parent.parent
+_kept: list[str] = []
+"""The template: a file, or the name of a database of the server. None or one."""
+
+
+def is_postgresql() -> bool:
+    return os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
+
+
+def keep(migrated: str) -> None:
+    """Make a copy of this database, a file or a name, the template. Nobody may be connected to it."""
+    _kept[:] = [_new_file(migrated) if not is_postgresql() else _new_name(migrated)]
+
+
+@contextmanager
+def migrated_database(folder: Path) -> Iterator[tuple[str, str]]:
+    """A migrated database of the kind that this run of the tests is about: where it is, and its DATABASE_URL."""
+    if not _kept:
+        _migrate_one()
+    if not is_postgresql():
+        file = folder / "hub.sqlite3"
+        shutil.copyfile(_kept[0], file)
+        yield str(file), f"sqlite:///{file}"
+        return
+    name = f"hub_{secrets.token_hex(6)}"
+    _on_server(f"CREATE DATABASE {name} TEMPLATE {_kept[0]}")
+    try:
+        yield _url(name), _url(name)
+    finally:
+        _on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _migrate_one() -> None:
+    name = _new_name("template1") if is_postgresql() else _new_file(None)
+    url = _url(name) if is_postgresql() else f"sqlite:///{name}"
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=_ROOT, env=os.environ | {"DATABASE_URL": url}, check=True, timeout=120)
+    _kept[:] = [name]
+
+
+def _new_file(source: str | None) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="hub-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if source is not None:
+        shutil.copyfile(source, folder / "hub.sqlite3")
+    return str(folder / "hub.sqlite3")
+
+
+def _new_name(source: str) -> str:
+    name = f"hub_template_{secrets.token_hex(6)}"
+    _on_server(f"CREATE DATABASE {name} TEMPLATE {source}")
+    atexit.register(_on_server, f"DROP DATABASE IF EXISTS {name}")
+    return name
+
+
+def _on_server(statement: str) -> None:
+    with psycopg.connect(postgresql.url(), autocommit=True) as link:
+        link.execute(statement)
+
+
+def _url(name: str) -> str:
+    return f"{postgresql.url().rpartition('/')[0]}/{name}"
