@@ -5,24 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, connections
-from django.test import Client
+from django.db import connections
 from django.test.utils import setup_databases, teardown_databases
 
-from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.hub import SIGNING_SECRET, Hub
-from webhooks.models.pace import forget_shares
-
-KEPT = {
-    "django_migrations",
-    "django_content_type",
-    "auth_permission",
-    "auth_group",
-    "auth_group_permissions",
-    "webhooks_pepper",
-}
+from tests.joining import joined, wipe
 
 
 @pytest.fixture(scope="session")
@@ -47,26 +36,6 @@ def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
         connections.close_all()
 
 
-def wipe() -> None:
-    """Empty every table but those that migrations filled; audit entries too, which only a test may do."""
-    forget_shares()
-    tables = sorted(set(connection.introspection.table_names()) - KEPT)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET session_replication_role = replica")
-            cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
-            cursor.execute("SET session_replication_role = origin")
-            return
-        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        triggers = cursor.fetchall()
-        cursor.execute("PRAGMA foreign_keys = OFF")
-        unguarded = [f"DROP TRIGGER {name}" for name, _ in triggers]
-        emptied = [f"DELETE FROM {table}" for table in [*tables, "sqlite_sequence"]]
-        for statement in unguarded + emptied + [sql for _, sql in triggers]:
-            cursor.execute(statement)
-        cursor.execute("PRAGMA foreign_keys = ON")
-
-
 @pytest.fixture(scope="session")
 def _services() -> Iterator[tuple[IdentityService, ShopService]]:
     with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
@@ -76,16 +45,8 @@ def _services() -> Iterator[tuple[IdentityService, ShopService]]:
 @pytest.fixture
 def hub(database: None, _services: tuple[IdentityService, ShopService]) -> Iterator[Hub]:
     """The hub joined to the stand-in services, as `make run` joins them."""
-    identity, shop = _services
-    for service in (identity, shop):
-        service.faults.clear()
-        service.reset()
-    seed(Systems(identity.url, "identity-token", shop.url, "shop-token", SIGNING_SECRET))
-    hub = Hub(identity, shop, Client(raise_request_exception=False))
-    yield hub
-    for service in (identity, shop):
-        service.faults.clear()
-    hub.wait_until_idle()
+    with joined(*_services) as hub:
+        yield hub
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
