@@ -112,9 +112,9 @@ class Browser:
         self.type("[name=password]", password)
         self.press("[type=submit]")
 
-    def narrow(self, width: int) -> None:
-        """The window, this many CSS pixels wide."""
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < PHONES}
+    def narrow(self, width: int, height: int = 900) -> None:
+        """The window, this many CSS pixels wide and high."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < PHONES}
         self._metrics.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def overflow(self, width: int) -> str | None:
