@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghijklmnopqrstuvwxyz- \
 	SEALING_KEYS=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= ALLOWED_HOSTS=localhost
 
-.PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow faults bench clean
+.PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow faults bench screenshots clean
 
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
@@ -41,6 +41,9 @@ faults: $(READY)  ## the fault suite, on both databases; HUB_FAULTS=long for the
 
 bench: $(READY)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: $(READY)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
+	$(BIN)/python -m tests.browser $(ARGS)
 
 check: lint types contracts migrations test  ## everything that CI asks
 

@@ -160,7 +160,9 @@ class EntryAdmin(Downloadable):
 
     @admin.display(description="as recorded")
     def document(self, entry: Any) -> SafeString:
-        return format_html("<pre>{}</pre>", json.dumps(json.loads(entry.body), indent=2, sort_keys=True))
+        return format_html(
+            '<pre tabindex="0">{}</pre>', json.dumps(json.loads(entry.body), indent=2, sort_keys=True)
+        )
 
 
 def _with_name(entry: Entry) -> Entry:

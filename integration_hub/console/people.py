@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -23,8 +24,16 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
     withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
     many = ("groups", "user_permissions")
 
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ()
+
     def stream(self, pk: Any) -> str:
         return f"person:{pk}"
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["widget"] = forms.CheckboxSelectMultiple
+        return _tall(super().formfield_for_manytomany(db_field, request, **kwargs))
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))
@@ -38,3 +47,14 @@ class RoleAdmin(AuditedAdmin, GroupAdmin):
 
     kind = "group"
     many = ("permissions",)
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        return _tall(super().formfield_for_manytomany(db_field, request, **kwargs))
+
+
+def _tall(field: Any) -> Any:
+    """A list of permissions that shows more than four at once."""
+    if isinstance(field.widget, forms.SelectMultiple):
+        field.widget.attrs["size"] = 16
+    return field

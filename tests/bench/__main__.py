@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.bench.account import account, show
 from tests.bench.auditing import measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
+from tests.bench.console import REPEATS, measure_console, show_console
 from tests.bench.databases import Cluster, sync_milliseconds
 from tests.bench.exporting import measure_export, show_export
 from tests.bench.growth import grow, show_growth
@@ -37,7 +38,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="some of " + ",".join(each.name for each in SUBJECTS))
     parser.add_argument("--account", action="store_true", help="where the CPU of one event goes")
     parser.add_argument("--export", action="store_true", help="what an export costs and whether it is whole")
-    parser.add_argument("--events", type=int, help="for the account (300) and the export (100,000)")
+    parser.add_argument("--console", action="store_true", help="what the pages of the console cost")
+    parser.add_argument(
+        "--events", type=int, help="for the account (300), the export and the console (100,000)"
+    )
     parser.add_argument("--servers", action="store_true", help="gunicorn against granian")
     parser.add_argument("--audit", action="store_true", help="what the audit log costs")
     parser.add_argument("--growth", action="store_true", help="cost by what is stored")
@@ -97,6 +101,8 @@ class Bench:
             return "growth", self._growth()
         if self.given.export:
             return "export", self._export()
+        if self.given.console:
+            return "console", self._console()
         if self.given.memory:
             return "memory", self._memory()
         return "comparison", self._comparison()
@@ -146,6 +152,15 @@ class Bench:
         for kind in self.kinds:
             figures = measure_export(kind, self.cluster, self.systems, self.folder, events)
             print(show_export(figures), end="\n\n")
+            found.append(figures)
+        return found
+
+    def _console(self) -> object:
+        found, events = [], self.given.events or 100_000
+        for kind in self.kinds:
+            repeats = self.given.rounds or REPEATS
+            figures = measure_console(kind, self.cluster, self.systems, self.folder, events, repeats)
+            print(show_console(figures), end="\n\n")
             found.append(figures)
         return found
 

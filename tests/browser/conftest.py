@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from selenium import webdriver
 
 from tests.browser import chromium
-from tests.browser.chromium import Browser
+from tests.browser.chromium import Browser, Chromium
 from tests.browser.serving import served
 from tests.console.staff import person
 from tests.hub import Hub
@@ -30,31 +29,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def _chromium() -> Iterator[webdriver.Chrome]:
-    programs = chromium.programs()
-    if programs is None:
-        pytest.skip("Chromium or chromedriver is not on the PATH")
-    driver = chromium.start(*programs)
-    yield driver
-    driver.quit()
+def _chromium() -> Iterator[Chromium]:
+    """One browser for all tests; each test has a context of its own."""
+    executable = chromium.program()
+    if executable is None:
+        pytest.skip("Chromium is not on the PATH")
+    started = Chromium(executable)
+    yield started
+    started.quit()
 
 
 @pytest.fixture
-def browser(_chromium: webdriver.Chrome, hub: Hub) -> Iterator[Browser]:
+def browser(_chromium: Chromium, hub: Hub) -> Iterator[Browser]:
     """A browser without cookies before a running hub, to which the identity service sends its webhooks.
 
     A test fails where the browser complained of anything that the test did not ask for.
     """
-    with served() as site:
+    with served() as site, _chromium.context() as context:
         hub.identity.sender.configure(
             {"signed_url": f"{site}/webhooks/aurora", "unsigned_url": f"{site}/webhooks/aurora-unsigned"}
         )
-        browser = Browser(_chromium, site)
-        browser.driver.delete_all_cookies()
-        browser.narrow(1280)
+        browser = Browser(context, site)
         yield browser
         unasked = browser.complaints()
-        browser.open("about:blank")
     assert unasked == []
 
 

@@ -84,7 +84,7 @@ def walk(browser: Browser, start: str) -> tuple[set[str], list[str]]:
 
 def links(browser: Browser) -> list[str]:
     """Where this page leads; from a filtered list only to what is not filtered further."""
-    found = browser.run("return [...document.links].map(link => link.href)")
+    found = browser.run("[...document.links].map(link => link.href)")
     addresses = [urldefrag(KEPT.sub("", link))[0] for link in found]
     deeper = bool(urlsplit(browser.address).query)
     return [each for each in addresses if not UNLOOKED.search(each) and not (deeper and urlsplit(each).query)]

@@ -35,7 +35,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert asked.status_code == 302
     waiting = text(client.get(asked["Location"]))
     assert "Waits for a worker." in waiting
-    assert '<meta http-equiv="refresh" content="3">' in waiting
+    assert 'data-poll="3"' in waiting
     jobs.look()
     done = text(client.get(asked["Location"]))
     export = Export.objects.get()

@@ -1,0 +1,18 @@
+"""`python -m tests.browser`: the pictures of `make screenshots`, in the environment of the tests."""
+
+import os
+import sys
+
+import django
+
+from tests import environment
+
+assert environment, "imported before Django reads its settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
+os.environ["ENVIRONMENT"] = "staging"
+django.setup()
+
+if __name__ == "__main__":
+    from tests.browser.screenshots import main
+
+    main(sys.argv[1:])

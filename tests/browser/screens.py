@@ -1,0 +1,187 @@
+"""Every screen of the console: its name, whose it is, and where it is once the stage is set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group, User
+
+from audit.models import Entry
+from integration_hub.console.models import Export
+from sync.models import Alarm, Connection, Delivery, Erasure, Mapping, Replay, Route
+from tests.browser.staging import Stage
+from tests.hub import ANNA
+from webhooks.models import Refusal, Source, State
+
+Address = Callable[[Stage], str]
+STAFF = ("support", "auditor", "administrator")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """`title` says what a picture of it shows. `status` is what it is answered with."""
+
+    name: str
+    title: str
+    role: str
+    address: Address
+    status: int = 200
+
+
+def _page(path: str) -> Address:
+    return lambda _: f"/admin/{path}"
+
+
+def _change(path: str, find: Callable[[Stage], object], then: str = "change/") -> Address:
+    return lambda stage: f"/admin/{path}/{find(stage)}/{then}"
+
+
+def _event(state: str, code: str = "", then: str = "change/", **values: object) -> Address:
+    return lambda stage: f"/admin/webhooks/event/{stage.event(state, code, **values).pk}/{then}"
+
+
+def _held_route(_: Stage) -> int:
+    return Delivery.objects.filter(state=State.HELD).latest("id").route_id
+
+
+def _replay(stage: Stage) -> str:
+    taken = stage.event(State.DEAD, entity_id=ANNA)
+    return stage.posted("support", f"/admin/webhooks/event/{taken.pk}/replay/")
+
+
+def _aurora(_: Stage) -> int:
+    return Source.objects.get(slug="aurora").pk
+
+
+def _shop(_: Stage) -> int:
+    return Connection.objects.get(slug="shop").pk
+
+
+def _mapping(_: Stage) -> int:
+    return Mapping.objects.get(name="Person to customer").pk
+
+
+LOOKING = (
+    Screen("overview", "Overview", "support", _page("")),
+    Screen("events", "Events", "support", _page("webhooks/event/")),
+    Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead")),
+    Screen("events-none", "A list without a match", "support", _page("webhooks/event/?entity_id=NOBODY")),
+    Screen("event-failed", "An event that failed", "support", _event("dead", entity_id=ANNA)),
+    Screen("event-retrying", "An event that is retried", "support", _event("retrying")),
+    Screen("event-succeeded", "An event that succeeded", "support", _event("succeeded", entity_id=ANNA)),
+    Screen(
+        "event-replayed",
+        "An event that was replayed",
+        "support",
+        _event("unchanged", entity_id="GROUPREGULARS"),
+    ),
+    Screen("event-auditor", "An event as an auditor sees it", "auditor", _event("dead", entity_id=ANNA)),
+    Screen("replay", "Replay one event: what will be sent", "support", _replay),
+    Screen("replays", "Replays", "support", _page("sync/replay/")),
+    Screen(
+        "replay-done", "A replay", "support", _change("sync/replay", lambda _: Replay.objects.latest("id").pk)
+    ),
+    Screen("held", "Held for approval", "support", _page("sync/delivery/")),
+    Screen(
+        "held-route",
+        "What the guard of a route holds",
+        "support",
+        _change("sync/delivery/route", _held_route, ""),
+    ),
+    Screen("refusals", "Refused requests", "support", _page("webhooks/refusal/")),
+    Screen(
+        "refusal",
+        "A refused request",
+        "support",
+        _change("webhooks/refusal", lambda _: Refusal.objects.latest("id").pk),
+    ),
+    Screen("alarms", "Alarms", "support", _page("sync/alarm/")),
+    Screen(
+        "alarms-snooze",
+        "Snooze alarms",
+        "support",
+        lambda _: f"/admin/sync/alarm/snooze/?alarm={Alarm.objects.get(ended_at=None).pk}",
+    ),
+)
+CONFIGURING = (
+    Screen("sources", "Sources", "administrator", _page("webhooks/source/")),
+    Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
+    Screen("source-add", "A new source", "administrator", _page("webhooks/source/add/")),
+    Screen(
+        "secret-rotate",
+        "Rotate a signing secret",
+        "administrator",
+        _change("webhooks/source", _aurora, "rotate/"),
+    ),
+    Screen("connections", "Connections", "administrator", _page("sync/connection/")),
+    Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
+    Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
+    Screen("routes", "Routes", "administrator", _page("sync/route/")),
+    Screen(
+        "route", "A route", "administrator", _change("sync/route", lambda _: Route.objects.earliest("id").pk)
+    ),
+    Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
+    Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),
+    Screen("mapping-try", "Try a mapping", "administrator", _change("sync/mapping", _mapping, "try/")),
+)
+AUDITING = (
+    Screen("audit", "Audit log", "auditor", _page("audit/entry/")),
+    Screen(
+        "audit-entry",
+        "An entry of the audit log",
+        "auditor",
+        _change("audit/entry", lambda _: Entry.objects.latest("id").pk),
+    ),
+    Screen("exports", "Exports", "auditor", _page("console/export/")),
+    Screen("export-new", "A new export", "auditor", _page("console/export/new/")),
+    Screen(
+        "export",
+        "An export",
+        "auditor",
+        _change("console/export", lambda _: Export.objects.latest("created_at").pk),
+    ),
+    Screen("erasures", "Erasures", "administrator", _page("sync/erasure/")),
+    Screen(
+        "erasure",
+        "An erasure that waits for a second person",
+        "administrator",
+        _change("sync/erasure", lambda _: Erasure.objects.latest("id").pk),
+    ),
+    Screen("erasure-look", "Erase a person", "administrator", _page("sync/erasure/look/")),
+)
+ENTERING = (
+    Screen("people", "People", "administrator", _page("auth/user/")),
+    Screen(
+        "person",
+        "A person's login",
+        "administrator",
+        _change("auth/user", lambda stage: stage.people["support"].pk),
+    ),
+    Screen("person-add", "A new login", "administrator", _page("auth/user/add/")),
+    Screen(
+        "person-password",
+        "Somebody's password",
+        "administrator",
+        _change("auth/user", lambda stage: stage.people["support"].pk, "password/"),
+    ),
+    Screen(
+        "person-delete",
+        "Delete a login",
+        "administrator",
+        _change(
+            "auth/user", lambda _: User.objects.create_user(f"gone-{User.objects.count()}").pk, "delete/"
+        ),
+    ),
+    Screen("roles", "Roles", "administrator", _page("auth/group/")),
+    Screen(
+        "role",
+        "A role",
+        "administrator",
+        _change("auth/group", lambda _: Group.objects.get(name="support").pk),
+    ),
+    Screen("preferences", "Preferences", "support", _page("preferences/")),
+    Screen("password", "Change one's password", "support", _page("password_change/")),
+    Screen("login", "Log in", "", _page("login/")),
+    Screen("not-allowed", "A page that one may not see", "support", _page("audit/entry/"), 403),
+    Screen("not-found", "A page that is not there", "support", _page("nowhere/"), 404),
+)
+SCREENS = (*LOOKING, *CONFIGURING, *AUDITING, *ENTERING)

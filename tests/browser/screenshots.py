@@ -1,0 +1,116 @@
+"""`make screenshots`: a picture of every screen for the documentation, on a desktop, on a phone and in the dark.
+
+The clock stands still at one moment and chance is seeded, so that a picture changes only where the screen did.
+"""
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest import mock
+
+from django.test.utils import setup_databases, setup_test_environment, teardown_databases
+from django.utils import timezone
+from PIL import Image
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.browser.chromium import Browser, Chromium, program
+from tests.browser.screens import SCREENS, Screen
+from tests.browser.serving import served
+from tests.browser.staging import Stage, staged
+from tests.hub import SIGNING_SECRET
+from tests.joining import joined
+
+NOW = datetime(2026, 3, 4, 13, 42, tzinfo=UTC)
+FOLDER = Path(__file__).parents[2] / "docs" / "screens"
+KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
+MOST_BYTES = 4_000_000
+TALLEST = 1200  # px; what is below is more of the same
+COLOURS = 32
+_STILL = "*, *::before, *::after { transition: none !important; animation: none !important; caret-color: transparent !important; }"
+
+
+def main(names: list[str]) -> None:
+    """Take the pictures of these screens, of all without a name, and write the page that shows them."""
+    executable = program()
+    if executable is None:
+        sys.exit("Chromium is not on the PATH")
+    chosen = [each for each in SCREENS if not names or each.name in names]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chromium = Chromium(executable)
+    try:
+        with set_stage() as stage, chromium.context(bypass_csp=True, reduced_motion="reduce") as context:
+            browser = Browser(context, stage.site)
+            for screen in chosen:
+                take(browser, stage, screen)
+                print(screen.name, flush=True)
+    finally:
+        chromium.quit()
+    write_index()
+
+
+@contextmanager
+def set_stage() -> Iterator[Stage]:
+    """In a database of its own, at the one moment."""
+    setup_test_environment()
+    made = setup_databases(verbosity=0, interactive=False)
+    try:
+        with (
+            mock.patch.object(timezone, "now", return_value=NOW),
+            IdentityService(secret=SIGNING_SECRET) as identity,
+            ShopService() as shop,
+            joined(identity, shop) as hub,
+            served() as site,
+        ):
+            yield staged(hub, site, NOW)
+    finally:
+        teardown_databases(made, verbosity=0)
+
+
+def take(browser: Browser, stage: Stage, screen: Screen) -> None:
+    """The pictures of one screen. It is opened once, so that all of them show the same."""
+    stage.enter(browser, screen.role)
+    browser.open(screen.address(stage))
+    browser.page.add_style_tag(content=_STILL)
+    for kind, (theme, width, height) in KINDS.items():
+        browser.page.emulate_media(color_scheme=theme)
+        browser.page.set_viewport_size({"width": width, "height": height})
+        tall = min(int(browser.run("document.documentElement.scrollHeight")), TALLEST)
+        browser.page.set_viewport_size({"width": width, "height": max(tall, height)})
+        picture = Image.open(io.BytesIO(browser.page.screenshot(scale="css"))).convert("RGB")
+        few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(FOLDER / f"{screen.name}-{kind}.png", optimize=True)
+
+
+def write_index() -> None:
+    """A table of the pictures that there are. Pictures of screens that are no more go."""
+    known = {f"{screen.name}-{kind}.png" for screen in SCREENS for kind in KINDS}
+    for picture in FOLDER.glob("*.png"):
+        if picture.name not in known:
+            picture.unlink()
+    lines = [
+        "# Every screen of the console",
+        "",
+        'Made by `make screenshots`, with an invented history; `ARGS="events replay"` takes those alone.',
+        "",
+        "| Screen | Who | Desktop | Phone | Dark |",
+        "|---|---|---|---|---|",
+    ]
+    for screen in SCREENS:
+        pictures = [f"{screen.name}-{kind}.png" for kind in KINDS]
+        cells = [
+            f"[![{screen.title}, {kind}]({name})]({name})" for kind, name in zip(KINDS, pictures, strict=True)
+        ]
+        lines.append(f"| {screen.title} | {screen.role or 'anybody'} | {' | '.join(cells)} |")
+    (FOLDER / "README.md").write_text("\n".join(lines) + "\n")
+    size = sum(each.stat().st_size for each in FOLDER.glob("*.png"))
+    print(f"{len(list(FOLDER.glob('*.png')))} pictures, {size / 1e6:.1f} MB")
+    if size > MOST_BYTES:
+        sys.exit(f"That is more than {MOST_BYTES / 1e6:.0f} MB.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
