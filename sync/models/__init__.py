@@ -6,9 +6,10 @@ from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.erasure import Erasure, ErasureState, Ground
+from sync.models.mapping import Mapping, MappingVersion
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
-from sync.models.route import Mapping, MappingVersion, Route
+from sync.models.route import Route
 
 __all__ = [
     "OPEN_STATES",
