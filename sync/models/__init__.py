@@ -2,11 +2,12 @@
 
 from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
 from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
+from sync.models.backtest import BackTest, BackTestState
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.erasure import Erasure, ErasureState, Ground
-from sync.models.mapping import Mapping, MappingVersion
+from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
 from sync.models.route import Route
@@ -17,18 +18,22 @@ __all__ = [
     "Alarm",
     "AlarmKind",
     "Attempt",
+    "BackTest",
+    "BackTestState",
     "Breaker",
     "Call",
     "Cause",
     "Channel",
     "Connection",
     "Delivery",
+    "DraftState",
     "Erasure",
     "ErasureState",
     "Ground",
     "Kept",
     "Link",
     "Mapping",
+    "MappingDraft",
     "MappingVersion",
     "News",
     "Outcome",
