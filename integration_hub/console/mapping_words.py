@@ -18,6 +18,7 @@ class RuleShown:
 
     name: str
     sentence: str
+    is_field: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Line:
 def rules(declaration: Declaration) -> list[RuleShown]:
     """Every field in words, then how the record is looked up."""
     fields = [RuleShown(name, _rule(rule)) for name, rule in declaration.get("fields", {}).items()]
-    return fields + [RuleShown(name, sentence) for name, sentence in _lookups(declaration).items()]
+    return fields + [
+        RuleShown(name, sentence, is_field=False) for name, sentence in _lookups(declaration).items()
+    ]
 
 
 def differences(before: Declaration | None, after: Declaration) -> list[Difference]:

@@ -46,12 +46,13 @@ class FieldTried:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came out. `action` is what the planner would do beside the last known record, empty for a pasted entity."""
+    """What came out. `action` is what the planner would do beside the last known record, `unknown` where that hangs on
+    fields of which nothing is known; empty for a pasted entity.
+    """
 
     problem: Problem | None = None
     fields: tuple[FieldTried, ...] = ()
     action: str = ""
-    record_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,9 @@ def _beside(mapping: ParsedMapping, kept: Kept, *, may_see: bool) -> Trial:
         kind = "same" if name not in changing else "changed" if is_known or known is None else "unknown"
         before = known.get(name) if known and kind == "changed" else None
         fields.append(FieldTried(name, _shown(value, is_open), _shown(before, may_see), kind))
-    return Trial(fields=tuple(fields), action=str(change.action), record_id=record_id)
+    kinds = {each.kind for each in fields}
+    action = "unknown" if "unknown" in kinds and "changed" not in kinds else str(change.action)
+    return Trial(fields=tuple(fields), action=action)
 
 
 def _last_known(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
