@@ -1,9 +1,20 @@
 """Routes: which events go where."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.recording import AuditedAdmin
+from integration_hub.console.route_words import policies, sentence
+from sync.drafting import current_of
 from sync.models import Route
 
 
@@ -13,6 +24,47 @@ class RouteAdmin(AuditedAdmin):
 
     kind = "route"
     formfield_overrides = JSON_AS_TEXT
-    list_display = ("source", "entity_type", "identity", "commercial", "mapping", "is_enabled")
-    list_display_links = ("entity_type",)
+    change_form_template = "console/route_form.html"
+    list_display = ("name", "what_it_does", "mapping_in_force", "state")
+    list_display_links = ("name",)
     list_select_related = ("source", "identity", "commercial", "mapping")
+    sortable_by = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        numbered: QuerySet[Any] = (
+            super().get_queryset(request).annotate(version=Max("mapping__versions__number"))
+        )
+        return numbered
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """The sentence is about what is stored, not about what was just typed and refused."""
+        route = kwargs.get("obj")
+        if route is not None:
+            stored = Route.objects.select_related(*self.list_select_related).get(pk=route.pk)
+            version = current_of(stored.mapping)
+            context["route_sentence"] = sentence(stored, version.number if version else None)
+            context["route_policies"] = policies(stored)
+            context["route_mapping"], context["route_version"] = stored.mapping, version
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("route"))
+    def name(self, route: Any) -> str:
+        return f"{route.entity_type}: {route.source} → {route.commercial}"
+
+    @admin.display(description=gettext_lazy("what it does"))
+    def what_it_does(self, route: Any) -> str:
+        return sentence(route, route.version)
+
+    @admin.display(description=gettext_lazy("mapping in force"))
+    def mapping_in_force(self, route: Any) -> SafeString:
+        page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
+        told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
+        return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, route: Any) -> SafeString:
+        if not route.is_enabled:
+            return format_html('<span class="pill">– {}</span>', _("off"))
+        if not route.version:
+            return format_html('<span class="pill pill-bad">! {}</span>', _("no mapping"))
+        return format_html('<span class="pill pill-good">✓ {}</span>', _("on"))
