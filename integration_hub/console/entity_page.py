@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -116,7 +117,9 @@ def _subjects(wanted: Wanted, *, with_links: bool) -> tuple[Subject, ...]:
     found = (
         list(links.select_related("identity", "commercial").order_by("id")[:MOST_LINKS]) if with_links else []
     )
-    known = {each.identity_id: each.identity for each in (*ways, *found)}
+    known = {each.identity_id: each.identity for each in ways} | {
+        each.identity_id: each.identity for each in found
+    }
     return tuple(
         Subject(
             identity,
@@ -167,13 +170,13 @@ def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow,
     )
 
 
-def _deliveries(events: Sequence[int]) -> list[tuple[int, int, str, str, str]]:
+def _deliveries(events: Sequence[int]) -> list[tuple[Any, ...]]:
     """Key, event, code and the names of the two connections."""
     rows = Delivery.objects.filter(event__in=events)
     return list(rows.values_list("pk", "event", "code", "identity__name", "commercial__name"))
 
 
-def _replayed(deliveries: Iterable[tuple[int, int, str, str, str]]) -> set[int]:
+def _replayed(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
     """The events of which a person asked for an attempt."""
     owners = {key: event for key, event, *_ in deliveries}
     tried = Attempt.objects.filter(delivery__in=list(owners), cause=Cause.REPLAY)

@@ -69,6 +69,11 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     form = MappingForm
     fields = ("name", "declaration")
     list_display = ("name", "version")
+    sortable_by = ()
+    actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Mappings"), **(extra_context or {})})
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False

@@ -25,10 +25,39 @@ class RouteAdmin(AuditedAdmin):
     kind = "route"
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/route_form.html"
+    fieldsets = (
+        (
+            gettext_lazy("From where to where"),
+            {"fields": ("source", "entity_type", "is_enabled", "identity", "commercial", "mapping")},
+        ),
+        (
+            gettext_lazy("What happens"),
+            {"fields": ("without_match", "when_gone", "deactivation", "relays", "continues_after_failure")},
+        ),
+        (
+            gettext_lazy("Trying again"),
+            {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
+        ),
+        (gettext_lazy("Guard"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
+    )
     list_display = ("name", "what_it_does", "mapping_in_force", "state")
     list_display_links = ("name",)
     list_select_related = ("source", "identity", "commercial", "mapping")
     sortable_by = ()
+    actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without Django's four icons beside each choice: what is chosen has pages of its own."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for name in ("add", "change", "delete", "view"):
+            if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
+                setattr(field.widget, f"can_{name}_related", False)
+        if db_field.name == "deactivation":
+            field.widget.attrs["rows"] = 3
+        return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         numbered: QuerySet[Any] = (
