@@ -89,7 +89,7 @@ TEMPLATES = [
 ]
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has seven threads more, which look for work.
+# takes a connection of DATABASE_POOL only for a transaction; a worker has eight threads more, which look for work.
 DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)
@@ -216,7 +216,10 @@ EXPORT_DAYS = env.float("EXPORT_DAYS", default=7.0)
 EXPORTS_AT_ONCE = env.int("EXPORTS_AT_ONCE", default=1)
 
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
-WORKER_LOOKS = {"exports": "integration_hub.console.exporting.jobs.look"}
+WORKER_LOOKS = {
+    "exports": "integration_hub.console.exporting.jobs.look",
+    "backtests": "sync.backtest_jobs.look",
+}
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
 ERASES_TOO = {"exports": "integration_hub.console.exporting.forgetting.forget"}

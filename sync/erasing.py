@@ -18,7 +18,17 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from audit.log import Happening, append
-from sync.models import Attempt, Call, Delivery, Erasure, ErasureState, Replay, Snooze
+from sync.models import (
+    Attempt,
+    Call,
+    Delivery,
+    Erasure,
+    ErasureState,
+    MappingDraft,
+    MappingVersion,
+    Replay,
+    Snooze,
+)
 from sync.pruning import delete_payloads
 from sync.retention import PAUSE_SECONDS
 from sync.scrubbing import leaving_nothing_behind
@@ -33,6 +43,9 @@ WRITTEN: tuple[tuple[Any, str], ...] = (
     (Replay, "reason"),
     (Snooze, "reason"),
     (Erasure, "reason"),
+    (MappingDraft, "note"),
+    (MappingVersion, "note"),
+    (MappingVersion, "reason"),
     (LogEntry, "object_repr"),
     (LogEntry, "change_message"),
 )

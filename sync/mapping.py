@@ -28,8 +28,15 @@ _MISFITS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticErro
 _ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
+Place = tuple[str | int, ...]
+
+
 class MappingInvalid(ValueError):
-    """A declaration that cannot be used; the sentence names the field."""
+    """A declaration that cannot be used; the sentence names the field, `place` the members that lead to it."""
+
+    def __init__(self, sentence: str, place: Place = ()) -> None:
+        super().__init__(sentence)
+        self.place = place
 
 
 class Unmappable(Exception):
@@ -170,66 +177,76 @@ def parse_mapping(declaration: Any) -> ParsedMapping:
 
 
 def _parse(declaration: Any) -> ParsedMapping:
-    outer = _object("The mapping", declaration, {"fields", "match"})
-    fields = _object("fields", outer.get("fields"))
+    outer = _object("The mapping", declaration, (), {"fields", "match"})
+    fields = _object("fields", outer.get("fields"), ("fields",))
     if not 0 < len(fields) <= MAX_FIELDS:
-        raise MappingInvalid(f"fields: name between 1 and {MAX_FIELDS} fields.")
-    rules = {name: _field_rule(name, rule) for name, rule in fields.items()}
+        raise MappingInvalid(f"fields: name between 1 and {MAX_FIELDS} fields.", ("fields",))
+    rules = {name: _field_rule(name, rule, ("fields", name)) for name, rule in fields.items()}
     return ParsedMapping(rules, _match_rule(outer.get("match", {}), rules))
 
 
-def _field_rule(name: str, declared: Any) -> FieldRule:
-    rule = _object(name, declared, {"path", "constant", "apply", "required", "caseless"})
+def _field_rule(name: str, declared: Any, place: Place) -> FieldRule:
+    rule = _object(name, declared, place, {"path", "constant", "apply", "required", "caseless"})
     if ("path" in rule) == ("constant" in rule):
-        raise MappingInvalid(f"{name}: give either a path or a constant.")
-    functions = rule.get("apply", [])
-    if not isinstance(functions, list):
-        raise MappingInvalid(f"{name}: apply is a list of functions.")
-    unknown = [item for item in functions if not isinstance(item, str) or item not in FUNCTIONS]
-    if unknown:
-        raise MappingInvalid(f"{name}: no function {unknown[0]!r}; there are {', '.join(sorted(FUNCTIONS))}.")
+        raise MappingInvalid(f"{name}: give either a path or a constant.", place)
     return FieldRule(
-        path=_path(name, rule["path"]) if "path" in rule else None,
+        path=_path(name, rule["path"], (*place, "path")) if "path" in rule else None,
         constant=rule.get("constant"),
-        apply=tuple(FUNCTIONS[function] for function in functions),
-        is_required=_truth(name, rule, "required"),
-        is_caseless=_truth(name, rule, "caseless"),
+        apply=_functions(name, rule.get("apply", []), (*place, "apply")),
+        is_required=_truth(name, rule, "required", place),
+        is_caseless=_truth(name, rule, "caseless", place),
     )
 
 
+def _functions(name: str, listed: Any, place: Place) -> tuple[Callable[[Any], Any], ...]:
+    if not isinstance(listed, list):
+        raise MappingInvalid(f"{name}: apply is a list of functions.", place)
+    for number, item in enumerate(listed):
+        if not isinstance(item, str) or item not in FUNCTIONS:
+            known = ", ".join(sorted(FUNCTIONS))
+            raise MappingInvalid(f"{name}: no function {item!r}; there are {known}.", (*place, number))
+    return tuple(FUNCTIONS[item] for item in listed)
+
+
 def _match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
-    match = _object("match", declared, {"external_id", "previous", "new"})
-    previous = _object("match.previous", match.get("previous", {}))
+    match = _object("match", declared, ("match",), {"external_id", "previous", "new"})
+    previous = _object("match.previous", match.get("previous", {}), ("match", "previous"))
     new = match.get("new", [])
     if not isinstance(new, list) or any(not isinstance(name, str) or name not in rules for name in new):
-        raise MappingInvalid("match.new: list fields of this mapping.")
+        raise MappingInvalid("match.new: list fields of this mapping.", ("match", "new"))
     external_id = match.get("external_id")
     if external_id is not None and not isinstance(external_id, str):
-        raise MappingInvalid("match.external_id: name the record's field that holds the entity's id.")
-    paths = {name: _path(f"match.previous.{name}", path) for name, path in previous.items()}
+        sentence = "match.external_id: name the record's field that holds the entity's id."
+        raise MappingInvalid(sentence, ("match", "external_id"))
+    paths = {
+        name: _path(f"match.previous.{name}", path, ("match", "previous", name))
+        for name, path in previous.items()
+    }
     return MatchRule(external_id=external_id, previous=paths, new=tuple(new))
 
 
-def _object(place: str, value: Any, allowed: set[str] | None = None) -> dict[str, Any]:
+def _object(name: str, value: Any, place: Place, allowed: set[str] | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MappingInvalid(f"{place}: an object is expected.")
-    for name in value:
-        if allowed is not None and name not in allowed:
-            raise MappingInvalid(f"{place}: no member {name!r}; there are {', '.join(sorted(allowed))}.")
+        raise MappingInvalid(f"{name}: an object is expected.", place)
+    for member in value:
+        if allowed is not None and member not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise MappingInvalid(f"{name}: no member {member!r}; there are {known}.", (*place, member))
     return value
 
 
-def _truth(place: str, rule: Mapping[str, Any], name: str) -> bool:
-    value = rule.get(name, False)
+def _truth(name: str, rule: Mapping[str, Any], member: str, place: Place) -> bool:
+    value = rule.get(member, False)
     if not isinstance(value, bool):
-        raise MappingInvalid(f"{place}: {name} is true or false.")
+        raise MappingInvalid(f"{name}: {member} is true or false.", (*place, member))
     return value
 
 
-def _path(place: str, text: Any) -> Finder:
+def _path(name: str, text: Any, place: Place) -> Finder:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
-        raise MappingInvalid(f"{place}: a JMESPath expression of 1 to {MAX_PATH} characters is expected.")
+        sentence = f"{name}: a JMESPath expression of 1 to {MAX_PATH} characters is expected."
+        raise MappingInvalid(sentence, place)
     try:
         return compile_expression(text)
     except (JMESPathError, RecursionError) as error:
-        raise MappingInvalid(f"{place}: {text!r} is not a JMESPath expression.") from error
+        raise MappingInvalid(f"{name}: {text!r} is not a JMESPath expression.", place) from error

@@ -93,13 +93,13 @@ def _compare(
 def _equal(before: Any, after: Any, is_caseless: bool) -> bool:
     if is_caseless and isinstance(before, str) and isinstance(after, str):
         return before.casefold() == after.casefold()
-    return _same(before, after)
+    return same_json(before, after)
 
 
-def _same(before: Any, after: Any) -> bool:
+def same_json(before: Any, after: Any) -> bool:
     """Equal as JSON: at any depth, a truth value is not the number that Python takes it for."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        return before.keys() == after.keys() and all(_same(before[name], after[name]) for name in before)
+        return before.keys() == after.keys() and all(same_json(before[name], after[name]) for name in before)
     if isinstance(before, list) and isinstance(after, list):
-        return len(before) == len(after) and all(map(_same, before, after))
+        return len(before) == len(after) and all(map(same_json, before, after))
     return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)

@@ -20,8 +20,10 @@ from integration_hub.console.exports import ENTRIES
 from integration_hub.console.naming import Named, name_entries
 from integration_hub.console.paging import BoundedPaginator
 from sync.models import Delivery
+from webhooks.models import Event
 from webhooks.references import from_reference, to_reference
 
+MOST_EVENTS = 200
 _PARAMETERS = ("action", "who", "hours")
 _KINDS = {"person": "people", "source": "sources", "system": "the hub itself"}
 _PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
@@ -171,10 +173,30 @@ def _with_name(entry: Entry) -> Entry:
 
 
 def streams_of(term: str) -> list[str]:
-    """The streams that a pasted term can mean."""
+    """The streams that a pasted term can mean; `entity:<type>:<id>` means those of its newest events."""
+    kind, _colon, rest = term.partition(":")
+    if kind == "entity":
+        return _streams_of_entity(*rest.partition(":")[::2])
     try:
         uuid = from_reference(term.removeprefix("event:"))
     except ValueError:
         return [term]
     deliveries = Delivery.objects.filter(event__uuid=uuid).values_list("pk", flat=True)
     return [f"event:{to_reference(uuid)}", *(f"delivery:{pk}" for pk in deliveries)]
+
+
+def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
+    if "\x00" in term_of(entity_type, entity_id):
+        return []
+    known = Event.objects.filter(entity_id=entity_id, entity_type=entity_type).order_by("-received_at", "-id")
+    events = dict(known.values_list("pk", "uuid")[:MOST_EVENTS])
+    deliveries = Delivery.objects.filter(event__in=events).values_list("pk", flat=True)
+    return [
+        *(f"event:{to_reference(uuid)}" for uuid in events.values()),
+        *(f"delivery:{pk}" for pk in deliveries),
+    ]
+
+
+def term_of(entity_type: str, entity_id: str) -> str:
+    """What the search takes for everything about an entity."""
+    return f"entity:{entity_type}:{entity_id}"

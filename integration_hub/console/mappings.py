@@ -1,75 +1,79 @@
-"""Mappings: every change of a declaration is a new version, and can be tried out before."""
+"""Mappings: the list, the page of one with its versions, and a new one."""
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.db import transaction
 from django.db.models import Max, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from integration_hub.console.json_fields import JSONText
-from integration_hub.console.recording import AuditedAdmin, Values, plain
-from integration_hub.console.trying import SAMPLE_ENTITY, SAMPLE_WEBHOOK, try_out
-from sync.mapping import MappingInvalid, parse_mapping
-from sync.models import Mapping, MappingVersion
+from integration_hub.console.backtest_pages import BackTests
+from integration_hub.console.backtest_words import summary
+from integration_hub.console.declaration_text import Misread, plain_text
+from integration_hub.console.mapping_activating import MappingActivation
+from integration_hub.console.mapping_editing import EMPTY, MappingEditor
+from integration_hub.console.mapping_pages import MAY_EDIT
+from integration_hub.console.mapping_words import rules
+from integration_hub.console.recording import Values, difference, plain, record
+from integration_hub.console.trying import checked
+from sync.backtest_jobs import AT_ONCE, routes_of
+from sync.drafting import current_of, draft_of
+from sync.models import BackTest, Mapping, MappingVersion
 
-_EMPTY = {"fields": {"email": {"path": "entity.email"}}, "match": {}}
+MOST_VERSIONS = 50
+MOST_BACKTESTS = 5
+SIZES = (50, AT_ONCE, 500, 1_000)
 
 
 class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The name, and the declaration of the newest version. `based_on` is the version that the person saw."""
+    """A new mapping: its name, and the declaration of its first version."""
 
-    declaration = JSONText(widget=forms.Textarea(attrs={"rows": 30, "cols": 100, "spellcheck": "false"}))
-    based_on = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    declaration = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),
+        initial=EMPTY,
+        strip=False,
+    )
 
     class Meta:
         model = Mapping
         fields = ("name",)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.newest = newest(self.instance)
-        self.initial["declaration"] = self.newest.declaration if self.newest else _EMPTY
-        self.initial["based_on"] = self.newest.number if self.newest else 0
-
-    def clean_declaration(self) -> Any:
-        declaration = self.cleaned_data["declaration"]
+    def clean_declaration(self) -> str:
+        text = plain_text(self.cleaned_data["declaration"])
         try:
-            parse_mapping(declaration)
-        except MappingInvalid as error:
-            raise forms.ValidationError(str(error)) from error
-        return declaration
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        number = self.newest.number if self.newest else 0
-        if (cleaned.get("based_on") or 0) != number:
-            raise forms.ValidationError(f"Version {number} was saved since this page was opened.")
-        return cleaned
+            self.parsed = checked(text)
+        except Misread as error:
+            place = _("Line %(line)s: ") % {"line": error.line} if error.line else ""
+            raise forms.ValidationError(place + error.sentence) from error
+        return text
 
 
-def newest(mapping: Mapping) -> MappingVersion | None:
-    """The newest version; None before the first."""
-    return mapping.versions.order_by("-number").first() if mapping.pk else None
+class NameForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Another name."""
+
+    class Meta:
+        model = Mapping
+        fields = ("name",)
 
 
 @admin.register(Mapping)
-class MappingAdmin(AuditedAdmin):
+class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
 
     kind = "mapping"
     form = MappingForm
-    change_form_template = "console/mapping_form.html"
-    fields = ("name", "declaration", "based_on")
+    fields = ("name", "declaration")
     list_display = ("name", "version")
+    sortable_by = ()
+    actions = None
 
-    def get_urls(self) -> list[URLPattern]:
-        trial = self.admin_site.admin_view(self.try_view)
-        return [path("<int:pk>/try/", trial, name="sync_mapping_try"), *super().get_urls()]
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Mappings"), **(extra_context or {})})
 
     def has_delete_permission(self, *_: Any) -> bool:
         return False
@@ -80,50 +84,72 @@ class MappingAdmin(AuditedAdmin):
         )
         return numbered
 
-    @admin.display(description="version")
+    @admin.display(description=gettext_lazy("version in force"))
     def version(self, mapping: Any) -> int | None:
         number: int | None = mapping.newest_number
         return number
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        declaration = form.cleaned_data["declaration"]
-        if form.newest is None or form.newest.declaration != declaration:
-            number = form.newest.number + 1 if form.newest else 1
-            MappingVersion.objects.create(mapping=obj, number=number, declaration=declaration)
+        MappingVersion.objects.create(
+            mapping=obj,
+            number=1,
+            declaration=form.parsed,
+            text=form.cleaned_data["declaration"],
+            made_by_id=request.user.pk,
+        )
 
     def stored(self, pk: Any) -> Values:
-        found = newest(Mapping(pk=pk))
+        found = current_of(Mapping(pk=pk))
         version = {"version": found.number, "declaration": plain(found.declaration)} if found else {}
         return super().stored(pk) | version
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        mapping = kwargs.get("obj")
-        versions = mapping.versions.all()[:50] if mapping else ()
-        context["mapping_versions"] = [
-            (each, JSONText().prepare_value(each.declaration)) for each in versions
-        ]
-        return super().render_change_form(request, context, *args, **kwargs)
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What is in force, what is drafted, and what was; on POST another name."""
+        key = unquote(object_id)
+        if not (key.isascii() and key.isdecimal() and len(key) < 19):
+            raise Http404
+        if request.method == "POST":
+            return self._rename(request, self.mapping_for(request, int(key), MAY_EDIT))
+        return self._shown(request, self.mapping_for(request, int(key)))
 
-    def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What the declaration that stands in the form, saved or not, makes of a sample."""
-        mapping = get_object_or_404(Mapping, pk=pk)
-        if not self.has_view_permission(request, mapping):
-            raise PermissionDenied
-        found = newest(mapping)
-        given = {
-            "declaration": JSONText().prepare_value(found.declaration if found else _EMPTY),
-            "entity": SAMPLE_ENTITY,
-            "webhook": SAMPLE_WEBHOOK,
-        } | {
-            name: request.POST[name] for name in ("declaration", "entity", "webhook") if name in request.POST
-        }
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Try out {mapping}",
-            "mapping": mapping,
-            "given": given,
-            "trial": try_out(**given) if request.method == "POST" else None,
-        }
-        return TemplateResponse(request, "console/mapping_trial.html", context)
+    def _shown(self, request: HttpRequest, mapping: Mapping, names: NameForm | None = None) -> HttpResponse:
+        current, draft = current_of(mapping), draft_of(mapping)
+        versions = list(mapping.versions.select_related("made_by", "restores")[: MOST_VERSIONS + 1])
+        tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
+        return self.page(
+            request,
+            "console/mapping.html",
+            mapping,
+            title=str(mapping),
+            current=current,
+            rules=rules(current.declaration) if current else (),
+            draft=draft,
+            versions=versions[:MOST_VERSIONS],
+            has_more=len(versions) > MOST_VERSIONS,
+            routes=routes_of(mapping.pk),
+            backtests=[summary(row) for row in tests.order_by("-pk")[:MOST_BACKTESTS]],
+            sizes=SIZES,
+            at_once=AT_ONCE,
+            names=names or NameForm(instance=mapping),
+            stream=mapping.stream,
+        )
+
+    def _rename(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
+        form = NameForm(request.POST, instance=mapping)
+        if not form.is_valid():
+            return self._shown(request, Mapping.objects.get(pk=mapping.pk), form)
+        with transaction.atomic():
+            before = self.stored(mapping.pk)
+            form.save()
+            found = difference(before, self.stored(mapping.pk), frozenset())
+            if found:
+                record(request, mapping.stream, "mapping.changed", found)
+        messages.success(request, _("The name was saved."))
+        return redirect("admin:sync_mapping_change", mapping.pk)

@@ -1,9 +1,20 @@
 """Routes: which events go where."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.recording import AuditedAdmin
+from integration_hub.console.route_words import policies, sentence
+from sync.drafting import current_of
 from sync.models import Route
 
 
@@ -13,6 +24,76 @@ class RouteAdmin(AuditedAdmin):
 
     kind = "route"
     formfield_overrides = JSON_AS_TEXT
-    list_display = ("source", "entity_type", "identity", "commercial", "mapping", "is_enabled")
-    list_display_links = ("entity_type",)
+    change_form_template = "console/route_form.html"
+    fieldsets = (
+        (
+            gettext_lazy("From where to where"),
+            {"fields": ("source", "entity_type", "is_enabled", "identity", "commercial", "mapping")},
+        ),
+        (
+            gettext_lazy("What happens"),
+            {"fields": ("without_match", "when_gone", "deactivation", "relays", "continues_after_failure")},
+        ),
+        (
+            gettext_lazy("Trying again"),
+            {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
+        ),
+        (gettext_lazy("Guard"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
+    )
+    list_display = ("name", "what_it_does", "mapping_in_force", "state")
+    list_display_links = ("name",)
     list_select_related = ("source", "identity", "commercial", "mapping")
+    sortable_by = ()
+    actions = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without Django's four icons beside each choice: what is chosen has pages of its own."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for name in ("add", "change", "delete", "view"):
+            if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
+                setattr(field.widget, f"can_{name}_related", False)
+        if db_field.name == "deactivation":
+            field.widget.attrs["rows"] = 3
+        return field
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        numbered: QuerySet[Any] = (
+            super().get_queryset(request).annotate(version=Max("mapping__versions__number"))
+        )
+        return numbered
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """The sentence is about what is stored, not about what was just typed and refused."""
+        route = kwargs.get("obj")
+        if route is not None:
+            stored = Route.objects.select_related(*self.list_select_related).get(pk=route.pk)
+            version = current_of(stored.mapping)
+            context["route_sentence"] = sentence(stored, version.number if version else None)
+            context["route_policies"] = policies(stored)
+            context["route_mapping"], context["route_version"] = stored.mapping, version
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("route"))
+    def name(self, route: Any) -> str:
+        return f"{route.entity_type}: {route.source} → {route.commercial}"
+
+    @admin.display(description=gettext_lazy("what it does"))
+    def what_it_does(self, route: Any) -> str:
+        return sentence(route, route.version)
+
+    @admin.display(description=gettext_lazy("mapping in force"))
+    def mapping_in_force(self, route: Any) -> SafeString:
+        page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
+        told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
+        return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, route: Any) -> SafeString:
+        if not route.is_enabled:
+            return format_html('<span class="pill">– {}</span>', _("off"))
+        if not route.version:
+            return format_html('<span class="pill pill-bad">! {}</span>', _("no mapping"))
+        return format_html('<span class="pill pill-good">✓ {}</span>', _("on"))

@@ -35,11 +35,15 @@ class ConsoleSite(AdminSite):
         return applications
 
     def get_urls(self) -> list[Any]:
-        # Django reads this module before there are models, which the page needs.
+        # Django reads this module before there are models, which the pages need.
+        from integration_hub.console.entity import entity_view
         from integration_hub.console.preferences import preferences_view
 
-        page = path("preferences/", self.admin_view(preferences_view), name="preferences")
-        return [page, *super().get_urls()]
+        return [
+            path("preferences/", self.admin_view(preferences_view), name="preferences"),
+            path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
+            *super().get_urls(),
+        ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # As above.

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from integration_hub.console.protection import Passing, breaker_sentence, spared
-from integration_hub.console.unsettled import open_deliveries
+from integration_hub.console.unsettled import open_deliveries, running_deliveries
 from integration_hub.console.wording import ahead, moment
 from sync.breaking import ENOUGH
 from sync.claiming import SUSPECT
@@ -60,6 +60,12 @@ class Surroundings:
 
 def surroundings(deliveries: Sequence[Delivery]) -> Surroundings:
     """Three statements where something waits, and the clock; of one event, with both connections and breakers."""
+    waiting = [each for each in deliveries if each.state in WAITING]
+    return surroundings_of(deliveries, _rivals(waiting[0]) if waiting else ())
+
+
+def surroundings_of(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> Surroundings:
+    """The same where the open deliveries of the entity are known."""
     clock = read_clock()
     waiting = [each for each in deliveries if each.state in WAITING]
     if not waiting:
@@ -68,11 +74,11 @@ def surroundings(deliveries: Sequence[Delivery]) -> Surroundings:
         **_used("identity", {each.identity_id for each in waiting}),
         **_used("commercial", {each.commercial_id for each in waiting}),
     }
-    return Surroundings(clock, used, _rivals(waiting[0]))
+    return Surroundings(clock, used, rivals)
 
 
 def _used(side: str, connections: set[int]) -> dict[int, int]:
-    running = Delivery.objects.filter(**{"state": State.RUNNING, f"{side}__in": connections})
+    running = running_deliveries().filter(**{f"{side}__in": connections})
     return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
 
 

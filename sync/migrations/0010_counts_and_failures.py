@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sync', '0009_erasure'),
+        ("sync", "0009_erasure"),
         ('webhooks', '0004_subject_keys'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

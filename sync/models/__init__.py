@@ -2,6 +2,7 @@
 
 from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
 from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
+from sync.models.backtest import BackTest, BackTestState
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
 from sync.models.counts import (
@@ -15,9 +16,10 @@ from sync.models.counts import (
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.failure import Care, FailureDecision, FailureGroup
+from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
-from sync.models.route import Mapping, MappingVersion, Route
+from sync.models.route import Route
 
 __all__ = [
     "OPEN_STATES",
@@ -25,6 +27,8 @@ __all__ = [
     "Alarm",
     "AlarmKind",
     "Attempt",
+    "BackTest",
+    "BackTestState",
     "Breaker",
     "Call",
     "CallCount",
@@ -35,6 +39,7 @@ __all__ = [
     "CountMark",
     "CountedHour",
     "Delivery",
+    "DraftState",
     "Erasure",
     "ErasureState",
     "EventCount",
@@ -45,6 +50,7 @@ __all__ = [
     "Kept",
     "Link",
     "Mapping",
+    "MappingDraft",
     "MappingVersion",
     "News",
     "Outcome",

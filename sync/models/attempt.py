@@ -7,7 +7,7 @@ from django.db import models
 
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery
-from sync.models.route import MappingVersion
+from sync.models.mapping import MappingVersion
 from webhooks.models import Payload, indexes_where_set
 
 

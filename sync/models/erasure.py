@@ -64,6 +64,7 @@ class Erasure(models.Model):
                 name="one_open_erasure",
             ),
         ]
+        indexes = [models.Index(fields=["entity_id"], name="erasure_entity")]
 
     def __str__(self) -> str:
         return f"erasure {self.pk} of a {self.entity_type}"

@@ -1,4 +1,4 @@
-"""Which events go where, and how an entity becomes a record."""
+"""Which events go where."""
 
 from typing import Any
 
@@ -6,48 +6,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from sync.mapping import MappingInvalid, parse_mapping
 from sync.models.connection import Connection, Side
+from sync.models.mapping import Mapping
 from webhooks.models import Source
-
-
-class Mapping(models.Model):
-    """A named declaration: entity fields → record fields. Editing it makes a new version."""
-
-    name = models.CharField(max_length=120, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def current(self) -> "MappingVersion":
-        """The newest version. `MappingVersion.DoesNotExist` before the first."""
-        return self.versions.latest("number")
-
-
-class MappingVersion(models.Model):
-    """One state of a mapping, never changed: an attempt names the version that it used."""
-
-    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
-    number = models.PositiveIntegerField()
-    declaration = models.JSONField()
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["-number"]
-        constraints = [models.UniqueConstraint("mapping", "number", name="mapping_version_once")]
-
-    def __str__(self) -> str:
-        return f"{self.mapping.name}, version {self.number}"
-
-    def clean(self) -> None:
-        try:
-            parse_mapping(self.declaration)
-        except MappingInvalid as error:
-            raise ValidationError({"declaration": str(error)}) from error
 
 
 class Route(models.Model):

@@ -1,0 +1,214 @@
+"""Everything that happened to one user, group or file, gathered in a bounded number of statements, each by an index."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from integration_hub.console.standing import GONE, Standing, standing, surroundings_of
+from integration_hub.console.unsettled import open_deliveries
+from integration_hub.console.wording import reason
+from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
+from webhooks.codes import Words
+from webhooks.models import Event, Source, erased_id, is_erased, pseudonym
+
+PAGE = 50
+MOST_OPEN = 50
+MOST_LINKS = 50
+MOST_ROUTES = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RELATED = ("route", "event", "identity__breaker", "commercial__breaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entity, and from which event on. `identity`: as that identity service knows it; 0 as any does."""
+
+    entity_type: str
+    entity_id: str
+    identity: int = 0
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The entity as one identity service knows it: who sends its events, and the records that it is linked to."""
+
+    identity: Connection
+    sources: tuple[Source, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event of the timeline."""
+
+    row: Event
+    words: Words
+    is_replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """One delivery that is under way, and what keeps it."""
+
+    row: Delivery
+    words: Words
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """What the page shows. `may` names the parts that this person may see; what they may not is not read either."""
+
+    wanted: Wanted
+    may: Mapping[str, bool]
+    is_erased: bool
+    subjects: tuple[Subject, ...]
+    timeline: tuple[EventRow, ...]
+    older: str
+    newest: Event | None
+    under_way: tuple[OpenRow, ...]
+    erasures: tuple[Erasure, ...]
+    pseudonyms: tuple[str, ...]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to show."""
+        linked = any(each.links for each in self.subjects)
+        return bool(self.newest or self.under_way or linked or self.erasures)
+
+
+def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
+    """Gather the page: fourteen statements at most, however much happened. `ValueError` for a place that is none."""
+    subjects = _subjects(wanted, with_links=may["links"])
+    events = _events(wanted, subjects)
+    rows = list(_before(events, wanted.before).select_related("source")[: PAGE + 1])
+    newest = events.first() if wanted.before else next(iter(rows), None)
+    more, rows = len(rows) > PAGE, rows[:PAGE]
+    return EntityPage(
+        wanted=wanted,
+        may=may,
+        is_erased=is_erased(wanted.entity_id),
+        subjects=subjects,
+        timeline=_timeline(rows, may),
+        older=place_of(rows[-1]) if more else "",
+        newest=newest,
+        under_way=_under_way(wanted) if may["deliveries"] else (),
+        erasures=_erasures(wanted) if may["erasures"] else (),
+        pseudonyms=_pseudonyms(wanted) if may["erase"] else (),
+    )
+
+
+def types_of(entity_id: str) -> list[str]:
+    """The types under which an id is known."""
+    known = Event.objects.filter(entity_id=entity_id).order_by("-received_at", "-id")
+    return sorted(set(known.values_list("entity_type", flat=True)[:1_000]))
+
+
+def _subjects(wanted: Wanted, *, with_links: bool) -> tuple[Subject, ...]:
+    """By the routes there are, and by the links there are: routes may have changed since."""
+    routes = Route.objects.filter(entity_type=wanted.entity_type).select_related("identity", "source")
+    ways = list(routes.order_by("identity__name", "identity", "source__name")[:MOST_ROUTES])
+    links = Link.objects.filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    found = (
+        list(links.select_related("identity", "commercial").order_by("id")[:MOST_LINKS]) if with_links else []
+    )
+    known = {each.identity_id: each.identity for each in ways} | {
+        each.identity_id: each.identity for each in found
+    }
+    return tuple(
+        Subject(
+            identity,
+            tuple({each.source_id: each.source for each in ways if each.identity_id == key}.values()),
+            tuple(each for each in found if each.identity_id == key),
+        )
+        for key, identity in known.items()
+    )
+
+
+def _events(wanted: Wanted, subjects: Iterable[Subject]) -> QuerySet[Event]:
+    """Newest first, by the index on the entity's id."""
+    events = Event.objects.filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    if wanted.identity:
+        senders = [
+            source for each in subjects if each.identity.pk == wanted.identity for source in each.sources
+        ]
+        events = events.filter(source__in=senders)
+    return events.order_by("-received_at", "-id")
+
+
+def place_of(event: Event) -> str:
+    """Where a page ends, for the address of the next one."""
+    return f"{(event.received_at - _EPOCH) // timedelta(microseconds=1)}-{event.pk}"
+
+
+def _before(events: QuerySet[Event], place: str) -> QuerySet[Event]:
+    if not place:
+        return events
+    moment, dash, key = place.partition("-")
+    parts = (moment, key)
+    if not dash or any(not (part.isascii() and part.isdecimal() and len(part) < 18) for part in parts):
+        raise ValueError("no place in the timeline")
+    at = _EPOCH + timedelta(microseconds=int(moment))
+    return events.filter(Q(received_at__lt=at) | Q(id__lt=int(key)), received_at__lte=at)
+
+
+def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow, ...]:
+    deliveries = _deliveries([row.pk for row in rows]) if may["deliveries"] and rows else []
+    replayed = _replayed(deliveries) if may["attempts"] and deliveries else set()
+    speakers = {
+        (event, code): identity if code.startswith("identity-") else commercial
+        for _, event, code, identity, commercial in deliveries
+    }
+    return tuple(
+        EventRow(row, reason(row.state, row.code, speakers.get((row.pk, row.code), "")), row.pk in replayed)
+        for row in rows
+    )
+
+
+def _deliveries(events: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Key, event, code and the names of the two connections."""
+    rows = Delivery.objects.filter(event__in=events)
+    return list(rows.values_list("pk", "event", "code", "identity__name", "commercial__name"))
+
+
+def _replayed(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
+    """The events of which a person asked for an attempt."""
+    owners = {key: event for key, event, *_ in deliveries}
+    tried = Attempt.objects.filter(delivery__in=list(owners), cause=Cause.REPLAY)
+    return {owners[key] for key in tried.values_list("delivery", flat=True)}
+
+
+def _under_way(wanted: Wanted) -> tuple[OpenRow, ...]:
+    same = open_deliveries().filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    rows = list(same.select_related(*_RELATED).order_by("pk")[:MOST_OPEN])
+    around = surroundings_of(rows, rows)
+    shown = []
+    for row in rows:
+        found = standing(row, around)
+        speaker = row.identity if row.code.startswith("identity-") else row.commercial
+        words = GONE if found.is_gone else reason(row.state, row.code, speaker.name)
+        shown.append(OpenRow(row, words, found))
+    return tuple(shown)
+
+
+def _erasures(wanted: Wanted) -> tuple[Erasure, ...]:
+    """Those that are asked for or under way; of a pseudonym the one that left it."""
+    rows = Erasure.objects.filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    return tuple(rows.select_related("asked_by", "decided_by").order_by("-pk")[:5])
+
+
+def _pseudonyms(wanted: Wanted) -> tuple[str, ...]:
+    """What is left of an earlier life of this id, which was erased."""
+    if is_erased(wanted.entity_id):
+        return ()
+    sources = Source.objects.order_by("pk").values_list("pk", flat=True)[:MOST_ROUTES]
+    names = [erased_id(pseudonym(each, wanted.entity_type, wanted.entity_id)) for each in sources]
+    found = (
+        Event.objects.filter(entity_id__in=names).order_by("entity_id").values_list("entity_id", flat=True)
+    )
+    return tuple(name for name, _ in groupby(found[:1_000]))

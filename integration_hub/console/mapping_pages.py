@@ -1,0 +1,53 @@
+"""What every page about one mapping starts from."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from integration_hub.console.event_page import CONTENTS
+from integration_hub.console.recording import AuditedAdmin, address
+from sync.drafting import Author, Seen
+from sync.models import Mapping
+
+MAY_EDIT = "sync.change_mapping"
+MAY_ACTIVATE = "sync.activate_mapping"
+
+
+class MappingPages(AuditedAdmin):
+    """The mapping of an address, who may what with it, and the frame of its pages."""
+
+    def mapping_for(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
+        """The mapping, for somebody who may look at it and holds these permissions."""
+        if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
+            raise PermissionDenied
+        return get_object_or_404(Mapping, pk=pk)
+
+    def page(self, request: HttpRequest, template: str, mapping: Mapping, **context: Any) -> TemplateResponse:
+        """A page of the console with what all of them need."""
+        shared = {
+            **self.admin_site.each_context(request),
+            "mapping": mapping,
+            "may_edit": request.user.has_perm(MAY_EDIT),
+            "may_activate": request.user.has_perm(MAY_ACTIVATE),
+            "may_see": request.user.has_perm(CONTENTS),
+            "may_read_audit": request.user.has_perm("audit.view_entry"),
+        }
+        return TemplateResponse(request, template, {**shared, **context})
+
+
+def author(request: HttpRequest) -> Author:
+    """The person at the browser."""
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    return Author(request.user, address(request))
+
+
+def seen_in(request: HttpRequest) -> Seen:
+    """What the form says that its page showed; what is no number was not shown by any page."""
+    given = [request.POST.get(name, "") for name in ("seen_version", "seen_draft")]
+    version, draft = (
+        int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1 for text in given
+    )
+    return Seen(version, draft)

@@ -1,0 +1,53 @@
+"""What a route does, in a sentence."""
+
+from django.utils.translation import gettext as _
+
+from sync.models import Route
+
+
+def sentence(route: Route, version: int | None) -> str:
+    """Whose events go where, by which version of which mapping; and that nothing goes, where it is switched off."""
+    names = {
+        "type": route.entity_type,
+        "source": route.source.name,
+        "identity": route.identity.name,
+        "commercial": route.commercial.name,
+        "mapping": _mapping(route, version),
+    }
+    told = _(
+        "A %(type)s event of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
+        "written to %(commercial)s."
+    )
+    if route.relays:
+        told = _(
+            "A %(type)s event of %(source)s: what it carries is made into a record by %(mapping)s and written to "
+            "%(commercial)s; nothing is read from %(identity)s."
+        )
+    off = "" if route.is_enabled else " " + _("It is switched off: new events do not go this way.")
+    return f"{told % names}{off}"
+
+
+def policies(route: Route) -> list[str]:
+    """What happens in the two cases that people ask about."""
+    gone = {
+        Route.WhenGone.DELETE: _("When the entity is gone, its record is deleted."),
+        Route.WhenGone.DEACTIVATE: _(
+            "When the entity is gone, its record stays, marked by the fields below."
+        ),
+        Route.WhenGone.IGNORE: _("When the entity is gone, its record is left alone."),
+    }
+    creates = _("A record that is missing is created.")
+    if route.without_match == Route.WithoutMatch.REFUSE:
+        creates = _(
+            "A record that is missing is created only after a CREATE event; an UPDATE without one fails."
+        )
+    return [creates, gone[Route.WhenGone(route.when_gone)]]
+
+
+def _mapping(route: Route, version: int | None) -> str:
+    names = {"name": route.mapping.name, "number": version}
+    return (
+        _("%(name)s, version %(number)s") % names
+        if version
+        else _("%(name)s, which has no version yet") % names
+    )

@@ -1,0 +1,46 @@
+// Shows at once what comes of a mapping while one types; without it a button does.
+"use strict";
+(() => {
+  const form = document.getElementById("mapping-form");
+  const trial = document.getElementById("trial");
+  const lost = document.getElementById("trial-lost");
+  if (!form || !trial) return;
+  const names = ["declaration", "event", "entity", "webhook"];
+  let waiting = 0, under_way = null;
+
+  async function tryOut() {
+    const has = form.elements.event.value || form.elements.entity.value.trim();
+    if (!has) return;
+    under_way?.abort();
+    const own = (under_way = new AbortController());
+    const stop = setTimeout(() => own.abort("late"), 10000);
+    const given = new URLSearchParams();
+    for (const name of [...names, "csrfmiddlewaretoken"]) given.set(name, form.elements[name].value);
+    trial.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.dataset.try, { method: "POST", body: given, signal: own.signal, redirect: "error" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      const part = new DOMParser().parseFromString(await answer.text(), "text/html");
+      trial.replaceChildren(...document.adoptNode(part.body).childNodes);
+      lost.textContent = "";
+    } catch {
+      if (own !== under_way) return;
+      lost.textContent = form.dataset.lost;
+    } finally {
+      clearTimeout(stop);
+      if (own === under_way) trial.removeAttribute("aria-busy");
+    }
+  }
+
+  form.addEventListener("input", (event) => {
+    if (!names.includes(event.target.name)) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(tryOut, 500);
+  });
+
+  // A typed change is not lost by a click on a link.
+  const typed = form.elements.declaration, before = typed.value;
+  let leaves = false;
+  form.addEventListener("submit", () => { leaves = true; });
+  addEventListener("beforeunload", (event) => { if (!leaves && typed.value !== before) event.preventDefault(); });
+})();

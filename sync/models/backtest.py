@@ -1,0 +1,75 @@
+"""What a draft of a mapping would have made of real events."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from sync.models.mapping import MappingDraft, MappingVersion
+
+
+class BackTestState(models.TextChoices):
+    """How far a back-test is."""
+
+    WAITING = "waiting", "waiting for a worker"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
+
+
+class BackTest(models.Model):
+    """One run of a draft over the newest events, beside the version that was in force.
+
+    Nothing here is of a person: `fields` counts differences by field, `untestable` by reason, and `examples` name
+    attempts and fields; their values are made anew from the sealed entities whenever somebody looks, so that whoever
+    is erased is erased here too. `token` is the claim; `lease_until` a time of the database's clock.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    draft = models.ForeignKey(MappingDraft, models.PROTECT, related_name="backtests")
+    base = models.ForeignKey(
+        MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False, help_text="compared with"
+    )
+    wanted = models.PositiveSmallIntegerField(help_text="events that can be tested")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    asked_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=8, choices=BackTestState, default=BackTestState.WAITING)
+    ended_by = models.CharField(max_length=12, blank=True, help_text="enough, no-more or time")
+    looked_at = models.PositiveIntegerField(default=0, help_text="events")
+    oldest_at = models.DateTimeField(null=True, help_text="when the oldest of them was received")
+    newest_at = models.DateTimeField(null=True)
+    counts = models.JSONField(default=dict, help_text="tested events by outcome")
+    untestable = models.JSONField(default=dict, help_text="other events by reason")
+    fields = models.JSONField(default=dict, help_text="how often each field differs")
+    examples = models.JSONField(default=list)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
+                | (~models.Q(state="running") & models.Q(token=None, lease_until=None)),
+                name="running_backtest_is_claimed",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="backtest_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"back-test {self.pk}"
+
+    @property
+    def tested(self) -> int:
+        """How many events were tested."""
+        return sum(self.counts.values())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self.state in (BackTestState.WAITING, BackTestState.RUNNING)

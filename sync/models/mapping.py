@@ -1,0 +1,148 @@
+"""How an entity becomes a record, version by version, and what is prepared to become the next one."""
+
+import json
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from sync.mapping import MappingInvalid, parse_mapping
+
+
+class Mapping(models.Model):
+    """A named declaration: entity fields → record fields. Activating a draft makes a new version."""
+
+    name = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [("activate_mapping", "Can put a draft of a mapping, or an earlier version, in force")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def current(self) -> "MappingVersion":
+        """The newest version: the one in force. `MappingVersion.DoesNotExist` before the first."""
+        return self.versions.latest("number")
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"setting:mapping:{self.pk}"
+
+
+class MappingVersion(models.Model):
+    """One state of a mapping, never changed: an attempt names the version that it used. The newest is in force, since
+    it was created; going back to an earlier one makes a new version that `restores` it.
+    """
+
+    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    declaration = models.JSONField()
+    text = models.TextField(
+        blank=True, default="", db_default="", help_text="the declaration as it was typed"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    note = models.CharField(
+        max_length=500, blank=True, default="", db_default="", help_text="what it changes"
+    )
+    reason = models.CharField(
+        max_length=500, blank=True, default="", db_default="", help_text="why it was put in force"
+    )
+    restores = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint("mapping", "number", name="mapping_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.mapping.name}, version {self.number}"
+
+    def clean(self) -> None:
+        _check(self.declaration)
+
+    @property
+    def written(self) -> str:
+        """The declaration as it was typed; laid out where nobody typed it."""
+        return self.text or laid_out(self.declaration)
+
+
+class DraftState(models.TextChoices):
+    """What became of a draft."""
+
+    OPEN = "open", "open"
+    REPLACED = "replaced", "replaced by a later draft"
+    ACTIVATED = "activated", "put in force"
+    DISCARDED = "discarded", "discarded"
+
+
+class MappingDraft(models.Model):
+    """A declaration that is no version yet: no delivery uses it. Never changed but for `state` and `version`; saving
+    again makes a new draft in place of the open one, of which a mapping has at most one.
+    """
+
+    mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="drafts")
+    declaration = models.JSONField()
+    text = models.TextField(blank=True, help_text="the declaration as it was typed")
+    note = models.CharField(max_length=500, blank=True)
+    base = models.ForeignKey(
+        MappingVersion,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the version in force when it was saved",
+    )
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    made_at = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=DraftState, default=DraftState.OPEN)
+    version = models.ForeignKey(
+        MappingVersion,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="that it became",
+    )
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mapping"], condition=models.Q(state=DraftState.OPEN), name="one_open_draft"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state=DraftState.ACTIVATED, version__isnull=False)
+                | (~models.Q(state=DraftState.ACTIVATED) & models.Q(version=None)),
+                name="activated_means_a_version",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"draft {self.pk} of {self.mapping_id}"
+
+    def clean(self) -> None:
+        _check(self.declaration)
+
+    @property
+    def written(self) -> str:
+        """The declaration as it was typed; laid out where nobody typed it."""
+        return self.text or laid_out(self.declaration)
+
+
+def laid_out(declaration: object) -> str:
+    """A declaration as text for people. (PostgreSQL keeps its members in an order of its own, hence `text`.)"""
+    return json.dumps(declaration, indent=2, ensure_ascii=False)
+
+
+def _check(declaration: object) -> None:
+    try:
+        parse_mapping(declaration)
+    except MappingInvalid as error:
+        raise ValidationError({"declaration": str(error)}) from error
