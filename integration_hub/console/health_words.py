@@ -1,0 +1,148 @@
+"""How a connection does, in one word and one sentence, by its figures. Pure: the figures and the moment are passed in.
+
+The same rule for the overview, the list of connections and the page of each.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+FEW = 3  # so many failures are bad luck, however few requests there were
+FAILING_SHARE = 0.2
+SLOW_TIMES = 2.0
+SLOW_SECONDS = 0.25  # what nobody would notice is not called slow
+SLOW_UNKNOWN = 5.0  # where it is not known what is usual
+SLOW_CALLS = 5
+
+
+class Health(Enum):
+    """How a connection does. The value is the style of its pill."""
+
+    HEALTHY = "good"
+    SLOW = "warn"
+    FAILING = "bad"
+    PAUSED = "bad paused"
+    OFF = "quiet off"
+    IDLE = "quiet"
+
+    @property
+    def style(self) -> str:
+        """The class of its pill: `good`, `warn`, `bad` or `quiet`."""
+        return self.value.split()[0]
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether somebody should look now."""
+        return self in (Health.SLOW, Health.FAILING, Health.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFigures:
+    """Of the last hour: `calls`, how many of them `failed` by the system's own fault, and `p95`, in seconds.
+
+    `usual_p95` is that of the week before, None where there was none. `paused_until` and `successes` are the breaker's:
+    None while it is closed; past while it is half-open. `slow_since` is when the first hour of a slow spell began.
+    """
+
+    is_enabled: bool = True
+    calls: int = 0
+    failed: int = 0
+    p95: float | None = None
+    usual_p95: float | None = None
+    paused_until: datetime | None = None
+    successes: int = 0
+    enough: int = 8
+    slow_since: datetime | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of it failed, 0 to 1."""
+        return self.failed / self.calls if self.calls else 0.0
+
+
+def health_of(figures: ConnectionFigures) -> Health:
+    """The word. What stops deliveries counts before what only slows them."""
+    if not figures.is_enabled:
+        return Health.OFF
+    if figures.paused_until is not None:
+        return Health.PAUSED
+    if not figures.calls:
+        return Health.IDLE
+    if figures.failed >= FEW and figures.share >= FAILING_SHARE:
+        return Health.FAILING
+    return Health.SLOW if is_slow(figures.calls, figures.p95, figures.usual_p95) else Health.HEALTHY
+
+
+def is_slow(calls: int, p95: float | None, usual: float | None) -> bool:
+    """Twice what is usual, by more than a quarter of a second; five seconds where nothing is usual."""
+    if p95 is None or calls < SLOW_CALLS:
+        return False
+    if usual is None:
+        return p95 >= SLOW_UNKNOWN
+    return p95 >= SLOW_TIMES * usual and p95 - usual >= SLOW_SECONDS
+
+
+def health_label(health: Health) -> str:
+    """The word as people read it."""
+    return {
+        Health.HEALTHY: _("Healthy"),
+        Health.SLOW: _("Slow"),
+        Health.FAILING: _("Failing"),
+        Health.PAUSED: _("Paused"),
+        Health.OFF: _("Switched off"),
+        Health.IDLE: _("No traffic"),
+    }[health]
+
+
+def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
+    """What is so, in one sentence. `now` is of the clock that `paused_until` is measured by."""
+    health = health_of(figures)
+    if health is Health.PAUSED:
+        return _paused(figures, now)
+    if health is Health.FAILING:
+        return _failed(figures)
+    if health is Health.SLOW:
+        return _slow(figures)
+    if health is Health.HEALTHY:
+        return _failed(figures) if figures.failed else _("Answers normally.")
+    if health is Health.OFF:
+        return _("What is for it fails until somebody switches it on.")
+    return _("No request in the last hour.")
+
+
+def _paused(figures: ConnectionFigures, now: datetime) -> str:
+    assert figures.paused_until is not None, "it is paused"
+    left = (figures.paused_until - now).total_seconds()
+    if left <= 0:
+        numbers = {"successes": figures.successes, "enough": figures.enough}
+        return _("Tried again, one by one: %(successes)d of %(enough)d successes so far.") % numbers
+    return _("Left alone because it does not work; tried again in %(span)s.") % {"span": seconds_words(left)}
+
+
+def _failed(figures: ConnectionFigures) -> str:
+    sentence = ngettext(
+        "%(failed)s of %(calls)s request failed in the last hour (%(percent)s %%).",
+        "%(failed)s of %(calls)s requests failed in the last hour (%(percent)s %%).",
+        figures.calls,
+    )
+    percent = f"{figures.share:.0%}".rstrip("%") if figures.share >= 0.01 else "<1"
+    return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
+
+
+def _slow(figures: ConnectionFigures) -> str:
+    values = {"p95": seconds_words(figures.p95 or 0.0), "usual": seconds_words(figures.usual_p95 or 0.0)}
+    if figures.usual_p95 is None:
+        return _("Requests take up to %(p95)s.") % values
+    return _("Requests take up to %(p95)s (normally %(usual)s).") % values
+
+
+def seconds_words(seconds: float) -> str:
+    """`212 ms`, `4.1 s`, `45 s`, `12 min`: as exact as anybody needs."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

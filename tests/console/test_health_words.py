@@ -1,0 +1,86 @@
+"""The words for how a connection does, by its figures."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from integration_hub.console.health_words import (
+    ConnectionFigures,
+    Health,
+    health_label,
+    health_of,
+    health_sentence,
+    seconds_words,
+)
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(seconds=45)
+
+
+@pytest.mark.parametrize(
+    ("figures", "health", "sentence"),
+    [
+        (ConnectionFigures(), Health.IDLE, "No request in the last hour."),
+        (ConnectionFigures(calls=100, p95=0.2, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
+        (
+            ConnectionFigures(calls=1000, failed=2, p95=0.2, usual_p95=0.2),
+            Health.HEALTHY,
+            "2 of 1,000 requests failed in the last hour (<1 %).",
+        ),
+        (
+            ConnectionFigures(calls=100, failed=20, p95=0.2),
+            Health.FAILING,
+            "20 of 100 requests failed in the last hour (20 %).",
+        ),
+        (
+            ConnectionFigures(calls=2, failed=2, p95=0.2),
+            Health.HEALTHY,
+            "2 of 2 requests failed in the last hour (100 %).",
+        ),
+        (
+            ConnectionFigures(calls=100, p95=4.1, usual_p95=0.2),
+            Health.SLOW,
+            "Requests take up to 4.1 s (normally 200 ms).",
+        ),
+        (ConnectionFigures(calls=100, p95=0.39, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=100, p95=0.4, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=4, p95=9.0, usual_p95=0.2), Health.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=100, p95=4.9), Health.HEALTHY, "Answers normally."),
+        (ConnectionFigures(calls=100, p95=6.0), Health.SLOW, "Requests take up to 6.0 s."),
+        (
+            ConnectionFigures(calls=100, failed=90, paused_until=LATER),
+            Health.PAUSED,
+            "Left alone because it does not work; tried again in 45 s.",
+        ),
+        (
+            ConnectionFigures(paused_until=NOON - timedelta(seconds=1), successes=3),
+            Health.PAUSED,
+            "Tried again, one by one: 3 of 8 successes so far.",
+        ),
+        (
+            ConnectionFigures(is_enabled=False, calls=9, paused_until=LATER),
+            Health.OFF,
+            "What is for it fails until somebody switches it on.",
+        ),
+    ],
+)
+def test_the_figures_decide_the_word_and_the_sentence(
+    figures: ConnectionFigures, health: Health, sentence: str
+) -> None:
+    assert health_of(figures) is health
+    assert health_sentence(figures, NOON) == sentence
+
+
+def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
+    labels = [health_label(each) for each in Health]
+    assert len(set(labels)) == len(labels) == 6
+    assert {each.style for each in Health} == {"good", "warn", "bad", "quiet"}
+    assert [each for each in Health if each.is_wrong] == [Health.SLOW, Health.FAILING, Health.PAUSED]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.0, "0 ms"), (0.2123, "212 ms"), (0.9999, "1.0 s"), (4.12, "4.1 s"), (45.4, "45 s"), (720, "12 min")],
+)
+def test_spans_are_as_exact_as_anybody_needs(seconds: float, words: str) -> None:
+    assert seconds_words(seconds) == words
