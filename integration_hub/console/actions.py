@@ -40,6 +40,7 @@ ACTIONS: Mapping[str, str] = {
     "person.changed": "changed a login",
     "person.deleted": "deleted a login",
     **{f"{kind}.{deed}": f"{verb} a {kind}" for kind in _KINDS for deed, verb in _DEEDS.items()},
+    "connection.tested": "tested a connection",
     "connection.paused": "paused a connection that does not work",
     "connection.resumed": "ended the pause of a connection that works again",
     "connection.retried": "ended the pause of a connection early",

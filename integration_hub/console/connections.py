@@ -7,23 +7,28 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from integration_hub.console.confirming import ConfirmedAdmin
+from integration_hub.console.connection_figures import waiting
 from integration_hub.console.connection_form import CREDENTIALS, ConnectionForm
+from integration_hub.console.connection_page import page_context, waiting_words
+from integration_hub.console.connection_testing import PERMISSION, test_now
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.protection import Passing, at_once, breaker_mark, measured, rate, spared
-from integration_hub.console.recording import AuditedAdmin
+from integration_hub.console.protection import at_once, breaker_mark, measured, rate
 from integration_hub.console.resuming import try_now
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
 from sync.models import Connection, Side
+from sync.testing import AlreadyTesting
 
 _FILLED = ("connector", "authentication", "settings")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(AuditedAdmin):
+class ConnectionAdmin(ConfirmedAdmin):
     """How the hub reaches a system, as whom, within what limits."""
 
     kind = "connection"
@@ -46,8 +51,12 @@ class ConnectionAdmin(AuditedAdmin):
         css: ClassVar = {"all": ["console/evidence.css"]}
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.try_view)
-        return [path("<int:pk>/try-now/", page, name="sync_connection_try_now"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/try-now/", wrap(self.try_view), name="sync_connection_try_now"),
+            path("<int:pk>/test/", wrap(self.test_view), name="sync_connection_test"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         return measured(super().get_queryset(request))
@@ -71,14 +80,41 @@ class ConnectionAdmin(AuditedAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")
         if stored is not None and request.user.has_perm("sync.view_breaker"):
-            context["protection"] = {
-                "state": breaker_mark(stored, stored.clock),
-                "at_once": at_once(stored),
-                "rate": rate(stored),
-                "may_try": spared(stored, stored.clock).passing is Passing.NOTHING
-                and self.has_change_permission(request, stored),
-            }
+            may_change = self.has_change_permission(request, stored)
+            context["now"] = page_context(request, stored, may_change=may_change)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def hidden_changes(self, form: Any) -> list[str]:
+        told: list[str] = form.secret_changes()
+        return told
+
+    def consequences(self, form: Any) -> list[str]:
+        """What waits for a connection that is about to be switched off."""
+        if form.instance.is_enabled or "is_enabled" not in form.changed_data:
+            return []
+        waits = waiting_words(waiting()[form.instance.pk])
+        return [
+            _("Waiting for this connection now: %(waits)s.") % {"waits": waits},
+            _(
+                "While it is switched off each try of them fails and is counted. Switch it on before their tries end."
+            ),
+        ]
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: four steps against the system, as it is stored now."""
+        connection = get_object_or_404(Connection, pk=pk)
+        if not (request.user.has_perm(PERMISSION) and self.has_view_permission(request, connection)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        try:
+            is_good = test_now(request, connection)
+        except AlreadyTesting:
+            messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
+        else:
+            told = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
+            (messages.success if is_good else messages.error)(request, told)
+        return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: end the pause of the connection's breaker now."""

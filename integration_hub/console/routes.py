@@ -2,13 +2,13 @@
 
 from django.contrib import admin
 
+from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.recording import AuditedAdmin
 from sync.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(AuditedAdmin):
+class RouteAdmin(ConfirmedAdmin):
     """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
 
     kind = "route"

@@ -12,8 +12,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
+from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.recording import AuditedAdmin
 from integration_hub.console.rotating import NotRotated, end_now, live_secrets, newest_key, rotate
 from webhooks.models import Source, SourceSecret
 
@@ -37,7 +37,7 @@ class RotationForm(forms.Form):
 
 
 @admin.register(Source)
-class SourceAdmin(AuditedAdmin):
+class SourceAdmin(ConfirmedAdmin):
     """Who may send webhooks."""
 
     kind = "source"

@@ -82,16 +82,20 @@ def check(subject: Subject, most_seconds: float = MOST_SECONDS) -> tuple[Step, .
     for name in NAMES:
         is_over = any(each.is_good is False for each in steps)
         steps.append(Step(name, None, "not-reached") if is_over else course.take(name))
-    return _with_refused_credentials(steps)
+    return _told_by_read(steps)
 
 
-def _with_refused_credentials(steps: list[Step]) -> tuple[Step, ...]:
-    """Where a read was refused because of who we are, the credentials failed, and the read was not reached."""
+def _told_by_read(steps: list[Step]) -> tuple[Step, ...]:
+    """Whether credentials are accepted is often told by the read alone: it was refused because of who we are, it was
+    not refused, or nobody knows."""
     *before, credentials, read = steps
-    if read.is_good is not False or not read.code.endswith(f"-{CredentialsRefused.word}"):
-        return tuple(steps)
-    failed = Step("credentials", False, read.code, read.seconds, {**credentials.facts, **read.facts})
-    return (*before, failed, Step("read", None, "not-reached"))
+    if read.is_good is False and read.code.endswith(f"-{CredentialsRefused.word}"):
+        facts = {**credentials.facts, **read.facts}
+        failed = Step("credentials", False, read.code, read.seconds, facts)
+        return (*before, failed, Step("read", None, "not-reached"))
+    if read.is_good is False and credentials.code == "shown-by-read":
+        return (*before, Step("credentials", None, "not-known", None, credentials.facts), read)
+    return tuple(steps)
 
 
 class _Course:

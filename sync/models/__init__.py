@@ -4,6 +4,7 @@ from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, 
 from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
+from sync.models.connection_test import ConnectionTest
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.periodic import Periodic
@@ -21,6 +22,7 @@ __all__ = [
     "Cause",
     "Channel",
     "Connection",
+    "ConnectionTest",
     "Delivery",
     "Erasure",
     "ErasureState",
