@@ -12,6 +12,7 @@ from sync.clock import database_now
 from sync.erasing import erase_confirmed
 from sync.evidence import look_at_everything, send_checkpoint
 from sync.models import Periodic
+from sync.pausing import look_at_pauses
 from sync.retention import prune
 
 logger = logging.getLogger("hub.periodic")
@@ -49,6 +50,7 @@ class Work:
 
 PERIODIC = (
     Work("alarms", Every(30.0), look),
+    Work("pauses", Every(2.0), look_at_pauses),
     Work("checkpoints", Every(60.0), send_checkpoint),
 )
 # What may take long where there is much, on a thread of its own.
