@@ -90,9 +90,11 @@ class Deliveries:
         Delivery.objects.filter(event=event, state=State.RETRYING).exclude(
             code__endswith="-throttled"
         ).exclude(due_at=None).update(state=State.PENDING, due_at=database_now())
-        waiting = tuple(
-            event.deliveries.filter(state=State.PENDING).exclude(due_at=None).values_list("pk", flat=True)
-        )
+        pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
+        waiting = tuple(pk for pk, due_at in pending if due_at is not None)
+        if len(waiting) < len(pending):  # its source is paused: nobody waits for that
+            defer(waiting)
+            return outcome_of(event, with_entity=with_entity)
         until = time.monotonic() + seconds
         with waiting_for(event.pk) as waiter:
             if seconds <= 0 or not wake(waiting):
