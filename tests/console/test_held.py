@@ -83,7 +83,7 @@ def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
 def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[Hub, list[Delivery]]) -> None:
     hub, (first, second) = two_left
     staff = approver("support")
-    assert "2 deliveries</strong> held" in text_of(staff.get(LIST))
+    assert "</span> 2 deliveries</span>" in text_of(staff.get(LIST))
     page = staff.get(f"{LIST}route/{first.route_id}/")
     assert '<th scope="row">active</th><td>true</td><td>false</td>' in text_of(page)
     values = {"decision": "approve", "chosen": [first.pk]}
