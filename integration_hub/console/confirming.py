@@ -42,6 +42,10 @@ class ConfirmedAdmin(AuditedAdmin):
         page = self.admin_site.admin_view(self.confirm_view)
         return [path("<int:pk>/confirm/<uuid:key>/", page, name=self._url("confirm")), *super().get_urls()]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
     def hidden_changes(self, form: Any) -> list[str]:
         """What changes and is not shown, in words; secrets."""
         return []

@@ -1,5 +1,6 @@
 """What the page of a connection tells above its form: how it does, what it allows, what waits for it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,7 @@ from integration_hub.console.health_words import (
 )
 from integration_hub.console.protection import Passing, at_once, breaker_of, rate, spared
 from integration_hub.console.token_ends import token_end
-from integration_hub.console.wording import code_words, moment
+from integration_hub.console.wording import ago, code_words, moment
 from sync.breaking import ENOUGH
 from sync.models import Breaker, Connection
 
@@ -63,6 +64,16 @@ def shown(connection: Any, now: datetime, found: Traffic, waits: Waiting) -> Sho
     return Shown(health_of(figures), health_sentence(figures, now), found, waits)
 
 
+def with_figures(connections: Iterable[Any]) -> list[Any]:
+    """Measured connections, each with how it does as `shown`: two statements for all."""
+    rows = list(connections)
+    if rows:
+        waits, found = waiting(), traffic(rows[0].clock)
+        for each in rows:
+            each.shown = shown(each, each.clock, found.get(each.pk, Traffic()), waits[each.pk])
+    return rows
+
+
 def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> dict[str, Any]:
     """What the template needs of a measured connection: three statements."""
     now = connection.clock
@@ -85,10 +96,10 @@ def _facts(connection: Any, now: datetime, state: Shown) -> list[tuple[str, Any]
         (_("Sending"), sending(connection, now)),
         (_("Waiting"), waiting_words(state.waiting)),
         (_("Requests, last hour"), f"{found.calls:,}"),
-        (_("Half took up to (p50)"), _seconds(found.p50)),
-        (_("95 % took up to (p95)"), _seconds(found.p95)),
-        (_("Failed"), f"{found.share:.1%}" if found.calls else "–"),
-        (_("Last success"), moment(found.last_success_at, _("not among the newest requests"))),
+        (_("Half within (p50)"), seconds(found.p50)),
+        (_("95 % within (p95)"), seconds(found.p95)),
+        (_("Failed"), share(found)),
+        (_("Last success"), ago(found.last_success_at, absent=_("not among the newest requests"))),
         (_("Timeout"), seconds_words(connection.deadline_seconds)),
         (_("Deliveries at once"), at_once(connection)),
         (_("Requests a second"), rate(connection)),
@@ -97,7 +108,13 @@ def _facts(connection: Any, now: datetime, state: Shown) -> list[tuple[str, Any]
     return [*facts, (_("Token"), _ends(ends_at, now))] if ends_at else facts
 
 
-def _seconds(value: float | None) -> str:
+def share(found: Traffic) -> str:
+    """How much failed by the system's own fault, in percent."""
+    return f"{found.share:.1%}" if found.calls else "–"
+
+
+def seconds(value: float | None) -> str:
+    """As exact as anybody needs."""
     return "–" if value is None else seconds_words(value)
 
 

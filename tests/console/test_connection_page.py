@@ -135,8 +135,8 @@ def test_the_page_says_how_long_requests_took_and_how_many_failed() -> None:
     some_calls_of(of, 1, status=503, error="target-unavailable", seconds=2.0)
     text = read(logged_in("support").get(page_of(of)))
     assert "Requests, last hour 20" in text
-    assert "Half took up to (p50) 100 ms" in text
-    assert "95 % took up to (p95) 190 ms" in text
+    assert "Half within (p50) 100 ms" in text
+    assert "95 % within (p95) 190 ms" in text
     assert "Failed 5.0%" in text
     assert "✓ Healthy" in text
 

@@ -88,7 +88,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert '<th scope="row">active</th><td>true</td><td>false</td>' in text_of(page)
     values = {"decision": "approve", "chosen": [first.pk]}
     confirm = staff.post(f"{LIST}route/{first.route_id}/", values, follow=True)
-    assert '>Approve 1 delivery</button>' in text_of(confirm)
+    assert ">Approve 1 delivery</button>" in text_of(confirm)
     done = staff.post(confirm.request["PATH_INFO"], WHY, follow=True, REMOTE_ADDR="192.0.2.9")
     assert "1 delivery approved." in text_of(done)
     hub.wait_until_idle()
