@@ -104,6 +104,8 @@ TABLE = {
     "sync_mapping_add": ADMINISTRATORS,
     "sync_mapping_try": EVERYBODY,
     **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
+    "webhooks_event_view_save": EVERYBODY,
+    "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
     "webhooks_event_replay_confirm": ACTING,
     "webhooks_event_download": AUDITING,

@@ -1,4 +1,4 @@
-"""Pausing a source, and a test event, against the stand-in services."""
+"""Rotating, pausing and testing a source, against the stand-in services."""
 
 import re
 from collections.abc import Iterator
@@ -58,3 +58,20 @@ def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> Non
     assert "ignored it, as it should" in sent(browser("administrator"), of)
     assert not Delivery.objects.exists()
     assert not hub.shop.journal()
+
+
+def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_is_ended(hub: Hub) -> None:
+    of, client = Source.objects.get(slug="aurora"), browser("administrator")
+    old = of.secrets.get()
+    rotate = f"/admin/webhooks/source/{of.pk}/rotate/"
+    newest = client.get(rotate).context["form"].initial["newest"]
+    client.post(rotate, {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"})
+    assert hub.post_signed(EXAMPLE).status_code == 200, "still signed with the old one"
+    text = read(client.get(page_of(of)))
+    assert re.search(rf"{re.escape(str(old))} .* in 23 h 59 min 1 webhook, last .* still used", text)
+    assert "The gate believed the test event" in sent(client, of), "signed with the new one"
+    client.post(
+        f"/admin/webhooks/source/{of.pk}/secrets/{old.pk}/end/", {"reason": "the sender has the new one"}
+    )
+    assert hub.post_signed(EXAMPLE).status_code == 401
+    assert "The gate believed the test event" in sent(client, of)
