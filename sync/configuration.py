@@ -23,6 +23,11 @@ class Way:
     version: MappingVersion | None
     mapping: ParsedMapping | None
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether what its source sends is kept and not delivered for now."""
+        return self.route.source.paused_at is not None
+
 
 @cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())
 def ways() -> Mapping[int, Way]:

@@ -49,7 +49,7 @@ def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: bool = False)
     if not ways:
         return Opened()
     deliveries = [_delivery(event, way) for way in ways]
-    tokens = [_begin(each) if at_once else None for each in deliveries]
+    tokens = [_begin(each) if at_once and each.due_at is not None else None for each in deliveries]
     insert(*deliveries)
     begun_ones = [
         (delivery, token, way) for delivery, token, way in zip(deliveries, tokens, ways, strict=True) if token
@@ -76,7 +76,7 @@ def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery,
         Claim(delivery, attempt, token, way, linked(delivery), is_only=len(deliveries) == 1)
         for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
     )
-    waiting = tuple(each.pk for each in deliveries if each.token is None)
+    waiting = tuple(each.pk for each in deliveries if each.token is None and each.due_at is not None)
     return Opened(claims, waiting, tuple(begun(each) for each in attempts))
 
 
@@ -96,7 +96,7 @@ def _delivery(event: Event, way: Way) -> Delivery:
         entity_type=event.entity_type,
         entity_id=event.entity_id,
         is_relayed=route.relays and event.is_signed,
-        due_at=NOW,
+        due_at=None if way.is_paused else NOW,
         opened_at=NOW,
     )
     adopt(delivery, way)

@@ -34,10 +34,10 @@ class Begun:
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
 
-        Without a place nobody waits: a worker will find it.
+        Without a place nobody waits: a worker will find it. Nor for what a paused source sends: it is kept.
         """
         self._ways = plan_ways(event)
-        if self._place is not None and self._ways:
+        if self._place is not None and self._ways and not self._ways[0].is_paused:
             return None
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
@@ -89,8 +89,12 @@ class Deliveries:
         """
         Delivery.objects.filter(event=event, state=State.RETRYING).exclude(
             code__endswith="-throttled"
-        ).update(state=State.PENDING, due_at=database_now())
-        waiting = tuple(event.deliveries.filter(state=State.PENDING).values_list("pk", flat=True))
+        ).exclude(due_at=None).update(state=State.PENDING, due_at=database_now())
+        pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
+        waiting = tuple(pk for pk, due_at in pending if due_at is not None)
+        if len(waiting) < len(pending):  # its source is paused: nobody waits for that
+            defer(waiting)
+            return outcome_of(event, with_entity=with_entity)
         until = time.monotonic() + seconds
         with waiting_for(event.pk) as waiter:
             if seconds <= 0 or not wake(waiting):

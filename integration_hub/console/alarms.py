@@ -123,8 +123,8 @@ class AlarmAdmin(EvidenceAdmin):
     @admin.display(description="state")
     def state(self, alarm: Alarm) -> str | SafeString:
         if alarm.ended_at is not None:
-            return _mark("state-closed", "✓", "over")
-        mark = _mark("state-dead", "✕", "now")
+            return _mark("good", "✓", "over")
+        mark = _mark("bad", "✕", "now")
         if alarm.snoozed_until is None:
             return mark
         return format_html("{} snoozed until {}", mark, moment(alarm.snoozed_until))
@@ -174,7 +174,7 @@ class AlarmAdmin(EvidenceAdmin):
 
 def _mark(style: str, shape: str, word: str) -> SafeString:
     return format_html(
-        '<span class="state {}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
 
 from sync.connectors.credentials import SCHEMES, parse_authentication
 from sync.connectors.registry import credential_names
@@ -68,6 +69,13 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def save(self, commit: bool = True) -> Any:
         self.instance.credentials = self._credentials() or None
         return super().save(commit)
+
+    def secret_changes(self) -> list[str]:
+        """Which credentials are new or removed, in words and without a value; after the form was validated."""
+        stored, coming = self.instance.credentials or {}, self._credentials()
+        changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
+        new, removed = _("%(name)s: a new value"), _("%(name)s: removed")
+        return [(new if name in coming else removed) % {"name": name.replace("_", " ")} for name in changed]
 
     def _credentials(self) -> dict[str, str]:
         """What is kept of the old ones, and what was typed."""

@@ -7,23 +7,30 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.connection_form import CREDENTIALS, ConnectionForm
+from integration_hub.console.connection_page import page_context, seconds, share, waiting_words, with_figures
+from integration_hub.console.connection_testing import PERMISSION, test_now
+from integration_hub.console.connection_traffic import waiting
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.protection import Passing, at_once, breaker_mark, measured, rate, spared
-from integration_hub.console.recording import AuditedAdmin
+from integration_hub.console.protection import breaker_mark, measured
 from integration_hub.console.resuming import try_now
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
 from sync.models import Connection, Side
+from sync.testing import AlreadyTesting
 
+_OBSERVED = ("health", "condition", "p95", "failed", "waits")
 _FILLED = ("connector", "authentication", "settings")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(AuditedAdmin):
+class ConnectionAdmin(ConfirmedAdmin):
     """How the hub reaches a system, as whom, within what limits."""
 
     kind = "connection"
@@ -31,7 +38,7 @@ class ConnectionAdmin(AuditedAdmin):
     form = ConnectionForm
     add_form_template = "console/connection_add.html"
     change_form_template = "console/connection_form.html"
-    list_display = ("name", "condition", "deliveries_at_once", "most_requests", "side", "base_url")
+    list_display = ("name", "health", "condition", "p95", "failed", "waits", "side", "base_url")
     fieldsets = (
         (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
         ("Credentials", {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
@@ -46,39 +53,85 @@ class ConnectionAdmin(AuditedAdmin):
         css: ClassVar = {"all": ["console/evidence.css"]}
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.try_view)
-        return [path("<int:pk>/try-now/", page, name="sync_connection_try_now"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/try-now/", wrap(self.try_view), name="sync_connection_try_now"),
+            path("<int:pk>/test/", wrap(self.test_view), name="sync_connection_test"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         return measured(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         may = request.user.has_perm("sync.view_breaker")
-        return tuple(each for each in self.list_display if may or each != "condition")
+        return tuple(each for each in self.list_display if may or each not in _OBSERVED)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Each row of the page with how it does: two statements for all."""
+        found = super().get_changelist_instance(request)
+        found.result_list = with_figures(found.result_list)
+        return found
+
+    @admin.display(description=gettext_lazy("health"))
+    def health(self, connection: Any) -> SafeString:
+        pill: SafeString = connection.shown.pill
+        return pill
+
+    @admin.display(description=gettext_lazy("p95"))
+    def p95(self, connection: Any) -> str:
+        return seconds(connection.shown.traffic.p95)
+
+    @admin.display(description=gettext_lazy("failed, last hour"))
+    def failed(self, connection: Any) -> str:
+        return share(connection.shown.traffic)
+
+    @admin.display(description=gettext_lazy("waiting"))
+    def waits(self, connection: Any) -> str:
+        return waiting_words(connection.shown.waiting)
 
     @admin.display(description="state")
     def condition(self, connection: Any) -> SafeString:
         return breaker_mark(connection, connection.clock)
 
-    @admin.display(description="deliveries at once")
-    def deliveries_at_once(self, connection: Any) -> str:
-        return at_once(connection)
-
-    @admin.display(description="requests a second")
-    def most_requests(self, connection: Connection) -> str:
-        return rate(connection)
-
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")
         if stored is not None and request.user.has_perm("sync.view_breaker"):
-            context["protection"] = {
-                "state": breaker_mark(stored, stored.clock),
-                "at_once": at_once(stored),
-                "rate": rate(stored),
-                "may_try": spared(stored, stored.clock).passing is Passing.NOTHING
-                and self.has_change_permission(request, stored),
-            }
+            may_change = self.has_change_permission(request, stored)
+            context["now"] = page_context(request, stored, may_change=may_change)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def hidden_changes(self, form: Any) -> list[str]:
+        told: list[str] = form.secret_changes()
+        return told
+
+    def consequences(self, form: Any) -> list[str]:
+        """What waits for a connection that is about to be switched off."""
+        if form.instance.is_enabled or "is_enabled" not in form.changed_data:
+            return []
+        waits = waiting_words(waiting()[form.instance.pk])
+        return [
+            _("Waiting for this connection now: %(waits)s.") % {"waits": waits},
+            _(
+                "While it is switched off each try of them fails and is counted. Switch it on before their tries end."
+            ),
+        ]
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: four steps against the system, as it is stored now."""
+        connection = get_object_or_404(Connection, pk=pk)
+        if not (request.user.has_perm(PERMISSION) and self.has_view_permission(request, connection)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        try:
+            is_good = test_now(request, connection)
+        except AlreadyTesting:
+            messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
+        else:
+            told = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
+            (messages.success if is_good else messages.error)(request, told)
+        return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: end the pause of the connection's breaker now."""

@@ -11,7 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
 
+from integration_hub.console.confirming import REASON_AREA
 from integration_hub.console.event_page import CONTENTS
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.held_choice import Choice, chosen, forget, freeze
@@ -37,7 +39,9 @@ class ChoiceForm(forms.Form):
 class ReasonForm(forms.Form):
     """Why: kept with the decision."""
 
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept with the decision"), max_length=500, widget=REASON_AREA
+    )
 
 
 @admin.register(Delivery)

@@ -49,7 +49,9 @@ class RoleAdmin(AuditedAdmin, GroupAdmin):
     many = ("permissions",)
     filter_horizontal = ()
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
         return _tall(super().formfield_for_manytomany(db_field, request, **kwargs))
 
 

@@ -20,9 +20,9 @@ from webhooks.models import State
 class Passing(Enum):
     """What the breaker of a connection lets through: everything, nothing, or probes."""
 
-    EVERYTHING = "state-succeeded"
-    NOTHING = "state-dead"
-    PROBES = "state-retrying"
+    EVERYTHING = "good"
+    NOTHING = "bad"
+    PROBES = "warn"
 
 
 _SHAPES = {Passing.EVERYTHING: "✓", Passing.NOTHING: "‖", Passing.PROBES: "↻"}
@@ -89,14 +89,14 @@ def _failures(number: int) -> str:
 def breaker_mark(connection: Connection, clock: datetime) -> SafeString:
     """The sentence with its shape; of a connection that is switched off, that."""
     if not connection.is_enabled:
-        return _marked("state-closed", "⊘", "switched off")
+        return _marked("quiet", "⊘", "switched off")
     passing = spared(connection, clock).passing
     return _marked(passing.value, _SHAPES[passing], breaker_sentence(connection, clock))
 
 
 def _marked(style: str, shape: str, sentence: str | SafeString) -> SafeString:
     return format_html(
-        '<span class="state {}"><span aria-hidden="true">{}</span></span> {}', style, shape, sentence
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span></span> {}', style, shape, sentence
     )
 
 

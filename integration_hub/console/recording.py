@@ -38,6 +38,12 @@ def record(
     append(Happening(stream, action, actor(request), {**(details or {}), "address": address(request)}))
 
 
+def because(request: HttpRequest) -> Values:
+    """The reason that was given for what the request does, where one was asked for."""
+    reason = getattr(request, "reason", "")
+    return {"reason": reason} if reason else {}
+
+
 def plain(value: Any) -> JSONValue:
     """The value in a form that canonical JSON has: floats, times, ids and over-large numbers as text."""
     if value is None or isinstance(value, bool):
@@ -105,7 +111,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         found = difference(form.values_before, self.stored(form.instance.pk), self._hidden())
         if found or not change:
             action = f"{self.kind}.{'changed' if change else 'created'}"
-            record(request, self.stream(form.instance.pk), action, found)
+            record(request, self.stream(form.instance.pk), action, found | because(request))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():

@@ -51,7 +51,7 @@ class ReplayAdmin(EvidenceAdmin):
     fields = (
         "requested",
         "kind",
-        "requested_by",
+        "person",
         "reason",
         "events",
         "deliveries",
@@ -63,6 +63,11 @@ class ReplayAdmin(EvidenceAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         context["title"] = kwargs["obj"].get_kind_display().capitalize()
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="requested by")
+    def person(self, replay: Replay) -> str:
+        """Django would link to the login, which most who read this may not open."""
+        return str(replay.requested_by)
 
     @admin.display(description="requested")
     def requested(self, replay: Replay) -> str | SafeString:

@@ -25,7 +25,7 @@ def live_secrets(source: Source) -> list[SourceSecret]:
     return [secret for secret in source.secrets.all() if secret.is_live(now)]
 
 
-def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newest: int) -> str:
+def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newest: int, reason: str) -> str:
     """Add the typed secret, or a fresh one, and let the others end in `hours`. Returns the new secret.
 
     `newest` is the key of the newest secret that the person saw (0: none): a page that was sent twice changes
@@ -45,6 +45,7 @@ def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newe
         if len(live_secrets(source)) > MOST_LIVE:
             raise NotRotated(f"At most {MOST_LIVE} secrets can be live. End one first.")
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
+        details |= {"reason": reason}
         record(request, f"setting:source:{source.pk}", "secret.added", details)
     return value
 
@@ -54,13 +55,13 @@ def newest_key(source: Source) -> int:
     return int(source.secrets.order_by("-pk").values_list("pk", flat=True).first() or 0)
 
 
-def end_now(request: HttpRequest, secret: SourceSecret) -> None:
+def end_now(request: HttpRequest, secret: SourceSecret, reason: str) -> None:
     """From now on the secret fits nothing. One that has ended already stays as it is."""
     now = timezone.now()
     with transaction.atomic():
         ended = _still_live(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
         if ended:
-            details = {"secret": secret.pk}
+            details = {"secret": secret.pk, "reason": reason}
             record(request, f"setting:source:{secret.source_id}", "secret.ended", details)
 
 

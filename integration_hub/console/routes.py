@@ -11,15 +11,15 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.recording import AuditedAdmin
 from integration_hub.console.route_words import policies, sentence
 from sync.drafting import current_of
 from sync.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(AuditedAdmin):
+class RouteAdmin(ConfirmedAdmin):
     """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
 
     kind = "route"

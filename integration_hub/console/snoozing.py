@@ -10,7 +10,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
+from integration_hub.console.confirming import REASON_AREA
 from integration_hub.console.recording import address
 from sync.alarm_words import clock, describe
 from sync.alarming import snooze_alarm
@@ -25,7 +27,9 @@ class SnoozeForm(forms.Form):
     """How long and why."""
 
     length = forms.ChoiceField(label="Tell nobody for")
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept with the alarm"), max_length=500, widget=REASON_AREA
+    )
 
     def __init__(self, data: Any, now: datetime) -> None:
         super().__init__(data)

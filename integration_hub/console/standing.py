@@ -11,6 +11,7 @@ from django.db.models import Count
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from integration_hub.console.protection import Passing, breaker_sentence, spared
 from integration_hub.console.unsettled import open_deliveries, running_deliveries
@@ -127,6 +128,10 @@ def _waits(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
 
 
 def _dangers(row: Delivery) -> Iterator[Sentence]:
+    source = row.event.source
+    if source.paused_at is not None and row.due_at is None:
+        told = _("{} is paused since {}: {}. It is kept, and goes on when somebody lets the source go on.")
+        yield format_html(told, source.name, moment(source.paused_at), source.pause_reason)
     if row.deaths >= SUSPECT:
         yield (
             f"{row.deaths} processes died while they ran it: it runs next alone, in a process of its own that a "

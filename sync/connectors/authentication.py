@@ -19,6 +19,9 @@ class Authenticator(Protocol):
     def renew(self, send: Send, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Other headers in place of those refused with 401; None where there can be no others."""
 
+    def prove(self, send: Send) -> float | None:
+        """Get them anew, and for how many seconds they are good; None where only their use can tell."""
+
 
 def authenticator(scheme: Scheme, credentials: Mapping[str, str], side: errors.Side) -> Authenticator:
     """The authenticator of a connection. SettingsInvalid where a credential is missing or cannot be sent."""
@@ -52,4 +55,7 @@ class Fixed:
         return self._headers
 
     def renew(self, send: Send, refused: Mapping[str, str]) -> None:
+        return None
+
+    def prove(self, send: Send) -> None:
         return None

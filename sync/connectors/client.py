@@ -109,6 +109,10 @@ class HttpClient:
         self._refuse_errors(call, answer, asked.tolerated)
         return answer
 
+    def prove(self) -> float | None:
+        """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
+        return self._site.authenticator.prove(self._fetch_token)
+
     def read(self, asked: Asked, answer: Answer) -> dict[str, Any]:
         """The answer's body as an object; Garbled where it is not one."""
         try:

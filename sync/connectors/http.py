@@ -63,9 +63,13 @@ def _connector(wire: Wire) -> Callable[[], _Watched]:
     host = parts.hostname or ""
     if parts.scheme == "http":
         return partial(_Watched, host, parts.port)
+    return partial(_WatchedSecure, host, parts.port, ssl_context=trusting(wire), cert_reqs="CERT_REQUIRED")
+
+
+def trusting(wire: Wire) -> ssl.SSLContext:
+    """What verifies the certificates of an origin: the bundled authorities, or the connection's own in their place."""
     cafile = None if wire.ca else DEFAULT_CA_BUNDLE_PATH
-    context = ssl.create_default_context(cafile=cafile, cadata=wire.ca)
-    return partial(_WatchedSecure, host, parts.port, ssl_context=context, cert_reqs="CERT_REQUIRED")
+    return ssl.create_default_context(cafile=cafile, cadata=wire.ca)
 
 
 _keeper = Keeper(_connector)

@@ -35,7 +35,30 @@ class FieldError:
     detail: str
 
 
-class IdentityConnector(Protocol):
+ABSENT = "hub-connection-test"
+# What systems say of an id that is not there, or not of their own form.
+REFUSALS_OF_ABSENT = frozenset({400, 404, 410, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A read that changes nothing was answered. `found`: how many it found; None where it asked for what is absent."""
+
+    call: str
+    found: int | None = None
+
+
+class Testable(Protocol):
+    """What both kinds of connectors can do to show that their connection is good. Raises `errors.ConnectorError`."""
+
+    def prove(self) -> float | None:
+        """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
+
+    def sample(self) -> Sampled:
+        """A read that changes nothing, of what the settings say can be read."""
+
+
+class IdentityConnector(Testable, Protocol):
     """Reads from an identity service. Every method raises `errors.ConnectorError` only."""
 
     def fetch(self, entity_type: str, entity_id: str) -> Entity | None:
@@ -45,7 +68,7 @@ class IdentityConnector(Protocol):
         """The entities of a type after the first `skip`, each once; one request a page, as it is wanted."""
 
 
-class CommercialConnector(Protocol):
+class CommercialConnector(Testable, Protocol):
     """Reads from and writes to a commercial system. Every method raises `errors.ConnectorError` only.
 
     `key` is the idempotency key of a write: the same for the same intended change.

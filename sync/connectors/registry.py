@@ -15,7 +15,7 @@ from sync.connectors.fingerprints import fingerprint
 from sync.connectors.records import CommercialConnector, IdentityConnector
 from sync.connectors.rest_commercial import RestCommercial
 from sync.connectors.rest_identity import RestIdentity
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings import Reach, SettingsInvalid
 from sync.connectors.urls import Base, parse_base_url
 
 CONNECTORS: Mapping[str, str] = {
@@ -40,6 +40,15 @@ def validate(
         _PARSERS[connector](settings)
     except SettingsInvalid as invalid:
         raise SettingsInvalid(f"/settings{invalid.pointer}", invalid.sentence) from None
+
+
+def reach_of(connector: str, settings: Mapping[str, Any]) -> Reach:
+    """What the settings say of the way to the system. Raises SettingsInvalid."""
+    if connector not in _PARSERS:
+        raise SettingsInvalid("/connector", "There is no such connector.")
+    parsed: Any = _PARSERS[connector](settings)
+    reach: Reach = parsed.reach
+    return reach
 
 
 def credential_names(authentication: Mapping[str, Any]) -> tuple[str, ...]:

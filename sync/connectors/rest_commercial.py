@@ -6,7 +6,7 @@ from typing import Any
 from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.commercial_settings import Collection, Search, Settings
-from sync.connectors.records import Record
+from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled
 from sync.connectors.urls import fill, quoted
 from sync.connectors.wire import Answer
 
@@ -97,6 +97,29 @@ class RestCommercial:
                 tolerated=GONE,
             )
         )
+
+    def prove(self) -> float | None:
+        """See `records.Testable`."""
+        return self._client.prove()
+
+    def sample(self) -> Sampled:
+        """A search that finds nothing; where none is configured, a record that is not there."""
+        for known in self._settings.entities.values():
+            if known.search is not None and known.search.fields:
+                return self._sample_search(known, known.search)
+        known = next(iter(self._settings.entities.values()))
+        asked = Asked("get", "GET", known.item, {"id": ABSENT}, tolerated=REFUSALS_OF_ABSENT)
+        self._client.ask(asked)
+        return Sampled(asked.label)
+
+    def _sample_search(self, known: Collection, search: Search) -> Sampled:
+        field = "external_id" if "external_id" in search.fields else min(search.fields)
+        query = _search_query(search, field, ABSENT)
+        asked = Asked("search", "GET", search.path, query=query, tolerated=frozenset({400, 422}))
+        answer = self._client.ask(asked)
+        if answer.status in asked.tolerated:
+            return Sampled(asked.label)
+        return Sampled(asked.label, len(self._hits(asked, known, search, answer)))
 
     def _collection(self, entity_type: str) -> Collection:
         known = self._settings.entities.get(entity_type.upper())

@@ -1,13 +1,14 @@
 """An identity service that answers REST requests in JSON, described by its settings."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.identity_settings import EntityPath, Listing, Settings
 from sync.connectors.moments import as_moment
-from sync.connectors.records import Entity
+from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Entity, Sampled
 
 
 class RestIdentity:
@@ -40,6 +41,21 @@ class RestIdentity:
         if known.listing is None:
             raise self._client.unsafe("no list is configured for this entity type")
         return self._walk(entity_type, known, known.listing, skip, most_pages)
+
+    def prove(self) -> float | None:
+        """See `records.Testable`."""
+        return self._client.prove()
+
+    def sample(self) -> Sampled:
+        """One entity of the first list that is configured; without a list, an entity that is not there."""
+        for entity_type, known in self._settings.entities.items():
+            if known.listing is not None:
+                page, _ = self._page(entity_type, known, replace(known.listing, size=1), 0)
+                return Sampled(f"GET {known.listing.path}", len(page))
+        known = next(iter(self._settings.entities.values()))
+        asked = Asked("fetch", "GET", known.path, {"id": ABSENT}, known.query, tolerated=REFUSALS_OF_ABSENT)
+        self._client.ask(asked)
+        return Sampled(asked.label)
 
     def _walk(
         self, entity_type: str, known: EntityPath, listing: Listing, position: int, most_pages: int

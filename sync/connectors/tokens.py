@@ -75,6 +75,13 @@ class ClientCredentials:
     def renew(self, send: Send, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         return _bearer(self._token(send, refused=refused["Authorization"].removeprefix("Bearer ")))
 
+    def prove(self, send: Send) -> float:
+        """A fresh token takes the place of the one that is kept."""
+        with self._slot.lock:
+            self._slot.token, lifetime = self._fetch(send)
+            self._slot.good_until = time.monotonic() + lifetime - EARLY
+            return lifetime
+
     def _token(self, send: Send, refused: str | None) -> str:
         """A live token other than the one refused: perhaps another thread has fetched it by now."""
         with self._slot.lock:

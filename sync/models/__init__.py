@@ -5,6 +5,7 @@ from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, 
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
+from sync.models.connection_test import ConnectionTest
 from sync.models.counts import (
     CallCount,
     CountedHour,
@@ -36,6 +37,7 @@ __all__ = [
     "Cause",
     "Channel",
     "Connection",
+    "ConnectionTest",
     "CountMark",
     "CountedHour",
     "Delivery",

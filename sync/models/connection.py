@@ -67,6 +67,7 @@ class Connection(models.Model):
 
     class Meta:
         ordering = ["slug"]
+        permissions = [("test_connection", "Can test connections")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(deadline_seconds__gt=0, deadline_seconds__lte=30),

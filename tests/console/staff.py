@@ -54,3 +54,12 @@ def event(of: Source, **facts: Any) -> Event:
         }
         | facts
     )
+
+
+def save(client: Client, address: str, form: dict[str, Any], reason: str = "asked for by its owner") -> Any:
+    """Send a form of settings, and confirm the change with a reason where it is shown before it is made."""
+    answer = client.post(address, form)
+    if answer.status_code != 302 or "/confirm/" not in answer["Location"]:
+        return answer
+    page = client.get(answer["Location"])
+    return client.post(answer["Location"], {"reason": reason, "seen": page.context["seen"]}, follow=True)

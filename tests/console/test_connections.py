@@ -9,7 +9,7 @@ from audit.models import Entry
 from sync.connectors.presets import preset
 from sync.models import Connection
 from tests.console.settings_rows import STORED, connection
-from tests.console.staff import browser, entries
+from tests.console.staff import browser, entries, save
 
 pytestmark = pytest.mark.django_db
 
@@ -58,8 +58,7 @@ def test_credentials_stay_until_they_are_replaced_or_the_origin_changes(
 ) -> None:
     of = connection()
     client = browser("administrator")
-    answer = client.post(f"/admin/sync/connection/{of.pk}/change/", connection_form(of, **changed))
-    assert answer.status_code == 302, answer.context["errors"]
+    save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, **changed))
     of.refresh_from_db()
     assert of.credentials == kept
     assert not Entry.objects.filter(body__contains='password":').exists()
@@ -73,7 +72,7 @@ def test_another_token_address_lets_go_of_the_credentials_too() -> None:
         credentials={"client_id": "hub", "client_secret": "s3cret-s3cret"},
     )
     form = connection_form(of, authentication=TOKEN_ELSEWHERE)
-    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form, follow=True)
+    page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form)
     of.refresh_from_db()
     assert of.credentials is None
     assert "the stored credentials were removed" in page.content.decode()

@@ -32,7 +32,8 @@ def rotated(client: Client, of: Source, **form: Any) -> str:
     """The page after rotating."""
     address = reverse("admin:webhooks_source_rotate", args=[of.pk])
     newest = client.get(address).context["form"].initial["newest"]
-    return client.post(address, {"typed": "", "hours": "24", "newest": newest} | form).content.decode()
+    typed = {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"}
+    return client.post(address, typed | form).content.decode()
 
 
 def test_a_secret_that_the_hub_made_is_shown_once_and_never_again() -> None:
@@ -96,10 +97,13 @@ def test_a_secret_can_be_ended_at_once_after_a_question() -> None:
     address = reverse("admin:webhooks_source_end_secret", args=[of.pk, secret.pk])
     assert client.get(address).status_code == 200
     assert SourceSecret.objects.get().is_live(timezone.now())
-    client.post(address)
-    client.post(address)
+    assert client.post(address).status_code == 200, "it needs a reason"
+    assert SourceSecret.objects.get().is_live(timezone.now())
+    client.post(address, {"reason": "it leaked"})
+    client.post(address, {"reason": "it leaked"})
     assert not SourceSecret.objects.get().is_live(timezone.now())
-    assert len(entries("secret.ended")) == 1
+    (ended,) = entries("secret.ended")
+    assert ended["details"]["reason"] == "it leaked"
 
 
 @pytest.mark.parametrize("role", ["support", "auditor"])

@@ -7,7 +7,7 @@ import pytest
 from sync.connectors.presets import preset
 from sync.models import Route
 from tests.console.settings_rows import TYPED, connection, mapping, signed
-from tests.console.staff import browser, entries, source
+from tests.console.staff import browser, entries, save, source
 from webhooks.models import Source, SourceSecret
 
 pytestmark = pytest.mark.django_db
@@ -77,10 +77,15 @@ def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
 def test_a_change_is_recorded_with_before_and_after_and_where_it_came_from() -> None:
     of, client = source("aurora", name="Old", wait_seconds=2.5), browser("administrator")
     form = source_form(scheme="none", name="New", wait_seconds="2.5")
-    assert client.post(f"/admin/webhooks/source/{of.pk}/change/", form).status_code == 302
+    save(client, f"/admin/webhooks/source/{of.pk}/change/", form, "it has a new name")
     (entry,) = entries("source.changed")
-    assert entry["details"] == {"before": {"name": "Old"}, "after": {"name": "New"}, "address": "127.0.0.1"}
-    client.post(f"/admin/webhooks/source/{of.pk}/change/", form)
+    assert entry["details"] == {
+        "before": {"name": "Old"},
+        "after": {"name": "New"},
+        "reason": "it has a new name",
+        "address": "127.0.0.1",
+    }
+    save(client, f"/admin/webhooks/source/{of.pk}/change/", form)
     assert len(entries("source.changed")) == 1
 
 
@@ -123,7 +128,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     assert answer.status_code == 302, answer.context["errors"]
     made = Route.objects.get()
     assert (made.entity_type, made.deactivation) == ("USER", {})
-    client.post(f"/admin/sync/route/{made.pk}/change/", form | {"tries": "3"})
+    save(client, f"/admin/sync/route/{made.pk}/change/", form | {"tries": "3"})
     assert entries("route.changed")[0]["details"]["after"] == {"tries": 3}
     client.post(f"/admin/sync/route/{made.pk}/delete/", {"post": "yes"})
     assert entries("route.deleted")[0]["stream"] == f"setting:route:{made.pk}"

@@ -62,6 +62,13 @@ class Source(models.Model):
         validators=[MinValueValidator(1)],
         help_text="minutes without a webhook after which an alarm is raised; empty: never",
     )
+    paused_at = models.DateTimeField(
+        null=True, editable=False, help_text="what it sends is kept, and not delivered"
+    )
+    pause_reason = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)
+    resumed_at = models.DateTimeField(
+        null=True, editable=False, help_text="until all that waited has been released"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

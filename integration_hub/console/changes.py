@@ -1,0 +1,48 @@
+"""What a change of settings changes, field by field, and member by member where a field holds JSON. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from audit.canonical import JSONValue
+
+MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One line: what it is called, and its value before and after as text. None where there was or will be none."""
+
+    label: str
+    before: str | None
+    after: str | None
+
+
+def changed(
+    before: Mapping[str, JSONValue], after: Mapping[str, JSONValue], labels: Mapping[str, str]
+) -> list[Changed]:
+    """What differs of the fields that have a label, in the order of the labels."""
+    lines: list[Changed] = []
+    for name, label in labels.items():
+        lines += _lines(label, before.get(name), after.get(name))
+    return lines[:MOST_SHOWN]
+
+
+def _lines(label: str, before: JSONValue, after: JSONValue) -> Iterator[Changed]:
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in {**before, **after}:
+            yield from _lines(f"{label} / {name}", before.get(name), after.get(name))
+    else:
+        yield Changed(label, _text(before), _text(after))
+
+
+def _text(value: JSONValue) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

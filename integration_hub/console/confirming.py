@@ -1,0 +1,148 @@
+"""Settings change in two steps: what changes is shown first, and made only with a reason."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from integration_hub.console.changes import Changed, changed
+from integration_hub.console.held_change import held, hold, let_go
+from integration_hub.console.recording import AuditedAdmin, values_of
+
+REASON_AREA = forms.Textarea(attrs={"rows": 2, "cols": 60})
+
+
+class ReasonForm(forms.Form):
+    """Why; kept on the audit log."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept in the audit log"), max_length=500, widget=REASON_AREA
+    )
+
+    def clean_reason(self) -> str:
+        return " ".join(str(self.cleaned_data["reason"]).split())
+
+
+class ConfirmedAdmin(AuditedAdmin):
+    """An `AuditedAdmin` of which no change is made before it was shown and a reason was given."""
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.confirm_view)
+        return [path("<int:pk>/confirm/<uuid:key>/", page, name=self._url("confirm")), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
+    def hidden_changes(self, form: Any) -> list[str]:
+        """What changes and is not shown, in words; secrets."""
+        return []
+
+    def consequences(self, form: Any) -> list[str]:
+        """What the change will do, in sentences."""
+        return []
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
+        asked = self._ask(request, str(object_id)) if is_new else None
+        return asked or super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _ask(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+        """On to the page that confirms; None where Django's own page says what is wrong."""
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not self.has_change_permission(request, row):
+            return None
+        form = self._form(request, row, request.POST)
+        if not form.is_valid():
+            return None
+        if not self._differs(form):
+            messages.info(request, _("Nothing was changed."))
+            return redirect(self._page(row.pk))
+        key = hold(request, self._about(row.pk), request.POST)
+        return redirect(reverse(f"admin:{self._url('confirm')}", args=[row.pk, key]))
+
+    def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+        """What changes; on POST with a reason, change it."""
+        row = get_object_or_404(self.model._default_manager, pk=pk)
+        name = str(row)
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        typed = held(request, self._about(pk), key)
+        form = self._form(request, row, typed) if typed is not None else None
+        if form is None or not form.is_valid():
+            return self._over(request, pk, key, form)
+        shown = self._changes(form)
+        seen = _digest(shown)
+        reason = ReasonForm(request.POST or None)
+        if request.method == "POST" and request.POST.get("seen") != seen:
+            reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
+        elif request.method == "POST" and reason.is_valid():
+            let_go(request, key)
+            request.POST, request.reason = typed, reason.cleaned_data["reason"]  # type: ignore[assignment,attr-defined]
+            answer: HttpResponse = self.changeform_view(request, str(pk))
+            return answer
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Change %(name)s?") % {"name": name},
+            "name": name,
+            "back": self._page(pk),
+            "shown": shown,
+            "hidden": self.hidden_changes(form),
+            "consequences": self.consequences(form),
+            "reason_form": reason,
+            "seen": seen,
+        }
+        return TemplateResponse(request, "console/confirm_change.html", context)
+
+    def _over(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
+        let_go(request, key)
+        if form is None:
+            messages.error(request, _("This change is not kept any more. Make it again."))
+        else:
+            told = " ".join(str(each) for found in form.errors.values() for each in found)
+            messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": told})
+        return redirect(self._page(pk))
+
+    def _form(self, request: HttpRequest, row: Any, typed: Any) -> Any:
+        return self.get_form(request, row, change=True)(typed, instance=row)
+
+    def _changes(self, form: Any) -> list[Changed]:
+        after = values_of(form.instance)
+        names = [name for name in form.fields if name in after and name not in self._hidden()]
+        labels = {name: str(form.fields[name].label or name) for name in names}
+        return changed(self.stored(form.instance.pk), after, labels)
+
+    def _differs(self, form: Any) -> bool:
+        return bool(self._changes(form) or self.hidden_changes(form))
+
+    def _about(self, pk: Any) -> str:
+        return f"{self.opts.label_lower}:{pk}"
+
+    def _url(self, name: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+
+    def _page(self, pk: Any) -> str:
+        return reverse(f"admin:{self._url('change')}", args=[pk])
+
+
+def _digest(shown: list[Changed]) -> str:
+    text = json.dumps([asdict(each) for each in shown], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,26 @@
+"""When a stored token ends, where it says so itself (a JWT's `exp`, RFC 7519). Pure; nothing is verified."""
+
+import binascii
+import json
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+
+def token_end(credentials: Mapping[str, str]) -> datetime | None:
+    """None where no credential says when it ends."""
+    ends = [end for value in credentials.values() if (end := _end(value)) is not None]
+    return min(ends, default=None)
+
+
+def _end(value: str) -> datetime | None:
+    parts = value.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        body = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        seconds = body["exp"]
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        return datetime.fromtimestamp(seconds, UTC) if is_number else None
+    except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+        return None

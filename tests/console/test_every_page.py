@@ -1,0 +1,188 @@
+"""Every address of the console, opened by each role: seen, or a plain 403."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.urls import NoReverseMatch, URLPattern, URLResolver, reverse
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.models import Entry
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.filtering import resolve
+from sync.models import Alarm, Erasure
+from tests.console.history import a_delivery, a_replay, a_route, a_source, an_event
+from tests.console.staff import browser, person
+from webhooks.models import Refusal, SourceSecret
+
+pytestmark = pytest.mark.django_db
+
+SUPPORT, AUDITOR, ADMINISTRATOR = "support", "auditor", "administrator"
+ROLES = (SUPPORT, AUDITOR, ADMINISTRATOR)
+
+
+def addresses(patterns: Any = None) -> Iterator[str]:
+    for each in admin.site.get_urls() if patterns is None else patterns:
+        if isinstance(each, URLResolver):
+            yield from addresses(each.url_patterns)
+        elif isinstance(each, URLPattern) and each.name:
+            yield each.name
+
+
+def rows() -> dict[str, Any]:
+    """One row of each model that has pages, by its label."""
+    now = timezone.now()
+    root = person("", "someone")
+    route = a_route(a_source())
+    event = an_event(1, source=route.source, state="held")
+    with transaction.atomic():
+        append(Happening("setting:source:1", "source.changed"))
+    seen = {"first_at": now, "last_at": now, "bucket": "b"}
+    erasure = {"entity_type": "USER", "entity_id": "U1", "sources": [], "ground": "objection"}
+    return {
+        "webhooks_source": route.source,
+        "webhooks_event": event,
+        "webhooks_refusal": Refusal.objects.create(source=route.source, code="bad-signature", **seen),
+        "secret": SourceSecret.objects.create(source=route.source, value="whsec_x", hint="x"),
+        "sync_connection": route.commercial,
+        "sync_route": route,
+        "sync_mapping": route.mapping,
+        "sync_delivery": a_delivery(event, route),
+        "sync_replay": a_replay(root),
+        "sync_alarm": Alarm.objects.create(kind="deliveries-dead", subject="", began_at=now, raised_at=now),
+        "sync_erasure": Erasure.objects.create(asked_by=root, reason="r", asked_at=now, **erasure),
+        "console_export": request_export(resolve({}, now), by=root, reason="evidence"),
+        "audit_entry": Entry.objects.latest("id"),
+        "auth_user": root,
+        "auth_group": Group.objects.get(name=SUPPORT),
+    }
+
+
+NOBODY: frozenset[str] = frozenset()
+EVERYBODY = frozenset(ROLES)
+ADMINISTRATORS = frozenset({ADMINISTRATOR})
+AUDITING = frozenset({AUDITOR, ADMINISTRATOR})
+ACTING = frozenset({SUPPORT, ADMINISTRATOR})
+
+# A page of a model is named after it; these are the models whose rows people look at, and who may change them.
+LOOKED_AT = {
+    "webhooks_event": EVERYBODY,
+    "webhooks_refusal": EVERYBODY,
+    "webhooks_source": EVERYBODY,
+    "sync_connection": EVERYBODY,
+    "sync_route": EVERYBODY,
+    "sync_mapping": EVERYBODY,
+    "sync_delivery": EVERYBODY,
+    "sync_replay": EVERYBODY,
+    "sync_alarm": EVERYBODY,
+    "sync_erasure": ADMINISTRATORS,
+    "console_export": AUDITING,
+    "audit_entry": AUDITING,
+    "auth_user": ADMINISTRATORS,
+    "auth_group": ADMINISTRATORS,
+}
+SET_UP = {"webhooks_source", "sync_connection", "sync_route", "auth_user", "auth_group"}
+TABLE = {
+    **{
+        f"{name}_{page}": who
+        for name, who in LOOKED_AT.items()
+        for page in ("changelist", "change", "history")
+    },
+    **{
+        f"{name}_{page}": ADMINISTRATORS if name in SET_UP else NOBODY
+        for name in LOOKED_AT
+        for page in ("add", "delete")
+    },
+    "sync_mapping_add": ADMINISTRATORS,
+    "sync_mapping_try": EVERYBODY,
+    **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
+    "webhooks_event_view_save": EVERYBODY,
+    "webhooks_event_view_remove": EVERYBODY,
+    "webhooks_event_replay": ACTING,
+    "webhooks_event_replay_confirm": ACTING,
+    "webhooks_event_download": AUDITING,
+    "audit_entry_download": AUDITING,
+    "console_export_new": {AUDITOR},
+    "console_export_cancel": {AUDITOR},
+    "console_export_download": {AUDITOR},
+    "sync_alarm_snooze": ACTING,
+    "sync_delivery_route": EVERYBODY,
+    "sync_delivery_decide": ACTING,
+    "sync_connection_test": ACTING,
+    "sync_connection_try_now": ADMINISTRATORS,
+    "sync_erasure_look": ADMINISTRATORS,
+    "sync_erasure_ask": ADMINISTRATORS,
+    **{f"{name}_confirm": ADMINISTRATORS for name in ("webhooks_source", "sync_connection", "sync_route")},
+    **{
+        f"webhooks_source_{way}": ADMINISTRATORS
+        for way in ("rotate", "end_secret", "pause", "resume", "test")
+    },
+    "auth_user_password_change": ADMINISTRATORS,
+}
+# To enter and to leave; and what Django answers to nobody here.
+OUTSIDE = {"login", "logout", "autocomplete", "app_list", "view_on_site"}
+OPENED = {200, 302, 404, 405}
+
+
+def address_of(name: str, found: dict[str, Any]) -> str:
+    """With the keys of those rows."""
+    label = next((each for each in found if name.startswith(f"{each}_")), "")
+    key = found[label].pk if label else None
+    ways: list[list[Any]] = [[], [key], [key, uuid4()], [uuid4()], [key, found["secret"].pk]]
+    for arguments in [["csv"], *ways] if name.endswith(("event_download", "entry_download")) else ways:
+        with contextlib.suppress(NoReverseMatch):
+            return reverse(f"admin:{name}", args=arguments)
+    raise AssertionError(f"{name}: say here which keys its address needs")
+
+
+def test_every_address_is_in_the_table() -> None:
+    assert set(addresses()) - OUTSIDE == set(TABLE), "say in the table who may open it"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str) -> None:
+    found, client = rows(), browser(role)
+    wrong = []
+    for name, who in TABLE.items():
+        answer = client.get(address_of(name, found))
+        is_open = answer.status_code in OPENED and "/login/" not in answer.get("Location", "")
+        if is_open != (role in who) or (not is_open and answer.status_code != 403):
+            wrong.append((name, answer.status_code))
+    assert not wrong
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_page_shows_a_way_to_what_the_role_may_not_open(role: str) -> None:
+    found, client = rows(), browser(role)
+    ways: dict[str, str] = {}
+    for name in (each for each, who in TABLE.items() if role in who):
+        answer = client.get(address_of(name, found))
+        page = answer.content.decode() if answer.status_code == 200 and not answer.streaming else ""
+        for way in re.findall(r'(?:href|action|formaction)="(/admin/[^"#]*)"', page):
+            ways.setdefault(unescape(way), name)
+    assert len(ways) > 30
+    closed = [(ways[way], way) for way in ways if client.get(way).status_code == 403]
+    assert not closed
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_refusal_is_a_page_in_the_dress_with_a_way_out(role: str) -> None:
+    client = browser(role)
+    for address, status, title in (
+        ("/admin/webhooks/event/add/", 403, "Not allowed"),
+        ("/admin/nothing/", 404, "Not found"),
+    ):
+        answer = client.get(address)
+        page = answer.content.decode()
+        assert answer.status_code == status
+        assert f"<h1>{title}</h1>" in page
+        assert 'id="console-nav"' in page
+        assert 'href="/admin/"' in page

@@ -1,0 +1,178 @@
+"""The page of a source: who signs with which secret, a test event by the real gate, a pause with a reason."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console.source_page import span_words
+from sync.watching import database_clock, measure
+from tests.console.history import a_receipt, a_route, an_event, logged_in
+from tests.console.settings_rows import TYPED, signed
+from tests.console.staff import browser, entries, source
+from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
+from webhooks.schemes import new_secret
+
+pytestmark = pytest.mark.django_db
+
+WHY = {"reason": "the shop moves"}
+
+
+def page_of(of: Source) -> str:
+    return f"/admin/webhooks/source/{of.pk}/change/"
+
+
+def read(answer: Any) -> str:
+    assert answer.status_code == 200
+    assert " style=" not in answer.content.decode()
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+
+
+def sent(client: Client, of: Source) -> str:
+    return read(client.post(f"/admin/webhooks/source/{of.pk}/test/", follow=True))
+
+
+def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
+    return SourceSecret.objects.create(source=of, value=value, hint=value[-4:], **values)
+
+
+def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_the_old_one() -> None:
+    of, client = signed(), browser("administrator")
+    old = a_secret(of, ends_at=timezone.now() + timedelta(hours=23, minutes=12, seconds=30))
+    SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=400))
+    new = a_secret(of, new_secret("standard-webhooks"))
+    now = timezone.now() + timedelta(seconds=1)
+    for secret, number in ((old, 3), (new, 2)):
+        for _ in range(number):
+            a_receipt(None, source=of, verified_by=f"standard-webhooks:{secret.pk}", received_at=now)
+    a_receipt(None, source=of, verified_by=f"standard-webhooks:{old.pk}", received_at=now - timedelta(days=2))
+    a_receipt(None, source=source("other"), verified_by=f"bearer:{old.pk}", received_at=now)
+    text = read(client.get(page_of(of)))
+    assert re.search(
+        rf"{re.escape(str(old))} 400 days ↻ in 23 h 12 min 3 webhooks, last now ! still used", text
+    )
+    assert re.search(rf"{re.escape(str(new))} \d+ s ✓ never 2 webhooks, last now", text)
+    assert "End old secret now…" in text
+    assert TYPED not in text
+
+
+def test_an_old_secret_that_nobody_uses_any_more_is_not_called_used() -> None:
+    of = signed()
+    a_secret(of, ends_at=timezone.now() + timedelta(hours=1))
+    a_secret(of, new_secret("standard-webhooks"))
+    assert "still used" not in read(logged_in("administrator").get(page_of(of)))
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(seconds=40), "40 s"),
+        (timedelta(minutes=12, seconds=59), "12 min"),
+        (timedelta(hours=23, minutes=12), "23 h 12 min"),
+        (timedelta(days=2, hours=3), "2 days 3 h"),
+        (timedelta(days=90, hours=3), "90 days"),
+        (timedelta(seconds=-5), "0 s"),
+    ],
+)
+def test_a_countdown_has_two_units_at_most(span: timedelta, said: str) -> None:
+    assert span_words(span) == said
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings"),
+    [
+        ("standard-webhooks", {}),
+        ("body-hmac", {"header": "X-Sig", "encoding": "base64", "prefix": "sha256="}),
+        ("bearer", {}),
+        ("basic", {}),
+        ("header", {"header": "X-Secret"}),
+        ("none", {}),
+    ],
+)
+def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
+    scheme: str, settings: dict[str, str]
+) -> None:
+    of = source("tried", scheme=scheme, scheme_settings=settings)
+    if scheme != "none":
+        a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
+        newest = a_secret(of, new_secret(scheme))
+    text = sent(browser("administrator"), of)
+    assert "The gate believed the test event, stored it and ignored it, as it should." in text
+    event = Event.objects.get()
+    assert (event.state, event.entity_type, event.is_signed) == (State.IGNORED, "HUB-TEST", scheme != "none")
+    receipt = Receipt.objects.get()
+    assert receipt.verified_by == (scheme if scheme == "none" else f"{scheme}:{newest.pk}")
+    (entry,) = entries("source.tested")
+    told = {"status": 200, "code": "ignored", "event": event.reference, "address": "127.0.0.1"}
+    assert entry["details"] == told
+
+
+def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> None:
+    of = source("off", is_enabled=False)
+    assert "(source-disabled)" in sent(browser("administrator"), of)
+    assert not Event.objects.exists()
+
+
+def test_nothing_is_sent_without_a_secret_or_where_the_word_means_something() -> None:
+    client = browser("administrator")
+    assert "no live secret. Add one first." in sent(client, signed())
+    of = source("worded", event_words={"hub-test": "UPDATE"})
+    assert "give HUB-TEST a meaning" in sent(client, of)
+    assert not Event.objects.exists()
+
+
+def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
+    of = source("quiet")
+    heard = an_event(source=of).received_at
+    sent(browser("administrator"), of)
+    (figure,) = measure(database_clock()).sources
+    assert figure.heard_at == heard
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+@pytest.mark.parametrize("way", ["pause", "resume", "test", "rotate"])
+def test_others_only_look(role: str, way: str) -> None:
+    of, client = signed(), browser(role)
+    assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
+    text = read(client.get(page_of(of)))
+    for word in ("Send a test event", "Pause…", "Rotate secret…"):
+        assert f" {word} " not in text.replace("“Rotate secret…”", "")
+
+
+def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the_same_for_twenty() -> None:
+    of, client = source("busy"), logged_in("support")
+    an_event(source=of, received_at=timezone.now() - timedelta(minutes=5, seconds=1))
+    now = timezone.now()
+    for number, at in enumerate((now, now, now - timedelta(days=2))):
+        facts = {"first_at": at, "last_at": at, "times": 7, "bucket": str(number)}
+        Refusal.objects.create(source=of, code="bad-signature", **facts)
+    with CaptureQueriesContext(database) as one:
+        text = read(client.get("/admin/webhooks/source/"))
+    assert re.search(r"Busy ✓ Enabled 5 min ago 14 ", text)
+    for number in range(20):
+        source(f"s{number}")
+    with CaptureQueriesContext(database) as twenty:
+        read(client.get("/admin/webhooks/source/"))
+    assert len(twenty) == len(one)
+
+
+def test_the_page_costs_the_same_whatever_happened() -> None:
+    of, client = signed(), logged_in("administrator")
+    a_secret(of)
+    a_route(of)
+    client.get(page_of(of))
+    with CaptureQueriesContext(database) as few:
+        read(client.get(page_of(of)))
+    for number in range(20):
+        a_receipt(an_event(number, source=of), received_at=timezone.now())
+        a_secret(of, ends_at=timezone.now())
+        a_route(of, entity_type=f"T{number}")
+    with CaptureQueriesContext(database) as many:
+        read(client.get(page_of(of)))
+    assert len(many) == len(few)
+    assert len(many) <= 10

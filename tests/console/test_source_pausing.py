@@ -1,0 +1,77 @@
+"""Rotating, pausing and testing a source, against the stand-in services."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from sync.models import Delivery, Route
+from sync.pausing import look_at_pauses
+from tests.console.staff import browser, entries
+from tests.console.test_source_page import WHY, page_of, read, sent
+from tests.hub import EXAMPLE, Hub
+from webhooks.models import Event, Source
+
+
+@pytest.fixture
+def aurora(hub: Hub) -> Iterator[Source]:
+    yield Source.objects.get(slug="aurora")
+    Source.objects.update(paused_at=None, resumed_at=timezone.now())
+    look_at_pauses()
+    call_command("deliver_due")
+
+
+def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: Source) -> None:
+    client = browser("administrator")
+    pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
+    assert client.post(pausing).status_code == 200, "it needs a reason"
+    assert "Paused. What it sends is kept and waits." in read(client.post(pausing, WHY, follow=True))
+    address = hub.change_email("anna.waits@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 202
+    text = read(client.get(page_of(aurora)))
+    assert "‖ Paused" in text
+    assert "Paused: the shop moves" in text
+    assert "1 delivery waits. The source is answered 202, and nothing is lost." in text
+    assert "1 delivery waits and is released at 1200 a minute." in read(client.get(resuming))
+    assert "1,200 deliveries a minute" in read(client.post(resuming, {"reason": "done"}, follow=True))
+    assert "still to be released" in read(client.get(page_of(aurora)))
+    look_at_pauses()
+    call_command("deliver_due")
+    assert hub.customer()["email"] == address
+    assert entries("source.paused")[0]["details"]["reason"] == "the shop moves"
+    assert entries("source.resumed")[0]["details"]["reason"] == "done"
+
+
+def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: Source) -> None:
+    client = browser("administrator")
+    client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
+    hub.post_signed(EXAMPLE)
+    text = read(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
+    assert re.search(r"is paused since .*: the shop moves", text)
+
+
+def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:
+    of = Source.objects.get(slug="aurora")
+    Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
+    assert "ignored it, as it should" in sent(browser("administrator"), of)
+    assert not Delivery.objects.exists()
+    assert not hub.shop.journal()
+
+
+def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_is_ended(hub: Hub) -> None:
+    of, client = Source.objects.get(slug="aurora"), browser("administrator")
+    old = of.secrets.get()
+    rotate = f"/admin/webhooks/source/{of.pk}/rotate/"
+    newest = client.get(rotate).context["form"].initial["newest"]
+    client.post(rotate, {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"})
+    assert hub.post_signed(EXAMPLE).status_code == 200, "still signed with the old one"
+    text = read(client.get(page_of(of)))
+    assert re.search(rf"{re.escape(str(old))} .* in 23 h 59 min 1 webhook, last .* still used", text)
+    assert "The gate believed the test event" in sent(client, of), "signed with the new one"
+    client.post(
+        f"/admin/webhooks/source/{of.pk}/secrets/{old.pk}/end/", {"reason": "the sender has the new one"}
+    )
+    assert hub.post_signed(EXAMPLE).status_code == 401
+    assert "The gate believed the test event" in sent(client, of)
