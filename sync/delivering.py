@@ -14,7 +14,8 @@ from sync.connectors.errors import ConnectorError
 from sync.connectors.registry import connect
 from sync.expiring import expire_subject
 from sync.mapping import Unmappable
-from sync.models import Connection, Delivery
+from sync.models import Connection, Delivery, Takes
+from sync.newer import was_overtaken
 from sync.outcomes import EventOutcome, outcome_of_attempt
 from sync.postponing import postpone
 from sync.recording import AttemptRecorder, ClaimLost
@@ -127,9 +128,13 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
 
 
 def _is_older_than_applied(taken: Claim) -> bool:
-    """Whether a relayed delivery is older than what was applied; a fetched one never is."""
+    """Whether what the webhook carried is older than what was applied; what is fetched never is."""
+    if taken.delivery.takes == Takes.ANYWAY:
+        return False
+    if not taken.delivery.is_relayed:
+        return taken.delivery.takes == Takes.RECEIVED and was_overtaken(taken.delivery)
     link, occurred_at = taken.link, taken.delivery.event.occurred_at
-    if not taken.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
+    if link is None or link.occurred_at is None or occurred_at is None:
         return False
     return occurred_at < link.occurred_at
 
