@@ -11,6 +11,7 @@ from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, Paused, claim
 from sync.connectors.errors import ConnectorError
+from sync.connectors.exchange import Recorder
 from sync.connectors.registry import connect
 from sync.expiring import expire_subject
 from sync.mapping import Unmappable
@@ -117,7 +118,7 @@ def _settle(
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:
     try:
-        if _is_older_than_applied(taken):
+        if is_older_than_applied(taken):
             return superseded()
         run(taken, _ends(taken, recorders), findings)
     except ClaimLost:
@@ -127,7 +128,7 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
     return success(findings)
 
 
-def _is_older_than_applied(taken: Claim) -> bool:
+def is_older_than_applied(taken: Claim) -> bool:
     """Whether what the webhook carried is older than what was applied; what is fetched never is."""
     if taken.delivery.takes == Takes.ANYWAY:
         return False
@@ -161,7 +162,7 @@ def _ends(taken: Claim, recorders: list[AttemptRecorder]) -> Ends:
     )
 
 
-def connect_to(connection: Connection, request_id: str, recorder: AttemptRecorder) -> object:
+def connect_to(connection: Connection, request_id: str, recorder: Recorder) -> object:
     """The connector of a configured connection."""
     return connect(
         "identity" if connection.side == "identity" else "target",

@@ -49,4 +49,5 @@ def is_outdated(row: Any) -> bool:
 
 def was_overtaken(delivery: Delivery) -> bool:
     """Whether a later event of its subject was applied by now."""
-    return is_outdated(with_newer(Delivery.objects.filter(pk=delivery.pk)).get())
+    row = with_newer(Delivery.objects.filter(pk=delivery.pk)).first()
+    return row is not None and is_outdated(row)

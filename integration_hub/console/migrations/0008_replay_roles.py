@@ -23,7 +23,7 @@ def extend_roles(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("console", "0005_erasure_roles"),
+        ("console", "0007_shared_view_roles"),
         ("sync", "0011_bulk_replay"),
     ]
     operations = [migrations.RunPython(extend_roles, migrations.RunPython.noop)]
