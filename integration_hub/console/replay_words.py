@@ -1,15 +1,17 @@
 """Bulk replays in the words of the console."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.filtering import sentences
 from integration_hub.console.wording import code_words
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
+from webhooks.models import State
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
@@ -41,6 +43,14 @@ PACES: Mapping[str, object] = {
     Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
     Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
     Pace.FIRST: gettext_lazy("One first, then ask me"),
+}
+_WORDS: Mapping[str, object] = {
+    "event_type": gettext_lazy("Type"),
+    "source": gettext_lazy("Source"),
+    "entity_id": gettext_lazy("Entity"),
+    "received_from": gettext_lazy("Received from"),
+    "received_to": gettext_lazy("Received before"),
+    "q": gettext_lazy("Searched for"),
 }
 _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 
@@ -75,7 +85,26 @@ def what(replay: Replay) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("events chosen one by one")]
-    return sentences(replay.filter) or [_("all events")]
+    said = [told for name, value in replay.filter.items() if (told := _condition(name, value))]
+    return said or [_("all events")]
+
+
+def _condition(name: str, value: str) -> str:
+    """One condition of a resolved filter."""
+    if name == "state":
+        return _("Status: %(state)s") % {
+            "state": State(value).label.capitalize() if value in State.values else value
+        }
+    if name in ("received_from", "received_to"):
+        at = timezone.localtime(datetime.fromisoformat(value))
+        return f"{_WORDS[name]} {at:%Y-%m-%d %H:%M:%S %Z}"
+    return (
+        f"{_WORDS[name]}: {value}"
+        if name in _WORDS
+        else ""
+        if name.endswith("_taken_for")
+        else f"{name}: {value}"
+    )
 
 
 def lasts(count: int, pace: str) -> str:

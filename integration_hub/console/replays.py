@@ -90,6 +90,10 @@ class ReplayAdmin(EvidenceAdmin):
     )
     readonly_fields = fields
 
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(css={"all": ["console/replays.css"]})
+
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         deeds = [

@@ -97,7 +97,7 @@ def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> Non
     everything = {"action": "replay_selected", "_selected_action": ticked[:1], "select_across": 1}
     answer = support.post(f"{LIST}?state=dead", everything)
     assert "Replay 3 events" in text_of(support.get(answer["Location"]))
-    assert "state: dead" in text_of(support.get(answer["Location"]))
+    assert "Status: Failed" in text_of(support.get(answer["Location"]))
 
 
 def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
@@ -235,7 +235,7 @@ def test_the_list_says_who_why_what_and_how_far(db: None) -> None:
     support.post(frozen_by(support), TERMS)
     page = text_of(support.get("/admin/sync/replay/"))
     assert "the shop refused everybody" in page
-    assert "state: dead" in page
+    assert "Status: Failed" in page
     assert "2 waiting" in page
     assert "Running" in page
 
