@@ -22,6 +22,7 @@ from webhooks.models import Event
 LARGEST = 50_000
 BATCH = 1_000
 KEPT = timedelta(days=1)  # a set that nobody confirmed
+_NEEDED = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
 
@@ -55,7 +56,8 @@ def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = Non
     ordered = sorted(events)
     for start in range(0, len(ordered), BATCH):
         with transaction.atomic():
-            _add(replay, list(Event.objects.filter(pk__in=ordered[start : start + BATCH]).order_by("pk")))
+            some = Event.objects.filter(pk__in=ordered[start : start + BATCH]).order_by("pk")
+            _add(replay, list(some.only(*_NEEDED)))
     _freeze(replay)
     return replay
 
@@ -90,7 +92,7 @@ def _fill_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
     if replay.cursor_at is not None:
         at, key = replay.cursor_at, replay.cursor_id
         events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
-    found = list(events[:BATCH])
+    found = list(events.only(*_NEEDED)[:BATCH])
     if found:
         replay.cursor_at, replay.cursor_id = found[-1].received_at, found[-1].pk
         replay.save(update_fields=["cursor_at", "cursor_id"])

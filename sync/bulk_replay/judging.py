@@ -24,6 +24,10 @@ from sync.newer import APPLIED, is_outdated, with_newer
 from sync.opening import EVENT_TYPES, enabled_routes
 from webhooks.models import Event, is_erased
 
+_NEEDED = (
+    *("event_id", "state", "replay_id", "is_relayed", "settled_at", "occurred_at"),
+    *("newer", "newer_type", "linked_record", "applied_until"),
+)
 _STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
 
 
@@ -34,7 +38,7 @@ def judge(events: Collection[Event], replay: Replay) -> dict[int, Skipped]:
     """
     keys = [event.pk for event in events]
     deliveries: dict[int, list[Any]] = defaultdict(list)
-    for row in with_newer(Delivery.objects.filter(event__in=keys)):
+    for row in with_newer(Delivery.objects.filter(event__in=keys)).values_list(*_NEEDED, named=True):
         deliveries[row.event_id].append(row)
     routed, erased, elsewhere = _routed(events), _being_erased(events), _elsewhere(keys, replay)
     found = {
