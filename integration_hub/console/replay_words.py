@@ -46,6 +46,7 @@ PACES: Mapping[str, object] = {
 }
 _WORDS: Mapping[str, object] = {
     "event_type": gettext_lazy("Type"),
+    "entity_type": gettext_lazy("Entity type"),
     "source": gettext_lazy("Source"),
     "entity_id": gettext_lazy("Entity"),
     "received_from": gettext_lazy("Received from"),
@@ -92,9 +93,12 @@ def what(replay: Replay) -> list[str]:
 def _condition(name: str, value: str) -> str:
     """One condition of a resolved filter."""
     if name == "state":
-        return _("Status: %(state)s") % {
-            "state": State(value).label.capitalize() if value in State.values else value
-        }
+        names = (
+            State(each).label.capitalize() if each in State.values else each for each in value.split(",")
+        )
+        return _("Status: %(states)s") % {"states": ", ".join(names)}
+    if name == "code":
+        return _("Reason: %(reason)s") % {"reason": code_words(value).title}
     if name in ("received_from", "received_to"):
         at = timezone.localtime(datetime.fromisoformat(value))
         return f"{_WORDS[name]} {at:%Y-%m-%d %H:%M:%S %Z}"

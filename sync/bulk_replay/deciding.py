@@ -18,7 +18,7 @@ from sync.models import Pace, Paused, Replay, ReplayState
 from sync.replaying import AlreadyRequested, NotReplayable, stated
 
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
-_SAID = frozenset({"state", "event_type", "source", "received_from", "received_to", "code"})
+_SAID = frozenset({"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """What a person chooses for a replay is what its attempts do, retries too, and stands on record with them."""
 
 import json
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from sync import claiming
 from sync.approving import Decision, decide
-from sync.models import Attempt, Delivery, MappingVersion, Route, Takes
+from sync.models import Attempt, Delivery, MappingVersion, Replay, Route, Takes
 from sync.replaying import Choice, NotReplayable, request_replay
 from sync.tasks import run_due
 from tests.console.staff import entries
@@ -81,6 +83,26 @@ def test_what_was_applied_between_the_question_and_the_attempt_counts(
     assert run_due() == 1
     assert hub.customer()["email"] == "new@example.com"
     assert Attempt.objects.filter(delivery__event=event).latest("number").outcome == "superseded"
+
+
+def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = refused(hub, "then@example.com")
+    hub.change_email("now@example.com")
+    Delivery.objects.update(state=State.PENDING, due_at="2020-01-01T00:00:00Z", settled_at=None)
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+
+    def read_then_chosen(pk: int, read: Any = claiming._load) -> Any:
+        found = read(pk)
+        if not Replay.objects.exists():
+            request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
+        return found
+
+    monkeypatch.setattr(claiming, "_load", read_then_chosen)
+    assert run_due() == 1
+    assert Attempt.objects.latest("number").takes == "received"
+    assert hub.customer()["email"] == "then@example.com"
 
 
 def test_relayed_data_goes_over_newer_only_where_that_was_chosen(hub: Hub) -> None:

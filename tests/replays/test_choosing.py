@@ -10,10 +10,12 @@ from django.utils import timezone
 from integration_hub.console.replay_filling import freeze_filter, look
 from sync.bulk_replay import choosing
 from sync.bulk_replay.choosing import TooMany, begin_choice, choose, discard_old, fill
+from sync.erasing import erase
 from sync.models import Erasure, Member, Replay, ReplayState, Route
 from sync.replaying import NotReplayable, request_replay
 from sync.tasks import run_due
 from tests.console.history import a_delivery, a_route, a_source, an_event
+from tests.erasure import come_by_webhook, confirmed, somebody
 from tests.hub import ANNA, Hub
 from tests.replays.bulk import a_user, failed, failed_people, frozen, staff, started, states, tell
 from webhooks.models import Event
@@ -89,6 +91,15 @@ def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
     replay = choose(staff(), [event.pk, other.pk])
     assert states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
     assert run_due() == 1
+
+
+def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
+    [each] = come_by_webhook(hub, [somebody(1)])
+    replay = frozen(staff(), entity_id=each.entity_id)
+    assert erase(confirmed(each))
+    replay.refresh_from_db()
+    assert set(replay.filter) == {"entity_id"}
+    assert replay.filter["entity_id"].startswith("~")
 
 
 @pytest.mark.django_db
