@@ -13,16 +13,20 @@ from integration_hub.console.contents import (
     as_document,
     as_request,
     as_response,
+    sent_document,
     value_text,
 )
+from integration_hub.console.curl import curl
 from integration_hub.console.missing import Missing
+from integration_hub.console.waterfall import Piece, Span, pieces, scale, waited
 from integration_hub.console.wording import code_words, duration
-from sync.models import Attempt, Call, Delivery
+from sync.models import Attempt, Call, Delivery, Outcome
 from webhooks.codes import Words
 
 MOST_ATTEMPTS = 50
 WITH_CALLS = 20
 MOST_CALLS = 400
+_GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,13 @@ class CallShown:
     took: str
     sent: Content | None
     answered: Content | None
+    curl: str = ""
+
+    @property
+    def style(self) -> str:
+        """Of its part of the bar: reads are quiet, what failed is not."""
+        is_good = self.row.status is not None and self.row.status < 400
+        return ("info" if self.row.is_write else "good") if is_good else "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,9 @@ class AttemptShown:
     said: tuple[str, ...]
     missing: str = ""
     calls: tuple[CallShown, ...] | None = None
+    seconds: float = 0.0
+    bar: tuple[Piece, ...] = ()
+    waited: str = ""
 
 
 def speaker(delivery: Delivery, code: str) -> str:
@@ -61,14 +75,30 @@ def attempts_of(
 ) -> dict[int, list[AttemptShown]]:
     """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
     rows = _attempts(deliveries, may["contents"])
-    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may["contents"], missing) if may["calls"] else {}
+    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may, missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
     shown: dict[int, list[AttemptShown]] = defaultdict(list)
     for place, row in enumerate(rows):
         attempt = _shown(row, owners[row.delivery_id], may, now, missing)
         known = tuple(calls.get(row.pk, ())) if place < WITH_CALLS else None
         shown[row.delivery_id].append(replace(attempt, calls=known))
-    return shown
+    return {key: _with_bars(attempts) for key, attempts in shown.items()}
+
+
+def _with_bars(attempts: list[AttemptShown]) -> list[AttemptShown]:
+    """All on the scale of the longest; the oldest that is shown waited for nothing that is known."""
+    full = scale([each.seconds for each in attempts])
+    before = [*(each.row.ended_at for each in attempts[1:]), None]
+    return [
+        replace(each, bar=_bar(each, full), waited=waited(ended_at, each.row.started_at))
+        for each, ended_at in zip(attempts, before, strict=True)
+    ]
+
+
+def _bar(attempt: AttemptShown, full: float) -> tuple[Piece, ...]:
+    spans = [Span(call.row.started_at, call.row.seconds or 0.0, call.style) for call in attempt.calls or ()]
+    style = "good" if attempt.row.outcome in _GOOD else "bad"
+    return tuple(pieces(attempt.row.started_at, attempt.seconds, spans, full, style))
 
 
 def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
@@ -78,7 +108,8 @@ def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attem
     return list(rows.order_by("-id")[:MOST_ATTEMPTS])
 
 
-def _calls(attempts: list[int], with_contents: bool, missing: Missing) -> dict[int, list[CallShown]]:
+def _calls(attempts: list[int], may: Mapping[str, bool], missing: Missing) -> dict[int, list[CallShown]]:
+    with_contents, covered = may["contents"], not may["revealed"]
     related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
     rows = (
         Call.objects.filter(attempt__in=attempts)
@@ -88,18 +119,26 @@ def _calls(attempts: list[int], with_contents: bool, missing: Missing) -> dict[i
     shown: dict[int, list[CallShown]] = defaultdict(list)
     for row in rows[:MOST_CALLS]:
         gone = missing.sentence(row.started_at) if with_contents and not row.response else ""
-        sent = as_request(row, gone) if with_contents else None
-        answered = as_response(row, gone) if with_contents and row.status is not None else None
-        shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered))
+        sent = as_request(row, gone, covered=covered) if with_contents else None
+        has_answer = with_contents and row.status is not None
+        answered = as_response(row, gone, covered=covered) if has_answer else None
+        command = curl(row.method, row.path, document) if (document := _document(row, with_contents)) else ""
+        shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered, command))
     return shown
+
+
+def _document(row: Call, with_contents: bool) -> dict[str, Any]:
+    return sent_document(row) if with_contents else {}
 
 
 def _shown(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
 ) -> AttemptShown:
-    took = duration(((row.ended_at or now) - row.started_at).total_seconds())
+    seconds = ((row.ended_at or now) - row.started_at).total_seconds()
+    took = duration(seconds)
     return AttemptShown(
         row=row,
+        seconds=seconds,
         words=code_words(row.code, speaker(delivery, row.code)),
         took=took if row.ended_at else f"{took} so far",
         change=as_change(row.change) if may["contents"] and row.change_id else None,

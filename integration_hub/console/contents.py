@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from integration_hub.console.masking import masked_address, masked_text
 from sync.models import Call
 from webhooks.models import Payload
 from webhooks.sealing import CannotOpen
@@ -45,40 +46,61 @@ class ChangeTable:
     same: tuple[tuple[str, str], ...]
 
 
-def as_stored(payload: Payload | None, missing: str) -> Content:
+def as_stored(payload: Payload | None, missing: str, *, covered: bool = False) -> Content:
     """The bytes as they were, as text; what is no UTF-8 shows as replacement characters. `missing`: why it is not
-    there, where it is not.
+    there, where it is not. `covered`: without the values in it.
     """
     opened = _open(payload, missing)
-    return opened if isinstance(opened, Content) else _content(opened.decode("utf-8", "replace"), len(opened))
+    if isinstance(opened, Content):
+        return opened
+    text = opened.decode("utf-8", "replace")
+    return _content(masked_text(text) if covered else text, len(opened))
 
 
-def as_request(call: Call, missing: str) -> Content:
+def sent_document(call: Call) -> dict[str, Any]:
+    """The request as it is stored; empty where it is not kept. A read's is kept with its response."""
+    opened = _open(call.request if call.request_id is not None else call.response, "")
+    document = None if isinstance(opened, Content) else _parsed(opened.decode("utf-8", "replace"))
+    found = document if isinstance(document, dict) else {}
+    found = found if call.request_id is not None else found.get("request", {})
+    return found if isinstance(found, dict) else {}
+
+
+def as_request(call: Call, missing: str, *, covered: bool = False) -> Content:
     """What was sent. A read's request is kept with its response, a write's by itself."""
+    path = call.path if covered else None
     if call.request_id is not None:
-        return _exchange(call.request, missing, lambda document: document)
-    return _exchange(call.response, missing, lambda document: document.get("request", {}))
+        return _exchange(call.request, missing, lambda document: document, covered, path)
+    return _exchange(call.response, missing, lambda document: document.get("request", {}), covered, path)
 
 
-def as_response(call: Call, missing: str) -> Content:
+def as_response(call: Call, missing: str, *, covered: bool = False) -> Content:
     """What was answered."""
-    return _exchange(call.response, missing, lambda document: document)
+    return _exchange(call.response, missing, lambda document: document, covered)
 
 
-def _exchange(payload: Payload | None, missing: str, part: Callable[[dict[str, Any]], Any]) -> Content:
+def _exchange(
+    payload: Payload | None,
+    missing: str,
+    part: Callable[[dict[str, Any]], Any],
+    covered: bool,
+    path: str | None = None,
+) -> Content:
     """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
     opened = _open(payload, missing)
     if isinstance(opened, Content):
         return opened
     document = _parsed(opened.decode("utf-8", "replace"))
     document = part(document) if isinstance(document, dict) else document
+    laid_out = masked_text if covered else _laid_out
     if not isinstance(document, dict):
-        return _content(opened.decode("utf-8", "replace"), len(opened))
+        return _content(laid_out(opened.decode("utf-8", "replace")), len(opened))
     headers = document.get("headers") or {}
-    lines = [str(document["url"])] if document.get("url") else []
+    url = str(document.get("url") or "")
+    lines = [url if path is None else masked_address(url, path)] if url else []
     lines += [f"{name}: {value}" for name, value in headers.items()]
     body = document.get("body")
-    return _content("\n".join([*lines, "", _laid_out(str(body))] if body else lines), len(opened))
+    return _content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
 
 
 def as_change(payload: Payload | None) -> ChangeTable | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -64,6 +65,11 @@ class ListPage:
     @property
     def is_filtered(self) -> bool:
         return bool(self.words)
+
+    @property
+    def suffix(self) -> str:
+        """What the address of an event's page carries, so that it leads back to this list."""
+        return "?" + urlencode({"list": self.query[1:]}) if self.words else ""
 
     @property
     def own_view(self) -> Tab | None:

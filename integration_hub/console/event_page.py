@@ -1,5 +1,6 @@
 """Everything that is known of one event, gathered for its page in a bounded number of statements and rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,14 +10,22 @@ from django.utils import timezone
 from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
 from integration_hub.console.missing import Missing
+from integration_hub.console.revealing import CONTENTS, revealed_for
 from integration_hub.console.standing import GONE, Standing, standing, surroundings
 from integration_hub.console.wording import reason
-from sync.models import Attempt, Delivery
+from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
 from webhooks.models import Event, Receipt, State
 
 MOST_RECEIPTS = 50
-CONTENTS = "webhooks.view_contents"
+MOST_BESIDE = 5
+_NOTICES: Mapping[str, str] = {
+    State.DEAD: "bad",
+    State.RETRYING: "warn",
+    State.HELD: "warn",
+    State.SUCCEEDED: "good",
+    State.UNCHANGED: "good",
+}
 _RELATED = (
     "route",
     "identity__breaker",
@@ -68,11 +77,34 @@ class EventPage:
     receipts: tuple[ReceiptShown, ...]
     has_more_receipts: bool
     deliveries: tuple[DeliveryShown, ...]
+    same_entity: tuple[Event, ...]
+    group: FailureGroup | None
+    revealed_for: int
+
+    @property
+    def notice(self) -> str:
+        """The style of the diagnosis."""
+        return _NOTICES.get(str(self.event.state), "quiet")
+
+    @property
+    def others(self) -> int:
+        """How many other deliveries failed for the same reason and are failed still."""
+        return max(0, self.group.number - 1) if self.group else 0
+
+    @property
+    def replays(self) -> tuple[Replay, ...]:
+        """What people asked for, newest first; of the attempts that are shown and of what waits."""
+        found = [each.row.replay for each in self.deliveries]
+        found += [attempt.row.replay for each in self.deliveries for attempt in each.attempts]
+        known = {replay.pk: replay for replay in found if replay is not None}
+        return tuple(known[pk] for pk in sorted(known, reverse=True))
 
 
 def event_page(event: Event, request: HttpRequest) -> EventPage:
     """Gather the page. What the person may not see is not read either."""
     may = _permissions(request)
+    seconds = revealed_for(request, event) if may["contents"] else 0
+    may["revealed"] = seconds > 0
     now, missing = timezone.now(), Missing(event)
     receipts = _receipts(event, may, missing) if may["receipts"] else []
     deliveries = _deliveries(event, may, now, missing) if may["deliveries"] else ()
@@ -82,11 +114,29 @@ def event_page(event: Event, request: HttpRequest) -> EventPage:
         digest=bytes(event.digest).hex(),
         now=now,
         may=may,
-        received=_received(event, missing) if may["contents"] else None,
+        received=_received(event, missing, covered=not may["revealed"]) if may["contents"] else None,
         receipts=tuple(receipts[:MOST_RECEIPTS]),
         has_more_receipts=len(receipts) > MOST_RECEIPTS,
         deliveries=deliveries,
+        same_entity=_same_entity(event),
+        group=_group(event, deliveries) if may["groups"] else None,
+        revealed_for=seconds,
     )
+
+
+def _same_entity(event: Event) -> tuple[Event, ...]:
+    """The newest five other events of this entity, whoever told us."""
+    rows = Event.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
+    newest = rows.order_by("-received_at", "-pk")[: MOST_BESIDE + 1]
+    return tuple(each for each in newest if each.pk != event.pk)[:MOST_BESIDE]
+
+
+def _group(event: Event, deliveries: tuple[DeliveryShown, ...]) -> FailureGroup | None:
+    """What else failed for the reason of this event's failure."""
+    dead = next((each.row for each in deliveries if each.row.state == State.DEAD), None)
+    if dead is None:
+        return None
+    return FailureGroup.objects.filter(commercial=dead.commercial_id, code=dead.code).first()
 
 
 def _permissions(request: HttpRequest) -> dict[str, bool]:
@@ -97,25 +147,28 @@ def _permissions(request: HttpRequest) -> dict[str, bool]:
         "deliveries": "sync.view_delivery",
         "attempts": "sync.view_attempt",
         "calls": "sync.view_call",
+        "groups": "sync.view_failuregroup",
     }
     return {part: request.user.has_perm(permission) for part, permission in needed.items()}
 
 
-def _received(event: Event, missing: Missing) -> Content:
-    return as_stored(event.payload, "" if event.payload else missing.sentence(event.received_at))
+def _received(event: Event, missing: Missing, *, covered: bool) -> Content:
+    gone = "" if event.payload else missing.sentence(event.received_at)
+    return as_stored(event.payload, gone, covered=covered)
 
 
 def _receipts(event: Event, may: dict[str, bool], missing: Missing) -> list[ReceiptShown]:
     rows = event.receipts.order_by("-id")
     rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
-        ReceiptShown(row, _told(row, missing) if may["contents"] else None)
+        ReceiptShown(row, _told(row, missing, covered=not may["revealed"]) if may["contents"] else None)
         for row in rows[: MOST_RECEIPTS + 1]
     ]
 
 
-def _told(row: Receipt, missing: Missing) -> Content:
-    return as_stored(row.answer, "" if row.answer else missing.sentence(row.answered_at or row.received_at))
+def _told(row: Receipt, missing: Missing, *, covered: bool) -> Content:
+    gone = "" if row.answer else missing.sentence(row.answered_at or row.received_at)
+    return as_stored(row.answer, gone, covered=covered)
 
 
 def _deliveries(

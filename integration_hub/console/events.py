@@ -1,6 +1,7 @@
 """The events: a list with exact search and filters, and one page that tells everything of one event."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
@@ -13,23 +14,27 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from integration_hub.console.closing_pages import ClosingPages
+from integration_hub.console.closing_pages import MAY_CLOSE, ClosingPages
 from integration_hub.console.downloads import Downloadable, download_buttons
+from integration_hub.console.entity import entity_url
 from integration_hub.console.event_chips import query_of
 from integration_hub.console.event_list import ROWS
 from integration_hub.console.event_list_page import asked, list_page, listed, newer_since, unknown_words
-from integration_hub.console.event_page import CONTENTS, event_page
+from integration_hub.console.event_page import event_page
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.replay_pages import ReplayPages
+from integration_hub.console.revealing import CONTENTS, RevealPages
 from integration_hub.console.saved_views import MAY_SHARE, remove_view, save_view
-from webhooks.models import Event, is_erased
+from webhooks.models import Event, State, is_erased
 from webhooks.references import from_reference
+
+_CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, ClosingPages, EvidenceAdmin, Downloadable):
+class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
     export = EVENTS
@@ -105,7 +110,12 @@ class EventAdmin(ReplayPages, ClosingPages, EvidenceAdmin, Downloadable):
             raise Http404(f"There is no event {object_id}")
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{event.event_type} {event.entity_type} {event.entity_id}",
+            "title": f"{event.event_type} {event.entity_type}",
+            "subtitle": event.entity_id,
+            "entity_url": entity_url(event.entity_type, event.entity_id),
+            "back": query_of(dict(parse_qsl(request.GET.get("list", "")))),
+            "may_close": request.user.has_perm(MAY_CLOSE) and event.state in _CLOSABLE,
+            "may_download": request.user.has_perm(self.export.permission),
             "page": event_page(event, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             "may_erase": request.user.has_perm("sync.erase_subject"),

@@ -14,11 +14,11 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.confirming import REASON_AREA
-from integration_hub.console.event_page import CONTENTS
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.held_choice import Choice, chosen, forget, freeze
 from integration_hub.console.held_groups import groups, held, show
 from integration_hub.console.recording import address
+from integration_hub.console.revealing import CONTENTS
 from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 from sync.models import Delivery, Replay, Route
 

@@ -10,9 +10,9 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from integration_hub.console.declaration_text import LONGEST, Misread, plain_text
-from integration_hub.console.event_page import CONTENTS
 from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author, seen_in
 from integration_hub.console.mapping_words import differences
+from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.trying import Given, Problem, checked, choices, try_out
 from sync.backtest_jobs import routes_of
 from sync.drafting import (

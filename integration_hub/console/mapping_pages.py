@@ -7,8 +7,8 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from integration_hub.console.event_page import CONTENTS
 from integration_hub.console.recording import AuditedAdmin, address
+from integration_hub.console.revealing import CONTENTS
 from sync.drafting import Author, Seen
 from sync.models import Mapping
 

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
-from integration_hub.console.event_page import CONTENTS
 from integration_hub.console.recording import actor, address
+from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.wording import code_words
 from sync.models import Delivery, MappingVersion, Takes
 from sync.newer import is_outdated, with_newer

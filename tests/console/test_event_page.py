@@ -1,7 +1,9 @@
 """The page of one event: what it shows, to whom, and what it costs."""
 
+import html
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from tests.console.history import (
     logged_in,
     sealed,
 )
+from tests.console.staff import entries
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +35,12 @@ SECRET = "anna.private@example.com"
 @pytest.fixture
 def support() -> Client:
     return logged_in("support")
+
+
+def revealed(client: Client, event: Event) -> str:
+    """The page after somebody said why its contents must be read."""
+    assert client.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked why"}).status_code == 302
+    return page_of(client, event)
 
 
 def page_of(client: Client, event: Event) -> str:
@@ -68,7 +77,7 @@ def a_failed_event(**values: Any) -> Event:
 
 def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
-    text = page_of(support, event)
+    text = revealed(support, event)
     for shown in (
         event.reference,
         "The shop refused the change",
@@ -82,8 +91,8 @@ def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
         "Person to customer, version 1",
         "PATCH /customers/{id}",
         "123 ms",
-        f"<td>old@example.com</td><td>{SECRET}</td>",
-        '<tr class="quiet"><th scope="row">language</th><td>fi</td><td>unchanged</td></tr>',
+        f'<del class="was">old@example.com</del></td><td data-label="Sent"><ins class="now">{SECRET}</ins></td>',
+        '<th scope="row">language</th><td data-label="Before">fi</td><td>unchanged</td></tr>',
         "<li>Taken.</li><li>email: dup</li>",
         "Replay…",
     ):
@@ -92,7 +101,7 @@ def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
 
 def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(support: Client) -> None:
     event = a_failed_event()
-    assert page_of(support, event).count(SECRET) == 4
+    assert revealed(support, event).count(SECRET) == 4
     with CaptureQueriesContext(connection) as captured:
         without = page_of(logged_in("auditor"), event)
     assert SECRET not in without
@@ -136,14 +145,14 @@ def test_hostile_contents_are_text_and_break_nothing(support: Client, hostile: b
     call.response = sealed("response", {"headers": {}, "body": hostile.decode("utf-8", "replace")})
     call.request = sealed("request", hostile)
     call.save()
-    text = page_of(support, event)
+    text = page_of(support, event) + revealed(support, event)
     assert "<script>alert" not in text
     assert "\x00<script>" not in text
 
 
 def test_a_large_payload_is_cut_at_64_kilobytes(support: Client) -> None:
     event = an_event(payload=sealed("webhook", b"x" * 70_000))
-    text = page_of(support, event)
+    text = revealed(support, event)
     assert "x" * 65_536 in text
     assert "x" * 65_537 not in text
     assert "the whole has 70000 bytes" in text
@@ -174,9 +183,9 @@ def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_ne
     with CaptureQueriesContext(connection) as sixty:
         text = page_of(support, event)
     assert len(sixty) == len(ten)
-    numbers = [int(each) for each in re.findall(r"Attempt (\d+):", text)]
+    numbers = [int(each) for each in re.findall(r'"try-number">#(\d+)<', text)]
     assert numbers == list(range(60, 10, -1))
-    assert text.count("PATCH /customers/{id}") == 20
+    assert text.count("<code>PATCH /customers/{id}</code>") == 20
 
 
 def test_a_covered_delivery_links_to_what_covered_it(support: Client) -> None:
@@ -223,3 +232,72 @@ def test_the_pages_obey_the_strict_policy(support: Client) -> None:
         assert "script-src 'self'; style-src 'self'" in answer["Content-Security-Policy"]
         text = answer.content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", text)
+
+
+def test_contents_are_covered_until_somebody_says_why_and_again_after_a_minute(
+    support: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = a_failed_event()
+    covered = page_of(support, event)
+    assert covered.count(SECRET) == 1  # before and after, which is what support is for
+    assert "•••" in covered
+    assert "Revealed for 60 seconds" in revealed(support, event)
+    (entry,) = entries("event.revealed")
+    assert entry["details"]["reason"] == "she asked why"
+    assert page_of(support, an_event(1)).count("Revealed for") == 0
+    later = time.time() + 61
+    monkeypatch.setattr("integration_hub.console.revealing.time.time", lambda: later)
+    assert page_of(support, event).count(SECRET) == 1
+
+
+def test_nobody_reveals_without_the_permission_or_a_reason(support: Client) -> None:
+    event = a_failed_event()
+    address = f"{LIST}{event.pk}/reveal/"
+    assert logged_in("auditor").post(address, {"reason": "curious"}).status_code == 403
+    assert support.get(address).status_code == 405
+    for reason in ("", "  ", "x" * 201):
+        assert (
+            "Nothing was revealed" in support.post(address, {"reason": reason}, follow=True).content.decode()
+        )
+    assert not entries("event.revealed")
+    assert page_of(support, event).count(SECRET) == 1
+
+
+def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(support: Client) -> None:
+    event = a_failed_event()
+    call = event.deliveries.get().attempts.get().calls.get()
+    sent = {
+        "url": f"https://x.test/customers/1?email={SECRET}",
+        "headers": {"Authorization": "[redacted]", "X-Note": "it's"},
+        "body": json.dumps({"email": SECRET}),
+    }
+    call.request = sealed("request", sent)
+    call.save()
+    commands = re.findall(r'data-copy="(curl [^"]*)"', revealed(support, event))
+    assert len(commands) == 1
+    assert SECRET not in commands[0]
+    assert "$TOKEN" in commands[0]
+    assert "•••" in commands[0]
+
+
+def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> None:
+    event = a_failed_event()
+    listed = support.get(f"{LIST}?state=dead&event_type=UPDATE").content.decode()
+    (link,) = re.findall(r'data-open href="([^"]+)"', listed)
+    page = support.get(html.unescape(link)).content.decode()
+    assert f'<a href="{LIST}?state=dead&amp;event_type=UPDATE">← Events</a>' in page
+    assert (
+        "javascript:"
+        not in support.get(f"{LIST}{event.pk}/change/?list=javascript:alert(1)").content.decode()
+    )
+
+
+def test_gaps_between_attempts_and_other_events_of_the_entity_are_told(support: Client) -> None:
+    event = a_failed_event()
+    an_attempt(event.deliveries.get(), 4)
+    other = an_event(5, entity_id=event.entity_id)
+    an_event(6)
+    text = page_of(support, event)
+    assert "waited 2 min 59 s before this attempt" in text
+    assert text.count(f'href="{LIST}{other.pk}/change/"') == 1
+    assert "Never replayed." in text

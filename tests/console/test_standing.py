@@ -94,7 +94,7 @@ def test_a_suspect_runs_alone_and_the_page_says_so(support: Client) -> None:
 def test_a_claim_that_ended_says_that_its_process_may_be_gone(support: Client) -> None:
     text = text_of(support, running(lease=-MINUTE).event)
     assert re.search(r"its claim ended [\d-]+ [\d:]+ UTC , so it may be gone", text)
-    assert text.count("Its process may be gone") == 2, "in the diagnosis and in the state of the delivery"
+    assert text.count("Its process may be gone") == 1, "in the diagnosis"
     assert "An attempt is under way" not in text
 
 

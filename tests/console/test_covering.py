@@ -1,0 +1,105 @@
+"""Covered contents, commands to copy and bars: pure, and safe whatever was sent."""
+
+import shlex
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from integration_hub.console.curl import curl
+from integration_hub.console.masking import COVER, masked, masked_address, masked_text
+from integration_hub.console.waterfall import WIDTH, Span, long_time, pieces, scale, waited
+
+pytestmark = pytest.mark.pure
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(min_size=1), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def leaves(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [leaf for each in value.values() for leaf in leaves(each)]
+    if isinstance(value, list):
+        return [leaf for each in value for leaf in leaves(each)]
+    return [value]
+
+
+@given(JSON)
+def test_every_value_is_covered_and_the_shape_stays(document: object) -> None:
+    found = masked({"x": document})["x"]
+    assert all(
+        leaf is None or isinstance(leaf, bool) or leaf == COVER for leaf in leaves(found)
+    ) or _has_plain(document)
+    assert len(leaves(found)) == len(leaves(document))
+
+
+def _has_plain(document: object) -> bool:
+    if isinstance(document, dict):
+        return any(
+            name in {"entityType", "eventType", "timestamp", "status", "type", "code", "schemas"}
+            for name in document
+        ) or any(_has_plain(each) for each in document.values())
+    return isinstance(document, list) and any(_has_plain(each) for each in document)
+
+
+def test_the_words_of_the_protocol_stay() -> None:
+    assert masked({"id": "A", "eventType": "UPDATE", "emails": [{"value": "a@b.c"}]}) == {
+        "id": COVER,
+        "eventType": "UPDATE",
+        "emails": [{"value": COVER}],
+    }
+
+
+def test_what_is_no_json_keeps_its_length_only() -> None:
+    assert masked_text("anna@example.com") == "••• (16 characters)"
+    assert masked_text("") == ""
+    assert "[[" not in masked_text("[" * 60_000)
+
+
+def test_an_address_keeps_names_and_loses_values() -> None:
+    covered = masked_address(
+        "https://x.test/customers/anna@example.com?email=anna@example.com&page=2", "/customers/{id}"
+    )
+    assert covered == "https://x.test/customers/{id}?email=•••&page=•••"
+    assert masked_address("http://[broken", "/x") == "/x"
+
+
+@given(st.text(), st.text(min_size=1, max_size=20), st.text(max_size=50))
+def test_a_command_is_read_by_a_shell_as_it_was_meant(body: str, name: str, value: str) -> None:
+    sent = {"url": "https://x.test/a", "headers": {name: value}, "body": body}
+    words = shlex.split(curl("PATCH", "/a", sent).replace("\\\n", ""))
+    assert words[:4] == ["curl", "-X", "PATCH", "https://x.test/a"]
+    assert len(words) == 6 + 2 * bool(body)
+
+
+def test_bars_share_a_scale_and_stay_within_it() -> None:
+    full = scale([0.5, 2.0])
+    spans = [Span(NOON, 0.5, "good"), Span(NOON + timedelta(seconds=0.5), 9.0, "bad")]
+    first, second = pieces(NOON, 2.0, spans, full, "bad")
+    assert (first.x, first.width) == (0, WIDTH // 4)
+    assert (second.x, second.width) == (WIDTH // 4, WIDTH)
+    assert pieces(NOON, 1.0, [], full, "good")[0].width == WIDTH // 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (8, "8 s"),
+        (2528, "42 min 8 s"),
+        (3600, "1 h"),
+        (11_100, "3 h 5 min"),
+        (187_200, "2 days 4 h"),
+    ],
+)
+def test_long_times_are_told_in_two_units(seconds: int, text: str) -> None:
+    assert long_time(seconds) == text
+
+
+def test_a_gap_below_a_second_is_not_told() -> None:
+    assert waited(NOON, NOON + timedelta(milliseconds=900)) == ""
+    assert waited(None, NOON) == ""
