@@ -42,7 +42,11 @@ class NotesForm(forms.Form):
 
     owner = forms.TypedChoiceField(label=_("Owner"), required=False, coerce=int, empty_value=None)
     note = forms.CharField(
-        label=_("Note"), max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3})
+        label=_("Note"),
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Name no persons: notes outlive what they are about."),
     )
     known_fix = forms.CharField(
         label=_("Known fix"),

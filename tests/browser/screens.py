@@ -7,7 +7,9 @@ from django.contrib.auth.models import Group, User
 
 from audit.models import Entry
 from integration_hub.console.models import Export
-from sync.models import Alarm, Connection, Delivery, Erasure, Mapping, Replay, Route
+from sync.counting.looking import count
+from sync.failure_groups import keep_failure_groups
+from sync.models import Alarm, Connection, Delivery, Erasure, FailureGroup, Mapping, Replay, Route
 from tests.browser.staging import Stage
 from tests.hub import ANNA
 from webhooks.models import Refusal, Source, State
@@ -60,8 +62,27 @@ def _mapping(_: Stage) -> int:
     return Mapping.objects.get(name="Person to customer").pk
 
 
+def _counted(then: Address) -> Address:
+    """As a worker's look leaves it."""
+
+    def address(stage: Stage) -> str:
+        count(seconds=30.0)
+        keep_failure_groups()
+        return then(stage)
+
+    return address
+
+
 LOOKING = (
-    Screen("overview", "Overview", "support", _page("")),
+    Screen("overview", "Overview", "support", _counted(_page(""))),
+    Screen("failures", "Failure groups", "support", _counted(_page("sync/failuregroup/"))),
+    Screen(
+        "failure",
+        "A failure group",
+        "support",
+        _counted(_change("sync/failuregroup", lambda _: FailureGroup.objects.latest("number").pk)),
+    ),
+    Screen("close", "Mark as done by hand", "support", _event("dead", then="close/", entity_id=ANNA)),
     Screen("events", "Events", "support", _page("webhooks/event/")),
     Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead")),
     Screen("events-none", "A list without a match", "support", _page("webhooks/event/?entity_id=NOBODY")),

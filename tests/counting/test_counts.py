@@ -82,27 +82,30 @@ def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(
     assert counted() == plain() | {"groups": {}}
 
 
-def test_a_worker_that_dies_in_the_middle_leaves_its_marks_to_the_next_look(
-    history: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = history(1)
-    told.look()
-    told.replay()
-    told.now += timedelta(minutes=1)
+    a_route(a_source())
+    event = an_event(received_at=NOON, state="dead")
+    later = NOON + timedelta(hours=4)
+    count(later)
+    Event.objects.filter(pk=event.pk).update(state="closed")
+    CountMark.objects.create(hour=NOON)
     keep = sync.counting.keeping._keep_calls
-    deaths = iter(range(3))
 
-    def dying(*args: Any) -> None:
-        if next(deaths, None) is not None:
+    def dying(hour: Any, *args: Any) -> None:
+        if hour == NOON:
             raise SystemExit
-        keep(*args)
+        keep(hour, *args)
 
-    monkeypatch.setattr(sync.counting.keeping, "_keep_calls", dying)
-    for _ in range(3):
+    with monkeypatch.context() as patched:
+        patched.setattr(sync.counting.keeping, "_keep_calls", dying)
         with pytest.raises(SystemExit):
-            told.look()
-    told.look()
-    assert counted() == plain()
+            count(later + timedelta(minutes=1))
+    assert _states(NOON) == {"dead": 1}, "nothing of it is kept"
+    count(later + timedelta(minutes=2))
+    assert _states(NOON) == {"closed": 1}
+    assert not CountMark.objects.exists()
 
 
 def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_again(
