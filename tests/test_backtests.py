@@ -137,10 +137,13 @@ def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
 
 def test_who_is_erased_is_left_out_and_counted(hub: Hub) -> None:
     gone, _ = come_by_webhook(hub, [somebody(1), somebody(2)])
-    assert erase(confirmed(gone))
     mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
+    noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {gone.entity_id} asked")
+    assert erase(confirmed(gone))
     found = back_test(mapping, MAIL)
     assert (found.tested, found.untestable) == (1, {"erased": 1})
+    noted.refresh_from_db()
+    assert gone.entity_id not in noted.note
 
 
 @pytest.mark.django_db

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.audit_log import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
+from integration_hub.console.filtering import NoSuchFilter
 from webhooks.models import is_erased
 
 _NEEDED = {
@@ -43,7 +44,7 @@ def entity_view(request: HttpRequest) -> HttpResponse:
     may = {part: request.user.has_perm(permission) for part, permission in _NEEDED.items()}
     try:
         page = entity_page(wanted, may)
-    except (ValueError, OverflowError):
+    except NoSuchFilter:
         messages.warning(
             request, _("This address names no place in the timeline: the newest events are shown.")
         )

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
+from integration_hub.console.event_list import Cursor
 from integration_hub.console.standing import GONE, Standing, standing, surroundings_of
 from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
@@ -19,7 +19,6 @@ PAGE = 50
 MOST_OPEN = 50
 MOST_LINKS = 50
 MOST_ROUTES = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RELATED = ("route", "event", "identity__breaker", "commercial__breaker")
 
 
@@ -83,7 +82,7 @@ class EntityPage:
 
 
 def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
-    """Gather the page: fourteen statements at most, however much happened. `ValueError` for a place that is none."""
+    """Gather the page: fourteen statements at most, however much happened. `NoSuchFilter` for a place that is none."""
     subjects = _subjects(wanted, with_links=may["links"])
     events = _events(wanted, subjects)
     rows = list(_before(events, wanted.before).select_related("source")[: PAGE + 1])
@@ -95,7 +94,7 @@ def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
         is_erased=is_erased(wanted.entity_id),
         subjects=subjects,
         timeline=_timeline(rows, may),
-        older=place_of(rows[-1]) if more else "",
+        older=str(Cursor.of(rows[-1])) if more else "",
         newest=newest,
         under_way=_under_way(wanted) if may["deliveries"] else (),
         erasures=_erasures(wanted) if may["erasures"] else (),
@@ -141,20 +140,8 @@ def _events(wanted: Wanted, subjects: Iterable[Subject]) -> QuerySet[Event]:
     return events.order_by("-received_at", "-id")
 
 
-def place_of(event: Event) -> str:
-    """Where a page ends, for the address of the next one."""
-    return f"{(event.received_at - _EPOCH) // timedelta(microseconds=1)}-{event.pk}"
-
-
 def _before(events: QuerySet[Event], place: str) -> QuerySet[Event]:
-    if not place:
-        return events
-    moment, dash, key = place.partition("-")
-    parts = (moment, key)
-    if not dash or any(not (part.isascii() and part.isdecimal() and len(part) < 18) for part in parts):
-        raise ValueError("no place in the timeline")
-    at = _EPOCH + timedelta(microseconds=int(moment))
-    return events.filter(Q(received_at__lt=at) | Q(id__lt=int(key)), received_at__lte=at)
+    return events.filter(Cursor.parse(place).older()) if place else events
 
 
 def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow, ...]:

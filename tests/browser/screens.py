@@ -142,7 +142,7 @@ CONFIGURING = (
     ),
     Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
     Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),
-    Screen("mapping-try", "Try a mapping", "administrator", _change("sync/mapping", _mapping, "try/")),
+    Screen("mapping-edit", "Edit a mapping", "administrator", _change("sync/mapping", _mapping, "edit/")),
 )
 AUDITING = (
     Screen("audit", "Audit log", "auditor", _page("audit/entry/")),

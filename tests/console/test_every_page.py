@@ -102,7 +102,10 @@ TABLE = {
         for page in ("add", "delete")
     },
     "sync_mapping_add": ADMINISTRATORS,
-    "sync_mapping_try": EVERYBODY,
+    **{f"sync_mapping_{way}": ADMINISTRATORS for way in ("edit", "try", "discard", "backtest", "activate")},
+    "sync_mapping_compare": EVERYBODY,
+    "sync_mapping_backtest_result": EVERYBODY,
+    "webhooks_entity": EVERYBODY,
     **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,

@@ -25,6 +25,7 @@ PAGES = {
     "/admin/sync/delivery/": {"support", "auditor", "administrator"},
     "/admin/sync/erasure/": {"administrator"},
     "/admin/sync/erasure/look/": {"administrator"},
+    "/admin/webhooks/entity/": {"support", "auditor", "administrator"},
     "/admin/webhooks/source/add/": {"administrator"},
     "/admin/sync/connection/add/": {"administrator"},
     "/admin/sync/route/add/": {"administrator"},
@@ -66,6 +67,8 @@ def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: st
         ("administrator", "console.view_export", True),
         ("administrator", "console.request_export", False),
         ("support", "console.view_export", False),
+        ("administrator", "sync.activate_mapping", True),
+        ("support", "sync.activate_mapping", False),
     ],
 )
 def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: bool) -> None:
@@ -78,6 +81,7 @@ def test_a_role_holds_what_its_work_needs(role: str, permission: str, holds: boo
         ("0001_roles", "make_roles", "support", "replay_event"),
         ("0002_protection_roles", "extend_roles", "support", "approve_delivery"),
         ("0004_export_roles", "extend_roles", "auditor", "request_export"),
+        ("0009_mapping_roles", "extend_roles", "administrator", "activate_mapping"),
     ],
 )
 def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away(
