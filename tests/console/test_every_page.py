@@ -102,7 +102,12 @@ TABLE = {
         for page in ("add", "delete")
     },
     "sync_mapping_add": ADMINISTRATORS,
-    "sync_mapping_try": EVERYBODY,
+    **{f"sync_mapping_{way}": ADMINISTRATORS for way in ("try", "edit", "activate", "backtest", "discard")},
+    **{f"sync_failuregroup_{page}": EVERYBODY for page in ("changelist", "change", "history")},
+    **{f"sync_failuregroup_{page}": NOBODY for page in ("add", "delete")},
+    "webhooks_entity": EVERYBODY,
+    "webhooks_event_close": ACTING,
+    "webhooks_event_close_many": ACTING,
     **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
@@ -129,6 +134,9 @@ TABLE = {
 }
 # To enter and to leave; and what Django answers to nobody here.
 OUTSIDE = {"login", "logout", "autocomplete", "app_list", "view_on_site"}
+# Their addresses need more than a row of one model: tested beside their own pages.
+OUTSIDE |= {f"sync_failuregroup_{way}" for way in ("close", "decide", "note")}
+OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
 OPENED = {200, 302, 404, 405}
 
 
