@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class FieldError:
 ABSENT = "hub-connection-test"
 # What systems say of an id that is not there, or not of their own form.
 REFUSALS_OF_ABSENT = frozenset({400, 404, 410, 422})
+
+
+def users_first(entities: Mapping[str, T]) -> list[tuple[str, T]]:
+    """The configured entity types in an order that does not hang on how a database keeps JSON."""
+    return sorted(entities.items(), key=lambda each: (each[0] != "USER", each[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.commercial_settings import Collection, Search, Settings
-from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled
+from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled, users_first
 from sync.connectors.urls import fill, quoted
 from sync.connectors.wire import Answer
 
@@ -104,10 +104,11 @@ class RestCommercial:
 
     def sample(self) -> Sampled:
         """A search that finds nothing; where none is configured, a record that is not there."""
-        for known in self._settings.entities.values():
+        entities = users_first(self._settings.entities)
+        for _, known in entities:
             if known.search is not None and known.search.fields:
                 return self._sample_search(known, known.search)
-        known = next(iter(self._settings.entities.values()))
+        known = entities[0][1]
         asked = Asked("get", "GET", known.item, {"id": ABSENT}, tolerated=REFUSALS_OF_ABSENT)
         self._client.ask(asked)
         return Sampled(asked.label)

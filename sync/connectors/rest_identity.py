@@ -8,7 +8,7 @@ from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.identity_settings import EntityPath, Listing, Settings
 from sync.connectors.moments import as_moment
-from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Entity, Sampled
+from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Entity, Sampled, users_first
 
 
 class RestIdentity:
@@ -48,11 +48,12 @@ class RestIdentity:
 
     def sample(self) -> Sampled:
         """One entity of the first list that is configured; without a list, an entity that is not there."""
-        for entity_type, known in self._settings.entities.items():
+        entities = users_first(self._settings.entities)
+        for entity_type, known in entities:
             if known.listing is not None:
                 page, _ = self._page(entity_type, known, replace(known.listing, size=1), 0)
                 return Sampled(f"GET {known.listing.path}", len(page))
-        known = next(iter(self._settings.entities.values()))
+        known = entities[0][1]
         asked = Asked("fetch", "GET", known.path, {"id": ABSENT}, known.query, tolerated=REFUSALS_OF_ABSENT)
         self._client.ask(asked)
         return Sampled(asked.label)

@@ -103,14 +103,19 @@ TABLE = {
     },
     "sync_mapping_add": ADMINISTRATORS,
     **{f"sync_mapping_{way}": ADMINISTRATORS for way in ("edit", "try", "discard", "backtest", "activate")},
-    "sync_mapping_compare": EVERYBODY,
-    "sync_mapping_backtest_result": EVERYBODY,
+    **{f"sync_failuregroup_{page}": EVERYBODY for page in ("changelist", "change", "history")},
+    **{f"sync_failuregroup_{page}": NOBODY for page in ("add", "delete")},
     "webhooks_entity": EVERYBODY,
+    "webhooks_event_close": ACTING,
+    "webhooks_event_close_many": ACTING,
+    "webhooks_event_reveal": {SUPPORT},
     **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
-    "webhooks_event_replay_confirm": ACTING,
+    "webhooks_event_replay_new": ACTING,
+    "sync_replay_confirm": ACTING,
+    "sync_replay_look": EVERYBODY,
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
     "console_export_new": {AUDITOR},
@@ -132,6 +137,9 @@ TABLE = {
 }
 # To enter and to leave; and what Django answers to nobody here.
 OUTSIDE = {"login", "logout", "autocomplete", "app_list", "view_on_site"}
+# Their addresses need more than a row of one model: tested beside their own pages.
+OUTSIDE |= {f"sync_failuregroup_{way}" for way in ("close", "decide", "note")}
+OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
 OPENED = {200, 302, 404, 405}
 
 
