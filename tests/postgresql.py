@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 _VARIABLE = "TEST_POSTGRESQL_URL"
-_OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+_OPTIONS = (
+    "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
+    " -c autovacuum=off"  # what it would learn of the rows of earlier tests would change plans
+)
 
 
 def url() -> str:

@@ -83,7 +83,9 @@ def _unserved(statements: list[Seen]) -> dict[str, list[str]]:
     """PostgreSQL reads a small table whole because that is cheaper: here only where no index serves."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            connection.cursor().execute("SET LOCAL enable_seqscan = off")
+            connection.cursor().execute(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+            )
         return scans(connection, statements)
 
 
