@@ -17,12 +17,12 @@ from integration_hub.console.exporting import jobs
 from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Route
-from tests.console.history import NOON, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
+from tests.console.history import NOON, a_call, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event
 
 
 def happened(number: int = 0, **values: Any) -> Event:
-    """Event `number` of Aurora with receipt, delivery, attempt, and the entries that the hub writes with them."""
+    """Event `number` of Aurora with receipt, delivery, attempt, call, and the entries that the hub writes with them."""
     with transaction.atomic():
         event = an_event(
             **{"entity_id": f"USR-{number}", "received_at": NOON + timedelta(seconds=number)} | values
@@ -31,6 +31,7 @@ def happened(number: int = 0, **values: Any) -> Event:
         route = Route.objects.filter(source=event.source).first() or a_route(event.source)
         delivery = a_delivery(event, route)
         attempt = an_attempt(delivery, 1)
+        a_call(attempt, request=None, response=None)
         append(
             Happening(
                 event.stream, "webhook.received", f"source:{event.source.slug}", {"receipt": receipt.pk}

@@ -166,9 +166,14 @@ def _write(run: Run) -> None:
 
 
 def _can_go_on(export: Export) -> bool:
-    """Whether an earlier run left what it noted: on this machine, and not cut off by one that lost its power."""
+    """Whether an earlier run left what it noted: on this machine, with the tables of this version, and not cut off by
+    one that lost its power."""
     sizes = export.progress.get("sizes", {})
-    return bool(sizes) and count_keys(keys_file(export)) == export.total and is_kept(export.folder, sizes)
+    return (
+        sizes.keys() >= set(_FILES)
+        and count_keys(keys_file(export)) == export.total
+        and is_kept(export.folder, sizes)
+    )
 
 
 def _prepare(run: Run) -> None:
