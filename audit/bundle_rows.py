@@ -38,7 +38,8 @@ def anchor_of(checkpoint: Record, earlier: Sequence[int] = ()) -> Anchor:
 
 def whole_segments(first: int, last: int) -> Iterator[tuple[Record, bytes]]:
     """The segments from one number to another, with their packed ids."""
-    for row in Segment.objects.filter(number__range=(first, last)).order_by("number").iterator(50):
+    rows = Segment.objects.filter(number__range=(first, last)).order_by("number").defer("leaves", "nodes")
+    for row in rows.iterator(50):
         yield segment_record(row), bytes(row.ids)
 
 

@@ -1,9 +1,12 @@
 """Append to the audit log, in the transaction of the change that is being recorded."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -11,14 +14,13 @@ from django.utils import timezone
 from audit.canonical import JSONValue, canonical
 from audit.hashing import leaf_of
 from audit.heads import End, take_ends
-from audit.models import Entry
 from audit.records import time_text
 from audit.statements import Bound, together
-from audit.storing import fresh, insertion
 
 SYSTEM = "system"
 VERSION = 2
 BATCH = 1000
+_COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
 
 class NotInTransaction(RuntimeError):
@@ -57,47 +59,36 @@ def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
     moment = at or timezone.now()
-    texts = [_text(happening, moment) for happening in happenings]  # refused before a head is moved on
+    said = time_text(moment)
+    texts = [_text(happening, said) for happening in happenings]  # refused before a head is moved on
     ends = take_ends(Counter(each.stream for each in happenings))
-    entries = [
-        _entry(happening, moment, text, ends) for happening, text in zip(happenings, texts, strict=True)
-    ]
-    return [insertion(*entries[start : start + BATCH]) for start in range(0, len(entries), BATCH)]
+    rows = [_row(happening, moment, text, ends) for happening, text in zip(happenings, texts, strict=True)]
+    return [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
 
 
-def _text(happening: Happening, at: datetime) -> str:
+def _text(happening: Happening, at: str) -> str:
     """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
-    begun = canonical(
-        {
-            "action": happening.action,
-            "actor": happening.actor,
-            "at": time_text(at),
-            "details": happening.details,
-        }
-    )
-    return begun.removesuffix("}")
+    deed = f'"action":{quoted(happening.action)},"actor":{quoted(happening.actor)}'
+    return f'{{{deed},"at":"{at}","details":{canonical(happening.details)}'
 
 
-def _entry(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> Entry:
-    """The next entry of its stream, which ends with it from now on."""
-    end = ends[happening.stream]
-    place = {
-        "prev_leaf": end.leaf.hex(),
-        "stream": happening.stream,
-        "stream_seq": end.seq + 1,
-        "v": VERSION,
-    }
-    body = f"{text},{canonical(place).removeprefix('{')}"
-    following = End(end.seq + 1, leaf_of(body))
-    ends[happening.stream] = following
-    return fresh(
-        Entry,
-        stream=happening.stream,
-        at=at,
-        action=happening.action,
-        actor=happening.actor,
-        body=body,
-        stream_seq=following.seq,
-        prev_leaf=end.leaf,
-        leaf=following.leaf,
-    )
+def _row(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> tuple[Any, ...]:
+    """The next entry of its stream, which ends with it from now on: the values of `_COLUMNS`."""
+    stream = happening.stream
+    before = ends[stream]
+    seq = before.seq + 1
+    place = f'"stream":{quoted(stream)},"stream_seq":{seq},"v":{VERSION}'
+    body = f'{text},"prev_leaf":"{before.leaf.hex()}",{place}}}'
+    leaf = leaf_of(body)
+    ends[stream] = End(seq, leaf)
+    return stream, at, happening.action, happening.actor, body, seq, before.leaf, leaf
+
+
+def _insertion(rows: Sequence[tuple[Any, ...]]) -> Bound:
+    return Bound(_inserting(len(rows)), [value for row in rows for value in row])
+
+
+@lru_cache(maxsize=64)
+def _inserting(rows: int) -> str:
+    row = f"({', '.join(['%s'] * len(_COLUMNS))})"
+    return f"INSERT INTO audit_entry ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608

@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,7 @@ AT_ONCE = 200  # more than these are for a worker
 HERE_SECONDS, WORKER_SECONDS = 20.0, 600.0
 LEASE_SECONDS = 60.0
 EXAMPLES_OF_EACH, MOST_EXAMPLES = 5, 40
+GOES_ON: Callable[[], bool] = lambda: True  # noqa: E731 - where nobody can tell this process to end
 OPEN = (BackTestState.WAITING, BackTestState.RUNNING)
 
 
@@ -59,8 +61,9 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
     return made
 
 
-def look() -> None:
-    """A worker's look: the oldest run that waits, or whose process is gone."""
+def look(goes_on: Callable[[], bool] = GOES_ON) -> None:
+    """A worker's look: the oldest run that waits, or whose process is gone. Where it may not go on, the next worker
+    begins it anew."""
     open_ones = BackTest.objects.filter(state__in=OPEN)
     if not open_ones.exists():
         return
@@ -68,10 +71,10 @@ def look() -> None:
     gone.update(state=BackTestState.WAITING, token=None, lease_until=None)
     waiting = BackTest.objects.filter(state=BackTestState.WAITING).order_by("pk")
     for key in waiting.values_list("pk", flat=True)[:1]:
-        run(key, WORKER_SECONDS)
+        run(key, WORKER_SECONDS, goes_on)
 
 
-def run(key: int, seconds: float) -> bool:
+def run(key: int, seconds: float, goes_on: Callable[[], bool] = GOES_ON) -> bool:
     """Run it within so many seconds, if nobody else does; whether this process did."""
     token = uuid.uuid4()
     claimed = BackTest.objects.filter(pk=key, state=BackTestState.WAITING).update(
@@ -80,7 +83,8 @@ def run(key: int, seconds: float) -> bool:
     if not claimed:
         return False
     try:
-        _run(BackTest.objects.select_related("draft", "base").get(pk=key), token, time.monotonic() + seconds)
+        backtest = BackTest.objects.select_related("draft", "base").get(pk=key)
+        _run(backtest, token, time.monotonic() + seconds, goes_on)
     except Lost:
         logger.info("back-test %s was taken by another worker", key)
     except DatabaseError:
@@ -154,11 +158,15 @@ def routes_of(mapping_id: int) -> list[Route]:
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
-def _run(backtest: BackTest, token: uuid.UUID, until: float) -> None:
+def _run(backtest: BackTest, token: uuid.UUID, until: float, goes_on: Callable[[], bool]) -> None:
     current, draft = mappings_of(backtest)
     tally, chunks = Tally(), kept_chunks(routes_of(backtest.draft.mapping_id))
     ended_by = ""
     while not ended_by:
+        if not goes_on():
+            free = {"state": BackTestState.WAITING, "token": None, "lease_until": None}
+            BackTest.objects.filter(pk=backtest.pk, token=token).update(**free)
+            return
         ended_by = _take(next(chunks, None), tally, current, draft, backtest.wanted)
         if not ended_by and time.monotonic() >= until:
             ended_by = "time"

@@ -57,7 +57,7 @@ PERIODIC = (
     Work("counts", Every(15.0), count),
     Work("failures", Every(15.0), keep_failure_groups),
 )
-# What may take long where there is much, on a thread of its own.
+# What may take long where there is much, on a thread of its own each: an erasure waits for no verification.
 LONG = (
     Work("audit", Daily(time(2, 47)), look_at_everything),
     Work("cleanup", Daily(time(3, 17)), prune),

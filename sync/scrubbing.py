@@ -4,14 +4,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.apps import apps
 from django.db import DatabaseError, connection
 
 logger = logging.getLogger("hub.erasing")
 
-TABLES = (
-    *("webhooks_payload", "webhooks_subjectkey", "webhooks_event", "webhooks_receipt"),
-    *("sync_delivery", "sync_attempt", "sync_call", "sync_link", "sync_replay", "sync_erasure"),
-)
+_INSERT_ONLY = "audit"  # the app in whose tables erasing changes nothing
+
+
+def tables() -> list[str]:
+    """Every table in which something of a person may have been: all but those that nobody can change."""
+    models = apps.get_models(include_auto_created=True)
+    return sorted({each._meta.db_table for each in models if each._meta.app_label != _INSERT_ONLY})
 
 
 @contextmanager
@@ -25,8 +29,8 @@ def leaving_nothing_behind() -> Iterator[None]:
         _run("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     yield
-    for table in TABLES:
-        _run(f"VACUUM {table}")
+    for table in tables():
+        _run(f'VACUUM "{table}"')
 
 
 @contextmanager

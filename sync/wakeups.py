@@ -65,6 +65,14 @@ def _postgresql(url: str) -> Any:
         return PostgresStorage(NAME, dsn=url, read_timeout=TAKE_SECONDS, **_POSTGRESQL)
     except psycopg.errors.UniqueViolation:  # another process made the tables at the same moment
         return PostgresStorage(NAME, dsn=url, read_timeout=TAKE_SECONDS, **_POSTGRESQL)
+    except psycopg.errors.InsufficientPrivilege:  # the role may make no tables: `grant_rights` made them
+        return PostgresStorage(NAME, dsn=url, read_timeout=TAKE_SECONDS, create_tables=False, **_POSTGRESQL)
+
+
+def make_tables(url: str) -> None:
+    """What a queue in PostgreSQL needs, for a role that may make no tables. Nothing for a queue elsewhere."""
+    if urlsplit(url).scheme in ("postgres", "postgresql"):
+        _postgresql(url).close()
 
 
 def _redis(url: str) -> Any:

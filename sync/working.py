@@ -1,6 +1,6 @@
 """The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
 
-Six threads look (queue, sweep, suspects, clock, sealer, long work), one more for each of WORKER_LOOKS, and
+Five threads look (queue, sweep, suspects, clock, sealer), one more for each long work and each of WORKER_LOOKS, and
 DELIVERY_THREADS deliver. A message, which wakes a few deliveries at most, is taken only when a thread is free for it,
 so that what waits stays where every worker can take it.
 """
@@ -55,9 +55,10 @@ class Worker:
         _begin("suspects", self._watch, self._isolate, self.sweep_seconds)
         _begin("periodic", self._watch, run_periodic, 1.0)
         _begin("sealer", self._watch, seal_audit, 1.0)
-        _begin("long", self._watch, partial(run_periodic, LONG), 1.0)
+        for work in LONG:
+            _begin(f"long-{work.name}", self._watch, partial(run_periodic, (work,)), 1.0)
         for name, look in settings.WORKER_LOOKS.items():
-            _begin(name, self._watch, import_string(look), 1.0)
+            _begin(name, self._watch, partial(self._look, import_string(look)), 1.0)
         if self.wake_ups is not None:
             self._listener = _begin("queue", self._listen, self.wake_ups)
 
@@ -97,6 +98,11 @@ class Worker:
         with self._counted():
             run_suspects(self._goes_on)
 
+    def _look(self, look: Callable[[Callable[[], bool]], object]) -> None:
+        """One look of WORKER_LOOKS, which is asked to give back what it does when the worker ends."""
+        with self._counted():
+            look(self._goes_on)
+
     def _has_free_thread(self) -> bool:
         """Wait for a thread and reserve it; False once the worker is stopping."""
         while not self._stopping.is_set():
@@ -126,7 +132,7 @@ class Worker:
                 self._ended()
 
     def _goes_on(self) -> bool:
-        """Whether the next of a subject may follow."""
+        """Whether the next of a subject, or the next part of long work, may follow."""
         return not self._stopping.is_set()
 
     @contextmanager

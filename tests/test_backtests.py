@@ -239,3 +239,16 @@ def test_one_back_test_of_a_draft_at_a_time() -> None:
     a_draft(mapping, {"fields": {"x": {"constant": 2}}})
     with pytest.raises(NotTestable, match="not open"):
         ask(draft, 10, author())
+
+
+@pytest.mark.django_db
+def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
+    mapping, route = used_mapping(MAIL)
+    a_mapped_event(route, {"mail": 1})
+    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
+    look(lambda: False)
+    made.refresh_from_db()
+    assert (made.state, made.token, made.lease_until) == ("waiting", None, None)
+    look()
+    made.refresh_from_db()
+    assert (made.state, made.tested) == ("done", 1)

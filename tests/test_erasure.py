@@ -1,16 +1,21 @@
 """Erasure is real and the chain still holds (promise I19)."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Q
+from django.utils import timezone
 
 from audit.models import Entry
-from sync import erasing
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.filtering import resolve
+from sync import erasing, scrubbing
 from sync.erasing import erase, erase_confirmed
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person
 from sync.evidence import seal_audit
@@ -97,6 +102,34 @@ def _in_relations(people: list[Somebody]) -> list[str]:
     return [word.decode() for each in people for word in each.words if word in text]
 
 
+def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    """PostgreSQL keeps dead rows until VACUUM: every table that lost or changed a row gets one."""
+    settings.EXPORT_FOLDER = str(tmp_path)
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    asker = staff("administrator")
+    request_replay(list(Event.objects.all()), by=asker, reason=f"{gone.entity_id} asked")
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    request_export(
+        resolve({"entity_id": gone.entity_id}, timezone.now()), by=asker, reason=f"{gone.entity_id} asked"
+    )
+    LogEntry.objects.create(user=asker, object_repr=gone.entity_id, action_flag=1)
+    seen: list[str] = []
+
+    def note(execute: Any, sql: str, *rest: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *rest)
+
+    asked = confirmed(gone)
+    with connection.execute_wrapper(note):
+        assert erase(asked)
+    changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
+    assert {"webhooks_event", "console_export", "sync_replay", "django_admin_log", "sync_erasure"} <= changed
+    assert changed <= set(scrubbing.tables())
+    swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
+    assert swept == (set(scrubbing.tables()) if connection.vendor == "postgresql" else set())
+
+
 @pytest.mark.parametrize("table", ["events", "deliveries", "links", "payloads"])
 def test_a_variant_that_forgets_a_table_is_caught(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, table: str
@@ -120,6 +153,21 @@ def test_a_variant_that_forgets_a_table_is_caught(
         assert expected.get(table, "sync_link.entity_id") in left
 
 
+def test_a_variant_that_forgets_the_keys_of_calls_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idempotency key has a hash of what was sent, which can be guessed."""
+    gone, other = somebody(1), somebody(2)
+    fill([gone, other])
+    assert guessed([gone])
+    with monkeypatch.context() as variant:
+        forget(variant, Call, "key")
+        erase_all([gone])
+    assert guessed([gone]), "the variant is caught"
+    erase_all([other])
+    assert not guessed([other])
+
+
 def only_once(batch: Any) -> Any:
     """A variant that forgets something would go on for ever."""
     done: list[bool] = []
@@ -133,13 +181,13 @@ def only_once(batch: Any) -> Any:
     return once
 
 
-def forget(monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
-    """Rewriting leaves the ids of this table alone."""
+def forget(monkeypatch: pytest.MonkeyPatch, model: Any, column: str = "entity_id") -> None:
+    """Rewriting leaves this column of a table alone."""
     original = type(model.objects.all()).update
 
     def update(self: Any, **values: Any) -> int:
-        if self.model is model and "entity_id" in values:
-            values.pop("entity_id")
+        if self.model is model:
+            values.pop(column, None)
         return original(self, **values) if values else 0
 
     monkeypatch.setattr(type(model.objects.all()), "update", update)

@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from audit.finding import by_people, of_action
 from audit.models import Entry
 from audit.standing import standing
 from integration_hub.console.actions import ACTIONS, phrase
@@ -39,7 +41,8 @@ class ActionFilter(admin.SimpleListFilter):
         return sorted(ACTIONS.items())
 
     def queryset(self, _: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
-        return queryset.filter(action=self.value()) if self.value() else queryset
+        action = self.value()
+        return of_action(queryset, action) if action else queryset
 
 
 class ActorFilter(admin.SimpleListFilter):
@@ -54,6 +57,8 @@ class ActorFilter(admin.SimpleListFilter):
     def queryset(self, _: HttpRequest, queryset: QuerySet[Entry]) -> QuerySet[Entry]:
         if self.value() == "system":
             return queryset.filter(actor="system")
+        if self.value() == "person":
+            return by_people(queryset, connection.vendor)
         return queryset.filter(actor__startswith=f"{self.value()}:") if self.value() else queryset
 
 

@@ -1,7 +1,7 @@
 """The set of a bulk replay that was chosen by the event list's filter: begun by a request, gone on with by a worker."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
@@ -33,9 +33,11 @@ def meaning(replay: Replay) -> EventFilter:
     return resolve(replay.filter or {}, timezone.now())
 
 
-def look() -> None:
-    """A worker's look: go on with sets that are being counted, and with the replays that run."""
+def look(goes_on: Callable[[], bool] = lambda: True) -> None:
+    """A worker's look: go on with sets that are being counted, and with the replays that run, while it may."""
     for replay in Replay.objects.filter(state=ReplayState.CHOOSING).exclude(filter=None).order_by("pk")[:5]:
+        if not goes_on():
+            return
         try:
             fill(replay, meaning(replay).narrow(Event.objects.all()), _LOOK_SECONDS)
         except TooMany:

@@ -2,14 +2,19 @@
 
 from random import Random
 
+import pytest
 from django.db import connection, transaction
 
 from audit.anchoring import Way, anchor
+from audit.finding import by_people, of_action
+from audit.log import Happening, append
 from audit.models import Entry
+from audit.models.entry import ROUTINE
 from audit.sealing import seal
 from audit.standing import standing
 from tests.audit.history import BOX, after, write, write_history
 from tests.bench.plans import Seen, scans, seeing
+from tests.console.history import logged_in
 
 FEW = ("audit_outlet", "audit_signingkey")  # a handful of rows, whatever is stored
 
@@ -53,3 +58,40 @@ def test_a_statement_that_no_index_serves_is_found(database: None) -> None:
         list(Entry.objects.filter(body="x")[:1])
         list(Entry.objects.order_by("body")[:1])
     assert len(unserved(seen)) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({}, "audit_entry_at"),
+        ({"action": "webhook.received"}, "audit_entry_at"),
+        ({"action": "export.requested"}, "audit_entry_seldom"),
+        ({"who": "person"}, "audit_entry_people"),
+        ({"who": "system"}, "audit_entry_at"),
+    ],
+)
+def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(
+    database: None, asked: dict[str, str], index: str
+) -> None:
+    write("event:a")
+    client = logged_in("auditor")
+    with seeing() as seen:
+        assert client.get("/admin/audit/entry/", asked).status_code == 200
+    (page,) = [each for each in seen if '"audit_entry"."body"' in each.sql]
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            connection.cursor().execute("SET LOCAL enable_sort = off")
+        plan = page.plan(connection)
+    assert is_in_order(plan)
+    assert index in "\n".join(plan)
+
+
+@pytest.mark.parametrize("action", [*ROUTINE, "export.requested"])
+def test_entries_are_found_by_what_was_done_and_by_people(database: None, action: str) -> None:
+    with transaction.atomic():
+        for each in (*ROUTINE, "export.requested", "export.failed"):
+            append(Happening("system", each, "person:1" if each.startswith("export") else "source:a"))
+    every = Entry.objects.order_by("id")
+    assert [each.action for each in of_action(every, action)] == [action]
+    assert {each.actor for each in by_people(every, connection.vendor)} == {"person:1"}

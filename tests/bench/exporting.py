@@ -1,5 +1,8 @@
 """What an export costs, and whether one is whole while events come in (`--export --events 100000`).
 
+Before events come in, the row of one is deleted past the hub, with everything under it: whoever checks the export as
+its README says has to miss it, and nothing else.
+
 Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.exporting <folder>`.
 """
 
@@ -7,6 +10,7 @@ import gc
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -52,12 +56,29 @@ def measure_export(
     """Fill a hub, export it at rest, then while fifty events a second come in."""
     with fresh_database(kind, cluster, folder) as database:
         environment = prepare_hub(database, systems, folder)
-        say_filled(kind, events, _fill(environment, folder, events))
+        say_filled(kind, events, _fill(environment, folder, events, "bare"))
         _python(environment, folder, "tests.bench.exporting", str(folder), "seal")
         at_rest = json.loads(
             _python(environment, folder, "tests.bench.exporting", str(folder), _psql(database))
         )
         return {"database": kind, **at_rest, "meanwhile": _meanwhile(database, systems, folder)}
+
+
+def _delete_one(database: Database) -> str:
+    """Delete an event from the middle, as somebody with the database does; its reference."""
+    ((key, uuid),) = database.rows(
+        "SELECT id, uuid FROM webhooks_event WHERE id = (SELECT max(id) / 2 FROM webhooks_event)"
+    )
+    deliveries = f"SELECT id FROM sync_delivery WHERE event_id = {key}"
+    attempts = f"SELECT id FROM sync_attempt WHERE delivery_id IN ({deliveries})"
+    database.write(
+        f"DELETE FROM sync_call WHERE attempt_id IN ({attempts})",
+        f"DELETE FROM sync_attempt WHERE delivery_id IN ({deliveries})",
+        f"DELETE FROM sync_delivery WHERE event_id = {key}",
+        f"DELETE FROM webhooks_receipt WHERE event_id = {key}",
+        f"DELETE FROM webhooks_event WHERE id = {key}",
+    )
+    return to_reference(UUID(str(uuid)))
 
 
 def _python(environment: dict[str, str], folder: Path, *arguments: str) -> str:
@@ -80,28 +101,48 @@ def _psql(database: Database) -> str:
 
 
 def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, Any]:
-    """An export by the command while events come in: what is missing and what is doubled."""
+    """An export while events come in: what is missing, what is doubled, and what its own checkers say."""
     environment = _environment(database) | _hub_environment(database, systems, folder)
+    deleted = _delete_one(database)
     uuids = database.rows("SELECT uuid FROM webhooks_event")
     there = {to_reference(UUID(str(each))) for (each,) in uuids}
     with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as sent:
         time.sleep(2)
         before = sent()
-        archive = folder / "meanwhile.zip"
-        words = ("export_events", "--evidence", "--reason", "benchmark", "--output", str(archive))
-        seconds = _timed(lambda: _python(environment, folder, "manage", *words))
+        made = json.loads(_python(environment, folder, "tests.bench.exporting", str(folder), "meanwhile"))
         came = sent() - before
+    archive = Path(made["archive"])
     with zipfile.ZipFile(archive) as packed:
         written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
         sealed = {stream for line in packed.open("export/entries.jsonl") if (stream := _begun(line))}
+        packed.extractall(folder / "unpacked")
     archive.unlink()
     known = set(written)
     return {
-        "seconds": seconds,
+        **made,
         "came": came,
         "rows": len(written),
         "doubled": len(written) - len(known),
-        "missing": len((sealed | there) - known),
+        "missing": len((sealed | there) - known - {deleted}),
+        "checked": _check(folder / "unpacked" / "export", deleted),
+    }
+
+
+def _check(folder: Path, deleted: str) -> dict[str, Any]:
+    """How the two checkers end, each with nothing but Python; and whether all that they find is the deleted event."""
+    took, said = {}, {}
+    for name in ("verify.py", "check_rows.py"):
+        command = ["env", "-i", sys.executable, "-I", name, "."]
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        took[name], said[name] = time.monotonic() - began, (done.returncode, done.stdout + done.stderr)
+    shutil.rmtree(folder)
+    faults = [line for line in said["check_rows.py"][1].splitlines() if line.startswith("FAULT")]
+    return {
+        "seconds": took,
+        "entries": said["verify.py"],
+        "found": len(faults) == 1 and deleted in faults[0] and "has no row" in faults[0],
+        "faults": faults[:3],
     }
 
 
@@ -164,11 +205,20 @@ def show_export(figures: dict[str, Any]) -> str:
     size = [f"{figures[name] / 2**20:.1f}" for name in ("size", "idle", "peak")]
     over = f"{(figures['peak'] - figures['idle']) / 2**20:.1f}"
     row = [f"{figures['events']:,}", csv, ratios[0], orm, ratios[1], f"{figures['seconds']:.1f}", *size, over]
-    told = figures["meanwhile"]
+    return f"## {figures['database']}: an export of everything\n\n{table(HEADS, [row])}\n\n{_show(figures['meanwhile'])}"
+
+
+def _show(told: dict[str, Any]) -> str:
+    checked = told["checked"]
+    over = (told["peak"] - told["idle"]) / 2**20
+    code, said = checked["entries"]
+    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in checked["seconds"].items())
     return (
-        f"## {figures['database']}: an export of everything\n\n{table(HEADS, [row])}\n\n"
         f"While {told['came']} events came in ({told['came'] / told['seconds']:.0f} a second): {told['rows']:,} rows in "
-        f"{told['seconds']:.1f} s, {told['missing']} missing, {told['doubled']} doubled"
+        f"{told['seconds']:.1f} s, {told['missing']} missing, {told['doubled']} doubled, {over:.1f} MB over idle.\n"
+        f"The event that was deleted beforehand: {'found' if checked['found'] else 'NOT FOUND'}"
+        f"{'' if checked['found'] else f' {checked}'}.\n"
+        f"verify.py ended with {code}: {said.strip().splitlines()[-1]} ({took})"
     )
 
 
@@ -186,17 +236,11 @@ def _seal() -> None:
 
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
-    from django.utils import timezone
-
-    from integration_hub.console.exporting import csv_table, jobs
+    from integration_hub.console.exporting import csv_table
     from integration_hub.console.exporting.snapshot import streaming
-    from integration_hub.console.filtering import resolve
     from webhooks.models import Event
 
-    nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
-    assert nothing.state == "done", nothing.failure
-    gc.collect()
-    idle = _status(os.getpid(), "VmRSS")
+    idle = _warm_up()
     events = Event.objects.order_by("id")
 
     def write(way: Any) -> None:
@@ -210,12 +254,37 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
             taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
         taken["csv"].append(_timed(lambda: write(csv_table.copied if psql else csv_table.read)))
         taken["orm"].append(_timed(lambda: write(csv_table.read)))
+    found = {**taken, **_make(idle)}
+    Path(found["archive"]).unlink()
+    return found
+
+
+def _warm_up() -> int:
+    """Resident bytes at rest, of a process that has made an export of nothing."""
+    from django.utils import timezone
+
+    from integration_hub.console.exporting import jobs
+    from integration_hub.console.filtering import resolve
+
+    nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
+    assert nothing.state == "done", nothing.failure
+    gc.collect()
+    return _status(os.getpid(), "VmRSS")
+
+
+def _make(idle: int) -> dict[str, Any]:
+    """A whole export by this process: how long, how large, and the most memory that the process ever had."""
+    from django.utils import timezone
+
+    from integration_hub.console.exporting import jobs
+    from integration_hub.console.filtering import resolve
+
     began = time.monotonic()
     made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark")
     assert made.state == "done", made.failure
-    made.archive.unlink()
-    spent = {"seconds": time.monotonic() - began, "idle": idle, "peak": _status(os.getpid(), "VmHWM")}
-    return {**taken, **spent, "events": made.total, "size": made.size, "counts": made.counts}
+    memory = {"idle": idle, "peak": _status(os.getpid(), "VmHWM")}
+    facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
+    return {"seconds": time.monotonic() - began, **memory, **facts}
 
 
 if __name__ == "__main__":
@@ -224,5 +293,7 @@ if __name__ == "__main__":
     django.setup()
     if sys.argv[2] == "seal":
         _seal()
+    elif sys.argv[2] == "meanwhile":
+        print(json.dumps(_make(_warm_up())))
     else:
         print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))

@@ -70,11 +70,11 @@ def grow(
     return stages
 
 
-def _fill(environment: dict[str, str], folder: Path, events: int) -> float:
-    """Copy a real event so many times; the seconds that it took."""
+def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -> float:
+    """Copy a real event so many times; the seconds that it took. `words`: see `filling`."""
     take_account(environment, folder, "result", 5)
     began = time.monotonic()
-    _module(environment, "filling", str(events), str(USERS))
+    _module(environment, "filling", str(events), str(USERS), *words)
     return time.monotonic() - began
 
 
@@ -86,7 +86,7 @@ def say_filled(kind: str, size: int, seconds: float) -> None:
 def _module(environment: dict[str, str], name: str, *arguments: str) -> str:
     """Run a module of the benchmark in a process with the hub's environment; what it printed."""
     command = [sys.executable, "-m", f"tests.bench.{name}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3600)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from integration_hub.console.exporting import jobs
 from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Route
-from tests.console.history import NOON, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
+from tests.console.history import NOON, a_call, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event
+
+PYTHON = str(getattr(sys, "_base_executable", sys.executable))  # not of the environment with our libraries
 
 
 def happened(number: int = 0, **values: Any) -> Event:
-    """Event `number` of Aurora with receipt, delivery, attempt, and the entries that the hub writes with them."""
+    """Event `number` of Aurora with receipt, delivery, attempt, call, and the entries that the hub writes with them."""
     with transaction.atomic():
         event = an_event(
             **{"entity_id": f"USR-{number}", "received_at": NOON + timedelta(seconds=number)} | values
@@ -31,6 +34,7 @@ def happened(number: int = 0, **values: Any) -> Event:
         route = Route.objects.filter(source=event.source).first() or a_route(event.source)
         delivery = a_delivery(event, route)
         attempt = an_attempt(delivery, 1)
+        a_call(attempt, request=None, response=None)
         append(
             Happening(
                 event.stream, "webhook.received", f"source:{event.source.slug}", {"receipt": receipt.pk}
@@ -77,11 +81,23 @@ def commands(folder: Path) -> list[list[str]]:
     return [line.split() for line in told if line.strip().startswith(("sha256sum -c", "python3 -I"))]
 
 
+@lru_cache(maxsize=1)
+def without_network() -> tuple[str, ...]:
+    """What runs a command where there is no network, if this machine lets us."""
+    alone = ("unshare", "--map-root-user", "--net")
+    try:
+        done = subprocess.run([*alone, "true"], capture_output=True, check=False, timeout=10)
+    except OSError:
+        return ()
+    return alone if done.returncode == 0 else ()
+
+
 def run(command: Sequence[str], folder: Path) -> tuple[int, str]:
-    """One of them, in the folder, with nothing in the environment: how it ended and what it said."""
-    python = {"python3": sys.executable, "sha256sum": "/usr/bin/sha256sum"}
+    """One of them, in the folder, with nothing in the environment, a Python outside of the hub's own, and no network: how
+    it ended and what it said."""
+    python = {"python3": PYTHON, "sha256sum": "/usr/bin/sha256sum"}
     done = subprocess.run(
-        ["/usr/bin/env", "-i", python[command[0]], *command[1:]],
+        [*without_network(), "/usr/bin/env", "-i", python[command[0]], *command[1:]],
         cwd=folder,
         capture_output=True,
         text=True,

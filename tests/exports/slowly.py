@@ -1,4 +1,7 @@
-"""A worker that makes exports slowly, to be killed: `python -m tests.exports.slowly <seconds a chunk>`."""
+"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slowly <seconds a chunk> [worker|deaf]`.
+
+Alone it looks once; `worker` is the hub's worker until SIGTERM, `deaf` one that is told and goes on.
+"""
 
 import sys
 import time
@@ -6,6 +9,9 @@ import time
 import django
 
 django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 
 from integration_hub.console.exporting import jobs, making  # noqa: E402
 
@@ -18,5 +24,14 @@ def slowly(keys):  # type: ignore[no-untyped-def]
     return rows_of(keys)
 
 
+def deaf(_goes_on):  # type: ignore[no-untyped-def]
+    jobs.look()
+
+
 making.rows_of = slowly
-jobs.look()
+if sys.argv[2:]:
+    if "deaf" in sys.argv:
+        settings.WORKER_LOOKS = {"exports": f"{__name__}.deaf"}
+    call_command("run_worker", "--threads", "1", "--grace", "3")
+else:
+    jobs.look()

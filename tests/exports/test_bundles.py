@@ -4,19 +4,20 @@ import csv
 import io
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from audit.anchoring import anchor
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.export import neutral
 from audit.models import Entry
-from integration_hub.console.exporting import check_rows, choosing, jobs
+from integration_hub.console.exporting import check_rows, choosing, jobs, making
 from integration_hub.console.exporting.columns import TABLES
 from integration_hub.console.exporting.csv_table import COLUMNS, harmless
 from integration_hub.console.exporting.packing import pack
@@ -26,7 +27,17 @@ from sync.evidence import BOX, seal_audit
 from sync.models import Attempt, Call
 from tests.audit.state import State, build, write_filtered, write_whole
 from tests.audit.tampering import KINDS, Tamper
-from tests.console.history import NOON, a_call, a_source, an_event, logged_in, sealed
+from tests.console.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
 from tests.console.staff import entries
 from tests.exports.making import (
     checked,
@@ -129,7 +140,7 @@ def test_no_content_of_a_webhook_a_record_or_a_call_is_in_an_export(database: No
     Attempt.objects.update(change=sealed("change", {"email": "anna.secret@example.com"}))
     Event.objects.filter(pk=event.pk).update(payload=sealed("webhook", {"email": "anna.secret@example.com"}))
     a_call(attempt, request=sealed("request", {"email": "anna.secret@example.com"}))
-    assert Call.objects.count() == 1
+    assert Call.objects.filter(request__isnull=False).count() == 1
     folder = unpacked(exported(), tmp_path)
     assert not any(b"anna.secret" in each.read_bytes() for each in folder.iterdir())
 
@@ -195,6 +206,7 @@ ROWS: dict[str, Any] = {
 
 def cut(event: Event) -> None:
     """What somebody with the database deletes: an event and everything under it."""
+    Call.objects.filter(attempt__delivery__event=event).delete()
     Attempt.objects.filter(delivery__event=event).delete()
     event.deliveries.all().delete()
     event.receipts.all().delete()
@@ -240,7 +252,7 @@ def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
     strange = (
         b"[]\n"
         if name == "events"
-        else json.dumps({**json.loads(good[0]), "event": "no", "delivery": 99}).encode()
+        else json.dumps({**json.loads(good[0]), "event": "no", "delivery": 99, "attempt": "no"}).encode()
     )
     for changed in (good[:-1], [*good, good[0]], [*good[:-1], strange], [b"{", *good[1:]]):
         file.write_bytes(b"".join(changed))
@@ -303,6 +315,28 @@ def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
     monkeypatch.setattr(choosing, "_unsealed", lambda count: [])
     careless = unpacked(exported(), tmp_path)
     assert "is not on the audit log" in check_rows.Rows(str(careless)).check()[0]
+
+
+@pytest.mark.parametrize("ago", [0, 3])
+def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one_without_entry_is(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago: int
+) -> None:
+    """Its event was taken before, so that its row is there; its entry is sealed with the next checkpoint."""
+    event = history(3)[0]
+    checkpoint = making.fresh_checkpoint
+
+    def and_then_an_attempt() -> Any:
+        made = checkpoint()
+        began = timezone.now() - timedelta(minutes=ago)
+        delivery = a_delivery(event, a_route(event.source, entity_type="ROLE"))
+        an_attempt(delivery, 1, started_at=began, ended_at=None, outcome="started")
+        return made
+
+    monkeypatch.setattr(making, "fresh_checkpoint", and_then_an_attempt)
+    folder = unpacked(exported(), tmp_path)
+    kept(folder)
+    assert len(lines(folder, "attempts")) == 4
+    assert checked(folder) == [0, 0, 1 if ago else 0]
 
 
 def test_an_export_and_what_becomes_of_it_are_on_the_audit_log_without_the_names_of_people(

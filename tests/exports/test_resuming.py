@@ -349,20 +349,36 @@ def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
     assert len(entries("export.expired")) == 1
 
 
+def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes]:
+    """A process that makes this export, slowly, and has come half way."""
+    environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
+    environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
+    command = [sys.executable, "-m", "tests.exports.slowly", *how]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    until = time.monotonic() + 60
+    while not Export.objects.filter(pk=export.pk, position__gte=30).exists():
+        assert time.monotonic() < until, "it did not come half way"
+        assert process.poll() is None, "it ended by itself"
+        time.sleep(0.01)
+    return process
+
+
+def is_whole(export: Export, tmp_path: Path) -> None:
+    """In the end it has every event once, in two parts."""
+    folder = unpacked(export, tmp_path)
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    references = [row["reference"] for row in lines(folder, "events")]
+    assert references == [event.reference for event in Event.objects.order_by("id")]
+    assert len(check_json(folder)["parts"]) == 2
+
+
 def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
     database: None, tmp_path: Path, exports: Path
 ) -> None:
     history(60)
     export = requested()
-    environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
-    environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
-    command = [sys.executable, "-m", "tests.exports.slowly", "0.1"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    until = time.monotonic() + 30
-    while not Export.objects.filter(position__gte=30).exists():
-        assert time.monotonic() < until, "it did not come half way"
-        assert process.poll() is None, "it ended by itself"
-        time.sleep(0.01)
+    process = half_way(export, exports, "0.1")
     process.send_signal(signal.SIGKILL)
     process.wait()
     connection.close()
@@ -371,12 +387,31 @@ def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
     end_leases()
     jobs.look()
     export.refresh_from_db()
-    folder = unpacked(export, tmp_path)
-    kept(folder)
-    assert checked(folder) == [0, 0, 0]
-    references = [row["reference"] for row in lines(folder, "events")]
-    assert references == [event.reference for event in Event.objects.order_by("id")]
-    assert len(check_json(folder)["parts"]) == 2
+    is_whole(export, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["worker", "deaf"])
+def test_a_worker_that_is_told_to_end_hands_its_export_back(
+    database: None, tmp_path: Path, exports: Path, how: str
+) -> None:
+    """Another one takes it at once; from a worker that does not listen, only when its lease has ended."""
+    history(80)
+    export = requested()
+    process = half_way(export, exports, "0.3" if how == "worker" else "5", how)
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    connection.close()
+    export.refresh_from_db()
+    assert 30 <= export.position < 80
+    if how == "deaf":
+        assert export.state == ExportState.RUNNING, "the variant is caught"
+        assert claim_next() is None
+        return
+    assert (export.state, export.token, export.slot) == (ExportState.WAITING, None, None)
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.DONE
+    is_whole(export, tmp_path)
 
 
 def address() -> str:

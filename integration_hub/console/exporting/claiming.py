@@ -14,6 +14,10 @@ from sync.clock import database_now, database_now_plus
 LEASE_SECONDS = 60.0
 
 
+class Stopped(Exception):
+    """This process is told to end."""
+
+
 class Lost(Exception):
     """The export is ours no more: it was cancelled, or another worker has it."""
 
@@ -36,6 +40,10 @@ class Claim:
         free = {"state": state, "token": None, "lease_until": None, "slot": None}
         if not self._ours("default").update(**values, **free):
             raise Lost
+
+    def hand_back(self) -> None:
+        """Let the next worker go on where we stopped. `Lost`."""
+        self.end(ExportState.WAITING)
 
     def _ours(self, alias: str) -> Any:
         return Export.objects.using(alias).filter(

@@ -101,7 +101,26 @@ ATTEMPTS = Table(
         Column("record_id", "text", "id of the record in the commercial system", mutable=True),
     ),
 )
-TABLES = (EVENTS, RECEIPTS, DELIVERIES, ATTEMPTS)
+CALLS = Table(
+    "calls",
+    "One HTTP request that an attempt sent to another system; as long as KEEP_CALLS_DAYS keeps them.",
+    (
+        Column("attempt", "text", "key of the attempt"),
+        Column("call", "number", "names the call; of an attempt, in the order in which they were made"),
+        Column("connection", "text", "short name of the connection that was asked"),
+        Column("purpose", "text", "fetch, get, search, create, update, delete or token"),
+        Column("write", "true or false", "whether it was to change something there"),
+        Column("method", "text", "the HTTP method"),
+        Column("path", "text", "the template of its path, without values"),
+        Column("started", _TIME, "when it began"),
+        Column("milliseconds", "number", "until it was answered", nullable=True, mutable=True),
+        Column("status", "number", "the HTTP status that came back", nullable=True, mutable=True),
+        Column("error", "text", "why, where there was no good answer: a word of the catalogue", mutable=True),
+        Column("sent_bytes", "number", "bytes of what was sent"),
+        Column("received_bytes", "number", "bytes of what came back", mutable=True),
+    ),
+)
+TABLES = (EVENTS, RECEIPTS, DELIVERIES, ATTEMPTS, CALLS)
 
 
 def dictionary() -> Mapping[str, Any]:

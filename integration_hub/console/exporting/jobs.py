@@ -1,7 +1,7 @@
 """Exports as people and workers see them: asked for, made by a worker, cancelled, deleted when their days are over."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.canonical import JSONValue
 from audit.log import Happening, append
 from integration_hub.console.exporting.choosing import NotSealed
-from integration_hub.console.exporting.claiming import Claim, Lost, claim, claim_next
+from integration_hub.console.exporting.claiming import Claim, Lost, Stopped, claim, claim_next
 from integration_hub.console.exporting.making import make, remove_work
 from integration_hub.console.exporting.register import new_key, opened_key, without_people
 from integration_hub.console.filtering import EventFilter
@@ -57,31 +57,37 @@ def record(export: Export, action: str, actor: str, details: Mapping[str, JSONVa
     append(Happening(export.stream, action, actor, {"filter": words, **details}))
 
 
-def look() -> None:
-    """A worker's look: delete what is over, and make the next export."""
+def look(goes_on: Callable[[], bool] = lambda: True) -> None:
+    """A worker's look: delete what is over, and make the next export. Where it may not go on, another worker does."""
     run_periodic((Work("exports", Every(600.0), delete_expired),))
-    taken = claim_next()
+    taken = claim_next() if goes_on() else None
     if taken is not None:
-        run(taken)
+        run(taken, goes_on)
 
 
-def make_here(meant: EventFilter, *, reason: str) -> Export:
-    """Make an export in this process, as the command does it: no worker sees it waiting. `TooMany`."""
+def make_here(meant: EventFilter, *, reason: str, goes_on: Callable[[], bool] = lambda: True) -> Export:
+    """Make an export in this process, as the command does it: no worker sees it waiting, unless it may not go on.
+    `TooMany`."""
     with transaction.atomic():
         export = request_export(meant, by=None, reason=reason)
         taken = claim(export.pk)
     assert taken is not None, "nobody else has seen it"
-    run(taken)
+    run(taken, goes_on)
     export.refresh_from_db()
     return export
 
 
-def run(taken: Claim) -> None:
+def run(taken: Claim, goes_on: Callable[[], bool] = lambda: True) -> None:
     """Make it and say how it ended. A database that is away is not its fault: whoever looks later goes on."""
     export = Export.objects.get(pk=taken.export_id)
     try:
-        made = make(taken)
+        made = make(taken, goes_on)
         _end(export, taken, ExportState.DONE, "export.completed", made)
+    except Stopped:
+        with suppress(Lost):
+            taken.hand_back()
+        logger.info("%s is left to the next worker, for this one ends", export)
+        return
     except Lost:
         logger.info("%s was cancelled or taken by another worker", export)
         if not Export.objects.filter(pk=export.pk, state__in=_OPEN).exists():

@@ -9,7 +9,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from django.utils import timezone
 from audit.export import json_lines
 from audit.records import time_text
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
-from integration_hub.console.exporting.claiming import Claim
+from integration_hub.console.exporting.claiming import Claim, Stopped
 from integration_hub.console.exporting.columns import EVENTS, TABLES
 from integration_hub.console.exporting.csv_table import write_csv
 from integration_hub.console.exporting.evidence import sign, write_evidence
@@ -46,11 +46,14 @@ class Run:
     export: Export
     claim: Claim
     alias: str
+    goes_on: Callable[[], bool]
     _noted_at: float = 0.0
     _people: set[str] = field(default_factory=set)
 
     def beat(self) -> None:
-        """Say that we are alive, at most once a second. `Lost`."""
+        """Say that we are alive, at most once a second. `Lost`, `Stopped`."""
+        if not self.goes_on():
+            raise Stopped
         if self._is_time():
             self.claim.keep(self.alias)
 
@@ -91,10 +94,13 @@ class Run:
             export.progress["parts"].append(part)
         try:
             for keys in kept_keys(keys_file(self.export), export.position, CHUNK):
+                if not self.goes_on():
+                    break
                 self._write(files, keys)
                 if self._is_time():
                     self._note(files.kept(), key)
             self._note(files.kept(), key)
+            self.beat()
         finally:
             files.close()
 
@@ -143,11 +149,12 @@ def remove_work(export: Export) -> None:
     keys_file(export).unlink(missing_ok=True)
 
 
-def make(claim: Claim) -> dict[str, Any]:
-    """Make the export, or go on with it. `Lost`, `NotSealed`, `OSError`, `DatabaseError`."""
+def make(claim: Claim, goes_on: Callable[[], bool]) -> dict[str, Any]:
+    """Make the export, or go on with it. `Lost`, `NotSealed`, `OSError`, `DatabaseError`; `Stopped` soon after it may
+    not go on, with what was written noted."""
     with notes() as alias:
         export = Export.objects.get(pk=claim.export_id)
-        run = Run(export, claim, alias)
+        run = Run(export, claim, alias, goes_on)
         _write(run)
         return run.finish()
 
@@ -166,9 +173,14 @@ def _write(run: Run) -> None:
 
 
 def _can_go_on(export: Export) -> bool:
-    """Whether an earlier run left what it noted: on this machine, and not cut off by one that lost its power."""
+    """Whether an earlier run left what it noted: on this machine, with the tables of this version, and not cut off by
+    one that lost its power."""
     sizes = export.progress.get("sizes", {})
-    return bool(sizes) and count_keys(keys_file(export)) == export.total and is_kept(export.folder, sizes)
+    return (
+        sizes.keys() >= set(_FILES)
+        and count_keys(keys_file(export)) == export.total
+        and is_kept(export.folder, sizes)
+    )
 
 
 def _prepare(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The rows of an export: of some events, with everything under them, in four statements."""
+"""The rows of an export: of some events, with everything under them, in five statements."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from audit.export import Row
 from audit.records import time_text
-from sync.models import Attempt, Delivery
+from sync.models import Attempt, Call, Delivery
 from webhooks.models import Event, Receipt
 from webhooks.references import to_reference
 
@@ -27,9 +27,14 @@ _DELIVERY = (
     *("is_relayed", "state", "code", "settled_at"),
 )
 _ATTEMPT = (
-    *("delivery_id", "number", "key", "cause", "started_at", "ended_at"),
+    *("delivery_id", "id", "number", "key", "cause", "started_at", "ended_at"),
     *("outcome", "code", "is_retryable", "action", "record_id"),
 )
+_CALL = (
+    *("attempt_id", "id", "connection__slug", "purpose", "is_write", "method", "path", "started_at"),
+    *("seconds", "status", "error", "sent_bytes", "received_bytes"),
+)
+_SECONDS = _CALL.index("seconds") - 1  # in what follows the attempt
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -39,13 +44,23 @@ def rows_of(keys: Sequence[int]) -> Tables:
     references = {key: row[0] for key, row in events.items()}
     deliveries = _under(keys, Delivery, "event_id", _DELIVERY)
     attempts = _under([row[1] for row in deliveries], Attempt, "delivery_id", _ATTEMPT)
+    tried = {key: str(name) for _, key, _, name, *_ in attempts}
+    calls = _under(list(tried), Call, "attempt_id", _CALL)
     receipts = _under(keys, Receipt, "event_id", _RECEIPT)
     return {
         "events": [events[key] for key in keys if key in events],
         "receipts": [[references[key], *_plain(rest)] for key, *rest in receipts if key in references],
         "deliveries": [[references[key], *_plain(rest)] for key, *rest in deliveries if key in references],
-        "attempts": [list(_plain(row)) for row in attempts],
+        "attempts": [list(_plain([delivery, *rest])) for delivery, _, *rest in attempts],
+        "calls": [[tried[key], *_plain(_in_milliseconds(rest))] for key, *rest in calls],
     }
+
+
+def _in_milliseconds(call: list[Any]) -> list[Any]:
+    """Evidence has whole numbers only."""
+    seconds = call[_SECONDS]
+    call[_SECONDS] = None if seconds is None else round(seconds * 1000)
+    return call
 
 
 def event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:

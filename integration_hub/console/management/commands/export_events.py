@@ -1,7 +1,8 @@
 """`manage.py export_events`: the event history as JSON Lines or CSV, or as evidence that proves itself."""
 
+import signal
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from shutil import copyfile
 from typing import Any
 
@@ -48,11 +49,13 @@ class Command(ExportCommand):
         if not options["reason"].strip():
             raise CommandError("--evidence needs a --reason.")
         try:
-            export = make_here(_filter(options), reason=options["reason"][:500])
+            export = make_here(_filter(options), reason=options["reason"][:500], goes_on=_until_told())
         except TooMany as error:
             raise CommandError(str(error)) from error
         if export.state != ExportState.DONE:
-            raise CommandError(export.failure or f"The export is {export.get_state_display()}.")
+            raise CommandError(
+                export.failure or f"The export is {export.get_state_display()}: see the console."
+            )
         if options["output"]:
             copyfile(export.archive, options["output"])
         self.stdout.write(str(options["output"] or export.archive))
@@ -61,6 +64,13 @@ class Command(ExportCommand):
     def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         asked = _filter(options)
         return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
+
+
+def _until_told() -> Callable[[], bool]:
+    """No more after SIGTERM: the export is left to a worker then."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    return lambda: not told
 
 
 def _filter(options: Mapping[str, Any]) -> EventFilter:

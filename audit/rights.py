@@ -1,0 +1,26 @@
+"""What a role of PostgreSQL may do that runs the hub: everything that the hub does, and nothing to what is evidence.
+
+Triggers refuse changes of the audit log to everybody; but who owns a table can switch them off. A role that owns
+nothing, and has no right to change these tables, cannot.
+"""
+
+from collections.abc import Iterator
+
+EVIDENCE = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey")
+_ENDS = "private, valid_until"  # of a signing key, when the next one begins
+
+
+def grants(role: str, schema: str = "public") -> Iterator[str]:
+    """The statements, for the owner of the tables, again after each `migrate`. `role` is quoted as it has to be."""
+    everything = f"IN SCHEMA {schema}"
+    evidence = ", ".join(f"{schema}.audit_{each}" for each in EVIDENCE)
+    yield f"REVOKE ALL ON ALL TABLES {everything} FROM {role}"
+    yield f"REVOKE ALL ON ALL SEQUENCES {everything} FROM {role}"
+    yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {role}"
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES {everything} TO {role}"
+    yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {role}"
+    yield f"REVOKE UPDATE, DELETE ON {evidence} FROM {role}"
+    yield f"GRANT UPDATE ({_ENDS}) ON {schema}.audit_signingkey TO {role}"
+    yield f"REVOKE DELETE ON {schema}.audit_head FROM {role}"
+    yield f"REVOKE INSERT, UPDATE, DELETE ON {schema}.django_migrations FROM {role}"

@@ -1,0 +1,68 @@
+"""`manage.py grant_rights --role hub_app`: what the role that runs the hub may do, on PostgreSQL."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection, transaction
+
+from audit.rights import EVIDENCE, grants
+from sync.wakeups import make_tables
+
+_STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
+    SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(%s, tableowner, 'MEMBER'))
+    FROM pg_roles WHERE rolname = %s"""
+
+
+class Command(BaseCommand):
+    help = (
+        "Print the SQL that lets a role run the hub and change nothing of the audit log; --execute runs it. As the "
+        "owner of the tables, after each migrate. The role must exist, own no table and be no superuser."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--role", required=True, help="whom DATABASE_URL of web processes and workers names"
+        )
+        parser.add_argument(
+            "--execute", action="store_true", help="run it, in one transaction, and look what holds"
+        )
+
+    def handle(self, *, role: str, execute: bool, **_: Any) -> None:
+        if connection.vendor != "postgresql":
+            raise CommandError(
+                "Only PostgreSQL has roles: whoever can write a SQLite file can write all of it."
+            )
+        statements = list(grants(connection.ops.quote_name(role)))
+        if not execute:
+            self.stdout.write(";\n".join(statements) + ";")
+            return
+        _check(role)
+        make_tables(settings.QUEUE_URL)
+        with transaction.atomic(), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            _look(cursor, role)
+        self.stdout.write(f"{role} can run the hub, and can change nothing of the audit log.")
+
+
+def _check(role: str) -> None:
+    """Nothing can be taken from an owner: refuse where the role is one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDING, [role, role])
+        found = cursor.fetchone()
+    if found is None:
+        raise CommandError(f"There is no role {role}: CREATE ROLE … LOGIN makes one.")
+    if any(found):
+        raise CommandError(f"{role} is a superuser or owns tables of the hub: no right can be taken from it.")
+
+
+def _look(cursor: Any, role: str) -> None:
+    """Rights may come by other ways: from PUBLIC, or from a role that this one is a member of."""
+    for table in EVIDENCE:
+        for right in ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
+            cursor.execute("SELECT has_table_privilege(%s, %s, %s)", [role, f"public.audit_{table}", right])
+            if cursor.fetchone()[0]:
+                way = "by PUBLIC or another role; nothing was changed"
+                raise CommandError(f"{role} has {right} on audit_{table} {way}.")

@@ -1,0 +1,105 @@
+"""The audit entries of copied events: each copy's streams begin with it, every hash fits, and so can be sealed and
+verified like those of the hub.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from audit.canonical import canonical
+from audit.hashing import ZERO, leaf_of
+from audit.records import time_text
+
+_ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
+_HEAD = ("stream", "seq", "added")
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy's rows as entries name them: for each text that stood in the original's entries, what stands there now.
+    `received_at`: when the copy arrived."""
+
+    names: Mapping[str, str]
+    received_at: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """An entry of the original, cut at what each copy has of its own: `stream` and `body` are to be formatted."""
+
+    stream: str
+    body: str
+    action: str
+    actor: str
+    seq: int
+    later: timedelta  # than the event arrived
+
+
+class Chains:
+    """Writes the entries of copies.
+
+    `entries`: those of the original, in the order of their ids; `own`: the texts in them that name its rows, each with
+    a word for it; `last`: the highest id before the copies.
+    """
+
+    def __init__(
+        self, connection: Any, entries: Sequence[Any], own: Mapping[str, str], received_at: Any, last: int
+    ) -> None:
+        self._connection = connection
+        self._last = last
+        self._forms = [_form(each, own, received_at) for each in entries]
+
+    def write(self, first: int, copies: Sequence[Copied]) -> None:
+        """Of consecutive copies, of which the first has this number."""
+        heads: dict[str, int] = {}
+        rows = list(self._rows(first, copies, heads))
+        self._store("audit_entry", _ENTRY, rows)
+        self._store("audit_head", _HEAD, [(stream, seq, 1) for stream, seq in heads.items()])
+
+    def _rows(self, first: int, copies: Sequence[Copied], heads: dict[str, int]) -> Iterator[tuple[Any, ...]]:
+        key = self._last + (first - 1) * len(self._forms)
+        for copy in copies:
+            ends: dict[str, bytes] = {}
+            for form in self._forms:
+                key += 1
+                stream, at = form.stream.format_map(copy.names), copy.received_at + form.later
+                before = ends.get(stream, ZERO)
+                own = {**copy.names, "at": time_text(at), "prev_leaf": before.hex()}
+                body = form.body.format_map(own)
+                leaf = ends[stream] = leaf_of(body)
+                heads[stream] = form.seq
+                yield key, stream, at, form.action, form.actor, body, form.seq, before, leaf
+
+    def _store(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        names = ", ".join(columns)
+        with self._connection.cursor() as cursor:
+            if self._connection.vendor == "postgresql":
+                with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copying:
+                    for row in rows:
+                        copying.write_row(row)
+                return
+            marks = ", ".join(["%s"] * len(columns))
+            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+            cursor.executemany(sql, [[_as_text(each) for each in row] for row in rows])
+
+
+def _form(entry: Any, own: Mapping[str, str], received_at: datetime) -> _Form:
+    marks = {f"{member}": f"<{member}>" for member in ("at", "prev_leaf")}
+    text = canonical(json.loads(entry.body) | marks)
+    words = {**own, **{mark: member for member, mark in marks.items()}}
+    stream, body = (_cut(each, words) for each in (entry.stream, text))
+    return _Form(stream, body, entry.action, entry.actor, entry.stream_seq, entry.at - received_at)
+
+
+def _cut(text: str, words: Mapping[str, str]) -> str:
+    form = text.replace("{", "{{").replace("}", "}}")
+    for own, word in words.items():
+        form = form.replace(own, f"{{{word}}}")
+    return form
+
+
+def _as_text(value: Any) -> Any:
+    """As Django keeps times in SQLite."""
+    return value.replace(tzinfo=None).isoformat(" ") if isinstance(value, datetime) else value
