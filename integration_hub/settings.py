@@ -215,10 +215,17 @@ EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(BASE_DIR / "var" / "
 EXPORT_DAYS = env.float("EXPORT_DAYS", default=7.0)
 EXPORTS_AT_ONCE = env.int("EXPORTS_AT_ONCE", default=1)
 
+# Replays of many events: how many one person may send again without a second one, how many who may replay many
+# (administrators), and at what share of failures, in percent, a replay pauses by itself.
+REPLAY_LIMIT = env.int("REPLAY_LIMIT", default=500)
+REPLAY_LIMIT_ADMIN = env.int("REPLAY_LIMIT_ADMIN", default=5_000)
+REPLAY_PAUSES_ABOVE = env.int("REPLAY_PAUSES_ABOVE", default=20)
+
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
 WORKER_LOOKS = {
     "exports": "integration_hub.console.exporting.jobs.look",
     "backtests": "sync.backtest_jobs.look",
+    "replays": "integration_hub.console.replay_filling.look",
 }
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.

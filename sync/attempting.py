@@ -39,7 +39,7 @@ class Disabled(Exception):
 
 
 class NothingCarried(Exception):
-    """A relayed webhook without `data`."""
+    """A webhook without `data`, of which that was to be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,13 @@ class Findings:
 
 def run(claim: Claim, ends: Ends, findings: Findings) -> None:
     """Bring the commercial system in line with the entity. Raises what went wrong."""
+    change = plan(claim, ends, findings)
+    guard(claim, change, is_gone=findings.entity is None)
+    findings.record_id = apply(ends.commercial, claim, change, findings.record)
+
+
+def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
+    """What must change; only reads go out. This, and no more, is a preview."""
     mapping = claim.way.mapping
     if mapping is None:
         raise Unmappable("mapping", "it has no version yet")
@@ -70,13 +77,12 @@ def run(claim: Claim, ends: Ends, findings: Findings) -> None:
     findings.entity = entity = _entity(claim, ends.identity)
     findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity)
     findings.record_id = findings.change.record_id or ""
-    guard(claim, findings.change, is_gone=entity is None)
-    findings.record_id = apply(ends.commercial, claim, findings.change, findings.record)
+    return findings.change
 
 
 def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
     delivery = claim.delivery
-    if not delivery.is_relayed:
+    if delivery.is_fetched:
         return _fetch(claim, identity)
     if delivery.event.event_type == "DELETE":
         return None
@@ -137,8 +143,8 @@ def _plan(
 
 
 def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
-    """The record's fields: all of them for a fetched entity, of a relayed one those that it tells."""
-    apply_mapping = mapping.apply_part if claim.delivery.is_relayed else mapping.apply
+    """The record's fields: all of them for a fetched entity, of what a webhook carried those that it tells."""
+    apply_mapping = mapping.apply if claim.delivery.is_fetched else mapping.apply_part
     return apply_mapping(entity.attributes, members(claim.delivery.event))
 
 

@@ -15,7 +15,7 @@ from audit.log import Happening, append
 from audit.statements import Clock, Statement
 from audit.storing import columns_of, fresh, insert, stored
 from sync.breaking import forget
-from sync.configuration import Way, way_of
+from sync.configuration import Way, way_of, way_with
 from sync.linking import Linked, linked
 from sync.models import Attempt, Cause, Delivery
 from sync.slots import Full, Paused, free_slot
@@ -32,7 +32,7 @@ _CLAIM = Statement(
     AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
         AND (b.connection_id = sync_delivery.commercial_id
             OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
-    RETURNING tries, last_number"""
+    RETURNING tries, last_number, takes, mapping_version_id"""
 )
 _OF_DELIVERY, _OF_EVENT, _OF_PAYLOAD = (
     len(each._meta.concrete_fields) for each in (Delivery, Event, Payload)
@@ -154,14 +154,15 @@ def _claim(loaded: Loaded, alone: bool) -> Claim | None:
         _free_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
-    delivery.tries, delivery.last_number = claimed
-    way = way_of(delivery.route_id)
+    # What a replay chose may have been changed since the delivery was read.
+    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed
+    way = way_with(way_of(delivery.route_id), delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
     insert(attempt)
     append(begun(attempt), at=attempt.started_at)
     taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=loaded.is_only)
-    return taken if delivery.is_relayed else replace(taken, covered=_cover(others, taken))
+    return replace(taken, covered=_cover(others, taken)) if delivery.is_fetched else taken
 
 
 def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:
@@ -197,6 +198,7 @@ def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> A
         replay_id=replay_id,
         started_at=timezone.now(),
         mapping_version=way.version,
+        takes=delivery.takes,
     )
 
 

@@ -4,7 +4,7 @@ A change in the console counts in every process within that second; an attempt n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from cachetools import TTLCache, cached
@@ -57,6 +57,14 @@ def ways_of(source_id: int, entity_type: str) -> list[Way]:
         and each.route.source_id == source_id
         and each.route.entity_type == entity_type
     ]
+
+
+def way_with(way: Way, version_id: int | None) -> Way:
+    """The same with another version of its mapping, where one is named."""
+    if version_id is None or (way.version is not None and way.version.pk == version_id):
+        return way
+    version = MappingVersion.objects.get(pk=version_id)
+    return replace(way, version=version, mapping=parse_mapping(version.declaration))
 
 
 def way_of(route_id: int) -> Way:

@@ -11,10 +11,12 @@ from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, Paused, claim
 from sync.connectors.errors import ConnectorError
+from sync.connectors.exchange import Recorder
 from sync.connectors.registry import connect
 from sync.expiring import expire_subject
 from sync.mapping import Unmappable
-from sync.models import Connection, Delivery
+from sync.models import Connection, Delivery, Takes
+from sync.newer import was_overtaken
 from sync.outcomes import EventOutcome, outcome_of_attempt
 from sync.postponing import postpone
 from sync.recording import AttemptRecorder, ClaimLost
@@ -116,7 +118,7 @@ def _settle(
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:
     try:
-        if _is_older_than_applied(taken):
+        if is_older_than_applied(taken):
             return superseded()
         run(taken, _ends(taken, recorders), findings)
     except ClaimLost:
@@ -126,10 +128,14 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
     return success(findings)
 
 
-def _is_older_than_applied(taken: Claim) -> bool:
-    """Whether a relayed delivery is older than what was applied; a fetched one never is."""
+def is_older_than_applied(taken: Claim) -> bool:
+    """Whether what the webhook carried is older than what was applied; what is fetched never is."""
+    if taken.delivery.takes == Takes.ANYWAY:
+        return False
+    if not taken.delivery.is_relayed:
+        return taken.delivery.takes == Takes.RECEIVED and was_overtaken(taken.delivery)
     link, occurred_at = taken.link, taken.delivery.event.occurred_at
-    if not taken.delivery.is_relayed or link is None or link.occurred_at is None or occurred_at is None:
+    if link is None or link.occurred_at is None or occurred_at is None:
         return False
     return occurred_at < link.occurred_at
 
@@ -156,7 +162,7 @@ def _ends(taken: Claim, recorders: list[AttemptRecorder]) -> Ends:
     )
 
 
-def connect_to(connection: Connection, request_id: str, recorder: AttemptRecorder) -> object:
+def connect_to(connection: Connection, request_id: str, recorder: Recorder) -> object:
     """The connector of a configured connection."""
     return connect(
         "identity" if connection.side == "identity" else "target",

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db import OperationalError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -160,6 +161,7 @@ def _withhold_reasons(whose: Person) -> None:
         Replay.objects.filter(pk__in=alone).update(reason=WITHHELD)
         for model, column in WRITTEN:
             _replace(model, column, whose.entity_id, name)
+        _forget_filters(whose.entity_id, name)
 
 
 def _erase_elsewhere(whose: Person) -> Counter[str]:
@@ -186,6 +188,15 @@ def _replace(model: Any, column: str, entity_id: str, name: str) -> None:
         fresh = word.sub(name, text)[:longest]
         if fresh != text:
             model.objects.filter(pk=key).update(**{column: fresh})
+
+
+def _forget_filters(entity_id: str, name: str) -> None:
+    """What a replay was chosen by, where that was this entity."""
+    naming = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
+    for key, words in naming.values_list("pk", "filter"):
+        if words and entity_id in words.values():
+            fresh = {word: name if value == entity_id else value for word, value in words.items()}
+            Replay.objects.filter(pk=key).update(filter=fresh)
 
 
 def _count(erasure: Erasure, done: Counter[str]) -> None:

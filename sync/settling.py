@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -16,7 +17,7 @@ from sync.claiming import Claim
 from sync.clock import database_now_plus
 from sync.counting.hours import mark_hours
 from sync.linking import Applied, make_link, renewal
-from sync.models import SETTLED_STATES, Delivery
+from sync.models import SETTLED_STATES, Delivery, Takes
 from sync.outcomes import outcome_of_attempt
 from sync.planning import Action
 from sync.recording import AttemptRecorder, calls_to_write, in_order
@@ -135,8 +136,14 @@ def _applied(claim: Claim, findings: Findings) -> Applied:
         at=claim.attempt.ended_at,
         record_id="" if is_deleted else findings.record_id or None,
         version=None if findings.entity is None else (findings.entity.version or "")[:128],
-        occurred_at=claim.delivery.event.occurred_at if claim.delivery.is_relayed else None,
+        occurred_at=_how_new(claim.delivery),
     )
+
+
+def _how_new(delivery: Delivery) -> datetime | None:
+    """What was put over newer data by a person leaves what comes next to be compared with the newest of all."""
+    is_in_order = delivery.is_relayed and delivery.takes != Takes.ANYWAY
+    return delivery.event.occurred_at if is_in_order else None
 
 
 def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:

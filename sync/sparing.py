@@ -12,12 +12,12 @@ _REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-matc
 def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:
     """Let the breakers of the connections that were asked know. A failure under one that is not closed spends no try.
 
-    A relayed delivery asks the identity service nothing.
+    Only one that is fetched asks the identity service.
     """
     if not verdict.spends_try:  # our own pace, not theirs
         return verdict
     delivery = claim.delivery
-    asked = [] if delivery.is_relayed else [delivery.identity]
+    asked = [delivery.identity] if delivery.is_fetched else []
     if not is_of_the_system(verdict.code):
         if verdict.code != "identity-rejected":
             asked.append(delivery.commercial)

@@ -1,7 +1,7 @@
 """What the delivering half keeps."""
 
 from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
-from sync.models.attempt import Attempt, Call, Cause, Outcome, Replay, Request, Weight
+from sync.models.attempt import Attempt, Call, Cause, Outcome, Weight
 from sync.models.backtest import BackTest, BackTestState
 from sync.models.breaker import Breaker
 from sync.models.connection import Connection, Side
@@ -14,12 +14,13 @@ from sync.models.counts import (
     FailureCount,
     RefusalCount,
 )
-from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link
+from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link, Takes
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.failure import Care, FailureDecision, FailureGroup
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.periodic import Periodic
 from sync.models.pruning import Kept, Pruning
+from sync.models.replay import Member, MemberState, Pace, Paused, Replay, ReplayState, Request, Skipped
 from sync.models.route import Route
 
 __all__ = [
@@ -54,16 +55,23 @@ __all__ = [
     "Mapping",
     "MappingDraft",
     "MappingVersion",
+    "Member",
+    "MemberState",
     "News",
     "Outcome",
+    "Pace",
+    "Paused",
     "Periodic",
     "Pruning",
     "RefusalCount",
     "Replay",
+    "ReplayState",
     "Request",
     "Route",
     "Side",
+    "Skipped",
     "Snooze",
+    "Takes",
     "Telling",
     "TellingState",
     "Weight",

@@ -2,12 +2,12 @@
 
 import uuid
 
-from django.conf import settings
 from django.db import models
 
 from sync.models.connection import Connection
-from sync.models.delivery import Delivery
+from sync.models.delivery import Delivery, Takes
 from sync.models.mapping import MappingVersion
+from sync.models.replay import Replay
 from webhooks.models import Payload, indexes_where_set
 
 
@@ -38,37 +38,6 @@ class Weight(models.TextChoices):
     CHANGE = "change", "a change"
 
 
-class Request(models.TextChoices):
-    """What a person asked for."""
-
-    REPLAY = "replay", "replay"
-    APPROVAL = "approval", "approval"
-    CLOSING = "closing", "closing"
-
-
-class Replay(models.Model):
-    """A person's request to deliver again, with a reason; one event or thousands.
-
-    Deciding about held deliveries is such a request too: an approval sends them, a closing ends them.
-    """
-
-    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
-    kind = models.CharField(
-        max_length=8, choices=Request, default=Request.REPLAY, db_default=Request.REPLAY.value
-    )
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    reason = models.CharField(max_length=500)
-    created_at = models.DateTimeField()
-    events = models.PositiveIntegerField(default=0)
-    deliveries = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        default_permissions = ("view",)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.pk}: {self.reason}"
-
-
 class Attempt(models.Model):
     """One try of a delivery. Written when it starts and when it ends, and never again.
 
@@ -92,6 +61,14 @@ class Attempt(models.Model):
     is_retryable = models.BooleanField(default=False)
     mapping_version = models.ForeignKey(
         MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False
+    )
+    takes = models.CharField(
+        max_length=10,
+        choices=Takes,
+        blank=True,
+        default=Takes.AS_ROUTED,
+        db_default=Takes.AS_ROUTED.value,
+        help_text="what a person chose to be delivered",
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
     record_id = models.CharField(max_length=255, blank=True)

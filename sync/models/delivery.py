@@ -3,11 +3,20 @@
 from django.db import models
 
 from sync.models.connection import Connection
+from sync.models.mapping import MappingVersion
 from sync.models.route import Route
 from webhooks.models import Event, State, indexes_where_set
 
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
+
+
+class Takes(models.TextChoices):
+    """What an attempt delivers. A person who replays may choose; otherwise the route says."""
+
+    AS_ROUTED = "", "as the route says: fetched afresh, or relayed"
+    RECEIVED = "received", "the payload as received, unless something newer was applied"
+    ANYWAY = "anyway", "the payload as received, over whatever was applied since"
 
 
 class Delivery(models.Model):
@@ -62,6 +71,22 @@ class Delivery(models.Model):
         related_name="+",
         db_index=False,
         help_text="asked for, not begun",
+    )
+    takes = models.CharField(
+        max_length=10,
+        choices=Takes,
+        blank=True,
+        default=Takes.AS_ROUTED,
+        db_default=Takes.AS_ROUTED.value,
+        help_text="what the last replay chose to be delivered",
+    )
+    mapping_version = models.ForeignKey(
+        MappingVersion,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="that the last replay chose; empty: the newest",
     )
     settled_at = models.DateTimeField(null=True)
 
@@ -130,6 +155,11 @@ class Delivery(models.Model):
     def stream(self) -> str:
         """Its stream of the audit log."""
         return f"delivery:{self.pk}"
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether an attempt asks the identity service for the entity, and does not take what the webhook carried."""
+        return not self.is_relayed and self.takes == Takes.AS_ROUTED
 
 
 class Link(models.Model):

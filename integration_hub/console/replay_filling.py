@@ -1,0 +1,43 @@
+"""The set of a bulk replay that was chosen by the event list's filter: begun by a request, gone on with by a worker."""
+
+import logging
+from collections.abc import Mapping
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils import timezone
+
+from integration_hub.console.filtering import EventFilter, resolve
+from sync.bulk_replay.choosing import TooMany, begin_choice, fill
+from sync.bulk_replay.looking import look as look_at_replays
+from sync.models import Replay, ReplayState
+from webhooks.models import Event
+
+logger = logging.getLogger("hub.replays")
+
+_REQUEST_SECONDS = 3.0
+_LOOK_SECONDS = 5.0
+
+
+def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
+    """A set of the events that these words mean at this moment. What a few seconds are too short for, a worker goes on
+    with. `NoSuchFilter`; `TooMany`.
+    """
+    meant = resolve(words, timezone.now())
+    replay = begin_choice(by, meant.words())
+    fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS)
+    return replay
+
+
+def meaning(replay: Replay) -> EventFilter:
+    """The filter that a set was chosen by."""
+    return resolve(replay.filter or {}, timezone.now())
+
+
+def look() -> None:
+    """A worker's look: go on with sets that are being counted, and with the replays that run."""
+    for replay in Replay.objects.filter(state=ReplayState.CHOOSING).exclude(filter=None).order_by("pk")[:5]:
+        try:
+            fill(replay, meaning(replay).narrow(Event.objects.all()), _LOOK_SECONDS)
+        except TooMany:
+            logger.info("%s matched too many events, and is gone", replay)
+    look_at_replays()

@@ -1,0 +1,158 @@
+"""A worker's other look: what became of the events that were sent; pause where too many failed again; finish.
+
+A member has ended when each attempt that the replay caused has. What failed and is tried again by the hub itself
+counts as failed again: that is what the person who watches must see soon.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.statements import Statement
+from sync.models import Attempt, Delivery, Member, MemberState, Outcome, Pace, Paused, Replay, ReplayState
+from webhooks.models import State
+
+FEWEST_ENDED = 5  # before a share of them means anything
+_MOST = 500
+_UNDER_WAY = Statement(
+    "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
+    " AND state <> 'choosing' ORDER BY id LIMIT %s"
+)
+_GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+_GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a member, or one delivery of it, ended; `code` where it failed."""
+
+    state: MemberState
+    code: str = ""
+
+
+def note_ends(most: int = 100) -> int:
+    """Look at every replay that is under way; how many members have ended."""
+    return sum(_note_ends(key) for (key,) in _UNDER_WAY.rows(most))
+
+
+def _note_ends(key: int) -> int:
+    with transaction.atomic():
+        locked = Replay.objects.select_for_update(no_key=True)
+        replay = locked.filter(pk=key, state__in=("running", "paused", "stopping")).first()
+        if replay is None:
+            return 0
+        ended = _ended(replay)
+        if ended:
+            _keep(replay, ended)
+        _move_on(replay)
+    return len(ended)
+
+
+def _ended(replay: Replay) -> dict[int, Ended]:
+    """Of its members that are under way, by event, those that have ended."""
+    if not replay.under_way:
+        return {}
+    sent = Member.objects.filter(replay=replay, state=MemberState.SENT).order_by("event")[:_MOST]
+    events = list(sent.values_list("event_id", flat=True))
+    rows: dict[int, list[Delivery]] = defaultdict(list)
+    for delivery in Delivery.objects.filter(event__in=events):
+        rows[delivery.event_id].append(delivery)
+    attempts = {
+        each.delivery_id: each for each in Attempt.objects.filter(replay=replay, delivery__event__in=events)
+    }
+    found = {event: [_end_of(each, replay, attempts) for each in rows[event]] for event in events}
+    return {event: _worst(filter(None, ends)) for event, ends in found.items() if all(ends)}
+
+
+def _end_of(delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]) -> Ended | None:
+    """How a delivery ended; None where it goes on. One that nobody tried was ended by something else, or is waiting."""
+    attempt = attempts.get(delivery.pk)
+    if attempt is None and delivery.replay_id == replay.pk and delivery.state != State.CLOSED:
+        return None
+    if attempt is None or attempt.outcome == Outcome.UNKNOWN:
+        return _end_by_state(delivery)
+    if attempt.outcome == Outcome.STARTED:
+        return None
+    if attempt.outcome in _GOOD:
+        return Ended(MemberState.SUCCEEDED)
+    if attempt.outcome == Outcome.HELD:
+        return Ended(MemberState.HELD, "held")
+    return Ended(MemberState.FAILED, attempt.code)
+
+
+def _end_by_state(delivery: Delivery) -> Ended | None:
+    """The process died during its attempt: the next one tells. Or somebody closed it, or erased whom it was about."""
+    if delivery.state in _GOOD_STATES:
+        return Ended(MemberState.SUCCEEDED)
+    if delivery.state == State.HELD:
+        return Ended(MemberState.HELD, "held")
+    is_tried_again = delivery.state == State.RETRYING and delivery.code != "interrupted"
+    if delivery.state in (State.DEAD, State.CLOSED) or is_tried_again:
+        return Ended(MemberState.FAILED, delivery.code)
+    return None
+
+
+def _worst(ends: Iterable[Ended]) -> Ended:
+    """Of several systems: a failure, then what is held."""
+    order = (MemberState.FAILED, MemberState.HELD, MemberState.SUCCEEDED)
+    return min(ends, key=lambda each: order.index(each.state), default=Ended(MemberState.FAILED, "closed"))
+
+
+def _keep(replay: Replay, ended: Mapping[int, Ended]) -> None:
+    now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.SENT)
+    for end in set(ended.values()):
+        events = [event for event, each in ended.items() if each == end]
+        members.filter(event__in=events).update(state=end.state, why=end.code, at=now)
+    counts = Counter(each.state for each in ended.values())
+    Replay.objects.filter(pk=replay.pk).update(
+        succeeded=F("succeeded") + counts[MemberState.SUCCEEDED],
+        failed=F("failed") + counts[MemberState.FAILED],
+        held=F("held") + counts[MemberState.HELD],
+    )
+    replay.refresh_from_db()
+
+
+def _move_on(replay: Replay) -> None:
+    """Pause, or finish, where it is time for that."""
+    if replay.under_way == 0 and replay.state == ReplayState.STOPPING:
+        _end(replay, ReplayState.STOPPED)
+    elif replay.under_way == 0 and not _has_waiting(replay):
+        _end(replay, ReplayState.FINISHED)
+    elif replay.state == ReplayState.RUNNING:
+        why = _why_pause(replay)
+        if why is not None:
+            _pause(replay, why)
+
+
+def _has_waiting(replay: Replay) -> bool:
+    """Asked of the rows: what retention deleted meanwhile waits no more."""
+    return Member.objects.filter(replay=replay, state=MemberState.WAITING).exists()
+
+
+def _why_pause(replay: Replay) -> Paused | None:
+    if replay.pace == Pace.FIRST:
+        return Paused.FIRST if replay.ended else None
+    ended, failed = replay.ended - replay.seen_ended, replay.failed - replay.seen_failed
+    if replay.pauses_above is None or ended < FEWEST_ENDED:
+        return None
+    return Paused.FAILING if failed * 100 > replay.pauses_above * ended else None
+
+
+def _pause(replay: Replay, why: Paused) -> None:
+    Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
+    details = {"why": str(why), "ended": replay.ended, "failed": replay.failed}
+    append(Happening(replay.stream, "replay.paused", details=details))
+
+
+def _end(replay: Replay, state: ReplayState) -> None:
+    now = timezone.now()
+    ended_at = replay.ended_at or now
+    Replay.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)
+    if state == ReplayState.FINISHED:
+        counts = {name: getattr(replay, name) for name in ("total", "skipped", "succeeded", "failed", "held")}
+        append(Happening(replay.stream, "replay.finished", details=counts), at=now)

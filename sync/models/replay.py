@@ -1,0 +1,204 @@
+"""What people ask to be delivered again: one event at once, or thousands that are worked off over time."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from webhooks.models import Event
+
+
+class Request(models.TextChoices):
+    """What a person asked for."""
+
+    REPLAY = "replay", "replay"
+    APPROVAL = "approval", "approval"
+    CLOSING = "closing", "closing"
+
+
+class ReplayState(models.TextChoices):
+    """Where a replay stands. One of a single event, and a decision about held deliveries, is finished at once.
+
+    `stopping`: nothing more is sent, and something of it is still under way.
+    """
+
+    CHOOSING = "choosing", "being counted"
+    CHOSEN = "chosen", "not confirmed yet"
+    AWAITING = "awaiting", "waits for a second person"
+    RUNNING = "running", "running"
+    PAUSED = "paused", "paused"
+    STOPPING = "stopping", "stopping"
+    STOPPED = "stopped", "stopped"
+    FINISHED = "finished", "finished"
+
+
+class Pace(models.TextChoices):
+    """How fast a bulk replay goes. `first`: one event, then a person is asked."""
+
+    GENTLE = "gentle", "gentle"
+    NORMAL = "normal", "normal"
+    FIRST = "first", "one first, then ask me"
+
+
+class Paused(models.TextChoices):
+    """Why a bulk replay is paused."""
+
+    PERSON = "person", "by a person"
+    FIRST = "first", "the first event has ended"
+    FAILING = "failing", "too many failed again"
+
+
+class Replay(models.Model):
+    """A person's request to deliver again, with a reason; one event or thousands.
+
+    Of many, `Member` rows hold which: a frozen set, made of a resolved `filter` up to the event `bound`, or of chosen
+    events. The numbers are kept by the commits that change members. `due_at` is a time of the database's clock.
+
+    Deciding about held deliveries is such a request too: an approval sends them, a closing ends them.
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    kind = models.CharField(
+        max_length=8, choices=Request, default=Request.REPLAY, db_default=Request.REPLAY.value
+    )
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    created_at = models.DateTimeField()
+    events = models.PositiveIntegerField(default=0, help_text="sent again")
+    deliveries = models.PositiveIntegerField(default=0)
+    state = models.CharField(
+        max_length=10,
+        choices=ReplayState,
+        default=ReplayState.FINISHED,
+        db_default=ReplayState.FINISHED.value,
+    )
+    filter = models.JSONField(null=True, help_text="resolved; empty: events that were chosen one by one")
+    bound = models.BigIntegerField(null=True, help_text="the newest event there was")
+    cursor_at = models.DateTimeField(null=True, help_text="how far its events are counted")
+    cursor_id = models.BigIntegerField(null=True)
+    frozen_at = models.DateTimeField(null=True)
+    total = models.PositiveIntegerField(default=0, db_default=0, help_text="events in the frozen set")
+    skipped = models.PositiveIntegerField(default=0, db_default=0)
+    succeeded = models.PositiveIntegerField(default=0, db_default=0)
+    failed = models.PositiveIntegerField(default=0, db_default=0)
+    held = models.PositiveIntegerField(default=0, db_default=0)
+    pace = models.CharField(max_length=8, choices=Pace, blank=True, default="", db_default="")
+    pauses_above = models.PositiveSmallIntegerField(
+        null=True, help_text="percent of those that ended and failed again; empty: it never pauses by itself"
+    )
+    seen_ended = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="when somebody last let it go on: counted from there"
+    )
+    seen_failed = models.PositiveIntegerField(default=0, db_default=0)
+    due_at = models.DateTimeField(null=True, help_text="when the next is sent")
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="the second person, who approved or declined it",
+    )
+    decided_at = models.DateTimeField(null=True)
+    paused = models.CharField(max_length=8, choices=Paused, blank=True, default="", db_default="")
+    paused_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="who paused or stopped it; empty: the hub",
+    )
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("approve_replay", "Can approve replays that are larger than somebody else's limit"),
+            ("replay_many", "Can replay as many events as REPLAY_LIMIT_ADMIN says without a second person"),
+            ("replay_older", "Can deliver a payload as received over newer data"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decided_by=None) | ~models.Q(decided_by=models.F("requested_by")),
+                name="a_second_person_approves",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=models.Q(state__in=["choosing", "running", "paused", "stopping"]),
+                name="replay_under_way",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}: {self.reason}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"replay:{self.uuid}"
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it is worked off over time."""
+        return self.frozen_at is not None or self.state == ReplayState.CHOOSING
+
+    @property
+    def ended(self) -> int:
+        """How many of those sent are known to have ended."""
+        return self.succeeded + self.failed + self.held
+
+    @property
+    def under_way(self) -> int:
+        """Sent, and not ended."""
+        return self.events - self.ended
+
+    @property
+    def waiting(self) -> int:
+        """Neither sent nor skipped."""
+        return self.total - self.skipped - self.events
+
+
+class MemberState(models.TextChoices):
+    """What became of an event in a bulk replay. `held`: the mass-change guard asks for approval."""
+
+    WAITING = "waiting", "waiting"
+    SKIPPED = "skipped", "skipped"
+    SENT = "sent", "under way"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed again"
+    HELD = "held", "held for approval"
+
+
+class Skipped(models.TextChoices):
+    """Why an event was not sent again."""
+
+    NEWER = "newer", "a newer event for the same entity already succeeded"
+    GONE = "gone", "the entity no longer exists"
+    ERASED = "erased", "the entity was erased"
+    UNROUTED = "unrouted", "no route takes it"
+    ELSEWHERE = "elsewhere", "it waits for another replay already"
+    MEANWHILE = "meanwhile", "it succeeded in the meantime"
+
+
+class Member(models.Model):
+    """One event of a bulk replay. `why`: for what it was skipped, or the code with which it failed again."""
+
+    replay = models.ForeignKey(Replay, models.CASCADE, related_name="members", db_index=False)
+    event = models.ForeignKey(Event, models.CASCADE, related_name="+", db_index=False)
+    state = models.CharField(max_length=10, choices=MemberState, default=MemberState.WAITING)
+    why = models.CharField(max_length=48, blank=True)
+    at = models.DateTimeField(help_text="of its state")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["replay", "event"], name="once_a_replay")]
+        indexes = [
+            models.Index(fields=["replay", "state", "event"], name="member_state"),
+            models.Index(fields=["event", "state"], name="member_event"),
+            models.Index(fields=["replay", "at", "id"], name="member_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} in {self.replay_id}: {self.state}"

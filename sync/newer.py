@@ -1,0 +1,53 @@
+"""Whether something newer of a subject was applied than what an event tells."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F, OuterRef, QuerySet, Subquery
+
+from sync.models import Delivery, Link
+from webhooks.models import State
+
+APPLIED = (State.SUCCEEDED, State.UNCHANGED)
+_CLOCKS_APART = timedelta(
+    minutes=1
+)  # of web processes on several machines: rows have the order, times the index
+_SAME = ("entity_id", "entity_type", "identity", "commercial")
+
+
+def with_newer(deliveries: QuerySet[Delivery]) -> QuerySet[Any]:
+    """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`), and
+    what its link says: `linked_record`, which is empty where the record was deleted, and `applied_until`, how new what
+    was relayed is.
+    """
+    same = {name: OuterRef(name) for name in _SAME}
+    later = Delivery.objects.filter(
+        **same,
+        state__in=APPLIED,
+        event__gt=OuterRef("event"),
+        event__entity_id=OuterRef("entity_id"),
+        event__received_at__gte=OuterRef("event__received_at") - _CLOCKS_APART,
+    ).order_by("-event")
+    links = Link.objects.filter(**same)
+    return deliveries.annotate(
+        newer=Subquery(later.values("event")[:1]),
+        newer_type=Subquery(later.values("event__event_type")[:1]),
+        linked_record=Subquery(links.values("record_id")[:1]),
+        applied_until=Subquery(links.values("occurred_at")[:1]),
+        occurred_at=F("event__occurred_at"),
+    )
+
+
+def is_outdated(row: Any) -> bool:
+    """Of a row of `with_newer`: whether delivering what its event carried would undo newer data, and delivering it
+    afresh would change nothing more.
+    """
+    if row.is_relayed:
+        return bool(row.applied_until and row.occurred_at and row.occurred_at < row.applied_until)
+    return row.newer is not None
+
+
+def was_overtaken(delivery: Delivery) -> bool:
+    """Whether a later event of its subject was applied by now."""
+    row = with_newer(Delivery.objects.filter(pk=delivery.pk)).first()
+    return row is not None and is_outdated(row)
