@@ -1,142 +1,134 @@
-"""Replay one event or many: choose, read what will happen, say why, confirm."""
+"""Where a replay begins, on the pages of events: one event, those that were ticked, or all that match the filters."""
 
-from typing import Any
-from uuid import UUID
+from collections.abc import Mapping
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from integration_hub.console.filtering import NoSuchFilter, resolve
 from integration_hub.console.recording import address
-from integration_hub.console.replay_choice import chosen, forget, freeze
-from integration_hub.console.replay_preview import Preview, preview
-from sync.models import Replay
-from sync.replaying import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
+from integration_hub.console.replay_filling import freeze_filter
+from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
+from sync.bulk_replay.choosing import TooMany, choose
+from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay
 from webhooks.models import Event
 
-_SHOWN = 20
-
-
-class ReasonForm(forms.Form):
-    """Why: kept with the replay."""
-
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+MAY_REPLAY = "webhooks.replay_event"
+TICKED = 1_000
+COUNTED = 1_000
 
 
 class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The action on the list, the button's address, and the page that confirms."""
+    """The action on the list, and the addresses that lead to a replay."""
 
     actions = ("replay_selected",)
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("webhooks.replay_event")
+        return request.user.has_perm(MAY_REPLAY)
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("<int:pk>/replay/", wrap(self.choose_view), name="webhooks_event_replay"),
-            path("replay/<uuid:key>/", wrap(self.confirm_view), name="webhooks_event_replay_confirm"),
+            path("<int:pk>/replay/", wrap(self.replay_view), name="webhooks_event_replay"),
+            path("replay/new/", wrap(self.new_view), name="webhooks_event_replay_new"),
             *super().get_urls(),
         ]
 
-    @admin.action(description="Replay selected events…", permissions=["replay"])
+    @admin.action(description=gettext_lazy("Replay selected events…"), permissions=["replay"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
-        keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: LARGEST + 1])
-        if len(keys) > LARGEST:
-            messages.error(request, f"More than {LARGEST:,} events match: narrow the list, then replay.")
+        """Those that were ticked; everything that matches, where that was said."""
+        if request.POST.get("select_across") == "1":
+            return self._freeze(request, request.GET.dict())
+        keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: TICKED + 1])
+        if not 0 < len(keys) <= TICKED:
+            messages.error(
+                request, _("Choose at most %(number)s events, or all that match.") % {"number": f"{TICKED:,}"}
+            )
             return None
-        return redirect("admin:webhooks_event_replay_confirm", freeze(request, keys))
+        return redirect("admin:sync_replay_confirm", choose(request.user, keys).uuid)  # type: ignore[arg-type]
 
-    def choose_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The button of an event's page."""
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
         self._check(request)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        event = get_object_or_404(Event, pk=pk)
-        return redirect("admin:webhooks_event_replay_confirm", freeze(request, [event.pk]))
-
-    def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """What will be sent again; on POST with a reason, do it."""
-        self._check(request)
-        keys = chosen(request, key)
-        if keys is None:
-            return self._used_up(request, key)
-        events = list(Event.objects.filter(pk__in=keys).select_related("source").order_by("pk"))
-        foreseen = preview(events)
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and foreseen.events and form.is_valid():
-            return self._start(request, key, events, form.cleaned_data["reason"])
-        return TemplateResponse(request, "console/replay.html", self._context(request, key, foreseen, form))
-
-    def _check(self, request: HttpRequest) -> None:
-        if not (self.has_view_permission(request) and self.has_replay_permission(request)):
-            raise PermissionDenied
-
-    def _context(
-        self, request: HttpRequest, key: UUID, foreseen: Preview, form: ReasonForm
-    ) -> dict[str, Any]:
-        count = len(foreseen.events)
-        return {
+        words = (request.POST if request.method == "POST" else request.GET).dict()
+        if request.method == "POST":
+            return self._freeze(request, words)
+        try:
+            meant = resolve(words, timezone.now())
+        except NoSuchFilter:
+            return self._unusable(request)
+        found = meant.narrow(Event.objects.all()).order_by().values("pk")[: COUNTED + 1].count()
+        context = {
             **self.admin_site.each_context(request),
-            "title": f"Replay {_events(count)}?" if count else "There is nothing to replay",
-            "button": f"Replay {_events(count)}",
-            "key": key,
-            "foreseen": foreseen,
-            "shown": foreseen.events[:_SHOWN],
-            "more": max(count - _SHOWN, 0),
-            "reason_form": form,
+            "title": _("Replay all that match?"),
+            "words": words,
+            "sentences": meant.sentences(),
+            "found": found,
+            "is_more": found > COUNTED,
+            "counted": COUNTED,
         }
+        return TemplateResponse(request, "console/replay_new.html", context)
 
-    def _start(
-        self, request: HttpRequest, key: UUID, events: list[Event], reason: str
-    ) -> HttpResponseRedirect:
+    def _freeze(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
         assert request.user.is_authenticated, "admin_view lets in nobody else"
         try:
-            requested = request_replay(
-                events, by=request.user, reason=reason, key=key, address=address(request)
+            replay = freeze_filter(request.user, words)
+        except NoSuchFilter:
+            return self._unusable(request)
+        except TooMany as error:
+            messages.error(request, str(error))
+            return redirect("admin:webhooks_event_changelist")
+        return redirect("admin:sync_replay_confirm", replay.uuid)
+
+    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One event: what it would do; on POST with a reason, do it."""
+        self._check(request)
+        event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
+        if request.method == "POST" and "token" not in request.POST:
+            return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
+        choice = ChoiceForm(request.POST if request.method == "POST" else request.GET).choice()
+        if not may_choose(request, event, choice):
+            raise PermissionDenied
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._start(request, event, choice, form.cleaned_data["reason"])
+        context = {**self.admin_site.each_context(request), **one_page(request, event, choice, form)}
+        return TemplateResponse(request, "console/replay_one.html", context)
+
+    def _start(self, request: HttpRequest, event: Event, choice: Choice, reason: str) -> HttpResponseRedirect:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        key = key_of(request.POST["token"], event)
+        if key is None:
+            messages.error(request, _("This page was too old: look at what would happen again."))
+            return redirect("admin:webhooks_event_replay", event.pk)
+        try:
+            asked = request_replay(
+                [event], by=request.user, reason=reason, key=key, address=address(request), choice=choice
             )
         except AlreadyRequested as error:
             messages.warning(request, str(error))
         except NotReplayable as error:
             messages.error(request, str(error))
-            return redirect("admin:webhooks_event_replay_confirm", key)
+            return redirect("admin:webhooks_event_replay", event.pk)
         else:
-            messages.success(request, _told(requested))
-        forget(request, key)
-        return self._onward(request, key, events[0] if len(events) == 1 else None)
+            told = (
+                _("Replaying now.") if asked.deliveries else _("Nothing was sent: no route takes this event.")
+            )
+            messages.success(request, told)
+        return redirect("admin:webhooks_event_change", event.pk)
 
-    def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
-        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
-            messages.warning(request, "This was started already; nothing was started twice.")
-            return self._onward(request, key, None)
-        messages.error(request, "This choice is not kept any more: choose the events again.")
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and self.has_replay_permission(request)):
+            raise PermissionDenied
+
+    def _unusable(self, request: HttpRequest) -> HttpResponseRedirect:
+        messages.error(request, _("The filters of this address cannot be used: choose them again."))
         return redirect("admin:webhooks_event_changelist")
-
-    def _onward(self, request: HttpRequest, key: UUID, event: Event | None) -> HttpResponseRedirect:
-        """To the event, or to the replay where there were several."""
-        if event is not None:
-            return redirect("admin:webhooks_event_change", event.pk)
-        replay = Replay.objects.filter(uuid=key).first()
-        if replay is not None and request.user.has_perm("sync.view_replay"):
-            return redirect("admin:sync_replay_change", replay.pk)
-        return redirect("admin:webhooks_event_changelist")
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
-
-
-def _told(requested: Requested) -> str:
-    replay = requested.replay
-    deliveries = f"{replay.deliveries:,} deliver{'y' if replay.deliveries == 1 else 'ies'}"
-    told = [f"{_events(replay.events)} will be sent again ({deliveries})."]
-    if requested.skipped:
-        told.append(f"{_events(requested.skipped)} without a route left alone.")
-    if requested.waiting:
-        told.append(f"{_events(requested.waiting)} left to an earlier replay, which has not begun yet.")
-    return " ".join(told)

@@ -1,26 +1,49 @@
-"""Replays: who asked, when, why, and what came of it."""
+"""Replays: who asked, when, why, and what came of it; of many events also what is to come of it."""
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST
 
 from integration_hub.console.evidence import EvidenceAdmin
-from integration_hub.console.wording import moment, state_mark
-from sync.models import Attempt, Outcome, Replay, Request
+from integration_hub.console.recording import address, record
+from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
+from integration_hub.console.replay_members import csv_lines, members_page, narrowed
+from integration_hub.console.replay_pages import MAY_REPLAY
+from integration_hub.console.replay_progress import parts, progress_page
+from integration_hub.console.replay_words import replay_mark, what
+from integration_hub.console.wording import ago, state_mark
+from sync.bulk_replay.choosing import choose
+from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
+from sync.models import Attempt, Member, MemberState, Outcome, Pace, Replay, ReplayState, Request
+from sync.replaying import AlreadyRequested, NotReplayable
 
 _SHOWN = 50
+_DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
+MAY_APPROVE = "sync.approve_replay"
+MAY_DOWNLOAD = "webhooks.download_event"
 
 
 class KindFilter(admin.SimpleListFilter):
     """Replays, unless somebody asks for decisions about what was held."""
 
-    title = "what was asked for"
+    title = gettext_lazy("what was asked for")
     parameter_name = "kind"
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
@@ -36,13 +59,20 @@ class KindFilter(admin.SimpleListFilter):
         return queryset.filter(kind=self.value() or Request.REPLAY)
 
 
+class PaceForm(forms.Form):
+    """How fast a paused replay goes on."""
+
+    pace = forms.ChoiceField(choices=[(Pace.GENTLE, ""), (Pace.NORMAL, "")])
+
+
 @admin.register(Replay)
 class ReplayAdmin(EvidenceAdmin):
-    """Read-only; a replay is begun from the events, a decision from what is held. The list is of replays unless the
-    filter asks for decisions.
+    """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
+    for decisions; one that nobody has confirmed yet is in no list.
     """
 
-    list_display = ("requested", "kind", "requested_by", "reason", "events", "deliveries")
+    list_display = ("requested", "person", "reason", "what", "progress", "state_column")
+    list_display_links = ("requested",)
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
     parameters = frozenset({KindFilter.parameter_name})
@@ -60,6 +90,150 @@ class ReplayAdmin(EvidenceAdmin):
     )
     readonly_fields = fields
 
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(css={"all": ["console/replays.css"]})
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        deeds = [
+            path(
+                f"<uuid:key>/{deed}/",
+                wrap(require_POST(self.deed_view)),
+                {"deed": deed},
+                name=f"sync_replay_{deed}",
+            )
+            for deed in (*_DEEDS, "continue", "again")
+        ]
+        return [
+            path("<uuid:key>/confirm/", wrap(self.confirm_view), name="sync_replay_confirm"),
+            path("<uuid:key>/events/", wrap(self.members_view), name="sync_replay_members"),
+            *deeds,
+            *super().get_urls(),
+        ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Replay]:
+        return super().get_queryset(request).exclude(state__in=_DRAFTS)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Replay | None:
+        """By key or by UUID, which the audit log knows."""
+        replays = self.get_queryset(request).select_related("requested_by", "paused_by", "decided_by")
+        try:
+            return replays.filter(uuid=UUID(object_id)).first()
+        except ValueError:
+            is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
+            return replays.filter(pk=int(object_id)).first() if is_key else None
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """How far one of many events has come; of all others, what was asked for."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        replay = self.get_object(request, object_id)
+        if replay is None:
+            raise Http404(f"There is no replay {object_id}")
+        if not replay.is_bulk:
+            return super().change_view(request, str(replay.pk), form_url, extra_context)
+        return self._page(request, "console/replay_progress.html", progress_page(request, replay))
+
+    def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """What will happen; on POST with a reason, let it begin."""
+        self._check(request, MAY_REPLAY)
+        replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
+        if replay is None:
+            messages.error(request, _("This choice is not kept any more: choose the events again."))
+            return redirect("admin:webhooks_event_changelist")
+        if replay.state not in _DRAFTS:
+            messages.warning(request, _("This was started already; nothing was started twice."))
+            return redirect("admin:sync_replay_change", replay.pk)
+        form = TermsForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._begin(request, replay, form)
+        return self._page(request, "console/replay_confirm.html", confirm_page(request, replay, form))
+
+    def _begin(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
+        try:
+            replay = begin(request, replay, form)
+        except AlreadyRequested as error:
+            messages.warning(request, str(error))
+        except NotReplayable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_replay_confirm", replay.uuid)
+        else:
+            if replay.state == ReplayState.AWAITING:
+                messages.success(request, _("Asked for. It begins when a second person approves."))
+        return redirect("admin:sync_replay_change", replay.pk)
+
+    def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
+        """The events of one; of a set that is not confirmed, for the one who chose it."""
+        self._check(request, "webhooks.view_event")
+        replay = self._one(request, key)
+        context = members_page(request, replay)
+        if request.GET.get("format") != "csv":
+            context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
+            return self._page(request, "console/replay_members.html", context)
+        self._check(request, MAY_DOWNLOAD)
+        rows = narrowed(replay, request.GET.get("member", ""), request.GET.get("why", "")[:48])
+        with transaction.atomic():
+            record(request, replay.stream, "replay.downloaded", {"of": replay.total})
+        name = f"replay-{replay.pk}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
+
+    def _one(self, request: HttpRequest, key: UUID) -> Replay:
+        replay = Replay.objects.filter(uuid=key).first()
+        is_own = replay is not None and replay.requested_by_id == request.user.pk
+        if replay is None or (replay.state in _DRAFTS and not is_own):
+            raise Http404(f"There is no replay {key}")
+        return replay
+
+    def deed_view(self, request: HttpRequest, key: UUID, deed: str) -> HttpResponse:
+        """Pause, continue, stop, approve, decline, or choose what failed again."""
+        replay = self._one(request, key)
+        is_own = replay.requested_by_id == request.user.pk
+        permission = MAY_APPROVE if deed in ("approve", "decline") and not is_own else MAY_REPLAY
+        self._check(request, permission)
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        if deed == "again":
+            return self._choose_failed(request, replay)
+        person = Person(request.user, address(request))
+        try:
+            is_done = self._do(request, replay, person, deed)
+        except NotReplayable as error:
+            messages.error(request, str(error))
+        else:
+            if not is_done:
+                messages.warning(request, _("That was not possible any more: look at how it stands."))
+        return redirect("admin:sync_replay_change", replay.pk)
+
+    def _do(self, request: HttpRequest, replay: Replay, person: Person, deed: str) -> bool:
+        if deed == "continue":
+            form = PaceForm(request.POST)
+            return go_on(replay, person, Pace(form.cleaned_data["pace"]) if form.is_valid() else Pace.GENTLE)
+        return _DEEDS[deed](replay, person)
+
+    def _choose_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
+        failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
+        try:
+            chosen = choose(request.user, list(failed.values_list("event_id", flat=True)))  # type: ignore[arg-type]
+        except NotReplayable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_replay_change", replay.pk)
+        return redirect("admin:sync_replay_confirm", chosen.uuid)
+
+    def _check(self, request: HttpRequest, permission: str) -> None:
+        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
+            raise PermissionDenied
+
+    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        shared = {**self.admin_site.each_context(request), "media": self.media}
+        return TemplateResponse(request, template, {**shared, **context})
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         context["title"] = kwargs["obj"].get_kind_display().capitalize()
         return super().render_change_form(request, context, *args, **kwargs)
@@ -69,9 +243,25 @@ class ReplayAdmin(EvidenceAdmin):
         """Django would link to the login, which most who read this may not open."""
         return str(replay.requested_by)
 
-    @admin.display(description="requested")
+    @admin.display(description=gettext_lazy("requested"))
     def requested(self, replay: Replay) -> str | SafeString:
-        return moment(replay.created_at)
+        return ago(replay.created_at)
+
+    @admin.display(description=gettext_lazy("events"))
+    def what(self, replay: Replay) -> str:
+        """Which: of many the filters in words."""
+        return " · ".join(what(replay)) if replay.is_bulk else _("one event")
+
+    @admin.display(description=gettext_lazy("came of it"))
+    def progress(self, replay: Replay) -> SafeString | str:
+        if not replay.is_bulk:
+            return f"{replay.events:,}"
+        context = {"parts": parts(replay), "replay": replay}
+        return SafeString(render_to_string("console/replay_bar.html", context))
+
+    @admin.display(description=gettext_lazy("state"))
+    def state_column(self, replay: Replay) -> SafeString:
+        return replay_mark(replay.state)
 
     @admin.display(description="attempts so far, by outcome")
     def outcomes(self, replay: Replay) -> str:
@@ -95,3 +285,6 @@ class ReplayAdmin(EvidenceAdmin):
             for row in rows
         )
         return format_html("<ul>{}</ul>", format_html_join("", '<li><a href="{}">{}</a> {}</li>', links))
+
+
+_DEEDS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}

@@ -47,8 +47,8 @@ def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log
     assert [browser.overflow(width) for width in (1280, 390, 320)] == [None] * 3
     browser.narrow(1280)
     browser.type("[name=reason]", "She chose another address")
-    browser.press(".submit-row [type=submit]")
-    assert "1 event will be sent again" in browser.read(".messagelist")
+    browser.press("form[method=post] .primary")
+    assert "Replaying now." in browser.read(".messagelist")
     hub.wait_until_idle()
     browser.page.reload()
     newest = browser.read(".attempt[open]")

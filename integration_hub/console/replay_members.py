@@ -1,0 +1,74 @@
+"""The events of one bulk replay: by what became of them, page by page, the oldest first."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from integration_hub.console.replay_words import MEMBERS, events, member_words, why_words
+from sync.models import Member, MemberState, Replay
+
+PAGE = 50
+COLUMNS = ("reference", "source", "event_type", "entity_type", "entity_id", "became", "why", "at")
+
+
+def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+    """The context of the page: one statement for its rows, with a cursor, so that no page costs more than another."""
+    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48]
+    state = state if state in MemberState.values else ""
+    after = request.GET.get("after", "")
+    rows = narrowed(replay, state, why)
+    if after.isascii() and after.isdecimal() and len(after) < 19:
+        rows = rows.filter(event__gt=int(after))
+    found = list(rows.select_related("event__source")[: PAGE + 1])
+    kept = {name: value for name, value in (("member", state), ("why", why)) if value}
+    return {
+        "title": _("Events of a replay"),
+        "replay": replay,
+        "heading": _heading(replay, state, why),
+        "rows": [(each, member_words(each.state, each.why)) for each in found[:PAGE]],
+        "tabs": [
+            ("", _("All"), state == ""),
+            *((key, label, state == key) for key, label in MEMBERS.items()),
+        ],
+        "next": "?" + urlencode({**kept, "after": found[PAGE - 1].event_id}) if len(found) > PAGE else "",
+        "first": "?" + urlencode(kept) if after else "",
+        "csv": "?" + urlencode({**kept, "format": "csv"}),
+    }
+
+
+def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
+    """Its members in the order in which they are sent."""
+    rows = Member.objects.filter(replay=replay).order_by("event")
+    rows = rows.filter(state=state) if state else rows
+    return rows.filter(why=why) if why else rows
+
+
+def _heading(replay: Replay, state: str, why: str) -> str:
+    told = str(MEMBERS[state]).capitalize() if state else events(replay.total)
+    return f"{told}: {why_words(state, why)}" if state and why else told
+
+
+class _Line:
+    """A file of one line, for `csv`."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def csv_lines(rows: Any) -> Iterator[str]:
+    """The list as a table, in constant memory."""
+    writer = csv.writer(_Line())
+    yield str(writer.writerow(COLUMNS))
+    for each in rows.select_related("event__source").iterator(chunk_size=1000):
+        event = each.event
+        facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
+        yield str(writer.writerow([*map(_safe, facts), each.state, each.why, each.at.isoformat()]))
+
+
+def _safe(text: str) -> str:
+    """No formula for spreadsheets."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text

@@ -1,0 +1,133 @@
+"""Bulk replays in the words of the console."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from integration_hub.console.wording import code_words
+from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
+from webhooks.models import State
+
+_STATES: Mapping[str, tuple[str, str, object]] = {
+    ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
+    ReplayState.CHOSEN: ("quiet", "○", gettext_lazy("Not confirmed")),
+    ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waits for approval")),
+    ReplayState.RUNNING: ("running", "▸", gettext_lazy("Running")),
+    ReplayState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
+    ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopped")),
+    ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
+    ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
+}
+MEMBERS: Mapping[str, object] = {
+    MemberState.SUCCEEDED: gettext_lazy("succeeded"),
+    MemberState.SKIPPED: gettext_lazy("skipped"),
+    MemberState.FAILED: gettext_lazy("failed again"),
+    MemberState.HELD: gettext_lazy("held for approval"),
+    MemberState.SENT: gettext_lazy("under way"),
+    MemberState.WAITING: gettext_lazy("waiting"),
+}
+SKIPPED: Mapping[str, object] = {
+    Skipped.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
+    Skipped.GONE: gettext_lazy("the entity no longer exists"),
+    Skipped.ERASED: gettext_lazy("the entity was erased"),
+    Skipped.UNROUTED: gettext_lazy("no route takes them"),
+    Skipped.ELSEWHERE: gettext_lazy("another replay has them already"),
+    Skipped.MEANWHILE: gettext_lazy("they succeeded in the meantime"),
+}
+PACES: Mapping[str, object] = {
+    Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
+    Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
+    Pace.FIRST: gettext_lazy("One first, then ask me"),
+}
+_WORDS: Mapping[str, object] = {
+    "event_type": gettext_lazy("Type"),
+    "entity_type": gettext_lazy("Entity type"),
+    "source": gettext_lazy("Source"),
+    "entity_id": gettext_lazy("Entity"),
+    "received_from": gettext_lazy("Received from"),
+    "received_to": gettext_lazy("Received before"),
+    "q": gettext_lazy("Searched for"),
+}
+_PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
+
+
+def replay_mark(state: str) -> SafeString:
+    """The state as a word and a shape."""
+    look, shape, word = _STATES[state]
+    return format_html(
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', look, shape, word
+    )
+
+
+def member_words(state: str, why: str) -> str:
+    """What became of an event, and why where that is known."""
+    word = str(MEMBERS[state])
+    if state == MemberState.SKIPPED:
+        return f"{word}: {SKIPPED.get(why, why)}"
+    return f"{word}: {code_words(why).title}" if why else word
+
+
+def why_words(state: str, why: str) -> str:
+    """The reason alone."""
+    return str(SKIPPED.get(why, why)) if state == MemberState.SKIPPED else code_words(why).title
+
+
+def events(count: int) -> str:
+    """`1 event`, `710 events`."""
+    return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
+
+
+def what(replay: Replay) -> list[str]:
+    """Which events: the filters in words, one condition each."""
+    if replay.filter is None:
+        return [_("events chosen one by one")]
+    said = [told for name, value in replay.filter.items() if (told := _condition(name, value))]
+    return said or [_("all events")]
+
+
+def _condition(name: str, value: str) -> str:
+    """One condition of a resolved filter."""
+    if name == "state":
+        names = (
+            State(each).label.capitalize() if each in State.values else each for each in value.split(",")
+        )
+        return _("Status: %(states)s") % {"states": ", ".join(names)}
+    if name == "code":
+        return _("Reason: %(reason)s") % {"reason": code_words(value).title}
+    if name in ("received_from", "received_to"):
+        at = timezone.localtime(datetime.fromisoformat(value))
+        return f"{_WORDS[name]} {at:%Y-%m-%d %H:%M:%S %Z}"
+    return (
+        f"{_WORDS[name]}: {value}"
+        if name in _WORDS
+        else ""
+        if name.endswith("_taken_for")
+        else f"{name}: {value}"
+    )
+
+
+def lasts(count: int, pace: str) -> str:
+    """How long so many take at this pace: `about 35 s`, `about 2.4 min`, `about 3.5 h`; empty where nobody knows."""
+    if pace not in _PER_MINUTE:
+        return ""
+    minutes = count / _PER_MINUTE[Pace(pace)]
+    if minutes < 1:
+        return _("about %(number)s s") % {"number": f"{max(1, minutes * 60):.0f}"}
+    if minutes < 90:
+        return _("about %(number)s min") % {"number": f"{minutes:.1f}"}
+    return _("about %(number)s h") % {"number": f"{minutes / 60:.1f}"}
+
+
+def why_paused(replay: Replay) -> str:
+    """A sentence and the next step."""
+    if replay.paused == Paused.FIRST:
+        return _("The first event has ended. Look at it, then continue or stop.")
+    if replay.paused == Paused.FAILING:
+        return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
+    who = replay.paused_by.get_username() if replay.paused_by else ""
+    return _("Paused by %(who)s. Nothing more is sent until somebody continues.") % {"who": who}

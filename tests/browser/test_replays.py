@@ -1,0 +1,81 @@
+"""Replays in a real browser: preview, confirmation of many with one refusal inside, progress that goes on by itself."""
+
+import pytest
+from selenium.webdriver.support.ui import WebDriverWait
+
+from integration_hub.console.replay_filling import look
+from sync.bulk_replay import sending
+from sync.models import Pace, Replay, ReplayState
+from tests.browser.chromium import Browser
+from tests.browser.conftest import LogIn
+from tests.hub import ANNA, Hub
+from tests.replays.bulk import failed, failed_people, work
+from webhooks.models import Event
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
+
+
+def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> None:
+    [event] = failed(hub, ANNA)
+    address = hub.change_email("anna.free@example.com")
+    browser = log_in("support")
+    browser.open(f"/admin/webhooks/event/{event.pk}/replay/")
+    assert browser.find("ins.now").text == address
+    browser.type("[name=reason]", "the shop was down")
+    browser.press("form[method=post] .primary")
+    hub.wait_until_idle()
+    event.refresh_from_db()
+    assert event.state == "succeeded"
+    assert hub.customer()["email"] == address
+
+
+def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hub: Hub) -> None:
+    failed_people(hub, 7)
+    hub.change_email("taken@example.com", "PERSON3")
+    browser = log_in("support")
+    browser.open("/admin/webhooks/event/replay/new/?state=dead")
+    browser.press("form .primary")
+    assert browser.find("h1").text == "Replay 7 events"
+    browser.type("[name=reason]", "the shop refused everybody")
+    browser.press("form .primary")
+    assert "Running" in browser.text
+    work(Replay.objects.get(), ReplayState.FINISHED)
+    WebDriverWait(browser.driver, 10, 0.1).until(lambda _: "Finished" in browser.text)
+    assert "6 succeeded" in browser.text
+    assert "1 failed again" in browser.text
+    browser.press(".parts a[href*='member=failed']")
+    assert "PERSON3" in browser.text
+
+
+@pytest.mark.parametrize("width", [1440, 390, 320])
+def test_no_page_of_replays_scrolls_sideways(log_in: LogIn, hub: Hub, width: int) -> None:
+    failed_people(hub, 6)
+    browser = log_in("support")
+    event = Event.objects.first()
+    for path in pages(browser, event):
+        browser.open(path)
+        assert browser.overflow(width) is None, path
+
+
+def pages(browser: Browser, event: Event) -> list[str]:
+    """Every page of replays, with something on each; two replays are made on the way."""
+    browser.open("/admin/webhooks/event/replay/new/?state=dead")
+    browser.press("form .primary")
+    confirm = browser.address
+    browser.open("/admin/webhooks/event/replay/new/?state=dead")
+    browser.press("form .primary")
+    browser.type("[name=reason]", "a reason of some length, as people write them when they mean well")
+    browser.press("form .primary")
+    look()
+    replay = Replay.objects.exclude(state="chosen").get()
+    return [
+        f"/admin/webhooks/event/{event.pk}/replay/",
+        "/admin/webhooks/event/replay/new/?state=dead",
+        confirm,
+        f"/admin/sync/replay/{replay.pk}/change/",
+        f"/admin/sync/replay/{replay.uuid}/events/",
+        "/admin/sync/replay/",
+    ]
