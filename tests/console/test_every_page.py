@@ -107,7 +107,12 @@ TABLE = {
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
-    "webhooks_event_replay_confirm": ACTING,
+    "webhooks_event_replay_new": ACTING,
+    "sync_replay_confirm": ACTING,
+    "sync_replay_members": EVERYBODY,
+    **{
+        f"sync_replay_{deed}": ACTING for deed in ("pause", "continue", "stop", "approve", "decline", "again")
+    },
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
     "console_export_new": {AUDITOR},
