@@ -22,6 +22,7 @@ from sync.configuration import Way, way_of, way_with
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.delivering import connect_to, is_older_than_applied
 from sync.linking import linked
+from sync.mapping import MappingInvalid
 from sync.models import Attempt, Connection, Delivery, MappingVersion
 from sync.opening import plan_ways
 from sync.pacing import wait_for_turn
@@ -95,7 +96,11 @@ def preview(event: Event, choice: Choice, actor: str, address: str = "") -> list
     """What replaying this event now would do, by delivery; empty where no route takes it. At most five, and as many
     seconds as stand above.
     """
-    deliveries = _deliveries(event)
+    try:
+        deliveries = _deliveries(event)
+    except MappingInvalid:  # a declaration that was stored past the console: no attempt could be made either
+        known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MOST_DELIVERIES]
+        return [Foreseen(each, None, code="unmappable") for each in known]
     if not deliveries:
         return []
     stand = {"systems": [each.commercial.slug for each in deliveries], "address": address}

@@ -9,7 +9,14 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
@@ -19,7 +26,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.recording import address, record
@@ -71,7 +77,7 @@ class ReplayAdmin(EvidenceAdmin):
     for decisions; one that nobody has confirmed yet is in no list.
     """
 
-    list_display = ("requested", "requested_by", "reason", "what", "progress", "state_column")
+    list_display = ("requested", "person", "reason", "what", "progress", "state_column")
     list_display_links = ("requested",)
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
@@ -99,7 +105,7 @@ class ReplayAdmin(EvidenceAdmin):
         deeds = [
             path(
                 f"<uuid:key>/{deed}/",
-                wrap(require_POST(self.deed_view)),
+                wrap(self.deed_view),
                 {"deed": deed},
                 name=f"sync_replay_{deed}",
             )
@@ -194,9 +200,14 @@ class ReplayAdmin(EvidenceAdmin):
 
     def deed_view(self, request: HttpRequest, key: UUID, deed: str) -> HttpResponse:
         """Pause, continue, stop, approve, decline, or choose what failed again."""
+        decides = deed in ("approve", "decline")
+        if not any(map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE) if decides else (MAY_REPLAY,))):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
         replay = self._one(request, key)
         is_own = replay.requested_by_id == request.user.pk
-        permission = MAY_APPROVE if deed in ("approve", "decline") and not is_own else MAY_REPLAY
+        permission = MAY_APPROVE if decides and not is_own else MAY_REPLAY
         self._check(request, permission)
         assert request.user.is_authenticated, "admin_view lets in nobody else"
         if deed == "again":

@@ -50,6 +50,15 @@ def _replay(stage: Stage) -> str:
     return stage.posted("support", f"/admin/webhooks/event/{taken.pk}/replay/")
 
 
+def _replay_of_many(stage: Stage) -> str:
+    return stage.posted("support", "/admin/webhooks/event/replay/new/", state=State.DEAD)
+
+
+def _begun(stage: Stage) -> str:
+    terms = {"reason": "the shop refused them on Tuesday", "pace": "gentle", "pauses": "on"}
+    return stage.posted("support", _replay_of_many(stage), **terms)
+
+
 def _aurora(_: Stage) -> int:
     return Source.objects.get(slug="aurora").pk
 
@@ -97,6 +106,8 @@ LOOKING = (
     ),
     Screen("event-auditor", "An event as an auditor sees it", "auditor", _event("dead", entity_id=ANNA)),
     Screen("replay", "Replay one event: what will be sent", "support", _replay),
+    Screen("replay-many", "Replay many events: what will happen", "support", _replay_of_many),
+    Screen("replay-progress", "A replay of many events under way", "support", _begun),
     Screen("replays", "Replays", "support", _page("sync/replay/")),
     Screen(
         "replay-done", "A replay", "support", _change("sync/replay", lambda _: Replay.objects.latest("id").pk)

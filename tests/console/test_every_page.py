@@ -18,7 +18,7 @@ from audit.log import Happening, append
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.filtering import resolve
-from sync.models import Alarm, Erasure
+from sync.models import Alarm, Erasure, FailureGroup
 from tests.console.history import a_delivery, a_replay, a_route, a_source, an_event
 from tests.console.staff import browser, person
 from webhooks.models import Refusal, SourceSecret
@@ -61,6 +61,9 @@ def rows() -> dict[str, Any]:
         "sync_erasure": Erasure.objects.create(asked_by=root, reason="r", asked_at=now, **erasure),
         "console_export": request_export(resolve({}, now), by=root, reason="evidence"),
         "audit_entry": Entry.objects.latest("id"),
+        "sync_failuregroup": FailureGroup.objects.create(
+            commercial=route.commercial, code="target-rejected", first_at=now, last_at=now
+        ),
         "auth_user": root,
         "auth_group": Group.objects.get(name=SUPPORT),
     }
@@ -115,7 +118,10 @@ TABLE = {
     "webhooks_event_replay": ACTING,
     "webhooks_event_replay_new": ACTING,
     "sync_replay_confirm": ACTING,
-    "sync_replay_look": EVERYBODY,
+    "sync_replay_members": EVERYBODY,
+    **{
+        f"sync_replay_{deed}": ACTING for deed in ("pause", "continue", "stop", "approve", "decline", "again")
+    },
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
     "console_export_new": {AUDITOR},
