@@ -1,7 +1,6 @@
 """Replays in a real browser: preview, confirmation of many with one refusal inside, progress that goes on by itself."""
 
 import pytest
-from selenium.webdriver.support.ui import WebDriverWait
 
 from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
@@ -23,7 +22,7 @@ def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> Non
     address = hub.change_email("anna.free@example.com")
     browser = log_in("support")
     browser.open(f"/admin/webhooks/event/{event.pk}/replay/")
-    assert browser.find("ins.now").text == address
+    assert browser.read("ins.now") == address
     browser.type("[name=reason]", "the shop was down")
     browser.press("form[method=post] .primary")
     hub.wait_until_idle()
@@ -38,12 +37,12 @@ def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hu
     browser = log_in("support")
     browser.open("/admin/webhooks/event/replay/new/?state=dead")
     browser.press("form .primary")
-    assert browser.find("h1").text == "Replay 7 events"
+    assert browser.read("h1") == "Replay 7 events"
     browser.type("[name=reason]", "the shop refused everybody")
     browser.press("form .primary")
     assert "Running" in browser.text
     work(Replay.objects.get(), ReplayState.FINISHED)
-    WebDriverWait(browser.driver, 10, 0.1).until(lambda _: "Finished" in browser.text)
+    browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text
     browser.press(".parts a[href*='member=failed']")
