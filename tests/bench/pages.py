@@ -63,7 +63,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     longest = tried.annotate(tries=Count("deliveries__attempts")).order_by("-tries", "-pk").first() or failed
     events, entity = (
         "/admin/webhooks/event/",
-        f"entity_type={failed.entity_type}&entity_id={failed.entity_id}",
+        f"type={failed.entity_type}&id={failed.entity_id}",
     )
     yield "overview", lambda _: "/admin/"
     yield "list", lambda _: events

@@ -67,6 +67,10 @@ def _shop(_: Stage) -> int:
     return Connection.objects.get(slug="shop").pk
 
 
+def _group(_: Stage) -> int:
+    return FailureGroup.objects.order_by("-number").values_list("pk", flat=True)[0]
+
+
 def _mapping(_: Stage) -> int:
     return Mapping.objects.get(name="Person to customer").pk
 
@@ -105,6 +109,12 @@ LOOKING = (
         _event("unchanged", entity_id="GROUPREGULARS"),
     ),
     Screen("event-auditor", "An event as an auditor sees it", "auditor", _event("dead", entity_id=ANNA)),
+    Screen(
+        "entity",
+        "Everything that happened to one person",
+        "support",
+        _page(f"webhooks/entity/?type=USER&id={ANNA}"),
+    ),
     Screen("replay", "Replay one event: what will be sent", "support", _replay),
     Screen("replay-many", "Replay many events: what will happen", "support", _replay_of_many),
     Screen("replay-progress", "A replay of many events under way", "support", _begun),
@@ -137,13 +147,7 @@ LOOKING = (
 CONFIGURING = (
     Screen("sources", "Sources", "administrator", _page("webhooks/source/")),
     Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
-    Screen("source-add", "A new source", "administrator", _page("webhooks/source/add/")),
-    Screen(
-        "secret-rotate",
-        "Rotate a signing secret",
-        "administrator",
-        _change("webhooks/source", _aurora, "rotate/"),
-    ),
+    Screen("source-pause", "Pause a source", "administrator", _change("webhooks/source", _aurora, "pause/")),
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
     Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
@@ -153,7 +157,30 @@ CONFIGURING = (
     ),
     Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
     Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),
-    Screen("mapping-edit", "Edit a mapping", "administrator", _change("sync/mapping", _mapping, "edit/")),
+    Screen(
+        "mapping-edit",
+        "Edit a mapping, and try it out",
+        "administrator",
+        _change("sync/mapping", _mapping, "edit/"),
+    ),
+    Screen(
+        "mapping-compare",
+        "What a draft changes",
+        "administrator",
+        _change("sync/mapping", _mapping, "compare/?from=1&to=draft"),
+    ),
+    Screen(
+        "mapping-backtest",
+        "What would have come out differently",
+        "administrator",
+        lambda stage: stage.backtest,
+    ),
+    Screen(
+        "mapping-activate",
+        "Put a draft in force",
+        "administrator",
+        _change("sync/mapping", _mapping, "activate/"),
+    ),
 )
 AUDITING = (
     Screen("audit", "Audit log", "auditor", _page("audit/entry/")),

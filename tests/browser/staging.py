@@ -10,8 +10,10 @@ from django.test import Client
 from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.filtering import resolve
 from integration_hub.console.generating.history import generate
+from sync.counting.rebuilding import count_again
 from sync.erasure_requests import ask_erasure
-from sync.models import Alarm, AlarmKind, Attempt, Breaker, Call, Delivery, Erasure, Ground, Route
+from sync.failure_groups import keep_failure_groups
+from sync.models import Alarm, AlarmKind, Attempt, Breaker, Call, Delivery, Erasure, Ground, Mapping, Route
 from sync.replaying import request_replay
 from sync.subject_rows import person as whose
 from tests.browser.chromium import Browser
@@ -36,6 +38,7 @@ class Stage:
     now: datetime
     people: dict[str, User] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
+    backtest: str = ""
 
     def client(self, role: str) -> Client:
         """This person's session, which the browser shares; without a role, nobody's."""
@@ -77,7 +80,7 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         stage.people[role].groups.add(Group.objects.get(name=role))
     for _ in generate(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
         pass
-    for make in (_refused, _recent, _retrying, _held, _alarming, _asked):
+    for make in (_refused, _recent, _retrying, _held, _alarming, _asked, _drafted, _counted):
         make(stage)
     return stage
 
@@ -195,3 +198,28 @@ def _asked(stage: Stage) -> None:
         address="192.0.2.9",
     )
     Erasure.objects.update(asked_at=stage.now - 50 * MINUTE)
+
+
+def _drafted(stage: Stage) -> None:
+    """A mapping that somebody is about to change, and what that would have changed."""
+    mapping = Mapping.objects.get(name="Person to customer")
+    declaration = mapping.current().declaration
+    declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
+    page = f"/admin/sync/mapping/{mapping.pk}"
+    stage.posted(
+        "administrator",
+        f"{page}/edit/",
+        declaration=json.dumps(declaration, indent=2),
+        note="First names in capitals",
+        seen_version=mapping.current().number,
+        seen_draft=0,
+        save="1",
+    )
+    stage.backtest = stage.posted("administrator", f"{page}/backtest/", events=50)
+
+
+def _counted(stage: Stage) -> None:
+    """What the worker keeps of all this."""
+    for _ in count_again(stage.now):
+        pass
+    keep_failure_groups()

@@ -8,7 +8,6 @@ from sync.models import Pace, Replay, ReplayState
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
 from tests.hub import ANNA, Hub
-from tests.queueing import wait_until
 from tests.replays.bulk import failed, failed_people, work
 from webhooks.models import Event
 
@@ -43,7 +42,7 @@ def test_many_with_one_refusal_inside_are_watched_to_their_end(log_in: LogIn, hu
     browser.press("form .primary")
     assert "Running" in browser.text
     work(Replay.objects.get(), ReplayState.FINISHED)
-    wait_until(lambda: "Finished" in browser.text, 15)
+    browser.find("text=Finished").wait_for()
     assert "6 succeeded" in browser.text
     assert "1 failed again" in browser.text
     browser.press(".parts a[href*='member=failed']")
