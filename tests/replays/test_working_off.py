@@ -128,6 +128,7 @@ def test_after_a_long_pause_no_herd_is_sent(hub: Hub, monkeypatch: pytest.Monkey
 def test_replays_stand_behind_what_is_fresh(hub: Hub, hurry: None) -> None:
     failed_people(hub, 3)
     waits = tell(hub, a_user(hub, "FRESH"))
+    hub.wait_until_quiet()  # a thread that has just answered looks for what is next
     Delivery.objects.filter(event=waits).update(
         state=State.PENDING, due_at=timezone.now() - timedelta(seconds=5), settled_at=None
     )
@@ -146,6 +147,7 @@ def test_what_waits_for_another_system_holds_no_replay_up(hub: Hub, hurry: None)
     elsewhere.pk, elsewhere.slug, elsewhere._state.adding = None, "elsewhere", True
     elsewhere.is_enabled = False
     elsewhere.save()
+    hub.wait_until_quiet()  # a thread that has just answered looks for what is next
     Delivery.objects.filter(pk=delivery.pk).update(
         state=State.RETRYING, due_at=timezone.now() - timedelta(seconds=5), commercial=elsewhere
     )
