@@ -9,7 +9,17 @@ from audit.models import Entry
 from integration_hub.console.models import Export
 from sync.counting.looking import count
 from sync.failure_groups import keep_failure_groups
-from sync.models import Alarm, Connection, Delivery, Erasure, FailureGroup, Mapping, Replay, Route
+from sync.models import (
+    Alarm,
+    Connection,
+    Delivery,
+    Erasure,
+    FailureGroup,
+    Mapping,
+    Replay,
+    ReplayState,
+    Route,
+)
 from tests.browser.staging import Stage
 from tests.hub import ANNA
 from webhooks.models import Refusal, Source, State
@@ -120,7 +130,10 @@ LOOKING = (
     Screen("replay-progress", "A replay of many events under way", "support", _begun),
     Screen("replays", "Replays", "support", _page("sync/replay/")),
     Screen(
-        "replay-done", "A replay", "support", _change("sync/replay", lambda _: Replay.objects.latest("id").pk)
+        "replay-done",
+        "A replay",
+        "support",
+        _change("sync/replay", lambda _: Replay.objects.filter(state=ReplayState.FINISHED).latest("id").pk),
     ),
     Screen("held", "Held for approval", "support", _page("sync/delivery/")),
     Screen(

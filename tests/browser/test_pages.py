@@ -23,7 +23,7 @@ CONSOLE = {
     "/admin/webhooks/event/N/change/",
     "/admin/webhooks/refusal/",
     "/admin/webhooks/refusal/N/change/",
-    "/admin/webhooks/event/?entity_id",
+    "/admin/webhooks/entity/?id,type",
     "/admin/webhooks/event/?state",
     "/admin/webhooks/source/",
     "/admin/webhooks/source/add/",
