@@ -182,7 +182,7 @@ def test_an_end_that_is_read_and_not_locked_would_be_continued_twice(
     write("event:a")
     (last,) = Entry.objects.all()
     monkeypatch.setattr("audit.log.take_ends", lambda _: {"event:a": heads.End(1, bytes(last.leaf or b""))})
-    monkeypatch.setattr("audit.log._entry", slowly(log._entry))
+    monkeypatch.setattr("audit.log._row", slowly(log._row))
     with pytest.raises(IntegrityError):
         in_threads(lambda _: write("event:a"), 4)
 
