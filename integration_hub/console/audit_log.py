@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from audit.finding import by_people, of_action
 from audit.models import Entry
@@ -125,7 +126,7 @@ class EntryAdmin(Downloadable):
         return lookup in _PARAMETERS
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        shown = {"standing": standing() if request.method == "GET" else None}
+        shown = {"standing": standing() if request.method == "GET" else None, "title": _("Audit log")}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def get_changelist(self, *_: Any, **__: Any) -> type[ChangeList]:

@@ -216,6 +216,7 @@ def _drafted(stage: Stage) -> None:
         save="1",
     )
     stage.backtest = stage.posted("administrator", f"{page}/backtest/", events=50)
+    stage.clients["administrator"].get(stage.backtest)  # reads what was said of the draft
 
 
 def _counted(stage: Stage) -> None:

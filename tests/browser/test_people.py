@@ -55,7 +55,9 @@ def test_support_find_the_event_see_what_changed_and_replay_it_with_a_reason(log
     assert "Attempt 2: succeeded" in newest
     assert "by support" in newest
     assert "“She chose another address”." in newest
-    assert "email anna.aalto@example.com anna.free@example.com" in browser.read("[aria-labelledby^=change] table.change")
+    assert "email anna.aalto@example.com anna.free@example.com" in browser.read(
+        "[aria-labelledby^=change] table.change"
+    )
     assert hub.customer()["email"] == "anna.free@example.com"
 
 
