@@ -9,7 +9,8 @@ from tests.browser.chromium import Browser
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 _RUN = """
 async tags => {
-  await Promise.allSettled(document.getAnimations().map(each => each.finished));
+  const still = Promise.allSettled(document.getAnimations().map(each => each.finished));
+  await Promise.race([still, new Promise(ended => setTimeout(ended, 1000))]);
   const found = await axe.run(document, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]});
   return found.violations.map(each => `${each.id}: ` + each.nodes.slice(0, 3).map(
     node => `${node.target} ${node.html.slice(0, 120)}` + (node.any[0] ? ` (${node.any[0].message})` : "")).join(" | "));

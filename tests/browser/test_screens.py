@@ -58,7 +58,7 @@ def show(browser: Browser, stage: Stage, screen: Screen) -> list[str]:
 
 
 def look(browser: Browser, theme: str, width: int) -> list[str]:
-    browser.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    browser.page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
     wide = browser.overflow(width)
     found = violations(browser) + ([f"overflow: {wide}"] if wide else [])
     return [f"{theme} {width}: {each}" for each in found]
