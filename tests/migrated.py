@@ -5,6 +5,7 @@ migrated for it.
 """
 
 import atexit
+import contextlib
 import os
 import secrets
 import shutil
@@ -20,8 +21,8 @@ import psycopg
 from tests import postgresql
 
 _ROOT = Path(__file__).resolve().parent.parent
-_kept: list[str] = []
-"""The template: a file, or the name of a database of the server. None or one."""
+_kept: dict[str, str] = {}
+"""The template of each server: the name of a database; of none, a file."""
 
 
 def is_postgresql() -> bool:
@@ -30,25 +31,31 @@ def is_postgresql() -> bool:
 
 def keep(migrated: str) -> None:
     """Make a copy of this database, a file or a name, the template. Nobody may be connected to it."""
-    _kept[:] = [_new_file(migrated) if not is_postgresql() else _new_name(migrated)]
+    _kept[_server()] = _new_file(migrated) if not is_postgresql() else _new_name(migrated)
 
 
 @contextmanager
 def migrated_database(folder: Path) -> Iterator[tuple[str, str]]:
     """A migrated database of the kind that this run of the tests is about: where it is, and its DATABASE_URL."""
-    if not _kept:
+    if _server() not in _kept:
         _migrate_one()
+    template = _kept[_server()]
     if not is_postgresql():
         file = folder / "hub.sqlite3"
-        shutil.copyfile(_kept[0], file)
+        shutil.copyfile(template, file)
         yield str(file), f"sqlite:///{file}"
         return
     name = f"hub_{secrets.token_hex(6)}"
-    _on_server(f"CREATE DATABASE {name} TEMPLATE {_kept[0]}")
+    _on_server(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield _url(name), _url(name)
     finally:
         _on_server(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _server() -> str:
+    """Some tests have a server of their own, which they stop."""
+    return postgresql.url() if is_postgresql() else ""
 
 
 def _migrate_one() -> None:
@@ -56,7 +63,7 @@ def _migrate_one() -> None:
     url = _url(name) if is_postgresql() else f"sqlite:///{name}"
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(command, cwd=_ROOT, env=os.environ | {"DATABASE_URL": url}, check=True, timeout=120)
-    _kept[:] = [name]
+    _kept[_server()] = name
 
 
 def _new_file(source: str | None) -> str:
@@ -70,8 +77,13 @@ def _new_file(source: str | None) -> str:
 def _new_name(source: str) -> str:
     name = f"hub_template_{secrets.token_hex(6)}"
     _on_server(f"CREATE DATABASE {name} TEMPLATE {source}")
-    atexit.register(_on_server, f"DROP DATABASE IF EXISTS {name}")
+    atexit.register(_forget, postgresql.url(), name)
     return name
+
+
+def _forget(server: str, name: str) -> None:
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server, autocommit=True) as link:
+        link.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 def _on_server(statement: str) -> None:
