@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -46,6 +47,22 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
     finally:
         may_end.set()
         worker.drain(SECONDS)
+        wait_for_its_threads()
+
+
+def wait_for_its_threads() -> None:
+    """A thread that outlives its test would look into the database of the next."""
+    looks = {"sweep", "suspects", "periodic", "sealer", "long-long", *settings.WORKER_LOOKS}
+    looks |= {f"long-{each.name}" for each in LONG} | {
+        "delivery-0",
+        "delivery-1",
+        "long-audit",
+        "long-erasures",
+    }
+    for thread in threading.enumerate():
+        if thread.name in looks:
+            thread.join(SECONDS)
+            assert not thread.is_alive(), thread.name
 
 
 class InLine:
