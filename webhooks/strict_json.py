@@ -103,9 +103,16 @@ def _load(text: str, objects: _Objects) -> Any:
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
-        raise Malformed("not-json", offset=_bytes_before(text, error.pos)) from None
+        raise Malformed("not-json", offset=_bytes_before(text, _place(text, error))) from None
     except (RecursionError, ValueError):  # out of reach behind the checks above, and no reason to fall over
         raise Malformed("not-json") from None
+
+
+def _place(text: str, error: json.JSONDecodeError) -> int:
+    """Of what could not be read. Python 3.13 names a trailing comma itself, older ones what stands behind it."""
+    if not error.msg.startswith("Illegal trailing comma"):
+        return error.pos
+    return len(text) - len(text[error.pos + 1 :].lstrip(" \t\n\r"))
 
 
 def _whole_number(digits: str) -> int:

@@ -113,6 +113,7 @@ def test_the_corpus_calls_no_document_wrong_that_the_usual_reader_takes(kind):
         (b'["\xc3\xa4"' + b",[" * 32, "too-deep", "", 68),
         (b'{"\xc3\xa4":1,}', "not-json", "", 8),
         (b'["\xf0\x9f\x98\x80",]', "not-json", "", 8),
+        (b'{"\xc3\xa4":1, \n}', "not-json", "", 10),
         (b'["\xc3\xa4","\\ud800"]', "bad-text", "", 7),
         (b'["\\\\","\\\\\\udc00"]', "bad-text", "", 9),
         (b"[1e400]", "number-too-large", "", None),
