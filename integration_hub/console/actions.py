@@ -23,6 +23,7 @@ ACTIONS: Mapping[str, str] = {
     "delivery.closed": "closed a held delivery",
     "delivery.done-by-hand": "marked a delivery as done by hand",
     "event.replayed": "replayed an event",
+    "event.revealed": "revealed the contents of an event",
     "preview.begun": "asked what a replay would do",
     "preview.ended": "was told what a replay would do",
     "replay.started": "started a replay of many events",

@@ -1,6 +1,9 @@
 """The audit log's pages, and what staff leave on it."""
 
+import ast
 import json
+import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -11,12 +14,14 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.models import Entry
+from integration_hub.console.actions import ACTIONS
 from sync.models import Alarm
 from tests.console.staff import browser, entries, event, person, source
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/audit/entry/"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def happened(*happenings: Happening) -> None:
@@ -206,3 +211,20 @@ def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
     assert entry["stream"] == f"setting:group:{role.pk}"
     assert entry["details"]["before"] == {"permissions": []}
     assert entry["details"]["after"] == {"permissions": [right.pk]}
+
+
+def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> None:
+    found = set()
+    for folder in ("audit", "webhooks", "sync", "integration_hub"):
+        for file in (ROOT / folder).rglob("*.py"):
+            calls = (each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call))
+            for call in calls:
+                if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("Happening", "record"):
+                    texts = [each.value for each in call.args if isinstance(each, ast.Constant)]
+                    found |= {
+                        text
+                        for text in texts
+                        if isinstance(text, str) and re.fullmatch(r"[a-z-]+[.][a-z-]+", text)
+                    }
+    assert len(found) > 20
+    assert sorted(found - set(ACTIONS)) == []
