@@ -21,7 +21,7 @@ from integration_hub.console.event_chips import query_of
 from integration_hub.console.event_list import ROWS
 from integration_hub.console.event_list_page import asked, list_page, listed, newer_since, unknown_words
 from integration_hub.console.event_page import event_page
-from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.replay_pages import ReplayPages
@@ -87,11 +87,8 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Download
         """By key or by reference: an address can be put together from what people quote."""
         related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
         events = self.get_queryset(request).select_related(*related)
-        try:
-            return events.filter(uuid=from_reference(object_id)).first()
-        except ValueError:
-            is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
-            return events.filter(pk=int(object_id)).first() if is_key else None
+        found: Event | None = found_by(events, object_id, from_reference)
+        return found
 
     def change_view(
         self,

@@ -1,14 +1,26 @@
 """What happened is for reading: pages of rows that nobody adds, changes or deletes."""
 
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.messages import warning
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from integration_hub.console.paging import BoundedPaginator
+
+
+def found_by(rows: QuerySet[Any], name: str, read: Callable[[str], UUID]) -> Any:
+    """The row of an address: by the name that people and the audit log quote (`read` takes it), or by its key."""
+    try:
+        return rows.filter(uuid=read(name)).first()
+    except ValueError:
+        is_key = name.isascii() and name.isdecimal() and len(name) < 19
+        return rows.filter(pk=int(name)).first() if is_key else None
 
 
 class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

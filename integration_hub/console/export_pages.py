@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from audit.models import Checkpoint
 from integration_hub.console.downloads import refuse
-from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.filtering import EventFilter, NoSuchFilter, resolve, sentences
@@ -68,11 +68,8 @@ class ExportAdmin(EvidenceAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
         """By key or by UUID, which the audit log knows."""
         exports = self.get_queryset(request).select_related("requested_by")
-        try:
-            return exports.filter(uuid=UUID(object_id)).first()
-        except ValueError:
-            is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
-            return exports.filter(pk=int(object_id)).first() if is_key else None
+        found: Export | None = found_by(exports, object_id, UUID)
+        return found
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """What will be exported; on POST with a reason, ask for it."""

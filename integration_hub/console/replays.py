@@ -27,7 +27,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed
@@ -124,11 +124,8 @@ class ReplayAdmin(EvidenceAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Replay | None:
         """By key or by UUID, which the audit log knows."""
         replays = self.get_queryset(request).select_related("requested_by", "paused_by", "decided_by")
-        try:
-            return replays.filter(uuid=UUID(object_id)).first()
-        except ValueError:
-            is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
-            return replays.filter(pk=int(object_id)).first() if is_key else None
+        found: Replay | None = found_by(replays, object_id, UUID)
+        return found
 
     def change_view(
         self,
