@@ -146,7 +146,9 @@ def count_rows(meant: EventFilter, rows: Rows) -> str:
     for part in _parts(meant):
         found = part.narrow(Event.objects.order_by().values("pk"))
         total += found[: COUNTED + 1 - total].count() if total <= COUNTED else 0
-    return gettext("more than 1,000 events") if total > COUNTED else _events(total)
+    if total > COUNTED:
+        return gettext("more than %(count)s events") % {"count": f"{COUNTED:,}"}
+    return _events(total)
 
 
 def _is_counted_by_one_index(meant: EventFilter) -> bool:

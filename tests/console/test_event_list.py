@@ -216,3 +216,36 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
     with CaptureQueriesContext(connection) as captured:
         support.get(LIST + support.get(LIST).context["page"].older)
     assert not any("OFFSET" in each["sql"] for each in captured.captured_queries)
+
+
+def test_a_count_ends_at_its_bound_and_is_exact_below_it(
+    support: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_list, "COUNTED", 55)
+    for number in range(55):
+        an_event(number, state="dead")
+    assert support.get(LIST, {"state": "dead"}).context["page"].count == "55 events"
+    an_event(55, state="held")
+    assert support.get(LIST, {"state": "dead,held"}).context["page"].count == "more than 55 events"
+    an_event(56, state="dead")
+    with CaptureQueriesContext(connection) as captured:
+        page = support.get(LIST, {"state": "dead"}).context["page"]
+    assert page.count == "more than 55 events"
+    counts = [each["sql"] for each in captured.captured_queries if "COUNT(*)" in each["sql"]]
+    assert counts
+    assert all("LIMIT 56" in sql for sql in counts)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("state=dead&source=aurora", ""),
+        ("event_type=UPDATE", ""),
+        ("source=aurora", "51 events"),
+        ("q=USR-1", "51 events"),
+    ],
+)
+def test_what_no_single_index_counts_is_not_counted(support: Client, query: str, count: str) -> None:
+    for number in range(51):
+        an_event(number, state="dead", entity_id="USR-1")
+    assert support.get(f"{LIST}?{query}").context["page"].count == count
