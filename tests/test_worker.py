@@ -35,6 +35,7 @@ def open_delivery(hub: Hub, address: str, user: str = ANNA) -> Delivery:
     assert hub.post(EXAMPLE.replace(ANNA.encode(), user.encode())).status_code == 200
     [delivery] = Delivery.objects.exclude(pk__in=before)
     hub.change_email(address, user)
+    hub.wait_until_quiet()  # the thread that delivered looks once more for what is due of this subject
     Delivery.objects.filter(pk=delivery.pk).update(
         state=State.PENDING, due_at=timezone.now(), settled_at=None, tries=0
     )
