@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from audit.hashing import ZERO
-from audit.statements import Statement
+from audit.statements import Bound, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,12 @@ def take_ends(counts: Mapping[str, int]) -> dict[str, End]:
     return ends
 
 
+def first_ends(counts: Mapping[str, int]) -> Bound:
+    """The heads of streams that begin, with so many entries each: a thousand at most."""
+    values = [value for stream in sorted(counts) for value in (stream, counts[stream], counts[stream])]
+    return Bound(_adding(len(counts)), values)
+
+
 def _end(stream: str, seq: int, leaf: bytes | None) -> End:
     """Where the head had to be waited for, PostgreSQL's statement is older than the entry that it waited for, and did
     not see it."""
@@ -51,10 +57,14 @@ def _end(stream: str, seq: int, leaf: bytes | None) -> End:
 
 
 @lru_cache(maxsize=128)
+def _adding(streams: int) -> str:
+    return f"INSERT INTO audit_head (stream, seq, added) VALUES {', '.join(['(%s, %s, %s)'] * streams)}"  # noqa: S608
+
+
+@lru_cache(maxsize=128)
 def _taking(streams: int) -> Statement:
-    rows = ", ".join(["(%s, %s, %s)"] * streams)
     return Statement(
-        f"""INSERT INTO audit_head (stream, seq, added) VALUES {rows}
+        f"""{_adding(streams)}
         ON CONFLICT (stream) DO UPDATE SET seq = audit_head.seq + excluded.added, added = excluded.added
         RETURNING stream, seq, (SELECT leaf FROM audit_entry
             WHERE audit_entry.stream = audit_head.stream AND stream_seq = audit_head.seq - audit_head.added)"""  # noqa: S608

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.hashing import leaf_of
-from audit.heads import End, take_ends
+from audit.heads import START, End, first_ends, take_ends
+from audit.joining import together
 from audit.records import time_text
-from audit.statements import Bound, together
+from audit.statements import Bound
 
 SYSTEM = "system"
 VERSION = 2
@@ -59,10 +60,32 @@ def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
     moment = at or timezone.now()
-    said = time_text(moment)
-    texts = [_text(happening, said) for happening in happenings]  # refused before a head is moved on
-    ends = take_ends(Counter(each.stream for each in happenings))
-    rows = [_row(happening, moment, text, ends) for happening, text in zip(happenings, texts, strict=True)]
+    texts = _texts(happenings, moment)  # refused before a head is moved on
+    return _entries(happenings, moment, texts, take_ends(_counts(happenings)))
+
+
+def beginning(*happenings: Happening, at: datetime | None = None) -> list[Bound]:
+    """The same where each stream begins with it, so that nothing has to be asked first, in a transaction or by one
+    statement. Whatever runs it meets an IntegrityError where a stream is there already.
+    """
+    moment = at or timezone.now()
+    texts, counts = _texts(happenings, moment), _counts(happenings)
+    return [first_ends(counts), *_entries(happenings, moment, texts, dict.fromkeys(counts, START))]
+
+
+def _counts(happenings: Sequence[Happening]) -> Counter[str]:
+    return Counter(each.stream for each in happenings)
+
+
+def _texts(happenings: Sequence[Happening], at: datetime) -> list[str]:
+    said = time_text(at)
+    return [_text(each, said) for each in happenings]
+
+
+def _entries(
+    happenings: Sequence[Happening], at: datetime, texts: Sequence[str], ends: dict[str, End]
+) -> list[Bound]:
+    rows = [_row(happening, at, text, ends) for happening, text in zip(happenings, texts, strict=True)]
     return [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
 
 

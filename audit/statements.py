@@ -29,7 +29,7 @@ _CLOCKS = {
     "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
     "postgresql": "(STATEMENT_TIMESTAMP() + %s * INTERVAL '1 second')",
 }
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 _threads = threading.local()
@@ -57,7 +57,7 @@ class Statement:
         self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in _CLOCKS}
 
     def bound(self, *values: Any) -> "Bound":
-        """With its values, to be run by `together`."""
+        """With its values, to be run by `audit.joining.together`."""
         return Bound(self._texts[current().vendor], values)
 
     def run(self, *values: Any) -> int:
@@ -82,42 +82,11 @@ class Statement:
 
 
 class Bound(NamedTuple):
-    """A writing statement in the words of this database, and its values."""
+    """A statement in the words of this database, and its values. `adds`: the one row that it adds."""
 
     sql: str
     values: Sequence[Any]
-
-
-def together(*writes: Bound) -> list[int]:
-    """Run statements that write to different rows, none of which asks what another one did. How many rows each changed.
-
-    One round trip to PostgreSQL, where each is a part of one statement (WITH …). Inside a transaction.
-    """
-    connection = current()
-    vendor = connection.vendor
-    if vendor == "sqlite" or len(writes) == 1:
-        return [
-            int(execute(connection, sql, prepared(values, vendor), _count, is_reading=False))
-            for sql, values in writes
-        ]
-    text = _joined(tuple(each.sql for each in writes))
-    values = prepared([value for each in writes for value in each.values], vendor)
-    return list(execute(connection, text, values, _first, is_reading=False))
-
-
-def _count(cursor: Any) -> Any:
-    return cursor.rowcount
-
-
-def _first(cursor: Any) -> Any:
-    return cursor.fetchone()
-
-
-@lru_cache(maxsize=256)
-def _joined(parts: tuple[str, ...]) -> str:
-    names = [f"w{number}" for number in range(len(parts))]
-    withs = ", ".join(f"{name} AS ({sql} RETURNING 1)" for name, sql in zip(names, parts, strict=True))
-    return f"WITH {withs} SELECT {', '.join(f'(SELECT count(*) FROM {name})' for name in names)}"  # noqa: S608
+    adds: Any = None
 
 
 def for_vendor(sql: str, vendor: str) -> str:
@@ -128,7 +97,7 @@ def for_vendor(sql: str, vendor: str) -> str:
 def prepared(values: Iterable[Any], vendor: str) -> list[Any]:
     """Values as the driver takes them."""
     prepare = _PREPARE[vendor]
-    return [each if type(each) in _PLAIN else prepare(each) for each in values]
+    return [each if type(each) in PLAIN else prepare(each) for each in values]
 
 
 def _for_sqlite(value: Any) -> Any:
@@ -163,31 +132,37 @@ def execute(
     """Over the driver's own cursor: on PostgreSQL its statements are prepared on the server once they come often,
     where Django's would paste the values into the text.
 
-    Where somebody watches (a test that counts), and for a single write that must wait in line, it is Django's.
+    Where somebody watches (a test that counts), and for a single write that must wait in line (SQLite), it is Django's.
     """
+    is_sqlite = connection.vendor == "sqlite"
     is_watched = connection.execute_wrappers or connection.force_debug_cursor
-    if is_watched or not (is_reading or connection.in_atomic_block):
+    if is_watched or (is_sqlite and not (is_reading or connection.in_atomic_block)):
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             return result(cursor)
     if connection.connection is None:
         connection.ensure_connection()
-    is_sqlite = connection.vendor == "sqlite"
     with connection.wrap_database_errors:
-        cursor = _cursor_of(connection.connection, is_sqlite)
+        cursor = connection.connection.cursor() if is_sqlite else _raw_cursor(connection.connection)
         try:
-            cursor.execute(_qmark(sql) if is_sqlite else sql, values)
+            cursor.execute(_qmark(sql) if is_sqlite else _numbered(sql), values)
             return result(cursor)
         finally:
             cursor.close()
 
 
-def _cursor_of(link: Any, is_sqlite: bool) -> Any:
-    if is_sqlite:
-        return link.cursor()
-    from psycopg import Cursor  # only where there is a PostgreSQL
+def _raw_cursor(link: Any) -> Any:
+    """A cursor that takes the text as it is: the usual one reads a long text anew each time, to find its `%s`."""
+    from psycopg import RawCursor  # only where there is a PostgreSQL
 
-    return Cursor(link)
+    return RawCursor(link)
+
+
+@lru_cache(maxsize=1024)
+def _numbered(sql: str) -> bytes:
+    first, *rest = sql.split("%s")
+    text = first + "".join(f"${number}{piece}" for number, piece in enumerate(rest, 1))
+    return text.replace("%%", "%").encode()
 
 
 @lru_cache(maxsize=1024)

@@ -5,10 +5,11 @@ for each column. Nothing here sends signals, and nothing here runs `save`.
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
+from audit.joining import GIVEN, gives_row, keyed, together
 from audit.statements import Bound, Clock, as_time, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
@@ -88,17 +90,21 @@ def insert(*rows: Model) -> None:
         return
     connection = current()
     shape = _shape(type(rows[0]))
-    sql, values = insertion(*rows)
-    sql = f'{sql} RETURNING "{shape.key_column}"'
-    keys = statements.execute(connection, sql, prepared(values, connection.vendor), _every, is_reading=False)
+    made = insertion(*rows)
+    sql = f'{made.sql} RETURNING "{shape.key_column}"'
+    values = prepared(keyed(made.values), connection.vendor)
+    keys = statements.execute(connection, sql, values, _every, is_reading=False)
     for row, (key,) in zip(rows, keys, strict=True):
         row.__dict__[shape.key] = key
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
 
 
-def insertion(*rows: Model) -> Bound:
-    """The same for `together`: one row at least, and none gets its key."""
+def insertion(*rows: Model, given: bool = False) -> Bound:
+    """The same for `together`: one row at least. A single one gets its key. What it refers to may be stored with it.
+
+    `given`: only where the part of that name gives a row.
+    """
     connection = current()
     model = type(rows[0])
     shape = _shape(model)
@@ -108,13 +114,60 @@ def insertion(*rows: Model) -> Bound:
         if shape.moments:
             _set_moments(row, shape.moments, now)
         values += shape.columns(row.__dict__)
+        for name, related in row._state.fields_cache.items():
+            if related is not None and name in shape.places:
+                values[shape.places[name] - shape.width] = related
     for place, field in shape.documents:
         for at in range(place, len(values), shape.width):
             values[at] = field.get_db_prep_save(values[at], connection)
     clocks = tuple(place for place, value in enumerate(values) if type(value) is Clock)
     for place in clocks:
         values[place] = values[place].seconds
-    return Bound(_insertion(model, len(rows), clocks, connection.vendor), values)
+    text = _insertion(model, len(rows), clocks, connection.vendor, given)
+    return Bound(text, values, adds=rows[0] if len(rows) == 1 else None)
+
+
+def store(*rows: Model, also: Iterable[Bound] = ()) -> list[int]:
+    """Store rows of any models and run other writes, `together`; how many rows each of those changed.
+
+    What a row refers to is stored already, or stands before it.
+    """
+    if current().vendor == "sqlite":
+        _one_by_one(rows)
+        return together(*also)
+    counts = together(*(insertion(each) for each in rows), *also)
+    _refer(rows)
+    return counts[len(rows) :]
+
+
+def store_given(given: Bound, *rows: Model) -> bool:
+    """The same where this SELECT gives a row, which it keeps so until the commit; whether it did."""
+    if current().vendor == "sqlite":
+        if not gives_row(given):
+            return False
+        _one_by_one(rows)
+        return True
+    is_stored = bool(together(*(insertion(each, given=True) for each in rows), given=given))
+    if is_stored:
+        _refer(rows)
+    return is_stored
+
+
+def _one_by_one(rows: Iterable[Model]) -> None:
+    """One statement for those that follow each other and are of one model."""
+    for _, some in groupby(rows, type):
+        alike = list(some)
+        _refer(alike)
+        insert(*alike)
+
+
+def _refer(rows: Iterable[Model]) -> None:
+    """Name the keys of what was stored with them."""
+    for row in rows:
+        keys = _shape(type(row)).keys
+        for name, related in row._state.fields_cache.items():
+            if related is not None and (key := keys.get(name)) is not None:
+                row.__dict__[key] = related.pk
 
 
 def _every(cursor: Any) -> Any:
@@ -131,8 +184,8 @@ def _set_moments(row: Model, names: Sequence[str], now: datetime) -> None:
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What there is to know of a model. `columns` takes the values of its columns, but for the key, out of a row's
-    dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `documents` are columns
-    whose field has to prepare the value.
+    dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`: where that is
+    among the columns; `documents` are columns whose field has to prepare the value.
     """
 
     key: str
@@ -143,6 +196,7 @@ class _Shape:
     defaults: Mapping[str, Any]
     made: tuple[tuple[str, Callable[[], Any]], ...]
     keys: Mapping[str, str | None]
+    places: Mapping[str, int]
     moments: tuple[str, ...]
     documents: tuple[tuple[int, Any], ...]
 
@@ -164,6 +218,7 @@ def _shape(model: type[Model]) -> _Shape:
         defaults={each.attname: _default(each) for each in every},
         made=tuple(each for each in made if each[1] is not NOT_PROVIDED),
         keys=keys,
+        places={each.name: place for place, each in enumerate(fields) if each.is_relation},
         moments=tuple(each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one),
         documents=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
     )
@@ -175,14 +230,22 @@ def _default(field: Any) -> Any:
 
 
 @lru_cache(maxsize=512)
-def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: str) -> str:
+def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: str, given: bool) -> str:
     shape = _shape(model)
     names = ", ".join(f'"{each}"' for each in shape.names)
     marks = ["%s"] * (shape.width * rows)
     for place in clocks:
         marks[place] = "{clock}"
+    into = f'INSERT INTO "{model._meta.db_table}" ({names})'
+    if given:  # of one row; a SELECT does not learn from the columns what its values are
+        typed = (f"CAST({mark} AS {type_})" for mark, type_ in zip(marks, _types(model), strict=True))
+        return for_vendor(f"{into} SELECT {', '.join(typed)} FROM {GIVEN}", vendor)  # noqa: S608
     tuples = (
         f"({', '.join(marks[start : start + shape.width])})" for start in range(0, len(marks), shape.width)
     )
-    text = f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES {", ".join(tuples)}'  # noqa: S608
-    return for_vendor(text, vendor)
+    return for_vendor(f"{into} VALUES {', '.join(tuples)}", vendor)
+
+
+def _types(model: type[Model]) -> list[str | None]:
+    connection = current()
+    return [each.db_type(connection) for each in model._meta.concrete_fields if not each.primary_key]

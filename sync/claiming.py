@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
-from audit.statements import Clock, Statement
-from audit.storing import columns_of, fresh, insert, stored
+from audit.log import Happening, appending
+from audit.statements import Bound, Clock, Statement
+from audit.storing import columns_of, fresh, store, stored
 from sync.breaking import forget
 from sync.configuration import Way, way_of, way_with
 from sync.linking import Linked, linked
@@ -44,7 +44,8 @@ _LOAD = Statement(
     LEFT JOIN webhooks_payload p ON p.id = e.payload_id
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
-_LEFT = "SELECT lease_until > {clock} FROM sync_delivery WHERE id = %s AND token = %s AND state = 'running'"
+_LEFT = """SELECT id FROM sync_delivery WHERE id = %s AND token = %s AND state = 'running'
+    AND lease_until > {clock}"""
 _LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
 _HOLD = Statement(
     "UPDATE sync_delivery SET lease_until = {clock} WHERE id = %s AND token = %s AND state = 'running'"
@@ -79,14 +80,12 @@ class Claim:
         """All that this attempt is about, its own first."""
         return (self.delivery.event, *self.covered)
 
-    def hold(self, seconds: float) -> bool:
-        """Whether the delivery is ours for so long; its lease is renewed where less is left. Inside a transaction.
+    def proof(self, seconds: float) -> Bound:
+        """Gives a row where the delivery is ours for so long already, and keeps it so until the commit."""
+        return _LEFT_OF_LEASE[connection.vendor].bound(self.delivery.pk, self.token, seconds)
 
-        Mostly enough is left, and looking is cheaper: an index holds the lease.
-        """
-        found = _LEFT_OF_LEASE[connection.vendor].row(seconds, self.delivery.pk, self.token)
-        if found is None or found[0]:
-            return found is not None
+    def hold(self) -> bool:
+        """Renew the lease; False where the delivery is not ours any more."""
         return bool(_HOLD.run(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
 
@@ -159,8 +158,7 @@ def _claim(loaded: Loaded, alone: bool) -> Claim | None:
     way = way_with(way_of(delivery.route_id), delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
-    insert(attempt)
-    append(begun(attempt), at=attempt.started_at)
+    store(attempt, also=appending(begun(attempt), at=attempt.started_at))
     taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=loaded.is_only)
     return replace(taken, covered=_cover(others, taken)) if delivery.is_fetched else taken
 

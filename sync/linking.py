@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from audit.statements import Bound, Statement, as_time
 from sync.models import Delivery, Link
@@ -22,14 +22,16 @@ class Linked:
     record_id: str | None
     occurred_at: datetime | None
 
+    @classmethod
+    def of(cls, record_id: str, occurred_at: Any) -> Self:
+        """Of what the columns hold."""
+        return cls(record_id or None, as_time(occurred_at))
+
 
 def linked(delivery: Delivery) -> Linked | None:
     """What is known of the subject's record."""
     found = _LINK.row(*_subject(delivery).values())
-    if found is None:
-        return None
-    record_id, occurred_at = found
-    return Linked(record_id or None, as_time(occurred_at))
+    return None if found is None else Linked.of(*found)
 
 
 @dataclass(frozen=True, slots=True)

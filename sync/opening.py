@@ -7,28 +7,44 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from audit.log import Happening
 from audit.statements import NOW
-from audit.storing import fresh, insert
+from audit.storing import fresh
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
-from sync.linking import linked
 from sync.models import Delivery, Route
-from sync.subjects import lock_open
+from sync.subjects import seen
 from webhooks.models import Event, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """Deliveries that were just opened: `claims` are begun, `waiting` are for whoever claims them."""
+class Opening:
+    """Deliveries that are to be stored, and the attempts of those that are claimed: with the key of each, once stored.
 
-    claims: tuple[Claim, ...] = ()
-    waiting: tuple[int, ...] = ()
-    happenings: tuple[Happening, ...] = ()
+    `claims` are begun, `waiting` are for whoever claims them.
+    """
+
+    deliveries: Sequence[Delivery] = ()
+    claims: Sequence[Claim] = ()
+
+    @property
+    def rows(self) -> list[Model]:
+        """In the order in which they are to be stored."""
+        return [*self.deliveries, *(each.attempt for each in self.claims)]
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """For whoever claims them."""
+        return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """What belongs on the audit log, once they are stored."""
+        return [begun(each.attempt) for each in self.claims]
 
 
 def plan_ways(event: Event) -> list[Way]:
@@ -40,44 +56,34 @@ def plan_ways(event: Event) -> list[Way]:
     return ways
 
 
-def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: bool = False) -> Opened:
-    """Open a delivery for each way of an event that has none.
+def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: bool = False) -> Opening:
+    """A delivery for each way of an event that has none, not stored yet.
 
-    `at_once`: this process will run them as soon as the transaction is committed. Then a second opener of the same
-    subject can meet an IntegrityError.
+    `at_once`: this process will run them as soon as they are. Then a second opener of the same subject can meet an
+    IntegrityError.
     """
-    if not ways:
-        return Opened()
     deliveries = [_delivery(event, way) for way in ways]
-    tokens = [_begin(each) if at_once and each.due_at is not None else None for each in deliveries]
-    insert(*deliveries)
-    begun_ones = [
-        (delivery, token, way) for delivery, token, way in zip(deliveries, tokens, ways, strict=True) if token
+    taken = [
+        _taken(each, way, is_only=len(ways) == 1)
+        for each, way in zip(deliveries, ways, strict=True)
+        if at_once
     ]
-    return _opened(deliveries, begun_ones)
+    return Opening(deliveries, [each for each in taken if each is not None])
 
 
-def _begin(delivery: Delivery) -> uuid.UUID | None:
+def _taken(delivery: Delivery, way: Way, *, is_only: bool) -> Claim | None:
     """Claim a delivery before it is stored, where nothing else of its subject is open and there is a place."""
-    if lock_open(delivery):
+    if delivery.due_at is None:
+        return None
+    subject = seen(delivery)
+    if not subject.is_free:
         return None
     token = uuid.uuid4()
     try:
         start_claimed(delivery, token)
     except (Full, Paused):
         return None
-    return token
-
-
-def _opened(deliveries: Sequence[Delivery], begun_ones: Sequence[tuple[Delivery, uuid.UUID, Way]]) -> Opened:
-    attempts = [new_attempt(delivery, way) for delivery, _, way in begun_ones]
-    insert(*attempts)
-    claims = tuple(
-        Claim(delivery, attempt, token, way, linked(delivery), is_only=len(deliveries) == 1)
-        for (delivery, token, way), attempt in zip(begun_ones, attempts, strict=True)
-    )
-    waiting = tuple(each.pk for each in deliveries if each.token is None and each.due_at is not None)
-    return Opened(claims, waiting, tuple(begun(each) for each in attempts))
+    return Claim(delivery, new_attempt(delivery, way), token, way, subject.link, is_only=is_only)
 
 
 def enabled_routes() -> QuerySet[Route]:

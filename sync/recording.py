@@ -12,8 +12,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from audit.joining import one_commit
 from audit.statements import Bound, Statement
-from audit.storing import fresh, insert, insertion
+from audit.storing import fresh, insertion, store_given
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
@@ -82,13 +83,19 @@ class AttemptRecorder:
     def _commit(self, request: Outgoing) -> Call:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
-        with transaction.atomic():
-            if not self._claim.hold(self._connection.deadline_seconds + MARGIN_SECONDS):
-                raise ClaimLost
-            insert(payload)
-            call.request = payload
-            insert(call)
+        call.request = payload
+        needed = self._connection.deadline_seconds + MARGIN_SECONDS
+        with one_commit():
+            is_stored = store_given(self._claim.proof(needed), payload, call)
+        if not is_stored:
+            self._renew(payload, call)
         return call
+
+    def _renew(self, payload: Payload, call: Call) -> None:
+        """The same where the lease does not last so long any more."""
+        with transaction.atomic():
+            if not (self._claim.hold() and store_given(self._claim.proof(0.0), payload, call)):
+                raise ClaimLost
 
     def _call(self, request: Outgoing) -> Call:
         return fresh(
@@ -133,7 +140,7 @@ def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
 
 
 def calls_to_write(kept: list[Kept]) -> list[Bound]:
-    """Add the calls that are not on record yet and complete those that are; their payloads are stored already."""
+    """Add the calls that are not on record yet and complete those that are; their payloads are stored with them."""
     for each in kept:
         each.call.response = each.payload
     added = [each.call for each in kept if not each.is_on_record]
@@ -149,6 +156,6 @@ def _completed(call: Call) -> Bound:
         call.error,
         call.sent_bytes,
         call.received_bytes,
-        call.response_id,
+        call.response,
         call.pk,
     )

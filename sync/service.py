@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from django.db import transaction
+from django.db.models import Model
 
 from audit.log import Happening
 from sync.clock import database_now
 from sync.configuration import Way
 from sync.models import Delivery
-from sync.opening import Opened, open_deliveries, plan_ways
+from sync.opening import Opening, open_deliveries, plan_ways
 from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
 from sync.settling import refresh_events
 from sync.subjects import next_of_subject
@@ -29,7 +30,7 @@ class Begun:
         self._until = time.monotonic() + seconds
         self._place: Place | None = reserve() if seconds > 0 else None
         self._ways: list[Way] = []
-        self._opened = Opened()
+        self._opening = Opening()
 
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
@@ -41,15 +42,19 @@ class Begun:
             return None
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
-    def open(self, event: Event) -> tuple[Happening, ...]:
-        """Inside the transaction that stores the event. Returns what belongs on the audit log with it."""
+    def open(self, event: Event) -> list[Model]:
+        """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
         at_once = self._at_once and self._place is not None
-        self._opened = open_deliveries(event, self._ways, at_once=at_once)
-        return self._opened.happenings
+        self._opening = open_deliveries(event, self._ways, at_once=at_once)
+        return self._opening.rows
+
+    def opened(self) -> list[Happening]:
+        """When that is stored: what belongs on the audit log with it."""
+        return self._opening.happenings
 
     def start(self) -> None:
         """After that commit, where nobody waits: a worker delivers."""
-        defer(self._opened.waiting)
+        defer(self._opening.waiting)
 
     def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
         """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
@@ -62,12 +67,12 @@ class Begun:
         return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
 
     def _start(self, place: Place) -> None:
-        if self._opened.claims:
-            place.start(self._opened.claims)
+        if self._opening.claims:
+            place.start(self._opening.claims)
         else:
             place.give_back()
-        if not wake(self._opened.waiting):
-            defer(self._opened.waiting)
+        if not wake(self._opening.waiting):
+            defer(self._opening.waiting)
 
     def close(self) -> None:
         """Give the place back if it was not used."""

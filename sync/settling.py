@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.log import Happening, appending
-from audit.statements import Bound, Statement, together
-from audit.storing import insert
+from audit.statements import Bound, Statement
+from audit.storing import store
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus
@@ -100,7 +100,6 @@ def _write(
     payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
     if telling is not None:
         payloads.append(telling.payload)
-    insert(*payloads)
     writes = [_attempt_ended(claim), *calls_to_write(kept)]
     if telling is not None:
         writes.append(telling.joining())
@@ -112,18 +111,20 @@ def _write(
     if telling is not None:
         happenings.append(telling.happening)
     writes += appending(*happenings, at=claim.attempt.ended_at)
-    _run_with_link(claim, verdict, findings, writes)
+    _run_with_link(claim, verdict, findings, payloads, writes)
     return events
 
 
-def _run_with_link(claim: Claim, verdict: Verdict, findings: Findings, writes: list[Bound]) -> None:
-    """Run these, and keep the subject's link with them where something was applied."""
+def _run_with_link(
+    claim: Claim, verdict: Verdict, findings: Findings, payloads: list[Payload], writes: list[Bound]
+) -> None:
+    """Store and run these, and keep the subject's link with them where something was applied."""
     is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
     if not (is_applied and (findings.record_id or claim.delivery.is_relayed)):
-        together(*writes)
+        store(*payloads, also=writes)
         return
     applied = _applied(claim, findings)
-    *_, is_renewed = together(*writes, renewal(claim.delivery, applied))
+    *_, is_renewed = store(*payloads, also=[*writes, renewal(claim.delivery, applied)])
     if not is_renewed:
         make_link(claim.delivery, applied)
 
@@ -181,7 +182,6 @@ def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> list[Pay
 
 def _attempt_ended(claim: Claim) -> Bound:
     attempt = claim.attempt
-    entity, change, answer = attempt.entity, attempt.change, attempt.answer
     return _END_ATTEMPT.bound(
         attempt.ended_at,
         str(attempt.outcome),
@@ -189,9 +189,9 @@ def _attempt_ended(claim: Claim) -> Bound:
         attempt.is_retryable,
         attempt.action,
         attempt.record_id,
-        entity.pk if entity else None,
-        change.pk if change else None,
-        answer.pk if answer else None,
+        attempt.entity,
+        attempt.change,
+        attempt.answer,
         str(attempt.weighed),
         attempt.pk,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from audit.statements import Statement
+from sync.linking import Linked
 from sync.models import Delivery
 from webhooks.models import State
 
@@ -18,6 +19,12 @@ _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SI
 _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND state IN ('pending', 'retrying')
     AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+)
+_LINK = """(SELECT {column} FROM sync_link
+    WHERE entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s)"""
+_SEEN = Statement(
+    f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {_OPEN} AND state <> 'held'),
+    {_LINK.format(column="record_id")}, {_LINK.format(column="occurred_at")}"""  # noqa: S608
 )
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {_OPEN} AND state = 'running' AND lease_until <= {{now}}"  # noqa: S608
@@ -33,6 +40,21 @@ class Sibling:
     state: str
     is_relayed: bool
     replay_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A subject before a delivery of it is stored. `is_free`: nothing else of it is open."""
+
+    is_free: bool
+    link: Linked | None
+
+
+def seen(delivery: Delivery) -> Seen:
+    """What there is of its subject. Only the constraint keeps others from beginning something of it from now on."""
+    subject = _subject(delivery)
+    is_open, record_id, occurred_at = _SEEN.rows(*subject * 3)[0]
+    return Seen(not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
 
 
 def lock_open(delivery: Delivery) -> list[Sibling]:

@@ -1,5 +1,6 @@
 """Every statement of a webhook's way finds its rows by an index: its cost does not grow with what is stored."""
 
+import re
 import sys
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
 
 
 def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
-    asked = [each.sql for each in seen]
+    asked = [re.sub(r"\(SELECT k FROM w\d+\)", "%s", each.sql) for each in seen]
     finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
     missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
     assert missed == set()

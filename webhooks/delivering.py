@@ -5,6 +5,8 @@ real one in).
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from django.db.models import Model
+
 from audit.log import Happening
 from audit.statements import Bound
 from webhooks.models import Event, Payload
@@ -73,7 +75,7 @@ class Telling(Protocol):
     @property
     def happening(self) -> Happening: ...
     def joining(self) -> Bound:
-        """To be run in the transaction that has stored the payload."""
+        """To be run with what stores the payload."""
 
     def keep(self) -> None:
         """All of it, in a transaction of its own."""
@@ -88,8 +90,11 @@ class Begun(Protocol):
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
 
-    def open(self, event: Event) -> Sequence[Happening]:
-        """Inside the transaction that stores the event; returns what belongs on the audit log with it."""
+    def open(self, event: Event) -> Sequence[Model]:
+        """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
+
+    def opened(self) -> Sequence[Happening]:
+        """When that is stored: what belongs on the audit log with it. Each stream begins with it."""
 
     def start(self) -> None:
         """After that commit, where nobody waits: let the work begin."""

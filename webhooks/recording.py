@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
-from audit.storing import fresh, insert
+from audit.joining import together
+from audit.log import Happening, append, beginning
+from audit.storing import fresh, insert, store
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome
@@ -68,8 +69,8 @@ def record_unusable(source: Source, arrival: Arrival, verified: Verified) -> Rec
     """A receipt for a verified request that is no webhook; its bytes are kept."""
     with transaction.atomic():
         payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", None)
-        insert(payload)
         receipt = _receipt(source, arrival, verified, None, payload)
+        store(payload, receipt)
     return Recorded(receipt, None)
 
 
@@ -105,17 +106,14 @@ def _record_new(
     outcome = begun.plan(event)
     answer = say(event, outcome) if outcome is not None else None
     with transaction.atomic():
-        payload = Payload.of(Payload.Kind.WEBHOOK, body, event.key)
+        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, body, event.key)
         said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
-        insert(payload, *([said] if said else []))
-        event.payload = payload
-        insert(event)
-        happenings = [*begun.open(event)]
         receipt = _receipt(source, arrival, verified, event, payload, answer=answer, said=said)
-        happenings.insert(0, _received(event, receipt))
+        store(payload, *([said] if said else []), event, receipt, *begun.open(event))
+        happenings = [_received(event, receipt), *begun.opened()]
         if answer is not None:
             happenings.append(answered(receipt, event, answer))
-        append(*happenings, at=arrival.received_at)
+        together(*beginning(*happenings, at=arrival.received_at))
     return Recorded(receipt, event, begun, answer)
 
 
@@ -134,6 +132,7 @@ def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: 
         raise Refused("event-id-conflict")
     with transaction.atomic():
         receipt = _receipt(source, arrival, verified, event, event.payload, is_repeat=True)
+        insert(receipt)
         append(_received(event, receipt), at=arrival.received_at)
     return Recorded(receipt, event)
 
@@ -169,7 +168,6 @@ def _receipt(
     if answer is not None:
         receipt.answer, receipt.answered_at = said, timezone.now()
         receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
-    insert(receipt)
     return receipt
 
 

@@ -5,9 +5,9 @@ import logging
 from django.db import transaction
 from django.utils import timezone
 
-from audit.log import append
-from audit.statements import Bound, Statement, together
-from audit.storing import insert
+from audit.log import appending
+from audit.statements import Bound, Statement
+from audit.storing import store
 from webhooks.answers import Answer
 from webhooks.models import Payload
 from webhooks.recording import Recorded, answered
@@ -33,15 +33,14 @@ class Telling:
         self._at = timezone.now()
 
     def joining(self) -> Bound:
-        """What joins the stored payload to the receipt."""
+        """What joins the payload to the receipt: stored already, or with it."""
         answer = self.answer
         return _TOLD.bound(
-            self.payload.pk, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
+            self.payload, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
         )
 
     def keep(self) -> None:
         """In a transaction of its own."""
         with transaction.atomic():
-            insert(self.payload)
-            together(self.joining())
-            append(self.happening, at=self._at)
+            entries = appending(self.happening, at=self._at)
+            store(self.payload, also=[self.joining(), *entries])

@@ -24,6 +24,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.claiming.claim",
         "sync.claiming.start_claimed",
         "sync.subjects.lock_open",
+        "sync.subjects.seen",
         "sync.subjects.next_of_subject",
     ),
     "protection of neighbours": (
@@ -73,14 +74,16 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "delivery: its frame": ("sync.delivering.carry_out", "sync.delivering.deliver"),
     "queue": ("sync.queue.defer", "sync.queue.Courier.hand", "sync.wakeups.WakeUps.put"),
-    "audit: append": ("audit.log.appending",),
+    "audit: append": ("audit.log.appending", "audit.log.beginning"),
     "sealing": ("webhooks.sealing.seal", "webhooks.sealing.unseal"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
         "audit.storing.insert",
         "audit.statements.Statement._execute",
-        "audit.statements.together",
+        "audit.storing.store",
+        "audit.storing.store_given",
+        "audit.joining.together",
     ),
     "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.storing.fresh"),
     "ORM": (

@@ -25,9 +25,10 @@ class _Silent(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._real.exec_module(module)
-        for name, nothing in (("append", lambda *_, **__: None), ("appending", lambda *_, **__: [])):
+        none: dict[str, Any] = {"append": None, "appending": [], "beginning": []}
+        for name, result in none.items():
             assert hasattr(module, name), f"{_TARGET} has no {name} any more"
-            setattr(module, name, nothing)
+            setattr(module, name, lambda *_, result=result, **__: result)
 
 
 class _Finder(MetaPathFinder):

@@ -1,0 +1,122 @@
+"""Writes that travel together: one round trip to PostgreSQL for what else takes one each, and all of them or none.
+
+There they are the parts of one statement (WITH …), none of which sees what another one did: they write to different
+rows. A part may name the key that another part's row will get: a row among its values stands for its key.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Model
+
+from audit import statements
+from audit.statements import PLAIN, Bound, current, prepared
+
+GIVEN = "given"  # the part that others are made to depend on
+
+
+def one_commit() -> AbstractContextManager[Any]:
+    """A transaction around `together`, where that is not one by itself: on SQLite."""
+    return nullcontext() if current().vendor == "postgresql" else transaction.atomic()
+
+
+def together(*writes: Bound, given: Bound | None = None) -> list[int]:
+    """Run these, in a transaction or in `one_commit`; how many rows each changed. On PostgreSQL those that add a row
+    give it its key; SQLite does one after the other, and rows are stored before what names them (`audit.storing`).
+
+    `given`: a SELECT, without whose row nothing is written and nothing returned; the writes must be made to depend on
+    it (see `insertion`).
+    """
+    connection = current()
+    is_small = given is None and (not writes or (len(writes) == 1 and writes[0].adds is None))
+    if is_small or connection.vendor == "sqlite":
+        return [run(each) for each in writes]
+    return _in_one(connection, writes, given)
+
+
+def run(write: Bound) -> int:
+    """How many rows it changed."""
+    return int(_run(current(), write.sql, write.values, _count))
+
+
+def keyed(values: Iterable[Any]) -> list[Any]:
+    """With the key of each row among them in its place."""
+    return [each.pk if _is_row(each) else each for each in values]
+
+
+def _is_row(value: Any) -> bool:
+    return type(value) not in PLAIN and isinstance(value, Model)
+
+
+def gives_row(reading: Bound) -> bool:
+    """Whether a SELECT gives a row."""
+    return _run(current(), reading.sql, reading.values, _first) is not None
+
+
+def _in_one(connection: Any, writes: Sequence[Bound], given: Bound | None) -> list[int]:
+    places = {id(each.adds): place for place, each in enumerate(writes) if each.adds is not None}
+    parts, values = [], list(given.values) if given is not None else []
+    for each in writes:
+        named = []
+        for at, value in enumerate(each.values):
+            place = places.get(id(value)) if _is_row(value) else None
+            if place is None:
+                values.append(value)
+            else:
+                named.append((at, place))
+        gives = "1" if each.adds is None else _column(each.adds)
+        parts.append((each.sql, gives, tuple(named)))
+    text = _joined(tuple(parts), None if given is None else given.sql)
+    found = _run(connection, text, values, _first)
+    if given is not None and found[-1] is None:
+        return []
+    for each, key in zip(writes, found, strict=False):
+        if each.adds is not None:
+            _keep(each.adds, key)
+    return [1 if each.adds is not None else int(count) for each, count in zip(writes, found, strict=False)]
+
+
+@lru_cache(maxsize=512)
+def _joined(parts: tuple[tuple[str, str, tuple[tuple[int, int], ...]], ...], given: str | None) -> str:
+    """`parts`: the text of each, what it gives of its rows, and which of its values is the key of which part."""
+    withs = [f"{GIVEN} AS ({given})"] if given is not None else []
+    shown = []
+    for place, (sql, gives, named) in enumerate(parts):
+        withs.append(f"w{place} AS ({_with_keys(sql, named)} RETURNING {gives} AS k)")
+        shown.append(f"(SELECT {'count(*)' if gives == '1' else 'k'} FROM w{place})")  # noqa: S608
+    if given is not None:
+        shown.append(f"(SELECT 1 FROM {GIVEN})")  # noqa: S608
+    return f"WITH {', '.join(withs)} SELECT {', '.join(shown)}"
+
+
+def _with_keys(sql: str, named: Sequence[tuple[int, int]]) -> str:
+    """The text with the keys of other parts for some of its place-holders."""
+    first, *rest = sql.split("%s")
+    marks = {at: f"(SELECT k FROM w{place})" for at, place in named}  # noqa: S608
+    return first + "".join(marks.get(at, "%s") + piece for at, piece in enumerate(rest))
+
+
+def _run(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
+    taken = prepared(keyed(values), connection.vendor)
+    return statements.execute(connection, sql, taken, result, is_reading=False)
+
+
+def _column(row: Model) -> str:
+    return str(row._meta.pk.column)
+
+
+def _keep(row: Model, key: Any) -> None:
+    row.pk = key
+    row._state.adding = False
+    row._state.db = DEFAULT_DB_ALIAS
+
+
+def _count(cursor: Any) -> Any:
+    return cursor.rowcount
+
+
+def _first(cursor: Any) -> Any:
+    return cursor.fetchone()
