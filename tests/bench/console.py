@@ -68,7 +68,7 @@ BUDGETS = {
     "search": Budget(50),
     "event": Budget(100),
     "replay": Budget(300),
-    "entity": Budget(150, is_list=True),
+    "entity": Budget(150),
 }
 
 
