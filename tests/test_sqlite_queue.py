@@ -3,11 +3,8 @@
 Each process is a Python of its own on a database file of the test, so this runs once, whatever the suite's database.
 """
 
-import os
 import signal
-import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.sqlite_processes import count, finished, make_counter, start
+
 pytestmark = pytest.mark.pure
 
-ROOT = Path(__file__).resolve().parent.parent
 PROCESSES, TRANSACTIONS = 6, 100
 
-PREAMBLE = """
-import os, sys, time
-from django.conf import settings
-settings.DATABASES["default"]["OPTIONS"]["timeout"] = float(os.environ["PATIENCE"])
-from django.db import OperationalError, connection, transaction
-def add_one():
-    with transaction.atomic(), connection.cursor() as cursor:
-        [number] = cursor.execute("SELECT number FROM counter").fetchone()
-        cursor.execute("UPDATE counter SET number = %s", [number + 1])
-"""
 COUNTING = f"""
 for _ in range({TRANSACTIONS}):
     add_one()
@@ -80,44 +68,7 @@ WRITES = {
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A database with a counter at 0."""
-    path = tmp_path / "counter.sqlite3"
-    with sqlite3.connect(path) as link:
-        link.execute("CREATE TABLE counter (number INTEGER NOT NULL)")
-        link.execute("INSERT INTO counter VALUES (0)")
-    link.close()
-    return path
-
-
-def start(file: Path, script: str, patience: float = 10.0) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "DATABASE_URL": f"sqlite:///{file}",
-        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
-        "PATIENCE": str(patience),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + script],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> str:
-    """What a process printed; it must have ended well."""
-    printed, complaints = process.communicate(timeout=30)
-    assert process.returncode == 0, complaints
-    return printed
-
-
-def count(file: Path) -> int:
-    link = sqlite3.connect(file)
-    try:
-        return int(link.execute("SELECT number FROM counter").fetchone()[0])
-    finally:
-        link.close()
+    return make_counter(tmp_path)
 
 
 @contextmanager

@@ -2,16 +2,22 @@
 
 A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT or ROLLBACK; a single statement that
 writes outside a transaction takes it for as long as it runs. Readers never wait.
+
+A transaction runs on the one connection through which the process writes (see `writer`); everything else runs on the
+thread's own.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
 from integration_hub.sqlite.queue import WriterQueue
+from integration_hub.sqlite.writer import Writer, writer_of
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER")
 
@@ -31,8 +37,15 @@ class QueuedCursor(SQLiteCursorWrapper):
 
     @contextmanager
     def _turn(self, query: str) -> Iterator[None]:
-        owner = self.owner
-        if owner is None or owner.writers.is_held or not query.lstrip()[:8].upper().startswith(_WRITES):
+        owner, begins = self.owner, query.lstrip()[:8].upper()
+        if owner is not None and begins.startswith("PRAGMA") and "=" in query:
+            owner.is_set_apart = True
+        if owner is None or not begins.startswith(_WRITES):
+            yield
+            return
+        if self.connection is not owner.connection:
+            raise ProgrammingError("this cursor is not of the transaction, or of one that has ended")
+        if owner.writers.is_held:
             yield
             return
         owner.writers.acquire()
@@ -43,12 +56,31 @@ class QueuedCursor(SQLiteCursorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's SQLite connection that holds its place in the line for the length of a transaction."""
+    """Django's SQLite connection that holds its place in the line for the length of a transaction.
+
+    `is_set_apart`: somebody changed how this connection works, so its transactions run on itself.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
-        self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), timeout)
+        self._timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
+        self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
+        self.is_set_apart = False
+        self._own: sqlite3.Connection | None = None  # while the writer's stands in its place
+
+    @property
+    def _writer(self) -> Writer:
+        return writer_of(str(self.settings_dict["NAME"]))
+
+    def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
+        link = self._connected(conn_params)
+        self.is_set_apart = self.is_in_memory_db()
+        self._writer.join(self)
+        return link
+
+    def _connected(self, conn_params: Any) -> sqlite3.Connection:
+        found: sqlite3.Connection = super().get_new_connection(conn_params)
+        return found
 
     def create_cursor(self, name: str | None = None) -> QueuedCursor:
         cursor: QueuedCursor = self.connection.cursor(factory=QueuedCursor)
@@ -60,18 +92,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers.acquire()
         try:
             with self.wrap_database_errors:
-                mode = self.transaction_mode or ""  # type: ignore[attr-defined]
-                self.connection.execute(f"BEGIN {mode}")
+                self._begin(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
         except BaseException:
             self.writers.release()
             raise
 
+    def _begin(self, statement: str) -> None:
+        if self.is_set_apart:
+            self.connection.execute(statement)
+            return
+        link = self._writer.begin(lambda: self._connected(self.get_connection_params()), statement)
+        self._own, self.connection = self.connection, link
+
     def _commit(self) -> None:
+        number = None
         try:
             with self.wrap_database_errors:
-                self.connection.commit()
+                if self._own is None:
+                    self.connection.commit()
+                else:
+                    number = self._writer.commit()
         finally:
             self._leave_unless_in_transaction()
+        if number is not None:
+            self._writer.wait_for_disk(number, self._timeout)
 
     def _rollback(self) -> None:
         try:
@@ -81,11 +125,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _close(self) -> None:
         try:
-            super()._close()  # type: ignore[misc]
+            if self._own is not None:
+                self._writer.drop()
         finally:
-            self.writers.release()
+            self._leave()
+        self._writer.leave(self)
+        super()._close()  # type: ignore[misc]
 
     def _leave_unless_in_transaction(self) -> None:
         """A COMMIT that failed (disk full) may leave the transaction open; the rollback that follows gives way."""
         if self.connection is None or not self.connection.in_transaction:
-            self.writers.release()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._own is not None:
+            self.connection, self._own = self._own, None
+        self.writers.release()

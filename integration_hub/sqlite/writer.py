@@ -1,0 +1,150 @@
+"""The transactions of a process share one connection, and reach the disk together.
+
+A connection forgets the pages that it has read as soon as another one commits. With a connection for each of thirty
+threads nearly every statement read its pages anew; the one that all of them write through keeps them. Transactions
+follow one another on it as the line of writers lets them (see `queue`), each with a BEGIN and a COMMIT of its own: none
+shares the fate of another.
+
+A COMMIT writes to the write-ahead log without waiting for the disk (`synchronous=NORMAL`). Whoever committed then waits
+until the log is on disk, and no longer holds up the next writer meanwhile; one sync serves all who committed before it
+began. `atomic` ends after that, so what it promises is what `synchronous=FULL` promises. Others may see a change before
+it is on disk, and whatever they write because of it stands behind it in the same log.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from django.db import OperationalError
+
+_FULL, _NORMAL = 2, 1
+
+
+class Writer:
+    """The connection through which this process writes to a database file. It is open while somebody has joined.
+
+    `begin` and `commit` are for whoever has the turn in the line of writers.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._link: sqlite3.Connection | None = None
+        self._log: int | None = None
+        self._waits_for_disk = True
+        self._committed = self._on_disk = 0
+        self._has_gap = False
+        self._disk = threading.Lock()
+        self._joining = threading.Lock()
+        self._joined: WeakSet[Any] = WeakSet()
+
+    def join(self, user: object) -> None:
+        """Somebody has a connection to this file: until he leaves, or is no more, its log is the same file."""
+        with self._joining:
+            if not self._joined:
+                self._close_log()
+            self._joined.add(user)
+
+    def leave(self, user: object) -> None:
+        """He is about to close it."""
+        with self._joining:
+            self._joined.discard(user)
+            if not self._joined:
+                self.drop()
+                self._close_log()
+
+    def begin(self, connect: Callable[[], sqlite3.Connection], statement: str) -> sqlite3.Connection:
+        """The connection, inside a transaction. Where none can be begun, the next one gets a connection afresh."""
+        link = self._link or self._opened(connect())
+        try:
+            if self._has_gap:
+                self._move_log_into_file(link)
+            link.execute(statement)
+        except BaseException:
+            self.drop()
+            raise
+        return link
+
+    def commit(self) -> int:
+        """Commit; what to ask `wait_for_disk` for."""
+        assert self._link is not None, "begin() opened it"
+        self._link.commit()
+        self._committed += 1
+        return self._committed
+
+    def wait_for_disk(self, number: int, timeout: float) -> None:
+        """Until this commit is on disk. `OperationalError` where that failed or took longer than so many seconds.
+
+        It may be there nevertheless, and others see it: as after a COMMIT whose answer was lost.
+        """
+        if not self._waits_for_disk:
+            return
+        if not self._disk.acquire(timeout=timeout):
+            raise OperationalError("disk I/O error: the log did not reach the disk in time")
+        try:
+            if number > self._on_disk:
+                self._sync()
+        finally:
+            self._disk.release()
+
+    def drop(self) -> None:
+        """Roll back what is open, and close the connection."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            os.close(log)
+
+    def _opened(self, link: sqlite3.Connection) -> sqlite3.Connection:
+        """Where the settings ask for less than FULL, nobody waits for the disk; without a log, SQLite itself does."""
+        [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _ASKED)
+        self._waits_for_disk = synchronous >= _FULL and mode == "wal"
+        if self._waits_for_disk:
+            link.execute(f"PRAGMA synchronous={_NORMAL}")
+        link.isolation_level = None  # the driver begins nothing by itself
+        self._link = link
+        return link
+
+    def _sync(self) -> None:
+        """The file of the log is kept open: what the disk could not take is told to those who had it open then."""
+        if self._has_gap:
+            raise OperationalError("disk I/O error: the log did not reach the disk")
+        reached = self._committed
+        try:
+            if self._log is None:
+                self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._log)
+        except OSError as error:
+            self._has_gap = True
+            raise OperationalError("disk I/O error: the log did not reach the disk") from error
+        self._on_disk = reached
+
+    def _move_log_into_file(self, link: sqlite3.Connection) -> None:
+        """After a sync that failed the log may have a gap, of which a later sync does not tell. What stands behind it
+        is not on disk until all of it is in the file, which is synced, and the log begins anew.
+        """
+        is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise OperationalError("database is locked: the log is still read, and may have a gap")
+        self._on_disk, self._has_gap = self._committed, False
+
+
+_ASKED = ("synchronous", "journal_mode")
+
+_writers: dict[tuple[int, str], Writer] = {}
+_writers_lock = threading.Lock()
+
+
+def writer_of(path: str) -> Writer:
+    """The writer of this process. A forked child has one of its own, and never touches that of its parent."""
+    key = (os.getpid(), path)
+    found = _writers.get(key)
+    if found is None:
+        with _writers_lock:
+            found = _writers.setdefault(key, Writer(path))
+    return found
