@@ -6,6 +6,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from sync.loaded import keep_what_is_loaded
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()
 
@@ -14,3 +16,5 @@ if _serious:
     raise ImproperlyConfigured(
         "; ".join(f"{message.msg} {message.hint or ''} ({message.id})" for message in _serious)
     )
+
+keep_what_is_loaded()

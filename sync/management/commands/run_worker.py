@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sync.loaded import keep_what_is_loaded
 from sync.wakeups import WakeUps, is_local
 from sync.working import Worker
 
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         wake_ups = None if is_local(settings.QUEUE_URL) else WakeUps(settings.QUEUE_URL)
         worker = Worker(threads, wake_ups, sweep)
         worker.start()
+        keep_what_is_loaded()
         self.stdout.write(f"Delivering, {threads} at once.")
         self.stdout.flush()  # a pipe is not read line by line by itself
         signal.sigwait(_ENDING)
