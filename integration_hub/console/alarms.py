@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.snoozing import MOST_SNOOZED, may_snooze, snooze_page
-from integration_hub.console.wording import moment
+from integration_hub.console.wording import moment, pill
 from sync.alarm_words import describe
 from sync.models import Alarm, AlarmKind, News
 from sync.watching import database_clock, measure
@@ -123,8 +123,8 @@ class AlarmAdmin(EvidenceAdmin):
     @admin.display(description="state")
     def state(self, alarm: Alarm) -> str | SafeString:
         if alarm.ended_at is not None:
-            return _mark("good", "✓", "over")
-        mark = _mark("bad", "✕", "now")
+            return pill("good", "✓", "over")
+        mark = pill("bad", "✕", "now")
         if alarm.snoozed_until is None:
             return mark
         return format_html("{} snoozed until {}", mark, moment(alarm.snoozed_until))
@@ -170,12 +170,6 @@ class AlarmAdmin(EvidenceAdmin):
             for each in alarm.snoozes.select_related("requested_by").order_by("id")
         ]
         return _listed("{}, {}, until {}: {}", rows) if rows else _NOTHING
-
-
-def _mark(style: str, shape: str, word: str) -> SafeString:
-    return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
-    )
 
 
 def _tries(number: int) -> str:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.wording import code_words
+from integration_hub.console.wording import code_words, pill
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
 from webhooks.models import State
 
@@ -59,9 +58,7 @@ _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 def replay_mark(state: str) -> SafeString:
     """The state as a word and a shape."""
     look, shape, word = _STATES[state]
-    return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', look, shape, word
-    )
+    return pill(look, shape, str(word))
 
 
 def member_words(state: str, why: str) -> str:

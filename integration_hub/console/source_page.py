@@ -8,11 +8,11 @@ from typing import Any
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from integration_hub.console.wording import pill
 from sync.models import Route
 from sync.watching import newest_of_source
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
@@ -43,9 +43,7 @@ def source_pill(source: Source) -> SafeString:
         style, mark, word = "warn", "↻", _("Releasing")
     else:
         style, mark, word = "good", "✓", _("Enabled")
-    return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, mark, word
-    )
+    return pill(style, mark, word)
 
 
 @dataclass(frozen=True, slots=True)

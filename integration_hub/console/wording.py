@@ -48,11 +48,13 @@ _UNDER_WAY: Mapping[str, Words] = {
 def state_mark(state: str) -> SafeString:
     """The state as a word and a shape, so that it does not hang on a colour."""
     label = State(state).label.capitalize() if state in State.values else state
+    return pill(state, _SHAPES.get(state, "?"), label)
+
+
+def pill(style: str, shape: str, word: str) -> SafeString:
+    """A word with its shape before it; only the word is read out."""
     return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>',
-        state,
-        _SHAPES.get(state, "?"),
-        label,
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
     )
 
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from audit.records import time_text
 from integration_hub.console.charts import Chart, Hour
+from integration_hub.console.wording import pill
 from sync.models import Care, FailureGroup
 
 register = template.Library()
@@ -45,8 +45,7 @@ _CARE = {
 def care_mark(group: FailureGroup) -> SafeString:
     """Where a failure group stands, as a word and a shape."""
     style, shape = _CARE[Care(group.state)]
-    pill = '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>'
-    return format_html(pill, style, shape, str(Care(group.state).label).capitalize())
+    return pill(style, shape, str(Care(group.state).label).capitalize())
 
 
 @register.filter
