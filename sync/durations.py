@@ -1,6 +1,6 @@
 """How long requests took, as counts between fixed bounds: what is counted of two hours adds up to both. Pure.
 
-Eight bounds for each power of ten, from a millisecond to 75 seconds: a quantile is right within a seventh.
+Eight bounds for each power of ten, from a millisecond to 75 seconds: a quantile is right within a third.
 """
 
 from bisect import bisect_right

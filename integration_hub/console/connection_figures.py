@@ -1,11 +1,14 @@
-"""How each connection does, from what was counted of its requests and from its breaker: two statements for all."""
+"""How each connection does, from what was counted of its requests and from its breaker.
+
+The only figures of a connection that pages show: they cannot contradict each other.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.utils.safestring import SafeString
 
 from integration_hub.console.charts import line
 from integration_hub.console.health_words import (
@@ -14,15 +17,18 @@ from integration_hub.console.health_words import (
     health_label,
     health_of,
     health_sentence,
+    health_shape,
     is_slow,
     seconds_words,
 )
-from integration_hub.console.wording import health_shape
+from integration_hub.console.protection import breaker_of
+from integration_hub.console.sparks import spark
+from integration_hub.console.wording import pill
 from sync.breaking import ENOUGH
 from sync.clock import database_now
 from sync.counting.hours import HOUR, hour_of
 from sync.durations import added, quantile
-from sync.models import Breaker, CallCount, Connection
+from sync.models import CallCount, Connection
 
 SHOWN = timedelta(hours=24)
 FEW = 20  # with fewer requests in the hour that has begun, the one before speaks too
@@ -31,11 +37,16 @@ MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class ConnectionShown:
-    """A connection with its figures, its word and its sentence, and its p95 of each hour of a day as a line."""
+    """A connection with its figures, its word and its sentence, and its p95 of each hour of a day as a line.
+
+    `since`: when that began which the figures are of. `last_success_at`: of the last day, None where there is none.
+    """
 
     connection: Connection
     figures: ConnectionFigures
     p50: float | None
+    last_success_at: datetime | None
+    since: datetime
     now: datetime
     points: str
 
@@ -44,16 +55,17 @@ class ConnectionShown:
         return health_of(self.figures)
 
     @property
-    def label(self) -> str:
-        return health_label(self.health)
+    def pill(self) -> SafeString:
+        """The word with its shape."""
+        return pill(self.health.style, health_shape(self.health), health_label(self.health))
 
     @property
     def sentence(self) -> str:
         return health_sentence(self.figures, self.now)
 
     @property
-    def shape(self) -> str:
-        return health_shape(self.health.name.lower())
+    def spark(self) -> SafeString:
+        return spark(self.points, self.health.style)
 
     @property
     def p95(self) -> str:
@@ -61,11 +73,15 @@ class ConnectionShown:
         return "" if self.figures.p95 is None else seconds_words(self.figures.p95)
 
 
-def connections_shown(connections: QuerySet[Connection] | None = None) -> list[ConnectionShown]:
-    """Of all connections, fifty at most, or of these."""
-    chosen = Connection.objects.all() if connections is None else connections
-    rows: Any = chosen.select_related("breaker").annotate(clock=database_now())
-    rows = list(rows.order_by("side", "name", "pk")[:MOST])
+def connections_shown() -> list[ConnectionShown]:
+    """Of all connections, fifty at most: two statements."""
+    rows: Any = Connection.objects.select_related("breaker").annotate(clock=database_now())
+    return figures_of(rows.order_by("side", "name", "pk")[:MOST])
+
+
+def figures_of(connections: Iterable[Any]) -> list[ConnectionShown]:
+    """Of these, each with its breaker and the database's `clock`: one statement for all."""
+    rows = list(connections)
     if not rows:
         return []
     now = rows[0].clock
@@ -77,12 +93,14 @@ def connections_shown(connections: QuerySet[Connection] | None = None) -> list[C
 
 
 def _shown(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionShown:
-    recent = [each for each in hours if each.hour == hour_of(now)]
-    if sum(each.number for each in recent) < FEW:
-        recent = [each for each in hours if each.hour >= hour_of(now) - HOUR]
+    since = hour_of(now)
+    if sum(each.number for each in hours if each.hour >= since) < FEW:
+        since -= HOUR
+    recent = [each for each in hours if each.hour >= since]
     durations = added(each.durations for each in recent)
     usual = [each.usual_p95 for each in recent if each.usual_p95 is not None]
-    breaker: Breaker | None = getattr(connection, "breaker", None)
+    successes = [each.last_success_at for each in hours if each.last_success_at is not None]
+    breaker = breaker_of(connection)
     figures = ConnectionFigures(
         is_enabled=connection.is_enabled,
         calls=sum(each.number for each in recent),
@@ -95,7 +113,8 @@ def _shown(connection: Connection, hours: Sequence[CallCount], now: datetime) ->
     )
     if health_of(figures) is Health.SLOW:
         figures = replace(figures, slow_since=_slow_since(hours, figures.usual_p95))
-    return ConnectionShown(connection, figures, quantile(durations, 0.5), now, _points(hours, now))
+    p50, last = quantile(durations, 0.5), max(successes, default=None)
+    return ConnectionShown(connection, figures, p50, last, since, now, _points(hours, now))
 
 
 def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | None:

@@ -1,18 +1,15 @@
-"""How connections did lately: of the newest requests of the hub, read by their key, and never of more than those."""
+"""What waits for each connection, counted within bounds."""
 
-import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from audit.statements import Statement
-from sync.breaking import is_of_the_system
-from sync.models import Call
 
-MOST_READ = 2_000
 MOST_WAITING = 10_000
-HOUR = timedelta(hours=1)
 
 # By the index that holds only what waits; beyond so many it is not worth knowing how many more.
 _WAITING = Statement(
@@ -22,58 +19,11 @@ _WAITING = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """The requests of the last hour: how many, how many failed by the system's own fault, and how long they took.
-
-    `last_success_at` may be older; None where none is among the requests that were read.
-    """
-
-    calls: int = 0
-    failed: int = 0
-    p50: float | None = None
-    p95: float | None = None
-    last_success_at: datetime | None = None
-
-    @property
-    def share(self) -> float:
-        """How much of it failed, 0 to 1."""
-        return self.failed / self.calls if self.calls else 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """How many deliveries wait. `is_least`: there are more than were counted."""
 
     number: int = 0
     is_least: bool = False
-
-
-def traffic(now: datetime) -> Mapping[int, Traffic]:
-    """By the connection's key, of those that were spoken to lately. One statement."""
-    newest = Call.objects.order_by("-pk").values_list("connection_id", "started_at", "seconds", "error")
-    rows: defaultdict[int, list[tuple[datetime, float | None, str]]] = defaultdict(list)
-    for connection, started_at, seconds, error in newest[:MOST_READ]:
-        rows[connection].append((started_at, seconds, error))
-    return {connection: _traffic(found, now) for connection, found in rows.items()}
-
-
-def _traffic(rows: Sequence[tuple[datetime, float | None, str]], now: datetime) -> Traffic:
-    recent = [each for each in rows if each[0] > now - HOUR]
-    took = sorted(seconds for _, seconds, _ in recent if seconds is not None)
-    return Traffic(
-        calls=len(recent),
-        failed=sum(is_of_the_system(error) for _, _, error in recent),
-        p50=_quantile(took, 0.50),
-        p95=_quantile(took, 0.95),
-        last_success_at=max(
-            (at for at, seconds, error in rows if not error and seconds is not None), default=None
-        ),
-    )
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest rank."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def waiting() -> Mapping[int, Waiting]:
@@ -87,3 +37,11 @@ def waiting() -> Mapping[int, Waiting]:
     return defaultdict(
         lambda: Waiting(0, is_least), {key: Waiting(each, is_least) for key, each in numbers.items()}
     )
+
+
+def waiting_words(found: Waiting) -> str:
+    """`1,204 deliveries`; where there are more than were counted, that."""
+    number = f"{found.number:,}"
+    if found.is_least:
+        return _("at least %(number)s deliveries") % {"number": number}
+    return ngettext("%(number)s delivery", "%(number)s deliveries", found.number) % {"number": number}

@@ -8,15 +8,17 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.confirming import ConfirmedAdmin
+from integration_hub.console.connection_figures import ConnectionShown
 from integration_hub.console.connection_form import CREDENTIALS, ConnectionForm
-from integration_hub.console.connection_page import page_context, seconds, share, waiting_words, with_figures
+from integration_hub.console.connection_page import page_context, seconds, share, with_figures
 from integration_hub.console.connection_testing import PERMISSION, test_now
-from integration_hub.console.connection_traffic import waiting
+from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.protection import breaker_mark, measured
 from integration_hub.console.resuming import try_now
@@ -75,20 +77,20 @@ class ConnectionAdmin(ConfirmedAdmin):
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
-        pill: SafeString = connection.shown.pill
-        return pill
+        shown: ConnectionShown = connection.shown
+        return format_html("{} {}", shown.pill, shown.spark)
 
     @admin.display(description=gettext_lazy("p95"))
     def p95(self, connection: Any) -> str:
-        return seconds(connection.shown.traffic.p95)
+        return seconds(connection.shown.figures.p95)
 
-    @admin.display(description=gettext_lazy("failed, last hour"))
+    @admin.display(description=gettext_lazy("failed lately"))
     def failed(self, connection: Any) -> str:
-        return share(connection.shown.traffic)
+        return share(connection.shown.figures)
 
     @admin.display(description=gettext_lazy("waiting"))
     def waits(self, connection: Any) -> str:
-        return waiting_words(connection.shown.waiting)
+        return waiting_words(connection.waiting)
 
     @admin.display(description="state")
     def condition(self, connection: Any) -> SafeString:

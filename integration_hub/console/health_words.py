@@ -41,7 +41,7 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFigures:
-    """Of the last hour: `calls`, how many of them `failed` by the system's own fault, and `p95`, in seconds.
+    """Of this hour and perhaps the last: `calls`, how many `failed` by the system's own fault, and `p95`, in seconds.
 
     `usual_p95` is that of the week before, None where there was none. `paused_until` and `successes` are the breaker's:
     None while it is closed; past while it is half-open. `slow_since` is when the first hour of a slow spell began.
@@ -97,6 +97,18 @@ def health_label(health: Health) -> str:
     }[health]
 
 
+def health_shape(health: Health) -> str:
+    """The shape before the word."""
+    return {
+        Health.HEALTHY: "✓",
+        Health.SLOW: "◷",
+        Health.FAILING: "✕",
+        Health.PAUSED: "‖",
+        Health.OFF: "⊘",
+        Health.IDLE: "–",
+    }[health]
+
+
 def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     """What is so, in one sentence. `now` is of the clock that `paused_until` is measured by."""
     health = health_of(figures)
@@ -124,8 +136,8 @@ def _paused(figures: ConnectionFigures, now: datetime) -> str:
 
 def _failed(figures: ConnectionFigures) -> str:
     sentence = ngettext(
-        "%(failed)s of %(calls)s request failed in the last hour (%(percent)s %%).",
-        "%(failed)s of %(calls)s requests failed in the last hour (%(percent)s %%).",
+        "%(failed)s of %(calls)s request failed lately (%(percent)s %%).",
+        "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
         figures.calls,
     )
     percent = f"{figures.share:.0%}".rstrip("%") if figures.share >= 0.01 else "<1"

@@ -27,15 +27,6 @@ _SHAPES: Mapping[str, str] = {
     State.SUCCEEDED: "✓",
 }
 
-_HEALTH_SHAPES: Mapping[str, str] = {
-    "healthy": "✓",
-    "slow": "◷",
-    "failing": "✕",
-    "paused": "‖",
-    "off": "⊘",
-    "idle": "–",
-}
-
 # A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
 _UNDER_WAY: Mapping[str, Words] = {
     State.PENDING: Words("Waits for its turn", "It is stored and will be delivered next.", "Nothing to do."),
@@ -56,11 +47,6 @@ def pill(style: str, shape: str, word: str) -> SafeString:
     return format_html(
         '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
     )
-
-
-def health_shape(name: str) -> str:
-    """The shape before the word for how a connection does."""
-    return _HEALTH_SHAPES.get(name, "?")
 
 
 def reason(state: str, code: str, connection: str = "") -> Words:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db.models import Case, Count, IntegerField, Value, When
+from django.db.models import Case, Count, IntegerField, Max, Value, When
 
 from sync.breaking import WORDS
 from sync.counting.hours import HOUR
@@ -21,10 +21,11 @@ FAILED = frozenset(f"{side}-{word}" for side in ("identity", "target") for word 
 
 @dataclass(slots=True)
 class CallsOfHour:
-    """Of one connection. Requests that never ended have no duration."""
+    """Of one connection. Requests that never ended have no duration, and are no success."""
 
     number: int = 0
     failed: int = 0
+    last_success_at: datetime | None = None
     durations: list[int] = field(default_factory=lambda: [0] * PLACES)
 
 
@@ -38,12 +39,14 @@ def calls_of(hour: datetime) -> dict[int, CallsOfHour]:
     if beyond is not None:
         rows = rows.filter(pk__lt=beyond)
     counted = rows.order_by().values_list("connection_id", "error", _place())
-    for connection, error, place, number in counted.annotate(Count("pk")):
+    for connection, error, place, number, newest_at in counted.annotate(Count("pk"), Max("started_at")):
         calls = found[connection]
         calls.number += number
         calls.failed += number if error in FAILED else 0
         if place >= 0:
             calls.durations[place] += number
+            if not error:
+                calls.last_success_at = max(calls.last_success_at or newest_at, newest_at)
     return dict(found)
 
 

@@ -80,9 +80,9 @@ def _keep_calls(hour: datetime, calls: Mapping[int, CallsOfHour], usual: Mapping
     CallCount.objects.filter(pk__in=gone).delete()
     for key, found in calls.items():
         row = known.get(key) or CallCount(hour=hour, connection_id=key)
-        values = (found.number, found.failed, found.durations, usual.get(key))
-        if values != (row.number, row.failed, row.durations, row.usual_p95):
-            row.number, row.failed, row.durations, row.usual_p95 = values
+        values = (found.number, found.failed, found.durations, usual.get(key), found.last_success_at)
+        if values != (row.number, row.failed, row.durations, row.usual_p95, row.last_success_at):
+            row.number, row.failed, row.durations, row.usual_p95, row.last_success_at = values
             row.save()
 
 

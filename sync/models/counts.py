@@ -90,6 +90,9 @@ class CallCount(models.Model):
     failed = models.PositiveIntegerField(default=0, help_text="by the system's own fault")
     durations = models.JSONField(default=list, help_text="how many fell between the bounds of sync.durations")
     usual_p95 = models.FloatField(null=True, help_text="seconds, of the week before")
+    last_success_at = models.DateTimeField(
+        null=True, help_text="when the newest began that was answered well"
+    )
 
     class Meta:
         default_permissions = ()

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console import connection_traffic
+from integration_hub.console import connection_waiting
 from sync.connectors.presets import preset
-from sync.models import Connection, ConnectionTest, Route
+from sync.counting.looking import count
+from sync.models import Connection, ConnectionTest, CountedHour, Route
 from tests.connectors.servers import Reply, serving
 from tests.console.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, logged_in
 from tests.console.staff import browser, entries
@@ -133,12 +134,36 @@ def some_calls(number: int, **values: Any) -> Connection:
 def test_the_page_says_how_long_requests_took_and_how_many_failed() -> None:
     of = some_calls(19)
     some_calls_of(of, 1, status=503, error="target-unavailable", seconds=2.0)
-    text = read(logged_in("support").get(page_of(of)))
-    assert "Requests, last hour 20" in text
-    assert "Half within (p50) 100 ms" in text
-    assert "95 % within (p95) 190 ms" in text
+    text = counted_page(of)
+    assert re.search(r"Requests since \d\d:00 20 ", text)
+    p50, p95 = (int(re.search(rf"\({each}\) (\d+) ms", text)[1]) for each in ("p50", "p95"))  # type: ignore[index]
+    assert p50 == pytest.approx(100, rel=0.33)
+    assert p95 == pytest.approx(190, rel=0.33)
     assert "Failed 5.0%" in text
+    assert re.search(r"Last success (now|\d+ s ago)", text)
     assert "✓ Healthy" in text
+
+
+def test_every_page_tells_the_same_of_a_connection_and_reads_no_request() -> None:
+    of, client = some_calls(6), logged_in("administrator")
+    some_calls_of(of, 4, status=503, error="target-unavailable", seconds=2.0)
+    told = "4 of 10 requests failed lately (40 %)."
+    with CaptureQueriesContext(database) as early:
+        assert "No traffic" in read(client.get(page_of(of))), "nobody counted yet"
+    page = counted_page(of)
+    with CaptureQueriesContext(database) as late:
+        pages = page, read(client.get("/admin/sync/connection/")), read(client.get("/admin/"))
+    assert all("✕ Failing" in each for each in pages)
+    assert told in pages[0]
+    assert told in pages[2]
+    assert not [each for each in (*early, *late) if 'FROM "sync_call"' in each["sql"]]
+
+
+def counted_page(of: Connection) -> str:
+    """What support reads after the worker looked."""
+    CountedHour.objects.update(counted_at=None)
+    count(seconds=60.0)
+    return read(logged_in("support").get(page_of(of)))
 
 
 def some_calls_of(of: Connection, number: int, **values: Any) -> None:
@@ -153,15 +178,16 @@ def route_of(of: Connection) -> Route:
 
 def test_a_system_that_fails_is_called_failing_and_what_was_refused_is_not_its_fault() -> None:
     of = some_calls(6, status=422, error="target-rejected")
-    assert "✓ Healthy" in read(logged_in("support").get(page_of(of)))
+    assert "✓ Healthy" in counted_page(of)
     some_calls_of(of, 4, status=503, error="target-unavailable")
-    assert "✕ Failing" in read(logged_in("support").get(page_of(of)))
+    assert "✕ Failing" in counted_page(of)
 
 
-def test_what_is_older_than_an_hour_does_not_count() -> None:
+def test_what_is_older_than_the_hour_before_does_not_count_but_as_the_last_success() -> None:
     of = some_calls(5, started_at=timezone.now() - timedelta(hours=2))
-    text = read(logged_in("support").get(page_of(of)))
-    assert "Requests, last hour 0" in text
+    text = counted_page(of)
+    assert re.search(r"Requests since \d\d:00 0 ", text)
+    assert "Last success 2 h ago" in text
     assert "No traffic" in text
 
 
@@ -173,7 +199,7 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     a_delivery(an_event(8, source=route.source, state="held"), route)
     client = logged_in("support")
     assert "Waiting 4 deliveries" in read(client.get(page_of(route.commercial)))
-    monkeypatch.setattr(connection_traffic, "MOST_WAITING", 2)
+    monkeypatch.setattr(connection_waiting, "MOST_WAITING", 2)
     assert "Waiting at least 3 deliveries" in read(client.get(page_of(route.commercial)))
 
 

@@ -25,17 +25,17 @@ LATER = NOON + timedelta(seconds=45)
         (
             ConnectionFigures(calls=1000, failed=2, p95=0.2, usual_p95=0.2),
             Health.HEALTHY,
-            "2 of 1,000 requests failed in the last hour (<1 %).",
+            "2 of 1,000 requests failed lately (<1 %).",
         ),
         (
             ConnectionFigures(calls=100, failed=20, p95=0.2),
             Health.FAILING,
-            "20 of 100 requests failed in the last hour (20 %).",
+            "20 of 100 requests failed lately (20 %).",
         ),
         (
             ConnectionFigures(calls=2, failed=2, p95=0.2),
             Health.HEALTHY,
-            "2 of 2 requests failed in the last hour (100 %).",
+            "2 of 2 requests failed lately (100 %).",
         ),
         (
             ConnectionFigures(calls=100, p95=4.1, usual_p95=0.2),

@@ -137,6 +137,9 @@ def counted() -> dict[str, Any]:
         "failures": {tuple(key): number for *key, number in failures},
         "calls": {(each.hour, each.connection_id): (each.number, each.failed) for each in calls},
         "timed": sum(sum(each.durations) for each in calls),
+        "successes": {
+            (each.hour, each.connection_id): each.last_success_at for each in calls if each.last_success_at
+        },
         "groups": {
             (each.commercial_id, each.code): each.number for each in FailureGroup.objects.exclude(number=0)
         },
@@ -157,6 +160,7 @@ def plain() -> dict[str, Any]:
     )
     dead = list(Delivery.objects.filter(state=State.DEAD).select_related("event"))
     found: dict[tuple[datetime, int], tuple[int, int]] = {}
+    successes: dict[tuple[datetime, int], datetime] = {}
     calls = [
         call for each in Delivery.objects.all() for own in each.attempts.all() for call in own.calls.all()
     ]
@@ -164,6 +168,8 @@ def plain() -> dict[str, Any]:
         key = (hour_of(call.started_at), call.connection_id)
         number, failed = found.get(key, (0, 0))
         found[key] = (number + 1, failed + (call.error == "target-timeout"))
+        if call.seconds is not None and not call.error:
+            successes[key] = max(call.started_at, successes.get(key, call.started_at))
     return {
         "events": dict(events),
         "failures": dict(
@@ -171,5 +177,6 @@ def plain() -> dict[str, Any]:
         ),
         "calls": found,
         "timed": sum(call.seconds is not None for call in calls),
+        "successes": successes,
         "groups": dict(Counter((each.commercial_id, each.code) for each in dead)),
     }
