@@ -11,9 +11,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.rotating import live_secrets
+from integration_hub.console.source_figures import with_days
 from integration_hub.console.source_page import MOST_HELD, observed, routes_of, secret_lines, source_pill
 from integration_hub.console.source_pausing import PausingViews
 from integration_hub.console.source_secrets import SecretViews
@@ -30,7 +32,15 @@ class SourceAdmin(SecretViews, PausingViews):
     kind = "source"
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/source_form.html"
-    list_display = ("name", "condition", "last_event", "bad_signatures_today", "verification", "default_mode")
+    list_display = (
+        "name",
+        "condition",
+        "events_a_day",
+        "last_event",
+        "bad_signatures_today",
+        "verification",
+        "default_mode",
+    )
     search_fields = ("=slug",)
     fields = (
         "name",
@@ -55,9 +65,20 @@ class SourceAdmin(SecretViews, PausingViews):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return observed(super().get_queryset(request))
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Each row of the page with what it sent in a day: one statement for all."""
+        found = super().get_changelist_instance(request)
+        found.result_list = with_days(found.result_list)
+        return found
+
     @admin.display(description="state")
     def condition(self, source: Source) -> SafeString:
         return source_pill(source)
+
+    @admin.display(description=gettext_lazy("events, 24 h"))
+    def events_a_day(self, source: Any) -> SafeString:
+        words: SafeString = source.day.words
+        return words
 
     @admin.display(description="last event")
     def last_event(self, source: Any) -> str | SafeString:
@@ -82,6 +103,7 @@ class SourceAdmin(SecretViews, PausingViews):
         source: Any = kwargs.get("obj")
         if source is not None and source.pk:
             context["endpoint"] = request.build_absolute_uri(reverse("inbox", args=[source.slug]))
+            with_days([source])
             context["pill"] = source_pill(source)
             context["source_secrets"] = lines = secret_lines(source)
             context["source_routes"] = routes_of(source)

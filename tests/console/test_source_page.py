@@ -13,6 +13,7 @@ from django.utils import timezone
 from integration_hub.console.source_page import span_words
 from sync.watching import database_clock, measure
 from tests.console.history import a_receipt, a_route, an_event, logged_in
+from tests.console.overviews import counted
 from tests.console.settings_rows import TYPED, signed
 from tests.console.staff import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
@@ -153,12 +154,28 @@ def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the
         Refusal.objects.create(source=of, code="bad-signature", **facts)
     with CaptureQueriesContext(database) as one:
         text = read(client.get("/admin/webhooks/source/"))
-    assert re.search(r"Busy ✓ Enabled 5 min ago 14 ", text)
+    assert re.search(r"Busy ✓ Enabled 0 5 min ago 14 ", text)
     for number in range(20):
         source(f"s{number}")
     with CaptureQueriesContext(database) as twenty:
         read(client.get("/admin/webhooks/source/"))
     assert len(twenty) == len(one)
+
+
+def test_the_list_and_the_page_tell_what_came_in_a_day_by_the_counts_alone() -> None:
+    of, client = source("busy"), logged_in("administrator")
+    for ago, number in ((0, 200), (1, 900), (5, 134), (23, 0), (24, 7000)):
+        counted(ago, number=number, source=of)
+    counted(5, "dead", 100, source=of)
+    counted(2, source=source("other"))
+    pages = [client.get(page) for page in ("/admin/webhooks/source/", page_of(of))]
+    (points,) = {re.search(r'points="([^"]+)"', each.content.decode())[1] for each in pages}  # type: ignore[index]
+    heights = [float(each.partition(",")[2]) for each in points.split()]
+    assert len(heights) == 23, "the hour that has begun is no low one"
+    assert heights[-1] == 4.0, "the highest hour"
+    assert heights.count(96.0) == 21, "hours in which nothing came are as low as can be"
+    assert "Busy ✓ Enabled 1,334 never" in read(pages[0])
+    assert "Events, 24 h 1,334 " in read(pages[1])
 
 
 def test_the_page_costs_the_same_whatever_happened() -> None:
