@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integration_hub.console.wording import pill
-from sync.models import Route
+from sync.models import RefusalCount, Route
 from sync.watching import newest_of_source
-from webhooks.models import Receipt, Refusal, Source, SourceSecret
+from webhooks.models import Receipt, Source, SourceSecret
 
 MOST_READ = 2_000
 MOST_HELD = 10_000
@@ -24,8 +24,8 @@ MOST_HELD = 10_000
 def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
     """Each with when its last event came and how many bad signatures today brought: one statement for all."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    bad = Refusal.objects.filter(source=OuterRef("pk"), code="bad-signature", last_at__gte=midnight)
-    total = bad.order_by().values("source").annotate(total=Sum("times")).values("total")
+    bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
+    total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
     rows: QuerySet[Any] = sources.annotate(
         last_event_at=Subquery(newest_of_source().values("received_at")[:1]),
         bad_signatures=Coalesce(Subquery(total, output_field=IntegerField()), 0),

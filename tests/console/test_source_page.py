@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from integration_hub.console.source_page import span_words
+from sync.counting.looking import count
 from sync.watching import database_clock, measure
 from tests.console.history import a_receipt, a_route, an_event, logged_in
 from tests.console.overviews import counted
@@ -152,9 +153,10 @@ def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the
     for number, at in enumerate((now, now, now - timedelta(days=2))):
         facts = {"first_at": at, "last_at": at, "times": 7, "bucket": str(number)}
         Refusal.objects.create(source=of, code="bad-signature", **facts)
+    count(seconds=60.0)
     with CaptureQueriesContext(database) as one:
         text = read(client.get("/admin/webhooks/source/"))
-    assert re.search(r"Busy ✓ Enabled 0 5 min ago 14 ", text)
+    assert re.search(r"Busy ✓ Enabled 1 5 min ago 14 ", text)
     for number in range(20):
         source(f"s{number}")
     with CaptureQueriesContext(database) as twenty:
