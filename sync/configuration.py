@@ -25,8 +25,8 @@ class Way:
 
     @property
     def is_paused(self) -> bool:
-        """Whether what its source sends is kept and not delivered for now."""
-        return self.route.source.paused_at is not None
+        """Whether what goes this way is kept and not delivered for now."""
+        return self.route.paused_at is not None or self.route.source.paused_at is not None
 
 
 @cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())

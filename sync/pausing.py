@@ -1,71 +1,86 @@
-"""Paused sources: what they send is stored and answered 202, and its deliveries wait until somebody resumes.
+"""Paused sources and routes: what comes that way is stored and answered 202, and waits until somebody lets it go on.
 
 What waits has no time at which it is due, so nobody takes it. A pause counts in every process within two seconds; an
-attempt that runs then ends as it would, and a replay that a person asks for goes out all the same.
+attempt that runs then ends as it would, and a replay that a person asks for goes out all the same. What is paused
+twice, by its source and by its route, waits for both.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from audit.statements import Statement
+from sync.models import Route
 from webhooks.models import Source
 
 AT_ONCE = 40  # released in a round of two seconds: 1,200 a minute
 _BATCH = 500
-_SETTLING = timedelta(seconds=30)  # until every process knows that a source goes on
+_SETTLING = timedelta(seconds=30)  # until every process knows that it goes on
 _AHEAD = 10.0
 _EVER = 10 * 365 * 86_400.0
 
+_JOINED = """sync_delivery d JOIN sync_route r ON r.id = d.route_id
+    JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id"""
+_IS_PAUSED, _GOES_ON = (
+    f"EXISTS (SELECT 1 FROM webhooks_source WHERE {each} IS NOT NULL)"  # noqa: S608
+    f" OR EXISTS (SELECT 1 FROM sync_route WHERE {each} IS NOT NULL)"
+    for each in ("paused_at", "resumed_at")
+)
+_LOOK = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
 _HOLD = Statement(
-    """UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM sync_delivery d
-    JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {clock} AND d.replay_id IS NULL
-    AND s.paused_at IS NOT NULL ORDER BY d.due_at, d.id LIMIT %s)
-    AND state IN ('pending', 'retrying')"""
+    f"""UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM {_JOINED}
+    WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}} AND d.replay_id IS NULL
+    AND (s.paused_at IS NOT NULL OR r.paused_at IS NOT NULL) ORDER BY d.due_at, d.id LIMIT %s)
+    AND state IN ('pending', 'retrying')"""  # noqa: S608
 )
 _RELEASE = Statement(
-    """UPDATE sync_delivery SET due_at = {now}, opened_at = {now} WHERE id IN (SELECT d.id FROM sync_delivery d
-    JOIN webhooks_event e ON e.id = d.event_id JOIN webhooks_source s ON s.id = e.source_id
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.resumed_at IS NOT NULL
-    ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying')"""
+    f"""UPDATE sync_delivery SET due_at = {{now}}, opened_at = {{now}} WHERE id IN (SELECT d.id FROM {_JOINED}
+    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.paused_at IS NULL AND r.paused_at IS NULL
+    AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
+    ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying')"""  # noqa: S608
 )
-_HELD = Statement(
-    """SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND e.source_id = %s LIMIT %s) w"""
-)
+_HELD = {
+    of: Statement(
+        f"""SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
+        WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND {column} = %s LIMIT %s) w"""  # noqa: S608
+    )
+    for of, column in ((Source, "e.source_id"), (Route, "d.route_id"))
+}
 
 
-def pause(source: Source, reason: str) -> bool:
-    """Hold what this source sends from now on, and what of it waits; whether it was not paused before."""
-    told = {"paused_at": timezone.now(), "pause_reason": reason, "resumed_at": None}
-    return bool(Source.objects.filter(pk=source.pk, paused_at=None).update(**told))
+def pause(what: Source | Route, reason: str, by: Any) -> bool:
+    """Hold what comes this way from now on, and what of it waits; whether it was not paused before."""
+    told = {"paused_at": timezone.now(), "paused_by": by, "pause_reason": reason, "resumed_at": None}
+    return bool(type(what).objects.filter(pk=what.pk, paused_at=None).update(**told))
 
 
-def resume(source: Source) -> bool:
+def resume(what: Source | Route) -> bool:
     """Let it go on; whether it was paused. What waits is released bit by bit, by the worker."""
-    told = {"paused_at": None, "pause_reason": "", "resumed_at": timezone.now()}
-    return bool(Source.objects.filter(pk=source.pk, paused_at__isnull=False).update(**told))
+    told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": timezone.now()}
+    return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**told))
 
 
 def hold_waiting() -> int:
-    """Hold what of paused sources waits at this moment, whenever it is due. How many were held."""
+    """Hold what waits at this moment and is paused, whenever it is due. How many were held."""
     return _hold(_EVER)
 
 
 def look_at_pauses() -> None:
-    """Hold what of paused sources comes due after all, and release some of what waits for sources that go on."""
-    if Source.objects.filter(paused_at__isnull=False).exists():
+    """Hold what comes due after all though it is paused, and release some of what waits for what goes on."""
+    is_paused, goes_on = _LOOK.rows()[0]
+    if is_paused:
         _hold(_AHEAD)
-    resumed = list(Source.objects.filter(resumed_at__isnull=False).values_list("pk", flat=True))
-    if resumed and not _RELEASE.run(AT_ONCE):
-        over = Source.objects.filter(pk__in=resumed, resumed_at__lt=timezone.now() - _SETTLING)
-        over.update(resumed_at=None)
+    if goes_on:
+        resumed = timezone.now() - _SETTLING
+        if not _RELEASE.run(AT_ONCE):
+            for each in (Source, Route):
+                each.objects.filter(resumed_at__lt=resumed).update(resumed_at=None)
 
 
-def held_of(source: Source, most: int) -> int:
-    """How many deliveries of a source wait for it to be resumed; counted up to `most`."""
-    found = _HELD.row(source.pk, most)
+def held_of(what: Source | Route, most: int) -> int:
+    """How many deliveries wait for a source or a route to be resumed; counted up to `most`."""
+    found = _HELD[type(what)].row(what.pk, most)
     return int(found[0]) if found else 0
 
 

@@ -35,17 +35,17 @@ class Begun:
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
 
-        Without a place nobody waits: a worker will find it. Nor for what a paused source sends: it is kept.
+        Without a place nobody waits: a worker will find it. Nor where a way is paused: what goes there is kept.
         """
         self._ways = plan_ways(event)
-        if self._place is not None and self._ways and not self._ways[0].is_paused:
+        if self._place is not None and self._ways and not any(each.is_paused for each in self._ways):
             return None
+        self._at_once = False
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
     def open(self, event: Event) -> list[Model]:
         """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
-        at_once = self._at_once and self._place is not None
-        self._opening = open_deliveries(event, self._ways, at_once=at_once)
+        self._opening = open_deliveries(event, self._ways, at_once=self._at_once)
         return self._opening.rows
 
     def opened(self) -> list[Happening]:
@@ -97,7 +97,7 @@ class Deliveries:
         ).exclude(due_at=None).update(state=State.PENDING, due_at=database_now())
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
-        if len(waiting) < len(pending):  # its source is paused: nobody waits for that
+        if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that
             defer(waiting)
             return outcome_of(event, with_entity=with_entity)
         until = time.monotonic() + seconds

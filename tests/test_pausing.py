@@ -1,4 +1,4 @@
-"""A paused source: what it sends is kept and answered 202, nothing goes out, and it goes on at a pace."""
+"""A paused source or route: what comes that way is kept and answered 202, nothing goes out, and it goes on at a pace."""
 
 import time
 from collections.abc import Iterator
@@ -8,19 +8,31 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from audit.statements import Statement
 from sync import pausing
 from sync.clock import database_now
-from sync.models import Attempt, Delivery
+from sync.configuration import Way, ways
+from sync.models import Attempt, Connection, Delivery, Route
 from sync.pausing import held_of, hold_waiting, look_at_pauses, pause, resume
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import Event, Source, State
 
+Pausable = Source | Route
 
-@pytest.fixture
-def aurora(hub: Hub) -> Iterator[Source]:
-    yield Source.objects.get(slug="aurora")
+
+@pytest.fixture(params=[Source, Route], ids=["source", "route"])
+def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
+    """A source, or the only route of what it sends."""
+    names = {Source: {"slug": "aurora"}, Route: {"source__slug": "aurora", "entity_type": "USER"}}
+    yield request.param.objects.get(**names[request.param])
+    end_pauses(hub)
+
+
+def end_pauses(hub: Hub) -> None:
+    """All that waits goes out."""
     hub.shop.faults.clear()
-    Source.objects.update(paused_at=None, resumed_at=timezone.now())
+    for each in (Source, Route):
+        each.objects.update(paused_at=None, resumed_at=timezone.now())
     while look_at_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
         pass
     call_command("deliver_due")
@@ -31,10 +43,10 @@ def go_on() -> None:
     call_command("deliver_due")
 
 
-def test_what_a_paused_source_sends_is_kept_answered_202_at_once_and_not_delivered(
-    hub: Hub, aurora: Source
+def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
+    hub: Hub, way: Pausable
 ) -> None:
-    pause(aurora, "the shop moves")
+    pause(way, "the shop moves", None)
     hub.change_email("anna.paused@example.com")
     started = time.monotonic()
     answer = hub.post_signed(EXAMPLE)
@@ -44,17 +56,17 @@ def test_what_a_paused_source_sends_is_kept_answered_202_at_once_and_not_deliver
     assert not hub.shop.journal()
     assert not Attempt.objects.exists()
     assert Event.objects.get().state == State.PENDING
-    assert held_of(aurora, 100) == 1
+    assert held_of(way, 100) == 1
 
 
-def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, aurora: Source) -> None:
-    pause(aurora, "the shop moves")
+def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
     address = hub.change_email("anna.later@example.com")
     hub.post_signed(EXAMPLE)
     long_ago = timezone.now() - timedelta(days=30)
     Delivery.objects.update(opened_at=long_ago)
     hub.shop.faults.add("error", status=503)
-    assert resume(aurora)
+    assert resume(way)
     go_on()
     assert Delivery.objects.get().state == State.RETRYING, "it is not too old to be tried again"
     hub.shop.faults.clear()
@@ -63,19 +75,19 @@ def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, a
     assert hub.customer()["email"] == address
 
 
-def test_another_source_goes_on_meanwhile(hub: Hub, aurora: Source) -> None:
-    pause(aurora, "the shop moves")
+def test_another_source_goes_on_meanwhile(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
     address = hub.change_email("anna.other@example.com")
     assert hub.post(EXAMPLE).json()["status"] == "succeeded"
     assert hub.customer()["email"] == address
 
 
-def test_what_waited_for_its_next_try_is_held_too(hub: Hub, aurora: Source) -> None:
+def test_what_waited_for_its_next_try_is_held_too(hub: Hub, way: Pausable) -> None:
     hub.shop.faults.add("error", status=503)
     hub.change_email("anna.retry@example.com")
     hub.post_signed(EXAMPLE)
     assert Delivery.objects.get().state == State.RETRYING
-    pause(aurora, "the shop moves")
+    pause(way, "the shop moves", None)
     assert hold_waiting() == 1
     hub.shop.faults.clear()
     go_on()
@@ -84,19 +96,19 @@ def test_what_waited_for_its_next_try_is_held_too(hub: Hub, aurora: Source) -> N
 
 
 def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_is_due(
-    hub: Hub, aurora: Source
+    hub: Hub, way: Pausable
 ) -> None:
     hub.shop.faults.add("error", status=503)
     hub.change_email("anna.race@example.com")
     hub.post_signed(EXAMPLE)
-    pause(aurora, "the shop moves")
+    pause(way, "the shop moves", None)
     Delivery.objects.update(due_at=database_now())
     look_at_pauses()
     assert Delivery.objects.get().due_at is None
 
 
-def test_a_repeated_webhook_of_a_paused_source_does_not_go_out(hub: Hub, aurora: Source) -> None:
-    pause(aurora, "the shop moves")
+def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
     hub.change_email("anna.twice@example.com")
     started = time.monotonic()
     for _ in range(2):
@@ -108,15 +120,15 @@ def test_a_repeated_webhook_of_a_paused_source_does_not_go_out(hub: Hub, aurora:
 
 
 def test_what_waits_is_released_bit_by_bit_oldest_first(
-    hub: Hub, aurora: Source, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pausing, "AT_ONCE", 2)
-    pause(aurora, "the shop moves")
+    pause(way, "the shop moves", None)
     for number in range(5):
         hub.post_signed({"id": f"GONE{number}", "entityType": "USER", "eventType": "UPDATE"})
-    assert held_of(aurora, 100) == 5
-    assert held_of(aurora, 3) == 3, "counted within bounds"
-    resume(aurora)
+    assert held_of(way, 100) == 5
+    assert held_of(way, 3) == 3, "counted within bounds"
+    resume(way)
     left = []
     for _ in range(3):
         look_at_pauses()
@@ -125,33 +137,116 @@ def test_what_waits_is_released_bit_by_bit_oldest_first(
 
 
 def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
-    hub: Hub, aurora: Source
+    hub: Hub, way: Pausable
 ) -> None:
-    pause(aurora, "the shop moves")
-    resume(aurora)
+    pause(way, "the shop moves", None)
+    resume(way)
     look_at_pauses()
-    Source.objects.filter(pk=aurora.pk).update(paused_at=timezone.now())
+    type(way).objects.filter(pk=way.pk).update(paused_at=timezone.now())
     hub.post_signed(EXAMPLE)
-    Source.objects.filter(pk=aurora.pk).update(paused_at=None)
-    assert held_of(aurora, 10) == 1
+    type(way).objects.filter(pk=way.pk).update(paused_at=None)
+    assert held_of(way, 10) == 1
     look_at_pauses()
-    assert held_of(aurora, 10) == 0
-    Source.objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
+    assert held_of(way, 10) == 0
+    type(way).objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
     call_command("deliver_due")
     look_at_pauses()
-    assert Source.objects.get(pk=aurora.pk).resumed_at is None
+    assert type(way).objects.get(pk=way.pk).resumed_at is None
 
 
-def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(aurora: Source) -> None:
-    assert pause(aurora, "the shop moves")
-    assert not pause(aurora, "again")
-    assert Source.objects.get(pk=aurora.pk).pause_reason == "the shop moves"
-    assert resume(aurora)
-    assert not resume(aurora)
+def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(way: Pausable) -> None:
+    assert pause(way, "the shop moves", None)
+    assert not pause(way, "again", None)
+    assert type(way).objects.get(pk=way.pk).pause_reason == "the shop moves"
+    assert resume(way)
+    assert not resume(way)
 
 
-def test_without_pauses_looking_costs_two_small_statements(
-    hub: Hub, aurora: Source, django_assert_num_queries: object
+def test_without_pauses_looking_costs_one_small_statement(
+    hub: Hub, way: Pausable, django_assert_num_queries: object
 ) -> None:
-    with django_assert_num_queries(2):  # type: ignore[operator]
+    with django_assert_num_queries(1):  # type: ignore[operator]
         look_at_pauses()
+
+
+@pytest.fixture
+def other(hub: Hub) -> Iterator[Route]:
+    """A second route of what the source sends, to a system of its own."""
+    first = Route.objects.get(source__slug="aurora", entity_type="USER")
+    crm = Connection.objects.get(pk=first.commercial_id)
+    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
+    crm.save()
+    values = {"source": first.source, "identity": first.identity, "mapping": first.mapping}
+    yield Route.objects.create(commercial=crm, entity_type="USER", deactivation={"active": False}, **values)
+    end_pauses(hub)
+
+
+def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, other: Route) -> None:
+    address = hub.change_email("anna.half@example.com")
+    pause(other, "the CRM moves", None)
+    answer = hub.post_signed(EXAMPLE)
+    assert (answer.status_code, answer.json()["status"]) == (202, "accepted"), "it is not all done"
+    go_on()
+    assert hub.customer()["email"] == address
+    states = dict(Delivery.objects.values_list("commercial__slug", "state"))
+    assert states == {"shop": State.SUCCEEDED, "crm": State.PENDING}
+    assert Delivery.objects.get(route=other).tries == 0, "no try was spent"
+    resume(other)
+    go_on()
+    assert not Delivery.objects.filter(state=State.PENDING).exists()
+
+
+def test_what_is_paused_twice_waits_for_both(hub: Hub, other: Route) -> None:
+    source = Source.objects.get(slug="aurora")
+    pause(source, "the identity service moves", None)
+    hub.post_signed(EXAMPLE)
+    pause(other, "the CRM moves", None)
+    assert (held_of(source, 10), held_of(other, 10)) == (2, 1)
+    resume(source)
+    go_on()
+    Source.objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
+    go_on()
+    assert Source.objects.get(slug="aurora").resumed_at is None, "the source waits for nothing any more"
+    assert (held_of(source, 10), held_of(other, 10)) == (1, 1)
+    assert not Attempt.objects.filter(delivery__route=other).exists()
+    resume(other)
+    go_on()
+    assert held_of(other, 10) == 0
+    assert Attempt.objects.filter(delivery__route=other).exists()
+
+
+def gone_out(hub: Hub, other: Route) -> int:
+    """How many attempts a route made after it was paused: of what waited, of what came, with a source that resumed."""
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    pause(other, "the CRM moves", None)
+    ways.cache_clear()
+    hold_waiting()
+    before = Attempt.objects.filter(delivery__route=other).count()
+    assert before == 1
+    hub.post_signed({"id": "IDNUMBER5678", "entityType": "USER", "eventType": "UPDATE"})
+    Source.objects.update(resumed_at=timezone.now())
+    look_at_pauses()
+    Delivery.objects.filter(due_at__isnull=False).update(due_at=database_now())
+    call_command("deliver_due", wait=0)
+    return Attempt.objects.filter(delivery__route=other).count() - before
+
+
+def test_nothing_goes_out_by_a_paused_route(hub: Hub, other: Route) -> None:
+    assert gone_out(hub, other) == 0
+    assert held_of(other, 10) == 2
+
+
+@pytest.mark.parametrize("broken", ["opening", "_HOLD", "_RELEASE"])
+def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
+    hub: Hub, other: Route, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken variants: what is new is opened, what waits is left, what is held is released as if it went on."""
+    if broken == "opening":
+        monkeypatch.setattr(Way, "is_paused", property(lambda way: way.route.source.paused_at is not None))
+    else:
+        sound = getattr(pausing, broken).sql
+        wrong = sound.replace(" OR r.paused_at IS NOT NULL", "").replace(" AND r.paused_at IS NULL", "")
+        assert wrong != sound
+        monkeypatch.setattr(pausing, broken, Statement(wrong))
+    assert gone_out(hub, other) > 0

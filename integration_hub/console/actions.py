@@ -74,6 +74,8 @@ ACTIONS: Mapping[str, str] = {
     "source.tested": "sent a test event",
     "source.paused": "paused a source",
     "source.resumed": "let a paused source go on",
+    "route.paused": "paused a route",
+    "route.resumed": "let a paused route go on",
     "secret.added": "added a secret",
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",

@@ -19,7 +19,7 @@ PAGE = 50
 MOST_OPEN = 50
 MOST_LINKS = 50
 MOST_ROUTES = 500
-_RELATED = ("route", "event__source", "identity__breaker", "commercial__breaker")
+_RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker", "commercial__breaker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _NOTICES: Mapping[str, str] = {
     State.UNCHANGED: "good",
 }
 _RELATED = (
-    "route",
+    "route__paused_by",
     "identity__breaker",
     "commercial__breaker",
     "covered_by__delivery__event",

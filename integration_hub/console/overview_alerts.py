@@ -1,4 +1,4 @@
-"""What is wrong at this moment, one line each: open alarms, and connections that do not do well."""
+"""What is wrong at this moment, one line each: open alarms, connections that do not do well, what is paused."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from django.utils.translation import gettext as _
 from integration_hub.console.connection_figures import ConnectionShown
 from integration_hub.console.health_words import Health, seconds_words
 from sync.alarm_words import describe
-from sync.models import Alarm, AlarmKind
+from sync.models import Alarm, AlarmKind, Route
+from webhooks.models import Source
 
 MOST = 6
+_PAUSED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
 # The figures and the table below say it already, and where to click.
 _SAID = frozenset({AlarmKind.DELIVERIES_DEAD})
 
@@ -30,11 +32,11 @@ class Alert:
 
 
 def alerts(user: Any, connections: Iterable[ConnectionShown]) -> list[Alert]:
-    """The worst first; nothing that somebody asked for quiet about. One statement for those who may see alarms."""
+    """The worst first; nothing that somebody asked for quiet about. Three statements for those who may see all."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
     told = {alarm.subject for alarm in alarms}
     of_connections = (each for each in connections if f"connection:{each.connection.pk}" not in told)
-    found = [*_of_alarms(alarms), *_of_connections(of_connections)]
+    found = [*_of_alarms(alarms), *_of_connections(of_connections), *_of_pauses(user)]
     return sorted(found, key=lambda each: each.style)[:MOST]
 
 
@@ -60,6 +62,24 @@ def _of_connections(connections: Iterable[ConnectionShown]) -> Iterator[Alert]:
         link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
         style = "warn" if shown.health is Health.SLOW else "bad"
         yield Alert(style, _title(shown), _text(shown), link, _("See connection"))
+
+
+def _of_pauses(user: Any) -> Iterator[Alert]:
+    """What somebody paused is easily forgotten."""
+    if user.has_perm("webhooks.view_source"):
+        for source in Source.objects.filter(**_PAUSED).select_related("paused_by")[:MOST]:
+            yield _paused(source, "admin:webhooks_source_change", _("See source"))
+    if user.has_perm("sync.view_route"):
+        related = ("paused_by", "source", "commercial")
+        for route in Route.objects.filter(**_PAUSED).select_related(*related)[:MOST]:
+            yield _paused(route, "admin:sync_route_change", _("See route"))
+
+
+def _paused(what: Source | Route, page: str, link_text: str) -> Alert:
+    values = {"who": what.paused_by or _("somebody"), "reason": what.pause_reason}
+    told = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
+    title = _("%(name)s is paused.") % {"name": what}
+    return Alert("warn", title, told, reverse(page, args=[what.pk]), link_text)
 
 
 def _title(shown: ConnectionShown) -> str:

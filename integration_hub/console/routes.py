@@ -11,15 +11,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.route_words import policies, sentence
+from integration_hub.console.wording import pill
 from sync.drafting import current_of
 from sync.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(ConfirmedAdmin):
+class RouteAdmin(PausingViews):
     """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
 
     kind = "route"
@@ -69,11 +70,13 @@ class RouteAdmin(ConfirmedAdmin):
         """The sentence is about what is stored, not about what was just typed and refused."""
         route = kwargs.get("obj")
         if route is not None:
-            stored = Route.objects.select_related(*self.list_select_related).get(pk=route.pk)
-            version = current_of(stored.mapping)
-            context["route_sentence"] = sentence(stored, version.number if version else None)
+            related = (*self.list_select_related, "paused_by")
+            stored = self.get_queryset(request).select_related(*related).get(pk=route.pk)
+            context["stored_route"], context["route_version"] = stored, current_of(stored.mapping)
+            context["route_sentence"] = sentence(stored, stored.version)
             context["route_policies"] = policies(stored)
-            context["route_mapping"], context["route_version"] = stored.mapping, version
+            context["route_pill"], context["held"] = self.state(stored), held_now(stored)
+            context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("route"))
@@ -92,8 +95,6 @@ class RouteAdmin(ConfirmedAdmin):
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, route: Any) -> SafeString:
-        if not route.is_enabled:
-            return format_html('<span class="pill">– {}</span>', _("off"))
-        if not route.version:
-            return format_html('<span class="pill pill-bad">! {}</span>', _("no mapping"))
-        return format_html('<span class="pill pill-good">✓ {}</span>', _("on"))
+        if route.is_enabled and not route.version:
+            return pill("bad", "!", _("No mapping"))
+        return flow_pill(route)

@@ -8,17 +8,13 @@ from typing import Any
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
-from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integration_hub.console.wording import pill
 from sync.models import RefusalCount, Route
 from sync.watching import newest_of_source
 from webhooks.models import Receipt, Source, SourceSecret
 
 MOST_READ = 2_000
-MOST_HELD = 10_000
 
 
 def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
@@ -31,19 +27,6 @@ def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
         bad_signatures=Coalesce(Subquery(total, output_field=IntegerField()), 0),
     )
     return rows
-
-
-def source_pill(source: Source) -> SafeString:
-    """Whether it is taken from, with a shape."""
-    if not source.is_enabled:
-        style, mark, word = "quiet", "⊘", _("Switched off")
-    elif source.paused_at is not None:
-        style, mark, word = "warn", "‖", _("Paused")
-    elif source.resumed_at is not None:
-        style, mark, word = "warn", "↻", _("Releasing")
-    else:
-        style, mark, word = "good", "✓", _("Enabled")
-    return pill(style, mark, word)
 
 
 @dataclass(frozen=True, slots=True)

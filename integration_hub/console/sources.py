@@ -14,14 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.rotating import live_secrets
 from integration_hub.console.source_figures import with_days
-from integration_hub.console.source_page import MOST_HELD, observed, routes_of, secret_lines, source_pill
-from integration_hub.console.source_pausing import PausingViews
+from integration_hub.console.source_page import observed, routes_of, secret_lines
 from integration_hub.console.source_secrets import SecretViews
 from integration_hub.console.source_testing import NotSent, Sent, send_test
 from integration_hub.console.wording import ago
-from sync.pausing import held_of
 from webhooks.models import Source
 
 
@@ -63,7 +62,7 @@ class SourceAdmin(SecretViews, PausingViews):
         return [path("<int:pk>/test/", page, name="webhooks_source_test"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return observed(super().get_queryset(request))
+        return observed(super().get_queryset(request)).select_related("paused_by")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Each row of the page with what it sent in a day: one statement for all."""
@@ -73,7 +72,7 @@ class SourceAdmin(SecretViews, PausingViews):
 
     @admin.display(description="state")
     def condition(self, source: Source) -> SafeString:
-        return source_pill(source)
+        return flow_pill(source)
 
     @admin.display(description=gettext_lazy("events, 24 h"))
     def events_a_day(self, source: Any) -> SafeString:
@@ -104,12 +103,12 @@ class SourceAdmin(SecretViews, PausingViews):
         if source is not None and source.pk:
             context["endpoint"] = request.build_absolute_uri(reverse("inbox", args=[source.slug]))
             with_days([source])
-            context["pill"] = source_pill(source)
+            context["pill"] = flow_pill(source)
             context["source_secrets"] = lines = secret_lines(source)
             context["source_routes"] = routes_of(source)
             context["lacks_secret"] = source.is_signed and not any(each.is_live for each in lines)
             context["may_rotate"] = self.may_rotate(request, source)
-            context["held"] = held_of(source, MOST_HELD) if source.paused_at or source.resumed_at else 0
+            context["held"] = held_now(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -19,9 +19,9 @@ from integration_hub.console.wording import ahead, moment
 from sync.breaking import ENOUGH
 from sync.claiming import SUSPECT
 from sync.clock import read_clock
-from sync.models import OPEN_STATES, Connection, Delivery
+from sync.models import OPEN_STATES, Connection, Delivery, Route
 from webhooks.codes import CATALOGUE, Words
-from webhooks.models import State
+from webhooks.models import Source, State
 
 Sentence = str | SafeString
 
@@ -128,15 +128,26 @@ def _waits(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
 
 
 def _dangers(row: Delivery) -> Iterator[Sentence]:
-    source = row.event.source
-    if source.paused_at is not None and row.due_at is None:
-        told = _("{} is paused since {}: {}. It is kept, and goes on when somebody lets the source go on.")
-        yield format_html(told, source.name, moment(source.paused_at), source.pause_reason)
+    if row.due_at is None:
+        yield from _pauses(row.event.source, row.route)
     if row.deaths >= SUSPECT:
         yield (
             f"{row.deaths} processes died while they ran it: it runs next alone, in a process of its own that a "
             "worker starts."
         )
+
+
+def _pauses(source: Source, route: Route) -> Iterator[Sentence]:
+    for what, page, name in (
+        (source, "webhooks_source_change", source.name),
+        (route, "sync_route_change", _("The route")),
+    ):
+        if what.paused_at is not None:
+            told = _(
+                '<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.'
+            )
+            link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("somebody")
+            yield format_html(told, link, name, moment(what.paused_at), by, what.pause_reason)
 
 
 def _rivalry(row: Delivery, around: Surroundings) -> Iterator[Sentence]:

@@ -8,10 +8,10 @@ from django.db import models
 
 from sync.models.connection import Connection, Side
 from sync.models.mapping import Mapping
-from webhooks.models import Source
+from webhooks.models import Pausable, Source
 
 
-class Route(models.Model):
+class Route(Pausable):
     """Source and entity type → identity connection, commercial connection, mapping and policy."""
 
     class WithoutMatch(models.TextChoices):

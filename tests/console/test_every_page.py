@@ -139,6 +139,7 @@ TABLE = {
         f"webhooks_source_{way}": ADMINISTRATORS
         for way in ("rotate", "end_secret", "pause", "resume", "test")
     },
+    **{f"sync_route_{way}": ADMINISTRATORS for way in ("pause", "resume")},
     "auth_user_password_change": ADMINISTRATORS,
 }
 # To enter and to leave; and what Django answers to nobody here.

@@ -4,12 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from integration_hub.console.overview_figures import CHARTED, figures_at
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, Route
+from sync.pausing import pause
 from tests.bench.plans import scans, seeing
 from tests.console.history import a_route, a_source, an_event, logged_in
 from tests.console.overviews import called, counted, dead, failing, now_hour, refused
@@ -133,6 +135,17 @@ def test_a_paused_and_a_failing_connection_are_told(hub: Route) -> None:
     assert "The shop does not work as it should." in page
 
 
+def test_what_somebody_paused_is_told_with_who_and_why(hub: Route) -> None:
+    by = User.objects.create(username="berit")
+    pause(hub, "the shop moves", by)
+    pause(a_source("borealis"), "it floods us", by)
+    page = shown()
+    assert "Aurora: USER → The shop is paused." in page
+    assert "By berit: the shop moves. What comes is kept until somebody lets it go on." in page
+    assert f"/admin/sync/route/{hub.pk}/change/" in page
+    assert "Borealis is paused." in page
+
+
 def test_an_open_alarm_is_told_and_a_snoozed_one_is_not(hub: Route) -> None:
     now = timezone.now()
     alarm = Alarm.objects.create(
@@ -212,7 +225,7 @@ def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -
     few = statements()
     _much()
     many = statements()
-    assert len(many) == len(few) <= 19, "\n".join(many)
+    assert len(many) == len(few) <= 21, "\n".join(many)
     events = [sql for sql in many if 'FROM "webhooks_event"' in sql and "webhooks_source" not in sql]
     assert len(events) == 1, "whether there is one at all"
     assert 'FROM "sync_delivery"' not in " ".join(many)

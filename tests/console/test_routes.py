@@ -52,7 +52,7 @@ def test_a_mapping_without_a_version_is_a_fault_in_words() -> None:
     _, route = used_mapping(FIRST)
     Route.objects.update(mapping=Mapping.objects.create(name="Empty"))
     assert "no version yet: its deliveries fail" in page(route)
-    assert "no mapping" in browser("support").get(LIST).content.decode()
+    assert "No mapping" in browser("support").get(LIST).content.decode()
 
 
 def test_the_list_costs_the_same_however_many_routes_there_are() -> None:

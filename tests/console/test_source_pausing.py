@@ -1,4 +1,4 @@
-"""Rotating, pausing and testing a source, against the stand-in services."""
+"""Rotating, pausing and testing a source, and pausing a route, against the stand-in services."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from webhooks.models import Event, Source
 @pytest.fixture
 def aurora(hub: Hub) -> Iterator[Source]:
     yield Source.objects.get(slug="aurora")
-    Source.objects.update(paused_at=None, resumed_at=timezone.now())
+    for each in (Source, Route):
+        each.objects.update(paused_at=None, resumed_at=timezone.now())
     look_at_pauses()
     call_command("deliver_due")
 
@@ -27,12 +28,14 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     client = browser("administrator")
     pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
     assert client.post(pausing).status_code == 200, "it needs a reason"
-    assert "Paused. What it sends is kept and waits." in read(client.post(pausing, WHY, follow=True))
+    assert "Paused. What comes this way is kept and waits." in read(client.post(pausing, WHY, follow=True))
     address = hub.change_email("anna.waits@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 202
     text = read(client.get(page_of(aurora)))
     assert "‖ Paused" in text
-    assert "Paused: the shop moves" in text
+    assert re.search(
+        r"Paused: the shop moves By administrator, since .*, until somebody lets it go on\.", text
+    )
     assert "1 delivery waits. The source is answered 202, and nothing is lost." in text
     assert "1 delivery waits and is released at 1200 a minute." in read(client.get(resuming))
     assert "1,200 deliveries a minute" in read(client.post(resuming, {"reason": "done"}, follow=True))
@@ -49,7 +52,44 @@ def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: So
     client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
     hub.post_signed(EXAMPLE)
     text = read(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
-    assert re.search(r"is paused since .*: the shop moves", text)
+    assert re.search(
+        r"Aurora ID is paused since .*, by administrator: the shop moves\. It is kept until", text
+    )
+
+
+def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source) -> None:
+    client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
+    page = f"/admin/sync/route/{route.pk}/"
+    assert "other routes of the same source go on" in read(client.get(f"{page}pause/"))
+    assert "Paused. What comes this way is kept" in read(client.post(f"{page}pause/", WHY, follow=True))
+    address = hub.change_email("anna.by-route@example.com")
+    hub.post_signed(EXAMPLE)
+    text = read(client.get(f"{page}change/"))
+    assert "‖ Paused" in text
+    assert re.search(r"Paused: the shop moves By administrator, since .*\. 1 delivery waits\.", text)
+    assert "‖ Paused" in read(client.get("/admin/sync/route/"))
+    assert "‖ Paused" in read(client.get(page_of(aurora))), "the source says so beside its route"
+    event = read(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
+    assert re.search(r"The route is paused since .*, by administrator: the shop moves\.", event)
+    assert "It goes on." in read(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
+    assert "↻ Releasing" in read(client.get(f"{page}change/"))
+    look_at_pauses()
+    call_command("deliver_due")
+    assert hub.customer()["email"] == address
+    stream = f"setting:route:{route.pk}"
+    told = [(each["stream"], each["details"]["reason"]) for each in entries("route.paused")]
+    assert told == [(stream, "the shop moves")]
+    assert entries("route.resumed")[0]["details"]["reason"] == "done"
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
+    client, route = browser(role), Route.objects.filter(source__slug="aurora").first()
+    assert route is not None
+    page = f"/admin/sync/route/{route.pk}/"
+    assert client.post(f"{page}pause/", WHY).status_code == 403
+    assert client.post(f"{page}resume/", WHY).status_code == 403
+    assert "Pause…" not in read(client.get(f"{page}change/"))
 
 
 def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:

@@ -2,6 +2,7 @@
 
 from webhooks.models.event import Event, State, worst
 from webhooks.models.pace import Pace
+from webhooks.models.pausing import Pausable
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
@@ -12,6 +13,7 @@ __all__ = [
     "Event",
     "Mode",
     "Pace",
+    "Pausable",
     "Payload",
     "Pepper",
     "Receipt",

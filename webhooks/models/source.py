@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from webhooks.models.pausing import Pausable
 from webhooks.sealing import SealedJSONField
 from webhooks.signatures import SCHEMES, check_settings
 
@@ -19,7 +20,7 @@ class Mode(models.TextChoices):
     ENTITY = "entity", "the outcome and the entity"
 
 
-class Source(models.Model):
+class Source(Pausable):
     """A configured sender. Its slug stands in the address that it posts to."""
 
     slug = models.SlugField(max_length=64, unique=True)
@@ -61,13 +62,6 @@ class Source(models.Model):
         blank=True,
         validators=[MinValueValidator(1)],
         help_text="minutes without a webhook after which an alarm is raised; empty: never",
-    )
-    paused_at = models.DateTimeField(
-        null=True, editable=False, help_text="what it sends is kept, and not delivered"
-    )
-    pause_reason = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)
-    resumed_at = models.DateTimeField(
-        null=True, editable=False, help_text="until all that waited has been released"
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
