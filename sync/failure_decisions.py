@@ -12,9 +12,9 @@ from django.db.models import Max
 from audit.canonical import JSONValue
 from audit.log import Happening, append
 from sync.approving import NotDecidable
+from sync.blaming import dead_of
 from sync.clock import read_clock
-from sync.models import Care, Delivery, FailureDecision, FailureGroup
-from webhooks.models import State
+from sync.models import Care, FailureDecision, FailureGroup
 
 _DEEDS = {
     Care.OPEN: "failures.opened",
@@ -65,8 +65,7 @@ def decide_group(
 
 def _newest(group: FailureGroup) -> datetime:
     """The newest failure that can be seen: one that commits after this is newer, or as good as."""
-    dead = Delivery.objects.filter(state=State.DEAD, commercial=group.commercial_id, code=group.code)
-    newest: datetime | None = dead.aggregate(at=Max("settled_at"))["at"]
+    newest: datetime | None = dead_of(group).aggregate(at=Max("settled_at"))["at"]
     return max(group.last_at, newest or group.last_at)
 
 
@@ -97,7 +96,7 @@ def _record(
 ) -> None:
     about: dict[str, JSONValue] = {
         "code": group.code,
-        "connection": group.commercial_id,
+        "connection": group.connection_id,
         "address": by.address,
     }
     append(Happening(group.stream, action, f"person:{by.user.pk}", {**about, **details}), at=at)

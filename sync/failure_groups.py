@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 
 from audit.log import Happening, append
+from sync.blaming import by_side
 from sync.clock import read_clock
 from sync.models import Care, Delivery, FailureGroup
 from webhooks.models import State
@@ -27,15 +28,15 @@ _NONE = Found(0, None, None)
 def keep_failure_groups(now: datetime | None = None) -> None:
     """Count each group anew, begin those that are new, and open again those that failed again.
 
-    One statement reads the index on what is dead, one the groups; then one for each group that changed. Harmless at
+    Two statements read the indexes on what is dead, one the groups; then one for each group that changed. Harmless at
     any time: a look that began later is not overwritten by one that began earlier.
     """
     now = now or read_clock()
     found = _found()
-    known = {(each.commercial_id, each.code): each for each in FailureGroup.objects.all()}
+    known = {(each.connection_id, each.code): each for each in FailureGroup.objects.all()}
     new = [
         FailureGroup(
-            commercial_id=connection,
+            connection_id=connection,
             code=code,
             number=each.number,
             first_at=each.first_at or now,
@@ -51,9 +52,12 @@ def keep_failure_groups(now: datetime | None = None) -> None:
 
 
 def _found() -> dict[tuple[int, str], Found]:
-    dead = Delivery.objects.filter(state=State.DEAD).order_by().values_list("commercial_id", "code")
-    rows = dead.annotate(Count("pk"), Min("settled_at"), Max("settled_at"))
-    return {(connection, code): Found(*each) for connection, code, *each in rows}
+    found = {}
+    for dead in by_side(Delivery.objects.filter(state=State.DEAD)):
+        rows = dead.order_by().values_list("at_fault", "code")
+        for connection, code, *each in rows.annotate(Count("pk"), Min("settled_at"), Max("settled_at")):
+            found[connection, code] = Found(*each)
+    return found
 
 
 def _keep(group: FailureGroup, found: Found, now: datetime) -> None:
@@ -84,5 +88,5 @@ def _open_again(group: FailureGroup, now: datetime) -> None:
     )
     with transaction.atomic():
         if same.update(state=Care.OPEN, seen_until=None, ignored_until=None):
-            details = {"code": group.code, "connection": group.commercial_id, "was": group.state}
+            details = {"code": group.code, "connection": group.connection_id, "was": group.state}
             append(Happening(group.stream, "failures.reopened", details=details), at=now)

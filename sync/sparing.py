@@ -4,6 +4,7 @@ from sync.breaking import Failing, is_of_the_system, note_failure, note_success
 from sync.claiming import Claim
 from sync.models import Outcome
 from sync.verdict import Verdict, spared
+from webhooks.codes import is_about_identity
 
 _ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
 _REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-match")
@@ -25,7 +26,7 @@ def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:
             note_success(each)
         return verdict
     failing = Failing(verdict.code, verdict.retry_after)
-    if verdict.code.startswith("identity-"):
+    if is_about_identity(verdict.code):
         was_open = note_failure(delivery.identity, failing)
     else:
         for each in asked:

@@ -11,7 +11,17 @@ from typing import Literal
 from webhooks import sentences
 from webhooks.sentences import LANGUAGES, Language, Words
 
-__all__ = ["CATALOGUE", "LANGUAGES", "Code", "Language", "Owner", "Words", "choose_language", "words"]
+__all__ = [
+    "CATALOGUE",
+    "LANGUAGES",
+    "Code",
+    "Language",
+    "Owner",
+    "Words",
+    "choose_language",
+    "is_about_identity",
+    "words",
+]
 
 Owner = Literal["sender", "identity", "target", "hub", "nobody"]
 
@@ -110,13 +120,18 @@ CATALOGUE: Mapping[str, Code] = {
 }
 
 
+def is_about_identity(code: str) -> bool:
+    """Whether it is about the identity service; what is not is about the commercial system, or nobody."""
+    return code.startswith("identity-")
+
+
 def words(code: str, language: Language, *, connection: str = "") -> Words:
     """What people read for `code`: the name of the connection filled in, a plain word where there is none.
 
     Raises `KeyError` for a code that is not in the catalogue.
     """
     texts = CATALOGUE[code].texts[language]
-    name = connection or sentences.unnamed(language, "identity" if code.startswith("identity-") else "target")
+    name = connection or sentences.unnamed(language, "identity" if is_about_identity(code) else "target")
     return Words(
         *(text.replace("{connection}", name) for text in (texts.title, texts.detail, texts.next_step))
     )

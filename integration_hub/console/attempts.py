@@ -66,8 +66,7 @@ class AttemptShown:
 
 def speaker(delivery: Delivery, code: str) -> str:
     """The name of the connection that a code of this delivery is about."""
-    side = delivery.identity if code.startswith("identity-") else delivery.commercial
-    return side.name
+    return delivery.system_of(code).name
 
 
 def attempts_of(

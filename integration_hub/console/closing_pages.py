@@ -85,7 +85,7 @@ def _page(
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
     still = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
-    rows = list(still.select_related("event", "commercial")[:_SHOWN])
+    rows = list(still.select_related("event", "identity", "commercial")[:_SHOWN])
     count = still.count()
     context = {
         **pages.admin_site.each_context(request),

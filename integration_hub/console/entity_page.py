@@ -12,7 +12,7 @@ from integration_hub.console.standing import GONE, Standing, standing, surroundi
 from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
-from webhooks.codes import Words
+from webhooks.codes import Words, is_about_identity
 from webhooks.models import Event, Source, erased_id, is_erased, pseudonym
 
 PAGE = 50
@@ -148,7 +148,7 @@ def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow,
     deliveries = _deliveries([row.pk for row in rows]) if may["deliveries"] and rows else []
     replayed = _replayed(deliveries) if may["attempts"] and deliveries else set()
     speakers = {
-        (event, code): identity if code.startswith("identity-") else commercial
+        (event, code): identity if is_about_identity(code) else commercial
         for _, event, code, identity, commercial in deliveries
     }
     return tuple(
@@ -177,8 +177,7 @@ def _under_way(wanted: Wanted) -> tuple[OpenRow, ...]:
     shown = []
     for row in rows:
         found = standing(row, around)
-        speaker = row.identity if row.code.startswith("identity-") else row.commercial
-        words = GONE if found.is_gone else reason(row.state, row.code, speaker.name)
+        words = GONE if found.is_gone else reason(row.state, row.code, row.system_of(row.code).name)
         shown.append(OpenRow(row, words, found))
     return tuple(shown)
 

@@ -136,7 +136,7 @@ def _group(event: Event, deliveries: tuple[DeliveryShown, ...]) -> FailureGroup 
     dead = next((each.row for each in deliveries if each.row.state == State.DEAD), None)
     if dead is None:
         return None
-    return FailureGroup.objects.filter(commercial=dead.commercial_id, code=dead.code).first()
+    return FailureGroup.objects.filter(connection=dead.system_of(dead.code), code=dead.code).first()
 
 
 def _permissions(request: HttpRequest) -> dict[str, bool]:

@@ -53,10 +53,9 @@ class FailingReason:
         return failed_query(self.code, self.connection, self.since)
 
 
-def dead_words(code: str, commercial: Connection) -> Words:
-    """What broke and what to do. Of the identity service the group knows no name: many can stand before one system."""
-    name = "" if code.startswith("identity-") else commercial.name
-    return reason(State.DEAD, code, name) if code else code_words("dead", name)
+def dead_words(code: str, connection: Connection) -> Words:
+    """What broke there, and what to do."""
+    return reason(State.DEAD, code, connection.name) if code else code_words("dead", connection.name)
 
 
 def replay_helps(code: str) -> bool:
@@ -78,9 +77,9 @@ def replay_address(query: str) -> str:
 def failing_reasons(now: datetime) -> list[FailingReason]:
     """The worst first, without groups that somebody decided to ignore; three statements."""
     since = hour_of(now) - (HOURS - 1) * HOUR
-    rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("commercial_id", "code")
+    rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
-    groups = {(each.commercial_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
+    groups = {(each.connection_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
     ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])

@@ -22,9 +22,9 @@ from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.recording import address
 from sync.approving import LARGEST, NotDecidable
+from sync.blaming import dead_of
 from sync.failure_decisions import Decider, decide_group, note_group
-from sync.models import Care, Delivery, FailureGroup
-from webhooks.models import State
+from sync.models import Care, FailureGroup
 
 MAY_TEND = "sync.tend_failuregroup"
 MOST_LISTED = 200
@@ -64,14 +64,14 @@ class FailureGroupAdmin(EvidenceAdmin):
         shown = request.GET.get("shown", "")
         states = next((states for name, _label, states in TABS if name == shown), TABS[0][2])
         every = list(
-            worst_first(FailureGroup.objects.select_related("commercial", "owner"))[: 3 * MOST_LISTED]
+            worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MOST_LISTED]
         )
         rows = [each for each in every if each.state in states and (each.number or shown)][:MOST_LISTED]
         most = max((each.number for each in rows), default=0)
         context = {
             "title": _("Failure groups"),
             "groups": [
-                (each, dead_words(each.code, each.commercial), share(each.number, most)) for each in rows
+                (each, dead_words(each.code, each.connection), share(each.number, most)) for each in rows
             ],
             "tabs": [(name, label, name == shown) for name, label, _states in TABS],
             "shown": shown,
@@ -114,7 +114,7 @@ class FailureGroupAdmin(EvidenceAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_failuregroup_change", pk)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
-            return redirect(replay_address(failed_query(group.code, group.commercial)))
+            return redirect(replay_address(failed_query(group.code, group.connection)))
         messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -145,7 +145,7 @@ class FailureGroupAdmin(EvidenceAdmin):
         return self._group(pk)
 
     def _group(self, pk: int) -> FailureGroup:
-        return get_object_or_404(FailureGroup.objects.select_related("commercial", "owner"), pk=pk)
+        return get_object_or_404(FailureGroup.objects.select_related("connection", "owner"), pk=pk)
 
     def _decider(self, request: HttpRequest) -> Decider:
         assert request.user.is_authenticated, "admin_view lets in nobody else"
@@ -153,14 +153,14 @@ class FailureGroupAdmin(EvidenceAdmin):
 
     def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
-        words = dead_words(group.code, group.commercial)
+        words = dead_words(group.code, group.connection)
         context = {
             "title": words.title,
             "group": group,
             "words": words,
             "helps": replay_helps(group.code),
             "sample": list(sample),
-            "query": failed_query(group.code, group.commercial),
+            "query": failed_query(group.code, group.connection),
             "most_closed": min(group.number, LARGEST),
             "history": history_of(group),
             "care_form": CareForm(),
@@ -179,8 +179,3 @@ class FailureGroupAdmin(EvidenceAdmin):
         return TemplateResponse(
             request, template, {**self.admin_site.each_context(request), "may": may, **context}
         )
-
-
-def dead_of(group: FailureGroup) -> QuerySet[Delivery]:
-    """What is failed of it now, by the index on what is dead."""
-    return Delivery.objects.filter(state=State.DEAD, commercial=group.commercial_id, code=group.code)

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
-from sync.models import Connection, Delivery
+from sync.models import Connection, Delivery, Side
 from webhooks.codes import CATALOGUE
 from webhooks.models import Source, State
 
@@ -46,7 +46,8 @@ class EventFilter:
     """Empty members leave everything in. `state` may be several with commas between them. `received_from` is
     included, `received_to` is not.
 
-    `code` is why; with `commercial`, the slug of a connection, that of the delivery to it, and `state` is the event's.
+    `code` is why; with `commercial`, the slug of a connection at either side, that of the delivery by it, and `state`
+    is the event's.
     """
 
     state: str = ""
@@ -116,9 +117,10 @@ class EventFilter:
             yield self.found.condition
 
     def _sent_there(self) -> QuerySet[Any]:
-        """The events of deliveries to one connection: of failed ones by the index on what is dead."""
-        key = Connection.objects.filter(slug=self.commercial).values_list("pk", flat=True).first()
-        sent = Delivery.objects.filter(commercial_id=key or 0)
+        """The events of deliveries by one connection: of failed ones by an index on what is dead."""
+        there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
+        side, key = there or (Side.COMMERCIAL, 0)
+        sent = Delivery.objects.filter(**{side: key})
         if self.code:
             sent = sent.filter(code=self.code)
         if self.state == State.DEAD:  # an event shows the worst of its deliveries, and that is the worst

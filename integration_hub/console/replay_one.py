@@ -180,10 +180,7 @@ def _problem(foreseen: Foreseen) -> Words:
             _("It did not work lately and is left alone, by previews too. What is replayed waits for it."),
             "",
         )
-    side = (
-        foreseen.delivery.identity if foreseen.code.startswith("identity-") else foreseen.delivery.commercial
-    )
-    return code_words(foreseen.code, side.name)
+    return code_words(foreseen.code, foreseen.delivery.system_of(foreseen.code).name)
 
 
 def _said(foreseen: Foreseen) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 
+from sync.blaming import by_side
 from sync.counting.hours import HOUR
 from sync.models import OPEN_STATES, Delivery, Route
 from sync.opening import EVENT_TYPES
@@ -19,7 +20,7 @@ Numbers = Mapping[tuple[Any, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class EventsOfHour:
-    """`events` by source, entity type, event type and state; `failures` by commercial connection and code; `refusals`
+    """`events` by source, entity type, event type and state; `failures` by connection and code; `refusals`
     by source and code. `open`: events of which something still changes by itself.
     """
 
@@ -30,7 +31,7 @@ class EventsOfHour:
 
 
 def events_of(hour: datetime) -> EventsOfHour:
-    """Count an hour: four statements, and one for the types that are known."""
+    """Count an hour: five statements, and one for the types that are known."""
     found = _within(Event.objects.all(), hour, "received_at").order_by()
     counted = found.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
     known = set(Route.objects.values_list("entity_type", flat=True).distinct())
@@ -42,11 +43,14 @@ def events_of(hour: datetime) -> EventsOfHour:
     # An event shows the worst of its deliveries: where one is dead, another may go on.
     dead = _within(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
     hidden = dead.filter(state__in=OPEN_STATES).count()
-    failures = dead.filter(state=State.DEAD).order_by().values_list("commercial_id", "code")
+    failures: Counter[tuple[Any, ...]] = Counter()
+    for part in by_side(dead.filter(state=State.DEAD)):
+        for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
+            failures[connection, code] = number
     refused = _within(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")
     return EventsOfHour(
         events,
-        {(connection, code): number for connection, code, number in failures.annotate(Count("pk"))},
+        failures,
         {(source, code): number for source, code, number in refused.annotate(Sum("times"))},
         sum(number for (*_, state), number in events.items() if state in OPEN_STATES) + hidden,
     )

@@ -44,7 +44,7 @@ def _keep(
     hour: datetime, events: EventsOfHour, calls: Mapping[int, CallsOfHour], usual: Mapping[int, float | None]
 ) -> None:
     _replace(EventCount, hour, ("source_id", "entity_type", "event_type", "state"), events.events)
-    _replace(FailureCount, hour, ("commercial_id", "code"), events.failures)
+    _replace(FailureCount, hour, ("connection_id", "code"), events.failures)
     _raise(hour, events.refusals)
     _keep_calls(hour, calls, usual)
 

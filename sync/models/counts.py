@@ -66,16 +66,18 @@ class EventCount(models.Model):
 
 
 class FailureCount(models.Model):
-    """How many deliveries of events of this hour are dead now, by where to and why."""
+    """How many deliveries of events of this hour are dead now, by where they failed and why."""
 
     hour = models.DateTimeField()
-    commercial = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
+    connection = models.ForeignKey(
+        Connection, models.CASCADE, related_name="+", db_index=False, db_column="commercial_id"
+    )
     code = models.CharField(max_length=48, blank=True)
     number = models.PositiveIntegerField()
 
     class Meta:
         default_permissions = ()
-        constraints = [models.UniqueConstraint("hour", "commercial", "code", name="failure_count_once")]
+        constraints = [models.UniqueConstraint("hour", "connection", "code", name="failure_count_once")]
 
     def __str__(self) -> str:
         return f"{self.number} {self.code}"

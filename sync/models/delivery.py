@@ -5,6 +5,7 @@ from django.db import models
 from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
 from sync.models.route import Route
+from webhooks.codes import is_about_identity
 from webhooks.models import Event, State, indexes_where_set
 
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
@@ -145,6 +146,11 @@ class Delivery(models.Model):
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead",
             ),
+            models.Index(
+                fields=["identity", "code", "settled_at", "id"],
+                condition=models.Q(state=State.DEAD),
+                name="delivery_dead_identity",
+            ),
             *indexes_where_set("delivery", "covered_by"),
         ]
 
@@ -155,6 +161,10 @@ class Delivery(models.Model):
     def stream(self) -> str:
         """Its stream of the audit log."""
         return f"delivery:{self.pk}"
+
+    def system_of(self, code: str) -> Connection:
+        """The connection that a code of this delivery is about."""
+        return self.identity if is_about_identity(code) else self.commercial
 
     @property
     def is_fetched(self) -> bool:

@@ -16,13 +16,15 @@ class Care(models.TextChoices):
 
 
 class FailureGroup(models.Model):
-    """Dead deliveries of one code to one commercial connection. `number` of them are dead now; the worker counts.
+    """Dead deliveries of one code at the connection that it is about. `number` of them are dead now; the worker counts.
 
     A resolved group opens again by itself with the first failure after `seen_until`; an ignored one when
     `ignored_until` is over, never where that is empty.
     """
 
-    commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    connection = models.ForeignKey(
+        Connection, models.PROTECT, related_name="+", db_index=False, db_column="commercial_id"
+    )
     code = models.CharField(max_length=48, blank=True)
     number = models.PositiveIntegerField(default=0)
     first_at = models.DateTimeField()
@@ -40,10 +42,10 @@ class FailureGroup(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions = [("tend_failuregroup", "Can look after failure groups")]
-        constraints = [models.UniqueConstraint("commercial", "code", name="failure_group_once")]
+        constraints = [models.UniqueConstraint("connection", "code", name="failure_group_once")]
 
     def __str__(self) -> str:
-        return f"{self.code} at {self.commercial}"
+        return f"{self.code} at {self.connection}"
 
     @property
     def stream(self) -> str:

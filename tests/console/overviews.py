@@ -58,9 +58,9 @@ def called(
 def failing(code: str, number: int, *, ago: int = 2, connection: Connection | None = None) -> FailureGroup:
     """A group of failures with its counts."""
     there = connection or Connection.objects.get(slug="shop")
-    FailureCount.objects.create(hour=now_hour() - ago * HOUR, commercial=there, code=code, number=number)
+    FailureCount.objects.create(hour=now_hour() - ago * HOUR, connection=there, code=code, number=number)
     at = timezone.now() - timedelta(hours=ago)
-    return FailureGroup.objects.create(commercial=there, code=code, number=number, first_at=at, last_at=at)
+    return FailureGroup.objects.create(connection=there, code=code, number=number, first_at=at, last_at=at)
 
 
 def dead(number: int, code: str = "target-rejected") -> Delivery:

@@ -62,7 +62,7 @@ def rows() -> dict[str, Any]:
         "console_export": request_export(resolve({}, now), by=root, reason="evidence"),
         "audit_entry": Entry.objects.latest("id"),
         "sync_failuregroup": FailureGroup.objects.create(
-            commercial=route.commercial, code="target-rejected", first_at=now, last_at=now
+            connection=route.commercial, code="target-rejected", first_at=now, last_at=now
         ),
         "auth_user": root,
         "auth_group": Group.objects.get(name=SUPPORT),

@@ -32,7 +32,7 @@ from sync.settling import refresh_events
 from tests.console.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event, State
 
-CODES = ("target-unavailable", "target-rejected", "unmappable")
+CODES = ("target-unavailable", "target-rejected", "unmappable", "identity-timeout")
 ENDS = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED, State.DEAD, State.RETRYING, State.HELD)
 
 
@@ -130,7 +130,7 @@ def counted() -> dict[str, Any]:
     events = EventCount.objects.values_list(
         "hour", "source_id", "entity_type", "event_type", "state", "number"
     )
-    failures = FailureCount.objects.values_list("hour", "commercial_id", "code", "number")
+    failures = FailureCount.objects.values_list("hour", "connection_id", "code", "number")
     calls = CallCount.objects.all()
     return {
         "events": {tuple(key): number for *key, number in events},
@@ -141,7 +141,7 @@ def counted() -> dict[str, Any]:
             (each.hour, each.connection_id): each.last_success_at for each in calls if each.last_success_at
         },
         "groups": {
-            (each.commercial_id, each.code): each.number for each in FailureGroup.objects.exclude(number=0)
+            (each.connection_id, each.code): each.number for each in FailureGroup.objects.exclude(number=0)
         },
     }
 
@@ -173,10 +173,14 @@ def plain() -> dict[str, Any]:
     return {
         "events": dict(events),
         "failures": dict(
-            Counter((hour_of(each.event.received_at), each.commercial_id, each.code) for each in dead)
+            Counter((hour_of(each.event.received_at), _blamed(each), each.code) for each in dead)
         ),
         "calls": found,
         "timed": sum(call.seconds is not None for call in calls),
         "successes": successes,
-        "groups": dict(Counter((each.commercial_id, each.code) for each in dead)),
+        "groups": dict(Counter((_blamed(each), each.code) for each in dead)),
     }
+
+
+def _blamed(delivery: Delivery) -> int:
+    return delivery.identity_id if delivery.code == "identity-timeout" else delivery.commercial_id

@@ -3,11 +3,18 @@
 from django import template
 
 from integration_hub.console import wording
+from sync.models import Delivery
 
 register = template.Library()
 register.filter("moment", wording.moment)
 register.filter("ago", wording.ago)
 register.filter("state_mark", wording.state_mark)
+
+
+@register.filter
+def failure_title(delivery: Delivery) -> str:
+    """Why a delivery failed, with the system that it is about."""
+    return wording.code_words(delivery.code, delivery.system_of(delivery.code).name).title
 
 
 @register.filter
