@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from audit.canonical import JSONValue
 from sync.claiming import Claim
@@ -71,7 +72,7 @@ def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
     """What must change; only reads go out. This, and no more, is a preview."""
     mapping = claim.way.mapping
     if mapping is None:
-        raise Unmappable("mapping", "it has no version yet")
+        raise Unmappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise Disabled
     findings.entity = entity = _entity(claim, ends.identity)

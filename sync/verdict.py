@@ -4,6 +4,8 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils.translation import gettext_noop
+
 from sync.attempting import Disabled, Findings, NoMatch, NothingCarried
 from sync.backoff import Policy, next_try
 from sync.claiming import Claim
@@ -62,7 +64,7 @@ PLAIN_FAILURES: dict[type[Exception], tuple[str, bool]] = {
     Disabled: ("connection-disabled", True),
 }
 NOTHING_CARRIED = FieldError(
-    "data", "missing", "the route relays what the webhook carries, and it carries nothing"
+    "data", "missing", gettext_noop("the route relays what the webhook carries, and it carries nothing")
 )
 
 

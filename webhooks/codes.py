@@ -4,7 +4,7 @@ A code is prefixed by whose fault it is where that is a remote system's. The wor
 `sentences`, one file a language.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -125,16 +125,19 @@ def is_about_identity(code: str) -> bool:
     return code.startswith("identity-")
 
 
-def words(code: str, language: Language, *, connection: str = "") -> Words:
+def words(
+    code: str, language: Language, *, connection: str = "", translate: Callable[[str], str] = str
+) -> Words:
     """What people read for `code`: the name of the connection filled in, a plain word where there is none.
 
-    Raises `KeyError` for a code that is not in the catalogue.
+    `translate` is given each text before that, its `{connection}` in place. Raises `KeyError` for a code that is not in
+    the catalogue.
     """
     texts = CATALOGUE[code].texts[language]
-    name = connection or sentences.unnamed(language, "identity" if is_about_identity(code) else "target")
-    return Words(
-        *(text.replace("{connection}", name) for text in (texts.title, texts.detail, texts.next_step))
-    )
+    side: sentences.Side = "identity" if is_about_identity(code) else "target"
+    name = connection or translate(sentences.unnamed(language, side))
+    read = (translate(text) for text in (texts.title, texts.detail, texts.next_step))
+    return Words(*(text.replace("{connection}", name) for text in read))
 
 
 def choose_language(accept_language: str | None) -> Language:

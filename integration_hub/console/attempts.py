@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from integration_hub.console.contents import (
     ChangeTable,
     Content,
@@ -150,8 +152,10 @@ def _shown(
 
 def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
     sentence = [value_text(document["sentence"])] if document.get("sentence") else []
-    errors = [
-        ": ".join(value_text(each[name]) for name in ("field", "code", "detail") if each.get(name))
-        for each in document.get("errors", [])
-    ]
-    return (*sentence, *errors)
+    return (*sentence, *(_error(each) for each in document.get("errors", [])))
+
+
+def _error(error: Mapping[str, Any]) -> str:
+    """What the hub itself found is translated; what a system said stands as it said it."""
+    parts = [value_text(error[name]) for name in ("field", "code", "detail") if error.get(name)]
+    return ": ".join([*parts[:-1], _(parts[-1])] if error.get("detail") else parts)

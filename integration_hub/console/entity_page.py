@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from integration_hub.console.event_list import Cursor
-from integration_hub.console.standing import GONE, Standing, standing, surroundings_of
+from integration_hub.console.standing import Standing, gone, standing, surroundings_of
 from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
@@ -177,7 +177,7 @@ def _under_way(wanted: Wanted) -> tuple[OpenRow, ...]:
     shown = []
     for row in rows:
         found = standing(row, around)
-        words = GONE if found.is_gone else reason(row.state, row.code, row.system_of(row.code).name)
+        words = gone() if found.is_gone else reason(row.state, row.code, row.system_of(row.code).name)
         shown.append(OpenRow(row, words, found))
     return tuple(shown)
 

@@ -11,7 +11,7 @@ from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
 from integration_hub.console.missing import Missing
 from integration_hub.console.revealing import CONTENTS, revealed_for
-from integration_hub.console.standing import GONE, Standing, standing, surroundings
+from integration_hub.console.standing import Standing, gone, standing, surroundings
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
@@ -182,7 +182,7 @@ def _deliveries(
 
 
 def _words(row: Delivery, found: Standing) -> Words:
-    return GONE if found.is_gone else reason(row.state, row.code, speaker(row, row.code))
+    return gone() if found.is_gone else reason(row.state, row.code, speaker(row, row.code))
 
 
 def _diagnosis(event: Event, deliveries: tuple[DeliveryShown, ...]) -> Words:

@@ -9,6 +9,8 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from integration_hub.console.wording import ahead, code_words, moment
 from sync.breaking import ENOUGH
@@ -65,31 +67,31 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
     if breaker is None or now.until is None:
         return _working(breaker, connection)
     if now.passing is Passing.PROBES:
-        return f"trying again: {breaker.successes} of {ENOUGH} successes"
-    return format_html(
-        "paused until {} ({}) after {}: {}{}",
-        moment(now.until),
-        ahead(now.until, clock),
-        _failures(breaker.failures),
-        code_words(breaker.code, connection.name).title,
-        f"; {breaker.openings} pauses in a row" if breaker.openings > 1 else "",
-    )
+        told = _("trying again: %(successes)d of %(enough)d successes")
+        return told % {"successes": breaker.successes, "enough": ENOUGH}
+    title = code_words(breaker.code, connection.name).title
+    when = (moment(now.until), ahead(now.until, clock), _failures(breaker.failures), title)
+    if breaker.openings > 1:
+        told = _("paused until {} ({}) after {}: {}; {} pauses in a row")
+        return format_html(told, *when, breaker.openings)
+    return format_html(_("paused until {} ({}) after {}: {}"), *when)
 
 
 def _working(breaker: Breaker | None, connection: Connection) -> str:
     if breaker is None or not breaker.failures:
-        return "working"
-    return f"working; {_failures(breaker.failures)} in a row, {connection.breaker_failures} pause it"
+        return _("working")
+    told = _("working; %(failures)s in a row, %(limit)d pause it")
+    return told % {"failures": _failures(breaker.failures), "limit": connection.breaker_failures}
 
 
 def _failures(number: int) -> str:
-    return f"{number:,} failure{'' if number == 1 else 's'}"
+    return ngettext("%(number)s failure", "%(number)s failures", number) % {"number": f"{number:,}"}
 
 
 def breaker_mark(connection: Connection, clock: datetime) -> SafeString:
     """The sentence with its shape; of a connection that is switched off, that."""
     if not connection.is_enabled:
-        return _marked("quiet", "⊘", "switched off")
+        return _marked("quiet", "⊘", _("switched off"))
     passing = spared(connection, clock).passing
     return _marked(passing.value, _SHAPES[passing], breaker_sentence(connection, clock))
 
@@ -113,11 +115,15 @@ def at_once(connection: Any) -> str:
     """Of a measured connection: how many deliveries it has at once, of how many."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
     if limit == 0:
-        return f"{connection.running:,}, no more while it is paused"
-    return f"{connection.running:,}, no limit" if limit is None else f"{connection.running:,} of {limit:,}"
+        told = _("%(running)s, no more while it is paused")
+    elif limit is None:
+        told = _("%(running)s, no limit")
+    else:
+        told = _("%(running)s of %(limit)s")
+    return told % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
 
 
 def rate(connection: Connection) -> str:
     """The most requests a second."""
     limit = connection.requests_per_second
-    return "no limit" if limit is None else f"{limit:,g}"
+    return _("no limit") if limit is None else f"{limit:,g}"

@@ -189,6 +189,9 @@ def _said(foreseen: Foreseen) -> tuple[str, ...]:
         return ()
     return tuple(
         text
-        for text in (verdict.sentence, *(f"{each.field}: {each.detail}" for each in verdict.errors))
+        for text in (
+            verdict.sentence,
+            *(f"{each.field}: {each.detail and _(each.detail)}" for each in verdict.errors),
+        )
         if text
     )

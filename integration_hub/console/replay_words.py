@@ -91,7 +91,7 @@ def _condition(name: str, value: str) -> str:
     """One condition of a resolved filter."""
     if name == "state":
         names = (
-            State(each).label.capitalize() if each in State.values else each for each in value.split(",")
+            str(State(each).label).capitalize() if each in State.values else each for each in value.split(",")
         )
         return _("Status: %(states)s") % {"states": ", ".join(names)}
     if name == "code":

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from integration_hub.console.protection import Passing, breaker_sentence, spared
 from integration_hub.console.unsettled import open_deliveries, running_deliveries
@@ -28,11 +29,18 @@ Sentence = str | SafeString
 WAITING = (State.PENDING, State.RETRYING)
 MOST_AHEAD = 200
 OVERDUE = timedelta(seconds=30)
-GONE = Words(
-    "Its process may be gone",
-    "The claim of the process that ran it has ended and was not renewed.",
-    "Nothing to do: the hub frees it by itself and reads both systems afresh. If it stays, see that a worker runs.",
-)
+
+
+def gone() -> Words:
+    """Of a delivery whose claim ended."""
+    return Words(
+        _("Its process may be gone"),
+        _("The claim of the process that ran it has ended and was not renewed."),
+        _(
+            "Nothing to do: the hub frees it by itself and reads both systems afresh. If it stays, see that a worker "
+            "runs."
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +130,19 @@ def _waits(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
         reasons += _closed_ways(connection, around)
     yield from reasons
     if not reasons and row.due_at is not None and row.due_at < around.clock - OVERDUE:
-        yield format_html(
-            "Nothing holds it back, yet it has been due since {}: see that a worker runs.", moment(row.due_at)
-        )
+        told = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
+        yield format_html(told, moment(row.due_at))
 
 
 def _dangers(row: Delivery) -> Iterator[Sentence]:
     if row.due_at is None:
         yield from _pauses(row.event.source, row.route)
     if row.deaths >= SUSPECT:
-        yield (
-            f"{row.deaths} processes died while they ran it: it runs next alone, in a process of its own that a "
-            "worker starts."
+        told = _(
+            "%(number)d processes died while they ran it: it runs next alone, in a process of its own that a worker "
+            "starts."
         )
+        yield told % {"number": row.deaths}
 
 
 def _pauses(source: Source, route: Route) -> Iterator[Sentence]:
@@ -156,13 +164,13 @@ def _rivalry(row: Delivery, around: Surroundings) -> Iterator[Sentence]:
         if (other.identity_id, other.commercial_id) != (row.identity_id, row.commercial_id):
             continue
         if other.state == State.RUNNING:
-            what = (
-                "whose process may be gone" if _is_gone(other, around.clock) else "which is being delivered"
-            )
-            yield format_html("Behind {} about the same entity, {}.", _link(other), what)
+            told = _("Behind {} about the same entity, which is being delivered.")
+            if _is_gone(other, around.clock):
+                told = _("Behind {} about the same entity, whose process may be gone.")
+            yield format_html(told, _link(other))
             return
         if row.is_relayed and other.is_relayed and other.pk < row.pk:
-            yield format_html("Behind {}, which is older: what is relayed goes in order.", _link(other))
+            yield format_html(_("Behind {}, which is older: what is relayed goes in order."), _link(other))
             return
 
 
@@ -176,23 +184,30 @@ def _closed_ways(connection: Connection, around: Surroundings) -> Iterator[Sente
     limit = now.limit(connection.concurrency)
     if now.passing is Passing.NOTHING:
         sentence = breaker_sentence(connection, around.clock)
-        yield format_html("{} is {}. No try is spent meanwhile.", connection.name, sentence)
+        yield format_html(_("{} is {}. No try is spent meanwhile."), connection.name, sentence)
     elif limit is not None and used >= limit:
-        probes = f" while it is tried again ({now.successes} of {ENOUGH} successes)"
-        when = probes if now.passing is Passing.PROBES else ""
-        yield f"{connection.name} has as many deliveries as may run at once{when}: {used:,} of {limit:,}."
+        told = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
+        if now.passing is Passing.PROBES:
+            told = _(
+                "%(name)s has as many deliveries as may run at once while it is tried again (%(successes)d of "
+                "%(enough)d successes): %(used)s of %(limit)s."
+            )
+        numbers = {"used": f"{used:,}", "limit": f"{limit:,}", "successes": now.successes, "enough": ENOUGH}
+        yield told % {"name": connection.name, **numbers}
     if not connection.is_enabled:
-        yield f"{connection.name} is switched off: a try fails until an administrator switches it on."
+        told = _("%(name)s is switched off: a try fails until an administrator switches it on.")
+        yield told % {"name": connection.name}
 
 
 def _may_still(row: Delivery) -> Sentence:
     left = max(0, row.route.tries - row.tries)
-    more = f"{left} more {'try' if left == 1 else 'tries'}" if left else "no further try"
+    more = _("no further try")
+    if left:
+        more = ngettext("%(number)d more try", "%(number)d more tries", left) % {"number": left}
     if row.opened_at is None or not left:
         return more
-    return format_html(
-        "{}, none after {}", more, moment(row.opened_at + timedelta(hours=row.route.gives_up_after_hours))
-    )
+    end = row.opened_at + timedelta(hours=row.route.gives_up_after_hours)
+    return format_html(_("{}, none after {}"), more, moment(end))
 
 
 def _fault(row: Delivery) -> str:
@@ -200,5 +215,5 @@ def _fault(row: Delivery) -> str:
     code = CATALOGUE.get(row.code)
     if code is None or row.state not in (State.RETRYING, State.DEAD):
         return ""
-    owners = {"sender": "the sending system", "identity": row.identity.name, "target": row.commercial.name}
-    return {**owners, "hub": "this hub"}.get(code.owner, "")
+    owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
+    return {**owners, "hub": _("this hub")}.get(code.owner, "")

@@ -1,6 +1,6 @@
 """States, reasons, times and durations in the words of the console. Pure: the moment is passed in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,10 +8,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timeuntil
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from webhooks.codes import CATALOGUE, Words, words
+from webhooks.codes import CATALOGUE, LANGUAGES, Words, words
 from webhooks.models import State
 
 _SHAPES: Mapping[str, str] = {
@@ -28,17 +28,19 @@ _SHAPES: Mapping[str, str] = {
 }
 
 # A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
-_UNDER_WAY: Mapping[str, Words] = {
-    State.PENDING: Words("Waits for its turn", "It is stored and will be delivered next.", "Nothing to do."),
-    State.RUNNING: Words(
-        "Is being delivered", "An attempt is under way at this moment.", "Reload to see how it ends."
+_UNDER_WAY: Mapping[str, Callable[[], Words]] = {
+    State.PENDING: lambda: Words(
+        _("Waits for its turn"), _("It is stored and will be delivered next."), _("Nothing to do.")
+    ),
+    State.RUNNING: lambda: Words(
+        _("Is being delivered"), _("An attempt is under way at this moment."), _("Reload to see how it ends.")
     ),
 }
 
 
 def state_mark(state: str) -> SafeString:
     """The state as a word and a shape, so that it does not hang on a colour."""
-    label = State(state).label.capitalize() if state in State.values else state
+    label = str(State(state).label).capitalize() if state in State.values else state
     return pill(state, _SHAPES.get(state, "?"), label)
 
 
@@ -52,7 +54,7 @@ def pill(style: str, shape: str, word: str) -> SafeString:
 def reason(state: str, code: str, connection: str = "") -> Words:
     """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
     if state in _UNDER_WAY:
-        return _UNDER_WAY[state]
+        return _UNDER_WAY[state]()
     found = code_words(code or state, connection)
     entry = CATALOGUE.get(code)
     if state == State.DEAD and entry is not None and entry.retryable:
@@ -63,15 +65,21 @@ def reason(state: str, code: str, connection: str = "") -> Words:
 def _given_up(owner: str, connection: str) -> str:
     """What the catalogue says of such a failure, that the hub tries again, is over."""
     if owner == "hub":
-        return "The hub has stopped trying. An administrator must remove the cause; then replay."
-    return f"The hub has stopped trying. Ask the owner of {connection or 'the system'}, and replay when it works."
+        return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
+    told = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
+    return told % {"system": connection or _("the system")}
 
 
 def code_words(code: str, connection: str = "") -> Words:
-    """The words of a code; of one that the catalogue does not have (any more), the code itself."""
+    """The words of a code; of one that the catalogue does not have (any more), the code itself.
+
+    In the person's language: the catalogue's own texts, or the translation of the English ones.
+    """
     if code not in CATALOGUE:
-        return Words(code, f"The code of this outcome is {code}." if code else "", "")
-    return words(code, "en", connection=connection)
+        return Words(code, _("The code of this outcome is %(code)s.") % {"code": code} if code else "", "")
+    asked = (get_language() or "").partition("-")[0]
+    language = next((each for each in LANGUAGES if each == asked), LANGUAGES[0])
+    return words(code, language, connection=connection, translate=_)
 
 
 def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
@@ -124,5 +132,6 @@ def ahead(at: datetime | None, now: datetime) -> str:
         return ""
     seconds = (at - now).total_seconds()
     if seconds <= 0:
-        return "now"
-    return f"in {seconds:.0f} s" if seconds < 60 else f"in {timeuntil(at, now)}".replace("\xa0", " ")
+        return _("now")
+    span = f"{seconds:.0f} s" if seconds < 60 else timeuntil(at, now).replace("\xa0", " ")
+    return _("in %(span)s") % {"span": span}

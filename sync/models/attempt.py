@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.models.connection import Connection
 from sync.models.delivery import Delivery, Takes
@@ -22,13 +23,13 @@ class Cause(models.TextChoices):
 class Outcome(models.TextChoices):
     """How an attempt ended. `unknown`: the process died after a request may have left."""
 
-    STARTED = "started", "started"
-    SUCCEEDED = "succeeded", "succeeded"
-    UNCHANGED = "unchanged", "unchanged"
-    SUPERSEDED = "superseded", "superseded"
-    FAILED = "failed", "failed"
-    HELD = "held", "held for approval"
-    UNKNOWN = "unknown", "unknown"
+    STARTED = "started", _("started")
+    SUCCEEDED = "succeeded", _("succeeded")
+    UNCHANGED = "unchanged", _("unchanged")
+    SUPERSEDED = "superseded", _("superseded")
+    FAILED = "failed", _("failed")
+    HELD = "held", _("held for approval")
+    UNKNOWN = "unknown", _("unknown")
 
 
 class Weight(models.TextChoices):

@@ -1,6 +1,7 @@
 """The stored fact that something changed at a source."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
@@ -12,16 +13,16 @@ from webhooks.references import new_uuid, to_reference
 class State(models.TextChoices):
     """Where a delivery stands; of an event, the worst of its deliveries (the order here, from bad to good)."""
 
-    DEAD = "dead", "failed"
-    HELD = "held", "held"
-    RETRYING = "retrying", "retrying"
-    RUNNING = "running", "running"
-    PENDING = "pending", "pending"
-    CLOSED = "closed", "closed"
-    SUPERSEDED = "superseded", "superseded"
-    IGNORED = "ignored", "ignored"
-    UNCHANGED = "unchanged", "unchanged"
-    SUCCEEDED = "succeeded", "succeeded"
+    DEAD = "dead", _("failed")
+    HELD = "held", _("held")
+    RETRYING = "retrying", _("retrying")
+    RUNNING = "running", _("running")
+    PENDING = "pending", _("pending")
+    CLOSED = "closed", _("closed")
+    SUPERSEDED = "superseded", _("superseded")
+    IGNORED = "ignored", _("ignored")
+    UNCHANGED = "unchanged", _("unchanged")
+    SUCCEEDED = "succeeded", _("succeeded")
 
 
 def worst(states: list[str]) -> str:

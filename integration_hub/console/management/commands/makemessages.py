@@ -1,0 +1,32 @@
+"""`manage.py makemessages`: the texts of the catalogue of codes stand in it too, each with its `{connection}`."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from django.core.management.commands import makemessages
+
+from webhooks.sentences import unnamed
+
+
+class CatalogueFile(makemessages.BuildFile):
+    """A file of texts becomes calls of gettext, which xgettext can read."""
+
+    def preprocess(self) -> None:
+        if not self.path.endswith(".toml"):
+            super().preprocess()
+            return
+        entries = tomllib.loads(Path(self.path).read_text("utf-8")).values()
+        texts = [text for entry in entries for text in entry.values()]
+        texts += [unnamed("en", "identity"), unnamed("en", "target")]
+        Path(self.work_path).write_text("\n".join(f"gettext({each!r})" for each in texts), "utf-8")
+
+
+class Command(makemessages.Command):
+    build_file_class = CatalogueFile
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        options["extensions"] = options["extensions"] or ["html", "txt", "py", "toml"]
+        # The other languages of the catalogue are translations already.
+        options["ignore_patterns"] = [*options["ignore_patterns"], "fi.toml", "pyproject.toml", ".venv"]
+        super().handle(*args, **options)

@@ -1,0 +1,94 @@
+"""The words of the catalogue in another language: each text is looked up whole, its place-holder in it."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import translation
+
+from integration_hub.console import standing, wording
+from webhooks import sentences
+from webhooks.codes import CATALOGUE, words
+from webhooks.models import State
+
+TEXTS = [
+    *(
+        each
+        for entry in sentences.load("en").values()
+        for each in (entry.title, entry.detail, entry.next_step)
+    ),
+    *(sentences.unnamed("en", side) for side in ("identity", "target")),
+]
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What gettext was asked for; its language puts each text in brackets, and the name at the end."""
+    asked: list[str] = []
+
+    def look_up(text: str) -> str:
+        asked.append(text)
+        return f"[{text.replace('{connection}', '')}{'{connection}' if '{connection}' in text else ''}]"
+
+    for module in (wording, standing):
+        monkeypatch.setattr(module, "_", look_up)
+    return asked
+
+
+@pytest.mark.parametrize("code", sorted(CATALOGUE))
+def test_every_text_of_every_code_goes_through_gettext_with_its_place_holder(
+    code: str, looked_up: list[str]
+) -> None:
+    entry = CATALOGUE[code].texts["en"]
+    found = wording.code_words(code, "The shop")
+    texts = [entry.title, entry.detail, entry.next_step]
+    assert looked_up == texts
+    for text, told in zip(texts, (found.title, found.detail, found.next_step), strict=True):
+        assert told.startswith("[")
+        assert told.endswith("The shop]" if "{connection}" in text else "]")
+        assert "{" not in told
+
+
+def test_the_words_for_what_has_no_name_are_looked_up_too(looked_up: list[str]) -> None:
+    assert "The identity service" in wording.code_words("identity-timeout").title
+    assert "The identity service" in looked_up
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.RUNNING])
+def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked_up: list[str]) -> None:
+    told = wording.reason(state, "target-timeout", "The shop")
+    assert [told.title, told.detail, told.next_step] == [f"[{each}]" for each in looked_up]
+    for code in ("target-timeout", "target-credentials"):
+        assert wording.reason(State.DEAD, code, "The shop").next_step.startswith("[The hub has stopped")
+    assert standing.gone().title == "[Its process may be gone]"
+
+
+def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:
+    with translation.override("fi"):
+        assert wording.code_words("target-timeout", "Kauppa") == words(
+            "target-timeout", "fi", connection="Kauppa"
+        )
+    with translation.override("sv"):
+        assert wording.code_words("target-timeout", "Butik") == words(
+            "target-timeout", "en", connection="Butik"
+        )
+
+
+@pytest.mark.skipif(shutil.which("xgettext") is None, reason="GNU gettext is not installed")
+def test_a_new_language_finds_every_text_of_the_catalogue_among_its_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    for name in ("en.toml", "fi.toml"):
+        shutil.copy(Path(sentences.__file__).parent / name, tmp_path / name)
+    (tmp_path / "locale").mkdir()
+    settings.LOCALE_PATHS = [str(tmp_path / "locale")]
+    monkeypatch.chdir(tmp_path)
+    call_command("makemessages", locale=["sv"], verbosity=0)
+    messages = (tmp_path / "locale/sv/LC_MESSAGES/django.po").read_text("utf-8")
+    joined = re.sub(r'"\n"', "", messages)
+    assert [text for text in TEXTS if f'msgid "{text}"' not in joined] == []
+    assert "Kaupallinen" not in messages
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["en.toml", "fi.toml", "locale"]
