@@ -16,6 +16,7 @@ from integration_hub.console.connection_testing import PERMISSION, last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.health_words import ConnectionFigures, seconds_words
 from integration_hub.console.protection import Passing, at_once, breaker_of, rate, spared
+from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
 from integration_hub.console.wording import ago, code_words, moment
 from sync.breaking import ENOUGH
@@ -54,7 +55,7 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Waiting"), waiting_words(connection.waiting)),
         (requests, f"{shown.figures.calls:,}"),
         (_("Half within (p50)"), seconds(shown.p50)),
-        (_("95 % within (p95)"), seconds(shown.figures.p95)),
+        (_("95 % within (p95)"), beside(seconds(shown.figures.p95), shown.spark)),
         (_("Failed"), share(shown.figures)),
         (_("Last success"), ago(shown.last_success_at, absent=_("none in the last day"))),
         (_("Timeout"), seconds_words(connection.deadline_seconds)),

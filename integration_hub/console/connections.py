@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -22,6 +21,7 @@ from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.protection import breaker_mark, measured
 from integration_hub.console.resuming import try_now
+from integration_hub.console.sparks import beside
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
 from sync.models import Connection, Side
@@ -78,11 +78,11 @@ class ConnectionAdmin(ConfirmedAdmin):
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
         shown: ConnectionShown = connection.shown
-        return format_html("{} {}", shown.pill, shown.spark)
+        return shown.pill
 
     @admin.display(description=gettext_lazy("p95"))
-    def p95(self, connection: Any) -> str:
-        return seconds(connection.shown.figures.p95)
+    def p95(self, connection: Any) -> SafeString:
+        return beside(seconds(connection.shown.figures.p95), connection.shown.spark)
 
     @admin.display(description=gettext_lazy("failed lately"))
     def failed(self, connection: Any) -> str:

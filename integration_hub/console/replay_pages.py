@@ -17,6 +17,7 @@ from integration_hub.console.filtering import NoSuchFilter, resolve
 from integration_hub.console.recording import address
 from integration_hub.console.replay_filling import freeze_filter
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
+from integration_hub.console.replay_words import conditions
 from sync.bulk_replay.choosing import TooMany, choose
 from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay
 from webhooks.models import Event
@@ -70,7 +71,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
-            "sentences": meant.sentences(),
+            "conditions": conditions(meant.words()),
             "found": found,
             "is_more": found > COUNTED,
             "counted": COUNTED,

@@ -47,6 +47,7 @@ _WORDS: Mapping[str, object] = {
     "event_type": gettext_lazy("Type"),
     "entity_type": gettext_lazy("Entity type"),
     "source": gettext_lazy("Source"),
+    "commercial": gettext_lazy("Connection"),
     "entity_id": gettext_lazy("Entity"),
     "received_from": gettext_lazy("Received from"),
     "received_to": gettext_lazy("Received before"),
@@ -83,8 +84,12 @@ def what(replay: Replay) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("events chosen one by one")]
-    said = [told for name, value in replay.filter.items() if (told := _condition(name, value))]
-    return said or [_("all events")]
+    return conditions(replay.filter) or [_("all events")]
+
+
+def conditions(words: Mapping[str, str]) -> list[str]:
+    """A resolved filter for people, one condition each."""
+    return [told for name, value in words.items() if (told := _condition(name, value))]
 
 
 def _condition(name: str, value: str) -> str:

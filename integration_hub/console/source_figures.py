@@ -8,11 +8,10 @@ from typing import Any
 
 from django.db.models import Sum
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from integration_hub.console.charts import line
-from integration_hub.console.sparks import spark
+from integration_hub.console.sparks import beside, spark
 from sync.counting.hours import HOUR, hour_of
 from sync.models import EventCount
 
@@ -29,7 +28,7 @@ class SourceDay:
     @property
     def words(self) -> SafeString:
         """The figure with its picture."""
-        return format_html("{} {}", f"{self.number:,}", spark(self.points))
+        return beside(f"{self.number:,}", spark(self.points))
 
 
 def with_days(sources: Iterable[Any]) -> list[Any]:

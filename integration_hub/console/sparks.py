@@ -1,12 +1,19 @@
 """A line of a day's hours as a small picture. It only repeats what figures beside it say, so nobody is read it."""
 
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
 _PICTURE = (
     '<svg class="spark" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
     '<polyline class="line-{}" points="{}" vector-effect="non-scaling-stroke"/></svg>'
 )
+
+
+def beside(figure: str, picture: SafeString) -> SafeString:
+    """Both on one line."""
+    return (
+        format_html('<span class="with-spark">{} {}</span>', figure, picture) if picture else escape(figure)
+    )
 
 
 def spark(points: str, style: str = "neutral") -> SafeString:

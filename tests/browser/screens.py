@@ -69,6 +69,24 @@ def _begun(stage: Stage) -> str:
     return stage.posted("support", _replay_of_many(stage), **terms)
 
 
+def _members(stage: Stage) -> str:
+    _begun(stage)
+    return f"/admin/sync/replay/{Replay.objects.latest('id').uuid}/events/"
+
+
+def _closing(stage: Stage) -> str:
+    return stage.posted("support", f"/admin/sync/failuregroup/{_group(stage)}/close/")
+
+
+def _source_tested(stage: Stage) -> str:
+    return stage.posted("administrator", f"/admin/webhooks/source/{_aurora(stage)}/test/")
+
+
+def _connection_tested(stage: Stage) -> str:
+    page = stage.posted("administrator", f"/admin/sync/connection/{_shop(stage)}/test/")
+    return page.partition("#")[0]  # from the same page a browser would only scroll there
+
+
 def _aurora(_: Stage) -> int:
     return Source.objects.get(slug="aurora").pk
 
@@ -105,6 +123,7 @@ LOOKING = (
         "support",
         _counted(_change("sync/failuregroup", lambda _: FailureGroup.objects.latest("number").pk)),
     ),
+    Screen("failure-close", "Mark all of a failure group as done by hand", "support", _closing),
     Screen("close", "Mark as done by hand", "support", _event("dead", then="close/", entity_id=ANNA)),
     Screen("events", "Events", "support", _page("webhooks/event/")),
     Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead")),
@@ -127,6 +146,12 @@ LOOKING = (
     ),
     Screen("replay", "Replay one event: what will be sent", "support", _replay),
     Screen("replay-many", "Replay many events: what will happen", "support", _replay_of_many),
+    Screen(
+        "replay-new",
+        "Replay many events: which they are",
+        "support",
+        _page("webhooks/event/replay/new/?state=dead&code=target-rejected"),
+    ),
     Screen("replay-progress", "A replay of many events under way", "support", _begun),
     Screen("replays", "Replays", "support", _page("sync/replay/")),
     Screen(
@@ -135,6 +160,7 @@ LOOKING = (
         "support",
         _change("sync/replay", lambda _: Replay.objects.filter(state=ReplayState.FINISHED).latest("id").pk),
     ),
+    Screen("replay-members", "What became of each event of a replay", "support", _members),
     Screen("held", "Held for approval", "support", _page("sync/delivery/")),
     Screen(
         "held-route",
@@ -160,13 +186,21 @@ LOOKING = (
 CONFIGURING = (
     Screen("sources", "Sources", "administrator", _page("webhooks/source/")),
     Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
+    Screen("source-test", "A source to which a test event was sent", "administrator", _source_tested),
     Screen("source-pause", "Pause a source", "administrator", _change("webhooks/source", _aurora, "pause/")),
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
+    Screen("connection-test", "A connection that was tested", "administrator", _connection_tested),
     Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
     Screen("routes", "Routes", "administrator", _page("sync/route/")),
     Screen(
         "route", "A route", "administrator", _change("sync/route", lambda _: Route.objects.earliest("id").pk)
+    ),
+    Screen(
+        "route-pause",
+        "Pause a route",
+        "administrator",
+        _change("sync/route", lambda _: Route.objects.earliest("id").pk, "pause/"),
     ),
     Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
     Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),

@@ -68,8 +68,9 @@ def set_stage() -> Iterator[Stage]:
 
 def take(browser: Browser, stage: Stage, screen: Screen) -> None:
     """The pictures of one screen. It is opened once, so that all of them show the same."""
+    address = screen.address(stage)
     stage.enter(browser, screen.role)
-    browser.open(screen.address(stage))
+    browser.open(address)
     browser.page.add_style_tag(content=_STILL)
     for kind, (theme, width, height) in KINDS.items():
         browser.page.emulate_media(color_scheme=theme)

@@ -49,12 +49,13 @@ class Stage:
         return self.clients[role]
 
     def enter(self, browser: Browser, role: str) -> None:
-        """Let the browser be this person's."""
+        """Let the browser be this person's, with what the person was told just now."""
         browser.context.clear_cookies()
         cookies = self.client(role).cookies
         browser.context.add_cookies(
             [{"name": name, "value": each.value, "url": self.site} for name, each in cookies.items()]
         )
+        cookies.pop("messages", None)
 
     def posted(self, role: str, address: str, **values: object) -> str:
         """Where a form of this person leads."""

@@ -49,9 +49,10 @@ def show(browser: Browser, stage: Stage, screen: Screen) -> list[str]:
     """Open the screen as the person whose it is; what the browser complained of."""
     browser.narrow(1440)
     browser.page.emulate_media(color_scheme="light")
+    address = screen.address(stage)
     stage.enter(browser, screen.role)
     browser.complaints()  # axe, too, offends the policy of the page that it looks at
-    answer = browser.page.goto(stage.site + screen.address(stage))
+    answer = browser.page.goto(stage.site + address)
     assert answer is not None
     assert answer.status == screen.status
     return [each for each in browser.complaints() if f" {screen.status} " not in each or screen.status == 200]

@@ -195,3 +195,11 @@ def test_the_page_costs_the_same_whatever_happened() -> None:
         read(client.get(page_of(of)))
     assert len(many) == len(few)
     assert len(many) <= 10
+
+
+def test_each_cell_of_the_list_says_what_it_is_on_a_phone() -> None:
+    source("busy", name="<b>Busy</b>")
+    page = logged_in("support").get("/admin/webhooks/source/").content.decode()
+    for label in ("State", "Events, 24 h", "Last event", "Bad signatures today"):
+        assert f'<td data-label="{label}" class="field-' in page
+    assert "<b>Busy" not in page
