@@ -17,8 +17,8 @@ from django.utils import timezone
 from audit.canonical import JSONValue
 from audit.export import FORMATS, Format
 from integration_hub.console.exports import Export, Tally, encode
-from integration_hub.console.filtering import NoSuchFilter
 from integration_hub.console.recording import actor, record
+from integration_hub.console.spans import NoSuchFilter
 from webhooks.references import from_reference
 
 WITHHELD = ("q", "entity_id")

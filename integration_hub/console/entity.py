@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.audit_log import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
-from integration_hub.console.filtering import NoSuchFilter
+from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import is_erased
 
 _NEEDED = {

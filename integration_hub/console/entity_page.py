@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from integration_hub.console.event_list import Cursor
+from integration_hub.console.event_list import BY_ARRIVAL
+from integration_hub.console.keyset import Cursor
 from integration_hub.console.standing import Standing, gone, standing, surroundings_of
 from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
@@ -94,7 +95,7 @@ def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
         is_erased=is_erased(wanted.entity_id),
         subjects=subjects,
         timeline=_timeline(rows, may),
-        older=str(Cursor.of(rows[-1])) if more else "",
+        older=str(BY_ARRIVAL.cursor(rows[-1])) if more else "",
         newest=newest,
         under_way=_under_way(wanted) if may["deliveries"] else (),
         erasures=_erasures(wanted) if may["erasures"] else (),
@@ -141,7 +142,7 @@ def _events(wanted: Wanted, subjects: Iterable[Subject]) -> QuerySet[Event]:
 
 
 def _before(events: QuerySet[Event], place: str) -> QuerySet[Event]:
-    return events.filter(Cursor.parse(place).older()) if place else events
+    return events.filter(BY_ARRIVAL.older(Cursor.parse(place))) if place else events
 
 
 def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow, ...]:

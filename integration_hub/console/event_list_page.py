@@ -11,18 +11,13 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integration_hub.console.event_chips import Chip, Tab, chips, query_of, tabs
-from integration_hub.console.event_list import (
-    COUNTED,
-    Cursor,
-    Place,
-    Rows,
-    count_newer,
-    count_rows,
-    read_rows,
-)
-from integration_hub.console.filtering import WORDS, EventFilter, NoSuchFilter, resolve
+from integration_hub.console.chips import Chip, Tab
+from integration_hub.console.event_chips import BAR, chips, tabs
+from integration_hub.console.event_list import BY_ARRIVAL, COUNTED, count_newer, count_rows, read_rows
+from integration_hub.console.filtering import EventFilter, resolve
+from integration_hub.console.keyset import Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
+from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import ahead, reason
 from webhooks.models import Event, Source, State
 
@@ -55,10 +50,7 @@ class ListPage:
     chips: Sequence[Chip]
     tabs: Sequence[Tab]
     query: str
-    older: str
-    newer: str
-    turned: str
-    oldest_first: bool
+    turning: Turning
     newest: str
     problem: str = ""
 
@@ -78,38 +70,30 @@ class ListPage:
 
 
 def unknown_words(query: QueryDict) -> list[str]:
-    """Parameters that mean nothing here: an address that asks for something else is not half obeyed."""
-    return [name for name in query if name not in (*WORDS, *_PLACE, *_NOISE)]
-
-
-def asked(query: QueryDict) -> dict[str, str]:
-    """The filters of an address."""
-    return {name: value for name in WORDS if (value := query.get(name, "").strip())}
+    """Parameters that mean nothing in this list."""
+    return BAR.unknown(query, *_PLACE, *_NOISE)
 
 
 def list_page(request: HttpRequest) -> ListPage:
     """Filters that cannot be used are said so, and leave everything in."""
-    words, problem = asked(request.GET), ""
+    words, problem = BAR.asked(request.GET), ""
     now = timezone.now()
     try:
-        meant, place = resolve(words, now), _place(request.GET)
+        meant, place = resolve(words, now), Place.asked(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
         words, meant, place = {}, EventFilter(), Place()
     found = read_rows(meant, place)
-    here, order = query_of(words), "&order=oldest" if place.oldest_first else ""
+    here = BAR.query(words)
     return ListPage(
         meant=meant,
         words=words,
-        rows=[_row(event, now) for event in found.events],
+        rows=[_row(event, now) for event in found.shown],
         count=count_rows(meant, found),
         chips=chips(words, _sources()),
         tabs=tabs(words, _counts(), saved_views(request.user)),
         query=here,
-        older=f"{here}&before={found.older}{order}" if found.older else "",
-        newer=f"{here}&after={found.newer}{order}" if found.newer else "",
-        turned=here if place.oldest_first else f"{here}&order=oldest",
-        oldest_first=place.oldest_first,
+        turning=Turning.of(here, found, place),
         newest=_newest(found, place, here),
         problem=problem,
     )
@@ -118,7 +102,7 @@ def list_page(request: HttpRequest) -> ListPage:
 def newer_since(request: HttpRequest) -> int:
     """For a page that is open: how many events came since; 0 for an address that makes no sense."""
     try:
-        meant = resolve(asked(request.GET), timezone.now())
+        meant = resolve(BAR.asked(request.GET), timezone.now())
         return count_newer(meant, Cursor.parse(request.GET.get("newer", "")))
     except NoSuchFilter:
         return 0
@@ -126,21 +110,16 @@ def newer_since(request: HttpRequest) -> int:
 
 def listed(request: HttpRequest) -> QuerySet[Event]:
     """Everything that this address means, in the list's order. `NoSuchFilter`."""
-    return resolve(asked(request.GET), timezone.now()).narrow(
+    return resolve(BAR.asked(request.GET), timezone.now()).narrow(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )
 
 
-def _place(query: QueryDict) -> Place:
-    given = {name: Cursor.parse(query.get(name, "")) for name in ("before", "after") if query.get(name)}
-    return Place(given.get("before"), given.get("after"), query.get("order") == "oldest")
-
-
 def _newest(found: Rows, place: Place, here: str) -> str:
     """Where a page that begins with the newest event asks whether there are newer ones."""
-    if place != Place() or not found.events:
+    if place != Place() or not found.shown:
         return ""
-    return f"{here}&newer={Cursor.of(found.events[0])}"
+    return f"{here}&newer={BY_ARRIVAL.cursor(found.shown[0])}"
 
 
 def _sources() -> list[tuple[str, str]]:

@@ -17,13 +17,13 @@ from django.utils.translation import gettext as _
 from integration_hub.console.closing_pages import MAY_CLOSE, ClosingPages
 from integration_hub.console.downloads import Downloadable, download_buttons
 from integration_hub.console.entity import entity_url
-from integration_hub.console.event_chips import query_of
-from integration_hub.console.event_list import ROWS
-from integration_hub.console.event_list_page import asked, list_page, listed, newer_since, unknown_words
+from integration_hub.console.event_chips import BAR
+from integration_hub.console.event_list_page import list_page, listed, newer_since, unknown_words
 from integration_hub.console.event_page import event_page
 from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
+from integration_hub.console.keyset import ROWS
 from integration_hub.console.replay_pages import ReplayPages
 from integration_hub.console.revealing import CONTENTS, RevealPages
 from integration_hub.console.saved_views import MAY_SHARE, remove_view, save_view
@@ -56,7 +56,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Download
         if request.method == "POST":
             return self._chosen(request)
         if "newer" in request.GET:
-            context = {"count": newer_since(request), "query": query_of(asked(request.GET))}
+            context = {"count": newer_since(request), "query": BAR.query(BAR.asked(request.GET))}
             return TemplateResponse(request, "console/newer.html", context)
         context = {
             **self.admin_site.each_context(request),
@@ -110,7 +110,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Download
             "title": f"{event.event_type} {event.entity_type}",
             "subtitle": event.entity_id,
             "entity_url": entity_url(event.entity_type, event.entity_id),
-            "back": query_of(dict(parse_qsl(request.GET.get("list", "")))),
+            "back": BAR.query(dict(parse_qsl(request.GET.get("list", "")))),
             "may_close": request.user.has_perm(MAY_CLOSE) and event.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.export.permission),
             "page": event_page(event, request),

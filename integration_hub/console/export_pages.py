@@ -21,10 +21,11 @@ from integration_hub.console.downloads import refuse
 from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
-from integration_hub.console.filtering import EventFilter, NoSuchFilter, resolve, sentences
+from integration_hub.console.filtering import EventFilter, resolve, sentences
 from integration_hub.console.models import Export, ExportState
 from integration_hub.console.paging import COUNTED
 from integration_hub.console.recording import actor, address
+from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import moment
 from webhooks.models import Event
 

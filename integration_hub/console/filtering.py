@@ -7,20 +7,20 @@ and for `resolve` at any later time.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
+from integration_hub.console.spans import NoSuchFilter, span
 from sync.models import Connection, Delivery, Side
 from webhooks.codes import CATALOGUE
 from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER = "other"
-PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
 
 _PLAIN = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
 WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
@@ -35,10 +35,6 @@ _LABELS = {
     "q": "searched for",
 }
 _NOTHING_SEARCHED = Found(Q(), "", "")
-
-
-class NoSuchFilter(ValueError):
-    """Words that mean no part of the history; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +147,12 @@ def resolve(words: Mapping[str, str], now: datetime) -> EventFilter:
     given = {name: value for name in (*WORDS, _TAKEN_FOR) if (value := words.get(name, ""))}
     if any("\0" in value for value in given.values()):
         raise NoSuchFilter("no text that a database takes")
-    begins = [_moment(given[name]) for name in ("received_from",) if name in given]
-    if "received" in given:
-        begins.append(_period(given["received"], now))
+    begin, end = span(given, "received", now)
     term = given.get("q", "").strip()
     return EventFilter(
         **{name: given.get(name, "") for name in _PLAIN},
-        received_from=max(begins, default=None),
-        received_to=_moment(given["received_to"]) if "received_to" in given else None,
+        received_from=begin,
+        received_to=end,
         q=term,
         found=_found(term, given.get(_TAKEN_FOR, "")),
     )
@@ -168,18 +162,3 @@ def _found(term: str, kind: str) -> Found:
     if not term:
         return _NOTHING_SEARCHED
     return found_again(kind, term) if kind else find_events(term)
-
-
-def _period(hours: str, now: datetime) -> datetime:
-    if hours not in PERIODS:
-        raise NoSuchFilter("unknown period")
-    return now - timedelta(hours=int(hours))
-
-
-def _moment(text: str) -> datetime:
-    """A day or a time, as `datetime-local` sends it or with a zone; UTC where none is given."""
-    try:
-        at = datetime.fromisoformat(text)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise NoSuchFilter(f"no time: {text[:40]}") from error

@@ -52,7 +52,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     """Each page, and how its address is found."""
     from django.db.models import Count
 
-    from integration_hub.console.event_list import Cursor
+    from integration_hub.console.event_list import BY_ARRIVAL
     from webhooks.models import Event
 
     newest = Event.objects.order_by("-received_at", "-id")
@@ -69,7 +69,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     yield "list", lambda _: events
     yield "list, failed", lambda _: f"{events}?state=dead"
     yield "list, failed, 7 days", lambda _: f"{events}?state=dead&received=168"
-    yield "list, cursor in the middle", lambda _: f"{events}?before={Cursor.of(middle)}"
+    yield "list, cursor in the middle", lambda _: f"{events}?before={BY_ARRIVAL.cursor(middle)}"
     yield "search, event id", lambda _: f"{events}?q={failed.reference}"
     yield "search, entity id", lambda _: f"{events}?q={failed.entity_id}"
     yield "event", lambda _: f"{events}{longest.pk}/change/"

@@ -10,9 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console import event_list
-from integration_hub.console.event_list import Cursor, Place, read_rows
+from integration_hub.console import event_list, keyset
+from integration_hub.console.event_list import read_rows
 from integration_hub.console.filtering import EventFilter, resolve
+from integration_hub.console.keyset import Cursor, Place
 from integration_hub.console.models import SavedView
 from tests.console.history import NOON, a_delivery, a_replay, a_route, an_attempt, an_event, logged_in
 from tests.console.staff import browser, person
@@ -43,13 +44,13 @@ def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
     place, seen, back = Place(oldest_first=oldest_first), [], []
     rows = read_rows(meant, place)
     while True:
-        seen.append([event.pk for event in rows.events])
+        seen.append([event.pk for event in rows.shown])
         ahead = rows.newer if oldest_first else rows.older
         if ahead is None:
             break
         rows = read_rows(meant, _at(ahead, not oldest_first, oldest_first))
     while True:
-        back.append([event.pk for event in rows.events])
+        back.append([event.pk for event in rows.shown])
         behind = rows.older if oldest_first else rows.newer
         if behind is None:
             break
@@ -71,7 +72,7 @@ def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> Place:
 def test_turning_all_pages_shows_every_event_once_in_order(
     monkeypatch: pytest.MonkeyPatch, words: dict[str, str], oldest_first: bool
 ) -> None:
-    monkeypatch.setattr(event_list, "ROWS", 7)
+    monkeypatch.setattr(keyset, "ROWS", 7)
     many(60)
     meant = resolve(words, timezone.now())
     order = ("received_at", "pk") if oldest_first else ("-received_at", "-pk")
@@ -83,7 +84,7 @@ def test_turning_all_pages_shows_every_event_once_in_order(
 def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
     for number in range(120):
         an_event(number)
-    second = support.get(LIST).context["page"].older
+    second = support.get(LIST).context["page"].turning.older
     before = [row.event.pk for row in support.get(LIST + second).context["page"].rows]
     for number in range(5):
         an_event(number, received_at=timezone.now())
@@ -214,7 +215,7 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
     for number in range(120):
         an_event(number)
     with CaptureQueriesContext(connection) as captured:
-        support.get(LIST + support.get(LIST).context["page"].older)
+        support.get(LIST + support.get(LIST).context["page"].turning.older)
     assert not any("OFFSET" in each["sql"] for each in captured.captured_queries)
 
 

@@ -8,7 +8,8 @@ from django.core.management import CommandError, call_command
 from django.http import QueryDict
 from django.utils import timezone
 
-from integration_hub.console.filtering import WORDS, NoSuchFilter, resolve
+from integration_hub.console.filtering import WORDS, resolve
+from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
 from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
 from webhooks.models import Event

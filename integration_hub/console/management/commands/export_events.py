@@ -13,8 +13,9 @@ from django.utils import timezone
 from integration_hub.console.export_command import ExportCommand
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
-from integration_hub.console.filtering import WORDS, EventFilter, NoSuchFilter, resolve
+from integration_hub.console.filtering import WORDS, EventFilter, resolve
 from integration_hub.console.models import ExportState
+from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import Event
 
 _OTHER_NAMES = {"received_from": "--since", "received_to": "--until"}

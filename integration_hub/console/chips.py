@@ -1,0 +1,101 @@
+"""The filters of a list as chips: each says its value, and every choice is a plain link. The parts of all lists."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.http import QueryDict
+
+from integration_hub.console.spans import PERIODS
+
+Words = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value of a filter, as a link."""
+
+    text: str
+    query: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The two times of a span as they are typed; `others` are the words that stay with them."""
+
+    begin: str
+    end: str
+    others: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter. `value` is empty where it is not set; `without` is the list without it."""
+
+    name: str
+    label: str
+    value: str
+    choices: Sequence[Choice]
+    without: str
+    bounds: Bounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A view of the list under a name. `key` of one's own that was saved."""
+
+    name: str
+    query: str
+    is_current: bool
+    count: str = ""
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The filters of one list: their names in the order of an address, and which of them is a span of time."""
+
+    names: Sequence[str]
+    time: str
+
+    def query(self, words: Words) -> str:
+        """The address of the list: its filters, without a place in it."""
+        return "?" + urlencode([(name, words[name]) for name in self.names if words.get(name)])
+
+    def asked(self, query: QueryDict) -> dict[str, str]:
+        """The filters of an address."""
+        return {name: value for name in self.names if (value := query.get(name, "").strip())}
+
+    def unknown(self, query: QueryDict, *known: str) -> list[str]:
+        """Parameters that mean nothing here: an address that asks for something else is not half obeyed."""
+        return [name for name in query if name not in (*self.names, *known)]
+
+    def chip(self, words: Words, name: str, label: str, values: Iterable[tuple[str, str]]) -> Chip:
+        """A filter that has one of these values (value, text)."""
+        chosen = words.get(name, "")
+        choices = [
+            Choice(text, self.query({**words, name: value}), value == chosen) for value, text in values
+        ]
+        shown = next((each.text for each in choices if each.is_chosen), chosen)
+        return Chip(name, label, shown, choices, self.query({**words, name: ""}))
+
+    def span(self, words: Words, label: str) -> Chip:
+        """The span of time: a period, or from one time to another."""
+        first, last = f"{self.time}_from", f"{self.time}_to"
+        plain = {name: value for name, value in words.items() if name not in (self.time, first, last)}
+        chosen = words.get(self.time, "")
+        choices = [
+            Choice(text.capitalize(), self.query({**plain, self.time: hours}), hours == chosen)
+            for hours, text in PERIODS.items()
+        ]
+        bounds = [words[name].replace("T", " ") for name in (first, last) if words.get(name)]
+        shown = next((each.text for each in choices if each.is_chosen), "")
+        return Chip(
+            self.time,
+            label,
+            shown or " – ".join(bounds),
+            choices,
+            self.query(plain),
+            Bounds(words.get(first, ""), words.get(last, ""), plain),
+        )
