@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from django.http import QueryDict
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from integration_hub.console.spans import PERIODS
+from integration_hub.console.spans import PERIODS, absolute, told_of, typed_of
 
 Words = Mapping[str, str]
 
@@ -22,10 +24,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The two times of a span as they are typed; `others` are the words that stay with them."""
+    """The two times of a span as they are typed, in `zone`; `others` are the words that stay with them."""
 
     begin: str
     end: str
+    zone: str
     others: Words
 
 
@@ -69,7 +72,17 @@ class Bar:
 
     def unknown(self, query: QueryDict, *known: str) -> list[str]:
         """Parameters that mean nothing here: an address that asks for something else is not half obeyed."""
-        return [name for name in query if name not in (*self.names, *known)]
+        return [name for name in query if name not in (*self.names, *self._typed(), *known)]
+
+    def retold(self, query: QueryDict) -> str:
+        """Where times of the person's zone were typed, the address that says the moments; else empty."""
+        if not any(name in query for name in self._typed()):
+            return ""
+        said = {name: query.get(name, "") for name in query}
+        return self.query(absolute(said, self.time, timezone.get_current_timezone()))
+
+    def _typed(self) -> tuple[str, str]:
+        return f"{self.time}_from_local", f"{self.time}_to_local"
 
     def chip(self, words: Words, name: str, label: str, values: Iterable[tuple[str, str]]) -> Chip:
         """A filter that has one of these values (value, text)."""
@@ -82,20 +95,29 @@ class Bar:
 
     def span(self, words: Words, label: str) -> Chip:
         """The span of time: a period, or from one time to another."""
-        first, last = f"{self.time}_from", f"{self.time}_to"
+        first, last, zone = f"{self.time}_from", f"{self.time}_to", timezone.get_current_timezone()
         plain = {name: value for name, value in words.items() if name not in (self.time, first, last)}
         chosen = words.get(self.time, "")
         choices = [
             Choice(text.capitalize(), self.query({**plain, self.time: hours}), hours == chosen)
             for hours, text in PERIODS.items()
         ]
-        bounds = [words[name].replace("T", " ") for name in (first, last) if words.get(name)]
+        begin, end = words.get(first, ""), words.get(last, "")
         shown = next((each.text for each in choices if each.is_chosen), "")
+        stood = {name: words[name] for name in (first, last) if words.get(name)}
         return Chip(
             self.time,
             label,
-            shown or " – ".join(bounds),
+            shown or _between(told_of(begin, zone), told_of(end, zone)),
             choices,
             self.query(plain),
-            Bounds(words.get(first, ""), words.get(last, ""), plain),
+            Bounds(typed_of(begin, zone), typed_of(end, zone), str(zone), plain | stood),
         )
+
+
+def _between(begin: str, end: str) -> str:
+    if begin and end:
+        return f"{begin} – {end}"
+    if begin:
+        return _("from %(time)s") % {"time": begin}
+    return _("before %(time)s") % {"time": end} if end else ""

@@ -8,7 +8,7 @@ from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -55,6 +55,8 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Download
             raise DisallowedModelAdminLookup(f"{unknown[0][:40]} is no filter of events")
         if request.method == "POST":
             return self._chosen(request)
+        if told := BAR.retold(request.GET):
+            return HttpResponseRedirect(f"{request.path}{told}")
         if "newer" in request.GET:
             context = {"count": newer_since(request), "query": BAR.query(BAR.asked(request.GET))}
             return TemplateResponse(request, "console/newer.html", context)
