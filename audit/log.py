@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
+from audit.circumstances import with_circumstances
 from audit.hashing import leaf_of
 from audit.heads import START, End, first_ends, take_ends
 from audit.joining import together
@@ -92,7 +93,8 @@ def _entries(
 def _text(happening: Happening, at: str) -> str:
     """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
     deed = f'"action":{quoted(happening.action)},"actor":{quoted(happening.actor)}'
-    return f'{{{deed},"at":"{at}","details":{canonical(happening.details)}'
+    details = with_circumstances(happening.actor, happening.details)
+    return f'{{{deed},"at":"{at}","details":{canonical(details)}'
 
 
 def _row(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """Downloads of exactly the list that is on the screen: the same query string, read by the same ChangeList."""
 
 from collections.abc import Iterator, Mapping
+from contextvars import Context, copy_context
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -106,7 +107,8 @@ def stream(
     marked = {**details, "download": str(uuid4())}
     with transaction.atomic():
         record(request, actor(request), "download.started", marked)
-    pieces = _recorded(request, encode(export, queryset, form, tally := Tally()), tally, marked)
+    made_in = copy_context()  # the answer is sent when the middleware is through with the request
+    pieces = _recorded(request, encode(export, queryset, form, tally := Tally()), tally, marked, made_in)
     response = StreamingHttpResponse(pieces, content_type=form.content_type)
     name = f"{export.name}-{timezone.now():%Y%m%dT%H%M%SZ}.{form.extension}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -116,12 +118,20 @@ def stream(
 
 
 def _recorded(
-    request: HttpRequest, pieces: Iterator[bytes], tally: Tally, details: Mapping[str, JSONValue]
+    request: HttpRequest,
+    pieces: Iterator[bytes],
+    tally: Tally,
+    details: Mapping[str, JSONValue],
+    made_in: Context,
 ) -> Iterator[bytes]:
     action = "download.interrupted"
     try:
         yield from pieces
         action = "download.finished"
     finally:
-        with transaction.atomic():
-            record(request, actor(request), action, {**details, **tally.as_details()})
+        made_in.run(_end, request, action, {**details, **tally.as_details()})
+
+
+def _end(request: HttpRequest, action: str, details: Mapping[str, JSONValue]) -> None:
+    with transaction.atomic():
+        record(request, actor(request), action, details)

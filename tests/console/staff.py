@@ -29,9 +29,17 @@ def browser(role: str = "", name: str = "") -> Client:
 
 
 def entries(action: str) -> list[dict[str, Any]]:
-    """The bodies of the audit entries of one action, oldest first."""
-    found = Entry.objects.filter(action=action).order_by("id")
-    return [json.loads(body) for body in found.values_list("body", flat=True)]
+    """The bodies of the audit entries of one action, oldest first, without the circumstances of their requests."""
+    found = [json.loads(entry.body) for entry in Entry.objects.filter(action=action).order_by("id")]
+    for each in found:
+        each["details"].pop("by", None)
+    return found
+
+
+def circumstances(action: str) -> list[dict[str, Any]]:
+    """Of the same entries: of what request each is."""
+    found = Entry.objects.filter(action=action).order_by("id").values_list("body", flat=True)
+    return [json.loads(body)["details"].get("by", {}) for body in found]
 
 
 def source(slug: str = "crm", **settings: Any) -> Source:

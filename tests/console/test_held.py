@@ -1,6 +1,5 @@
 """What the guard holds: seen by route, approved or closed once, with who and why on record."""
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +18,7 @@ from integration_hub.console.held_groups import held
 from sync.approving import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
 from sync.models import Attempt, Delivery, Replay, Request, Route
 from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in, sealed
+from tests.console.staff import entries
 from tests.hub import ANNA, Hub
 from webhooks.models import Event, State
 
@@ -102,10 +102,9 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
     assert request.kind == Request.APPROVAL
     assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
-    entry = Entry.objects.get(action="delivery.approved")
-    assert (entry.stream, entry.actor) == (first.stream, f"person:{staff_member.pk}")
-    details = json.loads(entry.body)["details"]
-    assert details == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
+    (entry,) = entries("delivery.approved")
+    assert (entry["stream"], entry["actor"]) == (first.stream, f"person:{staff_member.pk}")
+    assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
 
 
 def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Delivery]]) -> None:
