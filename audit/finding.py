@@ -1,7 +1,9 @@
-"""How entries are found by what was done and by whom, without an index that has to be written with every webhook.
+"""How entries are found by what was done, by whom and about what, without an index that has to be written with every
+webhook.
 
-What every webhook does is found by walking back from the newest entry: it is never far. All else, and what people
-did, stands in partial indexes; one serves only where its condition stands in the text of the statement.
+What every webhook does is found by walking back from the newest entry: it is never far. All else, what people did, and
+what is about neither events nor deliveries, stands in partial indexes; one serves only where its condition stands in
+the text of the statement.
 """
 
 from typing import Any
@@ -10,13 +12,23 @@ from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
 from audit.models import Entry
-from audit.models.entry import ROUTINE
+from audit.models.entry import MANY, ROUTINE
 
 _listed = ", ".join(f"'{each}'" for each in ROUTINE)
 _IS_SELDOM = f'NOT ("audit_entry"."action" IN ({_listed}))'
 _IS_BY_PEOPLE = {
     "sqlite": """"audit_entry"."actor" LIKE 'person:%%' ESCAPE '\\'""",
     "postgresql": """"audit_entry"."actor"::text LIKE 'person:%%'""",
+}
+_IS_APART = {
+    "sqlite": """(NOT ("audit_entry"."stream" LIKE 'event:%%' ESCAPE '\\')
+        AND NOT ("audit_entry"."stream" LIKE 'delivery:%%' ESCAPE '\\'))""",
+    "postgresql": """(NOT ("audit_entry"."stream"::text LIKE 'event:%%')
+        AND NOT ("audit_entry"."stream"::text LIKE 'delivery:%%'))""",
+}
+_IS_OF_KIND = {
+    "sqlite": """SUBSTR("audit_entry"."stream", 1, (INSTR("audit_entry"."stream", ':') - 1)) = %s""",
+    "postgresql": """LEFT("audit_entry"."stream", (STRPOS("audit_entry"."stream", ':') - 1)) = %s""",
 }
 
 
@@ -31,5 +43,18 @@ def by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
     return entries.filter(_raw(_IS_BY_PEOPLE[vendor]))
 
 
-def _raw(sql: str) -> Any:
-    return RawSQL(sql, (), output_field=BooleanField())  # noqa: S611 - of nothing that anybody sent
+def by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
+    """Entries of what one person, one source or the hub did."""
+    found = entries.filter(actor=actor)
+    return by_people(found, vendor) if actor.startswith("person:") else found
+
+
+def about_kind(entries: QuerySet[Entry], kind: str, vendor: str) -> QuerySet[Entry]:
+    """Entries of the streams that begin with this word."""
+    if kind in MANY:
+        return entries.filter(stream__startswith=f"{kind}:")
+    return entries.filter(_raw(_IS_APART[vendor]), _raw(_IS_OF_KIND[vendor], kind))
+
+
+def _raw(sql: str, *values: str) -> Any:
+    return RawSQL(sql, values, output_field=BooleanField())  # noqa: S611 - of nothing that anybody sent

@@ -1,9 +1,11 @@
 """What happened, and where each stream of it ends. Entries are inserted and read; the database refuses all else."""
 
 from django.db import models
+from django.db.models.functions import Left, StrIndex
 
-# What every webhook does: see `audit.finding`.
+# What every webhook does, and what it is about: see `audit.finding`.
 ROUTINE = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
+MANY = ("event", "delivery")
 
 
 class Entry(models.Model):
@@ -43,6 +45,20 @@ class Entry(models.Model):
                 models.F("id").desc(),
                 condition=models.Q(actor__startswith="person:"),
                 name="audit_entry_people",
+            ),
+            models.Index(
+                "actor",
+                models.F("at").desc(),
+                models.F("id").desc(),
+                condition=models.Q(actor__startswith="person:"),
+                name="audit_entry_person",
+            ),
+            models.Index(
+                Left("stream", StrIndex("stream", models.Value(":")) - 1),
+                models.F("at").desc(),
+                models.F("id").desc(),
+                condition=~models.Q(stream__startswith="event:") & ~models.Q(stream__startswith="delivery:"),
+                name="audit_entry_apart",
             ),
             models.Index("id", condition=models.Q(leaf=None), name="audit_entry_unchained"),
         ]
