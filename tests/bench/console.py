@@ -69,6 +69,8 @@ BUDGETS = {
     "event": Budget(100),
     "replay": Budget(300),
     "entity": Budget(150),
+    "log": Budget(150, is_list=True),
+    "entry": Budget(100),
 }
 
 
@@ -84,11 +86,12 @@ def budget_of(name: str) -> Budget:
 def measure_console(
     kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int, repeats: int
 ) -> dict[str, Any]:
-    """Generate the history in an empty database, keep its counts, and look at each page."""
+    """Generate the history and as many audit entries in an empty database, keep the counts, and look at each page."""
     with fresh_database(kind, cluster, folder) as database:
         environment = prepare_hub(database, systems, folder)
         began = time.monotonic()
         _run(environment, "manage", "generate_history", "--events", str(events))
+        _run(environment, "tests.bench.entries", str(events))
         seconds = time.monotonic() - began
         print(f"console: {kind}, {events:,} events in {seconds:.0f} s", file=sys.stderr, flush=True)
         if (ROOT / "sync" / "management" / "commands" / "count_again.py").exists():

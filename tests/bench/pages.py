@@ -75,6 +75,28 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     yield "event", lambda _: f"{events}{longest.pk}/change/"
     yield f"replay of {BULK:,}: confirm", _confirm
     yield "entity", lambda _: f"/admin/webhooks/entity/?{entity}"
+    yield from log_addresses()
+
+
+def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
+    """The pages of the audit log."""
+    from audit.models import Entry
+    from integration_hub.console.audit_list import BY_TIME
+
+    log = "/admin/audit/entry/"
+    first, last = (Entry.objects.order_by(way).first() for way in ("id", "-id"))
+    middle = Entry.objects.filter(pk__gte=(first.pk + last.pk) // 2).order_by("id").first()
+    changed = Entry.objects.filter(action="source.changed").latest("at")
+    yield "log", lambda _: log
+    yield "log, cursor in the middle", lambda _: f"{log}?before={BY_TIME.cursor(middle)}"
+    yield "log, people", lambda _: f"{log}?who=person"
+    yield "log, a person long ago", lambda _: f"{log}?who=person:1"
+    yield "log, an action", lambda _: f"{log}?action=attempt.failed"
+    yield "log, exports", lambda _: f"{log}?action=exports"
+    yield "log, settings", lambda _: f"{log}?object=setting"
+    yield "log, settings in the middle", lambda _: f"{log}?object=setting&before={BY_TIME.cursor(middle)}"
+    yield "log, an object", lambda _: f"{log}?q={changed.stream}"
+    yield "entry", lambda _: f"{log}{changed.pk}/change/"
 
 
 def _confirm(client: Any) -> str:
