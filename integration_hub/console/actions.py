@@ -77,6 +77,7 @@ ACTIONS: Mapping[str, str] = {
     "route.paused": "paused a route",
     "route.resumed": "let a paused route go on",
     "secret.added": "added a secret",
+    "secret.changed": "changed the credentials of a connection",
     "secret.ended": "ended a secret",
     "settings.seeded": "set up the stand-in services",
     "signing-key.begun": "began to sign the audit log with a new key",

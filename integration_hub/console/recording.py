@@ -91,7 +91,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A ModelAdmin whose every addition, change and deletion is recorded in the same transaction.
 
     `kind` names the setting (`setting:<kind>:<id>`, `<kind>.changed`); fields in `withheld`, and sealed ones,
-    are recorded without their value; `many` are the many-to-many fields that count.
+    are recorded without their value, sealed ones as `secret.changed` besides; `many` are the many-to-many fields that
+    count.
     """
 
     kind: ClassVar[str] = ""
@@ -112,6 +113,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if found or not change:
             action = f"{self.kind}.{'changed' if change else 'created'}"
             record(request, self.stream(form.instance.pk), action, found | because(request))
+        if not self._sealed().isdisjoint(found.get("changed", ())):
+            record(request, self.stream(form.instance.pk), "secret.changed", because(request))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():
@@ -133,7 +136,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return values_of(self.model._base_manager.get(pk=pk), self.many)
 
     def _hidden(self) -> frozenset[str]:
-        sealed = {
-            field.name for field in self.model._meta.concrete_fields if isinstance(field, SealedJSONField)
-        }
-        return self.withheld | sealed
+        return self.withheld | self._sealed()
+
+    def _sealed(self) -> frozenset[str]:
+        fields = self.model._meta.concrete_fields
+        return frozenset(field.name for field in fields if isinstance(field, SealedJSONField))

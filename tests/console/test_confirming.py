@@ -60,6 +60,7 @@ def test_a_confirmed_change_is_made_with_its_reason_on_the_audit_log() -> None:
     assert "changed successfully" in confirm(client, ask(client, of, name="Other")).content.decode()
     of.refresh_from_db()
     assert of.name == "Other"
+    assert not entries("secret.changed")
     (entry,) = entries("connection.changed")
     assert entry["details"] == {
         "before": {"name": "Aurora ID"},
@@ -99,6 +100,7 @@ def test_a_typed_secret_goes_through_both_steps_and_stands_in_no_page_and_no_ses
     confirm(client, page)
     of.refresh_from_db()
     assert of.credentials == STORED | {"password": NEW}
+    assert [each["details"]["reason"] for each in entries("secret.changed")] == [WHY]
     assert not Entry.objects.filter(body__contains=NEW).exists()
 
 
