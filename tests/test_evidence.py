@@ -160,23 +160,28 @@ def test_entries_that_were_sealed_late_alarm_for_a_day() -> None:
 def test_the_console_says_up_to_where_the_log_is_verified(settings: Any) -> None:
     client = browser("auditor")
 
-    def line() -> str:
-        return " ".join(re.sub(r"<[^>]+>", "", client.get("/admin/audit/entry/").content.decode()).split())
+    def text(page: str = "standing/") -> str:
+        found = client.get(f"/admin/audit/entry/{page}").content.decode()
+        return " ".join(re.sub(r"<[^>]+>", "", found).split())
 
-    assert "Not verified yet. Nothing is sealed yet" in line()
+    assert "Not verified yet." in text("")
+    assert "Not verified yet. SealedNothing is sealed yet." in text()
     seal_audit()
     look_at_everything()
-    assert re.search(r"Verified up to segment \d+ at 20.* UTC\. Sealed up to segment \d+ at 20", line())
-    assert "No checkpoint goes outside" in line()
+    for page in ("", "standing/"):
+        assert re.search(r"Verified up to segment \d+ at 20[^.]* UTC\.", text(page))
+    assert re.search(r"Sealed up to segment \d+ at 20", text())
+    assert "No checkpoint goes outside" in text()
     Verification.objects.create(
         at=read_clock(), segments=3, entries=9, seconds=0.1, faults=2, first_fault="<b>here</b>"
     )
     Outlet.objects.create(
         name="post", due_at=read_clock(), count=7, failing_since=read_clock(), failure="refused"
     )
-    assert "2 faults found at" in line()
-    assert "Checkpoint 7 went out by post, which has failed since" in line()
-    assert b"<b>here</b>" not in client.get("/admin/audit/entry/").content
+    assert "2 faults found at" in text("")
+    assert "2 faults found at" in text()
+    assert "Checkpoint 7 went out by post, which has failed since" in text()
+    assert b"<b>here</b>" not in client.get("/admin/audit/entry/standing/").content
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from integration_hub.console.audit_log import term_of
+from integration_hub.console.audit_search import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
 from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import is_erased

@@ -110,6 +110,8 @@ def newer_since(request: HttpRequest) -> int:
 
 def listed(request: HttpRequest) -> QuerySet[Event]:
     """Everything that this address means, in the list's order. `NoSuchFilter`."""
+    if unknown := unknown_words(request.GET):
+        raise NoSuchFilter(f"{unknown[0][:40]} is no filter of events")
     return resolve(BAR.asked(request.GET), timezone.now()).narrow(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )

@@ -85,7 +85,7 @@ def test_the_auditor_downloads_the_events_finds_that_on_record_and_cannot_replay
     assert not browser.has(".tools a.primary")
     assert "Not shown: it needs the permission" in browser.text
     browser.open("/admin/audit/entry/")
-    assert "auditor finished a download" in browser.read("#result_list")
+    assert "auditor finished a download" in browser.read("table.entries")
 
 
 def fetched(browser: Browser, link: str) -> str:

@@ -15,8 +15,11 @@ from django.utils import timezone
 from audit.log import Happening, append
 from audit.models import Entry
 from integration_hub.console.actions import ACTIONS
-from sync.models import Alarm
-from tests.console.staff import browser, entries, event, person, source
+from sync.models import Alarm, Replay
+from tests.console.history import a_replay
+from tests.console.settings_rows import connection as connection_of_shop
+from tests.console.staff import browser, entries, event, person, save, source
+from tests.console.test_connections import connection_form
 
 pytestmark = pytest.mark.django_db
 
@@ -61,8 +64,8 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
 def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said: str) -> None:
     with transaction.atomic():
         append(Happening("system", action, details={"code": code} if code else {}))
-    page = browser("auditor").get("/admin/audit/entry/").content.decode()
-    assert f'<td class="field-what">{said}</td>' in page
+    page = browser("auditor").get(LIST).context["page"]
+    assert said in [row.deed for row in page.rows]
 
 
 def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
@@ -72,7 +75,9 @@ def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
         append(Happening(alarm.stream, "alarm.raised"))
     client = browser("auditor")
     page = client.get("/admin/audit/entry/").content.decode()
-    assert f'<a href="/admin/sync/alarm/{alarm.pk}/change/">{alarm.stream}</a>' in page
+    assert (
+        f'<a href="/admin/sync/alarm/{alarm.pk}/change/" title="{alarm.stream}">alarm {alarm.pk}</a>' in page
+    )
     assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
 
 
@@ -85,13 +90,18 @@ def test_an_action_without_words_is_shown_as_it_is() -> None:
 def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(rows: int) -> None:
     of = source()
     people = [User.objects.create_user(f"user{number}") for number in range(rows)]
-    happened(*(Happening(event(of).stream, "event.replayed", f"person:{each.pk}") for each in people))
+    kept = str(a_replay(people[0]).uuid)
+    happened(
+        *(
+            Happening(event(of).stream, "event.replayed", f"person:{each.pk}", {"replay": kept})
+            for each in people
+        ),
+        Happening(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
+    )
     client = browser("auditor")
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        assert client.get(LIST).status_code == 200
-    assert len(queries) <= 14, [query["sql"][:80] for query in queries]
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(LIST).context["page"].rows) == min(50, rows + 2)
+    assert len(queries) <= 8, [query["sql"][:80] for query in queries]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +113,13 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
         ("who=system", ["settings.seeded"]),
         ("q=system", ["settings.seeded"]),
         ("q=syst", []),
-        ("hours=1&who=person", ["event.replayed"]),
+        ("when=1&who=person", ["event.replayed"]),
+        ("when_from=2999-01-01", []),
+        ("who=person:999999", ["event.replayed"]),
+        ("object=event", ["webhook.received", "event.replayed"]),
+        ("object=person&action=event.replayed", []),
+        ("action=replays", ["event.replayed"]),
+        ("action=replays&who=system", []),
     ],
 )
 def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
@@ -113,9 +129,9 @@ def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[st
         Happening("event:x", "webhook.received", "source:crm"),
         Happening("system", "settings.seeded"),
     )
-    Entry.objects.filter(action="person.logged-in")
-    rows = client.get(f"{LIST}?{query}").context["cl"].result_list
-    assert [row.action for row in rows if row.action != "person.logged-in"] == shown
+    rows = client.get(f"{LIST}?{query}").context["page"].rows
+    actions = [row.entry.action for row in rows]
+    assert [each for each in actions if each != "person.logged-in"] == shown
 
 
 def test_an_events_reference_finds_its_entries_in_any_case() -> None:
@@ -124,8 +140,8 @@ def test_an_events_reference_finds_its_entries_in_any_case() -> None:
         Happening(found.stream, "webhook.received", "source:crm"),
         Happening("event:other", "webhook.received"),
     )
-    rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["cl"].result_list
-    assert [row.stream for row in rows] == [found.stream]
+    rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["page"].rows
+    assert [row.entry.stream for row in rows] == [found.stream]
 
 
 def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
@@ -138,6 +154,98 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
     assert client.post(f"{LIST}{entry.pk}/change/", {"action": "x"}).status_code == 403
     assert client.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
     assert client.get(f"{LIST}add/").status_code == 403
+
+
+def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_asked_for() -> None:
+    anna = person("support", "anna")
+    replay, of = a_replay(anna), source()
+    happened(
+        Happening("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
+        Happening(
+            f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}
+        ),
+        Happening("replay:nonsense", "replay.started", f"person:{anna.pk}"),
+    )
+    client = browser("auditor")
+    rows = {row.entry.action: row for row in client.get(LIST).context["page"].rows}
+    assert rows["event.replayed"].why == "the shop was down"
+    assert rows["source.paused"].why == "<b>noise</b>"
+    assert rows["source.paused"].about == "source Crm"
+    assert rows["replay.started"].why == ""
+    assert "<b>noise" not in client.get(LIST).content.decode()
+    Replay.objects.update(reason="")
+    assert {row.why for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
+
+
+def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
+    client = browser("auditor", "eva")
+    client.get("/admin/audit/entry/download/csv").getvalue()
+    row = client.get(LIST).context["page"].rows[0]
+    assert (row.actor, row.roles, row.deed) == ("eva", "auditor", "finished a download")
+    page = " ".join(re.sub(r"<[^>]+>", " ", client.get(LIST).content.decode()).split())
+    assert f"eva auditor finished a download eva 127.0.0.1 session {row.session[:6]}" in page
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [
+        ("Reveals", {"event.revealed"}),
+        ("Exports", {"export.requested", "download.refused", "replay.downloaded"}),
+        ("Secret changes", {"secret.added", "signing-key.begun"}),
+        ("Replays", {"event.replayed", "replay.stopped"}),
+    ],
+)
+def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: str, found: set[str]) -> None:
+    client = browser("auditor")
+    happened(Happening("system", "settings.seeded"))
+    for number in range(30):
+        happened(*(Happening(f"export:{number}", action, "person:1") for action in sorted(found)))
+    page = client.get(LIST).context["page"]
+    (tab,) = [tab for tab in page.tabs if tab.name == view]
+    seen, address = [], tab.query
+    while address:
+        page = client.get(LIST + address).context["page"]
+        assert next(tab.name for tab in page.tabs if tab.is_current) == view
+        seen += [row.entry for row in page.rows]
+        address = page.turning.older
+    assert {each.action for each in seen} == found
+    assert len(seen) == 30 * len(found)
+    assert seen == sorted(seen, key=lambda each: (each.at, each.pk), reverse=True)
+
+
+def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbours() -> None:
+    client = browser("administrator", "anna")
+    of = connection_of_shop()
+    save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, name="Other"), "it moved")
+    happened(
+        Happening(of_stream := f"setting:connection:{of.pk}", "connection.paused", details={"failures": 5})
+    )
+    entry = Entry.objects.get(action="connection.changed")
+    page = client.get(f"{LIST}{entry.pk}/change/").context["page"]
+    assert [(line.label, line.before, line.after) for line in page.changes] == [
+        ("name", "Aurora ID", "Other")
+    ]
+    assert (page.told.why, page.told.roles, page.told.about) == (
+        "it moved",
+        "administrator",
+        "connection Other",
+    )
+    assert len(page.told.request) == 36
+    assert [each.entry.action for each in page.of_object] == ["connection.paused"]
+    assert page.of_request == []
+    paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
+    assert paused.context["page"].facts == [("failures", "5")]
+    assert [each.entry.action for each in paused.context["page"].of_object] == ["connection.changed"]
+
+
+def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
+    client = browser("auditor", "eva")
+    for _ in range(2):
+        client.get("/admin/audit/entry/download/csv").getvalue()
+    first = Entry.objects.filter(action="download.started").earliest("id")
+    page = client.get(f"{LIST}{first.pk}/change/").context["page"]
+    assert [each.entry.action for each in page.of_request] == ["download.finished"]
+    assert page.of_request[0].request == page.told.request
 
 
 def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_typed() -> None:

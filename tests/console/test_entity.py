@@ -222,8 +222,8 @@ def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
         re.sub(r"(?s)<nav.*?</nav>", "", read(client, "a/ü&b").content.decode()),
     )
     assert link
-    found = client.get(unescape(link[1])).context["cl"].result_list
-    assert {each.stream for each in found} == {event.stream}
+    found = client.get(unescape(link[1])).context["page"].rows
+    assert {each.entry.stream for each in found} == {event.stream}
 
 
 @pytest.mark.django_db

@@ -124,6 +124,7 @@ TABLE = {
     },
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
+    "audit_entry_standing": AUDITING,
     "console_export_new": {AUDITOR},
     "console_export_cancel": {AUDITOR},
     "console_export_download": {AUDITOR},

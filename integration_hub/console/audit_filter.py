@@ -1,0 +1,91 @@
+"""What part of the audit log is meant: one value for the list and for its downloads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from audit.finding import about_kind, by_actor, by_people, of_action
+from audit.models import Entry
+from integration_hub.console.actions import ACTIONS
+from integration_hub.console.audit_search import streams_of
+from integration_hub.console.spans import NoSuchFilter, span
+
+WORDS = ("action", "who", "object", "when", "when_from", "when_to", "q")
+# Several actions under one word: the views that everybody has.
+TOGETHER: Mapping[str, Sequence[str]] = {
+    "reveals": ("event.revealed",),
+    "exports": tuple(
+        each for each in ACTIONS if each.startswith(("export.", "download.")) or each == "replay.downloaded"
+    ),
+    "secrets": (
+        "secret.added",
+        "secret.changed",
+        "secret.ended",
+        "person.password-changed",
+        "signing-key.begun",
+        "sealing.renewed",
+    ),
+    "replays": tuple(
+        each
+        for each in ACTIONS
+        if (each.startswith("replay.") and each != "replay.downloaded") or each == "event.replayed"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Empty members leave everything in. `who` is a kind of actor or one actor; `streams` is what was searched for."""
+
+    action: str = ""
+    who: str = ""
+    object: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None
+    streams: Sequence[str] | None = None
+
+    @property
+    def actions(self) -> Sequence[str]:
+        """Those that are meant; empty: all."""
+        return TOGETHER.get(self.action) or ((self.action,) if self.action else ())
+
+    def narrow(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+        """The entries among these that are meant."""
+        found = self._but_for_actions(entries)
+        return found.filter(action__in=self.actions) if self.actions else found
+
+    def parts(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
+        """The same by action: each has its index in the order of time, all together have none."""
+        found = self._but_for_actions(entries)
+        return [of_action(found, each) for each in self.actions] or [found]
+
+    def _but_for_actions(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+        found = self._by(entries) if self.who else entries
+        if self.object:
+            found = about_kind(found, self.object, connection.vendor)
+        if self.begin:
+            found = found.filter(at__gte=self.begin)
+        if self.end:
+            found = found.filter(at__lt=self.end)
+        return found if self.streams is None else found.filter(stream__in=self.streams)
+
+    def _by(self, entries: QuerySet[Any]) -> QuerySet[Any]:
+        if self.who == "person":
+            return by_people(entries, connection.vendor)
+        if self.who == "source":
+            return entries.filter(actor__startswith="source:")
+        return by_actor(entries, self.who, connection.vendor)
+
+
+def resolve_entries(words: Mapping[str, str], now: datetime) -> EntryFilter:
+    """What these words mean at this moment. `NoSuchFilter`."""
+    if any("\0" in value for value in words.values()):
+        raise NoSuchFilter("no text that a database takes")
+    begin, end = span(words, "when", now)
+    plain = {name: words.get(name, "") for name in ("action", "who", "object")}
+    term = words.get("q", "").strip()
+    return EntryFilter(**plain, begin=begin, end=end, streams=streams_of(term) if term else None)
