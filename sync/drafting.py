@@ -122,7 +122,7 @@ def activate(
         _end(target, DraftState.ACTIVATED, made)
     details = {"before": _told(current), "after": _told(made)}
     source = {"draft": target.pk} if isinstance(target, MappingDraft) else {"restores": target.number}
-    _record(mapping, "mapping.activated", author, {**details, **source})
+    _record(mapping, "mapping.activated", author, {**details, **source, "reason": made.reason})
     return made
 
 

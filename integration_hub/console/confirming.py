@@ -1,4 +1,4 @@
-"""Settings change in two steps: what changes is shown first, and made only with a reason."""
+"""Settings are added, changed and deleted with a reason; a change is shown first, and made in a second step."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -35,8 +35,47 @@ class ReasonForm(forms.Form):
         return " ".join(str(self.cleaned_data["reason"]).split())
 
 
-class ConfirmedAdmin(AuditedAdmin):
-    """An `AuditedAdmin` of which no change is made before it was shown and a reason was given."""
+class ReasonedAdmin(AuditedAdmin):
+    """An `AuditedAdmin` of which nothing is added or deleted without a reason, and nothing by the dozen."""
+
+    actions = None
+    delete_confirmation_template = "console/delete_setting.html"
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:  # type: ignore[type-arg]
+        if not change:
+            plain = kwargs.get("form", self.form)
+            kwargs["form"] = type(plain)(f"Reasoned{plain.__name__}", (ReasonForm, plain), {})
+        found: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
+        return found
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        why = [] if obj else [(_("Why"), {"fields": ("reason",)})]
+        return [*super().get_fieldsets(request, obj), *why]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            _give(request, form)
+        super().save_model(request, obj, form, change)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        reason = ReasonForm(request.POST or None)
+        if reason.is_valid():
+            _give(request, reason)
+        elif request.method == "POST":
+            request.POST = QueryDict()  # Django's page, shown again
+        return super().delete_view(request, object_id, {"reason_form": reason, **(extra_context or {})})
+
+
+def _give(request: HttpRequest, form: forms.BaseForm) -> None:
+    request.reason = form.cleaned_data["reason"]  # type: ignore[attr-defined]
+
+
+class ConfirmedAdmin(ReasonedAdmin):
+    """Of which no change is made either before it was shown and a reason was given."""
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.confirm_view)
@@ -96,7 +135,8 @@ class ConfirmedAdmin(AuditedAdmin):
             reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
         elif request.method == "POST" and reason.is_valid():
             let_go(request, key)
-            request.POST, request.reason = typed, reason.cleaned_data["reason"]  # type: ignore[assignment,attr-defined]
+            _give(request, reason)
+            request.POST = typed  # type: ignore[assignment]
             answer: HttpResponse = self.changeform_view(request, str(pk))
             return answer
         context = {

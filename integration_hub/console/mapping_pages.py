@@ -7,7 +7,8 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from integration_hub.console.recording import AuditedAdmin, address
+from integration_hub.console.confirming import ReasonedAdmin
+from integration_hub.console.recording import address
 from integration_hub.console.revealing import CONTENTS
 from sync.drafting import Author, Seen
 from sync.models import Mapping
@@ -16,7 +17,7 @@ MAY_EDIT = "sync.change_mapping"
 MAY_ACTIVATE = "sync.activate_mapping"
 
 
-class MappingPages(AuditedAdmin):
+class MappingPages(ReasonedAdmin):
     """The mapping of an address, who may what with it, and the frame of its pages."""
 
     def mapping_for(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:

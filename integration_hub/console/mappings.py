@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.backtest_pages import BackTests
 from integration_hub.console.backtest_words import summary
+from integration_hub.console.confirming import ReasonForm
 from integration_hub.console.declaration_text import Misread, plain_text
 from integration_hub.console.mapping_activating import MappingActivation
 from integration_hub.console.mapping_editing import EMPTY, MappingEditor
@@ -53,8 +54,8 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
         return text
 
 
-class NameForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Another name."""
+class NameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
+    """Another name, and why."""
 
     class Meta:
         model = Mapping
@@ -70,7 +71,6 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     fields = ("name", "declaration")
     list_display = ("name", "version")
     sortable_by = ()
-    actions = None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": _("Mappings"), **(extra_context or {})})
@@ -150,6 +150,7 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
             form.save()
             found = difference(before, self.stored(mapping.pk), frozenset())
             if found:
-                record(request, mapping.stream, "mapping.changed", found)
+                reason = {"reason": form.cleaned_data["reason"]}
+                record(request, mapping.stream, "mapping.changed", found | reason)
         messages.success(request, _("The name was saved."))
         return redirect("admin:sync_mapping_change", mapping.pk)

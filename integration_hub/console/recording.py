@@ -129,7 +129,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
         found = difference(self.stored(pk), {}, self._hidden())
-        record(request, self.stream(pk), f"{self.kind}.deleted", {"before": found.get("before", {})})
+        details = {"before": found.get("before", {})} | because(request)
+        record(request, self.stream(pk), f"{self.kind}.deleted", details)
 
     def stored(self, pk: Any) -> Values:
         """What the database holds of one row now: what is compared before and after a change."""

@@ -45,7 +45,6 @@ class RouteAdmin(PausingViews):
     list_display_links = ("name",)
     list_select_related = ("source", "identity", "commercial", "mapping")
     sortable_by = ()
-    actions = None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})

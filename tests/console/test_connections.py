@@ -28,6 +28,7 @@ def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:
         "byte_cap": "1048576",
         "breaker_failures": "5",
         "breaker_seconds": "15",
+        "reason": "it joins",
     } | changed
 
 
@@ -106,6 +107,7 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     answer = client.post("/admin/sync/connection/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
     assert Connection.objects.get().credentials == {"token": "shop-token"}
+    assert entries("connection.created")[0]["details"]["reason"] == "it joins"
 
 
 def test_wrong_settings_are_refused_with_their_place() -> None:

@@ -270,14 +270,19 @@ def test_whoever_may_edit_but_not_activate_is_not_shown_how() -> None:
 
 def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> None:
     client = browser("administrator")
-    answer = client.post("/admin/sync/mapping/add/", {"name": "New", "declaration": json.dumps(LOWER)})
+    new = {"name": "New", "declaration": json.dumps(LOWER)}
+    assert client.post("/admin/sync/mapping/add/", new).context["adminform"].form.errors.keys() == {"reason"}
+    answer = client.post("/admin/sync/mapping/add/", new | {"reason": "for the shop"})
     assert answer.status_code == 302
+    assert entries("mapping.created")[0]["details"]["reason"] == "for the shop"
     of = Mapping.objects.get()
     assert (of.current().number, of.current().declaration) == (1, LOWER)
-    client.post(address(of), {"name": "Renamed"})
+    assert "This field is required" in client.post(address(of), {"name": "Renamed"}).content.decode()
+    client.post(address(of), {"name": "Renamed", "reason": "a better name"})
     of.refresh_from_db()
     assert of.name == "Renamed"
-    assert entries("mapping.changed")[0]["details"]["after"] == {"name": "Renamed"}
+    (entry,) = entries("mapping.changed")
+    assert (entry["details"]["after"], entry["details"]["reason"]) == ({"name": "Renamed"}, "a better name")
     wrong = client.post("/admin/sync/mapping/add/", {"name": "Other", "declaration": '{"fields":\n{"a": 1}}'})
     assert "Line 2: a: an object is expected" in wrong.content.decode()
 

@@ -11,6 +11,7 @@ from tests.console.staff import browser, entries, save, source
 from webhooks.models import Source, SourceSecret
 
 pytestmark = pytest.mark.django_db
+WHY = "a new system joins"
 
 
 def source_form(**changed: Any) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def source_form(**changed: Any) -> dict[str, Any]:
         "default_mode": "result",
         "wait_seconds": "10",
         "entity_fields": "[]",
+        "reason": WHY,
     } | changed
 
 
@@ -35,7 +37,15 @@ def test_a_new_signed_source_says_that_it_lacks_a_secret() -> None:
     )
     assert "has no live secret yet" in page
     made = Source.objects.get()
-    assert entries("source.created")[0]["stream"] == f"setting:source:{made.pk}"
+    (entry,) = entries("source.created")
+    assert (entry["stream"], entry["details"]["reason"]) == (f"setting:source:{made.pk}", WHY)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_nothing_is_added_without_a_reason(reason: str) -> None:
+    page = browser("administrator").post("/admin/webhooks/source/add/", source_form(reason=reason))
+    assert page.context["adminform"].form.errors.keys() == {"reason"}
+    assert not Source.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -89,17 +99,34 @@ def test_a_change_is_recorded_with_before_and_after_and_where_it_came_from() -> 
     assert len(entries("source.changed")) == 1
 
 
-@pytest.mark.parametrize("way", ["page", "action"])
-def test_a_deletion_is_recorded_with_what_was_there(way: str) -> None:
+def test_a_deletion_is_recorded_with_what_was_there_and_why() -> None:
     of, client = source(), browser("administrator")
-    if way == "page":
-        client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes"})
-    else:
-        chosen = {"action": "delete_selected", "_selected_action": [of.pk], "post": "yes"}
-        client.post("/admin/webhooks/source/", chosen)
+    client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes", "reason": "it is\n gone"})
     assert not Source.objects.exists()
     (entry,) = entries("source.deleted")
     assert entry["details"]["before"]["slug"] == "crm"
+    assert entry["details"]["reason"] == "it is gone"
+
+
+@pytest.mark.parametrize("reason", [None, "", "   ", "x" * 501])
+def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
+    of, client = source(), browser("administrator")
+    given = {} if reason is None else {"reason": reason}
+    page = client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes"} | given)
+    assert page.context["reason_form"].errors
+    assert "Delete Crm" in page.content.decode()
+    assert Source.objects.exists()
+    assert not entries("source.deleted")
+
+
+@pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
+def test_settings_are_not_deleted_by_the_dozen(kind: str) -> None:
+    of, client = source(), browser("administrator")
+    mapping()
+    chosen = {"action": "delete_selected", "_selected_action": [of.pk], "post": "yes"}
+    client.post(f"/admin/{kind}/", chosen)
+    assert Source.objects.exists()
+    assert "delete_selected" not in client.get(f"/admin/{kind}/").content.decode()
 
 
 def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
@@ -123,6 +150,7 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
         "retry_cap_seconds": "3600",
         "guard_minutes": "60",
         "most_removals": "50",
+        "reason": WHY,
     }
     answer = client.post("/admin/sync/route/add/", form)
     assert answer.status_code == 302, answer.context["errors"]
@@ -130,7 +158,8 @@ def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
     assert (made.entity_type, made.deactivation) == ("USER", {})
     save(client, f"/admin/sync/route/{made.pk}/change/", form | {"tries": "3"})
     assert entries("route.changed")[0]["details"]["after"] == {"tries": 3}
-    client.post(f"/admin/sync/route/{made.pk}/delete/", {"post": "yes"})
+    client.post(f"/admin/sync/route/{made.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
+    assert entries("route.created")[0]["details"]["reason"] == WHY
     assert entries("route.deleted")[0]["stream"] == f"setting:route:{made.pk}"
 
 
