@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,12 +41,18 @@ def _chromium() -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def browser(_chromium: Chromium, hub: Hub) -> Iterator[Browser]:
+def options() -> dict[str, Any]:
+    """What is different about this browser, as Playwright says it."""
+    return {}
+
+
+@pytest.fixture
+def browser(_chromium: Chromium, hub: Hub, options: dict[str, Any]) -> Iterator[Browser]:
     """A browser without cookies before a running hub, to which the identity service sends its webhooks.
 
     A test fails where the browser complained of anything that the test did not ask for.
     """
-    with served() as site, _chromium.context() as context:
+    with served() as site, _chromium.context(**options) as context:
         hub.identity.sender.configure(
             {"signed_url": f"{site}/webhooks/aurora", "unsigned_url": f"{site}/webhooks/aurora-unsigned"}
         )

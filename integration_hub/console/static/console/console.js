@@ -55,12 +55,17 @@
     }, seconds * 1000);
   }
 
+  function show(root) {
+    for (const part of $$("[data-needs-script]", root)) part.hidden = false;
+  }
+
   function replace(element, next) {
     const open = $$("details[open][id]", element).map((each) => each.id);
     const focus = element.contains(document.activeElement) ? document.activeElement.id : "";
     const before = $("[data-live]", element)?.textContent.trim();
     document.adoptNode(next);
     for (const id of open) { const part = next.querySelector("#" + CSS.escape(id)); if (part) part.open = true; }
+    show(next);
     element.replaceWith(next);
     if (focus) document.getElementById(focus)?.focus();
     const after = $("[data-live]", next)?.textContent.trim();
@@ -128,6 +133,6 @@
 
   document.body.append(voice);
   for (const element of $$("[data-poll][id]")) poll(element);
-  for (const button of $$("[data-needs-script]")) button.hidden = false;
+  show(document);
   count();
 })();
