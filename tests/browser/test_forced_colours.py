@@ -1,0 +1,118 @@
+"""With colours that the person's system forces on every page, states and places still differ, and focus is seen."""
+
+from typing import Any
+
+import pytest
+
+from sync.failure_groups import keep_failure_groups
+from sync.models import Connection
+from tests.browser.chromium import Browser
+from tests.browser.conftest import LogIn
+from tests.hub import ANNA, Hub
+from tests.replays.bulk import failed, tell
+
+EVENTS = "/admin/webhooks/event/"
+EDGED = ".pill, .notice, .button:not(.plain, .menu-items *), .card, .figure"
+# Elements of the page that have no edge which differs from what is behind them.
+_WITHOUT_EDGE = """
+css => [...document.querySelectorAll(css)].filter(each => {
+  const style = getComputedStyle(each), ground = getComputedStyle(document.body).backgroundColor;
+  return parseFloat(style.borderTopWidth) < 1 || style.borderTopStyle === "none" || style.borderTopColor === ground;
+}).map(each => each.outerHTML.slice(0, 90))
+"""
+# How the lower edge of each of these looks, for those that are current and for those that are not.
+_LOOKS = """
+([css, side]) => {
+  const ground = getComputedStyle(document.body).backgroundColor;
+  return [...document.querySelectorAll(css)].map(each => {
+    const style = getComputedStyle(each), colour = style[`border${side}Color`];
+    const shown = parseFloat(style[`border${side}Width`]) >= 2 && colour !== ground;
+    return [each.hasAttribute("aria-current"), shown];
+  });
+}
+"""
+_FOCUS = """
+() => {
+  const style = getComputedStyle(document.activeElement);
+  const ground = getComputedStyle(document.body).backgroundColor;
+  return parseFloat(style.outlineWidth) >= 2
+    && style.outlineStyle !== "none" && style.outlineColor !== ground;
+}
+"""
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    return {"forced_colors": "active"}
+
+
+@pytest.fixture
+def browser_of_support(log_in: LogIn, hub: Hub) -> Browser:
+    failed(hub, ANNA)
+    tell(hub, ANNA)
+    keep_failure_groups()
+    return log_in("support")
+
+
+def test_a_state_is_a_word_with_a_shape_and_an_edge(browser_of_support: Browser, hub: Hub) -> None:
+    browser = browser_of_support
+    pages = (
+        "/admin/",
+        EVENTS,
+        "/admin/sync/failuregroup/",
+        f"/admin/sync/connection/{Connection.objects.earliest('pk').pk}/change/",
+    )
+    for page in pages:
+        browser.open(page)
+        assert browser.has(".pill"), page
+        assert browser.run(_WITHOUT_EDGE, EDGED) == [], page
+    browser.open(EVENTS)
+    states = browser.page.locator("td.state").all_inner_texts()
+    assert [state.split() for state in states] == [["✓", "Succeeded"], ["✕", "Failed"]]
+    browser.press("table.events tbody tr:last-child th a")
+    assert browser.run(_WITHOUT_EDGE, EDGED) == []
+
+
+def test_only_what_is_current_is_marked_so(browser_of_support: Browser) -> None:
+    browser = browser_of_support
+    browser.open(f"{EVENTS}?state=retrying")
+    for css, side in ((".tabs a", "Bottom"), ("#console-nav li a", "Left")):
+        looks = browser.run(_LOOKS, [css, side])
+        assert [shown for _, shown in looks] == [is_current for is_current, _ in looks]
+        assert sum(shown for _, shown in looks) == 1
+
+
+def test_a_filter_that_is_set_differs_from_one_that_is_not(browser_of_support: Browser) -> None:
+    browser = browser_of_support
+    browser.open(f"{EVENTS}?state=dead")
+    edges = browser.run(
+        "[...document.querySelectorAll('.chip > summary')].map(each => [each.parentElement.classList"
+        ".contains('is-set'), getComputedStyle(each).borderTopStyle])"
+    )
+    assert {tuple(edge) for edge in edges} == {(True, "solid"), (False, "dashed")}
+
+
+def test_what_was_added_and_what_was_taken_away_differ_by_a_line(
+    browser_of_support: Browser, hub: Hub
+) -> None:
+    browser = browser_of_support
+    hub.change_email("anna.free@example.com")
+    browser.open(f"{EVENTS}?state=dead")
+    browser.press("table.events tbody th a")
+    browser.press(".tools a.primary")
+    lines = browser.run(
+        "['del.was', 'ins.now'].map(css => getComputedStyle(document.querySelector(css)).textDecorationLine)"
+    )
+    assert lines == ["line-through", "underline"]
+
+
+def test_whatever_has_the_focus_is_seen_to_have_it(browser_of_support: Browser) -> None:
+    browser = browser_of_support
+    browser.open(EVENTS)
+    stops = 0
+    browser.page.keyboard.press("Tab")
+    while browser.run("document.activeElement !== document.body"):
+        assert browser.run(_FOCUS), browser.run("document.activeElement.outerHTML.slice(0, 120)")
+        browser.page.keyboard.press("Tab")
+        stops += 1
+    assert stops > 25
