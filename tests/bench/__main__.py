@@ -12,7 +12,8 @@ from tests.bench.auditing import measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
 from tests.bench.console import REPEATS, measure_console, show_console
 from tests.bench.databases import Cluster, sync_milliseconds
-from tests.bench.exporting import measure_export, show_export
+from tests.bench.export_report import show_export
+from tests.bench.exporting import measure_export
 from tests.bench.growth import grow, show_growth
 from tests.bench.measuring import SUBJECTS
 from tests.bench.memory import show_memory, watch_memory

@@ -8,6 +8,7 @@ Run by itself with the hub's environment it measures, in a process of its own: `
 
 import gc
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -19,7 +20,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -29,25 +29,13 @@ from tests.bench.growth import _fill, say_filled
 from tests.bench.processes import ROOT, _status
 from tests.bench.servers import _environment, _hub_environment, prepare_hub, running_hub
 from tests.bench.systems import Systems
-from tests.bench.table import table
 from webhooks.references import to_reference
 
 REPEATS = 3
 A_SECOND = 50
+SENDERS = 8
 _SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e.event_type, e.occurred_at, e.received_at,
     e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
-HEADS = (
-    "events",
-    "CSV s",
-    "× psql",
-    "ORM s",
-    "× psql",
-    "export s",
-    "archive MB",
-    "idle MB",
-    "peak MB",
-    "over idle MB",
-)
 
 
 def measure_export(
@@ -108,9 +96,9 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     there = {to_reference(UUID(str(each))) for (each,) in uuids}
     with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as sent:
         time.sleep(2)
-        before = sent()
+        before, began = sent(), time.monotonic()
         made = json.loads(_python(environment, folder, "tests.bench.exporting", str(folder), "meanwhile"))
-        came = sent() - before
+        came, spent = sent() - before, time.monotonic() - began
     archive = Path(made["archive"])
     with zipfile.ZipFile(archive) as packed:
         written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
@@ -121,6 +109,7 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     return {
         **made,
         "came": came,
+        "a_second": came / spent,
         "rows": len(written),
         "doubled": len(written) - len(known),
         "missing": len((sealed | there) - known - {deleted}),
@@ -159,16 +148,18 @@ def _begun(line: bytes) -> str:
 
 @contextmanager
 def _coming_in(port: int) -> Iterator[Callable[[], int]]:
-    """Fifty webhooks a second; how many so far."""
-    stop, count = threading.Event(), 0
+    """Fifty webhooks a second, by so many senders that none is late while an answer takes a sixth of a second; how many
+    were taken so far."""
+    stop, taken = threading.Event(), [0] * SENDERS
 
-    def send() -> None:
-        nonlocal count
+    def send(sender: int) -> None:
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        due = time.monotonic()
-        while not stop.is_set():
+        due = time.monotonic() + sender / A_SECOND
+        for number in itertools.count(sender, SENDERS):
+            if stop.wait(max(0.0, due - time.monotonic())):
+                return
             body = {
-                "id": f"U{count % 20_000:07}",
+                "id": f"U{number % 20_000:07}",
                 "entityType": "USER",
                 "eventType": "UPDATE",
                 "respond": "ack",
@@ -178,53 +169,24 @@ def _coming_in(port: int) -> Iterator[Callable[[], int]]:
             )
             answer = link.getresponse()
             answer.read()
-            count += answer.status < 300
-            due += 1 / A_SECOND
-            time.sleep(max(0.0, due - time.monotonic()))
+            taken[sender] += answer.status < 300
+            due += SENDERS / A_SECOND
 
-    thread = threading.Thread(target=send)
-    thread.start()
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
+    for thread in threads:
+        thread.start()
     try:
-        yield lambda: count
+        yield lambda: sum(taken)
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 def _timed(do: Callable[[], object]) -> float:
     began = time.monotonic()
     do()
     return time.monotonic() - began
-
-
-def show_export(figures: dict[str, Any]) -> str:
-    """One row, and a line about what came in meanwhile."""
-    psql = figures["psql"]
-    ratios = [_ratio(figures[way], psql) for way in ("csv", "orm")]
-    csv, orm = (f"{median(figures[way]):.2f}" for way in ("csv", "orm"))
-    size = [f"{figures[name] / 2**20:.1f}" for name in ("size", "idle", "peak")]
-    over = f"{(figures['peak'] - figures['idle']) / 2**20:.1f}"
-    row = [f"{figures['events']:,}", csv, ratios[0], orm, ratios[1], f"{figures['seconds']:.1f}", *size, over]
-    return f"## {figures['database']}: an export of everything\n\n{table(HEADS, [row])}\n\n{_show(figures['meanwhile'])}"
-
-
-def _show(told: dict[str, Any]) -> str:
-    checked = told["checked"]
-    over = (told["peak"] - told["idle"]) / 2**20
-    code, said = checked["entries"]
-    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in checked["seconds"].items())
-    return (
-        f"While {told['came']} events came in ({told['came'] / told['seconds']:.0f} a second): {told['rows']:,} rows in "
-        f"{told['seconds']:.1f} s, {told['missing']} missing, {told['doubled']} doubled, {over:.1f} MB over idle.\n"
-        f"The event that was deleted beforehand: {'found' if checked['found'] else 'NOT FOUND'}"
-        f"{'' if checked['found'] else f' {checked}'}.\n"
-        f"verify.py ended with {code}: {said.strip().splitlines()[-1]} ({took})"
-    )
-
-
-def _ratio(way: list[float], psql: list[float]) -> str:
-    """Within each repeat; the median of them."""
-    return f"{median(each / one for each, one in zip(way, psql, strict=True)):.2f}" if psql else ""
 
 
 def _seal() -> None:
