@@ -81,13 +81,15 @@ class Places:
         """Segment and index of entries, by their ids; of those that stand in these segments."""
         found: dict[int, tuple[int, int]] = {}
         for pk in sorted(waiting):
-            if pk not in found and (number := self._segment_of(pk)) is not None:
+            if pk not in found and (number := self.segment_of(pk)) is not None:
                 indexes = self._indexes(number)
                 found |= {each: (number, indexes[each]) for each in waiting & indexes.keys()}
         return found
 
-    def _segment_of(self, pk: int) -> int | None:
-        """No segment holds an entry before `highest_id` reaches its id: it stands there or, where it was committed
+    def segment_of(self, pk: int) -> int | None:
+        """The number of the segment that holds an entry.
+
+        No segment holds it before `highest_id` reaches its id: it stands there or, where it was committed
         late, a little further on.
         """
         later = Segment.objects.filter(highest_id__gte=pk, number__lte=self.last)

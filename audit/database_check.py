@@ -5,19 +5,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
+from audit.bundle_rows import segment_leaves
 from audit.keys import STREAM as KEYS
 from audit.looking import SETTLED, last_segment
-from audit.models import Checkpoint, Entry, Head, Segment
+from audit.models import Checkpoint, Entry, Head, Segment, Stub
 from audit.records import Record
+from audit.retention import declared
 from audit.rows import checkpoint_record, entry_row, key_records, key_rows, segment_row
 from audit.verifying.entries import check_entry, check_streams
 from audit.verifying.faults import EntryRow, Fault, Faults, StreamRow
 from audit.verifying.keys import Keys, check_begun, check_keys
+from audit.verifying.retention import Declared, check_declared, check_stubs
 from audit.verifying.segments import Walk, check_segments
 
 MOST_FAULTS = 100
@@ -26,7 +29,8 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a look found. `unsealed`: entries that are not sealed yet, the oldest of them from `unsealed_since`."""
+    """What a look found. `unsealed`: entries that are not sealed yet, the oldest of them from `unsealed_since`.
+    `let_go`: what the log says of entries that are kept no longer."""
 
     segments: int
     entries: int
@@ -34,6 +38,7 @@ class Report:
     sealed_at: str
     unsealed: int
     unsealed_since: datetime | None
+    let_go: Declared | None
     faults: tuple[Fault, ...]
 
 
@@ -49,11 +54,25 @@ class Waiting:
         self.oldest = at if self.oldest is None else min(self.oldest, at)
 
 
+class Gone:
+    """What the segments up to a number say of entries that are kept no longer."""
+
+    def __init__(self, newest: int) -> None:
+        self.newest = newest
+        self.said = declared(newest)
+
+    def has(self, number: int) -> bool:
+        """Whether the entries of a segment are; one is missing, and it may have been said since this look began."""
+        if self.said is None or number > self.said.segment:
+            self.said = declared(last_segment().number)
+        return self.said is not None and number <= self.said.segment
+
+
 def check_database(outside: Record | None = None) -> Report:
     """Look at everything; at most `MOST_FAULTS` faults are told. `outside`: a checkpoint that was kept elsewhere."""
     with _snapshot():
-        walk, waiting = Walk(Keys()), Waiting()
-        faults = tuple(islice(_faults(walk, outside, waiting), MOST_FAULTS))
+        walk, waiting, gone = Walk(Keys()), Waiting(), Gone(last_segment().number)
+        faults = tuple(islice(_faults(walk, outside, waiting, gone), MOST_FAULTS))
     return Report(
         segments=walk.number,
         entries=walk.entries,
@@ -61,24 +80,39 @@ def check_database(outside: Record | None = None) -> Report:
         sealed_at=walk.sealed_at,
         unsealed=waiting.count,
         unsealed_since=waiting.oldest,
+        let_go=gone.said,
         faults=faults,
     )
 
 
-def _faults(walk: Walk, outside: Record | None, waiting: Waiting) -> Faults:
+def _faults(walk: Walk, outside: Record | None, waiting: Waiting, gone: Gone) -> Faults:
     """Up to the segment that is the newest now, whatever is written meanwhile: its checkpoints are those that were
     there before it was read, and the keys that signed it were there when they are read after it."""
     told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
-    newest = last_segment().number
     yield from check_keys(key_rows(), walk.keys)
-    yield from check_begun(key_records(), Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
-    segments = Segment.objects.filter(number__lte=newest).order_by("number").iterator(50)
+    segments = Segment.objects.filter(number__lte=gone.newest).order_by("number").iterator(50)
     checkpoints = _checkpoints(told, outside)
-    yield from check_segments((segment_row(row) for row in segments), _entries, checkpoints, walk)
+    yield from check_segments((segment_row(row) for row in segments), _entries, checkpoints, walk, gone.has)
+    yield from _check_gone(gone.said)
+    since = gone.said.sealed_at if gone.said else ""
+    begun = [each for each in key_records() if each["from"] > since]
+    yield from check_begun(begun, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
     yield from _check_unsealed(walk, waiting)
     yield from check_streams(_streams())
     for stream in _headless():
         yield Fault(f"stream {stream}", "has a head and no entries")
+
+
+def _check_gone(said: Declared | None) -> Faults:
+    """What was let go: as the log says, and with the hash that each stream goes on from in its segment."""
+    if said is not None:
+        for row in map(segment_row, Segment.objects.filter(number=said.segment)):
+            yield from check_declared(said, row.hash.hex(), row.record["sealed_at"])
+    ends = Stub.objects.order_by("segment").values_list("segment", "stream", "leaf").iterator(2_000)
+    for number, rows in groupby(ends, key=lambda row: row[0]):
+        leaves = segment_leaves(number)[1] if said is not None and number <= said.segment else []
+        stubs = [(stream, bytes(leaf)) for _, stream, leaf in rows]
+        yield from check_stubs(stubs, set(leaves), f"segment {number}")
 
 
 def _checkpoints(newest: int, outside: Record | None) -> Iterator[tuple[str, Record]]:
@@ -122,20 +156,25 @@ def _settled_id(walk: Walk) -> int:
 
 
 def _streams() -> Iterator[StreamRow]:
-    """Every chained entry by stream and place, with the head of its stream, from one statement."""
-    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, head.seq
+    """Every chained entry by stream and place, with the head of its stream and what it goes on from, from one
+    statement."""
+    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, head.seq, stub.seq, stub.leaf
         FROM audit_entry entry LEFT JOIN audit_head head ON head.stream = entry.stream
+        LEFT JOIN audit_stub stub ON stub.stream = entry.stream
         WHERE entry.leaf IS NOT NULL ORDER BY entry.stream, entry.stream_seq"""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
-            for stream, seq, prev_leaf, leaf, head_seq in rows:
-                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), head_seq)
+            for stream, seq, prev_leaf, leaf, head, stub, gone in rows:
+                ends = (head, stub, bytes(gone or b""))
+                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), *ends)
 
 
 def _headless() -> Iterator[str]:
     its_own = Entry.objects.filter(stream=OuterRef("stream"))
-    yield from Head.objects.filter(~Exists(its_own)).values_list("stream", flat=True)[:MOST_FAULTS]
+    gone = Stub.objects.filter(stream=OuterRef("stream"), seq=OuterRef("seq"))
+    headless = Head.objects.filter(~Exists(its_own), ~Exists(gone))
+    yield from headless.values_list("stream", flat=True)[:MOST_FAULTS]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ START = End(0, ZERO)
 MOST = 1000  # streams in one statement
 
 _LEAF = Statement("SELECT leaf FROM audit_entry WHERE stream = %s AND stream_seq = %s")
+_KEPT_LEAF = Statement("SELECT leaf FROM audit_stub WHERE stream = %s AND seq = %s")
 
 
 def take_ends(counts: Mapping[str, int]) -> dict[str, End]:
@@ -45,11 +46,11 @@ def first_ends(counts: Mapping[str, int]) -> Bound:
 
 def _end(stream: str, seq: int, leaf: bytes | None) -> End:
     """Where the head had to be waited for, PostgreSQL's statement is older than the entry that it waited for, and did
-    not see it."""
+    not see it. Of an entry that is kept no longer its hash is."""
     if seq == 0:
         return START
     if leaf is None:
-        row = _LEAF.row(stream, seq)
+        row = _LEAF.row(stream, seq) or _KEPT_LEAF.row(stream, seq)
         if row is None:
             raise LookupError(f"stream {stream} has no entry {seq}, where its head says that it ends")
         (leaf,) = row

@@ -6,7 +6,10 @@ nothing, and has no right to change these tables, cannot.
 
 from collections.abc import Iterator
 
-EVIDENCE = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey")
+from django.db import connection
+
+EVIDENCE = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey", "cut", "stub")
+_RETENTION = ("cut", "stub")
 _ENDS = "private, valid_until"  # of a signing key, when the next one begins
 
 
@@ -21,6 +24,16 @@ def grants(role: str, schema: str = "public") -> Iterator[str]:
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES {everything} TO {role}"
     yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {role}"
     yield f"REVOKE UPDATE, DELETE ON {evidence} FROM {role}"
+    yield f"REVOKE INSERT ON {', '.join(f'{schema}.audit_{each}' for each in _RETENTION)} FROM {role}"
     yield f"GRANT UPDATE ({_ENDS}) ON {schema}.audit_signingkey TO {role}"
     yield f"REVOKE DELETE ON {schema}.audit_head FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {schema}.django_migrations FROM {role}"
+
+
+def may_delete_entries() -> bool:
+    """Whether whom DATABASE_URL names may delete entries that are kept no longer; the hub's own role may not."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT has_table_privilege('audit_entry', 'DELETE')")
+        return bool(cursor.fetchone()[0])

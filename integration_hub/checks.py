@@ -84,3 +84,13 @@ def check_queue(**_: Any) -> list[CheckMessage]:
         hint = "Leave QUEUE_URL unset for a queue beside the database."
         return [Error(f"{error}.", hint=hint, id="hub.E006")]
     return []
+
+
+@register()
+def check_retention(**_: Any) -> list[CheckMessage]:
+    """hub.W008: an event whose audit entries are deleted before it is proved by nothing."""
+    events, audit = settings.KEEP_EVENTS_DAYS, settings.KEEP_AUDIT_DAYS
+    if not audit or 0 < events <= audit:
+        return []
+    hint = "Let KEEP_AUDIT_DAYS be 0, or at least KEEP_EVENTS_DAYS."
+    return [Warning("Audit entries are deleted before the events that they prove.", hint=hint, id="hub.W008")]

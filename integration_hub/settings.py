@@ -151,13 +151,14 @@ TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 # What a source is told while nothing can be stored: 503, or 429 where its owner can handle only 200 and 400-series.
 UNAVAILABLE_STATUS = env.int("UNAVAILABLE_STATUS", default=503)
 
-# Days that what is kept: 0 keeps it for ever. What is open is kept longer, audit entries are kept for ever. Payloads
-# are bodies: of webhooks, answers, what was fetched, sent and changed; calls are the requests to other systems.
+# Days that what is kept: 0 keeps it for ever. What is open is kept longer. Payloads are bodies: of webhooks, answers,
+# what was fetched, sent and changed; calls are the requests to other systems. Audit entries go by whole segments.
 KEEP_PAYLOADS_DAYS = env.int("KEEP_PAYLOADS_DAYS", default=180)
 KEEP_CALLS_DAYS = env.int("KEEP_CALLS_DAYS", default=365)
 KEEP_EVENTS_DAYS = env.int("KEEP_EVENTS_DAYS", default=1095)
 KEEP_REFUSALS_DAYS = env.int("KEEP_REFUSALS_DAYS", default=90)
 KEEP_ALARMS_DAYS = env.int("KEEP_ALARMS_DAYS", default=90)
+KEEP_AUDIT_DAYS = env.int("KEEP_AUDIT_DAYS", default=0)
 
 # Rows kept of requests that did not pass the gate, however young they are.
 REFUSALS_KEPT = env.int("REFUSALS_KEPT", default=10_000)

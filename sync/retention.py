@@ -1,8 +1,9 @@
 """How long what is kept, and the nightly work that deletes what is older, in small transactions until it is done.
 
-Audit entries are kept for ever. What retention deletes of evidence is itself on the audit log, with counts.
+What retention deletes of evidence is itself on the audit log, with counts; of audit entries, before it deletes them.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +17,17 @@ from django.db.models import F, Max, QuerySet
 
 from audit.log import Happening, append
 from audit.records import time_text
+from audit.retention import declare, let_go
+from audit.rights import may_delete_entries
 from sync import pruning
 from sync.clock import read_clock
+from sync.evidence import seal_audit
 from sync.models import Alarm, Kept, Pruning
 from sync.pruning import Batch
 from webhooks.models import Refusal
 from webhooks.models.pace import Pace
+
+logger = logging.getLogger("hub.audit")
 
 PAUSE_SECONDS = 0.02  # between two batches: whoever waits to write goes first
 PACES_KEPT = timedelta(days=1)  # what a rate was slowed down for is long over by then
@@ -79,9 +85,27 @@ def prune() -> int:
         _rows(lambda _: Session.objects.filter(expire_date__lt=now)),
         _rows(lambda _: Pace.objects.filter(free_at__lt=now - PACES_KEPT)),
     )
-    return sum(deleted for walk in useless for deleted in _batches(walk, now)) + sum(
-        _prune_kind(rule, now) for rule in RULES
-    )
+    deleted = sum(number for walk in useless for number in _batches(walk, now))
+    return deleted + sum(_prune_kind(rule, now) for rule in RULES) + prune_audit()
+
+
+def prune_audit() -> int:
+    """Delete the audit entries that KEEP_AUDIT_DAYS lets go, once the log says so and is sealed; how many."""
+    if not settings.KEEP_AUDIT_DAYS:
+        return 0
+    if not may_delete_entries():
+        logger.warning(
+            "audit entries are kept: this role may not delete them, `manage.py prune_audit` as the owner may"
+        )
+        return 0
+    now = read_clock()
+    if declare(settings.KEEP_AUDIT_DAYS, now):
+        seal_audit()
+
+    def walk(_: datetime, after: int) -> Batch:
+        return Batch(after, *let_go())
+
+    return sum(_batches(walk, now))
 
 
 def _prune_kind(rule: Rule, now: datetime) -> int:

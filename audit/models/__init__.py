@@ -2,6 +2,18 @@
 
 from audit.models.entry import Entry, Head
 from audit.models.outlet import Anchoring, Outlet, Verification
+from audit.models.retention import Cut, Stub
 from audit.models.segment import Checkpoint, Segment, SigningKey
 
-__all__ = ["Anchoring", "Checkpoint", "Entry", "Head", "Outlet", "Segment", "SigningKey", "Verification"]
+__all__ = [
+    "Anchoring",
+    "Checkpoint",
+    "Cut",
+    "Entry",
+    "Head",
+    "Outlet",
+    "Segment",
+    "SigningKey",
+    "Stub",
+    "Verification",
+]

@@ -53,7 +53,7 @@ def check_streams(rows: Iterable[StreamRow]) -> Faults:
     for row in rows:
         if row.stream != stream:
             yield from _check_head(last)
-            stream, seq, leaf = row.stream, 0, ZERO
+            stream, seq, leaf = row.stream, row.stub_seq or 0, row.stub_leaf or ZERO
         if row.seq != seq + 1:
             yield Fault(f"stream {stream} at {row.seq}", f"does not follow {seq}")
         elif row.prev_leaf != leaf:

@@ -12,6 +12,7 @@ from audit.verifying.faults import EntryRow, Fault, Faults, SegmentRow
 from audit.verifying.keys import Keys
 
 Entries = Callable[[Sequence[int]], Mapping[int, EntryRow]]
+LetGo = Callable[[int], bool]
 
 
 Checkpoints = Iterable[tuple[str, Record]]  # places and records, in ascending order of their counts
@@ -32,16 +33,20 @@ class Walk:
 
 
 def check_segments(
-    rows: Iterable[SegmentRow], entries: Entries, checkpoints: Checkpoints, walk: Walk
+    rows: Iterable[SegmentRow],
+    entries: Entries,
+    checkpoints: Checkpoints,
+    walk: Walk,
+    let_go: LetGo = lambda _: False,
 ) -> Faults:
     """What is wrong with the segments, with every entry that they hold, and with the checkpoints of them. `entries`
-    gives the rows of these ids."""
+    gives the rows of these ids; `let_go` says of which segments they are kept no longer."""
     ahead = iter(checkpoints)
     following = next(ahead, None)
     for row in rows:
         yield from _check_order(row, walk)
         yield from walk.keys.faults("segment", row.place, row.record, row.record["sealed_at"])
-        yield from _check_contents(row, entries, walk)
+        yield from _check_contents(row, entries, walk, let_go)
         yield from _check_tree(row, walk)
         while following is not None and following[1]["count"] <= walk.tree.size:
             yield from _check_checkpoint(*following, walk)
@@ -62,7 +67,7 @@ def _check_order(row: SegmentRow, walk: Walk) -> Faults:
     walk.number, walk.sealed_at = record["number"], record["sealed_at"]
 
 
-def _check_contents(row: SegmentRow, entries: Entries, walk: Walk) -> Faults:
+def _check_contents(row: SegmentRow, entries: Entries, walk: Walk, let_go: LetGo) -> Faults:
     record, leaves = row.record, [row.leaves[at : at + SIZE] for at in range(0, len(row.leaves), SIZE)]
     try:
         ids = unpack(row.packed)
@@ -83,7 +88,7 @@ def _check_contents(row: SegmentRow, entries: Entries, walk: Walk) -> Faults:
     for each, leaf in zip(ids, leaves, strict=False):
         if each in found:
             yield from check_entry(found[each], leaf)
-        else:
+        elif not let_go(record["number"]):
             yield Fault(f"entry {each} in {row.place}", "is missing")
 
 

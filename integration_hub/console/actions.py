@@ -85,6 +85,7 @@ ACTIONS: Mapping[str, str] = {
     "erasure.confirmed": "confirmed that somebody is erased",
     "erasure.refused": "refused or withdrew an erasure",
     "subject.erased": "erased somebody",
+    "audit.pruned": "let go of the oldest audit entries",
     "retention.pruned": "deleted what was kept long enough",
     "sealing.renewed": "sealed everything under the newest key",
 }

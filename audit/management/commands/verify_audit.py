@@ -56,6 +56,12 @@ def describe(report: Report, *, is_compared: bool) -> str:
         f"{verb} segment {report.segments} ({report.entries} entries, the highest id {report.highest_id}), "
         f"sealed at {report.sealed_at or 'no time yet'}.",
     ]
+    if (gone := report.let_go) is not None:
+        lines.append(
+            f"Entries are kept from segment {gone.segment + 1} on. Those of segments 1 to {gone.segment}, sealed up to "
+            f"{gone.sealed_at}, were let go after {gone.days} days, as segment {gone.by} says; what they were is "
+            f"proved by the hash of segment {gone.segment}, {gone.hash}."
+        )
     if report.unsealed:
         lines.append(f"{report.unsealed} entries are not sealed yet, the oldest of {report.unsealed_since}.")
     if not is_compared:

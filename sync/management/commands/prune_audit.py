@@ -1,0 +1,25 @@
+"""`manage.py prune_audit`: what the night does with audit entries, for a database whose hub may not delete them."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from audit.rights import may_delete_entries
+from sync.retention import prune_audit
+
+
+class Command(BaseCommand):
+    help = (
+        "Delete audit entries that are older than KEEP_AUDIT_DAYS, whole segments from the oldest on. The log says so "
+        "first, and what is kept of them goes on proving what they were. Run it as the owner of the tables."
+    )
+
+    def handle(self, **_: Any) -> None:
+        if not settings.KEEP_AUDIT_DAYS:
+            raise CommandError("KEEP_AUDIT_DAYS is 0: audit entries are kept for ever.")
+        if not may_delete_entries():
+            raise CommandError(
+                "This role may not delete audit entries: let DATABASE_URL name the owner of the tables."
+            )
+        self.stdout.write(f"{prune_audit()} audit entries were deleted.")
