@@ -57,6 +57,16 @@ class Placed:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The last entry of a stream that is kept no longer: its place in the stream, the number of its segment, and its
+    index there."""
+
+    seq: int
+    segment: int
+    index: int
+
+
 class Lines:
     """A file that is written line by line and measured on the way."""
 
@@ -92,9 +102,12 @@ class Bundle:
             self._lines[name] = Lines(self.folder / name)
         return self._lines[name]
 
-    def whole(self, segments: Iterable[tuple[Record, bytes]], bodies: Iterable[str]) -> dict[str, Any]:
+    def whole(
+        self, segments: Iterable[tuple[Record, bytes]], bodies: Iterable[str], pruned: int = 0
+    ) -> dict[str, Any]:
         """Write consecutive segments, given with their packed ids, and the bodies of all their entries in order;
-        the manifest's members about them."""
+        the manifest's members about them. `pruned`: the segments up to this one would be there too, and their entries
+        are kept no longer."""
         first = last = 0
         held: dict[str, Any] | None = None
         entries, lines = self._open("entries.jsonl"), self._open("segments.jsonl")
@@ -108,33 +121,45 @@ class Bundle:
         for body in bodies:
             entries.add(body)
         frontier = _hex(self.anchor.frontier(first)) if first else []
-        return {"kind": "whole", "first": first, "last": last, "frontier": frontier}
+        return {"kind": "whole", "first": first, "last": last, "frontier": frontier, **_pruned(pruned)}
 
     def filtered(
         self,
         streams: Iterable[tuple[str, Iterable[Placed]]],
         segment: Callable[[int], tuple[Record, Sequence[bytes]]],
+        pruned: int = 0,
+        gone: Callable[[str], Gone | None] = lambda _: None,
     ) -> dict[str, Any]:
         """Write whole streams, each with its entries from the first on; the manifest's members about them.
-        `segment`: record and leaves of the segment with a number."""
+        `segment`: record and leaves of the segment with a number. `pruned`: of the segments up to this one entries are
+        kept no longer; `gone`: what the entries of a stream then continue."""
         used: dict[int, int] = {}
         tree = lru_cache(maxsize=64)(lambda number: perfect_of(segment(number)[1]))
+
+        def proof(number: int, index: int) -> dict[str, Any]:
+            if number not in used:
+                used[number] = segment(number)[0]["count"]
+            path = inclusion_proof(tree(number), index, used[number])
+            return {"segment": number, "index": index, "path": _hex(path)}
+
         entries, proofs, ends = (self._open(f"{name}.jsonl") for name in ("entries", "proofs", "streams"))
         for stream, rows in streams:
-            seq, leaf = 0, ZERO
+            seq, leaf, begin = 0, ZERO, dict[str, Any]()
+            if (before := gone(stream)) is not None:
+                seq, begin = (
+                    before.seq,
+                    {"from": before.seq + 1, "before": proof(before.segment, before.index)},
+                )
             for placed in rows:
                 seq, leaf = seq + 1, leaf_of(placed.body)
-                if placed.segment not in used:
-                    used[placed.segment] = segment(placed.segment)[0]["count"]
-                path = inclusion_proof(tree(placed.segment), placed.index, used[placed.segment])
                 entries.add(placed.body)
-                proofs.add(canonical({"segment": placed.segment, "index": placed.index, "path": _hex(path)}))
-            ends.add(canonical({"stream": stream, "seq": seq, "leaf": leaf.hex()}))
+                proofs.add(canonical(proof(placed.segment, placed.index)))
+            ends.add(canonical({"stream": stream, "seq": seq, "leaf": leaf.hex(), **begin}))
         lines = self._open("segments.jsonl")
         for number in sorted(used):
             lines.add(canonical({**segment(number)[0], "path": _hex(self.anchor.path(number))}))
         bounds = {"first": min(used, default=0), "last": max(used, default=0)}
-        return {"kind": "filtered", "frontier": []} | bounds
+        return {"kind": "filtered", "frontier": []} | bounds | _pruned(pruned)
 
     def finish(
         self,
@@ -173,6 +198,11 @@ def measure(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _pruned(segment: int) -> dict[str, int]:
+    """A member of manifests of logs of which not all entries are kept."""
+    return {"pruned": segment} if segment else {}
 
 
 def _hex(hashes: Iterable[bytes]) -> list[str]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, takewhile
 
-from audit.bundle import Anchor, Placed
+from audit.bundle import Anchor, Gone, Placed
 from audit.hashing import SIZE
 from audit.merkle import consistency_proof, frontier_of, inclusion_proof, tree_root
-from audit.models import Entry, Segment
+from audit.models import Entry, Segment, Stub
 from audit.packing import unpack
 from audit.records import Record
 from audit.rows import key_records, segment_record
@@ -59,6 +59,11 @@ class Places:
     def __init__(self, last: int) -> None:
         self.last = last
         self._indexes = lru_cache(maxsize=64)(_indexes)
+        self._gone: dict[str, Gone] = {}
+
+    def gone(self, stream: str) -> Gone | None:
+        """What the entries of a stream continue that `streams` gave last; None where all of it are kept."""
+        return self._gone.get(stream)
 
     def entries(self, stream: str) -> Iterator[Placed]:
         """The entries of a stream from the first on, up to one that these segments do not hold."""
@@ -72,6 +77,7 @@ class Places:
         for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
             rows[stream].append((pk, body))
         found = self._find({pk for some in rows.values() for pk, _ in some})
+        self._gone = {each.stream: _gone(each) for each in Stub.objects.filter(stream__in=rows)}
         for name in names:
             known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
             if placed := [Placed(body, *found[pk]) for pk, body in known]:
@@ -104,6 +110,11 @@ def _indexes(number: int) -> dict[int, int]:
     """The index of each id of a segment."""
     packed = Segment.objects.values_list("ids", flat=True).get(number=number)
     return {each: index for index, each in enumerate(unpack(bytes(packed)))}
+
+
+def _gone(stub: Stub) -> Gone:
+    leaves = segment_leaves(stub.segment)[1]
+    return Gone(stub.seq, stub.segment, leaves.index(bytes(stub.leaf)))
 
 
 def segment_leaves(number: int) -> tuple[Record, Sequence[bytes]]:

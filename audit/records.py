@@ -27,6 +27,8 @@ SIGNED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+OPTIONAL: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}  # signed where it is there
+
 _DOMAIN = b"hub-signature-1"
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -34,7 +36,8 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 def statement(kind: str, record: Record) -> str:
     """The canonical text of the signed members. `KeyError` where one is missing."""
-    return canonical({name: record[name] for name in SIGNED[kind]})
+    more = (name for name in OPTIONAL.get(kind, ()) if name in record)
+    return canonical({name: record[name] for name in (*SIGNED[kind], *more)})
 
 
 def sign(kind: str, record: Record, by: Sign) -> dict[str, Any]:

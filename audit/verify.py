@@ -129,6 +129,11 @@ def load(content: bytes) -> Record:
     return document
 
 
+def pruned(record: Record) -> list[str]:
+    """The member that the manifest of a log has of which not all entries are kept."""
+    return ["pruned"] if "pruned" in record else []
+
+
 def members(record: Record, *names: str) -> Record:
     if set(record) != set(names):
         raise ValueError(f"has not exactly the members {', '.join(sorted(names))}")
@@ -150,7 +155,8 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 def statement(kind: str, record: Record) -> bytes:
-    return dump({name: record[name] for name in SIGNED[kind]}).encode("ascii")
+    names = SIGNED[kind] + (pruned(record) if kind == "manifest" else [])
+    return dump({name: record[name] for name in names}).encode("ascii")
 
 
 class Tree:
@@ -292,6 +298,8 @@ class Export:
         self.keys: dict[str, Key] = {}
         self.manifest: Record = {}
         self.checkpoint: Record = {}
+        self.pruned = 0  # entries of the segments up to this one are kept no longer
+        self.told = 0  # up to which one the entries say so
         self.roots: dict[int, bytes] = {}  # of the tree over so many segments
         self.segments: dict[int, tuple[int, bytes]] = {}  # filtered: number, to count and root
 
@@ -314,6 +322,7 @@ class Export:
         else:
             self.tried("segments.jsonl", self.check_filtered_segments)
             self.tried("entries.jsonl", self.check_streams)
+        self.tried("manifest.json", self.check_pruned)
         self.tried("consistency.jsonl", self.check_consistency)
         if outside is not None:
             self.tried("the outside checkpoint", lambda: self.compare(outside))
@@ -355,7 +364,11 @@ class Export:
 
     def check_manifest(self) -> None:
         content = self.read("manifest.json")
-        record = members(load(content[:-1]), *SIGNED["manifest"], "signature")
+        record = load(content[:-1])
+        members(record, *SIGNED["manifest"], *pruned(record), "signature")
+        self.pruned = record.get("pruned", 0)
+        if pruned(record) and not self.pruned > 0:
+            raise ValueError("says of no segment that its entries are kept no longer")
         if content[-1:] != b"\n" or record["kind"] not in ("whole", "filtered") or record["v"] != 1:
             raise ValueError("is no manifest of this version")
         self.manifest = record
@@ -493,6 +506,16 @@ class Export:
         for stream_place, what in streams.faults(first == 1):
             self.fault(stream_place, what)
 
+    def check_pruned(self) -> None:
+        """Entries are kept no longer where an entry says so, and only there."""
+        if self.pruned and self.told != self.pruned:
+            self.fault(
+                "manifest.json",
+                f"no entry says that those of segments up to {self.pruned} are kept no longer",
+            )
+        if self.pruned and self.manifest["kind"] == "whole" and self.manifest["first"] != self.pruned + 1:
+            self.fault("manifest.json", f"does not begin after segment {self.pruned}")
+
     def entry(self, place: str, body: bytes, streams: Streams | None) -> bytes:
         """The leaf of an entry."""
         leaf = sha(b"\x00hub-audit-1", body)
@@ -500,6 +523,8 @@ class Export:
             said = members(load(body), *ENTRY)
             if said["v"] not in (1, 2) or not MOMENT.fullmatch(said["at"]) or said["stream_seq"] < 1:
                 raise ValueError("is no entry of this version")
+            if said["action"] == "audit.pruned" and said["stream"] == "retention:audit":
+                self.told = max(self.told, said["details"]["segment"])
             if streams is not None:
                 streams.add(said["stream"], said["stream_seq"], said["prev_leaf"], leaf.hex())
         except WRONG as error:
@@ -519,12 +544,14 @@ class Export:
         used: set[int] = set()
         count = 0
         for place, line in self.lines("streams.jsonl"):
-            said = members(load(line), "leaf", "seq", "stream")
-            if said["stream"] in names or said["seq"] < 1:
+            said = load(line)
+            begins_later = ["before", "from"] if "from" in said else []
+            members(said, "leaf", "seq", "stream", *begins_later)
+            begin, before = said.get("from", 1), ZERO.hex()
+            if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
                 self.fault(place, "names no stream, or one that was named before")
             names.add(said["stream"])
-            before = ZERO.hex()
-            for seq in range(1, said["seq"] + 1):
+            for seq in range(begin, said["seq"] + 1):
                 entry_place, body = next(bodies, ("", b""))
                 proof_place, proof = next(proofs, ("", b""))
                 if not entry_place or not proof_place:
@@ -533,6 +560,9 @@ class Export:
                 count += 1
                 entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
                 leaf = self.entry(entry_place, body, None)
+                if seq == begin and begins_later:
+                    before = load(body)["prev_leaf"]
+                    used.add(self.prove_before(place, before, said["before"]))
                 self.follow(entry_place, body, (said["stream"], seq, before))
                 used.add(self.prove(proof_place, leaf, proof))
                 before = leaf.hex()
@@ -552,6 +582,12 @@ class Export:
                 self.fault(place, "does not continue the entry before it")
         except WRONG:
             return  # told already
+
+    def prove_before(self, place: str, leaf: str, proof: Record) -> int:
+        """The number of the segment that has the entry from which a stream goes on, and which is kept no longer."""
+        if not proof["segment"] <= self.pruned:
+            self.fault(place, "does not begin with the first entry of its stream")
+        return self.prove(place, unhex(leaf), dump(proof).encode("ascii"))
 
     def prove(self, place: str, leaf: bytes, line: bytes) -> int:
         """The number of the segment that has the entry."""
@@ -613,6 +649,11 @@ def main(arguments: list[str]) -> int:
         f"Verified {said['entries']} entries ({said['kind']}, segments {said['first']} to {said['last']}) against the "
         f"checkpoint of {checkpoint['count']} segments, made at {checkpoint['at']}."
     )
+    if export.pruned:
+        print(
+            f"Entries of segments 1 to {export.pruned} are kept no longer, as an entry of the log says; the hash of "
+            f"segment {export.pruned} proves what they were."
+        )
     if outside is None:
         print(
             "No outside checkpoint was compared: who holds database and key could have rewritten everything."

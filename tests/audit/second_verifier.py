@@ -195,6 +195,7 @@ class Second:
             self.rule("entries.jsonl", self.check_whole)
         else:
             self.rule("streams.jsonl", self.check_filtered)
+        self.rule("manifest.json", self.check_pruned)
         if (self.folder / "consistency.jsonl").exists():
             for place, line in self.lines("consistency.jsonl"):
                 self.rule(place, self.check_consistency, line)
@@ -217,7 +218,8 @@ class Second:
 
     def read_manifest(self) -> dict[str, Any]:
         found = self.one_object(self.file("manifest.json"))
-        require(set(found) == {*SIGNED["manifest"].split(), "signature"}, "has other members")
+        require(set(found) - {"pruned"} == {*SIGNED["manifest"].split(), "signature"}, "has other members")
+        require("pruned" not in found or number(found["pruned"], 1), "nothing is kept no longer")
         require(found["v"] == 1 and found["kind"] in ("whole", "filtered"), "is of another version")
         return found
 
@@ -240,7 +242,10 @@ class Second:
         self.check_bytes(kind, record, public)
 
     def check_bytes(self, kind: str, record: dict[str, Any], public: bytes) -> None:
-        text = canonical_text({name: record[name] for name in SIGNED[kind].split()})
+        signed = {name: record[name] for name in SIGNED[kind].split()}
+        if kind == "manifest" and "pruned" in record:
+            signed["pruned"] = record["pruned"]
+        text = canonical_text(signed)
         message = b"hub-signature-1\0" + kind.encode() + b"\0" + text.encode()
         try:
             Ed25519PublicKey.from_public_bytes(public).verify(unhex(record["signature"], 64), message)
@@ -369,6 +374,24 @@ class Second:
         for seq in range(low + 1, high + 1):
             require(places[seq][0] == places[seq - 1][1], f"{seq} does not continue {seq - 1}")
 
+    def check_pruned(self) -> None:
+        """An entry of the stream for it says of which segments entries are kept no longer."""
+        if "pruned" not in self.manifest:
+            return
+        said = [parse(body) for _, body in self.lines("entries.jsonl")]
+        told = {
+            each["details"]["segment"]
+            for each in said
+            if (each["action"], each["stream"]) == ("audit.pruned", "retention:audit")
+        }
+        require(
+            max(told, default=0) == self.manifest["pruned"], "the log says something else of what is kept"
+        )
+        require(
+            self.manifest["kind"] == "filtered" or self.manifest["first"] == self.manifest["pruned"] + 1,
+            "begins with another segment than the first that is kept",
+        )
+
     def check_frontier(self) -> None:
         size = max(self.manifest["first"] - 1, 0)
         parts = [(bit, 1 << bit) for bit in reversed(range(size.bit_length())) if size >> bit & 1]
@@ -395,7 +418,7 @@ class Second:
         wanted = [
             (place, said, seq)
             for place, said in streams
-            for seq in range(1, min(number(said["seq"], 1), 10**6) + 1)
+            for seq in range(self.beginning(said), min(number(said["seq"], self.beginning(said)), 10**6) + 1)
         ]
         require(self.manifest["frontier"] == [], "a filtered export has no frontier")
         require(
@@ -410,10 +433,21 @@ class Second:
         for (place, body), (proof_place, proof), (stream_place, said, seq) in zip(
             entries, proofs, wanted, strict=True
         ):
-            require(set(said) == {"leaf", "seq", "stream"}, f"{stream_place} has other members")
+            is_cut, begin = "from" in said, self.beginning(said)
+            extra = {"before", "from"} if is_cut else set()
+            require(set(said) == {"leaf", "seq", "stream"} | extra, f"{stream_place} has other members")
             leaf = h(b"\0hub-audit-1" + body)
             where = f"stream {said['stream']} at {seq}"
             document = self.rule(f"{place} ({where})", self.entry, body) or {}
+            if is_cut and seq == begin:
+                require(
+                    said["before"]["segment"] <= self.manifest.get("pruned", 0), f"{where} begins too late"
+                )
+                before = document.get("prev_leaf", "")
+                kept = canonical_text(said["before"]).encode()
+                used.add(
+                    self.rule(f"{stream_place} ({where})", self.check_proof, kept, unhex(before), segments)
+                )
             expected = (said["stream"], seq, before if seq > 1 else "0" * 64)
             if (document.get("stream"), document.get("stream_seq"), document.get("prev_leaf")) != expected:
                 self.found.append(f"{place} ({where}): does not continue its stream")
@@ -422,6 +456,10 @@ class Second:
             used.add(self.rule(f"{proof_place} ({where})", self.check_proof, proof, leaf, segments))
             before = leaf.hex()
         require(used == set(segments), "segments are there that nothing names, or the other way round")
+
+    def beginning(self, said: dict[str, Any]) -> int:
+        """From which place on a stream is there."""
+        return number(said["from"], 2) if "from" in said else 1
 
     def check_proof(self, line: bytes, leaf: bytes, segments: dict[int, dict[str, Any]]) -> int:
         said = parse(line)

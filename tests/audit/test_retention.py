@@ -1,8 +1,11 @@
 """Entries that are kept no longer: what is deleted by the rule is told and still proved, all else is found."""
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,6 +14,9 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 
+from audit.bundle import Gone
+from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
+from audit.checkpoints import checkpoint_file
 from audit.database_check import check_database
 from audit.log import Happening, append
 from audit.models import Cut, Entry, Head, Segment, Stub
@@ -19,6 +25,7 @@ from audit.records import time_text
 from audit.retention import declare, let_go
 from audit.sealing import seal
 from audit.verifying.retention import ACTION, STREAM
+from tests.audit.exports import begin, both, checkpoint, finish
 from tests.audit.history import BOX, START, after, write, write_history
 from tests.audit.test_tampering import unguard
 
@@ -283,3 +290,67 @@ WRONG: dict[Callable[[], None], str] = {
 def test_whatever_else_is_deleted_is_found(wrong: Callable[[], None]) -> None:
     wrong()
     assert any(WRONG[wrong] in fault for fault in faults()), faults()
+
+
+@pytest.fixture
+def cut(log: None) -> None:
+    """Five of the segments are let go, and some streams go on behind them."""
+    cut_at(5)
+    write("event:1", "event:early", at=LATER)
+    seal(BOX, LATER)
+
+
+def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> None:
+    anchor = anchor_of(checkpoint(LATER))
+    places = Places(anchor.checkpoint["count"])
+    bundle = begin(folder, anchor)
+    names = streams or [*sorted(set(Entry.objects.values_list("stream", flat=True)))]
+    finish(bundle, bundle.filtered(places.streams(names), segment_leaves, 5, gone or places.gone))
+
+
+def whole(folder: Path, first: int = 6, pruned: int = 5) -> None:
+    anchor = anchor_of(checkpoint(LATER))
+    last = anchor.checkpoint["count"]
+    bundle = begin(folder, anchor)
+    finish(bundle, bundle.whole(whole_segments(first, last), whole_bodies(first, last), pruned))
+
+
+def outside() -> bytes:
+    """A checkpoint that somebody kept."""
+    return checkpoint_file(checkpoint(LATER))
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("write_export", [whole, filtered])
+def test_an_export_of_what_is_kept_passes_with_both_verifiers(
+    write_export: Callable[[Path], None], tmp_path: Path
+) -> None:
+    kept_outside = outside()
+    write_export(tmp_path / "export")
+    assert both(tmp_path / "export", kept_outside) == ([], [])
+    said = subprocess.run(
+        [sys.executable, "-I", "verify.py", "."],
+        cwd=tmp_path / "export",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Entries of segments 1 to 5 are kept no longer, as an entry of the log says" in said.stdout
+
+
+BROKEN: dict[str, Callable[[Path], None]] = {
+    "a whole export that begins later": lambda folder: whole(folder, first=7),
+    "a whole export of a log that says less": lambda folder: whole(folder, first=7, pruned=6),
+    "a stream that begins later": lambda folder: filtered(folder, gone=lambda stream: LATE.get(stream)),
+    "no word of it": lambda folder: filtered(folder, ["event:1"]),
+}
+LATE = {"event:1": Gone(1, 6, 0)}
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("what", BROKEN)
+def test_an_export_that_leaves_out_more_than_the_log_says_is_found(what: str, tmp_path: Path) -> None:
+    BROKEN[what](tmp_path / "export")
+    first, second = both(tmp_path / "export")
+    assert first
+    assert second

@@ -5,7 +5,7 @@ same.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from django.db.models.functions import TruncDate
 from audit.bundle import Bundle, Facts, Placed
 from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
 from audit.keys import current_signing
-from audit.models import Anchoring, Checkpoint
+from audit.models import Anchoring, Checkpoint, Stub
 from audit.records import Record, time_text
+from audit.retention import declared
 from audit.rows import checkpoint_record, key_records
 from audit.turns import turn
-from integration_hub.console.exporting.snapshot import streaming
+from audit.verifying.retention import STREAM as RETENTION
+from integration_hub.console.exporting.choosing import NotSealed
+from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.exports import batches
 from integration_hub.console.models import Export
 from sync.clock import read_clock
@@ -35,12 +38,26 @@ def write_evidence(export: Export, beat: Beat) -> tuple[Bundle, Mapping[str, Any
     count = int(export.segments or 0)
     checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
     bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(export, count)))
-    with streaming():
+    with snapshot():
+        pruned = let_go_under(count)
         if export.first_segment is not None:
-            first = export.first_segment
+            first = max(export.first_segment, pruned + 1)
             bodies = beating(whole_bodies(first, count), beat)
-            return bundle, bundle.whole(whole_segments(first, count), bodies)
-        return bundle, bundle.filtered(_streams(export.folder, Places(count), beat), segment_leaves)
+            shown = pruned if first == pruned + 1 else 0
+            return bundle, bundle.whole(whole_segments(first, count), bodies, shown)
+        places = Places(count)
+        streams = _streams(export.folder, places, beat, [RETENTION] if pruned else [])
+        return bundle, bundle.filtered(streams, segment_leaves, pruned, places.gone)
+
+
+def let_go_under(count: int) -> int:
+    """Up to which segment entries are kept no longer, as the first `count` segments say. `NotSealed` where more was
+    deleted since."""
+    said = declared(count)
+    pruned = 0 if said is None else said.segment
+    if Stub.objects.filter(segment__gt=pruned).exists():
+        raise NotSealed("Old audit entries were deleted while this export was being made: ask for it again.")
+    return pruned
 
 
 def earlier(export: Export, count: int) -> list[int]:
@@ -65,8 +82,11 @@ def beating(items: Iterator[Any], beat: Beat) -> Iterator[Any]:
         yield item
 
 
-def _streams(folder: Path, places: Places, beat: Beat) -> Iterator[tuple[str, list[Placed]]]:
-    """The streams of the events and deliveries that were written, each as far as it is sealed."""
+def _streams(
+    folder: Path, places: Places, beat: Beat, more: Sequence[str]
+) -> Iterator[tuple[str, list[Placed]]]:
+    """The streams of the events and deliveries that were written, and more, each as far as it is sealed and kept."""
+    yield from places.streams(more)
     for name, kind, column in (("events", "event", "reference"), ("deliveries", "delivery", "delivery")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
             for some in batches(lines, _AT_ONCE):
