@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client
 
+from audit.log import Happening, append
 from audit.models import Entry
+from audit.sealing import seal
+from integration_hub.checks import check_retention
 from sync import pruning, retention
 from sync.clock import read_clock
+from sync.evidence import BOX
 from sync.models import Alarm, Attempt, Call, Delivery, Kept, Pruning, Telling
 from sync.retention import prune, pruned_at
 from tests.bench.plans import Seen, scans, seeing
@@ -144,7 +149,7 @@ def test_what_is_open_is_never_pruned_even_behind_something_worse(state: str) ->
 
 
 def test_nought_keeps_for_ever(settings: Any) -> None:
-    for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS"):
+    for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
         setattr(settings, f"KEEP_{name}_DAYS", 0)
     a_story(9_000)
     refusals(1, 9_000 * DAY)
@@ -267,3 +272,39 @@ def _unserved(seen: list[Seen]) -> dict[str, list[str]]:
                 "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
             )
         return scans(connection, seen)
+
+
+def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so(settings: Any) -> None:
+    now = read_clock()
+    for days in (40, 20):
+        append_one(now - timedelta(days=days))
+        seal(BOX, now - timedelta(days=days))
+    before = Entry.objects.count()
+    assert prune() == 0, "for ever, unless set otherwise"
+    settings.KEEP_AUDIT_DAYS = 30
+    gone = prune()
+    assert 0 < gone < before
+    assert prune() == 0
+    (told,) = entries("audit.pruned")
+    assert (told["details"]["days"], told["details"]["entries"]) == (30, gone)
+    call_command("verify_audit")
+
+
+def test_the_command_says_why_it_deletes_nothing(settings: Any) -> None:
+    with pytest.raises(CommandError, match="kept for ever"):
+        call_command("prune_audit")
+    settings.KEEP_AUDIT_DAYS = 30
+    call_command("prune_audit")
+
+
+@pytest.mark.parametrize(("audit", "events", "warns"), [(0, 0, 0), (30, 30, 0), (30, 31, 1), (30, 0, 1)])
+def test_events_that_outlive_their_proof_are_warned_of(
+    settings: Any, audit: int, events: int, warns: int
+) -> None:
+    settings.KEEP_AUDIT_DAYS, settings.KEEP_EVENTS_DAYS = audit, events
+    assert len(check_retention()) == warns
+
+
+def append_one(at: datetime) -> None:
+    with transaction.atomic():
+        append(Happening("event:old", "test.happened"), at=at)

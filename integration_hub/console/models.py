@@ -18,6 +18,18 @@ class ExportState(models.TextChoices):
     EXPIRED = "expired", "expired"
 
 
+class Table(models.TextChoices):
+    """The table for reading that stands beside the evidence."""
+
+    NONE = "none", "JSON Lines alone: complete, for machines"
+    CSV = (
+        "csv",
+        "with CSV, safe for spreadsheets: a text that could be taken for a formula gets an apostrophe",
+    )
+    RAW = "csv-raw", "with CSV as it is, for programs"
+    XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
+
+
 class Export(models.Model):
     """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
 
@@ -32,7 +44,7 @@ class Export(models.Model):
     )
     reason = models.CharField(max_length=500)
     filter = models.JSONField(default=dict)
-    with_csv = models.BooleanField(default=True, help_text="a table for reading, beside the evidence")
+    table = models.CharField(max_length=8, choices=Table, default=Table.CSV, db_default=Table.CSV)
     state = models.CharField(max_length=10, choices=ExportState, default=ExportState.WAITING)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
@@ -82,6 +94,11 @@ class Export(models.Model):
     def actor(self) -> str:
         """Who asked for it, as the audit log names people."""
         return f"person:{self.requested_by_id}" if self.requested_by_id else "system"
+
+    @property
+    def table_name(self) -> str:
+        """The file of the table for reading; empty where none was asked for."""
+        return {"none": "", "xlsx": "events.xlsx"}.get(self.table, "events.csv")
 
     @property
     def folder(self) -> Path:

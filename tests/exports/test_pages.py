@@ -31,7 +31,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     question = client.get(f"{NEW}?state=dead")
     assert "1 event at this moment" in text(question)
     assert '<input type="hidden" name="state" value="dead">' in text(question)
-    asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "with_csv": "on"})
+    asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "table": "csv"})
     assert asked.status_code == 302
     waiting = text(client.get(asked["Location"]))
     assert "Waits for a worker." in waiting

@@ -1,16 +1,20 @@
 """What retention deleted is no fault of an export, for the log says so; what somebody else deleted is."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
+from audit.sealing import seal
 from integration_hub.console.exporting import check_rows
-from sync.evidence import seal_audit
-from sync.retention import prune
+from sync.clock import read_clock
+from sync.evidence import BOX, seal_audit
+from sync.retention import prune, prune_audit
 from tests.console.history import a_source
-from tests.exports.making import exported, happened, unpacked
+from tests.exports.making import commands, exported, happened, lines, run, unpacked
 from tests.exports.test_bundles import cut
+from tests.exports.test_bundles import kept as keep_checkpoint
 from webhooks.models import Event
 
 
@@ -34,3 +38,30 @@ def test_events_that_grew_too_old_are_not_missed_and_others_are(
 def faults(folder: Path) -> list[str]:
     """Of the rows of an export that is made now."""
     return check_rows.Rows(str(unpacked(exported(), folder))).check()
+
+
+def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_proved(
+    database: None, tmp_path: Path, settings: Any
+) -> None:
+    """Whole and filtered: both checkers end well and say what is proved no longer; a deletion is found all the same."""
+    source = a_source()
+    old = [happened(number, source=source) for number in range(3)]
+    seal(BOX, read_clock() - timedelta(days=2))
+    settings.KEEP_AUDIT_DAYS = 1
+    kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
+    assert prune_audit() == 6
+    assert prune_audit() == 0
+    for words in ({}, {"state": old[0].state}):
+        folder = unpacked(exported(words), tmp_path)
+        keep_checkpoint(folder)
+        outcomes = [run(command, folder) for command in commands(folder)]
+        assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
+        assert "are kept no longer, as an entry of the log says" in outcomes[1][1]
+        assert "Of 3 events the audit entries are kept no longer" in outcomes[2][1]
+        assert [row["reference"] for row in lines(folder, "events")] == [
+            each.reference for each in old + kept
+        ]
+    assert "are kept no longer" in (folder / "README.txt").read_text()
+    cut(kept[0])
+    [fault] = faults(tmp_path)
+    assert kept[0].reference in fault

@@ -1,4 +1,4 @@
-"""The table for reading, `events.csv`: formula-safe, by COPY where the database is PostgreSQL.
+"""The table for reading, `events.csv`: formula-safe or as it is, by COPY where the database is PostgreSQL.
 
 It names an event by its UUID, of which the reference is another spelling that no database makes: putting it in took
 longer than everything else.
@@ -7,7 +7,7 @@ longer than everything else.
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from string import ascii_letters, digits
 from typing import Any, BinaryIO
 
@@ -34,22 +34,28 @@ _BEGIN_NO_FORMULA = frozenset(ascii_letters + digits)
 _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 
 
-def write_csv(events: QuerySet[Any], file: BinaryIO) -> Iterator[int]:
-    """Write the events; how many so far, again and again."""
+def write_csv(events: QuerySet[Any], file: BinaryIO, *, is_safe: bool = True) -> Iterator[int]:
+    """Write the events; how many so far, again and again. Not `is_safe`: what begins as a formula does, stays so."""
     file.write(f"{','.join(COLUMNS)}\r\n".encode())
-    blocks = copied(events) if connection.vendor == "postgresql" else read(events)
-    rows = 0
-    for count, block in blocks:
+    way = copied if connection.vendor == "postgresql" else read
+    written = 0
+    for count, block in way(events, is_safe=is_safe):
         file.write(block)
-        rows += count
-        yield rows
+        written += count
+        yield written
 
 
-def read(events: QuerySet[Any]) -> Iterator[tuple[int, bytes]]:
+def rows(events: QuerySet[Any]) -> Iterator[tuple[Any, ...]]:
+    """The cells of each event by the ORM, all of them text, or None where there is nothing."""
+    return events.values_list(*_WRITTEN).iterator(chunk_size=CHUNK)
+
+
+def read(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
     """Blocks of lines by the ORM, each with its number of rows."""
+    cell = _safe_cell if is_safe else _cell
     some: list[str] = []
-    for row in events.values_list(*_WRITTEN).iterator(chunk_size=CHUNK):
-        some.append(_line(*row))
+    for row in rows(events):
+        some.append(_line(cell, *row))
         if len(some) == _BLOCK:
             yield len(some), "".join(some).encode()
             some = []
@@ -57,6 +63,7 @@ def read(events: QuerySet[Any]) -> Iterator[tuple[int, bytes]]:
 
 
 def _line(
+    cell: Callable[[str | None], str],
     uuid: str,
     source: str,
     event_id: str | None,
@@ -66,18 +73,19 @@ def _line(
     *told: str | None,
 ) -> str:
     """As COPY writes it: of our own words none needs a quotation mark."""
-    strange = f"{_cell(event_id)},{_cell(entity_type)},{_cell(entity_id)},{_cell(event_type)}"
+    strange = f"{cell(event_id)},{cell(entity_type)},{cell(entity_id)},{cell(event_type)}"
     return f"{uuid},{source},{strange},{','.join([each or '' for each in told])}\r\n"
 
 
 def _cell(text: str | None) -> str:
-    if text is None:
-        return ""
-    shown = text if text[:1] in _BEGIN_NO_FORMULA else neutral(text)
-    return '"' + shown.replace('"', '""') + '"'
+    return "" if text is None else '"' + text.replace('"', '""') + '"'
 
 
-def copied(events: QuerySet[Any]) -> Iterator[tuple[int, bytes]]:
+def _safe_cell(text: str | None) -> str:
+    return _cell(text if text is None or text[:1] in _BEGIN_NO_FORMULA else neutral(text))
+
+
+def copied(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
     """The same by COPY; the server sends one row a message."""
     try:
         sql, values = events.values_list(*_WRITTEN).query.sql_with_params()
@@ -85,25 +93,28 @@ def copied(events: QuerySet[Any]) -> Iterator[tuple[int, bytes]]:
         return
     quoted = ", ".join(f'"{name}"' for name in _STRANGE)
     copy = f"COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE ({quoted}))"
-    rows: list[bytes] = []
+    lines = harmless if is_safe else _lines
+    some: list[bytes] = []
     with connection.cursor() as cursor, cursor.copy(copy, values) as taken:
         for message in taken:
-            rows.append(message)
-            if len(rows) == _BLOCK:
-                yield len(rows), harmless(rows)
-                rows = []
-    yield len(rows), harmless(rows)
+            some.append(message)
+            if len(some) == _BLOCK:
+                yield len(some), lines(some)
+                some = []
+    yield len(some), lines(some)
 
 
-def harmless(rows: Sequence[bytes]) -> bytes:
-    """Rows that end with a line feed as lines that end with CR LF.
+def _lines(copies: Sequence[bytes]) -> bytes:
+    """Rows that end with a line feed as lines that end with CR LF."""
+    return b"".join([b"%s\r\n" % row[:-1] for row in copies])
 
-    A cell that a spreadsheet could take for a formula gets an apostrophe in front.
-    """
-    block = b"".join([b"%s\r\n" % row[:-1] for row in rows])
+
+def harmless(copies: Sequence[bytes]) -> bytes:
+    """The same; a cell that a spreadsheet could take for a formula gets an apostrophe in front."""
+    block = _lines(copies)
     if not _SUSPICIOUS.search(block):
         return block
-    cells = (next(csv.reader(io.StringIO(bytes(row).decode(), newline=""))) for row in rows)
+    cells = (next(csv.reader(io.StringIO(bytes(row).decode(), newline=""))) for row in copies)
     text = io.StringIO(newline="")
     csv.writer(text).writerows([neutral(cell) for cell in row] for row in cells)
     return text.getvalue().encode()

@@ -16,8 +16,9 @@ from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.claiming import Claim, Lost, Stopped, claim, claim_next
 from integration_hub.console.exporting.making import make, remove_work
 from integration_hub.console.exporting.register import new_key, opened_key, without_people
+from integration_hub.console.exporting.xlsx_table import TooManyRows
 from integration_hub.console.filtering import EventFilter
-from integration_hub.console.models import Export, ExportState
+from integration_hub.console.models import Export, ExportState, Table
 from sync.periodic import Every, Work, run_periodic
 
 logger = logging.getLogger("hub.exports")
@@ -31,7 +32,7 @@ class TooMany(Exception):
 
 
 def request_export(
-    meant: EventFilter, *, by: Any, reason: str, with_csv: bool = True, address: str = ""
+    meant: EventFilter, *, by: Any, reason: str, table: str = Table.CSV, address: str = ""
 ) -> Export:
     """Ask for an export; `by` is a user, or None for a command. `TooMany`."""
     key = new_key()
@@ -39,7 +40,7 @@ def request_export(
         requested_by=by,
         reason=reason,
         filter=meant.words(),
-        with_csv=with_csv,
+        table=table,
         created_at=timezone.now(),
         register_key=key,
     )
@@ -47,7 +48,7 @@ def request_export(
         if Export.objects.filter(state__in=_OPEN).count() >= MOST_WAITING:
             raise TooMany(f"{MOST_WAITING} exports wait already: let one of them end, or cancel it.")
         export.save(force_insert=True)
-        record(export, "export.requested", export.actor, {"csv": with_csv, "address": address})
+        record(export, "export.requested", export.actor, {"table": str(table), "address": address})
     return export
 
 
@@ -95,7 +96,7 @@ def run(taken: Claim, goes_on: Callable[[], bool] = lambda: True) -> None:
         return
     except (OperationalError, InterfaceError):
         raise
-    except NotSealed as error:
+    except (NotSealed, TooManyRows) as error:
         _fail(export, taken, str(error))
     except OSError as error:
         _fail(export, taken, f"The folder for exports cannot be written: {error.strerror or error}.")

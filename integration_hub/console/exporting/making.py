@@ -1,7 +1,7 @@
 """One export, from its snapshot to its archive; a run that is killed is gone on with by the next.
 
-1. A checkpoint, then a snapshot: which events there are is written down, with the CSV. Killed before its end: from the
-   beginning, with another snapshot.
+1. A checkpoint, then a snapshot: which events there are is written down, with the table for reading. Killed before its
+   end: from the beginning, with another snapshot.
 2. The rows, two thousand events at a time. What is on the disk is noted about once a second; the next run cuts off what
    is behind and goes on, with a snapshot of its own: `parts` in export.json says which rows are of which.
 3. The evidence, the manifest, the archive. Killed: written anew, to the same content under another signature.
@@ -22,12 +22,12 @@ from audit.records import time_text
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim, Stopped
 from integration_hub.console.exporting.columns import EVENTS, TABLES
-from integration_hub.console.exporting.csv_table import write_csv
 from integration_hub.console.exporting.evidence import sign, write_evidence
 from integration_hub.console.exporting.explaining import explain, own_files
-from integration_hub.console.exporting.files import Files, is_kept, to_disk
+from integration_hub.console.exporting.files import Files, is_kept
 from integration_hub.console.exporting.keys import count_keys, keep_keys, kept_keys
 from integration_hub.console.exporting.packing import pack
+from integration_hub.console.exporting.reading_table import write_table
 from integration_hub.console.exporting.register import opened_key, register
 from integration_hub.console.exporting.rows import CHUNK, rows_of
 from integration_hub.console.exporting.snapshot import notes, snapshot
@@ -65,17 +65,14 @@ class Run:
         return is_time
 
     def begin(self) -> None:
-        """Write down which events there are, and the CSV. In a snapshot that is younger than the checkpoint."""
+        """Write down which events there are, and the table. In a snapshot that is younger than the checkpoint."""
         export, meant = self.export, resolve(self.export.filter, timezone.now())
         events = chosen(meant, int(export.segments or 0))
         keys = events.values_list("pk", flat=True).iterator(10_000)
         export.total = keep_keys(keys_file(export), self._alive(keys))
         export.snapshot_at = read_clock()
-        if export.with_csv:
-            with (export.folder / "events.csv").open("wb") as file:
-                for _ in write_csv(events, file):
-                    self.beat()
-                to_disk(file)
+        for _ in write_table(export, events):
+            self.beat()
         export.progress, export.position, export.counts = {"sizes": {}, "parts": [], "gone": 0}, 0, {}
         self._note(dict.fromkeys(_FILES, 0))
 
@@ -129,7 +126,7 @@ class Run:
         """The evidence, the manifest and the archive; what is known at the end."""
         export = self.export
         bundle, said = write_evidence(export, self.beat)
-        manifest = sign(bundle, said, export, explain(export), own_files(export.folder, self.beat))
+        manifest = sign(bundle, said, export, explain(export, said), own_files(export.folder, self.beat))
         export.counts |= {name: manifest[name] for name in ("entries", "segments", "streams")}
         size, digest = pack(export.folder, export.archive, self.beat)
         return {"counts": export.counts, "size": size, "sha256": digest}

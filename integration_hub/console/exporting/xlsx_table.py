@@ -1,0 +1,92 @@
+"""The table for reading as `events.xlsx`: written row by row into the archive that such a file is.
+
+Every cell is text (`t="inlineStr"`), which no spreadsheet takes for a formula, a number or a date. ECMA-376, part 1:
+18.3.1 for sheets, 22.9.2.19 for characters that XML cannot hold.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+MOST_ROWS = 1_048_575  # and the names of the columns
+_BLOCK = 500
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+_SHEET = "xl/worksheets/sheet1.xml"
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+_PARTS = {
+    "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
+    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    '<Override PartName="/xl/workbook.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
+    f'<Override PartName="/{_SHEET}" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/></Types>',
+    "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
+    '<sheets><sheet name="events" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
+}
+_BEGIN = (
+    f'<worksheet xmlns="{_MAIN}"><sheetViews><sheetView workbookViewId="0">'
+    '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>'
+    '<cols><col min="1" max="12" width="26" customWidth="1"/></cols><sheetData>'
+)
+_END = "</sheetData></worksheet>"
+
+
+class TooManyRows(Exception):
+    """More than a sheet holds. The text is for people."""
+
+
+def check_rows(count: int) -> None:
+    """`TooManyRows`."""
+    if count > MOST_ROWS:
+        raise TooManyRows(
+            f"An XLSX sheet holds {MOST_ROWS:,} events, and these are {count:,}: choose CSV instead."
+        )
+
+
+def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path: Path) -> Iterator[int]:
+    """Write the rows under the names of their columns; how many so far, again and again. `TooManyRows`."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for name, text in _PARTS.items():
+            packed.writestr(_told(name), f"{_HEAD}{text}", compresslevel=1)
+        with packed.open(_told(_SHEET), "w", force_zip64=True) as sheet:
+            lines = [f"{_HEAD}{_BEGIN}{_line(1, names)}"]
+            number = 0
+            for number, row in enumerate(rows, start=1):
+                check_rows(number)
+                lines.append(_line(number + 1, row))
+                if len(lines) >= _BLOCK:
+                    sheet.write("".join(lines).encode())
+                    lines = []
+                    yield number
+            sheet.write("".join([*lines, _END]).encode())
+            yield number
+
+
+def _told(name: str) -> zipfile.ZipInfo:
+    """The same rows make the same file, whenever it is written."""
+    told = zipfile.ZipInfo(name, _LONG_AGO)
+    told.compress_type = zipfile.ZIP_DEFLATED
+    return told
+
+
+def _line(number: int, cells: Sequence[str | None]) -> str:
+    texts = [
+        f'<c r="{letter}{number}" t="inlineStr"><is><t xml:space="preserve">{_text(cell)}</t></is></c>'
+        for letter, cell in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", cells, strict=False)
+        if cell
+    ]
+    return f'<row r="{number}">{"".join(texts)}</row>'
+
+
+def _text(cell: str) -> str:
+    return escape(_UNFIT.sub(lambda found: f"_x{ord(found[0]):04X}_", cell))
