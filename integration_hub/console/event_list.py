@@ -62,6 +62,11 @@ def count_rows(meant: EventFilter, rows: Rows) -> str:
     """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
     if rows.older is None and rows.newer is None:
         return _events(len(rows.shown))
+    return count_meant(meant)
+
+
+def count_meant(meant: EventFilter) -> str:
+    """The same without a look at a page of them."""
     if not meant.is_narrow:
         first, last = _ends()
         return gettext("about %(count)s events") % {"count": f"{last - first + 1:,}"}

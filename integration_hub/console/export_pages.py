@@ -15,29 +15,32 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
-from audit.models import Checkpoint
 from integration_hub.console.downloads import refuse
+from integration_hub.console.event_chips import BAR
 from integration_hub.console.evidence import EvidenceAdmin, found_by
+from integration_hub.console.export_showing import asked_by, file_name, question, shown
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.filtering import EventFilter, resolve, sentences
-from integration_hub.console.models import Export, ExportState
-from integration_hub.console.paging import COUNTED
+from integration_hub.console.models import Export, ExportState, Table
 from integration_hub.console.recording import actor, address
 from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import moment
-from webhooks.models import Event
 
 MAY_EXPORT = "console.request_export"
-_OPEN = (ExportState.WAITING, ExportState.RUNNING)
 
 
 class AskForm(forms.Form):
-    """Why, and whether a table for reading is wanted beside the evidence."""
+    """Why, and which table for reading is wanted beside the evidence."""
 
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
-    with_csv = forms.BooleanField(required=False, initial=True)
+    reason = forms.CharField(
+        label=_("Reason, kept with the export"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
+    )
+    table = forms.ChoiceField(choices=Table, initial=Table.CSV, widget=forms.RadioSelect)
 
 
 @admin.register(Export)
@@ -75,6 +78,8 @@ class ExportAdmin(EvidenceAdmin):
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """What will be exported; on POST with a reason, ask for it."""
         self._check(request)
+        if told := BAR.retold(request.GET):
+            return redirect(f"{request.path}{told}")
         try:
             meant = resolve(
                 (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
@@ -85,7 +90,8 @@ class ExportAdmin(EvidenceAdmin):
         form = AskForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._ask(request, meant, form)
-        return self._page(request, "console/export_new.html", _question(meant, form))
+        words = BAR.asked(request.GET) or meant.words()
+        return self._page(request, "console/export_new.html", question(words, meant, form))
 
     def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
         wanted = form.cleaned_data
@@ -109,7 +115,9 @@ class ExportAdmin(EvidenceAdmin):
         export = self.get_object(request, object_id)
         if export is None:
             raise Http404(f"There is no export {object_id}")
-        return self._page(request, "console/export.html", _shown(export, _may(request)))
+        return self._page(
+            request, "console/export.html", shown(export, request.user, may_export=_may(request))
+        )
 
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
@@ -131,8 +139,7 @@ class ExportAdmin(EvidenceAdmin):
         with transaction.atomic():
             details = {"sha256": export.sha256, "bytes": export.size, "address": address(request)}
             jobs.record(export, "export.downloaded", actor(request), details)
-        name = f"export-{export.created_at:%Y%m%dT%H%M%SZ}-{str(export.uuid)[:8]}.zip"
-        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=name)
+        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=file_name(export))
         response["Cache-Control"] = "no-store"
         return response
 
@@ -157,7 +164,7 @@ class ExportAdmin(EvidenceAdmin):
 
     @admin.display(description="by")
     def who(self, export: Export) -> str:
-        return _name(export)
+        return asked_by(export)
 
     @admin.display(description="what")
     def what(self, export: Export) -> str:
@@ -178,49 +185,3 @@ class ExportAdmin(EvidenceAdmin):
 
 def _may(request: HttpRequest) -> bool:
     return request.user.has_perm(MAY_EXPORT)
-
-
-def _name(export: Export) -> str:
-    return export.requested_by.get_username() if export.requested_by else "a command"
-
-
-def _question(meant: EventFilter, form: AskForm) -> dict[str, Any]:
-    count = meant.narrow(Event.objects.order_by()).values("pk")[: COUNTED + 1].count()
-    return {
-        "title": "Export as evidence",
-        "sentences": meant.sentences(),
-        "words": meant.words(),
-        "is_whole": meant.is_of_times_only,
-        "count": f"{count:,}" if count <= COUNTED else f"more than {COUNTED:,}",
-        "ask_form": form,
-    }
-
-
-def _shown(export: Export, may_export: bool) -> dict[str, Any]:
-    is_open = export.state in _OPEN
-    done = (export.position, export.total) if export.total else (0, 1)
-    checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
-    return {
-        "title": f"Export of {export.created_at:%Y-%m-%d %H:%M} UTC",
-        "export": export,
-        "by": _name(export),
-        "sentences": sentences(export.filter),
-        "is_open": is_open,
-        "step": _step(export),
-        "percent": 100 * done[0] // done[1],
-        "checkpoint": checkpoint,
-        "counts": sorted(export.counts.items()),
-        "may_cancel": is_open and may_export,
-        "may_download": may_export and export.state == ExportState.DONE and export.archive.exists(),
-        "looked_at": timezone.now(),
-    }
-
-
-def _step(export: Export) -> str:
-    if export.state == ExportState.WAITING:
-        return "Waits for a worker."
-    if export.total is None:
-        return "Chooses the events."
-    if export.position < export.total:
-        return f"Writes rows: {export.position:,} of {export.total:,} events."
-    return "Writes the evidence and packs the archive."

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     page = text(client.get("/admin/webhooks/event/?state=dead"))
     assert f'<a class="button" href="{NEW}?state=dead">Export…</a>' in page
     question = client.get(f"{NEW}?state=dead")
-    assert "1 event at this moment" in text(question)
+    assert "<strong>1 event</strong>" in text(question)
+    assert "Status: <strong>Failed</strong>" in text(question)
+    assert '<a href="?state=retrying">' in text(question), "the filters can be changed here"
     assert '<input type="hidden" name="state" value="dead">' in text(question)
     asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "table": "csv"})
     assert asked.status_code == 302
@@ -49,6 +52,9 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert hashlib.sha256(content).hexdigest() == export.sha256
     assert "no-store" in answer["Cache-Control"]
     assert [row["entity_id"] for row in lines(unpacked(export, tmp_path), "events")] == ["USR-7"]
+    assert "Nobody has downloaded it." in done
+    again = text(client.get(asked["Location"]))
+    assert f"<li>{export.requested_by.get_username()}, <time" in again
     (downloaded,) = entries("export.downloaded")
     assert downloaded["details"]["sha256"] == export.sha256
     assert downloaded["actor"] == f"person:{export.requested_by.pk}"
@@ -60,9 +66,23 @@ def test_a_period_that_was_chosen_is_frozen_on_the_page_that_asks(database: None
     assert 'name="received"' not in page
 
 
-@pytest.mark.parametrize("given", [{}, {"reason": ""}, {"reason": "x" * 501}])
-def test_a_reason_is_required(database: None, given: dict[str, str]) -> None:
-    answer = browser("auditor").post(NEW, given)
+def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(database: None) -> None:
+    export = requested()
+    begun = timezone.now() - timedelta(seconds=10)
+    Export.objects.update(
+        state="running", token=export.uuid, lease_until=begun, snapshot_at=begun, total=9_000, position=3_000
+    )
+    page = text(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
+    assert re.search(
+        r"Writes rows: 3,000 of 9,000 events\. (29\d|300) events a second, about 2\d s left\.", page
+    ), page
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "y", "table": "pdf"}]
+)
+def test_a_reason_and_a_known_form_are_required(database: None, given: dict[str, str]) -> None:
+    answer = browser("auditor").post(NEW, {"table": "csv"} | given)
     assert answer.status_code == 200
     assert "errorlist" in text(answer)
     assert not Export.objects.exists()
@@ -142,7 +162,7 @@ def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: Non
         "list": client.get(LIST),
         "detail": client.get(f"{LIST}{export.uuid}/change/"),
         "new": client.get(NEW),
-        "ask": client.post(NEW, {"reason": "because"}),
+        "ask": client.post(NEW, {"reason": "because", "table": "none"}),
         "download": client.get(f"{LIST}{export.uuid}/download/"),
         "cancel": client.post(f"{LIST}{export.uuid}/cancel/"),
     }
