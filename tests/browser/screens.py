@@ -245,6 +245,12 @@ AUDITING = (
         "auditor",
         _change("console/export", lambda _: Export.objects.latest("created_at").pk),
     ),
+    Screen(
+        "export-made",
+        "An export that was made",
+        "auditor",
+        _change("console/export", lambda _: Export.objects.get(state="done").pk),
+    ),
     Screen("erasures", "Erasures", "administrator", _page("sync/erasure/")),
     Screen(
         "erasure",

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.test import Client
 
-from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.exporting.jobs import record, request_export
 from integration_hub.console.filtering import resolve
 from integration_hub.console.generating.history import generate
+from integration_hub.console.models import Export, Table
 from sync.counting.rebuilding import count_again
 from sync.erasure_requests import ask_erasure
 from sync.failure_groups import keep_failure_groups
@@ -187,8 +189,30 @@ def _alarming(stage: Stage) -> None:
     )
 
 
+def _made(stage: Stage) -> None:
+    """An export that somebody took twice."""
+    auditor = stage.people["auditor"]
+    made = request_export(resolve({}, stage.now), by=auditor, reason="Yearly audit", table=Table.XLSX)
+    with transaction.atomic():
+        for _ in range(2):
+            record(made, "export.downloaded", f"person:{auditor.pk}", {})
+    Export.objects.filter(pk=made.pk).update(
+        state="done",
+        created_at=stage.now - 90 * MINUTE,
+        snapshot_at=stage.now - 89 * MINUTE,
+        ended_at=stage.now - 80 * MINUTE,
+        expires_at=stage.now + 6 * 24 * 60 * MINUTE,
+        total=3_011,
+        position=3_011,
+        size=1_482_113,
+        counts={"attempts": 3_480, "calls": 9_112, "deliveries": 3_011, "events": 3_011, "receipts": 3_019},
+        sha256="5f1c0e9a" * 8,
+    )
+
+
 def _asked(stage: Stage) -> None:
-    """An export and an erasure that wait."""
+    """An export that was made and one that waits, and an erasure that waits."""
+    _made(stage)
     meant = resolve({"state": "dead"}, stage.now)
     request_export(meant, by=stage.people["auditor"], reason="Quarterly review of what failed")
     ask_erasure(

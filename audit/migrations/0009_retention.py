@@ -43,7 +43,7 @@ def tighten(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0007_leaner_indexes")]
+    dependencies = [("audit", "0008_entries_by_person_and_object")]
     operations = [
         migrations.CreateModel(
             name="Cut",
