@@ -90,7 +90,7 @@ def list_page(request: HttpRequest) -> ListPage:
         words=words,
         rows=[_row(event, now) for event in found.shown],
         count=count_rows(meant, found),
-        chips=chips(words, _sources()),
+        chips=chips(words, listed_sources()),
         tabs=tabs(words, _counts(), saved_views(request.user)),
         query=here,
         turning=Turning.of(here, found, place),
@@ -124,7 +124,7 @@ def _newest(found: Rows, place: Place, here: str) -> str:
     return f"{here}&newer={BY_ARRIVAL.cursor(found.shown[0])}"
 
 
-def _sources() -> list[tuple[str, str]]:
+def listed_sources() -> list[tuple[str, str]]:
     return list(Source.objects.values_list("slug", "name")[:100])
 
 
