@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from xml.sax.saxutils import escape
 
 MOST_ROWS = 1_048_575  # and the names of the columns
@@ -15,6 +16,7 @@ _BLOCK = 500
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _SHEET = "xl/worksheets/sheet1.xml"
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_PLAIN = re.compile(r"[^\s\x00-\x1f\x7f&<>_\ufffe\uffff]*")
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -59,11 +61,12 @@ def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path:
         for name, text in _PARTS.items():
             packed.writestr(_told(name), f"{_HEAD}{text}", compresslevel=1)
         with packed.open(_told(_SHEET), "w", force_zip64=True) as sheet:
-            lines = [f"{_HEAD}{_BEGIN}{_line(1, names)}"]
+            templates = _templates(len(names))
+            lines = [f"{_HEAD}{_BEGIN}{_line(1, names, *templates)}"]
             number = 0
             for number, row in enumerate(rows, start=1):
                 check_rows(number)
-                lines.append(_line(number + 1, row))
+                lines.append(_line(number + 1, row, *templates))
                 if len(lines) >= _BLOCK:
                     sheet.write("".join(lines).encode())
                     lines = []
@@ -79,13 +82,22 @@ def _told(name: str) -> zipfile.ZipInfo:
     return told
 
 
-def _line(number: int, cells: Sequence[str | None]) -> str:
-    texts = [
-        f'<c r="{letter}{number}" t="inlineStr"><is><t xml:space="preserve">{_text(cell)}</t></is></c>'
-        for letter, cell in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", cells, strict=False)
-        if cell
-    ]
-    return f'<row r="{number}">{"".join(texts)}</row>'
+def _line(number: int, cells: Sequence[str | None], plain: str, spaced: str) -> str:
+    """A row. Most rows need nothing escaped, which one look at all of it tells."""
+    texts = [cell or "" for cell in cells]
+    if _PLAIN.fullmatch("".join(texts)):
+        return plain.format(*texts, n=number)
+    return spaced.format(*map(_text, texts), n=number)
+
+
+def _templates(columns: int) -> tuple[str, str]:
+    """Of a row: of plain texts, and of such as have blanks that count."""
+    plain = "".join(
+        f'<c r="{letter}{{n}}" t="inlineStr"><is><t>{{{place}}}</t></is></c>'
+        for place, letter in enumerate(ascii_uppercase[:columns])
+    )
+    row = f'<row r="{{n}}">{plain}</row>'
+    return row, row.replace("<t>", '<t xml:space="preserve">')
 
 
 def _text(cell: str) -> str:
