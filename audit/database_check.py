@@ -21,7 +21,7 @@ from audit.verifying.entries import check_entry, check_streams
 from audit.verifying.faults import EntryRow, Fault, Faults, StreamRow
 from audit.verifying.keys import Keys, check_begun, check_keys
 from audit.verifying.retention import Declared, check_declared, check_stubs
-from audit.verifying.segments import Walk, check_segments
+from audit.verifying.segments import Checkpoints, Walk, check_segments
 
 MOST_FAULTS = 100
 CHUNK = 500
@@ -71,8 +71,10 @@ class Gone:
 def check_database(outside: Record | None = None) -> Report:
     """Look at everything; at most `MOST_FAULTS` faults are told. `outside`: a checkpoint that was kept elsewhere."""
     with _snapshot():
+        told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
         walk, waiting, gone = Walk(Keys()), Waiting(), Gone(last_segment().number)
-        faults = tuple(islice(_faults(walk, outside, waiting, gone), MOST_FAULTS))
+        checkpoints = _checkpoints(told, outside)
+        faults = tuple(islice(_faults(walk, checkpoints, waiting, gone), MOST_FAULTS))
     return Report(
         segments=walk.number,
         entries=walk.entries,
@@ -85,13 +87,11 @@ def check_database(outside: Record | None = None) -> Report:
     )
 
 
-def _faults(walk: Walk, outside: Record | None, waiting: Waiting, gone: Gone) -> Faults:
+def _faults(walk: Walk, checkpoints: Checkpoints, waiting: Waiting, gone: Gone) -> Faults:
     """Up to the segment that is the newest now, whatever is written meanwhile: its checkpoints are those that were
     there before it was read, and the keys that signed it were there when they are read after it."""
-    told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
     yield from check_keys(key_rows(), walk.keys)
     segments = Segment.objects.filter(number__lte=gone.newest).order_by("number").iterator(50)
-    checkpoints = _checkpoints(told, outside)
     yield from check_segments((segment_row(row) for row in segments), _entries, checkpoints, walk, gone.has)
     yield from _check_gone(gone.said)
     since = gone.said.sealed_at if gone.said else ""
