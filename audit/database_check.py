@@ -93,7 +93,7 @@ def _faults(walk: Walk, checkpoints: Checkpoints, waiting: Waiting, gone: Gone) 
     yield from check_keys(key_rows(), walk.keys)
     segments = Segment.objects.filter(number__lte=gone.newest).order_by("number").iterator(50)
     yield from check_segments((segment_row(row) for row in segments), _entries, checkpoints, walk, gone.has)
-    yield from _check_gone(gone.said)
+    yield from _check_gone(gone)
     since = gone.said.sealed_at if gone.said else ""
     begun = [each for each in key_records() if each["from"] > since]
     yield from check_begun(begun, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
@@ -103,14 +103,14 @@ def _faults(walk: Walk, checkpoints: Checkpoints, waiting: Waiting, gone: Gone) 
         yield Fault(f"stream {stream}", "has a head and no entries")
 
 
-def _check_gone(said: Declared | None) -> Faults:
+def _check_gone(gone: Gone) -> Faults:
     """What was let go: as the log says, and with the hash that each stream goes on from in its segment."""
-    if said is not None:
-        for row in map(segment_row, Segment.objects.filter(number=said.segment)):
-            yield from check_declared(said, row.hash.hex(), row.record["sealed_at"])
+    if gone.said is not None:
+        for row in map(segment_row, Segment.objects.filter(number=gone.said.segment)):
+            yield from check_declared(gone.said, row.hash.hex(), row.record["sealed_at"])
     ends = Stub.objects.order_by("segment").values_list("segment", "stream", "leaf").iterator(2_000)
     for number, rows in groupby(ends, key=lambda row: row[0]):
-        leaves = segment_leaves(number)[1] if said is not None and number <= said.segment else []
+        leaves = segment_leaves(number)[1] if gone.has(number) else []
         stubs = [(stream, bytes(leaf)) for _, stream, leaf in rows]
         yield from check_stubs(stubs, set(leaves), f"segment {number}")
 
