@@ -154,6 +154,18 @@ print(os.path.exists(os.environ["DATABASE_URL"].removeprefix("sqlite:///") + "-w
 tell()
 print(number())
 """
+CLOSED_AMONG_OTHERS = """
+closed, opened = threading.Event(), []
+other = in_thread(lambda: (opened.append(number()), closed.wait(20)))
+wait_until(lambda: opened)
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = 5")
+    connection.close()
+tell()
+print(number())
+closed.set()
+other.join()
+"""
 PARTICULAR = """
 def pragma(name):
     return connection.cursor().execute(f"PRAGMA {name}").fetchone()[0]
@@ -264,6 +276,10 @@ def test_a_change_is_seen_inside_its_transaction_only_until_it_ends(file: Path) 
 
 def test_closing_inside_a_transaction_undoes_it_and_the_last_to_close_closes_all(file: Path) -> None:
     assert said(file, CLOSED) == ["1 True", "False", "2"]
+
+
+def test_closing_inside_a_transaction_undoes_it_while_others_stay_open(file: Path) -> None:
+    assert said(file, CLOSED_AMONG_OTHERS) == ["1"]
 
 
 def test_a_connection_whose_settings_were_changed_writes_by_itself(file: Path) -> None:
