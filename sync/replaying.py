@@ -14,6 +14,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from audit.log import Happening, append
+from audit.storing import store
 from sync.clock import database_now
 from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, Replay, Takes
 from sync.opening import open_deliveries, plan_ways
@@ -135,7 +136,7 @@ def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None
     An event that had no route gets what there is now; one whose entity was erased gets none.
     """
     if not event.deliveries.exists() and not is_erased(event.entity_id):
-        open_deliveries(event, plan_ways(event))
+        store(*open_deliveries(event, plan_ways(event)).rows)
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
     locked = list(rows.values_list("replay", "entity_id", "state"))

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.statements import Statement
+from audit.storing import store
 from sync.bulk_replay.judging import judge
 from sync.clock import read_clock
 from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
@@ -114,7 +115,7 @@ def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -
             sent.append(event)
         seen.append(event)
     for event in _without_deliveries(sent):
-        open_deliveries(event, plan_ways(event))
+        store(*open_deliveries(event, plan_ways(event)).rows)
     again = Delivery.objects.filter(event__in=sent)
     deliver_again(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))

@@ -149,7 +149,7 @@ def test_an_export_whose_files_are_lost_begins_again(
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
 
 
-@pytest.mark.parametrize("step", ["write_csv", "write_evidence", "sign", "pack"])
+@pytest.mark.parametrize("step", ["write_table", "write_evidence", "sign", "pack"])
 def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
