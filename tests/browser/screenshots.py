@@ -78,7 +78,8 @@ def take(browser: Browser, stage: Stage, screen: Screen) -> None:
         tall = min(int(browser.run("document.documentElement.scrollHeight")), TALLEST)
         browser.page.set_viewport_size({"width": width, "height": max(tall, height)})
         picture = Image.open(io.BytesIO(browser.page.screenshot(scale="css"))).convert("RGB")
-        few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        # The colours that are far from others, not those of the most area: a warning is small, and is no error.
+        few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         few.save(FOLDER / f"{screen.name}-{kind}.png", optimize=True)
 
 
