@@ -77,7 +77,9 @@ def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:
         )
 
 
-@pytest.mark.skipif(shutil.which("xgettext") is None, reason="GNU gettext is not installed")
+@pytest.mark.skipif(
+    shutil.which("xgettext") is None, reason="GNU gettext is not installed here; .ci/run installs it"
+)
 def test_a_new_language_finds_every_text_of_the_catalogue_among_its_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
