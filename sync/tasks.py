@@ -51,11 +51,13 @@ class BoundedExecutor:
 
     def _run(self, run: Callable[[], object]) -> None:
         try:
-            run()
+            try:
+                run()
+            finally:
+                release_connection()
         except Exception:
             logger.exception("a delivery could not be run; the sweep will find it")
         finally:
-            release_connection()
             self._places.release()
 
 

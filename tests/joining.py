@@ -35,6 +35,7 @@ def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
     for service in (identity, shop):
         service.faults.clear()
     hub.wait_until_idle()
+    hub.wait_until_quiet()  # a thread that has settled goes on for a moment: the database must be there for it
 
 
 def wipe() -> None:

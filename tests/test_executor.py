@@ -42,6 +42,23 @@ def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one
     assert Event.objects.get(entity_id=MIKKO).state == State.SUCCEEDED
 
 
+@pytest.mark.pure
+@pytest.mark.parametrize("breaking", ["run", "release_connection"])
+def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
+    def fails() -> None:
+        raise OSError("the connection cannot be closed")
+
+    released: list[bool] = []
+    closing = fails if breaking == "release_connection" else lambda: released.append(True)
+    monkeypatch.setattr(tasks, "release_connection", closing)
+    executor = tasks.BoundedExecutor(threads=1, places=1)
+    assert executor.reserve()
+    assert executor.submit(fails if breaking == "run" else lambda: None)
+    executor._threads.shutdown()
+    assert executor.reserve()
+    assert released == ([True] if breaking == "run" else [])
+
+
 def post_and_leave(hub: Hub, body: bytes) -> HttpResponse:
     try:
         return hub.post(body)

@@ -42,6 +42,7 @@ def open_deliveries(hub: Hub, count: int) -> list[Delivery]:
     for number in range(count):
         person(hub, number)
     hub.wait_until_idle()
+    hub.wait_until_quiet()
     Delivery.objects.update(
         state=State.PENDING, due_at=timezone.now(), settled_at=None, tries=0, last_number=9
     )
@@ -164,6 +165,7 @@ def test_what_waits_for_a_slot_is_woken_by_whoever_leaves_it(hub: Hub) -> None:
     for number in range(6):
         person(hub, number)
     hub.wait_until_idle()
+    hub.wait_until_quiet()
     assert most_at_once(hub) == 2
     assert list(Delivery.objects.values_list("state", flat=True)) == [State.SUCCEEDED] * 6
 
