@@ -97,7 +97,7 @@ class BackTests(MappingPages):
         mapping = self.mapping_for(request, pk)
         rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
         row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
-        return self.page(
+        return self.page_of(
             request,
             "console/backtest.html",
             mapping,

@@ -4,15 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.recording import address
+from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import moment
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person, person_of
 from sync.models import Erasure, ErasureState, Ground
@@ -53,10 +51,11 @@ class AskForm(WhomForm):
 
 
 @admin.register(Erasure)
-class ErasureAdmin(EvidenceAdmin):
+class ErasureAdmin(RowPages, EvidenceAdmin):
     """What was asked for, and what came of it; the page of one is where the second person decides."""
 
     menu_name = "Erasures"
+    takes_posts = True
     list_display = ("asked", "entity_type", "entity_id", "state", "asked_by", "decided_by")
     list_display_links = ("asked",)
     list_select_related = ("asked_by", "decided_by")
@@ -73,15 +72,15 @@ class ErasureAdmin(EvidenceAdmin):
 
     def look_view(self, request: HttpRequest) -> HttpResponse:
         """Type and id; from an event's page they are filled in. On POST what is kept."""
-        self._check(request)
+        self.require(request)
         form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
         if request.method == "POST" and form.is_valid():
             return self._preview(request, form, AskForm(initial=form.cleaned_data))
-        return self._page(request, "console/erasure_look.html", {"title": "Erase a person", "form": form})
+        return self.page(request, "console/erasure_look.html", {"title": "Erase a person", "form": form})
 
     def ask_view(self, request: HttpRequest) -> HttpResponse:
         """POST only: ask for what the preview showed."""
-        self._check(request)
+        self.require(request)
         form = AskForm(request.POST)
         if request.method != "POST" or "entity_id" not in request.POST:
             return redirect("admin:sync_erasure_look")
@@ -103,29 +102,19 @@ class ErasureAdmin(EvidenceAdmin):
         messages.success(request, "Asked for. Nothing is erased until another administrator confirms it.")
         return redirect("admin:sync_erasure_change", asked.pk)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, row: Erasure) -> HttpResponse:
         """What is asked for, in numbers; on POST the decision."""
-        self._check(request)
-        erasure = self.get_object(request, unquote(object_id))
-        if erasure is None:
-            raise Http404
         if request.method == "POST":
-            return self._decide(request, erasure)
-        is_open = erasure.state == ErasureState.ASKED
+            return self._decide(request, row)
+        is_open = row.state == ErasureState.ASKED
         context = {
-            "title": f"Erasure of a {erasure.entity_type}",
-            "erasure": erasure,
+            "title": f"Erasure of a {row.entity_type}",
+            "erasure": row,
             "is_open": is_open,
-            "is_mine": erasure.asked_by_id == request.user.pk,
-            "counts": count(person_of(erasure)) if is_open else erasure.counts,
+            "is_mine": row.asked_by_id == request.user.pk,
+            "counts": count(person_of(row)) if is_open else row.counts,
         }
-        return self._page(request, "console/erasure.html", context)
+        return self.page(request, "console/erasure.html", context)
 
     def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         assert request.user.is_authenticated, "admin_view lets in nobody else"
@@ -150,15 +139,10 @@ class ErasureAdmin(EvidenceAdmin):
             "waiting": whose.open_deliveries.count(),
             "form": ask,
         }
-        return self._page(request, "console/erasure_preview.html", context)
+        return self.page(request, "console/erasure_preview.html", context)
 
-    def _check(self, request: HttpRequest) -> None:
-        if not (self.has_view_permission(request) and request.user.has_perm("sync.erase_subject")):
-            raise PermissionDenied
-
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "media": self.media}
-        return TemplateResponse(request, template, {**shared, **context})
+    def require(self, request: HttpRequest, *permissions: str) -> None:
+        super().require(request, "sync.erase_subject", *permissions)
 
     @admin.display(description="asked")
     def asked(self, erasure: Erasure) -> str:

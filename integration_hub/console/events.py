@@ -5,10 +5,9 @@ from urllib.parse import parse_qsl
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -26,6 +25,7 @@ from integration_hub.console.exports import EVENTS
 from integration_hub.console.keyset import ROWS
 from integration_hub.console.replay_pages import ReplayPages
 from integration_hub.console.revealing import CONTENTS, RevealPages
+from integration_hub.console.row_pages import RowPages
 from integration_hub.console.saved_views import MAY_SHARE, remove_view, save_view
 from webhooks.models import Event, State, is_erased
 from webhooks.references import from_reference
@@ -34,7 +34,7 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Downloadable):
+class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
     export = EVENTS
@@ -92,33 +92,18 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, EvidenceAdmin, Download
         found: Event | None = found_by(events, object_id, from_reference)
         return found
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Everything of one event. It is only read: no form of Django's stands behind it."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        event = self.get_object(request, unquote(object_id))
-        if event is None:
-            raise Http404(f"There is no event {object_id}")
+    def show_row(self, request: HttpRequest, row: Event) -> HttpResponse:
+        """Everything of one event."""
         context = {
-            **self.admin_site.each_context(request),
-            "title": f"{event.event_type} {event.entity_type}",
-            "subtitle": event.entity_id,
-            "entity_url": entity_url(event.entity_type, event.entity_id),
+            "title": f"{row.event_type} {row.entity_type}",
+            "subtitle": row.entity_id,
+            "entity_url": entity_url(row.entity_type, row.entity_id),
             "back": BAR.query(dict(parse_qsl(request.GET.get("list", "")))),
-            "may_close": request.user.has_perm(MAY_CLOSE) and event.state in _CLOSABLE,
+            "may_close": request.user.has_perm(MAY_CLOSE) and row.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.export.permission),
-            "page": event_page(event, request),
+            "page": event_page(row, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             "may_erase": request.user.has_perm("sync.erase_subject"),
-            "is_erased": is_erased(event.entity_id),
-            **(extra_context or {}),
+            "is_erased": is_erased(row.entity_id),
         }
-        return TemplateResponse(request, "console/event.html", context)
+        return self.page(request, "console/event.html", context)

@@ -5,13 +5,11 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -26,6 +24,7 @@ from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.filtering import EventFilter, resolve, sentences
 from integration_hub.console.models import Export, ExportState, Table
 from integration_hub.console.recording import actor, address
+from integration_hub.console.row_pages import RowPages
 from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import moment
 
@@ -44,7 +43,7 @@ class AskForm(forms.Form):
 
 
 @admin.register(Export)
-class ExportAdmin(EvidenceAdmin):
+class ExportAdmin(RowPages, EvidenceAdmin):
     """Read-only. The search answers which exports contain an entity, from the register."""
 
     list_display = ("requested", "who", "reason", "what", "state_column", "events", "until")
@@ -91,7 +90,7 @@ class ExportAdmin(EvidenceAdmin):
         if request.method == "POST" and form.is_valid():
             return self._ask(request, meant, form)
         words = BAR.asked(request.GET) or meant.words()
-        return self._page(request, "console/export_new.html", question(words, meant, form))
+        return self.page(request, "console/export_new.html", question(words, meant, form))
 
     def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
         wanted = form.cleaned_data
@@ -102,22 +101,9 @@ class ExportAdmin(EvidenceAdmin):
             return redirect("admin:console_export_changelist")
         return redirect("admin:console_export_change", export.uuid)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, row: Export) -> HttpResponse:
         """How far it has come; once it is made, how to check it."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        export = self.get_object(request, object_id)
-        if export is None:
-            raise Http404(f"There is no export {object_id}")
-        return self._page(
-            request, "console/export.html", shown(export, request.user, may_export=_may(request))
-        )
+        return self.page(request, "console/export.html", shown(row, request.user, may_export=_may(request)))
 
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
@@ -153,10 +139,6 @@ class ExportAdmin(EvidenceAdmin):
     def _check(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and _may(request)):
             refuse(request, {"what": "evidence"})
-
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "media": self.media}
-        return TemplateResponse(request, template, {**shared, **context})
 
     @admin.display(description="requested")
     def requested(self, export: Export) -> str | SafeString:

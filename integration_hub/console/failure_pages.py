@@ -3,10 +3,8 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import Case, QuerySet, Value, When
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -21,6 +19,7 @@ from integration_hub.console.failing_reasons import dead_words, failed_query, re
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.recording import address
+from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, NotDecidable
 from sync.blaming import dead_of
 from sync.failure_decisions import Decider, decide_group, note_group
@@ -43,7 +42,7 @@ def worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
 
 
 @admin.register(FailureGroup)
-class FailureGroupAdmin(EvidenceAdmin):
+class FailureGroupAdmin(RowPages, EvidenceAdmin):
     """A list and a page for each; the worker makes the rows, people say what becomes of them."""
 
     menu_name = "Failure groups"
@@ -59,8 +58,7 @@ class FailureGroupAdmin(EvidenceAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Two statements, whatever failed."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         shown = request.GET.get("shown", "")
         states = next((states for name, _label, states in TABS if name == shown), TABS[0][2])
         every = list(
@@ -76,24 +74,14 @@ class FailureGroupAdmin(EvidenceAdmin):
             "tabs": [(name, label, name == shown) for name, label, _states in TABS],
             "shown": shown,
         }
-        return self._page(request, "console/failure_list.html", context)
+        return self.page(request, "console/failure_list.html", context)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FailureGroup]:
+        return super().get_queryset(request).select_related("connection", "owner")
+
+    def show_row(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
         """Everything about one group, and what can be done about it."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        key = unquote(object_id)
-        if not (key.isascii() and key.isdecimal() and len(key) < 19):
-            raise Http404
-        return self._show(request, self._group(int(key)))
+        return self._show(request, row)
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: take on, resolve, ignore or open again, with a reason; with `?replay=1` on to the replay."""
@@ -138,14 +126,10 @@ class FailureGroupAdmin(EvidenceAdmin):
         return redirect("admin:sync_failuregroup_change", pk)
 
     def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
-        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
-            raise PermissionDenied
+        self.require(request, permission)
         if request.method != "POST":
             raise Http404
-        return self._group(pk)
-
-    def _group(self, pk: int) -> FailureGroup:
-        return get_object_or_404(FailureGroup.objects.select_related("connection", "owner"), pk=pk)
+        return get_object_or_404(self.get_queryset(request), pk=pk)
 
     def _decider(self, request: HttpRequest) -> Decider:
         assert request.user.is_authenticated, "admin_view lets in nobody else"
@@ -167,15 +151,12 @@ class FailureGroupAdmin(EvidenceAdmin):
             "notes_form": NotesForm(None, group),
             **forms,
         }
-        return self._page(request, "console/failure_group.html", context)
+        return self.page(request, "console/failure_group.html", context)
 
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        may = {
+    def may(self, request: HttpRequest) -> dict[str, bool]:
+        return {
             "tend": request.user.has_perm(MAY_TEND),
             "close": request.user.has_perm(MAY_CLOSE) and request.user.has_perm("webhooks.view_event"),
             "replay": request.user.has_perm("webhooks.replay_event"),
             "events": request.user.has_perm("webhooks.view_event"),
         }
-        return TemplateResponse(
-            request, template, {**self.admin_site.each_context(request), "may": may, **context}
-        )

@@ -5,11 +5,8 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy
 
@@ -19,9 +16,11 @@ from integration_hub.console.held_choice import Choice, chosen, forget, freeze
 from integration_hub.console.held_groups import groups, held, show
 from integration_hub.console.recording import address
 from integration_hub.console.revealing import CONTENTS
+from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 from sync.models import Delivery, Replay, Route
 
+MAY_APPROVE = "sync.approve_delivery"
 MOST_LISTED = 100
 _SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"
@@ -45,7 +44,7 @@ class ReasonForm(forms.Form):
 
 
 @admin.register(Delivery)
-class HeldAdmin(EvidenceAdmin):
+class HeldAdmin(RowPages, EvidenceAdmin):
     """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
 
     menu_name = "Held deliveries"
@@ -58,33 +57,20 @@ class HeldAdmin(EvidenceAdmin):
             *super().get_urls(),
         ]
 
-    def has_approve_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("sync.approve_delivery")
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """What is held, by route."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         found = groups(with_contents=request.user.has_perm(CONTENTS))
         context = {"title": "Held deliveries", "groups": found}
-        return self._page(request, "console/held_list.html", context)
+        return self.page(request, "console/held_list.html", context)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
-        delivery = self.get_object(request, unquote(object_id)) if self.has_view_permission(request) else None
-        if delivery is None:
-            raise Http404
-        return redirect("admin:webhooks_event_change", delivery.event_id)
+    def show_row(self, request: HttpRequest, row: Delivery) -> HttpResponse:
+        """What there is to see of it stands on its event's page."""
+        return redirect("admin:webhooks_event_change", row.event_id)
 
     def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What is held of one route; on POST, on to the page that confirms."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
         if request.method == "POST":
             return self._choose(request, route)
@@ -92,10 +78,10 @@ class HeldAdmin(EvidenceAdmin):
         count = waiting.count()
         rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
         context = {"title": f"Held: {route}", "route": route, "rows": rows, "count": count}
-        return self._page(request, "console/held_route.html", context | {"largest": LARGEST})
+        return self.page(request, "console/held_route.html", context | {"largest": LARGEST})
 
     def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
-        self._check(request)
+        self.require(request, MAY_APPROVE)
         form = ChoiceForm(request.POST)
         waiting = held().filter(route=route).values_list("pk", flat=True)
         form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
@@ -112,18 +98,14 @@ class HeldAdmin(EvidenceAdmin):
 
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, do it."""
-        self._check(request)
+        self.require(request, MAY_APPROVE)
         choice = chosen(request, key)
         if choice is None:
             return self._used_up(request, key)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             return self._carry_out(request, key, choice, form.cleaned_data["reason"])
-        return self._page(request, "console/held_decide.html", _confirmation(key, choice, form))
-
-    def _check(self, request: HttpRequest) -> None:
-        if not (self.has_view_permission(request) and self.has_approve_permission(request)):
-            raise PermissionDenied
+        return self.page(request, "console/held_decide.html", _confirmation(key, choice, form))
 
     def _carry_out(
         self, request: HttpRequest, key: UUID, choice: Choice, reason: str
@@ -155,13 +137,11 @@ class HeldAdmin(EvidenceAdmin):
             messages.error(request, "This choice is not kept any more: choose the deliveries again.")
         return redirect(_LIST)
 
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        may = {
-            "approve": self.has_approve_permission(request),
+    def may(self, request: HttpRequest) -> dict[str, bool]:
+        return {
+            "approve": request.user.has_perm(MAY_APPROVE),
             "contents": request.user.has_perm(CONTENTS),
         }
-        shared = {**self.admin_site.each_context(request), "media": self.media, "may": may}
-        return TemplateResponse(request, template, {**shared, **context})
 
 
 def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]:

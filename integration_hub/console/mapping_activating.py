@@ -36,7 +36,7 @@ class MappingActivation(MappingPages):
             raise Http404
         shown = {"old": _named(old), "new": name_of(new), **_apart(old, new)}
         title = _("%(mapping)s: what %(side)s changes") % {"mapping": mapping, "side": shown["new"]}
-        return self.page(request, "console/mapping_compare.html", mapping, title=title, **shown)
+        return self.page_of(request, "console/mapping_compare.html", mapping, title=title, **shown)
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What changes, what the back-test said, and why; on POST do it. `?version=N` goes back to that one."""
@@ -75,7 +75,7 @@ class MappingActivation(MappingPages):
             else _("Go back to version %(number)s of %(mapping)s?")
         )
         names = {"mapping": mapping, "number": getattr(target, "number", "")}
-        return self.page(
+        return self.page_of(
             request,
             "console/mapping_activate.html",
             mapping,

@@ -115,7 +115,7 @@ class MappingEditor(MappingPages):
         current, draft = current_of(mapping), draft_of(mapping)
         kept = seen_of(current, draft)
         is_bound = request.method == "POST" and "overtaken" not in shown
-        return self.page(
+        return self.page_of(
             request,
             "console/mapping_edit.html",
             mapping,

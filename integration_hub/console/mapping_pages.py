@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -10,6 +9,7 @@ from django.template.response import TemplateResponse
 from integration_hub.console.confirming import ReasonedAdmin
 from integration_hub.console.recording import address
 from integration_hub.console.revealing import CONTENTS
+from integration_hub.console.row_pages import RowPages
 from sync.drafting import Author, Seen
 from sync.models import Mapping
 
@@ -17,26 +17,26 @@ MAY_EDIT = "sync.change_mapping"
 MAY_ACTIVATE = "sync.activate_mapping"
 
 
-class MappingPages(ReasonedAdmin):
+class MappingPages(RowPages, ReasonedAdmin):
     """The mapping of an address, who may what with it, and the frame of its pages."""
 
     def mapping_for(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
         """The mapping, for somebody who may look at it and holds these permissions."""
-        if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
-            raise PermissionDenied
+        self.require(request, *permissions)
         return get_object_or_404(Mapping, pk=pk)
 
-    def page(self, request: HttpRequest, template: str, mapping: Mapping, **context: Any) -> TemplateResponse:
-        """A page of the console with what all of them need."""
+    def page_of(
+        self, request: HttpRequest, template: str, mapping: Mapping, **context: Any
+    ) -> TemplateResponse:
+        """A page about a mapping, with what all of them need."""
         shared = {
-            **self.admin_site.each_context(request),
             "mapping": mapping,
             "may_edit": request.user.has_perm(MAY_EDIT),
             "may_activate": request.user.has_perm(MAY_ACTIVATE),
             "may_see": request.user.has_perm(CONTENTS),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
         }
-        return TemplateResponse(request, template, {**shared, **context})
+        return self.page(request, template, {**shared, **context})
 
 
 def author(request: HttpRequest) -> Author:

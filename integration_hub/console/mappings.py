@@ -4,10 +4,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.db.models import Max, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -67,6 +66,7 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
 
     kind = "mapping"
+    takes_posts = True
     form = MappingForm
     fields = ("name", "declaration")
     list_display = ("name", "version")
@@ -104,26 +104,18 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
         version = {"version": found.number, "declaration": plain(found.declaration)} if found else {}
         return super().stored(pk) | version
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def show_row(self, request: HttpRequest, row: Mapping) -> HttpResponse:
         """What is in force, what is drafted, and what was; on POST another name."""
-        key = unquote(object_id)
-        if not (key.isascii() and key.isdecimal() and len(key) < 19):
-            raise Http404
         if request.method == "POST":
-            return self._rename(request, self.mapping_for(request, int(key), MAY_EDIT))
-        return self._shown(request, self.mapping_for(request, int(key)))
+            self.require(request, MAY_EDIT)
+            return self._rename(request, row)
+        return self._shown(request, row)
 
     def _shown(self, request: HttpRequest, mapping: Mapping, names: NameForm | None = None) -> HttpResponse:
         current, draft = current_of(mapping), draft_of(mapping)
         versions = list(mapping.versions.select_related("made_by", "restores")[: MOST_VERSIONS + 1])
         tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
-        return self.page(
+        return self.page_of(
             request,
             "console/mapping.html",
             mapping,

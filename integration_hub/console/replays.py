@@ -20,7 +20,6 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -34,6 +33,7 @@ from integration_hub.console.replay_members import csv_lines, members_page, narr
 from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_words import replay_mark, what
+from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import ago, state_mark
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
@@ -72,7 +72,7 @@ class PaceForm(forms.Form):
 
 
 @admin.register(Replay)
-class ReplayAdmin(EvidenceAdmin):
+class ReplayAdmin(RowPages, EvidenceAdmin):
     """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
     for decisions; one that nobody has confirmed yet is in no list.
     """
@@ -127,26 +127,15 @@ class ReplayAdmin(EvidenceAdmin):
         found: Replay | None = found_by(replays, object_id, UUID)
         return found
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    def show_row(self, request: HttpRequest, row: Replay) -> HttpResponse:
         """How far one of many events has come; of all others, what was asked for."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        replay = self.get_object(request, object_id)
-        if replay is None:
-            raise Http404(f"There is no replay {object_id}")
-        if not replay.is_bulk:
-            return super().change_view(request, str(replay.pk), form_url, extra_context)
-        return self._page(request, "console/replay_progress.html", progress_page(request, replay))
+        if not row.is_bulk:
+            return self.changeform_view(request, str(row.pk))
+        return self.page(request, "console/replay_progress.html", progress_page(request, row))
 
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, let it begin."""
-        self._check(request, MAY_REPLAY)
+        self.require(request, MAY_REPLAY)
         replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
         if replay is None:
             messages.error(request, _("This choice is not kept any more: choose the events again."))
@@ -157,7 +146,7 @@ class ReplayAdmin(EvidenceAdmin):
         form = TermsForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._begin(request, replay, form)
-        return self._page(request, "console/replay_confirm.html", confirm_page(request, replay, form))
+        return self.page(request, "console/replay_confirm.html", confirm_page(request, replay, form))
 
     def _begin(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
         try:
@@ -174,13 +163,13 @@ class ReplayAdmin(EvidenceAdmin):
 
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """The events of one; of a set that is not confirmed, for the one who chose it."""
-        self._check(request, "webhooks.view_event")
+        self.require(request, "webhooks.view_event")
         replay = self._one(request, key)
         context = members_page(request, replay)
         if request.GET.get("format") != "csv":
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
-            return self._page(request, "console/replay_members.html", context)
-        self._check(request, MAY_DOWNLOAD)
+            return self.page(request, "console/replay_members.html", context)
+        self.require(request, MAY_DOWNLOAD)
         rows = narrowed(replay, request.GET.get("member", ""), request.GET.get("why", "")[:48])
         with transaction.atomic():
             record(request, replay.stream, "replay.downloaded", {"of": replay.total})
@@ -205,7 +194,7 @@ class ReplayAdmin(EvidenceAdmin):
         replay = self._one(request, key)
         is_own = replay.requested_by_id == request.user.pk
         permission = MAY_APPROVE if decides and not is_own else MAY_REPLAY
-        self._check(request, permission)
+        self.require(request, permission)
         assert request.user.is_authenticated, "admin_view lets in nobody else"
         if deed == "again":
             return self._choose_failed(request, replay)
@@ -233,14 +222,6 @@ class ReplayAdmin(EvidenceAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)
         return redirect("admin:sync_replay_confirm", chosen.uuid)
-
-    def _check(self, request: HttpRequest, permission: str) -> None:
-        if not (self.has_view_permission(request) and request.user.has_perm(permission)):
-            raise PermissionDenied
-
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        shared = {**self.admin_site.each_context(request), "media": self.media}
-        return TemplateResponse(request, template, {**shared, **context})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         context["title"] = kwargs["obj"].get_kind_display().capitalize()
