@@ -1,6 +1,7 @@
 """The command line: ``python -m sandbox`` with ``identity``, ``shop`` or ``demo``."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         service = _service(options)
         service.listen()
     except (OSError, Problem) as error:
-        sys.stderr.write(f"sandbox: {error}\n")
+        sys.stderr.write(f"sandbox: {_words_of(error, options)}\n")
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: threading.Thread(target=service.stop, daemon=True).start())
@@ -35,6 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.flush()
     service.serve()
     return 0
+
+
+def _words_of(error: OSError | Problem, options: argparse.Namespace) -> str:
+    """For the person at the terminal: mostly it is another `make run` that goes on."""
+    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
+        return str(error)
+    return f"{options.host}:{options.port} is taken by another program; end it, or choose another --port"
 
 
 def _service(options: argparse.Namespace) -> Service:

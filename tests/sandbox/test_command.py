@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,12 @@ def test_a_setting_that_makes_no_sense_ends_with_one_sentence(arguments: list[st
     assert done.returncode == 2
     assert done.stderr.startswith("sandbox: ")
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [*COMMAND, "shop", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sandbox: 127.0.0.1:{port} is taken by another program")
