@@ -5,6 +5,7 @@ Chance is seeded; times are those of the run, for the pages go by the clock of t
 
 import io
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,8 +25,8 @@ from tests.joining import joined
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
-MOST_BYTES = 7_000_000
-TALLEST = 1200  # px; what is below is more of the same
+MOST_BYTES = 8_000_000
+TALLEST = {"desktop": 1800, "phone": 3200, "dark": 1800}  # px; what is below is more of the same
 COLOURS = 96
 _STILL = "*, *::before, *::after { transition: none !important; animation: none !important; caret-color: transparent !important; }"
 
@@ -75,12 +76,21 @@ def take(browser: Browser, stage: Stage, screen: Screen) -> None:
     for kind, (theme, width, height) in KINDS.items():
         browser.page.emulate_media(color_scheme=theme)
         browser.page.set_viewport_size({"width": width, "height": height})
-        tall = min(int(browser.run("document.documentElement.scrollHeight")), TALLEST)
+        tall = min(int(browser.run("document.documentElement.scrollHeight")), TALLEST[kind])
         browser.page.set_viewport_size({"width": width, "height": max(tall, height)})
         picture = Image.open(io.BytesIO(browser.page.screenshot(scale="css"))).convert("RGB")
-        # The colours that are far from others, not those of the most area: a warning is small, and is no error.
-        few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(FOLDER / f"{screen.name}-{kind}.png", optimize=True)
+        in_few_colours(picture).save(FOLDER / f"{screen.name}-{kind}.png", optimize=True)
+
+
+def in_few_colours(picture: Image.Image) -> Image.Image:
+    """Small to store. Each colour left is one of the picture's own, that of most of the pixels which share it."""
+    # The colours that are far from others, not those of the most area: a warning is small, and is no error.
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    palette: dict[int, tuple[int, int, int]] = {}
+    for (place, colour), _ in Counter(zip(few.getdata(), picture.getdata(), strict=True)).most_common():
+        palette.setdefault(place, colour)
+    few.putpalette([part for place in range(COLOURS) for part in palette.get(place, (0, 0, 0))])
+    return few
 
 
 def write_index() -> None:
