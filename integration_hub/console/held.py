@@ -47,7 +47,7 @@ class ReasonForm(forms.Form):
 class HeldAdmin(RowPages, EvidenceAdmin):
     """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
 
-    menu_name = "Held deliveries"
+    menu_name = gettext_lazy("Held for approval")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -61,7 +61,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         """What is held, by route."""
         self.require(request)
         found = groups(with_contents=request.user.has_perm(CONTENTS))
-        context = {"title": "Held deliveries", "groups": found}
+        context = {"title": self.menu_name, "groups": found}
         return self.page(request, "console/held_list.html", context)
 
     def show_row(self, request: HttpRequest, row: Delivery) -> HttpResponse:
@@ -149,11 +149,12 @@ def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]
         held().filter(pk__in=choice.deliveries).select_related("event__source", "commercial")[:_SHOWN]
     )
     count = held().filter(pk__in=choice.deliveries).count()
-    verb = "Approve" if choice.decision is Decision.APPROVE else "Close"
+    is_approval = choice.decision is Decision.APPROVE
+    deed = f"Approve {_deliveries(count)}" if is_approval else f"Close {_deliveries(count)} without sending"
     return {
-        "title": f"{verb} {_deliveries(count)}?" if count else "Nothing of this is held any more",
-        "button": f"{verb} {_deliveries(count)}",
-        "is_approval": choice.decision is Decision.APPROVE,
+        "title": f"{deed}?" if count else "Nothing of this is held any more",
+        "button": deed,
+        "is_approval": is_approval,
         "key": key,
         "rows": rows,
         "count": count,

@@ -32,6 +32,11 @@ class Group:
     since: datetime
     samples: tuple[HeldShown, ...]
 
+    @property
+    def more(self) -> int:
+        """How many of them are no sample."""
+        return self.count - len(self.samples)
+
 
 def held() -> QuerySet[Delivery]:
     """Deliveries that wait for approval, oldest first; found among the open ones, for which there is an index."""

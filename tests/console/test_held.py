@@ -85,8 +85,9 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     staff = approver("support")
     assert "</span> 2 deliveries</span>" in text_of(staff.get(LIST))
     page = staff.get(f"{LIST}route/{first.route_id}/")
-    assert '<del class="was">true</del></td><td data-label="Sent"><ins class="now">false</ins>' in text_of(
-        page
+    assert (
+        '<del class="was">true</del></td><td data-label="Would be sent"><ins class="now">false</ins>'
+        in text_of(page)
     )
     values = {"decision": "approve", "chosen": [first.pk]}
     confirm = staff.post(f"{LIST}route/{first.route_id}/", values, follow=True)
@@ -321,3 +322,42 @@ def test_what_is_held_is_found_by_an_index(database: None) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
     assert "delivery_open_subject" in held().order_by().explain()
+
+
+@pytest.mark.django_db
+def test_the_list_says_how_many_more_a_route_holds_than_it_shows() -> None:
+    route, support = of_route(), logged_in("support")
+    for number in range(3):
+        a_held(route, number)
+    assert "more</p>" not in text_of(support.get(LIST))
+    a_held(route, 3)
+    assert "and 1 more" in text_of(support.get(LIST))
+
+
+@pytest.mark.django_db
+def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfold() -> None:
+    route, support = of_route(), logged_in("support")
+    kept, gone = a_held(route, 1), a_held(route, 2)
+    gone.attempts.update(change=None)
+    page = text_of(support.get(f"{LIST}route/{route.pk}/"))
+    assert page.count('<details class="attempt" open>') == page.count("</details>") - 1 == 1
+    assert "What would be sent: update" in page
+    assert "not kept any more" in page
+    for delivery in (kept, gone):
+        assert f'href="/admin/webhooks/entity/?type=USER&amp;id={delivery.entity_id}"' in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"most_removals": 0}, "No removal passes by itself: each waits for approval."),
+        ({"most_removals": 1}, "At most 1 removal in 10 minutes passes by itself"),
+        ({"most_removals": 5}, "At most 5 removals in 10 minutes pass by themselves"),
+        ({"most_removals": None, "most_changed_percent": 20}, "Changes of at most 20 % of the known records"),
+        ({"most_removals": None}, "Nothing bounds this route by now"),
+    ],
+)
+def test_the_page_of_a_route_says_what_passes_by_itself(bounds: dict[str, Any], told: str) -> None:
+    route = of_route(guard_minutes=10, **({"most_changed_percent": None} | bounds))
+    assert told in text_of(logged_in("support").get(f"{LIST}route/{route.pk}/"))
