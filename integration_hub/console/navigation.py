@@ -89,5 +89,11 @@ def groups(user: Any, path: str) -> Iterator[Group]:
             yield Group(name, pages)
 
 
+def name_of(url_name: str) -> Text:
+    """What the menu calls a page; empty where it does not have it."""
+    entries = (entry for _name, entries in MENU for entry in entries)
+    return next((entry.name for entry in entries if entry.url_name == url_name), "")
+
+
 def _is_current(url: str, path: str) -> bool:
     return path == url if url == reverse("admin:index") else path.startswith(url)

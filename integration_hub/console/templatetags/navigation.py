@@ -4,11 +4,15 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.contrib.admin.templatetags.admin_urls import admin_urlname, admin_urlquote
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
-from integration_hub.console.navigation import groups
+from integration_hub.console.navigation import groups, name_of
 
 register = template.Library()
 
@@ -18,6 +22,25 @@ def navigation(context: Any) -> dict[str, Any]:
     """The menu of the person who asks."""
     request = context["request"]
     return {"groups": list(groups(request.user, request.path))}
+
+
+@register.simple_tag
+def back_to_list(opts: Any) -> SafeString:
+    """From the page of one row to the list of all, by its name in the menu."""
+    url_name = admin_urlname(opts, SafeString("changelist"))
+    return _back(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
+
+
+@register.simple_tag
+def back_to_row(opts: Any, row: Any) -> SafeString:
+    """From a page about a row to the row's own."""
+    return _back(reverse(admin_urlname(opts, SafeString("change")), args=[admin_urlquote(row.pk)]), row)
+
+
+def _back(url: str, name: Any) -> SafeString:
+    return format_html(
+        '<nav class="crumbs" aria-label="{}"><a href="{}">← {}</a></nav>', _("Back"), url, name
+    )
 
 
 @register.simple_tag
