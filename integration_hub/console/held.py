@@ -77,7 +77,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         waiting = held().filter(route=route)
         count = waiting.count()
         rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
-        context = {"title": f"Held: {route}", "route": route, "rows": rows, "count": count}
+        context = {"title": f"{self.menu_name}: {route}", "route": route, "rows": rows, "count": count}
         return self.page(request, "console/held_route.html", context | {"largest": LARGEST})
 
     def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:

@@ -6,34 +6,154 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integration_hub.console.passwords import record_change
+from integration_hub.console.person_forms import NewPersonForm, PermissionField, PersonForm
 from integration_hub.console.recording import AuditedAdmin
+from integration_hub.console.wording import moment, pill
+
+_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
+
+
+class RoleFilter(admin.RelatedFieldListFilter):
+    """Django calls a role a group."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("role")
+
 
 admin.site.unregister([User, Group])
 
 
+class AccessAdmin(AuditedAdmin):
+    """The frame of logins and roles: the menu's words, and no row deleted by the dozen."""
+
+    actions = None
+    sortable_by = ()
+    show_facets = admin.ShowFacets.NEVER
+    filter_horizontal = ()
+    delete_confirmation_template = "console/delete_setting.html"
+    menu_name: Any = ""
+    add_words: Any = ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": self.menu_name, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        row = context.get("original")
+        context |= {"title": self.name_of(row) if row else self.add_words, "subtitle": None}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def render_delete_form(self, request: HttpRequest, context: Any) -> Any:
+        name = self.name_of(context["object"])
+        context |= {"title": _("Delete %(name)s?") % {"name": name}, "subtitle": None}
+        return super().render_delete_form(request, context)
+
+    def name_of(self, row: Any) -> str:
+        return str(row)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without the links that add a role or a permission from the form of a person."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
+        if db_field.related_model is Permission:
+            kwargs |= {"queryset": _permissions(), "form_class": PermissionField}
+            kwargs |= {"widget": forms.SelectMultiple(attrs={"size": 16})}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[arg-type]
+
+
 @admin.register(User)
-class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
     """A staff member's login. Its stream is `person:<id>`."""
 
     kind = "person"
     withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
     many = ("groups", "user_permissions")
+    menu_name = gettext_lazy("People")
+    add_words = gettext_lazy("Add a person")
+    counted_as = (gettext_lazy("person"), gettext_lazy("people"))
 
-    readonly_fields = ("last_login", "date_joined")
-    filter_horizontal = ()
+    form = PersonForm
+    add_form = NewPersonForm
+    add_form_template = "admin/change_form.html"
+    list_display = ("login", "full_name", "roles", "standing", "came_last")
+    list_filter = ("is_active", ("groups", RoleFilter))
+    readonly_fields = ("own_password", "came_last", "came_first")
+    add_fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name", "email", "groups")}),
+        (gettext_lazy("Password"), {"fields": ("password1", "password2")}),
+    )
+    fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name", "email", "own_password")}),
+        (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "groups", "is_superuser")}),
+        (
+            gettext_lazy("Single permissions, besides those of the roles"),
+            {"fields": ("user_permissions",), "classes": ("collapse",)},
+        ),
+        (gettext_lazy("Logins"), {"fields": ("came_last", "came_first")}),
+    )
 
-    def stream(self, pk: Any) -> str:
-        return f"person:{pk}"
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+    def name_of(self, row: User) -> str:
+        full = row.get_full_name()
+        return f"{full} ({row.username})" if full else row.username
+
+    @admin.display(description=gettext_lazy("login name"))
+    def login(self, person: User) -> str:
+        return person.username
+
+    @admin.display(description=gettext_lazy("name"), empty_value="–")
+    def full_name(self, person: User) -> str:
+        return person.get_full_name()
+
+    @admin.display(description=gettext_lazy("roles"), empty_value="–")
+    def roles(self, person: User) -> str:
+        held = [each.name for each in person.groups.all()]
+        return ", ".join([_("everything"), *held] if person.is_superuser else held)
+
+    @admin.display(description=gettext_lazy("login"))
+    def standing(self, person: User) -> SafeString:
+        if not person.is_active:
+            return pill("neutral", "⊘", _("Switched off"))
+        return pill("good", "✓", _("Active")) if person.is_staff else pill("neutral", "–", _("No console"))
+
+    @admin.display(description=gettext_lazy("last login"))
+    def came_last(self, person: User) -> str:
+        return moment(person.last_login, _("never"))
+
+    @admin.display(description=gettext_lazy("added"))
+    def came_first(self, person: User) -> str:
+        return moment(person.date_joined)
+
+    @admin.display(description=gettext_lazy("password"))
+    def own_password(self, person: User) -> SafeString:
+        words = _("Set a new password…") if person.has_usable_password() else _("Set a password…")
+        return format_html('<a class="button" href="../password/">{}</a>', words)
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
+    ) -> Any:
         if db_field.name == "groups":
             kwargs["widget"] = forms.CheckboxSelectMultiple
-        return _tall(super().formfield_for_manytomany(db_field, request, **kwargs))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))
@@ -42,21 +162,25 @@ class PersonAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class RoleAdmin(AuditedAdmin, GroupAdmin):
+class RoleAdmin(AccessAdmin, GroupAdmin):
     """A group, and what its members may do."""
 
     kind = "group"
     many = ("permissions",)
-    filter_horizontal = ()
+    menu_name = gettext_lazy("Roles")
+    add_words = gettext_lazy("Add a role")
+    counted_as = (gettext_lazy("role"), gettext_lazy("roles"))
 
-    def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
-    ) -> Any:
-        return _tall(super().formfield_for_manytomany(db_field, request, **kwargs))
+    list_display = ("name", "members")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        counted: QuerySet[Group] = super().get_queryset(request).annotate(member_count=Count("user"))
+        return counted
+
+    @admin.display(description=gettext_lazy("people"))
+    def members(self, role: Any) -> int:
+        return int(role.member_count)
 
 
-def _tall(field: Any) -> Any:
-    """A list of permissions that shows more than four at once."""
-    if isinstance(field.widget, forms.SelectMultiple):
-        field.widget.attrs["size"] = 16
-    return field
+def _permissions() -> QuerySet[Permission]:
+    return Permission.objects.exclude(content_type__app_label__in=_WITHOUT_PAGES).order_by("name")

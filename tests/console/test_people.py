@@ -1,0 +1,116 @@
+"""Logins and roles in the console's words: who is there, a new one, passwords, and the way back."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.console.staff import browser, entries, person
+
+pytestmark = pytest.mark.django_db
+
+PEOPLE = "/admin/auth/user/"
+PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is new"}
+
+
+def rows(page: str) -> list[str]:
+    return page.partition("<tbody>")[2].split("<tr>")[1:]
+
+
+def test_the_list_tells_roles_and_who_may_not_log_in_any_more() -> None:
+    person("support", "anna")
+    eva = person("auditor", "eva")
+    User.objects.filter(pk=eva.pk).update(
+        is_active=False, last_login=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    )
+    anna, former, root = rows(browser().get(PEOPLE).content.decode())
+    assert "support" in anna
+    assert "Active" in anna
+    assert "never" in anna
+    assert "Switched off" in former
+    assert "2026-01-02 03:04:05 UTC" in former
+    assert "everything" in root
+
+
+def test_the_list_costs_the_same_statements_for_two_people_and_for_twenty() -> None:
+    client, costs = browser(), []
+    for number in range(20):
+        person("support", f"p{number}")
+        if number in (1, 19):
+            with CaptureQueriesContext(connection) as asked:
+                client.get(PEOPLE)
+            costs.append(len(asked))
+    assert costs[0] == costs[1]
+
+
+def test_a_new_person_may_open_the_console_and_has_the_chosen_roles() -> None:
+    client, role = browser(), person("support", "anna").groups.get()
+    form = {"username": "eva", "first_name": "Eva", "groups": [role.pk], **PASSWORD}
+    assert client.post(f"{PEOPLE}add/", form).status_code == 302
+    eva = User.objects.get(username="eva")
+    assert (eva.is_staff, eva.is_superuser, eva.first_name) == (True, False, "Eva")
+    assert eva.check_password(PASSWORD["password1"])
+    assert list(eva.groups.all()) == [role]
+    assert len(entries("person.created")) == 1
+
+
+def test_a_change_leaves_the_password_which_has_a_page_of_its_own() -> None:
+    anna, client = person("support", "anna"), browser()
+    anna.set_password("correct horse battery")
+    anna.save()
+    page = client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
+    assert 'href="../password/"' in page
+    assert anna.password not in page
+    assert "pbkdf2" not in page
+    form = {"username": "anna", "is_active": "on", "is_staff": "on", "last_name": "Aalto"}
+    assert client.post(f"{PEOPLE}{anna.pk}/change/", form).status_code == 302
+    anna.refresh_from_db()
+    assert (anna.last_name, anna.check_password("correct horse battery")) == ("Aalto", True)
+    assert client.post(f"{PEOPLE}{anna.pk}/password/", PASSWORD).status_code == 302
+    anna.refresh_from_db()
+    assert anna.check_password(PASSWORD["password1"])
+
+
+@pytest.mark.parametrize("path", [PEOPLE, "/admin/auth/group/"])
+def test_permissions_of_tables_without_a_page_are_not_offered(path: str) -> None:
+    anna = person("support", "anna")
+    pk = anna.pk if path == PEOPLE else anna.groups.get().pk
+    form = browser().get(f"{path}{pk}/change/").context["adminform"].form
+    offered = form.fields["user_permissions" if path == PEOPLE else "permissions"].queryset
+    assert set(offered.values_list("content_type__app_label", flat=True)).isdisjoint(
+        {"admin", "contenttypes", "sessions"}
+    )
+    assert offered.filter(codename="replay_event").exists()
+    assert Permission.objects.filter(content_type__app_label="sessions").exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "back"),
+    [
+        ("auth/user/add/", "/admin/auth/user/"),
+        ("auth/user/{pk}/change/", "/admin/auth/user/"),
+        ("auth/user/{pk}/password/", "/admin/auth/user/{pk}/change/"),
+        ("auth/user/{pk}/delete/", "/admin/auth/user/{pk}/change/"),
+        ("auth/user/{pk}/history/", "/admin/auth/user/{pk}/change/"),
+        ("auth/group/add/", "/admin/auth/group/"),
+        ("password_change/", "/admin/"),
+    ],
+)
+def test_each_page_of_djangos_has_the_menu_and_a_way_back(page: str, back: str) -> None:
+    anna, client = person("support", "anna"), browser()
+    shown = client.get(f"/admin/{page.format(pk=anna.pk)}").content.decode()
+    assert 'id="console-nav"' in shown
+    assert f'<a href="{back.format(pk=anna.pk)}">← ' in shown
+    assert "Authentication and Authorization" not in shown
+
+
+def test_a_login_is_deleted_after_a_question_with_a_way_back() -> None:
+    anna, client = person("support", "anna"), browser()
+    page = client.get(f"{PEOPLE}{anna.pk}/delete/").content.decode()
+    assert "Delete anna</button>" in page
+    assert User.objects.filter(pk=anna.pk).exists()
+    assert client.post(f"{PEOPLE}{anna.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=anna.pk).exists()
+    assert len(entries("person.deleted")) == 1
