@@ -80,7 +80,7 @@ def _sentence(row: BackTest) -> str:
             tested,
         )
         return text % {"count": f"{tested:,}"}
-    text = _("%(other)s of %(tested)s events come out differently.")
+    text = _("%(other)s of %(tested)s tested events come out differently.")
     return text % {"other": f"{tested - same:,}", "tested": f"{tested:,}"}
 
 

@@ -34,7 +34,9 @@ class MappingActivation(MappingPages):
         old, new = _side(mapping, request.GET.get("from", "")), _side(mapping, request.GET.get("to", ""))
         if new is None:
             raise Http404
+        current = current_of(mapping)
         shown = {"old": _named(old), "new": name_of(new), **_apart(old, new)}
+        shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
         title = _("%(mapping)s: what %(side)s changes") % {"mapping": mapping, "side": shown["new"]}
         return self.page_of(request, "console/mapping_compare.html", mapping, title=title, **shown)
 

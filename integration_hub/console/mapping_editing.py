@@ -1,5 +1,6 @@
 """The editor of a mapping: type, see at once what comes of it, save as a draft."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -10,10 +11,11 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from integration_hub.console.declaration_text import LONGEST, Misread, plain_text
+from integration_hub.console.mapping_functions import FUNCTION_WORDS
 from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author, seen_in
 from integration_hub.console.mapping_words import differences
 from integration_hub.console.revealing import CONTENTS
-from integration_hub.console.trying import Given, Problem, checked, choices, try_out
+from integration_hub.console.trying import Given, Problem, Trial, checked, choices, try_out
 from sync.backtest_jobs import routes_of
 from sync.drafting import (
     NotChanged,
@@ -26,6 +28,7 @@ from sync.drafting import (
     save_draft,
     seen_of,
 )
+from sync.kept_entities import Kept
 from sync.models import Mapping, MappingDraft, MappingVersion
 
 EMPTY = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
@@ -62,11 +65,11 @@ class MappingEditor(MappingPages):
         return TemplateResponse(request, "console/mapping_trial.html", context)
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The draft is not to become a version; it stays in the history."""
+        """Whether the draft is not to become a version; on POST so. It stays in the history."""
         mapping = self.mapping_for(request, pk, MAY_EDIT)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         draft = draft_of(mapping)
+        if request.method != "POST" and draft is not None:
+            return self._discarding(request, mapping, draft)
         try:
             if draft is None or str(draft.pk) != request.POST.get("draft"):
                 raise NotChanged(_("This draft is not open any more."))
@@ -77,8 +80,21 @@ class MappingEditor(MappingPages):
             messages.success(request, _("The draft was discarded."))
         return redirect("admin:sync_mapping_change", pk)
 
+    def _discarding(self, request: HttpRequest, mapping: Mapping, draft: MappingDraft) -> HttpResponse:
+        current = current_of(mapping)
+        return self.page_of(
+            request,
+            "console/mapping_discard.html",
+            mapping,
+            title=_("Discard the draft of %(mapping)s?") % {"mapping": mapping},
+            draft=draft,
+            differences=differences(current.declaration if current else None, draft.declaration),
+        )
+
     def _opened(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
-        """The open draft or the version in force; an earlier version where the address names one."""
+        """The open draft or the version in force, tried out on the newest event; an earlier version where the address
+        names one.
+        """
         number = request.GET.get("version", "")
         chosen = (
             mapping.versions.filter(number=int(number)).first()
@@ -90,7 +106,11 @@ class MappingEditor(MappingPages):
         note = draft.note if draft else ""
         if chosen:
             note = _("as version %(number)s") % {"number": chosen.number}
-        return self._form(request, mapping, Given(standing.written if standing else EMPTY), note=note)
+        recent = choices(routes_of(mapping.pk))
+        newest = str(recent[0].event.pk) if recent else ""
+        given = Given(standing.written if standing else EMPTY, event=newest)
+        trial = self._trial(request, mapping, given, recent) if recent else None
+        return self._form(request, mapping, given, note=note, trial=trial, choices=recent)
 
     def _save(self, request: HttpRequest, mapping: Mapping, given: Given) -> HttpResponse:
         try:
@@ -105,8 +125,11 @@ class MappingEditor(MappingPages):
         messages.success(request, _("Saved as a draft. No delivery uses it before it is activated."))
         return redirect("admin:sync_mapping_change", mapping.pk)
 
-    def _trial(self, request: HttpRequest, mapping: Mapping, given: Given) -> Any:
-        return try_out(given, routes_of(mapping.pk), may_see=request.user.has_perm(CONTENTS))
+    def _trial(
+        self, request: HttpRequest, mapping: Mapping, given: Given, known: Sequence[Kept] = ()
+    ) -> Trial:
+        may_see = request.user.has_perm(CONTENTS)
+        return try_out(given, routes_of(mapping.pk), may_see=may_see, known=known)
 
     def _form(
         self, request: HttpRequest, mapping: Mapping, given: Given, note: str | None = None, **shown: Any
@@ -114,6 +137,8 @@ class MappingEditor(MappingPages):
         """After a conflict the form stands on what is there now: saving again is then a decision."""
         current, draft = current_of(mapping), draft_of(mapping)
         kept = seen_of(current, draft)
+        if "choices" not in shown:
+            shown["choices"] = choices(routes_of(mapping.pk))
         is_bound = request.method == "POST" and "overtaken" not in shown
         return self.page_of(
             request,
@@ -125,8 +150,8 @@ class MappingEditor(MappingPages):
             seen=seen_in(request) if is_bound else kept,
             draft=draft,
             current=current,
-            choices=choices(routes_of(mapping.pk)),
             longest=LONGEST,
+            functions=FUNCTION_WORDS,
             **shown,
         )
 

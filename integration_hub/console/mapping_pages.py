@@ -10,11 +10,13 @@ from integration_hub.console.confirming import ReasonedAdmin
 from integration_hub.console.recording import address
 from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.row_pages import RowPages
+from sync.backtest_jobs import AT_ONCE
 from sync.drafting import Author, Seen
 from sync.models import Mapping
 
 MAY_EDIT = "sync.change_mapping"
 MAY_ACTIVATE = "sync.activate_mapping"
+SIZES = (50, AT_ONCE, 500, 1_000)
 
 
 class MappingPages(RowPages, ReasonedAdmin):
@@ -33,6 +35,8 @@ class MappingPages(RowPages, ReasonedAdmin):
             "mapping": mapping,
             "may_edit": request.user.has_perm(MAY_EDIT),
             "may_activate": request.user.has_perm(MAY_ACTIVATE),
+            "sizes": SIZES,
+            "at_once": AT_ONCE,
             "may_see": request.user.has_perm(CONTENTS),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
         }

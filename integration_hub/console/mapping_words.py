@@ -8,6 +8,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from integration_hub.console.mapping_functions import in_words
+
 Declaration = Mapping[str, Any]
 _MOST_LINES = 2_000
 
@@ -64,7 +66,7 @@ def lines(before: str, after: str) -> list[Line]:
 def _rule(rule: Mapping[str, Any]) -> str:
     parts = [_source(rule)]
     if rule.get("apply"):
-        parts.append(_("then %(functions)s") % {"functions": ", ".join(rule["apply"])})
+        parts.append(in_words(rule["apply"]))
     if rule.get("required"):
         parts.append(_("required"))
     if rule.get("caseless"):
@@ -97,9 +99,9 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     if _source(old) != _source(new):
         yield _("%(now)s instead of %(before)s") % {"now": _source(new), "before": _source(old)}
     if list(old.get("apply", [])) != list(new.get("apply", [])):
-        yield _("changed by %(now)s instead of %(before)s") % {
-            "now": ", ".join(new.get("apply", [])) or _("nothing"),
-            "before": ", ".join(old.get("apply", [])) or _("nothing"),
+        yield _("now %(now)s instead of %(before)s") % {
+            "now": in_words(new.get("apply", [])),
+            "before": in_words(old.get("apply", [])),
         }
     if bool(old.get("required")) != bool(new.get("required")):
         now, no_more = _("now required: an entity without it fails"), _("not required any more")

@@ -5,9 +5,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Exists, Max, OuterRef, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,13 +24,13 @@ from integration_hub.console.mapping_pages import MAY_EDIT
 from integration_hub.console.mapping_words import rules
 from integration_hub.console.recording import Values, difference, plain, record
 from integration_hub.console.trying import checked
-from sync.backtest_jobs import AT_ONCE, routes_of
+from integration_hub.console.wording import moment, pill
+from sync.backtest_jobs import routes_of
 from sync.drafting import current_of, draft_of
-from sync.models import BackTest, Mapping, MappingVersion
+from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
 
 MOST_VERSIONS = 50
 MOST_BACKTESTS = 5
-SIZES = (50, AT_ONCE, 500, 1_000)
 
 
 class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -69,7 +72,7 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     takes_posts = True
     form = MappingForm
     fields = ("name", "declaration")
-    list_display = ("name", "version")
+    list_display = ("name", "version", "in_force_since", "draft", "used_by")
     sortable_by = ()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -79,15 +82,30 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
         return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        numbered: QuerySet[Any] = (
-            super().get_queryset(request).annotate(newest_number=Max("versions__number"))
-        )
-        return numbered
+        drafts = MappingDraft.objects.filter(mapping=OuterRef("pk"), state=DraftState.OPEN)
+        routes = Route.objects.select_related("source", "commercial")
+        newest = {"newest_number": Max("versions__number"), "newest_at": Max("versions__created_at")}
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**newest, has_draft=Exists(drafts))
+        return rows.prefetch_related(Prefetch("routes", routes))
 
     @admin.display(description=gettext_lazy("version in force"))
     def version(self, mapping: Any) -> int | None:
         number: int | None = mapping.newest_number
         return number
+
+    @admin.display(description=gettext_lazy("in force since"))
+    def in_force_since(self, mapping: Any) -> str:
+        return moment(mapping.newest_at)
+
+    @admin.display(description=gettext_lazy("draft"), empty_value="–")
+    def draft(self, mapping: Any) -> str:
+        return pill("warn", "✎", _("Draft")) if mapping.has_draft else ""
+
+    @admin.display(description=gettext_lazy("used by"))
+    def used_by(self, mapping: Any) -> str:
+        named = ((reverse("admin:sync_route_change", args=[each.pk]), each) for each in mapping.routes.all())
+        links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
+        return links or _("no route")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -127,8 +145,6 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
             has_more=len(versions) > MOST_VERSIONS,
             routes=routes_of(mapping.pk),
             backtests=[summary(row) for row in tests.order_by("-pk")[:MOST_BACKTESTS]],
-            sizes=SIZES,
-            at_once=AT_ONCE,
             names=names or NameForm(instance=mapping),
             stream=mapping.stream,
         )

@@ -75,8 +75,10 @@ def checked(text: str) -> Any:
     return declaration
 
 
-def try_out(given: Given, routes: Sequence[Route], *, may_see: bool) -> Trial:
-    """What the declaration makes of what was chosen. Values of an event are withheld from whoever may not see them."""
+def try_out(given: Given, routes: Sequence[Route], *, may_see: bool, known: Sequence[Kept] = ()) -> Trial:
+    """What the declaration makes of what was chosen. Values of an event are withheld from whoever may not see them;
+    one that is among `known` is not read again.
+    """
     try:
         mapping = parse_mapping(checked(given.declaration))
     except Misread as error:
@@ -84,7 +86,8 @@ def try_out(given: Given, routes: Sequence[Route], *, may_see: bool) -> Trial:
     try:
         if not given.event:
             return _made(mapping, _pasted(given))
-        kept = _event(given.event, routes)
+        found = next((each for each in known if str(each.event.pk) == given.event), None)
+        kept = found or _event(given.event, routes)
         return _beside(mapping, kept, may_see=may_see)
     except Misread as error:
         return Trial(Problem(error.sentence))

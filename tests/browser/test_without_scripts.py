@@ -234,7 +234,7 @@ def test_a_mapping_is_drafted_tried_back_tested_activated_and_renamed(log_in: Lo
     assert "••• → •••" in browser.text
     browser.press("[name=save]")
     send(browser, "form[action$='/backtest/']")
-    assert "1 of 1 event" in browser.text
+    assert "1 of 1 tested event" in browser.text
     browser.press(".tools .primary")
     send(browser, reason=WHY)
     assert mapping.current().number == 2

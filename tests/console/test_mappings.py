@@ -10,7 +10,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from integration_hub.console.mapping_functions import FUNCTION_WORDS
+from integration_hub.console.mapping_words import rules
 from sync.backtest_jobs import look
+from sync.mapping import FUNCTIONS
 from sync.models import BackTest, Mapping, MappingDraft
 from tests.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.console.history import sealed
@@ -164,15 +167,18 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
         a_mapped_event(route, {"email": SECRET if number else "x@example.com"}, number)
     client = seeing_contents()
     client.post(address(of, "edit"), form(UPPER))
-    assert "was not back-tested" in client.get(address(of, "activate")).content.decode()
+    untested = client.get(address(of, "activate")).content.decode()
+    assert "was not back-tested" in untested
+    assert 0 < untested.find("Back-test</button>") < untested.find('id="id_reason"')
     answer = client.post(address(of, "backtest"), {"events": "50"})
     row = BackTest.objects.get()
     assert answer["Location"] == f"{address(of, 'backtest')}{row.uuid}/"
     page = client.get(answer["Location"]).content.decode()
     assert SECRET.upper() in page
-    assert "3 of 3 events come out differently" in page
+    assert "3 of 3 tested events come out differently" in page
     question = client.get(address(of, "activate"))
     assert "was not back-tested" not in question.content.decode()
+    assert "3 of 3 tested events come out differently" in question.content.decode()
     seen = question.context["seen"]
     sent = {"seen_version": seen.version, "seen_draft": seen.draft}
     assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
@@ -189,12 +195,69 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
 
 def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> None:
     of, route = used_mapping(LOWER)
-    a_mapped_event(route, {"email": SECRET})
+    event = a_mapped_event(route, {"email": SECRET})
     a_draft(of, UPPER)
     client = browser("administrator")
     page = client.post(address(of, "backtest"), {"events": "10"}, follow=True).content.decode()
     assert "withheld" in page
     assert SECRET.lower() not in page.lower()
+    (example,) = re.findall(r"<li>.*</li>", page.partition('<ul class="examples">')[2].partition("</ul>")[0])
+    assert f'href="/admin/webhooks/event/{event.pk}/change/"' in example
+    assert '<span class="mono">email</span>' in example
+    assert "<table" not in page.partition('id="examples"')[2].partition("</section>")[0]
+
+
+def test_the_editor_opens_with_what_comes_of_the_newest_event() -> None:
+    of, route = used_mapping(LOWER)
+    a_mapped_event(route, {"email": "older@example.com"}, 2)
+    newest = a_mapped_event(route, {"email": SECRET}, 1)
+    page = seeing_contents().get(address(of, "edit"))
+    assert page.context["given"].event == str(newest.pk)
+    assert SECRET.lower() in page.content.decode()
+    withheld = browser("administrator").get(address(of, "edit")).content.decode()
+    assert SECRET.lower() not in withheld.lower()
+    assert "•••" in withheld
+
+
+def test_a_draft_is_discarded_after_a_question_that_says_what_it_would_have_changed() -> None:
+    of, client = mapping(), browser("administrator")
+    draft = a_draft(of, UPPER)
+    page = client.get(address(of, "discard")).content.decode()
+    assert "in capitals" in page
+    assert MappingDraft.objects.get().state == "open"
+    assert client.post(address(of, "discard"), {"draft": draft.pk}).status_code == 302
+    assert MappingDraft.objects.get().state == "discarded"
+    assert "not open any more" in client.get(address(of, "discard"), follow=True).content.decode()
+
+
+def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> None:
+    drafted, route = used_mapping(LOWER)
+    unused = mapping()
+    a_draft(drafted, UPPER)
+    page = browser("support").get("/admin/sync/mapping/").content.decode()
+    found = {each.name: row for each in (drafted, unused) for row in page.split("<tr>") if f">{each}<" in row}
+    assert f'<a href="/admin/sync/route/{route.pk}/change/">' in found[drafted.name]
+    assert "Draft</span>" in found[drafted.name]
+    assert f"{drafted.current().created_at:%Y-%m-%d %H:%M:%S}" in found[drafted.name]
+    assert "no route" in found[unused.name]
+    assert "Draft</span>" not in found[unused.name]
+
+
+def test_the_list_costs_the_same_statements_for_two_mappings_and_for_ten() -> None:
+    client, costs = browser("support"), []
+    for number in range(10):
+        used_mapping(LOWER)
+        if number in (1, 9):
+            with CaptureQueriesContext(connection) as asked:
+                assert client.get("/admin/sync/mapping/").status_code == 200
+            costs.append(len(asked))
+    assert costs[0] == costs[1]
+
+
+def test_each_function_has_words() -> None:
+    assert FUNCTION_WORDS.keys() == FUNCTIONS.keys()
+    (email,) = rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
+    assert email.sentence == "taken from entity.emails; the first of the list, without spaces around it"
 
 
 def test_going_back_needs_no_draft_but_a_reason() -> None:
@@ -221,7 +284,12 @@ def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
     of = mapping()
     a_draft(of, UPPER)
     page = browser("support").get(f"{address(of, 'compare')}?from=1&to=draft").content.decode()
-    for told in ("changed by upper instead of lower", "not required any more", "always true", "added"):
+    for told in (
+        "now in capitals instead of in small letters",
+        "not required any more",
+        "always true",
+        "added",
+    ):
         assert told in page
     assert browser("support", "other").get(f"{address(of, 'compare')}?from=1&to=9").status_code == 404
 
@@ -314,10 +382,10 @@ def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
     path = client.post(address(of, "backtest"), {"events": "1000"})["Location"]
     page = client.get(path).content.decode()
     assert 'data-poll="2"' in page
-    assert "0 of 1000 events tested" in page
+    assert "0 of 1,000 events tested" in page
     look()
     page = client.get(path).content.decode()
     assert "data-poll=" not in page
-    assert "1 of 1 events come out differently" in page
+    assert "1 of 1 tested events come out differently" in page
     told = client.post(address(of, "backtest"), {"events": "7"}, follow=True).content.decode()
     assert "Choose between 10 and 1,000 events" in told

@@ -34,9 +34,13 @@
 
   form.addEventListener("input", (event) => {
     if (!names.includes(event.target.name)) return;
+    if (event.target.name === "entity" || event.target.name === "webhook") form.elements.event.value = "";
     clearTimeout(waiting);
     waiting = setTimeout(tryOut, 500);
   });
+
+  // A browser that goes back fills in what was typed; what comes of that is not on the page yet.
+  if (form.elements.declaration.value !== form.elements.declaration.defaultValue) tryOut();
 
   // A typed change is not lost by a click on a link.
   const typed = form.elements.declaration, before = typed.value;
