@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.chips import Bar, Chip, Tab, Words
 from integration_hub.console.filtering import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
-from integration_hub.console.wording import code_words
+from integration_hub.console.wording import code_words, state_name
 from webhooks.codes import CATALOGUE
 from webhooks.models import State
 
@@ -41,7 +41,7 @@ def chips(words: Words, sources: Iterable[tuple[str, str]]) -> list[Chip]:
 def _states() -> list[tuple[str, str]]:
     return [
         (NEEDS_SOMEBODY, _("Needs attention")),
-        *((str(state.value), str(state.label).capitalize()) for state in State),
+        *((str(state.value), state_name(state)) for state in State),
     ]
 
 

@@ -8,9 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.wording import code_words, pill
+from integration_hub.console.wording import code_words, pill, state_name
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
-from webhooks.models import State
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
@@ -95,9 +94,7 @@ def conditions(words: Mapping[str, str]) -> list[str]:
 def _condition(name: str, value: str) -> str:
     """One condition of a resolved filter."""
     if name == "state":
-        names = (
-            str(State(each).label).capitalize() if each in State.values else each for each in value.split(",")
-        )
+        names = map(state_name, value.split(","))
         return _("Status: %(states)s") % {"states": ", ".join(names)}
     if name == "code":
         return _("Reason: %(reason)s") % {"reason": code_words(value).title}

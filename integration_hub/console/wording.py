@@ -40,8 +40,14 @@ _UNDER_WAY: Mapping[str, Callable[[], Words]] = {
 
 def state_mark(state: str) -> SafeString:
     """The state as a word and a shape, so that it does not hang on a colour."""
-    label = str(State(state).label).capitalize() if state in State.values else state
-    return pill(state, _SHAPES.get(state, "?"), label)
+    return pill(state, _SHAPES.get(state, "?"), state_name(state))
+
+
+def state_name(state: str) -> str:
+    """A state as the console calls it, in its menu too; of one that it does not know (any more), the state itself."""
+    if state == State.HELD:
+        return _("Held for approval")
+    return str(State(state).label).capitalize() if state in State.values else state
 
 
 def pill(style: str, shape: str, word: str) -> SafeString:

@@ -361,3 +361,16 @@ def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfol
 def test_the_page_of_a_route_says_what_passes_by_itself(bounds: dict[str, Any], told: str) -> None:
     route = of_route(guard_minutes=10, **({"most_changed_percent": None} | bounds))
     assert told in text_of(logged_in("support").get(f"{LIST}route/{route.pk}/"))
+
+
+@pytest.mark.django_db
+def test_what_is_held_has_one_name_in_menu_filter_pill_and_list() -> None:
+    delivery = a_held(of_route())
+    support = logged_in("support")
+    events = text_of(support.get("/admin/webhooks/event/?state=held"))
+    assert re.search(r"state=held[^>]*>\s*Held for approval", events)
+    assert "‖</span> Held for approval</span>" in events
+    assert "<h1>Held for approval</h1>" in text_of(support.get(LIST))
+    assert "‖</span> Held for approval</span>" in text_of(
+        support.get(f"/admin/webhooks/event/{delivery.event_id}/change/")
+    )
