@@ -223,6 +223,12 @@ CONFIGURING = (
         lambda stage: stage.backtest,
     ),
     Screen(
+        "mapping-discard",
+        "Discard a draft",
+        "administrator",
+        _change("sync/mapping", _mapping, "discard/"),
+    ),
+    Screen(
         "mapping-activate",
         "Put a draft in force",
         "administrator",
