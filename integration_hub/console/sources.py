@@ -89,7 +89,7 @@ class SourceAdmin(SecretViews, PausingViews):
         number = f"{source.bad_signatures:,}"
         if not source.bad_signatures:
             return number
-        query = f"?code=bad-signature&source={source.pk}"
+        query = f"?code=bad-signature&source={source.slug}"
         return format_html(
             '<a href="{}{}">{}</a>', reverse("admin:webhooks_refusal_changelist"), query, number
         )
