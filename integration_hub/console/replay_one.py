@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
 from integration_hub.console.recording import actor, address
 from integration_hub.console.revealing import CONTENTS
-from integration_hub.console.wording import code_words
+from integration_hub.console.wording import code_words, reason
 from sync.models import Delivery, MappingVersion, Takes
 from sync.newer import is_outdated, with_newer
 from sync.planning import Action, Change
@@ -22,11 +22,12 @@ from sync.previewing import Foreseen, preview, version_then
 from sync.replaying import Choice
 from sync.webhook import carried_data
 from webhooks.codes import Words
-from webhooks.models import Event
+from webhooks.models import Event, State
 
 MAY_UNDO = "sync.replay_older"
 _SALT = "replay-of-one"
 _LASTS = 24 * 3600
+_UNHAPPY = (State.DEAD, State.RETRYING)
 _VERBS = {
     Action.CREATE: gettext_lazy("A new record will be created."),
     Action.UPDATE: gettext_lazy("The record will be updated."),
@@ -90,7 +91,9 @@ def key_of(token: str, event: Event) -> UUID | None:
 
 def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonForm) -> dict[str, Any]:
     """The context of the page: the preview is computed now."""
-    deliveries = list(with_newer(event.deliveries.select_related("commercial", "route")).order_by("pk"))
+    deliveries = list(
+        with_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
+    )
     foreseen = preview(event, choice, actor(request), address(request))
     with_contents = request.user.has_perm(CONTENTS)
     told = [_told(each, with_contents=with_contents) for each in foreseen]
@@ -100,6 +103,9 @@ def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonFor
         "event": event,
         "told": told,
         "newer": _newer(deliveries),
+        "last_time": reason(event.state, event.code, _system(deliveries))
+        if event.state in _UNHAPPY
+        else None,
         "choice": choice,
         "takes": _takes(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
         "then": _then(deliveries, foreseen) if not choice.maps_as_then else _version(foreseen),
@@ -108,6 +114,11 @@ def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonFor
         "reason_form": form,
         "token": token_of(event),
     }
+
+
+def _system(deliveries: Sequence[Delivery]) -> str:
+    """Where it failed, by name."""
+    return next((each.system_of(each.code).name for each in deliveries if each.code), "")
 
 
 def may_choose(request: HttpRequest, event: Event, choice: Choice) -> bool:

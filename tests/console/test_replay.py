@@ -63,6 +63,9 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
         ("email", before, "anna.free@example.com")
     ]
     assert "The record will be updated." in text_of(page)
+    assert "Last time: The shop refused the change" in text_of(page)
+    assert code_words("target-rejected", "The shop").next_step in text_of(page)
+    assert "fields stay as they are</summary>" in text_of(page)
     assert f'<del class="was">{before}</del>' in text_of(page)
     assert len(hub.writes()) == writes
     assert Attempt.objects.count() == 1
