@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -50,14 +51,17 @@ def limit_of(user: Any) -> int:
 def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
     """The context of the page: three statements, however many events."""
     count = replay.waiting
+    needs_second = count > limit_of(request.user)
     is_counting = replay.state == ReplayState.CHOOSING
     title = _("Counting the events…") if is_counting else _("Replay %(events)s") % {"events": events(count)}
     return {
         "title": title if count or is_counting else _("There is nothing to replay"),
         "replay": replay,
         "is_counting": is_counting,
-        "button": _("Replay %(events)s") % {"events": events(count)},
-        "sent": events(count),
+        "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
+        % {"events": events(count)},
+        "chosen": events(replay.total),
+        "list": _list_of(replay),
         "what": what(replay),
         "skipped": [] if is_counting else _skipped(replay),
         "sample": [] if is_counting else _sample(replay),
@@ -65,10 +69,17 @@ def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[
             (value, label, lasts(count, value), _chosen(form) == value) for value, label in PACES.items()
         ],
         "percent": settings.REPLAY_PAUSES_ABOVE,
-        "limit": limit_of(request.user),
-        "needs_second": count > limit_of(request.user),
+        "limit": events(limit_of(request.user)),
+        "needs_second": needs_second,
         "terms_form": form,
     }
+
+
+def _list_of(replay: Replay) -> str:
+    """The list of events as it was when they were chosen there."""
+    page = reverse("admin:webhooks_event_changelist")
+    words = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
+    return f"{page}?{urlencode(words)}" if words else page
 
 
 def _chosen(form: TermsForm) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from integration_hub.console.replay_words import MEMBERS, events, member_words, why_words
+from integration_hub.console.replay_words import counts_of, events, member_label, member_words, why_words
 from sync.models import Member, MemberState, Replay
 
 PAGE = 50
@@ -26,18 +26,24 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     found = list(rows.select_related("event__source")[: PAGE + 1])
     kept = {name: value for name, value in (("member", state), ("why", why)) if value}
     return {
-        "title": _("Events of a replay"),
+        "title": _("Events of this replay"),
         "replay": replay,
         "heading": _heading(replay, state, why),
-        "rows": [(each, member_words(each.state, each.why)) for each in found[:PAGE]],
-        "tabs": [
-            ("", _("All"), state == ""),
-            *((key, label, state == key) for key, label in MEMBERS.items()),
-        ],
+        "rows": [(each, member_words(each.state, each.why, replay)) for each in found[:PAGE]],
+        "tabs": _tabs(replay, state),
         "next": "?" + urlencode({**kept, "after": found[PAGE - 1].event_id}) if len(found) > PAGE else "",
         "first": "?" + urlencode(kept) if after else "",
         "csv": "?" + urlencode({**kept, "format": "csv"}),
     }
+
+
+def _tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:
+    """What there is of it, each with how many."""
+    found = [("", _("All"), replay.total, state == "")]
+    for key, count in counts_of(replay).items():
+        if count or state == key:
+            found.append((key, member_label(replay, key), count, state == key))
+    return found
 
 
 def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
@@ -48,7 +54,7 @@ def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
 
 
 def _heading(replay: Replay, state: str, why: str) -> str:
-    told = str(MEMBERS[state]).capitalize() if state else events(replay.total)
+    told = member_label(replay, state).capitalize() if state else events(replay.total)
     return f"{told}: {why_words(state, why)}" if state and why else told
 
 

@@ -10,12 +10,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integration_hub.console.replay_words import (
-    MEMBERS,
+    OVER,
     PACES,
+    counts_of,
     events,
     lasts,
+    member_label,
     member_words,
+    was_declined,
     what,
+    why_ended,
     why_paused,
     why_words,
 )
@@ -25,7 +29,7 @@ from sync.models import Member, MemberState, Pace, Replay, ReplayState
 LAST = 20
 MOST_REASONS = 20
 WIDTH = 1_000
-_COLOURS = {
+_COLOURS: dict[str, str] = {
     MemberState.SUCCEEDED: "good",
     MemberState.SKIPPED: "quiet",
     MemberState.HELD: "warn",
@@ -40,7 +44,7 @@ _MOVES = (ReplayState.CHOOSING, ReplayState.RUNNING, ReplayState.STOPPING)
 class Part:
     """A part of the bar, and the same as text. `x` and `width` are of a bar that is 1,000 wide."""
 
-    label: object
+    label: str
     count: int
     url: str
     colour: str
@@ -61,8 +65,9 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     """The context of the page: two statements over the replay's own rows."""
     is_second = replay.requested_by_id != request.user.pk
     may_replay = request.user.has_perm("webhooks.replay_event")
+    is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
     return {
-        "title": _("Replay of %(events)s") % {"events": events(replay.total)},
+        "title": _("Replay of %(events)s") % {"events": events(_sent(replay) or replay.total)},
         "replay": replay,
         "parts": parts(replay),
         "line": _line(replay),
@@ -70,13 +75,16 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "what": what(replay),
         "pace": PACES.get(replay.pace, ""),
         "why_paused": why_paused(replay) if replay.state == ReplayState.PAUSED else "",
+        "why_ended": why_ended(replay),
+        "was_approved": replay.decided_by is not None and not was_declined(replay),
+        "is_over": _is_over(replay),
         "reasons": _reasons(replay),
         "last": _last(replay),
         "poll": 2 if replay.state in _MOVES or replay.under_way else 10 if _waits(replay) else 0,
         "may": {
-            "pause": may_replay and replay.state == ReplayState.RUNNING,
+            "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
             "go_on": may_replay and replay.state == ReplayState.PAUSED,
-            "stop": may_replay and replay.state in (ReplayState.RUNNING, ReplayState.PAUSED),
+            "stop": may_replay and is_sending,
             "approve": _waits(replay) and is_second and request.user.has_perm("sync.approve_replay"),
             "withdraw": _waits(replay) and not is_second,
             "again": may_replay and replay.failed and _is_over(replay),
@@ -89,23 +97,14 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
 
 def parts(replay: Replay) -> list[Part]:
     """The bar from left to right, without what is empty; what waits, or was not sent any more, is its ground."""
-    counts = {
-        MemberState.SUCCEEDED: replay.succeeded,
-        MemberState.SKIPPED: replay.skipped,
-        MemberState.FAILED: replay.failed,
-        MemberState.HELD: replay.held,
-        MemberState.SENT: replay.under_way,
-        MemberState.WAITING: replay.waiting,
-    }
     address = reverse("admin:sync_replay_members", args=[replay.uuid])
     found, x = [], 0
-    for state, count in counts.items():
+    for state, count in counts_of(replay).items():
         width = round(WIDTH * count / replay.total) if replay.total else 0
-        label = _("not sent") if state == MemberState.WAITING and _is_over(replay) else MEMBERS[state]
         if count or state in (MemberState.SUCCEEDED, MemberState.FAILED):
             found.append(
                 Part(
-                    label,
+                    member_label(replay, state),
                     count,
                     f"{address}?member={state}",
                     _COLOURS.get(state, ""),
@@ -117,8 +116,13 @@ def parts(replay: Replay) -> list[Part]:
     return found
 
 
+def _sent(replay: Replay) -> int:
+    """How many are sent in all, as the button that began it said; what is skipped never is."""
+    return replay.total - replay.skipped
+
+
 def _is_over(replay: Replay) -> bool:
-    return replay.state in (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
+    return replay.state in OVER
 
 
 def _waits(replay: Replay) -> bool:
@@ -127,8 +131,7 @@ def _waits(replay: Replay) -> bool:
 
 def _line(replay: Replay) -> str:
     """`312 of 486 · about 35 s left`."""
-    done = replay.ended + replay.skipped
-    told = _("%(done)s of %(total)s") % {"done": f"{done:,}", "total": f"{replay.total:,}"}
+    told = _("%(done)s of %(total)s") % {"done": f"{replay.ended:,}", "total": f"{_sent(replay):,}"}
     if (
         replay.state == ReplayState.RUNNING
         and replay.waiting
@@ -154,4 +157,4 @@ def _last(replay: Replay) -> list[tuple[Member, str, object]]:
     """What ended last, newest first."""
     ended = Member.objects.filter(replay=replay, state__in=_ENDED).select_related("event")
     rows = ended.order_by("-at", "-id")[:LAST]
-    return [(each, member_words(each.state, each.why), moment(each.at)) for each in rows]
+    return [(each, member_words(each.state, each.why, replay), moment(each.at)) for each in rows]

@@ -17,7 +17,7 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waits for approval")),
     ReplayState.RUNNING: ("running", "▸", gettext_lazy("Running")),
     ReplayState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
-    ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopped")),
+    ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopping")),
     ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
     ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
 }
@@ -33,9 +33,9 @@ SKIPPED: Mapping[str, object] = {
     Skipped.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
     Skipped.GONE: gettext_lazy("the entity no longer exists"),
     Skipped.ERASED: gettext_lazy("the entity was erased"),
-    Skipped.UNROUTED: gettext_lazy("no route takes them"),
-    Skipped.ELSEWHERE: gettext_lazy("another replay has them already"),
-    Skipped.MEANWHILE: gettext_lazy("they succeeded in the meantime"),
+    Skipped.UNROUTED: gettext_lazy("no route for such events"),
+    Skipped.ELSEWHERE: gettext_lazy("already part of another replay"),
+    Skipped.MEANWHILE: gettext_lazy("succeeded in the meantime"),
 }
 PACES: Mapping[str, object] = {
     Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
@@ -52,6 +52,7 @@ _WORDS: Mapping[str, object] = {
     "received_to": gettext_lazy("Received before"),
     "q": gettext_lazy("Searched for"),
 }
+OVER = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
 _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 
 
@@ -61,9 +62,28 @@ def replay_mark(state: str) -> SafeString:
     return pill(look, shape, str(word))
 
 
-def member_words(state: str, why: str) -> str:
+def counts_of(replay: Replay) -> dict[str, int]:
+    """How many of its events are in each state, as its own row says."""
+    return {
+        MemberState.SUCCEEDED: replay.succeeded,
+        MemberState.SKIPPED: replay.skipped,
+        MemberState.FAILED: replay.failed,
+        MemberState.HELD: replay.held,
+        MemberState.SENT: replay.under_way,
+        MemberState.WAITING: replay.waiting,
+    }
+
+
+def member_label(replay: Replay, state: str) -> str:
+    """What stands for a state in this replay: what waits is not sent any more once the replay is over."""
+    if state == MemberState.WAITING and replay.state in OVER:
+        return _("not sent")
+    return str(MEMBERS[state])
+
+
+def member_words(state: str, why: str, replay: Replay) -> str:
     """What became of an event, and why where that is known."""
-    word = str(MEMBERS[state])
+    word = member_label(replay, state)
     if state == MemberState.SKIPPED:
         return f"{word}: {SKIPPED.get(why, why)}"
     return f"{word}: {code_words(why).title}" if why else word
@@ -130,3 +150,23 @@ def why_paused(replay: Replay) -> str:
         return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
     who = replay.paused_by.get_username() if replay.paused_by else ""
     return _("Paused by %(who)s. Nothing more is sent until somebody continues.") % {"who": who}
+
+
+def was_declined(replay: Replay) -> bool:
+    """By the second person, so that nothing of it was sent."""
+    is_stopped = replay.state == ReplayState.STOPPED and not replay.events
+    return is_stopped and replay.decided_by is not None and replay.decided_by == replay.paused_by
+
+
+def why_ended(replay: Replay) -> str:
+    """Who ended it before its end, and what that means; empty where nobody did."""
+    if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
+        return ""
+    names = {"who": replay.paused_by.get_username(), "events": events(replay.waiting)}
+    if was_declined(replay):
+        return _("Declined by %(who)s. Nothing was sent.") % names
+    if not replay.events:
+        return _("Stopped by %(who)s before anything was sent.") % names
+    if replay.state == ReplayState.STOPPING:
+        return _("Stopped by %(who)s. What is under way ends by itself; %(events)s will not be sent.") % names
+    return _("Stopped by %(who)s. Not sent: %(events)s.") % names

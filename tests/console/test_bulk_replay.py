@@ -97,7 +97,9 @@ def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> Non
     everything = {"action": "replay_selected", "_selected_action": ticked[:1], "select_across": 1}
     answer = support.post(f"{LIST}?state=dead", everything)
     assert "Replay 3 events" in text_of(support.get(answer["Location"]))
-    assert "Status: Failed" in text_of(support.get(answer["Location"]))
+    page = text_of(support.get(answer["Location"]))
+    assert "3 events chosen: Status: Failed" in page
+    assert '<a class="button plain" href="/admin/webhooks/event/?state=dead">Cancel</a>' in page
 
 
 def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
@@ -106,11 +108,17 @@ def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
     support = logged_in("support")
     page = text_of(support.get(frozen_by(support)))
     assert "Replay 3 events" in page
-    assert "no route takes them" in page
+    assert "no route for such events" in page
     [address] = re.findall(r'href="([^"]+why=unrouted)"', page)
     shown = text_of(support.get(address.replace("&amp;", "&")))
     assert "X1" in shown
     assert "USR-1" not in shown
+
+
+def test_a_filter_that_matches_nothing_says_so_and_offers_nothing(db: None) -> None:
+    page = text_of(logged_in("support").get(f"{NEW}?state=dead"))
+    assert "There is nothing to replay." in page
+    assert "See what will happen" not in page
 
 
 def test_a_filter_that_means_nothing_freezes_nothing(db: None) -> None:
@@ -166,7 +174,9 @@ def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings
     dead(3)
     liisa, antti, auditor = logged_in("support"), logged_in("support"), logged_in("auditor")
     path = frozen_by(liisa)
-    assert "A second person approves this." in text_of(liisa.get(path))
+    asked = text_of(liisa.get(path))
+    assert "A second person approves this." in asked
+    assert '<button class="button primary" type="submit">Ask for approval of 3 events</button>' in asked
     page = liisa.post(path, TERMS, follow=True)
     assert "Waits for approval" in text_of(page)
     replay = Replay.objects.get()
