@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import (
     Http404,
     HttpRequest,
@@ -20,27 +20,29 @@ from django.http import (
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.evidence import EvidenceAdmin, found_by
+from integration_hub.console.chip_lists import ChipListAdmin
+from integration_hub.console.chips import Tab
+from integration_hub.console.evidence import found_by
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed
 from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
+from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
 from integration_hub.console.replay_words import replay_mark, what
 from integration_hub.console.row_pages import RowPages
-from integration_hub.console.wording import ago, state_mark
+from integration_hub.console.wording import ago
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
-from sync.models import Attempt, Member, MemberState, Outcome, Pace, Replay, ReplayState, Request
+from sync.models import Member, MemberState, Pace, Replay, ReplayState, Request
 from sync.replaying import AlreadyRequested, NotReplayable
 
-_SHOWN = 50
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 MAY_APPROVE = "sync.approve_replay"
 MAY_DOWNLOAD = "webhooks.download_event"
@@ -52,16 +54,16 @@ class KindFilter(admin.SimpleListFilter):
     title = gettext_lazy("what was asked for")
     parameter_name = "kind"
 
-    def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        return [(Request.APPROVAL, "approvals"), (Request.CLOSING, "closings")]
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [(Request.APPROVAL, _("approvals")), (Request.CLOSING, _("marked as done"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Django's first choice means all; here it means replays."""
         first, *others = super().choices(changelist)
-        yield {**first, "display": "replays"}
+        yield {**first, "display": _("replays")}
         yield from others
 
-    def queryset(self, _: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
         return queryset.filter(kind=self.value() or Request.REPLAY)
 
 
@@ -72,29 +74,23 @@ class PaceForm(forms.Form):
 
 
 @admin.register(Replay)
-class ReplayAdmin(RowPages, EvidenceAdmin):
+class ReplayAdmin(RowPages, ChipListAdmin):
     """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
     for decisions; one that nobody has confirmed yet is in no list.
     """
 
-    list_display = ("requested", "person", "reason", "what", "progress", "state_column")
+    change_list_template = "console/replay_list.html"
+    list_display = ("requested", "what", "reason", "person", "progress", "state_column")
     list_display_links = ("requested",)
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
     parameters = frozenset({KindFilter.parameter_name})
     ordering = ("-id",)
     actions = None
-    fields = (
-        "requested",
-        "kind",
-        "person",
-        "reason",
-        "events",
-        "deliveries",
-        "outcomes",
-        "newest_attempts",
+    nothing_yet = gettext_lazy(
+        "Nothing was replayed yet. A replay begins on the page of an event, or in the list of events."
     )
-    readonly_fields = fields
+    nothing_found = gettext_lazy("Nothing of this was decided yet.")
 
     @property
     def media(self) -> forms.Media:
@@ -127,11 +123,23 @@ class ReplayAdmin(RowPages, EvidenceAdmin):
         found: Replay | None = found_by(replays, object_id, UUID)
         return found
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The one filter as tabs; each row of one event with what came of it."""
+        found = super().get_changelist_instance(request)
+        found.tabs, found.chips = list(_tabs(found)), []
+        found.result_list = list(found.result_list)
+        with_results(found.result_list)
+        return found
+
     def show_row(self, request: HttpRequest, row: Replay) -> HttpResponse:
-        """How far one of many events has come; of all others, what was asked for."""
-        if not row.is_bulk:
-            return self.changeform_view(request, str(row.pk))
-        return self.page(request, "console/replay_progress.html", progress_page(request, row))
+        """How far one of many events has come; of all others, what came of it."""
+        if row.is_bulk:
+            return self.page(request, "console/replay_progress.html", progress_page(request, row))
+        with_results([row])
+        told = self.what(row)
+        title = _("Replay of %(event)s") % {"event": told} if is_of_one(row) else told
+        context = {"title": title, "replay": row, "rows": rows_of(row)}
+        return self.page(request, "console/replay_done.html", context)
 
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, let it begin."""
@@ -223,10 +231,6 @@ class ReplayAdmin(RowPages, EvidenceAdmin):
             return redirect("admin:sync_replay_change", replay.pk)
         return redirect("admin:sync_replay_confirm", chosen.uuid)
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        context["title"] = kwargs["obj"].get_kind_display().capitalize()
-        return super().render_change_form(request, context, *args, **kwargs)
-
     @admin.display(description=gettext_lazy("requested by"))
     def person(self, replay: Replay) -> str:
         """Django would link to the login, which most who read this may not open."""
@@ -237,43 +241,29 @@ class ReplayAdmin(RowPages, EvidenceAdmin):
         return ago(replay.created_at)
 
     @admin.display(description=gettext_lazy("events"))
-    def what(self, replay: Replay) -> str:
+    def what(self, replay: Any) -> str:
         """Which: of many the filters in words."""
-        return " · ".join(what(replay)) if replay.is_bulk else _("one event")
+        if replay.is_bulk:
+            return " · ".join(what(replay))
+        return replay.result.words if is_of_one(replay) else happened(replay)
 
     @admin.display(description=gettext_lazy("came of it"))
-    def progress(self, replay: Replay) -> SafeString | str:
+    def progress(self, replay: Any) -> SafeString | str:
         if not replay.is_bulk:
-            return f"{replay.events:,}"
+            return replay.result.reason or "–" if is_of_one(replay) else "–"
         context = {"parts": parts(replay), "replay": replay}
         return SafeString(render_to_string("console/replay_bar.html", context))
 
     @admin.display(description=gettext_lazy("state"))
-    def state_column(self, replay: Replay) -> SafeString:
-        return replay_mark(replay.state)
+    def state_column(self, replay: Any) -> SafeString:
+        mark: SafeString = replay.result.mark if is_of_one(replay) else replay_mark(replay.state)
+        return mark
 
-    @admin.display(description="attempts so far, by outcome")
-    def outcomes(self, replay: Replay) -> str:
-        counted = (
-            Attempt.objects.filter(replay=replay)
-            .values_list("outcome")
-            .annotate(Count("pk"))
-            .order_by("outcome")
-        )
-        return ", ".join(f"{count:,} {Outcome(outcome).label}" for outcome, count in counted) or "none yet"
 
-    @admin.display(description=f"its attempts, the newest {_SHOWN}")
-    def newest_attempts(self, replay: Replay) -> SafeString:
-        rows = replay.attempts.select_related("delivery__event").order_by("-id")[:_SHOWN]
-        links = (
-            (
-                reverse("admin:webhooks_event_change", args=[row.delivery.event_id]),
-                row.delivery.event.reference,
-                state_mark(row.delivery.state),
-            )
-            for row in rows
-        )
-        return format_html("<ul>{}</ul>", format_html_join("", '<li><a href="{}">{}</a> {}</li>', links))
+def _tabs(found: Any) -> Iterator[Tab]:
+    for spec in found.filter_specs:
+        for each in spec.choices(found):
+            yield Tab(capfirst(str(each["display"])), each["query_string"], each["selected"])
 
 
 _DEEDS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}

@@ -209,8 +209,8 @@ def test_a_replay_names_its_person_and_reason(support: Client) -> None:
     listed = support.get("/admin/sync/replay/").content.decode()
     assert "maija" in listed
     detail = support.get(f"/admin/sync/replay/{replay.pk}/change/").content.decode()
-    assert event.reference in detail
-    assert "1 failed" in detail
+    assert f"{LIST}{event.pk}/change/" in detail
+    assert "Failed again" in detail
 
 
 @pytest.mark.parametrize("state", State.values)

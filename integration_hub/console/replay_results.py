@@ -1,0 +1,136 @@
+"""What came of replays that are not worked off over time: of one event, and of decisions about what was held."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from audit.statements import Statement
+from integration_hub.console.replay_words import events
+from integration_hub.console.wording import code_words, pill
+from sync.models import Attempt, Outcome, Replay, Request
+from webhooks.models import Event
+
+SHOWN = 50
+_WAITING = Statement(
+    "SELECT replay_id, event_id FROM sync_delivery WHERE state IN ('pending', 'retrying')"
+    " AND replay_id BETWEEN %s AND %s ORDER BY replay_id, id LIMIT %s"
+)
+_WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`event` is None where it is not known which; `why` is the code of a failure."""
+
+    event: Event | None
+    mark: SafeString
+    why: str = ""
+
+    @property
+    def words(self) -> str:
+        """Which event, in the words of its page."""
+        return named(self.event) if self.event else _("one event")
+
+    @property
+    def reason(self) -> str:
+        return code_words(self.why).title if self.why else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event of a replay's page: how it ended, why and when."""
+
+    event: Event
+    mark: SafeString
+    reason: str
+    at: datetime
+
+
+def named(event: Event) -> str:
+    return f"{event.event_type} {event.entity_type}, {event.entity_id}"
+
+
+def is_of_one(replay: Replay) -> bool:
+    """Whether a person asked for one event, which was done at once."""
+    return replay.kind == Request.REPLAY and not replay.is_bulk and replay.events < 2
+
+
+def with_results(replays: Sequence[Replay]) -> None:
+    """Each of one event with its `result`: two statements for all."""
+    singles = {each.pk: each for each in replays if is_of_one(each)}
+    tried: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in _attempts().filter(replay__in=singles):
+        tried[attempt.replay_id].append(attempt)  # type: ignore[index]
+    waiting = _waiting([pk for pk in singles if pk not in tried])
+    for pk, replay in singles.items():
+        attempts = tried.get(pk)
+        result = _of_attempts(attempts) if attempts else _without(waiting.get(pk), replay)
+        replay.result = result  # type: ignore[attr-defined]
+
+
+def rows_of(replay: Replay) -> list[Row]:
+    """The newest of its attempts."""
+    return [_row(each) for each in _attempts().filter(replay=replay).order_by("-id")[:SHOWN]]
+
+
+def happened(replay: Replay) -> str:
+    """What a decision or an older replay of several did, as a count."""
+    told = events(replay.events)
+    if replay.kind == Request.APPROVAL:
+        return _("%(events)s approved") % {"events": told}
+    if replay.kind == Request.CLOSING:
+        return _("%(events)s marked as done") % {"events": told}
+    return _("%(events)s sent again") % {"events": told}
+
+
+def _attempts() -> QuerySet[Attempt]:
+    return Attempt.objects.select_related("delivery__event")
+
+
+def _waiting(keys: Sequence[int]) -> dict[int, Event]:
+    """By replay, the event that waits for it: found among what waits, which is few of all deliveries."""
+    if not keys:
+        return {}
+    found = dict(_WAITING.rows(min(keys), max(keys), SHOWN))
+    events_found = Event.objects.in_bulk(found.values())
+    return {replay: events_found[event] for replay, event in found.items() if event in events_found}
+
+
+def _row(attempt: Attempt) -> Row:
+    why = code_words(attempt.code).title if attempt.outcome == Outcome.FAILED else ""
+    return Row(attempt.delivery.event, _mark(attempt.outcome), why, attempt.ended_at or attempt.started_at)
+
+
+def _of_attempts(attempts: Sequence[Attempt]) -> Result:
+    """The worst that one of several systems brought."""
+    worst = min(
+        attempts, key=lambda each: _WORST.index(each.outcome) if each.outcome in _WORST else len(_WORST)
+    )
+    why = worst.code if worst.outcome == Outcome.FAILED else ""
+    return Result(worst.delivery.event, _mark(worst.outcome), why)
+
+
+def _without(event: Event | None, replay: Replay) -> Result:
+    """Nobody tried it: it waits, or no route took it, or it is gone with what became of it."""
+    if event is not None:
+        return Result(event, pill("quiet", "○", _("Waits for its turn")))
+    if not replay.deliveries:
+        return Result(None, pill("quiet", "–", _("Nothing was sent")))
+    return Result(None, pill("quiet", "–", _("Not known any more")))
+
+
+def _mark(outcome: str) -> SafeString:
+    style, shape, word = {
+        Outcome.STARTED: ("running", "▸", _("Under way")),
+        Outcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),
+        Outcome.FAILED: ("dead", "✕", _("Failed again")),
+        Outcome.HELD: ("held", "‖", _("Held for approval")),
+        Outcome.UNCHANGED: ("good", "=", _("Nothing to change")),
+        Outcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
+    }.get(Outcome(outcome), ("good", "✓", _("Succeeded")))
+    return pill(style, shape, word)
