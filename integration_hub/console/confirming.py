@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.changes import Changed, changed
+from integration_hub.console.deleting import kept_by
 from integration_hub.console.held_change import held, hold, let_go
 from integration_hub.console.recording import AuditedAdmin, values_of
 
@@ -67,7 +68,16 @@ class ReasonedAdmin(AuditedAdmin):
             _give(request, reason)
         elif request.method == "POST":
             request.POST = QueryDict()  # Django's page, shown again
-        return super().delete_view(request, object_id, {"reason_form": reason, **(extra_context or {})})
+        row = self.get_object(request, unquote(object_id))
+        title = _("Delete %(name)s?") % {"name": row}
+        shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
+        return super().delete_view(request, object_id, {**shown, **(extra_context or {})})
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Django would read everything that keeps the row, to list it."""
+        if kept := [kind for each in objs for kind in kept_by(each)]:
+            return [], {}, set(), kept
+        return super().get_deleted_objects(objs, request)
 
 
 def _give(request: HttpRequest, form: forms.BaseForm) -> None:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 
 from sync.connectors.presets import preset
 from sync.models import Route
 from tests.console.settings_rows import TYPED, connection, mapping, signed
-from tests.console.staff import browser, entries, save, source
+from tests.console.staff import browser, entries, event, save, source
 from webhooks.models import Source, SourceSecret
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +117,22 @@ def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
     page = client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes"} | given)
     assert page.context["reason_form"].errors
     assert "Delete Crm" in page.content.decode()
+    assert Source.objects.exists()
+    assert not entries("source.deleted")
+
+
+def test_what_keeps_a_setting_is_named_and_not_read() -> None:
+    of, client = source(), browser("administrator")
+    address = f"/admin/webhooks/source/{of.pk}/delete/"
+    event(of)
+    with CaptureQueriesContext(database) as seen:
+        page = client.get(address).content.decode()
+    assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "webhooks_event"')]
+    assert "It cannot be deleted" in page
+    assert "<li>Events</li>" in page
+    assert "switch it off" in page
+    assert "Delete Crm</button>" not in page
+    client.post(address, {"post": "yes", "reason": "it must go"})
     assert Source.objects.exists()
     assert not entries("source.deleted")
 
