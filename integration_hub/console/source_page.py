@@ -1,6 +1,5 @@
 """What the page of a source tells: how it does, where what it sends goes, and who signs with which secret."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +30,9 @@ def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SecretLine:
-    """One secret, without its value. `signed`: of the newest receipts, how many since the newest secret was added."""
+    """One secret, without its value. `signed`: how many webhooks of the last `span`, which begins when the newest one
+    was added, or later where the newest receipts do not reach back so far. `is_only`: nothing else is live.
+    """
 
     secret: SourceSecret
     is_live: bool
@@ -40,35 +41,50 @@ class SecretLine:
     left: str
     signed: int
     last_at: datetime | None
+    span: str
+    is_only: bool
 
 
 def secret_lines(source: Source) -> list[SecretLine]:
     """Newest first; two statements."""
     now = timezone.now()
     secrets = list(source.secrets.order_by("-pk"))
-    used = _signers(source, secrets[0].created_at) if secrets else {}
-    return [_line(each, now, used, is_old=each.pk != secrets[0].pk) for each in secrets]
+    if not secrets:
+        return []
+    since, used = _signers(source, secrets[0].created_at)
+    span, live = span_words(now - since), [each.pk for each in secrets if each.is_live(now)]
+    lines = []
+    for secret in secrets:
+        signed, last_at = used.get(str(secret.pk), (0, None))
+        lines.append(
+            SecretLine(
+                secret,
+                is_live=secret.pk in live,
+                is_old=secret.pk != secrets[0].pk,
+                age=span_words(now - secret.created_at),
+                left=span_words(secret.ends_at - now) if secret.ends_at and secret.ends_at > now else "",
+                signed=signed,
+                last_at=last_at,
+                span=span,
+                is_only=live == [secret.pk],
+            )
+        )
+    return lines
 
 
-def _line(
-    secret: SourceSecret, now: datetime, used: Mapping[str, tuple[int, datetime]], *, is_old: bool
-) -> SecretLine:
-    signed, last_at = used.get(str(secret.pk), (0, None))
-    left = span_words(secret.ends_at - now) if secret.ends_at and secret.ends_at > now else ""
-    age = span_words(now - secret.created_at)
-    return SecretLine(secret, secret.is_live(now), is_old, age, left, signed, last_at)
-
-
-def _signers(source: Source, since: datetime) -> dict[str, tuple[int, datetime]]:
-    """By the secret's number: how many webhooks it signed since then, and when the last one; of the newest receipts."""
+def _signers(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:
+    """By the secret's number: how many webhooks it signed, and when the last one; of the newest receipts, and how far
+    these reach back.
+    """
     newest = Receipt.objects.filter(received_at__gte=since).order_by("-received_at", "-id")
+    read = list(newest.values_list("source_id", "verified_by", "received_at")[:MOST_READ])
     found: dict[str, tuple[int, datetime]] = {}
-    for key, verified_by, at in newest.values_list("source_id", "verified_by", "received_at")[:MOST_READ]:
+    for key, verified_by, at in read:
         if key == source.pk:
             secret = verified_by.rpartition(":")[2]
             number, last_at = found.get(secret, (0, at))
             found[secret] = (number + 1, last_at)
-    return found
+    return read[-1][2] if len(read) == MOST_READ else since, found
 
 
 def span_words(span: timedelta) -> str:

@@ -9,12 +9,13 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.confirming import ConfirmedAdmin, ReasonForm
-from integration_hub.console.rotating import NotRotated, end_now, newest_key, rotate
+from integration_hub.console.rotating import NotRotated, end_now, live_secrets, newest_key, rotate
 from integration_hub.console.source_page import secret_lines
 from webhooks.models import Source, SourceSecret
 
@@ -59,8 +60,11 @@ class SecretViews(ConfirmedAdmin):
         """The form; after it, the page that shows a secret that the hub made, once."""
         source = self.source_to_change(request, pk)
         form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
-        title = _("Rotate the secret of %(source)s") % {"source": source}
-        context = self.page_context(request, source, form=form, title=title)
+        others = live_secrets(source)
+        title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
+        context = self.page_context(
+            request, source, form=form, others=others, title=title % {"source": source}
+        )
         if request.method == "POST" and form.is_valid():
             try:
                 value = rotate(request, source, **form.cleaned_data)
@@ -68,6 +72,10 @@ class SecretViews(ConfirmedAdmin):
                 form.add_error(None, str(refusal))
             else:
                 context["made"] = "" if form.cleaned_data["typed"] else value
+                context["title"] = _("The new secret of %(source)s") % {"source": source}
+                context["ends"] = (
+                    dict(_HOURS)[form.cleaned_data["hours"]] if form.cleaned_data["hours"] else ""
+                )
                 context["is_done"] = True
         response = TemplateResponse(request, "console/rotate_secret.html", context)
         add_never_cache_headers(response)
@@ -77,6 +85,9 @@ class SecretViews(ConfirmedAdmin):
         """Asks once and for a reason, then ends a secret at once."""
         source = self.source_to_change(request, pk)
         found = get_object_or_404(SourceSecret, pk=secret, source=source)
+        if not found.is_live(timezone.now()):
+            messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": found})
+            return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             end_now(request, found, form.cleaned_data["reason"])

@@ -10,7 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from integration_hub.console import source_page
 from integration_hub.console.source_page import span_words
+from integration_hub.console.wording import code_words
 from sync.counting.looking import count
 from sync.watching import database_clock, measure
 from tests.console.history import a_receipt, a_route, an_event, logged_in
@@ -70,6 +72,45 @@ def test_an_old_secret_that_nobody_uses_any_more_is_not_called_used() -> None:
     assert "still used" not in read(logged_in("administrator").get(page_of(of)))
 
 
+def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, client = signed(), browser("administrator")
+    secret = a_secret(of)
+    SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
+    page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
+    assert "No webhook of the last 3 days was signed with it. What came before" in read(client.get(page))
+    hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
+    a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
+    monkeypatch.setattr(source_page, "MOST_READ", 1)
+    assert "No webhook of the last 1 h 0 min was signed with it." in read(client.get(page))
+
+
+def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> None:
+    of, client = signed(), browser("administrator")
+    old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
+    pages = [f"/admin/webhooks/source/{of.pk}/secrets/{each.pk}/end/" for each in (old, new)]
+    told = "It is the only live secret: every webhook of Signed will be refused"
+    assert told not in read(client.get(pages[0]))
+    assert "has ended." in read(client.post(pages[0], WHY, follow=True))
+    assert told in read(client.get(pages[1]))
+    assert "has ended already." in read(client.get(pages[0], follow=True))
+
+
+def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
+    of, client = signed(), browser("administrator")
+    rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
+    assert "Add a secret… History" in read(client.get(page_of(of)))
+    text = read(client.get(rotating))
+    assert "Add a secret to Signed" in text
+    assert "The other secrets end" not in text
+    form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
+    text = read(client.post(rotating, form))
+    assert "The new secret of Signed" in text
+    assert "other secrets" not in text
+    form["newest"] = str(of.secrets.get().pk)
+    assert "The other secrets end in 24 hours." in read(client.post(rotating, form | {"typed": ""}))
+    assert "Rotate secret… History" in read(client.get(page_of(of)))
+
+
 @pytest.mark.parametrize(
     ("span", "said"),
     [
@@ -104,7 +145,7 @@ def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
         a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
         newest = a_secret(of, new_secret(scheme))
     text = sent(browser("administrator"), of)
-    assert "The gate believed the test event, stored it and ignored it, as it should." in text
+    assert "The test event was verified and stored. It was delivered nowhere, as it should be." in text
     event = Event.objects.get()
     assert (event.state, event.entity_type, event.is_signed) == (State.IGNORED, "HUB-TEST", scheme != "none")
     receipt = Receipt.objects.get()
@@ -116,7 +157,9 @@ def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
 
 def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> None:
     of = source("off", is_enabled=False)
-    assert "(source-disabled)" in sent(browser("administrator"), of)
+    text = sent(browser("administrator"), of)
+    assert f"was not accepted: {code_words('source-disabled').title}." in text
+    assert "(source-disabled)" in text
     assert not Event.objects.exists()
 
 
