@@ -34,6 +34,13 @@ def flow_pill(what: Source | Route) -> SafeString:
     return pill("good", "✓", _("Enabled"))
 
 
+def also_paused(what: Source | Route) -> list[Source | Route]:
+    """What keeps holding some of it when this one goes on: the source of a route, or routes of a source."""
+    if isinstance(what, Route):
+        return [what.source] if what.source.paused_at is not None else []
+    return list(what.routes.filter(paused_at__isnull=False).select_related("source", "commercial"))
+
+
 def held_now(what: Source | Route) -> int:
     """How many deliveries wait for it; nothing is counted where it never was paused, or all are released."""
     return held_of(what, MOST_HELD) if what.paused_at or what.resumed_at else 0
@@ -57,7 +64,7 @@ class PausingViews(ConfirmedAdmin):
         if request.method == "POST" and form.is_valid():
             self._pause(request, what, form.cleaned_data["reason"])
             return redirect(f"admin:{self._url('change')}", pk)
-        return self._asking(request, what, form, _("Pause %(what)s?"), _("Pause it"))
+        return self._asking(request, what, form, _("Pause %(what)s?"), _("Pause"))
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Asks for a reason, then lets it go on."""
@@ -108,8 +115,10 @@ class PausingViews(ConfirmedAdmin):
             "what": what,
             "page": f"admin:{self._url('change')}",
             "is_source": isinstance(what, Source),
-            "held": held_of(what, MOST_HELD),
-            "pace": AT_ONCE * 30,
+            "held": (number := held_of(what, MOST_HELD)),
+            "is_more": number == MOST_HELD,
+            "others": also_paused(what),
+            "pace": f"{AT_ONCE * 30:,}",
             "reason_form": form,
         }
         return TemplateResponse(request, "console/pause.html", context)

@@ -20,7 +20,7 @@ from integration_hub.console.source_figures import with_days
 from integration_hub.console.source_page import observed, routes_of, secret_lines
 from integration_hub.console.source_secrets import SecretViews
 from integration_hub.console.source_testing import NotSent, Sent, send_test
-from integration_hub.console.wording import ago
+from integration_hub.console.wording import ago, code_words
 from webhooks.models import Source
 
 
@@ -116,7 +116,7 @@ class SourceAdmin(SecretViews, PausingViews):
         super().save_related(request, form, formsets, change)
         if form.instance.is_signed and not live_secrets(form.instance):
             told = _(
-                "It has no live secret yet: every webhook is refused until one is added with “Rotate secret…”."
+                "It has no live secret yet: every webhook is refused until one is added with “Add a secret…”."
             )
             messages.warning(request, told)
 
@@ -133,11 +133,14 @@ class SourceAdmin(SecretViews, PausingViews):
 
 
 def _tell(request: HttpRequest, sent: Sent) -> None:
-    values = {"status": sent.answer.status, "code": sent.answer.code}
     if not sent.is_good:
-        messages.error(request, _("The test event was answered %(status)s (%(code)s).") % values)
+        words = code_words(sent.answer.code)
+        values = {"why": words.title, "next": words.next_step, "code": sent.answer.code}
+        told = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
+        messages.error(request, told % values)
         return
-    told = _("The gate believed the test event, stored it and ignored it, as it should.")
+    told = _("The test event was verified and stored. It was delivered nowhere, as it should be.")
     assert sent.event is not None, "it was stored"
     page = reverse("admin:webhooks_event_change", args=[sent.event.pk])
-    messages.success(request, format_html('{} <a href="{}">{}</a>', told, page, sent.event.reference))
+    link = format_html('<a href="{}">{}</a>', page, _("See it"))
+    messages.success(request, format_html("{} {}", told, link))

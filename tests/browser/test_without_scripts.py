@@ -159,7 +159,7 @@ def test_a_source_is_tested_paused_and_gets_a_secret_and_a_connection_is_tested(
     browser = log_in("administrator")
     browser.open(f"/admin/webhooks/source/{source.pk}/change/")
     send(browser, "form[action$='/test/']")
-    assert "The gate believed the test event" in browser.text
+    assert "The test event was verified" in browser.text
     for way in ("pause", "resume"):
         browser.press(f"a[href$='/{way}/']")
         send(browser, reason=WHY)

@@ -36,8 +36,10 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     assert re.search(
         r"Paused: the shop moves By administrator, since .*, until somebody lets it go on\.", text
     )
-    assert "1 delivery waits. The source is answered 202, and nothing is lost." in text
-    assert "1 delivery waits and is released at 1200 a minute." in read(client.get(resuming))
+    assert (
+        "1 delivery waits. The source is told that what it sends was accepted, and nothing is lost." in text
+    )
+    assert "1 delivery waits and is released at 1,200 a minute." in read(client.get(resuming))
     assert "1,200 deliveries a minute" in read(client.post(resuming, {"reason": "done"}, follow=True))
     assert "still to be released" in read(client.get(page_of(aurora)))
     look_at_pauses()
@@ -45,6 +47,19 @@ def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: S
     assert hub.customer()["email"] == address
     assert entries("source.paused")[0]["details"]["reason"] == "the shop moves"
     assert entries("source.resumed")[0]["details"]["reason"] == "done"
+
+
+def test_what_waits_for_another_pause_too_is_said_before_it_goes_on(hub: Hub, aurora: Source) -> None:
+    client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
+    pages = [f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"]
+    for page in pages:
+        client.post(f"{page}pause/", WHY)
+    for page, other in zip(pages, (route, aurora), strict=True):
+        text = read(client.get(f"{page}resume/"))
+        assert "Nothing waits." in text
+        assert f"{other} is paused too: what goes that way keeps waiting." in text
+    client.post(f"{pages[1]}resume/", WHY)
+    assert "is paused too" not in read(client.get(f"{pages[0]}resume/"))
 
 
 def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: Source) -> None:
@@ -95,7 +110,7 @@ def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
 def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:
     of = Source.objects.get(slug="aurora")
     Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
-    assert "ignored it, as it should" in sent(browser("administrator"), of)
+    assert "delivered nowhere, as it should be" in sent(browser("administrator"), of)
     assert not Delivery.objects.exists()
     assert not hub.shop.journal()
 
@@ -109,9 +124,9 @@ def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_i
     assert hub.post_signed(EXAMPLE).status_code == 200, "still signed with the old one"
     text = read(client.get(page_of(of)))
     assert re.search(rf"{re.escape(str(old))} .* in 23 h 59 min 1 webhook, last .* still used", text)
-    assert "The gate believed the test event" in sent(client, of), "signed with the new one"
+    assert "The test event was verified" in sent(client, of), "signed with the new one"
     client.post(
         f"/admin/webhooks/source/{of.pk}/secrets/{old.pk}/end/", {"reason": "the sender has the new one"}
     )
     assert hub.post_signed(EXAMPLE).status_code == 401
-    assert "The gate believed the test event" in sent(client, of)
+    assert "The test event was verified" in sent(client, of)
