@@ -15,12 +15,12 @@ def sentence(route: Route, version: int | None) -> str:
         "mapping": _mapping(route, version),
     }
     told = _(
-        "A %(type)s event of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
+        "%(type)s events of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
         "written to %(commercial)s."
     )
     if route.relays:
         told = _(
-            "A %(type)s event of %(source)s: what it carries is made into a record by %(mapping)s and written to "
+            "%(type)s events of %(source)s: what each carries is made into a record by %(mapping)s and written to "
             "%(commercial)s; nothing is read from %(identity)s."
         )
     off = "" if route.is_enabled else " " + _("It is switched off: new events do not go this way.")

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.route_words import policies, sentence
+from integration_hub.console.setting_words import RouteForm, route_consequences
 from integration_hub.console.wording import pill
 from sync.drafting import current_of
 from sync.models import Route
@@ -24,6 +25,7 @@ class RouteAdmin(PausingViews):
     """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
 
     kind = "route"
+    form = RouteForm
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/route_form.html"
     fieldsets = (
@@ -78,9 +80,12 @@ class RouteAdmin(PausingViews):
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def consequences(self, form: Any) -> list[str]:
+        return list(route_consequences(form))
+
     @admin.display(description=gettext_lazy("route"))
     def name(self, route: Any) -> str:
-        return f"{route.entity_type}: {route.source} → {route.commercial}"
+        return str(route)
 
     @admin.display(description=gettext_lazy("what it does"))
     def what_it_does(self, route: Any) -> str:

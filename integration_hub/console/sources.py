@@ -16,11 +16,12 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.rotating import live_secrets
+from integration_hub.console.setting_words import SourceForm, source_consequences
 from integration_hub.console.source_figures import with_days
 from integration_hub.console.source_page import observed, routes_of, secret_lines
 from integration_hub.console.source_secrets import SecretViews
 from integration_hub.console.source_testing import NotSent, Sent, send_test
-from integration_hub.console.wording import ago, code_words
+from integration_hub.console.wording import ago, code_words, pill
 from webhooks.models import Source
 
 
@@ -38,23 +39,20 @@ class SourceAdmin(SecretViews, PausingViews):
         "last_event",
         "bad_signatures_today",
         "verification",
-        "default_mode",
+        "answered_with",
     )
-    search_fields = ("=slug",)
-    fields = (
-        "name",
-        "slug",
-        "is_enabled",
-        "scheme",
-        "scheme_settings",
-        "extra_id_characters",
-        "event_words",
-        "default_mode",
-        "mode_is_fixed",
-        "wait_seconds",
-        "entity_fields",
-        "requests_per_minute",
-        "silence_minutes",
+    sortable_by = ()
+    ordering = ("name", "pk")
+    form = SourceForm
+    fieldsets = (
+        (gettext_lazy("Who it is"), {"fields": ("name", "slug", "is_enabled")}),
+        (gettext_lazy("How it is verified"), {"fields": ("scheme", "scheme_settings")}),
+        (gettext_lazy("What it sends"), {"fields": ("extra_id_characters", "event_words")}),
+        (
+            gettext_lazy("How it is answered"),
+            {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields")},
+        ),
+        (gettext_lazy("Limits"), {"fields": ("requests_per_minute", "silence_minutes")}),
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -70,7 +68,7 @@ class SourceAdmin(SecretViews, PausingViews):
         found.result_list = with_days(found.result_list)
         return found
 
-    @admin.display(description="state")
+    @admin.display(description=gettext_lazy("state"))
     def condition(self, source: Source) -> SafeString:
         return flow_pill(source)
 
@@ -79,12 +77,12 @@ class SourceAdmin(SecretViews, PausingViews):
         words: SafeString = source.day.words
         return words
 
-    @admin.display(description="last event")
+    @admin.display(description=gettext_lazy("last event"))
     def last_event(self, source: Any) -> str | SafeString:
         at: datetime | None = source.last_event_at
         return ago(at, absent=_("never"))
 
-    @admin.display(description="bad signatures today")
+    @admin.display(description=gettext_lazy("bad signatures today"))
     def bad_signatures_today(self, source: Any) -> str | SafeString:
         number = f"{source.bad_signatures:,}"
         if not source.bad_signatures:
@@ -94,9 +92,16 @@ class SourceAdmin(SecretViews, PausingViews):
             '<a href="{}{}">{}</a>', reverse("admin:webhooks_refusal_changelist"), query, number
         )
 
-    @admin.display(description="verification", ordering="scheme")
-    def verification(self, source: Source) -> str:
-        return source.get_scheme_display() if source.is_signed else "⚠ unverified: only a hint"
+    @admin.display(description=gettext_lazy("verification"))
+    def verification(self, source: Source) -> str | SafeString:
+        return source.get_scheme_display() if source.is_signed else pill("warn", "!", _("Not verified"))
+
+    @admin.display(description=gettext_lazy("answered with"))
+    def answered_with(self, source: Source) -> str:
+        return source.get_default_mode_display()
+
+    def consequences(self, form: Any) -> list[str]:
+        return list(source_consequences(form))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         source: Any = kwargs.get("obj")

@@ -80,7 +80,7 @@ def test_empty_json_fields_mean_their_defaults() -> None:
 
 def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
     of, client = source(), browser("support")
-    assert "unverified" in client.get("/admin/webhooks/source/").content.decode()
+    assert "Not verified" in client.get("/admin/webhooks/source/").content.decode()
     page = client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
     assert "only a hint" in page
     assert "http://testserver/webhooks/crm" in page
@@ -119,6 +119,39 @@ def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
     assert "Delete Crm" in page.content.decode()
     assert Source.objects.exists()
     assert not entries("source.deleted")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"is_enabled": ""}, "Every webhook of it is refused"),
+        ({"slug": "moved"}, "Its address changes"),
+        ({"scheme": "none"}, "Anybody who knows the address"),
+        ({"scheme": "bearer"}, "not signed in the new way is refused"),
+        ({"name": "Other"}, ""),
+    ],
+)
+def test_what_a_change_of_a_source_does_is_said_before_it_is_made(changed: dict[str, str], told: str) -> None:
+    of, client = source("aurora", name="Aurora", scheme="standard-webhooks"), browser("administrator")
+    form = source_form(**changed)
+    if not form["is_enabled"]:
+        del form["is_enabled"]
+    page = client.post(f"/admin/webhooks/source/{of.pk}/change/", form, follow=True)
+    assert len(page.context["consequences"]) == bool(told)
+    assert told in page.content.decode()
+
+
+def test_a_setting_is_called_the_same_where_it_is_typed_read_and_confirmed() -> None:
+    of = source("aurora", name="Aurora", scheme="standard-webhooks")
+    address = f"/admin/webhooks/source/{of.pk}/change/"
+    administrator = browser("administrator")
+    for page in (
+        administrator.get(address),
+        browser("support").get(address),
+        administrator.post(address, source_form(wait_seconds="7"), follow=True),
+    ):
+        assert "Waits for the outcome" in page.content.decode()
+        assert "Wait seconds" not in page.content.decode()
 
 
 def test_what_keeps_a_setting_is_named_and_not_read() -> None:
