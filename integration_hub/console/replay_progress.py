@@ -17,6 +17,7 @@ from integration_hub.console.replay_words import (
     lasts,
     member_label,
     member_words,
+    sent_of,
     was_declined,
     what,
     why_ended,
@@ -67,7 +68,7 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     may_replay = request.user.has_perm("webhooks.replay_event")
     is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
     return {
-        "title": _("Replay of %(events)s") % {"events": events(_sent(replay) or replay.total)},
+        "title": _("Replay of %(events)s") % {"events": events(sent_of(replay))},
         "replay": replay,
         "parts": parts(replay),
         "line": _line(replay),
@@ -116,11 +117,6 @@ def parts(replay: Replay) -> list[Part]:
     return found
 
 
-def _sent(replay: Replay) -> int:
-    """How many are sent in all, as the button that began it said; what is skipped never is."""
-    return replay.total - replay.skipped
-
-
 def _is_over(replay: Replay) -> bool:
     return replay.state in OVER
 
@@ -131,7 +127,10 @@ def _waits(replay: Replay) -> bool:
 
 def _line(replay: Replay) -> str:
     """`312 of 486 · about 35 s left`."""
-    told = _("%(done)s of %(total)s") % {"done": f"{replay.ended:,}", "total": f"{_sent(replay):,}"}
+    told = _("%(done)s of %(total)s") % {
+        "done": f"{replay.ended:,}",
+        "total": f"{replay.total - replay.skipped:,}",
+    }
     if (
         replay.state == ReplayState.RUNNING
         and replay.waiting

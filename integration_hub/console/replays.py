@@ -35,7 +35,7 @@ from integration_hub.console.replay_members import csv_lines, members_page, narr
 from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
-from integration_hub.console.replay_words import replay_mark, what
+from integration_hub.console.replay_words import events, replay_mark, sent_of, what
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import ago
 from sync.bulk_replay.choosing import choose
@@ -80,8 +80,8 @@ class ReplayAdmin(RowPages, ChipListAdmin):
     """
 
     change_list_template = "console/replay_list.html"
-    list_display = ("requested", "what", "reason", "person", "progress", "state_column")
-    list_display_links = ("requested",)
+    list_display = ("what", "reason", "person", "requested", "progress", "state_column")
+    list_display_links = ("what",)
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
     parameters = frozenset({KindFilter.parameter_name})
@@ -242,9 +242,9 @@ class ReplayAdmin(RowPages, ChipListAdmin):
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:
-        """Which: of many the filters in words."""
+        """Which: of many how many are sent, and the filters in words."""
         if replay.is_bulk:
-            return " · ".join(what(replay))
+            return f"{events(sent_of(replay))}: {' · '.join(what(replay))}"
         return replay.result.words if is_of_one(replay) else happened(replay)
 
     @admin.display(description=gettext_lazy("came of it"))

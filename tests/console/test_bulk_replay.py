@@ -98,8 +98,8 @@ def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> Non
     answer = support.post(f"{LIST}?state=dead", everything)
     assert "Replay 3 events" in text_of(support.get(answer["Location"]))
     page = text_of(support.get(answer["Location"]))
-    assert "3 events chosen: Status: Failed" in page
-    assert '<a class="button plain" href="/admin/webhooks/event/?state=dead">Cancel</a>' in page
+    assert "3 events: Status: Failed" in page
+    assert '<a class="button" href="/admin/webhooks/event/?state=dead">Cancel</a>' in page
 
 
 def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
@@ -247,6 +247,7 @@ def test_the_list_says_who_why_what_and_how_far(db: None) -> None:
     assert "the shop refused everybody" in page
     assert "Status: Failed" in page
     assert "2 waiting" in page
+    assert re.search(r'<a href="/admin/sync/replay/\d+/change/">2 events: Status: Failed</a>', page)
     assert "Running" in page
 
 
