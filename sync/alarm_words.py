@@ -38,7 +38,7 @@ _RAISED: Mapping[str, AlarmWords] = {
     ),
     AlarmKind.DELIVERIES_HELD: AlarmWords(
         "{count} held for approval",
-        "More would be changed or removed at once than the guard of their route lets pass.",
+        "More would be changed or removed at once than their route lets pass by itself.",
         "Look at what would be changed. Approve it if it is meant; otherwise stop it at the identity service first.",
     ),
     AlarmKind.CONNECTION_PAUSED: AlarmWords(
@@ -73,36 +73,60 @@ _RAISED: Mapping[str, AlarmWords] = {
     ),
 }
 
-_ENDED: Mapping[str, str] = {
-    AlarmKind.SOURCE_SILENT: "It sends again, or is not watched any more.",
-    AlarmKind.DELIVERIES_LATE: "What was late has been taken up.",
-    AlarmKind.DELIVERIES_DEAD: "The failed events were replayed or closed.",
-    AlarmKind.DELIVERIES_HELD: "What was held was approved or closed.",
-    AlarmKind.CONNECTION_PAUSED: "It is used again, or was switched off.",
-    AlarmKind.AUDIT_UNSEALED: "What waited was sealed.",
-    AlarmKind.AUDIT_LATE: "It is a day ago; the segment stays marked.",
-    AlarmKind.AUDIT_UNANCHORED: "A checkpoint has arrived, or this way is not used any more.",
-    AlarmKind.AUDIT_BROKEN: "A later look at the whole log found nothing.",
+# Of what is over: the title in the past, and why it is over.
+_ENDED: Mapping[str, tuple[str, str]] = {
+    AlarmKind.SOURCE_SILENT: ("{name} was silent", "It sends again, or is not watched any more."),
+    AlarmKind.DELIVERIES_LATE: ("Deliveries were late", "What was late has been taken up."),
+    AlarmKind.DELIVERIES_DEAD: ("{things} failed for good", "The failed events were replayed or closed."),
+    AlarmKind.DELIVERIES_HELD: ("{things} held for approval", "What was held was approved or closed."),
+    AlarmKind.CONNECTION_PAUSED: ("{name} was paused", "It is used again, or was switched off."),
+    AlarmKind.AUDIT_UNSEALED: ("The audit log was not sealed", "What waited was sealed."),
+    AlarmKind.AUDIT_LATE: ("{things} sealed late", "It is a day ago; the segment stays marked."),
+    AlarmKind.AUDIT_UNANCHORED: (
+        "Checkpoints were not delivered by {name}",
+        "A checkpoint has arrived, or this way is not used any more.",
+    ),
+    AlarmKind.AUDIT_BROKEN: ("The audit log was changed", "A later look at the whole log found nothing."),
 }
 
-_COUNTED: Mapping[str, tuple[str, str]] = {
-    AlarmKind.DELIVERIES_LATE: ("1 delivery is", "{} deliveries are"),
-    AlarmKind.DELIVERIES_DEAD: ("1 event has", "{} events have"),
-    AlarmKind.DELIVERIES_HELD: ("1 event is", "{} events are"),
-    AlarmKind.AUDIT_LATE: ("1 audit entry was", "{} audit entries were"),
+_THINGS: Mapping[str, tuple[str, str]] = {
+    AlarmKind.DELIVERIES_LATE: ("1 delivery", "{} deliveries"),
+    AlarmKind.DELIVERIES_DEAD: ("1 event", "{} events"),
+    AlarmKind.DELIVERIES_HELD: ("1 event", "{} events"),
+    AlarmKind.AUDIT_LATE: ("1 audit entry", "{} audit entries"),
     AlarmKind.AUDIT_BROKEN: ("1 fault", "{} faults"),
+}
+_VERBS: Mapping[str, tuple[str, str]] = {
+    AlarmKind.DELIVERIES_LATE: (" is", " are"),
+    AlarmKind.DELIVERIES_DEAD: (" has", " have"),
+    AlarmKind.DELIVERIES_HELD: (" is", " are"),
+    AlarmKind.AUDIT_LATE: (" was", " were"),
 }
 
 
 def describe(alarm: Alarm, news: str = News.RAISED) -> AlarmWords:
-    """The words for it as it stands; `News.ENDED` says that it is over, and needs `ended_at`."""
+    """The words of a message; `News.ENDED` says that it is over, and needs `ended_at`.
+
+    All messages of one alarm have the same title after their first word, so that mailboxes keep them together.
+    """
     now = _filled(alarm, _RAISED[alarm.kind])
     if news == News.ENDED:
-        lasted = f"From {clock(alarm.began_at)} to {clock(alarm.ended_at)}. {_ENDED[alarm.kind]}"
-        return AlarmWords(f"Over: {now.title}", lasted, "Nothing to do.")
+        over = _over(alarm)
+        return AlarmWords(f"Over: {now.title}", over.detail, over.next_step)
     if news == News.REMINDED:
         return AlarmWords(f"Still: {now.title}", now.detail, now.next_step)
     return now
+
+
+def words_of(alarm: Alarm) -> AlarmWords:
+    """The words for it as it stands: of one that is over in the past."""
+    return describe(alarm) if alarm.ended_at is None else _over(alarm)
+
+
+def _over(alarm: Alarm) -> AlarmWords:
+    title, why = _ENDED[alarm.kind]
+    lasted = f"From {clock(alarm.began_at)} to {clock(alarm.ended_at)}. {why}"
+    return _filled(alarm, AlarmWords(title, lasted, "Nothing to do."))
 
 
 def clock(at: datetime | None) -> str:
@@ -127,7 +151,8 @@ def _filled(alarm: Alarm, words: AlarmWords) -> AlarmWords:
     facts = {
         "name": " ".join(alarm.name.split()),
         "began": clock(alarm.began_at),
-        "count": _count(alarm),
+        "things": _things(alarm),
+        "count": _things(alarm) + _verb(alarm),
         "limit": span(alarm.limit_seconds or 0),
     }
     return AlarmWords(
@@ -135,8 +160,13 @@ def _filled(alarm: Alarm, words: AlarmWords) -> AlarmWords:
     )
 
 
-def _count(alarm: Alarm) -> str:
-    one, several = _COUNTED.get(alarm.kind, ("", "{}"))
+def _things(alarm: Alarm) -> str:
+    one, several = _THINGS.get(alarm.kind, ("", "{}"))
     if alarm.count == 1:
         return one
     return several.format(f"more than {_MOST:,}" if alarm.count > _MOST else f"{alarm.count:,}")
+
+
+def _verb(alarm: Alarm) -> str:
+    one, several = _VERBS.get(alarm.kind, ("", ""))
+    return one if alarm.count == 1 else several

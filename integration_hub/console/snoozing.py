@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.confirming import REASON_AREA
 from integration_hub.console.recording import address
-from sync.alarm_words import clock, describe
+from sync.alarm_words import clock, words_of
 from sync.alarming import snooze_alarm
 from sync.models import Alarm
 
@@ -26,7 +27,7 @@ _LIST = "admin:sync_alarm_changelist"
 class SnoozeForm(forms.Form):
     """How long and why."""
 
-    length = forms.ChoiceField(label="Tell nobody for")
+    length = forms.ChoiceField(label=gettext_lazy("How long"))
     reason = forms.CharField(
         label=gettext_lazy("Reason, kept with the alarm"), max_length=500, widget=REASON_AREA
     )
@@ -39,9 +40,9 @@ class SnoozeForm(forms.Form):
             "monday": next_monday(now),
         }
         labels = {
-            "hour": "1 hour",
-            "shift": "8 hours",
-            "monday": f"until Monday, {clock(self.ends['monday'])}",
+            "hour": _("for 1 hour"),
+            "shift": _("for 8 hours"),
+            "monday": _("until Monday, %(time)s") % {"time": clock(self.ends["monday"])},
         }
         field = self.fields["length"]
         assert isinstance(field, forms.ChoiceField)
@@ -68,14 +69,18 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         raise PermissionDenied
     alarms = _asked(request)
     if not alarms:
-        messages.warning(request, "None of these alarms is open any more.")
+        is_chosen = "alarm" in request.GET
+        told = (
+            _("None of these alarms is open any more.") if is_chosen else _("Choose an alarm that is open.")
+        )
+        messages.warning(request, told)
         return redirect(_LIST)
     now = timezone.now()
     form = SnoozeForm(request.POST if request.method == "POST" else None, now)
     if request.method == "POST" and form.is_valid():
         _snooze(request, alarms, form, now)
         return redirect(_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
-    shown = [(alarm, describe(alarm)) for alarm in alarms]
+    shown = [(alarm, words_of(alarm)) for alarm in alarms]
     more = {"title": f"Snooze {_alarms(len(alarms))}?", "shown": shown, "snooze_form": form}
     return TemplateResponse(request, "console/snooze_alarms.html", {**context, **more})
 

@@ -20,7 +20,7 @@ from sync.replaying import request_replay
 from sync.subject_rows import person as whose
 from tests.browser.chromium import Browser
 from tests.hub import ANNA, Hub, signed
-from webhooks.models import Event, Receipt, Refusal, Source
+from webhooks.models import Event, Receipt, Refusal, Source, State
 
 PEOPLE = {
     "support": ("saara", "Saara", "Salo"),
@@ -177,7 +177,8 @@ def _held(stage: Stage) -> None:
 
 def _alarming(stage: Stage) -> None:
     began = stage.now - 25 * MINUTE
-    Alarm.objects.create(kind=AlarmKind.DELIVERIES_HELD, count=3, began_at=began, raised_at=began + MINUTE)
+    held = Event.objects.filter(state=State.HELD).count()
+    Alarm.objects.create(kind=AlarmKind.DELIVERIES_HELD, count=held, began_at=began, raised_at=began + MINUTE)
     began = stage.now - timedelta(hours=31)
     Alarm.objects.create(
         kind=AlarmKind.CONNECTION_PAUSED,

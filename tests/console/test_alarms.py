@@ -49,7 +49,7 @@ def page(answer: Any) -> str:
 
 
 def listed(client: Client, query: str = "") -> list[Alarm]:
-    return list(client.get(LIST + query).context["cl"].result_list)
+    return [each.alarm for each in client.get(LIST + query).context["cl"].result_list]
 
 
 def test_what_is_wrong_now_stands_before_what_was() -> None:
@@ -71,14 +71,14 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
     paused(now - minutes(6), now + minutes(1), slug="other")
     text = page(support().get(LIST))
     for shown in (
-        "Oldest due delivery that could run since",
-        "Due, paused connections included 1 Failed events 3 Held for approval 0",
+        "Longest wait for a turn since",
+        "Waiting for their turn 1 with those that wait for a paused connection Failed events 3 Held for approval 0",
         "tries again",
         "The shop since",
         "The shop cannot be reached",
         "Aurora",
-        "never –",
-        "30 minutes ✕ silent",
+        "no alarm –",
+        "30 minutes ✕ Silent",
     ):
         assert shown in text, text
 
@@ -86,7 +86,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
 def test_a_hub_at_rest_says_so() -> None:
     text = page(support().get(LIST))
     for shown in (
-        "that could run none",
+        "wait for a turn none",
         "Paused connections none",
         "No source is enabled",
         "No alarm was raised yet",
@@ -116,15 +116,17 @@ def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
         "Snooze…",
     ):
         assert shown in text, text
-    assert f'href="/admin/webhooks/source/{source.pk}/change/"' in answer.content.decode()
+    may_see = browser("view_alarm", "view_source").get(f"{LIST}{made.pk}/change/").content.decode()
+    assert f'href="/admin/webhooks/source/{source.pk}/change/">See the source' in may_see
 
 
 def test_nobody_changes_an_alarm_and_a_stranger_does_not_see_it() -> None:
     made = alarm()
     superuser = Client()
     superuser.force_login(User.objects.create_superuser("root"))
-    for address in (f"{LIST}{made.pk}/change/", f"{LIST}{made.pk}/delete/", f"{LIST}add/"):
+    for address in (f"{LIST}{made.pk}/delete/", f"{LIST}add/"):
         assert superuser.post(address, {"count": 9}).status_code == 403
+    assert superuser.post(f"{LIST}{made.pk}/change/", {"count": 9}).status_code == 405
     stranger = browser("view_event")
     assert [stranger.get(address).status_code for address in (LIST, SNOOZE)] == [403, 403]
 
@@ -150,10 +152,11 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
     open_ones = [alarm(), alarm(kind=AlarmKind.DELIVERIES_HELD)]
     over = alarm(ended_at=NOON)
     client = support()
-    keys = [each.pk for each in (*open_ones, over)]
-    asked = client.post(LIST, {"action": "snooze_selected", "_selected_action": keys})
-    assert "Snooze 2 alarms?" in page(client.get(asked["Location"]))
-    told = page(client.post(asked["Location"], WHY | {"length": "hour"}, follow=True))
+    offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
+    assert sorted(map(int, offered)) == [each.pk for each in open_ones], "one that is over has no box"
+    asked = f"{SNOOZE}?" + "&".join(f"alarm={each.pk}" for each in (*open_ones, over))
+    assert "Snooze 2 alarms?" in page(client.get(asked))
+    told = page(client.post(asked, WHY | {"length": "hour"}, follow=True))
     assert "2 alarms snoozed until" in told
     assert Snooze.objects.count() == 2
     over.refresh_from_db()
@@ -180,14 +183,36 @@ def test_who_only_sees_alarms_can_snooze_none() -> None:
     made, auditor = alarm(), browser("view_alarm")
     assert auditor.post(f"{SNOOZE}?alarm={made.pk}", WHY).status_code == 403
     assert "Snooze…" not in page(auditor.get(f"{LIST}{made.pk}/change/"))
-    auditor.post(LIST, {"action": "snooze_selected", "_selected_action": [made.pk]})
+    assert "Snooze selected…" not in page(auditor.get(LIST))
     assert not Snooze.objects.exists()
 
 
-@pytest.mark.parametrize("asked", ["", "?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
+def test_an_alarm_leads_to_where_somebody_can_act_if_one_may_go_there() -> None:
+    made = alarm(kind=AlarmKind.DELIVERIES_HELD)
+    leads = '<a data-open href="{}">3 events are held for approval</a>'
+    there, here = "/admin/sync/delivery/", f"{LIST}{made.pk}/change/"
+    may_act = browser("view_alarm", "view_delivery").get(LIST).content.decode()
+    assert leads.format(there) in may_act
+    assert f'href="{here}"' in may_act, "who was told stands on its own page"
+    assert leads.format(here) in support().get(LIST).content.decode()
+
+
+def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
+    alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
+    text = page(browser("view_alarm", "view_delivery").get(LIST))
+    assert "3 events held for approval Details" in text
+    assert "Look at what would be changed" not in text
+
+
+@pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
 def test_an_alarm_that_is_not_open_is_said_to_be_over(asked: str) -> None:
     answer = support().post(SNOOZE + asked, WHY, follow=True)
     assert "None of these alarms is open any more." in page(answer)
+
+
+def test_without_a_choice_nothing_is_snoozed() -> None:
+    alarm()
+    assert "Choose an alarm that is open." in page(support().get(SNOOZE, follow=True))
 
 
 @pytest.mark.parametrize(

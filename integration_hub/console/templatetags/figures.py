@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from django import template
+from django.utils.translation import gettext as _
 
 from sync.alarm_words import span
 from sync.watching import MOST_COUNTED
@@ -18,5 +19,5 @@ def counted(number: int) -> str:
 
 @register.filter
 def silence(length: timedelta | None) -> str:
-    """How long a source may be silent."""
-    return "never" if length is None else span(int(length.total_seconds()))
+    """How long a source may be silent; without an end nobody is told."""
+    return _("no alarm") if length is None else span(int(length.total_seconds()))
