@@ -7,13 +7,19 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from integration_hub.console.entity import entity_url
+from integration_hub.console.erasure_words import counted_rows, erasure_mark, ground_words, grounds
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import moment
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person, person_of
-from sync.models import Erasure, ErasureState, Ground
+from sync.models import Erasure, ErasureState
 from sync.subject_rows import Person, count
 from webhooks.models import Event, Source
 
@@ -23,13 +29,23 @@ _LIST = "admin:sync_erasure_changelist"
 class WhomForm(forms.Form):
     """Whose traces to look for. POSTed, so that an id stands in no address and no log of them."""
 
-    entity_type = forms.CharField(max_length=64, initial="USER")
-    entity_id = forms.CharField(max_length=128, label="Entity id")
+    entity_type = forms.CharField(
+        max_length=64,
+        initial="USER",
+        label=_("Type of the entity"),
+        help_text=_("As its events say it, for example USER."),
+    )
+    entity_id = forms.CharField(
+        max_length=128,
+        label=_("Id of the entity"),
+        help_text=_("The whole id, as the identity service writes it. The page of an event has it."),
+    )
     source = forms.ModelChoiceField(
         Source.objects.order_by("name"),
         required=False,
-        empty_label="all sources",
-        help_text="Of a source, also those that lead to the same identity service.",
+        empty_label=_("All sources"),
+        label=_("Source"),
+        help_text=_("With one source, also those that lead to the same identity service."),
     )
 
     def whose(self) -> Person:
@@ -41,8 +57,13 @@ class WhomForm(forms.Form):
 class AskForm(WhomForm):
     """Why, and on what legal ground."""
 
-    ground = forms.ChoiceField(choices=Ground.choices, label="Legal ground")
-    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+    ground = forms.ChoiceField(choices=grounds, label=_("Legal ground"))
+    reason = forms.CharField(
+        max_length=500,
+        label=_("Reason, kept with the erasure"),
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
+        help_text=_("What proves it, for example a letter and its date. Name no person."),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,7 +77,7 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
 
     menu_name = "Erasures"
     takes_posts = True
-    list_display = ("asked", "entity_type", "entity_id", "state", "asked_by", "decided_by")
+    list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
     list_display_links = ("asked",)
     list_select_related = ("asked_by", "decided_by")
     ordering = ("-id",)
@@ -76,7 +97,9 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
         if request.method == "POST" and form.is_valid():
             return self._preview(request, form, AskForm(initial=form.cleaned_data))
-        return self.page(request, "console/erasure_look.html", {"title": "Erase a person", "form": form})
+        return self.page(
+            request, "console/erasure_look.html", {"title": gettext("Erase a person"), "form": form}
+        )
 
     def ask_view(self, request: HttpRequest) -> HttpResponse:
         """POST only: ask for what the preview showed."""
@@ -99,7 +122,8 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         except NotErasable as error:
             messages.error(request, str(error))
             return redirect("admin:sync_erasure_look")
-        messages.success(request, "Asked for. Nothing is erased until another administrator confirms it.")
+        told = gettext("Asked for. Nothing is erased until another administrator confirms it.")
+        messages.success(request, told)
         return redirect("admin:sync_erasure_change", asked.pk)
 
     def show_row(self, request: HttpRequest, row: Erasure) -> HttpResponse:
@@ -108,11 +132,14 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
             return self._decide(request, row)
         is_open = row.state == ErasureState.ASKED
         context = {
-            "title": f"Erasure of a {row.entity_type}",
+            "title": gettext("Erasure of a %(type)s") % {"type": row.entity_type},
             "erasure": row,
+            "mark": erasure_mark(row.state),
+            "ground": ground_words(row.ground),
+            "entity": _entity(row),
             "is_open": is_open,
             "is_mine": row.asked_by_id == request.user.pk,
-            "counts": count(person_of(row)) if is_open else row.counts,
+            "counts": counted_rows(count(person_of(row)) if is_open else row.counts),
         }
         return self.page(request, "console/erasure.html", context)
 
@@ -124,17 +151,18 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         except NotErasable as error:
             messages.error(request, str(error))
         else:
-            told = "Confirmed. The workers erase it now." if confirms else "Nothing is erased."
-            messages.success(request, told)
+            confirmed, refused = gettext("Confirmed. It is erased now."), gettext("Nothing is erased.")
+            messages.success(request, confirmed if confirms else refused)
         return redirect("admin:sync_erasure_change", erasure.pk)
 
     def _preview(self, request: HttpRequest, form: WhomForm, ask: AskForm) -> HttpResponse:
         whose = form.whose()
         context = {
-            "title": "What is kept",
+            "title": gettext("What is kept"),
             "whose": whose,
             "sources": Source.objects.filter(pk__in=whose.sources),
-            "counts": count(whose),
+            "entity": _entity(whose),
+            "counts": counted_rows(count(whose)),
             "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
             "waiting": whose.open_deliveries.count(),
             "form": ask,
@@ -144,9 +172,27 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
     def require(self, request: HttpRequest, *permissions: str) -> None:
         super().require(request, "sync.erase_subject", *permissions)
 
-    @admin.display(description="asked")
+    @admin.display(description=_("asked"))
     def asked(self, erasure: Erasure) -> str:
         return moment(erasure.asked_at)
+
+    @admin.display(description=_("entity"))
+    def entity(self, erasure: Erasure) -> SafeString:
+        return _entity(erasure)
+
+    @admin.display(description=_("status"))
+    def status(self, erasure: Erasure) -> SafeString:
+        return erasure_mark(erasure.state)
+
+    @admin.display(description=_("legal ground"))
+    def ground_column(self, erasure: Erasure) -> str:
+        return ground_words(erasure.ground)
+
+
+def _entity(whose: Erasure | Person) -> SafeString:
+    """Its type, and its id as a link to its page; once it is erased the id is the pseudonym."""
+    url = entity_url(whose.entity_type, whose.entity_id)
+    return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)
 
 
 def _of_event(request: HttpRequest) -> dict[str, Any]:

@@ -36,8 +36,9 @@ def test_it_begins_at_the_page_of_an_event_and_shows_what_is_kept(event: Event) 
     assert link
     assert 'value="USR-0"' in client.get(link[1]).content.decode()
     page = client.post("/admin/sync/erasure/look/", WHOM).content.decode()
-    assert "<td>events</td><td>1</td>" in page
-    assert "<td>deliveries</td><td>1</td>" in page
+    assert '<td>Events</td><td class="number">1</td>' in page
+    assert '<td>Deliveries</td><td class="number">1</td>' in page
+    assert "Reasons of replays" not in page, "there is none"
     assert not Erasure.objects.exists()
 
 
@@ -45,7 +46,11 @@ def test_one_asks_and_another_confirms(event: Event) -> None:
     first, second = browser("administrator", "first"), browser("administrator", "second")
     made = asked(first)
     address = f"/admin/sync/erasure/{made.pk}/change/"
-    assert "Confirm and erase" not in first.get(address).content.decode()
+    waiting = first.get(address).content.decode()
+    assert "Waits for a second administrator" in waiting
+    assert '<a class="mono" href="/admin/webhooks/entity/?type=USER&amp;id=USR-0">USR-0</a>' in waiting
+    assert "The person withdrew consent (GDPR, Article 17(1)(b))" in waiting
+    assert "Confirm and erase" not in waiting
     first.post(address, {"confirm": "yes"})
     assert Erasure.objects.get().state == "asked"
     assert "Confirm and erase" in second.get(address).content.decode()
