@@ -13,17 +13,20 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from integration_hub.console.downloads import refuse
 from integration_hub.console.event_chips import BAR
 from integration_hub.console.evidence import EvidenceAdmin, found_by
 from integration_hub.console.export_showing import asked_by, file_name, question, shown
+from integration_hub.console.export_words import export_mark
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
-from integration_hub.console.filtering import EventFilter, resolve, sentences
+from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.models import Export, ExportState, Table
 from integration_hub.console.recording import actor, address
+from integration_hub.console.replay_words import conditions
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import moment
@@ -37,7 +40,7 @@ class AskForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason, kept with the export"),
         max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
     )
     table = forms.ChoiceField(choices=Table, initial=Table.CSV, widget=forms.RadioSelect)
 
@@ -46,12 +49,13 @@ class AskForm(forms.Form):
 class ExportAdmin(RowPages, EvidenceAdmin):
     """Read-only. The search answers which exports contain an entity, from the register."""
 
-    list_display = ("requested", "who", "reason", "what", "state_column", "events", "until")
+    list_display = ("requested", "who", "reason", "what", "status", "events", "until")
+    change_list_template = "console/export_list.html"
     list_select_related = ("requested_by",)
     ordering = ("-id",)
     actions = None
     search_fields = ("uuid",)
-    search_help_text = "Which exports contain an entity: its id, whole"
+    search_help_text = _("Type the whole id of an entity to see which exports contain it.")
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -61,6 +65,16 @@ class ExportAdmin(RowPages, EvidenceAdmin):
             path("<uuid:key>/download/", wrap(self.download_view), name="console_export_download"),
             *super().get_urls(),
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"may_export": _may(request), **(extra_context or {})})
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """How many were found is said only where somebody searched."""
+        found = super().get_changelist_instance(request)
+        if not found.query:
+            found.full_result_count = found.result_count
+        return found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -148,13 +162,13 @@ class ExportAdmin(RowPages, EvidenceAdmin):
     def who(self, export: Export) -> str:
         return asked_by(export)
 
-    @admin.display(description="what")
+    @admin.display(description="which events")
     def what(self, export: Export) -> str:
-        return ", ".join(sentences(export.filter)) or "everything"
+        return "; ".join(conditions(export.filter)) or gettext("all events")
 
-    @admin.display(description="state")
-    def state_column(self, export: Export) -> str:
-        return str(export.get_state_display())
+    @admin.display(description="status")
+    def status(self, export: Export) -> SafeString:
+        return export_mark(export.state)
 
     @admin.display(description="events")
     def events(self, export: Export) -> str:

@@ -14,8 +14,10 @@ from integration_hub.console.entry_words import tell_entries
 from integration_hub.console.event_chips import BAR, chips
 from integration_hub.console.event_list import count_meant
 from integration_hub.console.event_list_page import listed_sources
-from integration_hub.console.filtering import EventFilter, sentences
+from integration_hub.console.export_words import contents, export_mark, table_choices, table_label
+from integration_hub.console.filtering import EventFilter
 from integration_hub.console.models import Export, ExportState
+from integration_hub.console.replay_words import conditions
 
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)
 _SHOWN = 50
@@ -46,34 +48,37 @@ def question(words: Mapping[str, str], meant: EventFilter, form: Any) -> dict[st
         "words": words,
         "query": BAR.query(words),
         "chips": chips(words, listed_sources()),
-        "sentences": meant.sentences(),
+        "sentences": conditions(meant.words()),
         "resolved": meant.words(),
         "is_whole": meant.is_of_times_only,
-        "count": count_meant(meant) or _("Many events"),
+        "count": count_meant(meant) or _("many events"),
+        "tables": table_choices(),
         "ask_form": form,
     }
 
 
 def shown(export: Export, user: Any, *, may_export: bool) -> dict[str, Any]:
     """The page of an export."""
-    is_open = export.state in _OPEN
-    done = (export.position, export.total) if export.total else (0, 1)
+    is_done, is_open = export.state == ExportState.DONE, export.state in _OPEN
     checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
     now = timezone.now()
     return {
         "title": _("Export of %(when)s UTC") % {"when": f"{export.created_at:%Y-%m-%d %H:%M}"},
         "export": export,
+        "mark": export_mark(export.state),
         "file": file_name(export),
         "by": asked_by(export),
-        "sentences": sentences(export.filter),
+        "sentences": conditions(export.filter),
+        "table": table_label(export.table),
         "is_open": is_open,
         "step": _step(export, now),
-        "percent": 100 * done[0] // done[1],
+        "percent": 100 * export.position // export.total if export.total else None,
         "checkpoint": checkpoint,
-        "counts": sorted(export.counts.items()),
+        "contents": contents(export),
         "downloads": _downloads(export, user),
+        "may_export": may_export,
         "may_cancel": is_open and may_export,
-        "may_download": may_export and export.state == ExportState.DONE and export.archive.exists(),
+        "is_there": is_done and export.archive.exists(),
         "looked_at": now,
     }
 
@@ -89,7 +94,7 @@ def _downloads(export: Export, user: Any) -> Sequence[Download]:
 
 def _step(export: Export, now: datetime) -> str:
     if export.state == ExportState.WAITING:
-        return _("Waits for a worker.")
+        return _("Waits for a worker, which begins within seconds. It goes on without this page.")
     if export.total is None:
         return _("Chooses the events.")
     if export.position < export.total:

@@ -27,13 +27,6 @@ WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
 NEEDS_SOMEBODY = f"{State.DEAD},{State.HELD}"
 _UNHAPPY = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 _TAKEN_FOR = "q_taken_for"
-_LABELS = {
-    "code": "reason",
-    "commercial": "connection",
-    "received_from": "received from",
-    "received_to": "received before",
-    "q": "searched for",
-}
 _NOTHING_SEARCHED = Found(Q(), "", "")
 
 
@@ -130,16 +123,6 @@ class EventFilter:
         said |= {name: time_text(at) for name, at in times.items() if at}
         said |= {"q": self.q, _TAKEN_FOR: self.found.kind} if self.q else {}
         return {name: value for name, value in said.items() if value}
-
-    def sentences(self) -> list[str]:
-        """The same for people, one condition each."""
-        return sentences(self.words())
-
-
-def sentences(words: Mapping[str, str]) -> list[str]:
-    """Resolved words for people, one condition each."""
-    told = {name: value for name, value in words.items() if name != _TAKEN_FOR}
-    return [f"{_LABELS.get(name, name.replace('_', ' '))}: {value}" for name, value in told.items()]
 
 
 def resolve(words: Mapping[str, str], now: datetime) -> EventFilter:

@@ -19,7 +19,7 @@ from sandbox.shop import ShopService
 from tests.browser.chromium import Browser, Chromium, program
 from tests.browser.screens import SCREENS, Screen
 from tests.browser.serving import served
-from tests.browser.staging import Stage, staged
+from tests.browser.staging import Stage, folder_for_exports, staged
 from tests.hub import SIGNING_SECRET
 from tests.joining import joined
 
@@ -61,6 +61,7 @@ def set_stage() -> Iterator[Stage]:
             ShopService() as shop,
             joined(identity, shop) as hub,
             served() as site,
+            folder_for_exports(),
         ):
             yield staged(hub, site, timezone.now())
     finally:

@@ -1,12 +1,15 @@
 """A hub in which a lot has happened: what every screen is looked at with. The same every time but for the moment."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
 
 from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.test import Client
+from django.test import Client, override_settings
 
 from integration_hub.console.exporting.jobs import record, request_export
 from integration_hub.console.filtering import resolve
@@ -69,6 +72,13 @@ class Stage:
         """The newest one in this state, with its contents where there is one."""
         found = Event.objects.filter(state=state, **({"code": code} if code else {}), **values)
         return found.exclude(payload=None).order_by("-id").first() or found.latest("id")
+
+
+@contextmanager
+def folder_for_exports() -> Iterator[None]:
+    """Where the stage's files are, for as long as it stands."""
+    with TemporaryDirectory() as folder, override_settings(EXPORT_FOLDER=folder):
+        yield
 
 
 def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
@@ -197,6 +207,7 @@ def _made(stage: Stage) -> None:
     with transaction.atomic():
         for _ in range(2):
             record(made, "export.downloaded", f"person:{auditor.pk}", {})
+    made.archive.write_bytes(b"what an archive would be")
     Export.objects.filter(pk=made.pk).update(
         state="done",
         created_at=stage.now - 90 * MINUTE,

@@ -12,7 +12,7 @@ from tests.browser.axe import prepare, violations
 from tests.browser.chromium import Browser, Chromium
 from tests.browser.screens import SCREENS, Screen
 from tests.browser.serving import served
-from tests.browser.staging import Stage, staged
+from tests.browser.staging import Stage, folder_for_exports, staged
 from tests.joining import joined, wipe
 
 THEMES = ("light", "dark")
@@ -27,7 +27,7 @@ def stage(
 ) -> Iterator[Stage]:
     """Set once: screens are looked at, and nothing on them is pressed."""
     with django_db_blocker.unblock():
-        with joined(*_services) as hub, served() as site:
+        with folder_for_exports(), joined(*_services) as hub, served() as site:
             yield staged(hub, site, timezone.now())
         wipe()
 

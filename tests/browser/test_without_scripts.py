@@ -265,9 +265,8 @@ def test_an_alarm_is_snoozed(log_in: LogIn, hub: Hub) -> None:
     alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
     browser = log_in("support")
     browser.open("/admin/sync/alarm/")
-    browser.find("[name=_selected_action]").check()
-    browser.find("[name=action]").select_option("snooze_selected")
-    browser.press("button[name=index]")
+    browser.find("[name=alarm]").check()
+    browser.press("button:has-text('Snooze selected…')")
     browser.find("[name=length]").select_option(index=1)
     send(browser, reason=WHY)
     assert Snooze.objects.get().alarm == alarm

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from integration_hub.console.filtering import WORDS, resolve
+from integration_hub.console.replay_words import conditions
 from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
 from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
@@ -154,9 +155,19 @@ def test_words_that_mean_nothing_are_refused_everywhere(words: dict[str, str]) -
 
 
 def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
-    told = resolve({"state": "dead", "event_type": "other", "received_to": "2026-01-01"}, NOW).sentences()
-    assert told == ["state: dead", "event type: other", "received before: 2026-01-01T00:00:00.000000Z"]
-    assert resolve({}, NOW).sentences() == []
+    words = {
+        "state": "dead,held",
+        "code": "target-rejected",
+        "event_type": "other",
+        "received_to": "2026-01-01",
+    }
+    assert conditions(resolve(words, NOW).words()) == [
+        "Status: Failed, Held",
+        "Reason: The commercial system refused the change",
+        "Type: other",
+        "Received before 2026-01-01 00:00:00 UTC",
+    ]
+    assert conditions(resolve({}, NOW).words()) == []
 
 
 def test_the_list_knows_no_filter_that_the_parser_does_not() -> None:

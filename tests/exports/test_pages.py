@@ -31,14 +31,16 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert f'<a class="button" href="{NEW}?state=dead">Export…</a>' in page
     question = client.get(f"{NEW}?state=dead")
     assert "<strong>1 event</strong>" in text(question)
+    assert ">Export 1 event</button>" in text(question)
     assert "Status: <strong>Failed</strong>" in text(question)
     assert '<a href="?state=retrying">' in text(question), "the filters can be changed here"
     assert '<input type="hidden" name="state" value="dead">' in text(question)
     asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "table": "csv"})
     assert asked.status_code == 302
     waiting = text(client.get(asked["Location"]))
-    assert "Waits for a worker." in waiting
-    assert 'data-poll="3"' in waiting
+    assert "Waits for a worker" in waiting
+    assert "<progress" not in waiting, "nobody knows yet how much it is"
+    assert 'id="export" data-poll="3"' in waiting
     jobs.look()
     done = text(client.get(asked["Location"]))
     export = Export.objects.get()
@@ -46,7 +48,8 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert (export.reason, export.filter) == ("why it failed", {"state": "dead"})
     assert export.sha256 in done
     assert "refresh" not in done
-    assert "state: dead" in done
+    assert "Status: Failed" in done
+    assert "1 event, 1 request of a source" in done
     answer = client.get(f"{LIST}{export.uuid}/download/")
     content = b"".join(answer.streaming_content)
     assert hashlib.sha256(content).hexdigest() == export.sha256
@@ -101,7 +104,11 @@ def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
     page = text(browser("auditor").get(LIST, {"q": "USR-7"}))
     assert "only what failed" in page
     assert "only what went well" not in page
-    assert "only what went well" in text(browser("administrator").get(LIST))
+    assert "1 result " in page
+    everything = text(browser("administrator").get(LIST))
+    assert "only what went well" in everything
+    assert "result" not in re.sub(r'(class|id)="[^"]*"', "", everything), "nobody searched"
+    assert "Status: Failed" in everything
 
 
 def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> None:
@@ -127,6 +134,19 @@ def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(databa
     assert "There is no file of this export here" in text(answer)
     assert "Its files were deleted" in text(answer)
     assert not entries("export.downloaded")
+
+
+def test_the_page_says_why_a_file_that_was_made_cannot_be_downloaded(database: None) -> None:
+    history(1)
+    export = exported()
+    page = f"{LIST}{export.uuid}/change/"
+    client = browser("auditor")
+    assert "Download the archive" in text(client.get(page))
+    export.archive.unlink()
+    gone = text(client.get(page))
+    assert "Download the archive" not in gone
+    assert "not in the folder for exports any more" in gone
+    assert "it needs the permission" in text(browser("administrator").get(page))
 
 
 def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path: Path) -> None:
@@ -170,6 +190,7 @@ def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: Non
     assert len(entries("download.refused")) == (0 if role == "auditor" else 4)
     page = client.get("/admin/webhooks/event/").content.decode()
     assert ("Export…" in page) == (role == "auditor")
+    assert ("New export…" in text(found["list"])) == (role == "auditor")
     if role == "administrator":
         assert "Download the archive" not in found["detail"].content.decode()
 
