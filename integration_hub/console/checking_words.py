@@ -32,10 +32,11 @@ def step_line(step: Step, connection: str, now: datetime) -> StepLine:
     style, mark, word = _pill(step)
     took = "" if step.seconds is None else seconds_words(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
-    return StepLine(_title(step.name), style, mark, word, _sentence(step, connection, now), note, took)
+    return StepLine(step_title(step.name), style, mark, word, _sentence(step, connection, now), note, took)
 
 
-def _title(name: str) -> str:
+def step_title(name: str) -> str:
+    """What a step tries."""
     return {
         "name": _("Name (DNS)"),
         "way": _("Connection (TCP and TLS)"),
@@ -44,10 +45,26 @@ def _title(name: str) -> str:
     }[name]
 
 
+def step_result(code: str) -> str:
+    """What the code of a step alone says; the audit log keeps no more of a test."""
+    if code in CATALOGUE:
+        return code_words(code).title
+    good = {
+        "name-known": _("known"),
+        "way-plain": _("connected, not encrypted"),
+        "way-encrypted": _("connected, encrypted"),
+        "token-given": _("a token was given"),
+        "read": _("answered"),
+    }
+    return good.get(code) or _failures().get(code) or code.replace("-", " ")
+
+
 def _pill(step: Step) -> tuple[str, str, str]:
     if step.is_good is None:
         word = _("Not known") if step.code == "not-known" else _("Not reached")
         return "quiet", "–", word
+    if step.code == "way-plain":
+        return "warn", "!", _("Not encrypted")
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
 
 
@@ -137,13 +154,20 @@ def _token(facts: Mapping[str, Any], _now: datetime) -> str:
 def _read(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
     if values["found"] is None:
-        return _("%(call)s answered %(status)s to an id that is not there, as it may.") % values
-    return _("%(call)s answered %(status)s and found %(found)s.") % values
+        return _("Answered as it should: there is no such record (%(call)s, %(status)s).") % values
+    found = ngettext(
+        "Answered; %(found)s record found (%(call)s, %(status)s).",
+        "Answered; %(found)s records found (%(call)s, %(status)s).",
+        int(values["found"]),
+    )
+    return found % values
 
 
 _FOUND: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
     "name-known": _addresses,
-    "way-plain": lambda *_args: _("Connected. Nothing is encrypted: the address begins with http://."),
+    "way-plain": lambda *_args: _(
+        "Connected, but everything can be read on the way: the address begins with http://."
+    ),
     "way-encrypted": _encrypted,
     "certificate-expired": _bad(lambda: _("The certificate has expired. Its owner must renew it.")),
     "certificate-not-yet-valid": _bad(lambda: _("The certificate is not valid yet. Compare the clocks.")),

@@ -1,9 +1,10 @@
 """The form of a connection: credentials go in and never come out, and another origin lets go of them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync.connectors.credentials import SCHEMES, parse_authentication
 from sync.connectors.registry import credential_names
@@ -14,22 +15,46 @@ from sync.models import Connection
 CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
 
 
+_LABELS = {
+    "username": gettext_lazy("User name"),
+    "password": gettext_lazy("Password"),
+    "token": gettext_lazy("Token"),
+    "value": gettext_lazy("Value of the header"),
+    "client_id": gettext_lazy("Client id"),
+    "client_secret": gettext_lazy("Client secret"),
+}
+
+
 def _secret_field(name: str) -> forms.CharField:
-    schemes = ", ".join(scheme for scheme, names in SCHEMES.items() if name in names)
     widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 60})
-    label = f"{name.replace('_', ' ')} ({schemes})"
-    return forms.CharField(label=label, required=False, strip=False, max_length=4096, widget=widget)
+    return forms.CharField(label=_LABELS[name], required=False, strip=False, max_length=4096, widget=widget)
+
+
+def _help(name: str, stored: Any) -> str:
+    """With which authentication it goes, and whether one is kept; `stored` is None of a connection that is new."""
+    schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
+    told = _("For the authentication %(schemes)s.") % {"schemes": schemes}
+    if stored is None:
+        return told
+    state = _("Stored; leave empty to keep it.") if name in stored else _("Not stored.")
+    return f"{told} {state}"
+
+
+def _area() -> forms.Textarea:
+    return forms.Textarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     """`dropped` says that stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(
-        label="Base URL",
+        label=gettext_lazy("Base URL"),
         max_length=300,
         assume_scheme="https",
-        help_text="Scheme, host, port and path that every request begins with. Another scheme, host or port "
-        "removes the stored credentials, unless new ones are typed in the same save.",
+        help_text=gettext_lazy(
+            "The address that every request begins with, for example https://shop.example.com/api. Another scheme, "
+            "host or port removes the stored credentials, unless new ones are typed in the same save."
+        ),
     )
     username = _secret_field("username")
     password = _secret_field("password")
@@ -37,22 +62,57 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     value = _secret_field("value")
     client_id = _secret_field("client_id")
     client_secret = _secret_field("client_secret")
-    clear_credentials = forms.BooleanField(label="remove the stored credentials", required=False)
+    clear_credentials = forms.BooleanField(
+        label=gettext_lazy("Remove the stored credentials"), required=False
+    )
 
     dropped = False
 
     class Meta:
         model = Connection
         exclude = ("credentials",)
+        labels: ClassVar = {
+            "slug": gettext_lazy("Short name"),
+            "side": gettext_lazy("What it is"),
+            "connector": gettext_lazy("How it is spoken to"),
+            "is_enabled": gettext_lazy("In use"),
+            "deadline_seconds": gettext_lazy("Timeout in seconds"),
+            "byte_cap": gettext_lazy("Largest answer in bytes"),
+            "relays_sentences": gettext_lazy("Show the system’s own sentences"),
+            "concurrency": gettext_lazy("Deliveries at once"),
+            "requests_per_second": gettext_lazy("Requests a second"),
+            "breaker_failures": gettext_lazy("Failures that pause it"),
+            "breaker_seconds": gettext_lazy("First pause in seconds"),
+        }
+        help_texts: ClassVar = {
+            "name": gettext_lazy("As people call it."),
+            "slug": gettext_lazy("For addresses and exports, for example shop."),
+            "authentication": gettext_lazy(
+                'How the hub proves who it is, as JSON, for example {"scheme": "bearer"}.'
+            ),
+            "deadline_seconds": gettext_lazy(
+                "For one request, from its beginning to the last byte of the answer."
+            ),
+            "byte_cap": gettext_lazy("More is not read of one answer."),
+            "relays_sentences": gettext_lazy("To the person who pressed Save in the identity service."),
+            "concurrency": gettext_lazy("Of all workers together; empty: no limit of its own."),
+            "requests_per_second": gettext_lazy("Of all workers together; empty: no limit."),
+            "breaker_failures": gettext_lazy(
+                "One after the other, of the system itself; never those of one record."
+            ),
+            "breaker_seconds": gettext_lazy(
+                "Doubled with each pause that follows at once, up to ten minutes."
+            ),
+        }
+        widgets: ClassVar = {"authentication": _area(), "settings": _area()}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        stored = self.instance.credentials or {}
+        stored = None if self.instance.pk is None else self.instance.credentials or {}
         self._origins = _origins(self.instance.base_url, self.instance.authentication)
         for name in CREDENTIALS:
             if name in self.fields:
-                state = "stored; leave empty to keep it" if name in stored else "not stored"
-                self.fields[name].help_text = state
+                self.fields[name].help_text = _help(name, stored)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -64,7 +124,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def _refuse_strangers(self, names: tuple[str, ...]) -> None:
         for name in CREDENTIALS:
             if self.cleaned_data.get(name) and name not in names:
-                self.add_error(name, "The authentication that is chosen above does not use this.")
+                self.add_error(name, _("The authentication that is chosen above does not use this."))
 
     def save(self, commit: bool = True) -> Any:
         self.instance.credentials = self._credentials() or None
@@ -75,7 +135,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         stored, coming = self.instance.credentials or {}, self._credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
         new, removed = _("%(name)s: a new value"), _("%(name)s: removed")
-        return [(new if name in coming else removed) % {"name": name.replace("_", " ")} for name in changed]
+        return [(new if name in coming else removed) % {"name": _LABELS[name]} for name in changed]
 
     def _credentials(self) -> dict[str, str]:
         """What is kept of the old ones, and what was typed."""

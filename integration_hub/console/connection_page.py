@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,13 +16,16 @@ from django.utils.translation import ngettext
 from integration_hub.console.connection_figures import ConnectionShown, figures_of
 from integration_hub.console.connection_testing import PERMISSION, last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
-from integration_hub.console.health_words import ConnectionFigures, seconds_words
+from integration_hub.console.health_words import ConnectionFigures, percent_words, seconds_words
 from integration_hub.console.protection import Passing, at_once, breaker_of, rate, spared
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
 from integration_hub.console.wording import ago, code_words, moment
 from sync.breaking import ENOUGH
 from sync.models import Breaker, Connection
+from webhooks.models import State
+
+_WAITING = f"{State.PENDING},{State.RETRYING}"
 
 
 def with_figures(connections: Iterable[Any]) -> list[Any]:
@@ -52,7 +57,7 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
     requests = _("Requests since %(time)s") % {"time": f"{timezone.localtime(shown.since):%H:%M}"}
     facts = [
         (_("Sending"), sending(connection, now)),
-        (_("Waiting"), waiting_words(connection.waiting)),
+        (_("Waiting"), waiting_link(connection)),
         (requests, f"{shown.figures.calls:,}"),
         (_("Half within (p50)"), seconds(shown.p50)),
         (_("95 % within (p95)"), beside(seconds(shown.figures.p95), shown.spark)),
@@ -68,7 +73,16 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
 
 def share(figures: ConnectionFigures) -> str:
     """How much failed by the system's own fault, in percent."""
-    return f"{figures.share:.1%}" if figures.calls else "–"
+    return f"{percent_words(figures.share)} %" if figures.calls else "–"
+
+
+def waiting_link(connection: Any) -> str | SafeString:
+    """What waits for one that has its figures, as a way to those events."""
+    words = waiting_words(connection.waiting)
+    if not connection.waiting.number:
+        return words
+    query = urlencode({"state": _WAITING, "commercial": connection.slug})
+    return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
 
 
 def seconds(value: float | None) -> str:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -15,11 +16,18 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.connection_figures import ConnectionShown
 from integration_hub.console.connection_form import CREDENTIALS, ConnectionForm
-from integration_hub.console.connection_page import page_context, seconds, share, with_figures
+from integration_hub.console.connection_page import (
+    page_context,
+    seconds,
+    share,
+    waiting_link,
+    with_figures,
+)
 from integration_hub.console.connection_testing import PERMISSION, test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
+from integration_hub.console.health_words import Health
 from integration_hub.console.json_fields import JSON_AS_TEXT
-from integration_hub.console.protection import breaker_mark, measured
+from integration_hub.console.protection import measured
 from integration_hub.console.resuming import try_now
 from integration_hub.console.sparks import beside
 from sync.connectors.presets import PRESETS, preset
@@ -27,7 +35,7 @@ from sync.connectors.registry import SIDES
 from sync.models import Connection, Side
 from sync.testing import AlreadyTesting
 
-_OBSERVED = ("health", "condition", "p95", "failed", "waits")
+_OBSERVED = ("health", "p95", "failed", "waits")
 _FILLED = ("connector", "authentication", "settings")
 
 
@@ -40,19 +48,22 @@ class ConnectionAdmin(ConfirmedAdmin):
     form = ConnectionForm
     add_form_template = "console/connection_add.html"
     change_form_template = "console/connection_form.html"
-    list_display = ("name", "health", "condition", "p95", "failed", "waits", "side", "base_url")
+    list_display = ("name", "health", "p95", "failed", "waits", "side", "address")
     fieldsets = (
         (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
-        ("Credentials", {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
-        ("Settings", {"fields": ("settings", "deadline_seconds", "byte_cap", "relays_sentences")}),
+        (gettext_lazy("Credentials"), {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
         (
-            "Protection",
+            gettext_lazy("Settings"),
+            {"fields": ("settings", "deadline_seconds", "byte_cap", "relays_sentences")},
+        ),
+        (
+            gettext_lazy("Protection"),
             {"fields": ("concurrency", "requests_per_second", "breaker_failures", "breaker_seconds")},
         ),
     )
 
     class Media:
-        css: ClassVar = {"all": ["console/evidence.css"]}
+        css: ClassVar = {"all": ["console/evidence.css", "console/systems.css"]}
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -77,10 +88,13 @@ class ConnectionAdmin(ConfirmedAdmin):
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
+        """The word; where it is not the best one, what is so."""
         shown: ConnectionShown = connection.shown
-        return shown.pill
+        if shown.health in (Health.HEALTHY, Health.IDLE):
+            return shown.pill
+        return format_html('{} <span class="quiet">{}</span>', shown.pill, shown.sentence)
 
-    @admin.display(description=gettext_lazy("p95"))
+    @admin.display(description=gettext_lazy("95 % within"))
     def p95(self, connection: Any) -> SafeString:
         return beside(seconds(connection.shown.figures.p95), connection.shown.spark)
 
@@ -89,12 +103,12 @@ class ConnectionAdmin(ConfirmedAdmin):
         return share(connection.shown.figures)
 
     @admin.display(description=gettext_lazy("waiting"))
-    def waits(self, connection: Any) -> str:
-        return waiting_words(connection.waiting)
+    def waits(self, connection: Any) -> str | SafeString:
+        return waiting_link(connection)
 
-    @admin.display(description="state")
-    def condition(self, connection: Any) -> SafeString:
-        return breaker_mark(connection, connection.clock)
+    @admin.display(description=gettext_lazy("base URL"))
+    def address(self, connection: Connection) -> str:
+        return connection.base_url
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         stored: Any = kwargs.get("obj")
@@ -144,14 +158,15 @@ class ConnectionAdmin(ConfirmedAdmin):
             return HttpResponseNotAllowed(["POST"])
         if try_now(request, connection):
             messages.success(
-                request, "The pause is over: the next delivery that is due tries the connection."
+                request, _("The pause is over: the next delivery that is due tries the connection.")
             )
         else:
-            messages.warning(request, "The connection is not paused any more; nothing was done.")
+            messages.warning(request, _("The connection is not paused any more; nothing was done."))
         return redirect("admin:sync_connection_change", pk)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
-        context = {**(extra_context or {}), "presets": PRESETS.items()}
+        chosen = request.GET.get("preset", "")
+        context = {**(extra_context or {}), "presets": PRESETS.items(), "chosen": chosen}
         return super().add_view(request, form_url, context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -168,5 +183,5 @@ class ConnectionAdmin(ConfirmedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if form.dropped and not obj.credentials:
-            text = "The address changed, so the stored credentials were removed. Type the new ones."
+            text = _("The address changed, so the stored credentials were removed. Type the new ones.")
             messages.warning(request, text)

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 FEW = 3  # so many failures are bad luck, however few requests there were
 FAILING_SHARE = 0.2
+SHAKY_SHARE = 0.05  # less than that happens to every system
 SLOW_TIMES = 2.0
 SLOW_SECONDS = 0.25  # what nobody would notice is not called slow
 SLOW_UNKNOWN = 5.0  # where it is not known what is usual
@@ -22,6 +23,7 @@ class Health(Enum):
     """How a connection does. The value is the style of its pill."""
 
     HEALTHY = "good"
+    SHAKY = "warn failures"
     SLOW = "warn"
     FAILING = "bad"
     PAUSED = "bad paused"
@@ -73,7 +75,9 @@ def health_of(figures: ConnectionFigures) -> Health:
         return Health.IDLE
     if figures.failed >= FEW and figures.share >= FAILING_SHARE:
         return Health.FAILING
-    return Health.SLOW if is_slow(figures.calls, figures.p95, figures.usual_p95) else Health.HEALTHY
+    if is_slow(figures.calls, figures.p95, figures.usual_p95):
+        return Health.SLOW
+    return Health.SHAKY if figures.share >= SHAKY_SHARE else Health.HEALTHY
 
 
 def is_slow(calls: int, p95: float | None, usual: float | None) -> bool:
@@ -89,6 +93,7 @@ def health_label(health: Health) -> str:
     """The word as people read it."""
     return {
         Health.HEALTHY: _("Healthy"),
+        Health.SHAKY: _("Some failures"),
         Health.SLOW: _("Slow"),
         Health.FAILING: _("Failing"),
         Health.PAUSED: _("Paused"),
@@ -101,6 +106,7 @@ def health_shape(health: Health) -> str:
     """The shape before the word."""
     return {
         Health.HEALTHY: "✓",
+        Health.SHAKY: "!",
         Health.SLOW: "◷",
         Health.FAILING: "✕",
         Health.PAUSED: "‖",
@@ -114,7 +120,7 @@ def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     health = health_of(figures)
     if health is Health.PAUSED:
         return _paused(figures, now)
-    if health is Health.FAILING:
+    if health in (Health.FAILING, Health.SHAKY):
         return _failed(figures)
     if health is Health.SLOW:
         return _slow(figures)
@@ -140,7 +146,7 @@ def _failed(figures: ConnectionFigures) -> str:
         "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
         figures.calls,
     )
-    percent = f"{figures.share:.0%}".rstrip("%") if figures.share >= 0.01 else "<1"
+    percent = percent_words(figures.share)
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
 
 
@@ -149,6 +155,11 @@ def _slow(figures: ConnectionFigures) -> str:
     if figures.usual_p95 is None:
         return _("Requests take up to %(p95)s.") % values
     return _("Requests take up to %(p95)s (normally %(usual)s).") % values
+
+
+def percent_words(share: float) -> str:
+    """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
+    return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"
 
 
 def seconds_words(seconds: float) -> str:

@@ -27,9 +27,6 @@ class Passing(Enum):
     PROBES = "warn"
 
 
-_SHAPES = {Passing.EVERYTHING: "✓", Passing.NOTHING: "‖", Passing.PROBES: "↻"}
-
-
 @dataclass(frozen=True, slots=True)
 class Spared:
     """The breaker of a connection at one moment of the database's clock. `until` is None while it is closed."""
@@ -88,20 +85,6 @@ def _failures(number: int) -> str:
     return ngettext("%(number)s failure", "%(number)s failures", number) % {"number": f"{number:,}"}
 
 
-def breaker_mark(connection: Connection, clock: datetime) -> SafeString:
-    """The sentence with its shape; of a connection that is switched off, that."""
-    if not connection.is_enabled:
-        return _marked("quiet", "⊘", _("switched off"))
-    passing = spared(connection, clock).passing
-    return _marked(passing.value, _SHAPES[passing], breaker_sentence(connection, clock))
-
-
-def _marked(style: str, shape: str, sentence: str | SafeString) -> SafeString:
-    return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span></span> {}', style, shape, sentence
-    )
-
-
 def measured(connections: QuerySet[Connection]) -> QuerySet[Any]:
     """Each with its breaker, the database's `clock`, and how many deliveries are `running`: one statement for all."""
     either = Q(identity=OuterRef("pk")) | Q(commercial=OuterRef("pk"))
@@ -115,11 +98,11 @@ def at_once(connection: Any) -> str:
     """Of a measured connection: how many deliveries it has at once, of how many."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
     if limit == 0:
-        told = _("%(running)s, no more while it is paused")
+        told = _("%(running)s running now; no more while it is paused")
     elif limit is None:
-        told = _("%(running)s, no limit")
+        told = _("%(running)s running now; no limit")
     else:
-        told = _("%(running)s of %(limit)s")
+        told = _("%(running)s running now; at most %(limit)s")
     return told % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
 
 

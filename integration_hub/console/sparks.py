@@ -11,9 +11,9 @@ _PICTURE = (
 
 def beside(figure: str, picture: SafeString) -> SafeString:
     """Both on one line."""
-    return (
-        format_html('<span class="with-spark">{} {}</span>', figure, picture) if picture else escape(figure)
-    )
+    if not picture:
+        return escape(figure)
+    return format_html('<span class="with-spark"><span>{}</span> {}</span>', figure, picture)
 
 
 def spark(points: str, style: str = "neutral") -> SafeString:

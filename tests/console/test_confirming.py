@@ -92,7 +92,7 @@ def test_a_typed_secret_goes_through_both_steps_and_stands_in_no_page_and_no_ses
     of, client = connection(), browser("administrator")
     page = ask(client, of, password=NEW)
     shown = client.get(page).content.decode()
-    assert "password: a new value" in shown
+    assert "Password: a new value" in shown
     assert NEW not in shown
     kept = [each.get_decoded() for each in Session.objects.all()]
     assert kept

@@ -98,7 +98,10 @@ def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
 def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     client = browser("administrator")
     page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
-    assert "?preset=trivore" in page.content.decode()
+    text = page.content.decode()
+    assert '<a class="button" href="?preset=trivore">' in text
+    assert '<a class="button primary" href="?preset=sandbox-shop" aria-current="true">' in text
+    assert "Not stored" not in text, "there is nothing yet that could be stored"
     initial = page.context["adminform"].form.initial
     assert initial["settings"] == preset("sandbox-shop")["settings"]
     made = Connection(**{name: initial[name] for name in ("side", "connector", "authentication", "settings")})

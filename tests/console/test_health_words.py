@@ -34,11 +34,16 @@ LATER = NOON + timedelta(seconds=45)
         ),
         (
             ConnectionFigures(calls=2, failed=2, p95=0.2),
-            Health.HEALTHY,
+            Health.SHAKY,
             "2 of 2 requests failed lately (100 %).",
         ),
         (
-            ConnectionFigures(calls=100, p95=4.1, usual_p95=0.2),
+            ConnectionFigures(calls=22, failed=2, p95=0.2),
+            Health.SHAKY,
+            "2 of 22 requests failed lately (9 %).",
+        ),
+        (
+            ConnectionFigures(calls=100, failed=5, p95=4.1, usual_p95=0.2),
             Health.SLOW,
             "Requests take up to 4.1 s (normally 200 ms).",
         ),
@@ -73,7 +78,7 @@ def test_the_figures_decide_the_word_and_the_sentence(
 
 def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
     labels = [health_label(each) for each in Health]
-    assert len(set(labels)) == len(labels) == 6
+    assert len(set(labels)) == len(labels) == 7
     assert {each.style for each in Health} == {"good", "warn", "bad", "quiet"}
     assert [each for each in Health if each.is_wrong] == [Health.SLOW, Health.FAILING, Health.PAUSED]
 

@@ -61,22 +61,22 @@ def of_route(of: Connection) -> Route:
 @pytest.mark.parametrize(
     ("breaker", "said", "on_page"),
     [
-        (None, "✓ working ", "Sending Yes Waiting"),
+        (None, "– No traffic", "Sending Yes Waiting"),
         (
             {"open_until": None, "opened_at": None, "failures": 2},
-            "✓ working; 2 failures in a row, 5 pause it",
+            "– No traffic",
             r"Sending Yes; 2 failures in a row, 5 stop it\.",
         ),
-        ({"open_until": None, "opened_at": None, "failures": 0}, "✓ working ", "Sending Yes Waiting"),
+        ({"open_until": None, "opened_at": None, "failures": 0}, "– No traffic", "Sending Yes Waiting"),
         (
             {},
-            r"‖ paused until [\d-]+ [\d:]+ UTC \(in \d+ s\) after 5 failures: The shop did not answer in time ",
+            r"‖ Paused Left alone because it does not work; tried again in (5\d|60) s\.",
             r"Stopped sending after 5 failures \(The shop did not answer in time\); tries again in (5\d|60) s\.",
         ),
-        ({"openings": 3}, "in time; 3 pauses in a row", "Stopped sending after 5 failures"),
+        ({"openings": 3}, "‖ Paused Left alone", "Stopped sending after 5 failures"),
         (
             {"until": -MINUTE, "successes": 3},
-            "↻ trying again: 3 of 8 successes",
+            "‖ Paused Tried again, one by one: 3 of 8 successes",
             "Trying again, one by one: 3 of 8 successes",
         ),
     ],
@@ -92,17 +92,21 @@ def test_the_list_and_the_page_say_how_the_breaker_stands(
 
 def test_one_that_is_switched_off_says_so(shop: Connection) -> None:
     Connection.objects.filter(pk=shop.pk).update(is_enabled=False)
-    assert "⊘ switched off" in text_of(logged_in("support"), LIST)
+    assert "⊘ Switched off" in text_of(logged_in("support"), LIST)
 
 
 @pytest.mark.parametrize(
     ("limits", "breaker", "said"),
     [
-        ({}, None, "Deliveries at once 3, no limit Requests a second no limit"),
-        ({"concurrency": 4, "requests_per_second": 2.5}, None, "at once 3 of 4 Requests a second 2.5"),
-        ({"concurrency": 4}, {"until": -MINUTE, "successes": 2}, "Deliveries at once 3 of 3 Requests"),
-        ({}, {"until": -MINUTE, "successes": 5}, "Deliveries at once 3 of 6 Requests"),
-        ({"concurrency": 4}, {}, "Deliveries at once 3, no more while it is paused Requests"),
+        ({}, None, "Deliveries at once 3 running now; no limit Requests a second no limit"),
+        (
+            {"concurrency": 4, "requests_per_second": 2.5},
+            None,
+            "at once 3 running now; at most 4 Requests a second 2.5",
+        ),
+        ({"concurrency": 4}, {"until": -MINUTE, "successes": 2}, "at once 3 running now; at most 3 Requests"),
+        ({}, {"until": -MINUTE, "successes": 5}, "at once 3 running now; at most 6 Requests"),
+        ({"concurrency": 4}, {}, "at once 3 running now; no more while it is paused Requests"),
     ],
 )
 def test_the_page_says_what_is_used_of_the_limits_that_count_now(
@@ -129,7 +133,7 @@ def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connec
         )
         paused(made)
     with CaptureQueriesContext(connection) as twenty:
-        assert text_of(client, LIST).count("paused until") == 18
+        assert text_of(client, LIST).count("Left alone") == 18
     assert len(twenty) == len(two)
 
 
@@ -175,7 +179,7 @@ def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
     user = User.objects.get()
     user.user_permissions.add(Permission.objects.get(codename="view_connection"))
     for address in (LIST, f"{LIST}{shop.pk}/change/"):
-        assert "paused until" not in text_of(client, address)
+        assert "Paused" not in text_of(client, address)
         assert "Stopped sending" not in text_of(client, address)
 
 
