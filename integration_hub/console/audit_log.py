@@ -13,6 +13,7 @@ from audit.models import Entry
 from audit.standing import standing
 from integration_hub.console.audit_list import BAR, entry_list, listed, unknown_words
 from integration_hub.console.audit_page import entry_page
+from integration_hub.console.audit_sealed import sealed_in
 from integration_hub.console.downloads import Downloadable, download_buttons
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.exports import ENTRIES
@@ -47,11 +48,12 @@ class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
 
     def show_row(self, request: HttpRequest, row: Entry) -> HttpResponse:
         page = entry_page(row, request.user)
-        title = f"{page.told.actor} {page.told.deed}"
-        return self.page(request, "console/audit_entry.html", {"title": title, "page": page})
+        context = {"title": page.told.sentence, "page": page, "sealed": sealed_in(row)}
+        return self.page(request, "console/audit_entry.html", context)
 
     def standing_view(self, request: HttpRequest) -> HttpResponse:
         """How far the log is sealed, told outside and verified."""
         self.require(request)
-        context = {"title": _("Seals of the audit log"), "standing": standing()}
+        first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
+        context = {"title": _("Seals of the audit log"), "standing": standing(), "begins_at": first}
         return self.page(request, "console/audit_standing.html", context)

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
+from django.utils.safestring import SafeString
 
 from audit.circumstances import NAME
 from audit.finding import by_actor
 from audit.models import Entry
 from integration_hub.console.changes import Changed, changed
+from integration_hub.console.entry_facts import facts, plain_name
 from integration_hub.console.entry_words import Told, tell_entries
 
 _SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", NAME)
@@ -30,7 +32,7 @@ class EntryPage:
     told: Told
     changes: Sequence[Changed]
     hidden: Sequence[str]
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, str | SafeString]]
     of_request: Sequence[Told]
     of_object: Sequence[Told]
     recorded: str
@@ -45,11 +47,9 @@ def entry_page(entry: Entry, user: Any) -> EntryPage:
     before, after = (_mapping(details.get(name)) for name in ("before", "after"))
     return EntryPage(
         told=told,
-        changes=changed(before, after, {name: _words(name) for name in {**before, **after}}),
-        hidden=[_words(str(name)) for name in details.get("changed", ())],
-        facts=[
-            (_words(name), _text(value)) for name, value in details.items() if name not in _SHOWN_ELSEWHERE
-        ],
+        changes=changed(before, after, {name: plain_name(name) for name in {**before, **after}}),
+        hidden=[plain_name(str(name)) for name in details.get("changed", ())],
+        facts=facts(details, _SHOWN_ELSEWHERE),
         of_request=others[: len(same_request)],
         of_object=others[len(same_request) :],
         recorded=json.dumps(json.loads(entry.body), indent=2, sort_keys=True, ensure_ascii=False),
@@ -78,11 +78,3 @@ def _of_object(entry: Entry) -> list[Entry]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)

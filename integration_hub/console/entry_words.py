@@ -13,6 +13,7 @@ from audit.circumstances import NAME
 from audit.models import Entry
 from integration_hub.console.actions import phrase
 from integration_hub.console.naming import Key, look_up
+from integration_hub.console.wording import code_words
 from webhooks.references import from_reference
 
 # What entries are about, by the word that their streams begin with.
@@ -86,6 +87,20 @@ class Told:
         return str(self.details.get("code", ""))
 
     @property
+    def result(self) -> str:
+        """What the code says, in words."""
+        return code_words(self.code).title if self.code else ""
+
+    @property
+    def sentence(self) -> str:
+        """Who did what to what, for a title."""
+        kind, _space, name = self.about.partition(" ")
+        if self.about == self.actor:
+            return f"{self.actor} {self.deed}"
+        is_said = ":" in self.entry.stream and kind in self.deed.split()
+        return f"{self.actor} {self.deed}: {name if is_said and name else self.about}"
+
+    @property
     def address(self) -> str:
         return str(self.details.get("address", ""))
 
@@ -114,7 +129,7 @@ def tell_entries(entries: Iterable[Entry], user: Any) -> list[Told]:
 
 
 def _keys(entry: Entry, details: Mapping[str, Any]) -> Iterator[Key]:
-    yield _key_of(entry.actor)
+    yield _key_of_actor(entry.actor)
     yield _key_of(entry.stream)
     yield _kept_reason(entry, details)
 
@@ -146,6 +161,12 @@ def _key_of(name: str) -> Key:
     return (kind, key) if kind in OBJECTS else ("", "")
 
 
+def _key_of_actor(actor: str) -> Key:
+    """Of a source the log has the short name."""
+    kind, _colon, name = actor.partition(":")
+    return ("sender", name) if kind == "source" else _key_of(actor)
+
+
 def _kept_reason(entry: Entry, details: Mapping[str, Any]) -> Key:
     kind, member = _KEPT_REASONS.get(entry.action, ("", ""))
     return kind, str(details.get(member, "")) if member else entry.stream.partition(":")[2]
@@ -156,7 +177,7 @@ def _actor(actor: str, names: Mapping[Key, str]) -> str:
     if kind == "person":
         return names.get((kind, name)) or _("person %(key)s, deleted") % {"key": name}
     if kind == "source":
-        return _("source %(name)s") % {"name": name}
+        return _("source %(name)s") % {"name": names.get(("sender", name), name)}
     return _("the hub") if actor == "system" else actor
 
 

@@ -25,6 +25,11 @@ def number(text: str) -> str:
     return text
 
 
+def slug(text: str) -> str:
+    """As it stands."""
+    return text
+
+
 def uuid(text: str) -> str:
     """One spelling for all that there are. `ValueError`."""
     return str(UUID(text))
@@ -44,6 +49,7 @@ _TABLES: Mapping[str, _Table] = {
     "event": _Table(Event, "uuid", "pk", uuid),
     "delivery": _Table(Delivery, "pk", "event_id"),
     "source": _Table(Source, "pk", "name"),
+    "sender": _Table(Source, "slug", "name", slug),
     "connection": _Table(Connection, "pk", "name"),
     "mapping": _Table(MappingRow, "pk", "name"),
     "route": _Table(Route, "pk", "entity_type"),

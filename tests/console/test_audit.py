@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -13,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.models import Entry
+from audit.models import Entry, Segment
 from integration_hub.console.actions import ACTIONS
+from sync.evidence import seal_audit
 from sync.models import Alarm, Replay
 from tests.console.history import a_replay
 from tests.console.settings_rows import connection as connection_of_shop
@@ -39,7 +41,7 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
     page = browser("auditor").get(LIST).content.decode()
     assert "anna" in page
     assert "replayed an event" in page
-    assert "target-rejected" in page
+    assert "· result: The commercial system refused the change (target-rejected)" in page
     assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
 
 
@@ -156,6 +158,70 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
     assert client.get(f"{LIST}add/").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        (
+            {"is_good": True, "steps": {"name": "name-known", "way": "way-plain"}},
+            "Everything worked yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
+        ),
+        (
+            {"code": "succeeded", "state": "dead", "was": "held"},
+            "Status after it Failed Status before it Held",
+        ),
+        ({"filter": {"state": "dead"}, "of": 1200}, "Which events Status: Failed Of how many 1,200"),
+        ({"until": "2026-03-01T10:00:00+00:00"}, "Until 2026-03-01 10:00:00 UTC"),
+        ({"fields": [], "odd_one": None}, "Fields none Odd one –"),
+        ({"ground": "consent-withdrawn"}, "Legal ground The person withdrew consent"),
+        ({"ground": "of an older version", "steps": 3}, "Legal ground of an older version Steps 3"),
+    ],
+)
+def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str) -> None:
+    happened(Happening("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
+    entry = Entry.objects.get(action="settings.seeded")
+    page = browser("auditor").get(f"{LIST}{entry.pk}/change/").content.decode()
+    told, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
+    assert said in " ".join(told.split())
+    assert "an-internal-key" not in told
+    assert "an-internal-key" in recorded
+
+
+def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> None:
+    of = source()
+    happened(Happening(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
+    entry = Entry.objects.get(action="webhook.refused")
+    client = browser("auditor")
+    assert (
+        f"source {of.name} was refused a webhook" in client.get(f"{LIST}{entry.pk}/change/").content.decode()
+    )
+    row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
+    assert row.actor == f"source {of.name}"
+    anna = person("support", "anna")
+    happened(Happening(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
+    paused = Entry.objects.get(action="source.paused")
+    title = client.get(f"{LIST}{paused.pk}/change/").context["title"]
+    assert title == f"anna paused a source: {of.name}"
+
+
+def test_an_entry_says_in_which_segment_it_is_sealed() -> None:
+    client = browser("auditor")
+    happened(Happening("system", "settings.seeded"))
+    entry = Entry.objects.get(action="settings.seeded")
+    page = f"{LIST}{entry.pk}/change/"
+    assert client.get(page).context["sealed"] is None
+    seal_audit()
+    segment = Segment.objects.latest("number")
+    assert client.get(page).context["sealed"] == (segment.number, segment.sealed_at)
+    happened(Happening("system", "signing-key.begun"))
+    assert client.get(page.replace(str(entry.pk), str(entry.pk + 1))).context["sealed"] is None
+
+
+def test_the_page_of_the_seals_says_when_the_log_begins() -> None:
+    client = browser("auditor")
+    first = Entry.objects.earliest("pk")
+    assert client.get(f"{LIST}standing/").context["begins_at"] == first.at
+
+
 def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_asked_for() -> None:
     anna = person("support", "anna")
     replay, of = a_replay(anna), source()
@@ -223,7 +289,7 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
     entry = Entry.objects.get(action="connection.changed")
     page = client.get(f"{LIST}{entry.pk}/change/").context["page"]
     assert [(line.label, line.before, line.after) for line in page.changes] == [
-        ("name", "Aurora ID", "Other")
+        ("Name", "Aurora ID", "Other")
     ]
     assert (page.told.why, page.told.roles, page.told.about) == (
         "it moved",
@@ -234,7 +300,7 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
     assert [each.entry.action for each in page.of_object] == ["connection.paused"]
     assert page.of_request == []
     paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
-    assert paused.context["page"].facts == [("failures", "5")]
+    assert paused.context["page"].facts == [("Failures in a row", "5")]
     assert [each.entry.action for each in paused.context["page"].of_object] == ["connection.changed"]
 
 
