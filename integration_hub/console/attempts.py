@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from integration_hub.console.contents import (
     ChangeTable,
@@ -29,6 +30,16 @@ MOST_ATTEMPTS = 50
 WITH_CALLS = 20
 MOST_CALLS = 400
 _GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+_DONE = {
+    "created": gettext_noop("Record %(record)s created."),
+    "updated": gettext_noop("Record %(record)s updated."),
+    "deleted": gettext_noop("Record %(record)s deleted."),
+}
+_MEANT = {
+    "created": gettext_noop("Was to be: record %(record)s created."),
+    "updated": gettext_noop("Was to be: record %(record)s updated."),
+    "deleted": gettext_noop("Was to be: record %(record)s deleted."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +61,13 @@ class CallShown:
 
 @dataclass(frozen=True, slots=True)
 class AttemptShown:
-    """One attempt. `said`: the other system's words on its refusal. `missing`: why there is no change any more.
-    `calls`: None if not read.
+    """One attempt. `said`: why it was refused, in the words of the `system` that its code is about, or of the hub.
+    `missing`: why there is no change any more. `calls`: None if not read.
     """
 
     row: Attempt
     words: Words
+    system: str
     took: str
     change: ChangeTable | None
     said: tuple[str, ...]
@@ -64,6 +76,17 @@ class AttemptShown:
     seconds: float = 0.0
     bar: tuple[Piece, ...] = ()
     waited: str = ""
+
+    @property
+    def is_found_by_the_hub(self) -> bool:
+        """Whether what it `said` is the hub's own: it came to no request that could have been refused."""
+        return self.row.code == "unmappable"
+
+    @property
+    def deed(self) -> str:
+        """What it did to the record, or was to do where it did not get so far; empty where there was nothing to do."""
+        told = (_DONE if self.row.outcome == Outcome.SUCCEEDED else _MEANT).get(self.row.action, "")
+        return " ".join((_(told) % {"record": self.row.record_id}).split()) if told else ""
 
 
 def speaker(delivery: Delivery, code: str) -> str:
@@ -136,11 +159,12 @@ def _shown(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
 ) -> AttemptShown:
     seconds = ((row.ended_at or now) - row.started_at).total_seconds()
-    took = duration(seconds)
+    took, system = duration(seconds), speaker(delivery, row.code)
     return AttemptShown(
         row=row,
         seconds=seconds,
-        words=code_words(row.code, speaker(delivery, row.code)),
+        words=code_words(row.code, system),
+        system=system,
         took=took if row.ended_at else f"{took} so far",
         change=as_change(row.change) if may["contents"] and row.change_id else None,
         said=_said(as_document(row.answer)) if may["contents"] and row.answer_id else (),
@@ -151,11 +175,16 @@ def _shown(
 
 
 def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
-    sentence = [value_text(document["sentence"])] if document.get("sentence") else []
-    return (*sentence, *(_error(each) for each in document.get("errors", [])))
+    sentence = value_text(document["sentence"]) if document.get("sentence") else ""
+    errors = (_error(each, sentence) for each in document.get("errors", []))
+    return tuple(dict.fromkeys(each for each in (sentence, *errors) if each))
 
 
-def _error(error: Mapping[str, Any]) -> str:
-    """What the hub itself found is translated; what a system said stands as it said it."""
-    parts = [value_text(error[name]) for name in ("field", "code", "detail") if error.get(name)]
-    return ": ".join([*parts[:-1], _(parts[-1])] if error.get("detail") else parts)
+def _error(error: Mapping[str, Any], sentence: str) -> str:
+    """`email: It is taken.`, or `email: duplicate` where no words tell more than the code.
+
+    What the hub itself found is translated; what a system said stands as it said it.
+    """
+    field, code, detail = (value_text(error.get(name) or "") for name in ("field", "code", "detail"))
+    told = _(detail) if detail and detail != sentence else code
+    return ": ".join(each for each in (field, told) if each)

@@ -1,6 +1,6 @@
 """Everything that is known of one event, gathered for its page in a bounded number of statements and rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
+from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.missing import Missing
 from integration_hub.console.revealing import CONTENTS, revealed_for
 from integration_hub.console.standing import Standing, gone, standing, surroundings
-from integration_hub.console.wording import reason
+from integration_hub.console.wording import code_words, reason
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
 from webhooks.models import Event, Receipt, State
@@ -26,6 +27,7 @@ _NOTICES: Mapping[str, str] = {
     State.SUCCEEDED: "good",
     State.UNCHANGED: "good",
 }
+_FAILED = (State.DEAD, State.RETRYING)
 _RELATED = (
     "route__paused_by",
     "identity__breaker",
@@ -40,6 +42,7 @@ class ReceiptShown:
     """One request, and what it was told."""
 
     row: Receipt
+    title: str
     told: Content | None
 
 
@@ -66,10 +69,13 @@ class DeliveryShown:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """What the page shows. `may` names the parts that this person may see; `received` needs view_contents."""
+    """What the page shows. `may` names the parts that this person may see; `received` needs view_contents.
+
+    `deciding`: the delivery that decides the event's state; None where there is none, or the person may not see it.
+    """
 
     event: Event
-    words: Words
+    deciding: DeliveryShown | None
     digest: str
     now: datetime
     may: dict[str, bool]
@@ -80,6 +86,22 @@ class EventPage:
     same_entity: tuple[Event, ...]
     group: FailureGroup | None
     revealed_for: int
+
+    @property
+    def words(self) -> Words:
+        """The diagnosis: the words of the delivery that decides name the system that they are about."""
+        return self.deciding.words if self.deciding else reason(self.event.state, self.event.code)
+
+    @property
+    def refusal(self) -> AttemptShown | None:
+        """The newest attempt of what failed, where it is known what was said of it."""
+        attempts = self.deciding.attempts if self.deciding and self.event.state in _FAILED else ()
+        return attempts[0] if attempts and attempts[0].said else None
+
+    @property
+    def replay_is_next(self) -> bool:
+        """Whether a replay is what this event needs: it failed, and the same again can succeed."""
+        return self.event.state == State.DEAD and replay_helps(self.event.code)
 
     @property
     def notice(self) -> str:
@@ -106,11 +128,11 @@ def event_page(event: Event, request: HttpRequest) -> EventPage:
     seconds = revealed_for(request, event) if may["contents"] else 0
     may["revealed"] = seconds > 0
     now, missing = timezone.now(), Missing(event)
-    receipts = _receipts(event, may, missing) if may["receipts"] else []
     deliveries = _deliveries(event, may, now, missing) if may["deliveries"] else ()
+    receipts = _receipts(event, may, missing, deliveries) if may["receipts"] else []
     return EventPage(
         event=event,
-        words=_diagnosis(event, deliveries),
+        deciding=_deciding(event, deliveries),
         digest=bytes(event.digest).hex(),
         now=now,
         may=may,
@@ -157,13 +179,25 @@ def _received(event: Event, missing: Missing, *, covered: bool) -> Content:
     return as_stored(event.payload, gone, covered=covered)
 
 
-def _receipts(event: Event, may: dict[str, bool], missing: Missing) -> list[ReceiptShown]:
+def _receipts(
+    event: Event, may: dict[str, bool], missing: Missing, deliveries: Sequence[DeliveryShown]
+) -> list[ReceiptShown]:
     rows = event.receipts.order_by("-id")
     rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
-        ReceiptShown(row, _told(row, missing, covered=not may["revealed"]) if may["contents"] else None)
+        ReceiptShown(
+            row,
+            code_words(row.code, _system(row.code, deliveries)).title,
+            _told(row, missing, covered=not may["revealed"]) if may["contents"] else None,
+        )
         for row in rows[: MOST_RECEIPTS + 1]
     ]
+
+
+def _system(code: str, deliveries: Sequence[DeliveryShown]) -> str:
+    """The name of the one system that a code can be about; of several no name fits."""
+    names = {speaker(each.row, code) for each in deliveries}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _told(row: Receipt, missing: Missing, *, covered: bool) -> Content:
@@ -185,9 +219,7 @@ def _words(row: Delivery, found: Standing) -> Words:
     return gone() if found.is_gone else reason(row.state, row.code, speaker(row, row.code))
 
 
-def _diagnosis(event: Event, deliveries: tuple[DeliveryShown, ...]) -> Words:
-    """The words of the delivery that decides the event's state: they name the system that it is about."""
-    deciding = (
-        each.words for each in deliveries if (each.row.state, each.row.code) == (event.state, event.code)
+def _deciding(event: Event, deliveries: Sequence[DeliveryShown]) -> DeliveryShown | None:
+    return next(
+        (each for each in deliveries if (each.row.state, each.row.code) == (event.state, event.code)), None
     )
-    return next(deciding, None) or reason(event.state, event.code)

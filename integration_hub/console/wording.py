@@ -96,6 +96,15 @@ def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
     return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _told(at))
 
 
+def clock(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
+    """The time of that day alone, `12:22:59`; of any other day all of it. Its title tells it all."""
+    if at is None:
+        return absent
+    local = timezone.localtime(at)
+    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _told(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), told)
+
+
 def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
     """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
 

@@ -23,7 +23,7 @@ def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: Lo
     assert "refused the change" in diagnosis
     assert "Correct the values in the identity service, then replay." in diagnosis
     hub.change_email("anna.free@example.com")
-    browser.press(".tools a.primary")
+    browser.press(".tools a[href$='/replay/']")
     assert browser.read("ins.now") == "anna.free@example.com"
     assert hub.customer()["email"] == "anna.aalto@example.com", "a look changes nothing"
     browser.type("[name=reason]", "She chose another address")

@@ -95,7 +95,7 @@ def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -
     browser.find("details:has(form[action$='/reveal/']) summary").click()
     send(browser, "form[action$='/reveal/']", reason=WHY)
     assert ANNA in browser.read("#payload")
-    browser.press(".tools a.primary")
+    browser.press(".tools a[href$='/replay/']")
     send(browser, reason=WHY)
     hub.wait_until_idle()
     event.refresh_from_db()

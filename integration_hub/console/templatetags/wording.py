@@ -7,6 +7,7 @@ from sync.models import Delivery
 
 register = template.Library()
 register.filter("moment", wording.moment)
+register.filter("clock", wording.clock)
 register.filter("ago", wording.ago)
 register.filter("state_mark", wording.state_mark)
 
