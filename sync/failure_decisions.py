@@ -39,10 +39,11 @@ def decide_group(
     """Set where a group stands, by compare-and-set; whoever takes it on owns it.
 
     `until` is for ignoring: it opens again then, without it never. A resolved group opens again with the first failure
-    that is newer than those which can be seen now. `NotDecidable` without a reason, and where somebody was first.
+    that is newer than those which can be seen now. `NotDecidable` without a reason, which only taking on does not
+    need, and where somebody was first.
     """
     reason = " ".join(reason.split())
-    if not reason:
+    if not reason and state != Care.ACKNOWLEDGED:
         raise NotDecidable("Say why: the reason is kept with the decision.")
     now = read_clock()
     if until is not None and until <= now:

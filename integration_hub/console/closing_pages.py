@@ -1,6 +1,6 @@
 """Mark as done by hand: look at what is closed, say what was done, confirm. One event, or many of a failure group."""
 
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django import forms
@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.closing_choice import chosen, forget, freeze
+from integration_hub.console.closing_choice import chosen, forget
 from integration_hub.console.recording import address
 from sync.approving import AlreadyDecided, Decided, NotDecidable
 from sync.closing import closable, close_by_hand
@@ -21,7 +21,8 @@ from sync.models import Delivery, Replay
 from webhooks.models import Event
 
 MAY_CLOSE = "sync.close_delivery"
-_SHOWN = 20
+_SHOWN = 5
+_LISTED = 50
 
 
 class NoteForm(forms.Form):
@@ -36,74 +37,73 @@ class NoteForm(forms.Form):
     key = forms.UUIDField(widget=forms.HiddenInput)
 
 
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The page that one came from, and returns to."""
+
+    url: str
+    name: str
+
+
 class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The pages of an event and of a frozen choice."""
+    """The page of an event."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/close/", wrap(self.close_view), name="webhooks_event_close"),
-            path("close/<uuid:key>/", wrap(self.close_many_view), name="webhooks_event_close_many"),
             *super().get_urls(),
         ]
 
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One event, with all its deliveries that did not get through."""
-        self._check_closing(request)
-        event = get_object_or_404(Event, pk=pk)
-        back = redirect("admin:webhooks_event_change", event.pk)
-        rows = closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
-        return _page(self, request, tuple(rows), uuid4(), back)
-
-    def close_many_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """What a failure group chose. The key of the choice is that of the request."""
-        self._check_closing(request)
-        back = redirect("admin:sync_failuregroup_changelist")
-        deliveries = chosen(request, key)
-        if deliveries is None:
-            if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
-                messages.warning(request, _("This was done already; nothing was done twice."))
-            else:
-                messages.error(request, _("This choice is not kept any more: choose again."))
-            return back
-        return _page(self, request, deliveries, key, back)
-
-    def _check_closing(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm(MAY_CLOSE)):
             raise PermissionDenied
+        event = get_object_or_404(Event, pk=pk)
+        back = Back(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
+        rows = closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
+        return _page(self.admin_site, request, tuple(rows), uuid4(), back)
 
 
-def freeze_closing(request: HttpRequest, deliveries: list[int]) -> HttpResponseRedirect:
-    """On to the page that confirms exactly these."""
-    return redirect("admin:webhooks_event_close_many", freeze(request, deliveries))
+def close_chosen(site: admin.AdminSite, request: HttpRequest, key: UUID, back: Back) -> HttpResponse:
+    """What was frozen under this key, which becomes that of the request. Whoever asks may close."""
+    deliveries = chosen(request, key)
+    if deliveries is None:
+        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+            messages.warning(request, _("This was done already; nothing was done twice."))
+        else:
+            messages.error(request, _("This choice is not kept any more: choose again."))
+        return redirect(back.url)
+    return _page(site, request, deliveries, key, back)
 
 
 def _page(
-    pages: Any, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: HttpResponseRedirect
+    site: admin.AdminSite, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: Back
 ) -> HttpResponse:
     form = NoteForm(request.POST or None, initial={"key": key})
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
     still = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
-    rows = list(still.select_related("event", "identity", "commercial")[:_SHOWN])
+    rows = list(still.select_related("event", "identity", "commercial")[:_LISTED])
     count = still.count()
     context = {
-        **pages.admin_site.each_context(request),
+        **site.each_context(request),
         "title": _title(count),
         "button": _button(count),
-        "rows": rows,
+        "rows": rows[:_SHOWN],
+        "others": rows[_SHOWN:],
+        "others_count": count - len(rows[:_SHOWN]),
         "count": count,
         "more": count - len(rows),
         "gone": len(deliveries) - count,
         "note_form": form,
-        "back_url": back.url,
-        "is_one": back.url != reverse("admin:sync_failuregroup_changelist"),
+        "back": back,
     }
     return TemplateResponse(request, "console/close.html", context)
 
 
 def _carry_out(
-    request: HttpRequest, deliveries: tuple[int, ...], form: NoteForm, key: UUID, back: HttpResponseRedirect
+    request: HttpRequest, deliveries: tuple[int, ...], form: NoteForm, key: UUID, back: Back
 ) -> HttpResponseRedirect:
     assert request.user.is_authenticated, "admin_view lets in nobody else"
     answer = form.cleaned_data
@@ -118,19 +118,21 @@ def _carry_out(
     else:
         messages.success(request, _told(done))
     forget(request, key)
-    return back
+    return redirect(back.url)
 
 
 def _title(count: int) -> str:
     if not count:
-        return _("There is nothing to close any more")
+        return _("There is nothing to mark as done any more")
     return ngettext(
         "Mark %(count)s delivery as done by hand?", "Mark %(count)s deliveries as done by hand?", count
     ) % {"count": f"{count:,}"}
 
 
 def _button(count: int) -> str:
-    return ngettext("Close %(count)s delivery", "Close %(count)s deliveries", count) % {"count": f"{count:,}"}
+    return ngettext(
+        "Mark %(count)s delivery as done by hand", "Mark %(count)s deliveries as done by hand", count
+    ) % {"count": f"{count:,}"}
 
 
 def _told(done: Decided) -> str:

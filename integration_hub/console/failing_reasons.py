@@ -43,9 +43,9 @@ class FailingReason:
         return known or dead_words(self.code, self.connection).next_step
 
     @property
-    def helps(self) -> bool:
-        """Whether the same again can succeed."""
-        return replay_helps(self.code)
+    def is_worth_a_replay(self) -> bool:
+        """Whether the same again can succeed, and nobody has to mend the hub's own settings first."""
+        return is_worth_a_replay(self.code)
 
     @property
     def query(self) -> str:
@@ -63,6 +63,19 @@ def replay_helps(code: str) -> bool:
     return code in CATALOGUE and CATALOGUE[code].retryable
 
 
+def is_worth_a_replay(code: str) -> bool:
+    """Whether the button of a list may offer it at once: not where an administrator must act before."""
+    return replay_helps(code) and CATALOGUE[code].owner != "hub"
+
+
+def failed_lately(group: FailureGroup, now: datetime) -> int:
+    """How many of the group are of events of the last seven days: the number that the overview shows."""
+    counts = FailureCount.objects.filter(
+        hour__gte=_first_hour(now), connection=group.connection_id, code=group.code
+    )
+    return counts.aggregate(number=Sum("number"))["number"] or 0
+
+
 def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
     """The filter of what failed for that reason there, in the words of `console.filtering`."""
     words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}
@@ -76,7 +89,7 @@ def replay_address(query: str) -> str:
 
 def failing_reasons(now: datetime) -> list[FailingReason]:
     """The worst first, without groups that somebody decided to ignore; three statements."""
-    since = hour_of(now) - (HOURS - 1) * HOUR
+    since = _first_hour(now)
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
     groups = {(each.connection_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
@@ -84,6 +97,10 @@ def failing_reasons(now: datetime) -> list[FailingReason]:
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
     return [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted]
+
+
+def _first_hour(now: datetime) -> datetime:
+    return hour_of(now) - (HOURS - 1) * HOUR
 
 
 def _reason(

@@ -26,9 +26,17 @@ class CareForm(forms.Form):
     reason = forms.CharField(
         label=_("Why"),
         max_length=500,
+        required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=_("Kept with your name."),
+        help_text=_("Kept with your name. Not needed to look after it."),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """Whoever only takes it on has decided nothing that somebody would ask a reason for."""
+        answer = super().clean() or self.cleaned_data
+        if answer.get("decision") != Care.ACKNOWLEDGED and not answer.get("reason"):
+            self.add_error("reason", self.fields["reason"].error_messages["required"])
+        return answer
 
     def until(self, now: datetime) -> datetime | None:
         """When an ignored group opens again; None for never."""

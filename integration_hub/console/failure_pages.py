@@ -1,21 +1,31 @@
 """Failure groups: what broke, worst first, who looks after it, and what can be done about all of it at once."""
 
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Case, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.charts import share
-from integration_hub.console.closing_pages import MAY_CLOSE, freeze_closing
+from integration_hub.console.closing_choice import freeze
+from integration_hub.console.closing_pages import MAY_CLOSE, Back, close_chosen
 from integration_hub.console.evidence import EvidenceAdmin
-from integration_hub.console.failing_reasons import dead_words, failed_query, replay_address, replay_helps
+from integration_hub.console.failing_reasons import (
+    dead_words,
+    failed_lately,
+    failed_query,
+    is_worth_a_replay,
+    replay_address,
+    replay_helps,
+)
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.recording import address
@@ -24,6 +34,7 @@ from sync.approving import LARGEST, NotDecidable
 from sync.blaming import dead_of
 from sync.failure_decisions import Decider, decide_group, note_group
 from sync.models import Care, FailureGroup
+from webhooks.codes import Words
 
 MAY_TEND = "sync.tend_failuregroup"
 MOST_LISTED = 200
@@ -41,6 +52,34 @@ def worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
     return groups.order_by(place, "-number", "-last_at", "pk")
 
 
+def _in_tab(groups: list[FailureGroup], name: str, states: tuple[Care, ...]) -> list[FailureGroup]:
+    """Nobody is needed where nothing is failed any more."""
+    return [each for each in groups if each.state in states and (each.number or name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A group in the list, where the worst has `most` failures."""
+
+    group: FailureGroup
+    most: int
+
+    @property
+    def words(self) -> Words:
+        return dead_words(self.group.code, self.group.connection)
+
+    @property
+    def bar(self) -> str:
+        return share(self.group.number, self.most)
+
+    @property
+    def replay(self) -> str:
+        """Where all of it is replayed; empty where that is no use yet."""
+        if not (self.group.number and is_worth_a_replay(self.group.code)):
+            return ""
+        return replay_address(failed_query(self.group.code, self.group.connection))
+
+
 @admin.register(FailureGroup)
 class FailureGroupAdmin(RowPages, EvidenceAdmin):
     """A list and a page for each; the worker makes the rows, people say what becomes of them."""
@@ -53,6 +92,11 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             path("<int:pk>/decide/", wrap(self.decide_view), name="sync_failuregroup_decide"),
             path("<int:pk>/note/", wrap(self.note_view), name="sync_failuregroup_note"),
             path("<int:pk>/close/", wrap(self.close_view), name="sync_failuregroup_close"),
+            path(
+                "<int:pk>/close/<uuid:key>/",
+                wrap(self.close_chosen_view),
+                name="sync_failuregroup_close_chosen",
+            ),
             *super().get_urls(),
         ]
 
@@ -60,18 +104,16 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         """Two statements, whatever failed."""
         self.require(request)
         shown = request.GET.get("shown", "")
-        states = next((states for name, _label, states in TABS if name == shown), TABS[0][2])
         every = list(
             worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MOST_LISTED]
         )
-        rows = [each for each in every if each.state in states and (each.number or shown)][:MOST_LISTED]
+        tabs = [(name, label, _in_tab(every, name, states)) for name, label, states in TABS]
+        rows = next((rows for name, _label, rows in tabs if name == shown), tabs[0][2])[:MOST_LISTED]
         most = max((each.number for each in rows), default=0)
         context = {
             "title": _("Failure groups"),
-            "groups": [
-                (each, dead_words(each.code, each.connection), share(each.number, most)) for each in rows
-            ],
-            "tabs": [(name, label, name == shown) for name, label, _states in TABS],
+            "rows": [Listed(each, most) for each in rows],
+            "tabs": [(name, label, name == shown, len(rows)) for name, label, rows in tabs],
             "shown": shown,
         }
         return self.page(request, "console/failure_list.html", context)
@@ -84,7 +126,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         return self._show(request, row)
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: take on, resolve, ignore or open again, with a reason; with `?replay=1` on to the replay."""
+        """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
         group = self._asked(request, pk, MAY_TEND)
         form = CareForm(request.POST)
         if not form.is_valid():
@@ -121,9 +163,19 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         group = self._asked(request, pk, MAY_CLOSE)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
-            return freeze_closing(request, keys)
+            return redirect("admin:sync_failuregroup_close_chosen", pk, freeze(request, keys))
         messages.warning(request, _("Nothing of this group is failed any more."))
         return redirect("admin:sync_failuregroup_change", pk)
+
+    def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+        """Confirm exactly what was frozen."""
+        self.require(request, MAY_CLOSE, "webhooks.view_event")
+        group = get_object_or_404(self.get_queryset(request), pk=pk)
+        back = Back(
+            reverse("admin:sync_failuregroup_change", args=[pk]),
+            dead_words(group.code, group.connection).title,
+        )
+        return close_chosen(self.admin_site, request, key, back)
 
     def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require(request, permission)
@@ -143,6 +195,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             "group": group,
             "words": words,
             "helps": replay_helps(group.code),
+            "lately": failed_lately(group, timezone.now()) if group.number else 0,
             "sample": list(sample),
             "query": failed_query(group.code, group.connection),
             "most_closed": min(group.number, LARGEST),

@@ -44,7 +44,7 @@ def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, 
     browser.press("#content table a:has-text('refused the change')")
     assert "7 deliveries failed" in browser.text
     browser.type("[name=reason]", "The shop takes changes again")
-    browser.press("button:has-text('Resolve and replay 7')")
+    browser.press("button:has-text('Take it on and replay 7')")
     assert "commercial=" in browser.address
     browser.press("form .primary")
     assert browser.read("h1") == "Replay 7 events"

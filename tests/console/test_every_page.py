@@ -110,7 +110,7 @@ TABLE = {
     **{f"sync_failuregroup_{page}": NOBODY for page in ("add", "delete")},
     "webhooks_entity": EVERYBODY,
     "webhooks_event_close": ACTING,
-    "webhooks_event_close_many": ACTING,
+    "sync_failuregroup_close_chosen": ACTING,
     "webhooks_event_reveal": {SUPPORT},
     **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
     "webhooks_event_view_save": EVERYBODY,
