@@ -125,7 +125,7 @@ def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     if health is Health.SLOW:
         return _slow(figures)
     if health is Health.HEALTHY:
-        return _failed(figures) if figures.failed else _("Answers normally.")
+        return _healthy(figures)
     if health is Health.OFF:
         return _("What is for it fails until somebody switches it on.")
     return _("No request in the last hour.")
@@ -148,6 +148,20 @@ def _failed(figures: ConnectionFigures) -> str:
     )
     percent = percent_words(figures.share)
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
+
+
+def _healthy(figures: ConnectionFigures) -> str:
+    """A few failures are bad luck, and not said like a trouble; of too few requests nobody can say that they work."""
+    if not figures.failed:
+        return _("Answers normally.")
+    if figures.share >= FAILING_SHARE:
+        return _failed(figures)
+    sentence = ngettext(
+        "Works; %(failed)s of %(calls)s request failed lately.",
+        "Works; %(failed)s of %(calls)s requests failed lately.",
+        figures.calls,
+    )
+    return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}"}
 
 
 def _slow(figures: ConnectionFigures) -> str:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from integration_hub.console.connection_figures import connections_shown
 from integration_hub.console.failing_reasons import failing_reasons, replay_address
 from integration_hub.console.overview_alerts import alerts
-from integration_hub.console.overview_figures import TARGET, figures_at
+from integration_hub.console.overview_figures import TARGET, figures_at, needing_somebody
 from integration_hub.console.overview_start import first_steps
 from sync.models import RefusalCount
 from sync.watching import SourceFigure, database_clock, enabled_sources
@@ -58,6 +58,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
     context |= {
         "alerts": alerts(request.user, shown),
         "figures": figures_at(now) if may["events"] else None,
+        "needing_somebody": needing_somebody() if may["events"] and may["groups"] else 0,
         "connections": shown,
         "sources": _sources(now, with_refusals=may["refusals"]) if may["sources"] else None,
         "reasons": _reasons(now) if may["events"] else None,

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from integration_hub.console.charts import Chart, Hour, stacked
 from sync.counting.hours import HOUR, hour_of
-from sync.models import OPEN_STATES, CountedHour, EventCount
+from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
 from webhooks.models import State
 
 CHARTED = 96
@@ -47,6 +47,10 @@ class DayFigures:
         if not ended:
             return ""
         return f"{math.floor(10_000 * done / ended) / 100:.2f}".removesuffix(".00")
+
+    @property
+    def is_under_target(self) -> bool:
+        return bool(self.succeeded_percent) and float(self.succeeded_percent) < TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,12 @@ def figures_at(now: datetime) -> Figures:
         in_flight=_in_flight(),
         chart=stacked([_hour(current - step * HOUR, hours) for step in reversed(range(CHARTED))]),
     )
+
+
+def needing_somebody() -> int:
+    """Failed deliveries that nobody resolved or ignored, whenever they came: those of the list of failure groups."""
+    groups = FailureGroup.objects.filter(state__in=(Care.OPEN, Care.ACKNOWLEDGED))
+    return groups.aggregate(number=Sum("number"))["number"] or 0
 
 
 def _states_of(since: datetime) -> dict[datetime, Counter[str]]:

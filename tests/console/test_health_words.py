@@ -25,7 +25,7 @@ LATER = NOON + timedelta(seconds=45)
         (
             ConnectionFigures(calls=1000, failed=2, p95=0.2, usual_p95=0.2),
             Health.HEALTHY,
-            "2 of 1,000 requests failed lately (<1 %).",
+            "Works; 2 of 1,000 requests failed lately.",
         ),
         (
             ConnectionFigures(calls=100, failed=20, p95=0.2),

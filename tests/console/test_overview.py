@@ -9,8 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from integration_hub.console.charts import Hour, stacked
 from integration_hub.console.overview_figures import CHARTED, figures_at
-from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, Route
+from integration_hub.console.templatetags.overview import days
+from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
 from sync.pausing import pause
 from tests.bench.plans import scans, seeing
 from tests.console.history import a_route, a_source, an_event, logged_in
@@ -70,6 +72,7 @@ def test_the_page_says_what_the_counts_say(hub: Route) -> None:
     page = shown()
     assert "<strong>1,241</strong>" in page
     assert '<strong class="bad">7</strong>' in page
+    assert "<strong>99.43<small>" in page
     since = (now_hour() - timedelta(hours=23)).isoformat().replace("+00:00", "")
     assert f"?state=dead&amp;received_from={since}" in page
     assert "1,233 received, 0 failed, 0 in flight" in page
@@ -261,3 +264,46 @@ def _much() -> None:
 
 def _is_counted(ago: int, state: str) -> Any:
     return EventCount.objects.filter(hour=now_hour() - timedelta(hours=ago), state=state).exists()
+
+
+def test_a_share_under_its_target_is_marked(hub: Route) -> None:
+    counted(3, number=97)
+    counted(4, "dead", 2)
+    assert '<strong class="bad">98<small>' in shown()
+
+
+def test_failed_of_today_and_all_that_need_somebody_are_two_numbers(hub: Route) -> None:
+    counted(4, "dead", 7)
+    for number, state in enumerate(Care):
+        group = failing(f"target-{number}", 10**number)
+        FailureGroup.objects.filter(pk=group.pk).update(state=state)
+    page = shown()
+    assert '<strong class="bad">7</strong>' in page
+    assert "0 the day before · 11 need you in all" in page
+
+
+def test_a_replay_is_not_offered_before_the_hub_itself_is_mended(hub: Route) -> None:
+    failing("target-credentials", 16)
+    failing("target-timeout", 4)
+    page = shown()
+    assert "Replay 4…" in page
+    assert "Replay 16…" not in page
+    assert "/admin/webhooks/event/?state=dead&amp;code=target-credentials" in page
+
+
+@pytest.mark.parametrize(
+    ("first", "hours", "names"),
+    [
+        (0, 48, [("0.00", "25.00", "middle"), ("50.00", "75.00", "middle")]),
+        (16, 48, [("0.00", "0.00", "start"), ("16.67", "41.67", "middle"), ("66.67", "83.33", "middle")]),
+        (6, 42, [("0.00", "21.43", "middle"), ("42.86", "71.43", "middle")]),
+        (0, 32, [("0.00", "37.50", "middle"), ("75.00", "100.00", "end")]),
+    ],
+)
+def test_no_name_of_a_day_is_cut_at_the_edge(
+    first: int, hours: int, names: list[tuple[str, str, str]]
+) -> None:
+    midnight = timezone.localtime(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
+    chart = stacked([Hour(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)])
+    assert [(day.x, day.place, day.anchor) for day in days(chart, hours)] == names
+    assert len(days(chart, 20)) <= 2, "of its last hours only"

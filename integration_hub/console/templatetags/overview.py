@@ -15,15 +15,17 @@ from integration_hub.console.wording import pill
 from sync.models import Care, FailureGroup
 
 register = template.Library()
+DAY = 24
 NARROW = 6  # hours of a day that are too few for its name
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Where a day begins in the chart, in per cent, and where its name stands."""
+    """Where a day begins in the chart, in per cent, and where its name stands: `anchor` says with which end."""
 
     x: str
-    middle: str
+    place: str
+    anchor: str
     name: str
 
 
@@ -91,9 +93,9 @@ def bar_words(hour: Hour) -> str:
 
 
 @register.filter
-def days(chart: Chart) -> list[Day]:
-    """Where the days of the person's zone begin; the first one may be cut."""
-    return list(_days([each.hour.at for each in chart.bars]))
+def days(chart: Chart, hours: int) -> list[Day]:
+    """Where the days of the person's zone begin in its last hours; the first one and the last may be cut."""
+    return list(_days([each.hour.at for each in chart.bars][-hours:]))
 
 
 def _days(hours: list[datetime]) -> Iterator[Day]:
@@ -102,4 +104,14 @@ def _days(hours: list[datetime]) -> Iterator[Day]:
     step = 100 / max(len(hours), 1)
     for start, end in zip(starts, [*starts[1:], len(hours)], strict=True):
         name = f"{local[start]:%a} {local[start].day}" if end - start >= NARROW else ""
-        yield Day(f"{step * start:.2f}", f"{step * (start + end) / 2:.2f}", name)
+        place, anchor = _name_place(start, end, len(hours))
+        yield Day(f"{step * start:.2f}", f"{step * place:.2f}", anchor, name)
+
+
+def _name_place(start: int, end: int, hours: int) -> tuple[float, str]:
+    """In its middle; of a part of a day at an edge of the chart at that edge, or it would be cut."""
+    if end - start < DAY / 2 and start == 0:
+        return 0, "start"
+    if end - start < DAY / 2 and end == hours:
+        return hours, "end"
+    return (start + end) / 2, "middle"
