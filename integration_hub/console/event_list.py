@@ -17,8 +17,8 @@ BY_ARRIVAL = Keyset("received_at")
 
 
 def read_rows(meant: EventFilter, place: Place) -> Rows:
-    """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at` and
-    `was_replayed` of its deliveries.
+    """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
+    `was_replayed` and the names `identity` and `commercial` of its deliveries.
     """
     return BY_ARRIVAL.turn(place, partial(_read, meant))
 
@@ -40,11 +40,14 @@ def _told(events: QuerySet[Event]) -> QuerySet[Any]:
     """With what the list tells of their deliveries, looked up for the rows that are shown only."""
     deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
+    deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
     replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
     return events.select_related("source").annotate(
         tries=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
         next_at=Subquery(retried.values("due_at")[:1]),
         was_replayed=Exists(replayed),
+        identity=Subquery(deciding.values("identity__name")[:1]),
+        commercial=Subquery(deciding.values("commercial__name")[:1]),
     )
 
 
@@ -58,6 +61,11 @@ def count_newer(meant: EventFilter, cursor: Cursor) -> int:
     return sum(part.narrow(newer)[:100].count() for part in _parts(meant))
 
 
+def has_any(meant: EventFilter) -> bool:
+    """Whether there is an event that is meant: at most one statement for each state."""
+    return any(part.narrow(Event.objects.order_by()).exists() for part in _parts(meant))
+
+
 def count_rows(meant: EventFilter, rows: Rows) -> str:
     """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
     if rows.older is None and rows.newer is None:
@@ -69,7 +77,7 @@ def count_meant(meant: EventFilter) -> str:
     """The same without a look at a page of them."""
     if not meant.is_narrow:
         first, last = _ends()
-        return gettext("about %(count)s events") % {"count": f"{last - first + 1:,}"}
+        return gettext("about %(count)s events") % {"count": f"{roughly(last - first + 1):,}"}
     if not _is_counted_by_one_index(meant):
         return ""
     total = 0
@@ -79,6 +87,11 @@ def count_meant(meant: EventFilter) -> str:
     if total > COUNTED:
         return gettext("more than %(count)s events") % {"count": f"{COUNTED:,}"}
     return _events(total)
+
+
+def roughly(count: int) -> int:
+    """From a thousand on with two digits: the rest of an estimate would only look exact."""
+    return count if count < COUNTED else round(count, 2 - len(str(count)))
 
 
 def _is_counted_by_one_index(meant: EventFilter) -> bool:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -13,12 +14,20 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.chips import Chip, Tab
 from integration_hub.console.event_chips import BAR, chips, tabs
-from integration_hub.console.event_list import BY_ARRIVAL, COUNTED, count_newer, count_rows, read_rows
+from integration_hub.console.event_list import (
+    BY_ARRIVAL,
+    COUNTED,
+    count_newer,
+    count_rows,
+    has_any,
+    read_rows,
+)
 from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.keyset import Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
 from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import ahead, reason
+from webhooks.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
 _PLACE = ("before", "after", "order", "newer")
@@ -41,7 +50,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """What the template shows. `cl` of Django's own lists has no part in it."""
+    """What the template shows. `cl` of Django's own lists has no part in it.
+
+    `excluding`: of a list without a row the filters of which each alone leaves nothing.
+    """
 
     meant: EventFilter
     words: Mapping[str, str]
@@ -52,6 +64,7 @@ class ListPage:
     query: str
     turning: Turning
     newest: str
+    excluding: Sequence[Chip] = ()
     problem: str = ""
 
     @property
@@ -84,19 +97,26 @@ def list_page(request: HttpRequest) -> ListPage:
         problem = _("The filters of this address cannot be used; everything is listed.")
         words, meant, place = {}, EventFilter(), Place()
     found = read_rows(meant, place)
-    here = BAR.query(words)
+    here, bar = BAR.query(words), chips(words, listed_sources())
     return ListPage(
         meant=meant,
         words=words,
         rows=[_row(event, now) for event in found.shown],
         count=count_rows(meant, found),
-        chips=chips(words, listed_sources()),
+        chips=bar,
         tabs=tabs(words, _counts(), saved_views(request.user)),
         query=here,
         turning=Turning.of(here, found, place),
         newest=_newest(found, place, here),
+        excluding=() if found.shown or problem else _excluding(bar, now),
         problem=problem,
     )
+
+
+def _excluding(bar: Sequence[Chip], now: datetime) -> list[Chip]:
+    """The set filters without which there would be events. Only an empty list asks."""
+    set_ones = [chip for chip in bar if chip.value]
+    return [chip for chip in set_ones if has_any(resolve(dict(parse_qsl(chip.without[1:])), now))]
 
 
 def newer_since(request: HttpRequest) -> int:
@@ -152,9 +172,10 @@ def _bounded(count: int) -> str:
 
 def _row(event: Any, now: Any) -> Row:
     ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
+    system = event.identity if is_about_identity(event.code) else event.commercial
     is_ahead = event.state == State.RETRYING and event.next_at is not None
     return Row(
         event=event,
-        reason="" if ended_well else reason(event.state, event.code).title,
+        reason="" if ended_well else reason(event.state, event.code, system or "").title,
         next_try=ahead(event.next_at, now) if is_ahead else "",
     )

@@ -126,7 +126,7 @@ LOOKING = (
     Screen("failure-close", "Mark all of a failure group as done by hand", "support", _closing),
     Screen("close", "Mark as done by hand", "support", _event("dead", then="close/", entity_id=ANNA)),
     Screen("events", "Events", "support", _page("webhooks/event/")),
-    Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead")),
+    Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead,held")),
     Screen("events-none", "A list without a match", "support", _page("webhooks/event/?entity_id=NOBODY")),
     Screen("event-failed", "An event that failed", "support", _event("dead", entity_id=ANNA)),
     Screen("event-retrying", "An event that is retried", "support", _event("retrying")),

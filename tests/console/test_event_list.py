@@ -114,9 +114,12 @@ def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Clie
     )
     an_attempt(delivery, 1, cause="replay", replay=a_replay(person("support", "maija")))
     text = re.sub(r"\s+", " ", support.get(LIST).content.decode())
-    assert "next try in 12 minutes" in text
-    assert '<td class="number tries">3</td>' in text
-    assert "Replayed</span>" in text
+    assert (
+        'title="The shop cannot be reached">next try in 12 minutes · The shop cannot be reached</td>' in text
+    )
+    assert '<td class="number tries" data-label="Tries">3</td>' in text
+    assert 'title="Somebody replayed it" aria-label="Replayed">↺</span>' in text
+    assert f'title="{event.reference}"' in text
 
 
 @pytest.mark.parametrize(
@@ -250,3 +253,58 @@ def test_what_no_single_index_counts_is_not_counted(support: Client, query: str,
     for number in range(51):
         an_event(number, state="dead", entity_id="USR-1")
     assert support.get(f"{LIST}?{query}").context["page"].count == count
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("target-unavailable", "The shop cannot be reached"),
+        ("identity-unavailable", "Aurora ID cannot be reached"),
+        ("no-match", "The shop has no record for this"),
+    ],
+)
+def test_a_reason_names_the_system_as_the_page_of_the_event_does(
+    support: Client, code: str, told: str
+) -> None:
+    event = an_event(state="dead", code=code)
+    a_delivery(event, a_route(event.source))
+    (row,) = support.get(LIST).context["page"].rows
+    assert row.reason == told
+    assert told in support.get(f"{LIST}{event.pk}/change/").content.decode()
+
+
+def test_all_that_match_are_offered_for_a_replay_only_where_something_was_asked_for(support: Client) -> None:
+    an_event(state="dead", code="target-rejected")
+    assert "Replay all that match" not in support.get(LIST).content.decode()
+    assert "Replay all that match" in support.get(LIST, {"state": "dead"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
+)
+def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
+    assert event_list.roughly(count) == told
+
+
+@pytest.mark.parametrize(
+    ("query", "excluding"),
+    [
+        ({"entity_id": "NOBODY"}, ["Entity"]),
+        ({"state": "dead", "entity_id": "USR-1"}, ["Status", "Entity"]),
+        ({"state": "dead", "entity_id": "NOBODY"}, ["Entity"]),
+        ({"state": "held", "entity_id": "NOBODY"}, []),
+        ({"state": "dead", "received_from": "2026-03-05T00:00:00Z"}, ["Received"]),
+        ({"state": "dead"}, []),
+    ],
+)
+def test_a_list_without_a_match_names_the_filter_that_leaves_nothing(
+    support: Client, query: dict[str, str], excluding: list[str]
+) -> None:
+    an_event(1)
+    an_event(2, state="dead", code="target-rejected")
+    page = support.get(LIST, query)
+    assert [chip.label for chip in page.context["page"].excluding] == excluding
+    for chip in page.context["page"].excluding:
+        assert f">Remove “{chip.label}: {chip.value}”</a>" in page.content.decode()
+        assert support.get(LIST + chip.without).context["page"].rows
+    assert ("leaves nothing" in page.content.decode()) is (len(excluding) == 1)
