@@ -18,7 +18,20 @@ from integration_hub.console.models import Export, Table
 from sync.counting.rebuilding import count_again
 from sync.erasure_requests import ask_erasure
 from sync.failure_groups import keep_failure_groups
-from sync.models import Alarm, AlarmKind, Attempt, Breaker, Call, Delivery, Erasure, Ground, Mapping, Route
+from sync.models import (
+    Alarm,
+    AlarmKind,
+    Attempt,
+    Breaker,
+    Call,
+    Delivery,
+    Erasure,
+    Ground,
+    Link,
+    Mapping,
+    Replay,
+    Route,
+)
 from sync.replaying import request_replay
 from sync.subject_rows import person as whose
 from tests.browser.chromium import Browser
@@ -107,19 +120,20 @@ def _at(event: Event, at: datetime) -> None:
         Receipt.objects.filter(pk=receipt.pk).update(
             received_at=receipt.received_at + moved, answered_at=ended
         )
-    for delivery in Delivery.objects.filter(event=event):
-        Delivery.objects.filter(pk=delivery.pk).update(
-            opened_at=at, settled_at=delivery.settled_at and at + timedelta(seconds=0.2)
-        )
+    ended = at + timedelta(seconds=0.2)
     for place, attempt in enumerate(Attempt.objects.filter(delivery__event=event).order_by("id")):
         began = at + timedelta(seconds=0.02) + 7 * place * MINUTE
-        Attempt.objects.filter(pk=attempt.pk).update(
-            started_at=began, ended_at=attempt.ended_at and began + timedelta(seconds=0.18)
-        )
+        ended = began + timedelta(seconds=0.18)
+        Attempt.objects.filter(pk=attempt.pk).update(started_at=began, ended_at=attempt.ended_at and ended)
+        Replay.objects.filter(pk=attempt.replay_id).update(created_at=began - timedelta(seconds=2))
         for step, call in enumerate(Call.objects.filter(attempt=attempt).order_by("started_at")):
             Call.objects.filter(pk=call.pk).update(
                 started_at=began + timedelta(seconds=0.01 + 0.055 * step), seconds=0.048 - 0.009 * step
             )
+    for delivery in Delivery.objects.filter(event=event):
+        settled = delivery.settled_at and ended
+        Delivery.objects.filter(pk=delivery.pk).update(opened_at=at, settled_at=settled)
+    Link.objects.filter(entity_id=event.entity_id, applied_at__gt=ended).update(applied_at=ended)
 
 
 def _came(stage: Stage, entity_id: str, entity_type: str = "USER") -> None:
