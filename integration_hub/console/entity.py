@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.audit_search import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
+from integration_hub.console.filtering import NEEDS_SOMEBODY
 from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import is_erased
 
@@ -84,6 +85,8 @@ def _addresses(page: EntityPage) -> dict[str, Any]:
         "all_url": entity_url(kind, entity_id),
         "older_url": entity_url(kind, entity_id, **narrowed, before=page.older) if page.older else "",
         "events_url": f"{reverse('admin:webhooks_event_changelist')}?{urlencode({'entity_id': entity_id})}",
+        "needing_url": f"{reverse('admin:webhooks_event_changelist')}?"
+        + urlencode({"state": NEEDS_SOMEBODY, "entity_type": kind, "entity_id": entity_id}),
         "audit_url": f"{log}?{urlencode({'q': term_of(kind, entity_id)})}" if page.may["audit"] else "",
         "subject_urls": [
             (each, entity_url(kind, entity_id, identity=str(each.identity.pk))) for each in page.subjects

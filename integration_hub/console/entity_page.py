@@ -8,18 +8,21 @@ from typing import Any
 from django.db.models import QuerySet
 
 from integration_hub.console.event_list import BY_ARRIVAL
+from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.keyset import Cursor
 from integration_hub.console.standing import Standing, gone, standing, surroundings_of
 from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.codes import Words, is_about_identity
-from webhooks.models import Event, Source, erased_id, is_erased, pseudonym
+from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym
 
 PAGE = 50
 MOST_OPEN = 50
 MOST_LINKS = 50
 MOST_ROUTES = 500
+MOST_JUDGED = 1_000
+_NEEDS_SOMEBODY = (State.DEAD, State.HELD)
 _RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker", "commercial__breaker")
 
 
@@ -62,7 +65,10 @@ class OpenRow:
 
 @dataclass(frozen=True, slots=True)
 class EntityPage:
-    """What the page shows. `may` names the parts that this person may see; what they may not is not read either."""
+    """What the page shows. `may` names the parts that this person may see; what they may not is not read either.
+
+    `needing`: how many of its newest thousand events failed or are held.
+    """
 
     wanted: Wanted
     may: Mapping[str, bool]
@@ -71,6 +77,7 @@ class EntityPage:
     timeline: tuple[EventRow, ...]
     older: str
     newest: Event | None
+    needing: int
     under_way: tuple[OpenRow, ...]
     erasures: tuple[Erasure, ...]
     pseudonyms: tuple[str, ...]
@@ -81,9 +88,20 @@ class EntityPage:
         linked = any(each.links for each in self.subjects)
         return bool(self.newest or self.under_way or linked or self.erasures)
 
+    @property
+    def newest_needing(self) -> EventRow | None:
+        """The newest one of this page of the timeline that needs somebody."""
+        return next((each for each in self.timeline if each.row.state in _NEEDS_SOMEBODY), None)
+
+    @property
+    def replay_is_next(self) -> bool:
+        """Whether the newest event failed and the same again can succeed."""
+        newest = self.newest
+        return newest is not None and newest.state == State.DEAD and replay_helps(newest.code)
+
 
 def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
-    """Gather the page: fourteen statements at most, however much happened. `NoSuchFilter` for a place that is none."""
+    """Gather the page: fifteen statements at most, however much happened. `NoSuchFilter` for a place that is none."""
     subjects = _subjects(wanted, with_links=may["links"])
     events = _events(wanted, subjects)
     rows = list(_before(events, wanted.before).select_related("source")[: PAGE + 1])
@@ -97,6 +115,7 @@ def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
         timeline=_timeline(rows, may),
         older=str(BY_ARRIVAL.cursor(rows[-1])) if more else "",
         newest=newest,
+        needing=_needing(wanted),
         under_way=_under_way(wanted) if may["deliveries"] else (),
         erasures=_erasures(wanted) if may["erasures"] else (),
         pseudonyms=_pseudonyms(wanted) if may["erase"] else (),
@@ -139,6 +158,13 @@ def _events(wanted: Wanted, subjects: Iterable[Subject]) -> QuerySet[Event]:
         ]
         events = events.filter(source__in=senders)
     return events.order_by("-received_at", "-id")
+
+
+def _needing(wanted: Wanted) -> int:
+    """Whoever sent them: a look at one identity service does not make the others well."""
+    same = Event.objects.filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    states = same.order_by("-received_at", "-id").values_list("state", flat=True)[:MOST_JUDGED]
+    return sum(state in _NEEDS_SOMEBODY for state in states)
 
 
 def _before(events: QuerySet[Event], place: str) -> QuerySet[Event]:
