@@ -1,20 +1,17 @@
 """Failure groups: what broke, worst first, who looks after it, and what can be done about all of it at once."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import Case, QuerySet, Value, When
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from integration_hub.console.charts import share
 from integration_hub.console.closing_choice import freeze
 from integration_hub.console.closing_pages import MAY_CLOSE, Back, close_chosen
 from integration_hub.console.evidence import EvidenceAdmin
@@ -22,62 +19,21 @@ from integration_hub.console.failing_reasons import (
     dead_words,
     failed_lately,
     failed_query,
-    is_worth_a_replay,
     replay_address,
     replay_helps,
 )
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
+from integration_hub.console.failure_list import failure_tabs
 from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, NotDecidable
 from sync.blaming import dead_of
 from sync.failure_decisions import Decider, decide_group, note_group
 from sync.models import Care, FailureGroup
-from webhooks.codes import Words
 
 MAY_TEND = "sync.tend_failuregroup"
-MOST_LISTED = 200
 _SAMPLE = 5
-TABS = (
-    ("", gettext_lazy("Need you"), (Care.OPEN, Care.ACKNOWLEDGED)),
-    ("resolved", gettext_lazy("Resolved"), (Care.RESOLVED,)),
-    ("ignored", gettext_lazy("Ignored"), (Care.IGNORED,)),
-)
-
-
-def worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
-    """Open ones before those that somebody took on, then by how many failed."""
-    place = Case(When(state=Care.OPEN, then=Value(0)), default=Value(1))
-    return groups.order_by(place, "-number", "-last_at", "pk")
-
-
-def _in_tab(groups: list[FailureGroup], name: str, states: tuple[Care, ...]) -> list[FailureGroup]:
-    """Nobody is needed where nothing is failed any more."""
-    return [each for each in groups if each.state in states and (each.number or name)]
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A group in the list, where the worst has `most` failures."""
-
-    group: FailureGroup
-    most: int
-
-    @property
-    def words(self) -> Words:
-        return dead_words(self.group.code, self.group.connection)
-
-    @property
-    def bar(self) -> str:
-        return share(self.group.number, self.most)
-
-    @property
-    def replay(self) -> str:
-        """Where all of it is replayed; empty where that is no use yet."""
-        if not (self.group.number and is_worth_a_replay(self.group.code)):
-            return ""
-        return replay_address(failed_query(self.group.code, self.group.connection))
 
 
 @admin.register(FailureGroup)
@@ -103,18 +59,13 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Two statements, whatever failed."""
         self.require(request)
-        shown = request.GET.get("shown", "")
-        every = list(
-            worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MOST_LISTED]
-        )
-        tabs = [(name, label, _in_tab(every, name, states)) for name, label, states in TABS]
-        rows = next((rows for name, _label, rows in tabs if name == shown), tabs[0][2])[:MOST_LISTED]
-        most = max((each.number for each in rows), default=0)
+        tabs = failure_tabs()
+        current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
         context = {
             "title": _("Failure groups"),
-            "rows": [Listed(each, most) for each in rows],
-            "tabs": [(name, label, name == shown, len(rows)) for name, label, rows in tabs],
-            "shown": shown,
+            "rows": current.listed(),
+            "tabs": tabs,
+            "current": current.name,
         }
         return self.page(request, "console/failure_list.html", context)
 
