@@ -88,7 +88,9 @@ def in_few_colours(picture: Image.Image) -> Image.Image:
     # The colours that are far from others, not those of the most area: a warning is small, and is no error.
     few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette: dict[int, tuple[int, int, int]] = {}
-    for (place, colour), _ in Counter(zip(few.getdata(), picture.getdata(), strict=True)).most_common():
+    for (place, colour), _ in Counter(
+        zip(few.get_flattened_data(), picture.get_flattened_data(), strict=True)
+    ).most_common():
         palette.setdefault(place, colour)
     few.putpalette([part for place in range(COLOURS) for part in palette.get(place, (0, 0, 0))])
     return few

@@ -1,0 +1,32 @@
+"""The pictures of screens: small to store, in the colours that the screens have."""
+
+from PIL import Image
+
+from tests.browser.screenshots import COLOURS, in_few_colours
+
+GROUND, CARD, WARNING = (245, 246, 248), (255, 255, 255), (214, 69, 56)
+
+
+def a_screen() -> Image.Image:
+    """A ground, a card on it, a warning of few pixels, and the many shades of a smooth edge."""
+    picture = Image.new("RGB", (400, 300), GROUND)
+    picture.paste(CARD, (50, 50, 350, 200))
+    picture.paste(WARNING, (60, 60, 70, 64))
+    for step in range(256):
+        picture.putpixel((step, 250), (step, 255 - step // 2, 128))
+        picture.paste((min(255, 238 + step // 16), 246, 240 + step % 16), (step, 252, step + 1, 300))
+    return picture
+
+
+def test_a_picture_in_few_colours_has_none_that_the_screen_does_not_have() -> None:
+    screen = a_screen()
+    few = in_few_colours(screen)
+    own = {colour for _, colour in screen.getcolors(100_000) or ()}
+    left = {colour for _, colour in few.convert("RGB").getcolors(100_000) or ()}
+    assert len(left) <= COLOURS < len(own)
+    assert left <= own
+    assert [few.convert("RGB").getpixel(place) for place in ((5, 5), (100, 100), (65, 62))] == [
+        GROUND,
+        CARD,
+        WARNING,
+    ]
