@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,62 +12,18 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from integration_hub.console.entity import entity_url
-from integration_hub.console.erasure_words import counted_rows, erasure_mark, ground_words, grounds
+from integration_hub.console.erasure_forms import AskForm, WhomForm
+from integration_hub.console.erasure_words import counted_rows, erasure_mark, ground_words
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import moment
-from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person, person_of
+from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person_of
 from sync.models import Erasure, ErasureState
 from sync.subject_rows import Person, count
 from webhooks.models import Event, Source
 
 _LIST = "admin:sync_erasure_changelist"
-
-
-class WhomForm(forms.Form):
-    """Whose traces to look for. POSTed, so that an id stands in no address and no log of them."""
-
-    entity_type = forms.CharField(
-        max_length=64,
-        initial="USER",
-        label=_("Type of the entity"),
-        help_text=_("As its events say it, for example USER."),
-    )
-    entity_id = forms.CharField(
-        max_length=128,
-        label=_("Id of the entity"),
-        help_text=_("The whole id, as the identity service writes it. The page of an event has it."),
-    )
-    source = forms.ModelChoiceField(
-        Source.objects.order_by("name"),
-        required=False,
-        empty_label=_("All sources"),
-        label=_("Source"),
-        help_text=_("With one source, also those that lead to the same identity service."),
-    )
-
-    def whose(self) -> Person:
-        found = self.cleaned_data["source"]
-        source = None if found is None else found.pk
-        return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source)
-
-
-class AskForm(WhomForm):
-    """Why, and on what legal ground."""
-
-    ground = forms.ChoiceField(choices=grounds, label=_("Legal ground"))
-    reason = forms.CharField(
-        max_length=500,
-        label=_("Reason, kept with the erasure"),
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
-        help_text=_("What proves it, for example a letter and its date. Name no person."),
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in WhomForm.base_fields:  # what was looked at is what is asked for
-            self.fields[name].widget = forms.HiddenInput()
 
 
 @admin.register(Erasure)
