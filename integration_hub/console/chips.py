@@ -85,13 +85,13 @@ class Bar:
         return f"{self.time}_from_local", f"{self.time}_to_local"
 
     def chip(self, words: Words, name: str, label: str, values: Iterable[tuple[str, str]]) -> Chip:
-        """A filter that has one of these values (value, text)."""
-        chosen = words.get(name, "")
+        """A filter that has one of these values (value, text); an address may ask for several at once."""
+        chosen, values = words.get(name, ""), list(values)
         choices = [
             Choice(text, self.query({**words, name: value}), value == chosen) for value, text in values
         ]
-        shown = next((each.text for each in choices if each.is_chosen), chosen)
-        return Chip(name, label, shown, choices, self.query({**words, name: ""}))
+        shown = next((each.text for each in choices if each.is_chosen), "")
+        return Chip(name, label, shown or _several(chosen, values), choices, self.query({**words, name: ""}))
 
     def span(self, words: Words, label: str) -> Chip:
         """The span of time: a period, or from one time to another."""
@@ -113,6 +113,12 @@ class Bar:
             self.query(plain),
             Bounds(typed_of(begin, zone), typed_of(end, zone), str(zone), plain | stood),
         )
+
+
+def _several(chosen: str, values: Iterable[tuple[str, str]]) -> str:
+    """Values with commas between them, in words as far as there are words for them."""
+    texts = dict(values)
+    return ", ".join(texts.get(each, each) for each in chosen.split(","))
 
 
 def _between(begin: str, end: str) -> str:

@@ -207,7 +207,9 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     page = client.get(page_of(route.commercial))
     assert "Waiting 4 deliveries" in read(page)
     (waiting,) = re.findall(r'<a href="([^"]*)">4 deliveries</a>', page.content.decode())
-    assert len(client.get(unescape(waiting)).context["page"].rows) == 4
+    events = client.get(unescape(waiting))
+    assert len(events.context["page"].rows) == 4
+    assert "Status: Pending, Retrying" in read(events)
     monkeypatch.setattr(connection_waiting, "MOST_WAITING", 2)
     assert "Waiting at least 3 deliveries" in read(client.get(page_of(route.commercial)))
 
