@@ -151,11 +151,9 @@ def _failed(figures: ConnectionFigures) -> str:
 
 
 def _healthy(figures: ConnectionFigures) -> str:
-    """A few failures are bad luck, and not said like a trouble; of too few requests nobody can say that they work."""
+    """Few failures among many requests are bad luck, and not said like a trouble."""
     if not figures.failed:
         return _("Answers normally.")
-    if figures.share >= FAILING_SHARE:
-        return _failed(figures)
     sentence = ngettext(
         "Works; %(failed)s of %(calls)s request failed lately.",
         "Works; %(failed)s of %(calls)s requests failed lately.",
