@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sync.failure_groups import keep_failure_groups
-from sync.models import Connection
+from sync.models import Connection, FailureGroup
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
 from tests.hub import ANNA, Hub
@@ -59,7 +59,7 @@ def test_a_state_is_a_word_with_a_shape_and_an_edge(browser_of_support: Browser,
     pages = (
         "/admin/",
         EVENTS,
-        "/admin/sync/failuregroup/",
+        f"/admin/sync/failuregroup/{FailureGroup.objects.get().pk}/change/",
         f"/admin/sync/connection/{Connection.objects.earliest('pk').pk}/change/",
     )
     for page in pages:
@@ -99,7 +99,7 @@ def test_what_was_added_and_what_was_taken_away_differ_by_a_line(
     hub.change_email("anna.free@example.com")
     browser.open(f"{EVENTS}?state=dead")
     browser.press("table.events tbody th a")
-    browser.press(".tools a.primary")
+    browser.press(".tools a[href$='/replay/']")
     lines = browser.run(
         "['del.was', 'ins.now'].map(css => getComputedStyle(document.querySelector(css)).textDecorationLine)"
     )
