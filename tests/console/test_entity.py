@@ -134,7 +134,7 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
     narrowed = read(client, "U", identity=str(other.pk))
     assert [each.row.pk for each in narrowed.context["page"].timeline] == [theirs.pk]
     assert "R-4711" in narrowed.content.decode()
-    assert "v9" not in narrowed.content.decode(), "what nobody reads"
+    assert "version v9" not in narrowed.content.decode(), "what nobody reads"
 
 
 def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(hub: Hub) -> None:
