@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.models import Entry
 from sync.models import Breaker, Connection, Delivery
 from tests.faults.ending import close_what_is_left
-from tests.hub import Hub
+from tests.hub import Hub, wait_until_quiet
 from webhooks.models import State
 from webhooks.models.pace import forget_shares
 
@@ -76,6 +76,7 @@ def end_pause() -> None:
 
 
 def make_due() -> None:
+    wait_until_quiet()
     Delivery.objects.filter(state=State.RETRYING).update(due_at=PAST)
 
 

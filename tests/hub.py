@@ -31,6 +31,15 @@ def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, s
     return {"webhook-id": webhook_id, "webhook-timestamp": seconds, "webhook-signature": signature}
 
 
+def wait_until_quiet(seconds: float = 10.0) -> None:
+    """Until this process's threads have nothing to do: what comes after an answer too, which takes what is due."""
+    until = time.monotonic() + seconds
+    executor = tasks._current()
+    while executor._places._value < executor.places:
+        assert time.monotonic() < until, "deliveries did not end"
+        time.sleep(0.005)
+
+
 @dataclass
 class Hub:
     """One hub, one identity service, one shop."""
@@ -81,12 +90,7 @@ class Hub:
             time.sleep(0.02)
 
     def wait_until_quiet(self, seconds: float = 10.0) -> None:
-        """Until this process's threads have nothing to do: what comes after an answer too."""
-        until = time.monotonic() + seconds
-        executor = tasks._current()
-        while executor._places._value < executor.places:
-            assert time.monotonic() < until, "deliveries did not end"
-            time.sleep(0.005)
+        wait_until_quiet(seconds)
 
     def settle_down(self) -> None:
         """Until the shop has no request open: for variants of the hub that never become idle."""

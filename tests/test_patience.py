@@ -11,7 +11,7 @@ from sync import slots
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.faults.ending import close_what_is_left
-from tests.hub import EXAMPLE, Hub
+from tests.hub import EXAMPLE, Hub, wait_until_quiet
 from webhooks.models import Event, Pace, State
 
 
@@ -24,6 +24,7 @@ def _nothing_left(hub: Hub) -> Iterator[None]:
 
 
 def try_again(**changes: object) -> Delivery:
+    wait_until_quiet()
     Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1), **changes)
     run_due()
     return Delivery.objects.get()

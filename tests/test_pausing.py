@@ -70,6 +70,7 @@ def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, w
     go_on()
     assert Delivery.objects.get().state == State.RETRYING, "it is not too old to be tried again"
     hub.shop.faults.clear()
+    hub.wait_until_quiet()
     Delivery.objects.update(due_at=database_now())
     go_on()
     assert hub.customer()["email"] == address
@@ -102,6 +103,7 @@ def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_
     hub.change_email("anna.race@example.com")
     hub.post_signed(EXAMPLE)
     pause(way, "the shop moves", None)
+    hub.wait_until_quiet()
     Delivery.objects.update(due_at=database_now())
     look_at_pauses()
     assert Delivery.objects.get().due_at is None

@@ -13,7 +13,7 @@ from audit.models import Entry
 from sync.models import Attempt, Delivery, Route
 from sync.replaying import request_replay
 from sync.tasks import run_due
-from tests.hub import ANNA, Hub
+from tests.hub import ANNA, Hub, wait_until_quiet
 from webhooks.models import Event, State
 
 
@@ -238,6 +238,7 @@ def test_a_later_creation_after_a_deletion_is_applied(relay: Hub) -> None:
 
 
 def make_due() -> None:
+    wait_until_quiet()
     Delivery.objects.filter(state=State.RETRYING).update(due_at="2000-01-01T00:00:00Z")
 
 

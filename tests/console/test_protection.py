@@ -208,6 +208,7 @@ def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: 
     hub.shop.faults.clear()
     staff.post(f"{LIST}{shop.pk}/try-now/")
     assert "one by one: 0 of 8 successes" in text_of(staff, page)
+    hub.wait_until_quiet()
     Delivery.objects.filter(state="retrying").update(due_at=database_now())
     call_command("deliver_due")
     assert "one by one: 3 of 8 successes" in text_of(staff, page)

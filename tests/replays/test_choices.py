@@ -79,6 +79,7 @@ def test_what_was_applied_between_the_question_and_the_attempt_counts(
         request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
     Delivery.objects.update(due_at=None)
     carrying(hub, "new@example.com")
+    hub.wait_until_quiet()  # what comes after the answer looks for what else is due
     Delivery.objects.filter(event=event).update(due_at="2020-01-01T00:00:00Z")
     assert run_due() == 1
     assert hub.customer()["email"] == "new@example.com"
@@ -90,6 +91,7 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
 ) -> None:
     event = refused(hub, "then@example.com")
     hub.change_email("now@example.com")
+    hub.wait_until_quiet()
     Delivery.objects.update(state=State.PENDING, due_at="2020-01-01T00:00:00Z", settled_at=None)
     monkeypatch.setattr("sync.replaying.defer", lambda _: None)
 
@@ -135,6 +137,7 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     hub.change_email("now@example.com")
     hub.shop.faults.add("error", status=503, times=1, methods=["PATCH", "PUT", "POST"])
     assert again(hub, event, RECEIVED).outcome == "failed"
+    hub.wait_until_quiet()
     Delivery.objects.update(due_at="2020-01-01T00:00:00Z")
     assert run_due() == 1
     retried = Attempt.objects.latest("number")

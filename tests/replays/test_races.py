@@ -90,6 +90,7 @@ def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub,
     Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
+    hub.wait_until_quiet()
     event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
     look()
     replay.refresh_from_db()
