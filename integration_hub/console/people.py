@@ -74,7 +74,7 @@ class AccessAdmin(AuditedAdmin):
     ) -> Any:
         if db_field.related_model is Permission:
             kwargs |= {"queryset": _permissions(), "form_class": PermissionField}
-            kwargs |= {"widget": forms.SelectMultiple(attrs={"size": 16})}
+            kwargs |= {"widget": forms.CheckboxSelectMultiple}
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[arg-type]
 
 
