@@ -254,7 +254,7 @@ class ReplayAdmin(RowPages, ChipListAdmin):
         context = {"parts": parts(replay), "replay": replay}
         return SafeString(render_to_string("console/replay_bar.html", context))
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=gettext_lazy("status"))
     def state_column(self, replay: Any) -> SafeString:
         mark: SafeString = replay.result.mark if is_of_one(replay) else replay_mark(replay.state)
         return mark

@@ -97,7 +97,7 @@ class RouteAdmin(PausingViews):
         told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
         return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=gettext_lazy("status"))
     def state(self, route: Any) -> SafeString:
         if route.is_enabled and not route.version:
             return pill("bad", "!", _("No mapping"))

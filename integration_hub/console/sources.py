@@ -68,7 +68,7 @@ class SourceAdmin(SecretViews, PausingViews):
         found.result_list = with_days(found.result_list)
         return found
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=gettext_lazy("status"))
     def condition(self, source: Source) -> SafeString:
         return flow_pill(source)
 
