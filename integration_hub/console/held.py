@@ -1,4 +1,4 @@
-"""Held deliveries: look at what would change, approve or close some or all of a route, say why, confirm."""
+"""Deliveries that are held: look at what would change, approve or close some or all of a route, say why, confirm."""
 
 from typing import Any
 from uuid import UUID
