@@ -243,6 +243,6 @@ def test_the_page_costs_the_same_whatever_happened() -> None:
 def test_each_cell_of_the_list_says_what_it_is_on_a_phone() -> None:
     source("busy", name="<b>Busy</b>")
     page = logged_in("support").get("/admin/webhooks/source/").content.decode()
-    for label in ("State", "Events, 24 h", "Last event", "Bad signatures today"):
+    for label in ("Status", "Events, 24 h", "Last event", "Bad signatures today"):
         assert f'<td data-label="{label}" class="field-' in page
     assert "<b>Busy" not in page
