@@ -82,6 +82,20 @@ def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
     assert "It is sent when its turn comes." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
 
 
+def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
+    for event in failed:
+        a_delivery(event, route)
+    first = request_replay(failed[:1], by=maija, reason="the shop was down").replay
+    many = a_bulk(maija, state=ReplayState.RUNNING)
+    for number in range(3, 63):
+        a_delivery(an_event(number, state="pending"), route, state="pending", replay=many)
+    last = request_replay(failed[1:], by=maija, reason="the shop was down").replay
+    assert first.pk < many.pk < last.pk
+    assert text_of(support.get(LIST)).count("Waits for its turn") == 2
+
+
 def test_one_that_no_route_took_says_that_nothing_was_sent(support: Client, maija: User) -> None:
     replay = request_replay([an_event(entity_type="DEVICE")], by=maija, reason="why").replay
     assert "Nothing was sent" in text_of(support.get(LIST))

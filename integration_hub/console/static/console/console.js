@@ -86,7 +86,6 @@
       const ticked = boxes.filter((each) => each.checked).length;
       for (const button of $$("button[data-needs-choice]", form)) button.disabled = !ticked;
       for (const text of $$("[data-chosen]", form)) text.textContent = text.dataset.chosen.replace("%", ticked);
-      for (const part of $$("[data-when-all]", form)) part.hidden = !boxes.length || ticked < boxes.length;
       for (const all of $$("[data-all]", form)) { all.checked = ticked > 0 && ticked === boxes.length; all.indeterminate = ticked > 0 && ticked < boxes.length; }
     }
   }
