@@ -21,7 +21,7 @@ class Sealed(NamedTuple):
 def sealed_in(entry: Entry) -> Sealed | None:
     """Where it is; None while it is nowhere. One statement as a rule, three at most."""
     reaching = Segment.objects.filter(highest_id__gte=entry.pk)
-    after = reaching.order_by("highest_id")
+    after = reaching.order_by("highest_id", "number")  # those of a silence have the same highest id
     late = reaching.filter(is_late=True).order_by("-number")
     for some in (after[:1], after[1:_MOST], late[:_MOST]):
         for number, at, ids in some.values_list("number", "sealed_at", "ids"):

@@ -15,7 +15,9 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.models import Entry, Segment
+from audit.packing import pack
 from integration_hub.console.actions import ACTIONS
+from integration_hub.console.audit_sealed import sealed_in
 from sync.evidence import seal_audit
 from sync.models import Alarm, Replay
 from tests.console.history import a_replay
@@ -214,6 +216,23 @@ def test_an_entry_says_in_which_segment_it_is_sealed() -> None:
     assert client.get(page).context["sealed"] == (segment.number, segment.sealed_at)
     happened(Happening("system", "signing-key.begun"))
     assert client.get(page.replace(str(entry.pk), str(entry.pk + 1))).context["sealed"] is None
+
+
+def test_what_was_sealed_before_a_long_silence_is_found() -> None:
+    """Each minute of silence is a segment with the same highest id, here stored before the one that is looked for."""
+    happened(Happening("system", "settings.seeded"))
+    entry = Entry.objects.latest("pk")
+
+    def segment(number: int, *ids: int) -> Segment:
+        names = ("prev_hash", "leaves", "root", "signature", "hash", "nodes")
+        values = dict.fromkeys(names, b"") | {"number": number, "count": len(ids), "ids": pack(ids)}
+        return Segment(highest_id=entry.pk, sealed_at=timezone.now(), key_id="key", **values)
+
+    Segment.objects.bulk_create(segment(number) for number in range(1001, 1201))
+    segment(1000, entry.pk).save(force_insert=True)
+    found = sealed_in(entry)
+    assert found is not None
+    assert found.number == 1000
 
 
 def test_the_page_of_the_seals_says_when_the_log_begins() -> None:
