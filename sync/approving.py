@@ -92,7 +92,10 @@ def _decide(deliveries: Sequence[int], decision: Decision, request: Replay, addr
         _approve(held, request)
     else:
         _close(held, request)
-    refresh_events({row.event_id for row in rows})
+    events = {row.event_id for row in rows}
+    refresh_events(events)
+    request.events, request.deliveries = len(events), len(rows)
+    request.save(update_fields=["events", "deliveries"])
     _record(rows, decision, request, address)
     return held
 
@@ -109,8 +112,6 @@ def _approve(held: tuple[int, ...], request: Replay) -> None:
             due_at=database_now_plus(second),
             covered_by=None,
         )
-    request.deliveries = len(held)
-    request.save(update_fields=["deliveries"])
 
 
 def _close(held: tuple[int, ...], request: Replay) -> None:

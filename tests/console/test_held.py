@@ -101,7 +101,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
     request, staff_member = Replay.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
-    assert request.kind == Request.APPROVAL
+    assert (request.kind, request.events) == (Request.APPROVAL, 1)
     assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
     (entry,) = entries("delivery.approved")
     assert (entry["stream"], entry["actor"]) == (first.stream, f"person:{staff_member.pk}")
@@ -127,6 +127,7 @@ def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Del
     page = text_of(staff.get(f"/admin/webhooks/event/{deliveries[0].event_id}/change/"))
     assert "<dt>Closed</dt>" in page
     assert "they really left" in page
+    assert "2 events marked as done" in text_of(staff.get("/admin/sync/replay/?kind=closing"))
 
 
 @pytest.mark.django_db
