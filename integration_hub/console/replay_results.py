@@ -4,17 +4,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from audit.statements import Statement
 from integration_hub.console.replay_words import events
-from integration_hub.console.wording import code_words, pill
-from sync.models import Attempt, Outcome, Replay, Request
-from webhooks.models import Event
+from integration_hub.console.wording import code_words, pill, state_mark
+from sync.models import Attempt, Delivery, Outcome, Replay, Request
+from webhooks.models import Event, State
 
 SHOWN = 50
 _WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
@@ -71,7 +69,10 @@ def with_results(replays: Sequence[Replay]) -> None:
 
 
 def rows_of(replay: Replay) -> list[Row]:
-    """The newest of its attempts."""
+    """The newest of its attempts; of a closing, which sends nothing, what it closed and nobody has replayed since."""
+    if replay.kind == Request.CLOSING:
+        closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:SHOWN]
+        return [Row(each.event, state_mark(each.state), "", replay.created_at) for each in closed]
     return [_row(each) for each in _attempts().filter(replay=replay).order_by("-id")[:SHOWN]]
 
 
@@ -90,22 +91,9 @@ def _attempts() -> QuerySet[Attempt]:
 
 
 def _waiting(keys: Sequence[int]) -> dict[int, Event]:
-    """By replay, the event that waits for it: found among what waits, which is few of all deliveries."""
-    if not keys:
-        return {}
-    found = dict(_waiting_for(len(keys)).rows(*keys))
-    events_found = Event.objects.in_bulk(found.values())
-    return {replay: events_found[event] for replay, event in found.items() if event in events_found}
-
-
-@lru_cache(maxsize=128)
-def _waiting_for(replays: int) -> Statement:
-    """One event of each replay, by the small index of what waits: that serves only where its states are written out."""
-    keys = ", ".join(["%s"] * replays)
-    return Statement(
-        f"""SELECT replay_id, MIN(event_id) FROM sync_delivery
-        WHERE state IN ('pending', 'retrying') AND replay_id IN ({keys}) GROUP BY replay_id"""  # noqa: S608
-    )
+    """By replay, the event that waits for it."""
+    rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
+    return {each.replay_id: each.event for each in rows.select_related("event")}  # type: ignore[misc]
 
 
 def _row(attempt: Attempt) -> Row:

@@ -151,7 +151,7 @@ class Delivery(models.Model):
                 condition=models.Q(state=State.DEAD),
                 name="delivery_dead_identity",
             ),
-            *indexes_where_set("delivery", "covered_by"),
+            *indexes_where_set("delivery", "covered_by", "replay"),
         ]
 
     def __str__(self) -> str:

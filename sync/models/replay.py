@@ -64,7 +64,7 @@ class Replay(models.Model):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()
-    events = models.PositiveIntegerField(default=0, help_text="sent again")
+    events = models.PositiveIntegerField(default=0, help_text="sent again, approved or closed")
     deliveries = models.PositiveIntegerField(default=0)
     state = models.CharField(
         max_length=10,

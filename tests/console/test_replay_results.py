@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from sync.closing import close_by_hand
 from sync.models import Member, Replay, ReplayState
 from sync.replaying import request_replay
 from tests.console.history import (
@@ -107,6 +109,22 @@ def test_a_decision_says_how_many_it_was_about(support: Client, maija: User) -> 
         replay = a_replay(maija, kind=kind, events=7, deliveries=7)
         assert told in text_of(support.get(f"{LIST}?kind={kind}"))
         assert told in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+
+
+def test_what_was_marked_as_done_is_listed_until_it_is_replayed(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
+    chosen = [a_delivery(event, route).pk for event in failed]
+    close_by_hand(chosen, by=maija, reason="put right in the shop", key=uuid4())
+    page = f"{LIST}{Replay.objects.get().pk}/change/"
+    told = support.get(page)
+    assert {each.event for each in told.context["rows"]} == set(failed)
+    assert text_of(told).count("Closed") == 2
+    assert "What was replayed since" not in text_of(told)
+    request_replay(failed[:1], by=maija, reason="after all")
+    told = support.get(page)
+    assert [each.event for each in told.context["rows"]] == failed[1:]
+    assert "What was replayed since is not listed." in text_of(told)
 
 
 def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
