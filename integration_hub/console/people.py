@@ -1,7 +1,7 @@
 """Logins and roles: Django's own pages, every change on the audit log without names or passwords."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -45,6 +45,7 @@ class AccessAdmin(AuditedAdmin):
     delete_confirmation_template = "console/delete_setting.html"
     menu_name: Any = ""
     add_words: Any = ""
+    single: ClassVar[str]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.menu_name, **(extra_context or {})})
@@ -58,6 +59,14 @@ class AccessAdmin(AuditedAdmin):
         name = self.name_of(context["object"])
         context |= {"title": _("Delete %(name)s?") % {"name": name}, "subtitle": None}
         return super().render_delete_form(request, context)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What the form does not offer nobody can leave ticked: it stays as it is."""
+        chosen = form.cleaned_data.get(self.single)
+        if chosen is not None:
+            held = getattr(form.instance, self.single).filter(content_type__app_label__in=_WITHOUT_PAGES)
+            form.cleaned_data[self.single] = [*chosen, *held]
+        super().save_related(request, form, formsets, change)
 
     def name_of(self, row: Any) -> str:
         return str(row)
@@ -85,6 +94,7 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
     kind = "person"
     withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
     many = ("groups", "user_permissions")
+    single = "user_permissions"
     menu_name = gettext_lazy("People")
     add_words = gettext_lazy("Add a person")
     counted_as = (gettext_lazy("person"), gettext_lazy("people"))
@@ -167,6 +177,7 @@ class RoleAdmin(AccessAdmin, GroupAdmin):
 
     kind = "group"
     many = ("permissions",)
+    single = "permissions"
     menu_name = gettext_lazy("Roles")
     add_words = gettext_lazy("Add a role")
     counted_as = (gettext_lazy("role"), gettext_lazy("roles"))

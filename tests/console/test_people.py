@@ -86,6 +86,19 @@ def test_permissions_of_tables_without_a_page_are_not_offered(path: str) -> None
     assert Permission.objects.filter(content_type__app_label="sessions").exists()
 
 
+@pytest.mark.parametrize("path", [PEOPLE, "/admin/auth/group/"])
+def test_what_a_form_does_not_offer_it_leaves_as_it_is(path: str) -> None:
+    anna = person("support", "anna")
+    hidden = Permission.objects.get(codename="view_session")
+    row, form = (anna, {"username": "anna", "is_active": "on", "is_staff": "on"})
+    if path != PEOPLE:
+        row, form = anna.groups.get(), {"name": "support"}
+    held = row.user_permissions if path == PEOPLE else row.permissions
+    held.add(hidden, Permission.objects.get(codename="replay_event"))
+    assert browser().post(f"{path}{row.pk}/change/", form).status_code == 302
+    assert list(held.all()) == [hidden]
+
+
 @pytest.mark.parametrize(
     ("page", "back"),
     [
