@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sync.mapping import ParsedMapping, Unmappable
+from sync.mapping import ParsedMapping, Unmappable, gettext_noop
 from sync.planning import same_json
 
 
@@ -71,7 +71,7 @@ class Compared:
 def make(mapping: ParsedMapping | None, given: Mapped) -> Made:
     """What a delivery would make of it by this mapping; None: there was no version yet."""
     if mapping is None:
-        return Made(None, {}, "mapping", "it has no version yet")
+        return Made(None, {}, "mapping", gettext_noop("it has no version yet"))
     apply_mapping = mapping.apply_part if given.is_part else mapping.apply
     try:
         fields = apply_mapping(given.entity, given.webhook)

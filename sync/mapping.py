@@ -48,6 +48,11 @@ class Unmappable(Exception):
         self.reason = reason
 
 
+def gettext_noop(text: str) -> str:
+    """The text, marked for whoever gathers what is to be translated; the console looks it up."""
+    return text
+
+
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None if isinstance(value, list) else value
 
@@ -119,7 +124,7 @@ class ParsedMapping:
         made = {name: _made(name, rule, document) for name, rule in self.fields.items()}
         for name, rule in self.fields.items():
             if rule.is_required and made[name] in (None, "", []):
-                raise Unmappable(name, "it is required, and the entity has no value for it")
+                raise Unmappable(name, gettext_noop("it is required, and the entity has no value for it"))
         return made
 
     def apply_part(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
         if type(value) not in _ALWAYS_JSON:
             json.dumps(value, allow_nan=False)
     except _MISFITS as error:
-        raise Unmappable(name, "the expression does not fit this entity") from error
+        raise Unmappable(name, gettext_noop("the expression does not fit this entity")) from error
     return value
 
 

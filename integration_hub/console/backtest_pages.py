@@ -136,7 +136,7 @@ def examples(row: BackTest, *, may_see: bool) -> list[ExampleShown]:
 
 
 def _problem(made: Made) -> str:
-    return f"{made.failing}: {made.problem}."
+    return f"{made.failing}: {_(made.problem)}."
 
 
 def _field(field: Differing, *, may_see: bool) -> FieldShown:

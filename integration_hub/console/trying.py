@@ -92,7 +92,7 @@ def try_out(given: Given, routes: Sequence[Route], *, may_see: bool, known: Sequ
     except Misread as error:
         return Trial(Problem(error.sentence))
     except Unmappable as error:
-        return Trial(Problem(f"{error.field}: {error.reason}."))
+        return Trial(Problem(f"{error.field}: {_(error.reason)}."))
 
 
 def choices(routes: Sequence[Route]) -> list[Kept]:
