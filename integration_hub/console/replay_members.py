@@ -17,8 +17,7 @@ COLUMNS = ("reference", "source", "event_type", "entity_type", "entity_id", "bec
 
 def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     """The context of the page: one statement for its rows, with a cursor, so that no page costs more than another."""
-    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48]
-    state = state if state in MemberState.values else ""
+    state, why = wanted(request)
     after = request.GET.get("after", "")
     rows = narrowed(replay, state, why)
     if after.isascii() and after.isdecimal() and len(after) < 19:
@@ -35,6 +34,12 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "first": "?" + urlencode(kept) if after else "",
         "csv": "?" + urlencode({**kept, "format": "csv"}),
     }
+
+
+def wanted(request: HttpRequest) -> tuple[str, str]:
+    """What became of those that are asked for, and why; empty: all."""
+    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48]
+    return state if state in MemberState.values else "", why
 
 
 def _tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:

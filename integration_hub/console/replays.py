@@ -31,7 +31,7 @@ from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
-from integration_hub.console.replay_members import csv_lines, members_page, narrowed
+from integration_hub.console.replay_members import csv_lines, members_page, narrowed, wanted
 from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
@@ -178,9 +178,9 @@ class ReplayAdmin(RowPages, ChipListAdmin):
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
             return self.page(request, "console/replay_members.html", context)
         self.require(request, MAY_DOWNLOAD)
-        rows = narrowed(replay, request.GET.get("member", ""), request.GET.get("why", "")[:48])
+        rows = narrowed(replay, *wanted(request))
         with transaction.atomic():
-            record(request, replay.stream, "replay.downloaded", {"of": replay.total})
+            record(request, replay.stream, "replay.downloaded", {"count": rows.count(), "of": replay.total})
         name = f"replay-{replay.pk}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
