@@ -59,8 +59,8 @@ class EventOutcome:
 
     @property
     def is_final(self) -> bool:
-        """What is told now stays true: no delivery goes on by itself."""
-        return not self.is_open and not self.is_retrying
+        """What is told now stays true: no delivery goes on by itself, nor when a person approves it."""
+        return not any(each.is_retrying or each.state in _STILL_OPEN for each in self.results)
 
 
 def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
