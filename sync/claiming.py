@@ -5,7 +5,8 @@ from however many processes, at most one attempt of a subject runs, and every la
 """
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -60,6 +61,13 @@ class Loaded:
     is_only: bool
 
 
+@dataclass(slots=True)
+class Lease:
+    """Until when a claim is ours, by this process's own clock."""
+
+    until: float = field(default_factory=lambda: monotonic() + settings.LEASE_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
@@ -74,6 +82,7 @@ class Claim:
     link: Linked | None = None
     covered: tuple[Event, ...] = ()
     is_only: bool = False
+    lease: Lease = field(default_factory=Lease)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -86,7 +95,12 @@ class Claim:
 
     def hold(self) -> bool:
         """Renew the lease; False where the delivery is not ours any more."""
+        self.lease.until = monotonic() + settings.LEASE_SECONDS
         return bool(_HOLD.run(settings.LEASE_SECONDS, self.delivery.pk, self.token))
+
+    def keep(self, seconds: float) -> bool:
+        """Renew the lease where it ends within so many seconds; False where the delivery is not ours any more."""
+        return self.lease.until - monotonic() >= seconds or self.hold()
 
 
 def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:

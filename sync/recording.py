@@ -2,7 +2,8 @@
 
 A write's row, with the request sealed, is committed together with a look at the lease, which proves that the claim is
 still ours and will be when the answer comes. Reads are written with the attempt's end: the attempt's own row, committed
-before the first of them, accounts for them.
+before the first of them, accounts for them. Before each the lease is renewed where it would end first, so that however
+many a slow system is asked, its slowness is not taken for the death of a process.
 """
 
 import json
@@ -63,8 +64,11 @@ class AttemptRecorder:
         `Paced` where the turn does not come soon.
         """
         wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
+        needed = self._connection.deadline_seconds + MARGIN_SECONDS
         if request.write:
-            self._written = self._commit(request)
+            self._written = self._commit(request, needed)
+        elif not self._claim.keep(needed):
+            raise ClaimLost
         release_connection()
 
     def answered(self, exchange: Exchange) -> None:
@@ -80,11 +84,10 @@ class AttemptRecorder:
         call.received_bytes = exchange.received_bytes
         self.calls.append(Kept(call, _end(exchange, self._key, with_request=not is_on_record), is_on_record))
 
-    def _commit(self, request: Outgoing) -> Call:
+    def _commit(self, request: Outgoing, needed: float) -> Call:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
         call.request = payload
-        needed = self._connection.deadline_seconds + MARGIN_SECONDS
         with one_commit():
             is_stored = store_given(self._claim.proof(needed), payload, call)
         if not is_stored:

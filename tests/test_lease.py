@@ -6,9 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from sync.claiming import Claim, claim
+from sync.connectors.exchange import Outgoing
 from sync.expiring import expire
-from sync.models import Attempt, Call, Delivery
+from sync.models import Attempt, Call, Delivery, MappingVersion
+from sync.recording import AttemptRecorder, ClaimLost
 from sync.tasks import run_due
+from tests.console.history import a_delivery, a_route, a_source, an_event
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import Event, State
 
@@ -49,3 +53,43 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
     assert Call.objects.get(key=write["key"]).attempt.number == (2 if held_up_at == "GET" else 1)
     assert hub.customer()["email"] == address
     assert Event.objects.get().state in (State.SUCCEEDED, State.UNCHANGED)
+
+
+def _read() -> Outgoing:
+    return Outgoing("fetch", "GET", "https://id.test/users/1", "/users/{id}", {}, None, None, False)
+
+
+@pytest.fixture
+def claimed(db: None) -> Claim:
+    event = an_event(1, source=a_source(), state=State.PENDING)
+    pk = a_delivery(event, a_route(event.source), state=State.PENDING, due_at=timezone.now()).pk
+    MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
+    taken = claim(pk)
+    assert taken is not None
+    return taken
+
+
+def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
+    claimed: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = AttemptRecorder(claimed, claimed.delivery.identity)
+    recorder.about_to_send(_read())
+    began = time.monotonic()
+    for passed in (12, 24, 36, 48):
+        monkeypatch.setattr("sync.claiming.monotonic", lambda passed=passed: began + passed)
+        soon = timezone.now() + timedelta(seconds=1)
+        Delivery.objects.update(lease_until=soon)
+        recorder.about_to_send(_read())
+        assert Delivery.objects.get().lease_until > soon + timedelta(seconds=15)
+
+
+def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
+    claimed: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = AttemptRecorder(claimed, claimed.delivery.identity)
+    Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=60))
+    assert expire(Delivery.objects.get())
+    began = time.monotonic()
+    monkeypatch.setattr("sync.claiming.monotonic", lambda: began + 60)
+    with pytest.raises(ClaimLost):
+        recorder.about_to_send(_read())
