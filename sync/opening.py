@@ -56,17 +56,16 @@ def plan_ways(event: Event) -> list[Way]:
     return ways
 
 
-def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: bool = False) -> Opening:
+def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: int = 0) -> Opening:
     """A delivery for each way of an event that has none, not stored yet.
 
-    `at_once`: this process will run them as soon as they are. Then a second opener of the same subject can meet an
+    `at_once`: this process will run so many as soon as they are. Then a second opener of the same subject can meet an
     IntegrityError.
     """
     deliveries = [_delivery(event, way) for way in ways]
     taken = [
         _taken(each, way, is_only=len(ways) == 1)
-        for each, way in zip(deliveries, ways, strict=True)
-        if at_once
+        for each, way in zip(deliveries[:at_once], ways[:at_once], strict=True)
     ]
     return Opening(deliveries, [each for each in taken if each is not None])
 

@@ -23,12 +23,12 @@ T = TypeVar("T", bound=Telling)
 
 
 class Begun:
-    """An event on its way. Made before it is stored; keeps a place for its delivery where somebody waits for it."""
+    """An event on its way. Made before it is stored; keeps places for its deliveries where somebody waits for them."""
 
     def __init__(self, seconds: float, *, at_once: bool) -> None:
         self._at_once = at_once
         self._until = time.monotonic() + seconds
-        self._place: Place | None = reserve() if seconds > 0 else None
+        self._places: list[Place] = reserve() if seconds > 0 else []
         self._ways: list[Way] = []
         self._opening = Opening()
 
@@ -38,14 +38,16 @@ class Begun:
         Without a place nobody waits: a worker will find it. Nor where a way is paused: what goes there is kept.
         """
         self._ways = plan_ways(event)
-        if self._place is not None and self._ways and not any(each.is_paused for each in self._ways):
+        if self._places and self._ways and not any(each.is_paused for each in self._ways):
+            self._places += reserve(len(self._ways) - 1)
             return None
         self._at_once = False
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
     def open(self, event: Event) -> list[Model]:
         """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
-        self._opening = open_deliveries(event, self._ways, at_once=self._at_once)
+        ready = len(self._ready()) if self._at_once else 0
+        self._opening = open_deliveries(event, self._ways, at_once=ready)
         return self._opening.rows
 
     def opened(self) -> list[Happening]:
@@ -58,26 +60,28 @@ class Begun:
 
     def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
         """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
-        assert self._place is not None, "plan() said that somebody waits"
         with waiting_for(event.pk, say) as waiter:
-            self._start(self._place)
+            self._start()
             is_done = wait(event.pk, waiter, self._until)
             if waiter.kept is not None:
                 return cast(T, waiter.kept)
         return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
 
-    def _start(self, place: Place) -> None:
-        if self._opening.claims:
-            place.start(self._opening.claims)
-        else:
-            place.give_back()
+    def _ready(self) -> list[Place]:
+        return [each for each in self._places if each.begins_now]
+
+    def _start(self) -> None:
+        """Each in a place of its own: what was claimed runs while its lease does, whatever becomes of the others."""
+        for place, claim in zip(self._ready(), self._opening.claims, strict=False):
+            place.start(claim)
+        self.close()
         if not wake(self._opening.waiting):
             defer(self._opening.waiting)
 
     def close(self) -> None:
-        """Give the place back if it was not used."""
-        if self._place is not None:
-            self._place.give_back()
+        """Give back the places that were not used."""
+        for each in self._places:
+            each.give_back()
 
 
 class Deliveries:

@@ -7,6 +7,7 @@ Who waits for an answer has its delivery run in its own process; everything else
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,30 +23,42 @@ from sync.waiting import notify
 
 logger = logging.getLogger("hub.deliver")
 
+_FOLLOWING_SECONDS = 5.0
+
 
 class BoundedExecutor:
     """Threads of one process that run deliveries; what does not fit is left to workers, not queued without end."""
 
     def __init__(self, threads: int, places: int) -> None:
         self.pid = os.getpid()
-        self.places = places
+        self.taken = 0
+        self._most, self._at_once = places, threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
-        self._places = threading.BoundedSemaphore(places)
+        self._lock = threading.Lock()
 
     def reserve(self) -> bool:
         """Keep a place for one delivery; whether there was one. It is given back by `submit` or `give_back`."""
-        return self._places.acquire(blocking=False)
+        with self._lock:
+            has_one = self.taken < self._most
+            self.taken += has_one
+        return has_one
+
+    @property
+    def begins_now(self) -> bool:
+        """Whether there is a thread for each place that is taken, so that none of them waits for another."""
+        return self.taken <= self._at_once
 
     def give_back(self) -> None:
         """The place that was kept is not needed."""
-        self._places.release()
+        with self._lock:
+            self.taken -= 1
 
     def submit(self, run: Callable[[], object]) -> bool:
         """Run something in the place that was reserved; False, and the place is free, where the process ends."""
         try:
             self._threads.submit(self._run, run)
         except RuntimeError:  # the process is shutting down
-            self._places.release()
+            self.give_back()
             return False
         return True
 
@@ -58,7 +71,7 @@ class BoundedExecutor:
         except Exception:
             logger.exception("a delivery could not be run; the sweep will find it")
         finally:
-            self._places.release()
+            self.give_back()
 
 
 _lock = threading.Lock()
@@ -76,16 +89,20 @@ def _current() -> BoundedExecutor:
 
 
 class Place:
-    """A place in this process's executor, kept from before a webhook is stored until its delivery runs."""
+    """A place in this process's executor, kept from before a webhook is stored until its delivery runs.
+
+    `begins_now`: what is started there does not wait for a thread, so that it may be claimed already.
+    """
 
     def __init__(self, executor: BoundedExecutor) -> None:
         self._executor = executor
         self._is_kept = True
+        self.begins_now = executor.begins_now
 
-    def start(self, claims: Sequence[Claim]) -> None:
-        """Run claimed deliveries, one after the other, now."""
+    def start(self, claim: Claim) -> None:
+        """Run a claimed delivery now."""
         self._is_kept = False
-        self._executor.submit(partial(_carry_out, claims))
+        self._executor.submit(partial(_run_here, partial(carry_out, claim)))
 
     def give_back(self) -> None:
         """Once is enough; more does nothing."""
@@ -94,24 +111,31 @@ class Place:
             self._executor.give_back()
 
 
-def _carry_out(claims: Sequence[Claim]) -> None:
-    for each in claims:
-        follow(carry_out(each))
-
-
-def reserve() -> Place | None:
-    """A place to run deliveries in this process, where there is one left."""
+def reserve(places: int = 1) -> list[Place]:
+    """Places to run deliveries in this process, as far as there are any left."""
     executor = _current()
-    return Place(executor) if executor.reserve() else None
+    return [Place(executor) for _ in range(places) if executor.reserve()]
 
 
 def wake(delivery_ids: Iterable[int]) -> bool:
     """Let deliveries run now, in this process. Returns whether all of them found a place."""
     executor = _current()
     placed = [
-        executor.reserve() and executor.submit(partial(run_with_followers, each)) for each in delivery_ids
+        executor.reserve() and executor.submit(partial(_run_here, partial(deliver, each)))
+        for each in delivery_ids
     ]
     return all(placed)
+
+
+def _run_here(run: Callable[[], Ran]) -> None:
+    """Run one, and go on with those that waited for it for a few seconds. A worker takes what is left: this process
+    may have been told to end, and what it has been given comes first.
+    """
+    ran = run()
+    until = time.monotonic() + _FOLLOWING_SECONDS
+    _, left = _follow(ran, lambda: time.monotonic() < until)
+    if left is not None:
+        defer([left])
 
 
 def defer(delivery_ids: Sequence[int]) -> None:
@@ -120,18 +144,22 @@ def defer(delivery_ids: Sequence[int]) -> None:
 
 
 def run_with_followers(delivery_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
-    """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran."""
-    return follow(deliver(delivery_id), goes_on)
+    """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran.
+
+    `goes_on`: asked before the next is taken.
+    """
+    count, _ = _follow(deliver(delivery_id), goes_on)
+    return count
 
 
-def follow(ran: Ran, goes_on: Callable[[], bool] = lambda: True) -> int:
-    """What comes after a delivery ran. `goes_on`: asked before the next is taken."""
+def _follow(ran: Ran, goes_on: Callable[[], bool]) -> tuple[int, int | None]:
+    """What comes after a delivery ran: how many ran, and the next one where it does not go on."""
     count = 0
     while True:
         notify(ran.outcomes)
         count += ran.is_done
         if ran.follower is None or not goes_on():
-            return count
+            return count, ran.follower
         ran = deliver(ran.follower)
 
 

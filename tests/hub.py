@@ -35,7 +35,7 @@ def wait_until_quiet(seconds: float = 10.0) -> None:
     """Until this process's threads have nothing to do: what comes after an answer too, which takes what is due."""
     until = time.monotonic() + seconds
     executor = tasks._current()
-    while executor._places._value < executor.places:
+    while executor.taken:
         assert time.monotonic() < until, "deliveries did not end"
         time.sleep(0.005)
 

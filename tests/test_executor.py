@@ -1,8 +1,10 @@
 """The web process's executor is bounded: what does not fit is answered 202 at once and delivered by a worker."""
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from django.core.management import call_command
@@ -10,6 +12,8 @@ from django.db import connections
 from django.http import HttpResponse
 
 from sync import tasks
+from sync.configuration import ways
+from sync.models import Connection, Delivery, Route
 from tests.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State
 
@@ -42,6 +46,70 @@ def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one
     assert Event.objects.get(entity_id=MIKKO).state == State.SUCCEEDED
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """This process delivers one at a time and lets others wait."""
+    before, tasks._executor = tasks._executor, tasks.BoundedExecutor(threads=1, places=5)
+    yield
+    tasks._executor = before
+
+
+def test_what_waits_for_a_thread_is_not_claimed_before_there_is_one(hub: Hub, one_thread: None) -> None:
+    hub.change_email("anna.first@example.com")
+    second = hub.change_email("mikko.second@example.com", MIKKO)
+    hub.shop.faults.add("hang", methods=["PATCH"], times=1)
+    with ThreadPoolExecutor(2) as clients:
+        first = clients.submit(post_and_leave, hub, EXAMPLE)
+        wait_for_write(hub)
+        other = clients.submit(post_and_leave, hub, EXAMPLE.replace(ANNA.encode(), MIKKO.encode()))
+        wait_until(lambda: Delivery.objects.filter(entity_id=MIKKO).exists())
+        assert Delivery.objects.get(entity_id=MIKKO).state == State.PENDING, "its lease would run already"
+        hub.shop.faults.clear()
+        assert {first.result(timeout=20).status_code, other.result(timeout=20).status_code} <= {200, 424}
+    wait_until(lambda: hub.customer(MIKKO)["email"] == second)
+
+
+def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub: Hub) -> None:
+    route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
+    crm = Connection.objects.get(pk=route.commercial_id)
+    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
+    crm.save()
+    Route.objects.create(
+        source=route.source,
+        identity=route.identity,
+        mapping=route.mapping,
+        commercial=crm,
+        entity_type="USER",
+    )
+    address = hub.change_email("anna.both@example.com")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, ThreadPoolExecutor(1) as clients:
+        Connection.objects.filter(pk=route.commercial_id).update(
+            base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        ways.cache_clear()
+        answer = clients.submit(post_and_leave, hub, EXAMPLE)
+        wait_until(lambda: hub.customer()["email"] == address)
+        assert Delivery.objects.get(commercial=route.commercial_id).state == State.RUNNING
+        silent.close()
+        assert answer.result(timeout=30).status_code in (202, 424)
+
+
+def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(tasks, "_FOLLOWING_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "defer", left.extend)
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    Connection.objects.filter(side="commercial").update(concurrency=1)
+    for user in (ANNA, MIKKO):
+        hub.post(EXAMPLE[:-1].replace(ANNA.encode(), user.encode()) + b',"respond":"ack"}')
+    waiting = sorted(Delivery.objects.values_list("pk", flat=True))
+    assert tasks.wake(waiting[:1])
+    hub.wait_until_quiet()
+    assert left == waiting[1:]
+    assert Delivery.objects.get(pk=waiting[1]).state == State.PENDING
+    assert tasks.run_due() == 1
+
+
 @pytest.mark.pure
 @pytest.mark.parametrize("breaking", ["run", "release_connection"])
 def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
@@ -67,8 +135,12 @@ def post_and_leave(hub: Hub, body: bytes) -> HttpResponse:
 
 
 def wait_for_write(hub: Hub) -> None:
-    for _ in range(500):
-        if hub.writes():
+    wait_until(lambda: bool(hub.writes()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(700):
+        if is_so():
             return
         time.sleep(0.01)
-    raise AssertionError("the first delivery did not reach the shop")
+    raise AssertionError("it did not come so far")
