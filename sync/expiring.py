@@ -19,10 +19,22 @@ POISON = "crashes-hub"
 
 _PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
     AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
+# A relayed delivery behind an older one of its subject cannot be claimed.
+_READY = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {_PASSING}
+    AND NOT (d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
+        AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
+        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held'
+        AND o.is_relayed AND o.id < d.id))"""  # noqa: S608
+_SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
 _DUE = Statement(
-    f"""SELECT d.id, d.identity_id, d.commercial_id, d.entity_type, d.entity_id FROM sync_delivery d
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {_PASSING}
+    f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
+)
+_DUE_IN_TURN = Statement(
+    f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")}, d.due_at,
+        ROW_NUMBER() OVER (PARTITION BY d.commercial_id ORDER BY d.due_at, d.id) AS place
+        FROM sync_delivery d WHERE {_READY}) found
+    ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
 _SUSPECTS = Statement(
     """SELECT id FROM sync_delivery WHERE state IN ('pending', 'retrying') AND due_at <= {now}
@@ -43,8 +55,14 @@ class Due:
 
 
 def due(limit: int) -> list[Due]:
-    """Deliveries that wait, whose time has come, and whose connections are not paused; oldest first."""
-    return [Due(pk, tuple(subject)) for pk, *subject in _DUE.rows(SUSPECT, limit)]
+    """Deliveries that wait, whose time has come, and whose connections are not paused; oldest first.
+
+    Where there are more than that, the commercial systems take turns, so that the backlog of one hides no other.
+    """
+    rows = _DUE.rows(SUSPECT, limit)
+    if len(rows) >= limit:
+        rows = _DUE_IN_TURN.rows(SUSPECT, limit)
+    return [Due(pk, tuple(subject)) for pk, *subject in rows]
 
 
 def suspects(limit: int) -> list[int]:

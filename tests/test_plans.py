@@ -54,6 +54,7 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
             hub.wait_until_quiet()
             run_due()
         find_due()
+        find_due(limit=0)
         suspects(10)
     settled = Delivery.objects.latest("pk").pk
     with seeing() as more:
