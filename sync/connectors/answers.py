@@ -13,6 +13,7 @@ from sync.connectors.records import FieldError
 
 DEEPEST = 64
 LONGEST_SENTENCE = 300
+LONGEST_ID = 255
 MOST_FIELD_ERRORS = 20
 
 # C0, DEL and C1 controls, and the marks that turn the direction of text around.
@@ -47,12 +48,16 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def as_id(value: Any) -> str:
-    """An id as text: a string that is not empty, or a whole number. Raises UnreadableError."""
+    """An id as text: a string that is not empty, or a whole number; no longer than can be kept, and without U+0000,
+    which PostgreSQL does not store. Raises UnreadableError.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) and value:
-        return value
-    raise UnreadableError("an id was expected")
+        value = str(value) if abs(value) < 10**LONGEST_ID else ""
+    if not isinstance(value, str) or not value:
+        raise UnreadableError("an id was expected")
+    if len(value) > LONGEST_ID or "\0" in value:
+        raise UnreadableError(f"an id of at most {LONGEST_ID} characters was expected")
+    return value
 
 
 def as_text(value: Any) -> str | None:

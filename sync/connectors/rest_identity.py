@@ -99,5 +99,6 @@ class RestIdentity:
         except UnreadableError as unreadable:
             raise self._client.garbled(asked, str(unreadable)) from None
         version = as_text(known.version.find(attributes)) if known.version else None
+        version = version and version.replace("\0", "")
         modified_at = as_moment(known.modified.find(attributes)) if known.modified else None
         return Entity(entity_type.upper(), found, attributes, version, modified_at)

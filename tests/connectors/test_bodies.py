@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sync.connectors.answers import as_id
 from sync.connectors.errors import Garbled, Rejected, Throttled, parse_retry_after
 from sync.connectors.records import Record
 from tests.connectors.building import identity, shop, shop_settings
@@ -29,6 +30,17 @@ def test_a_wrapped_record_is_sent_and_read_in_its_wrapping() -> None:
         changed = connector.update("USER", "7", {"email": "a@b.test"}, "k2", current=None)
         assert made == changed == connector.get("USER", "7") == Record("7", {"id": 7, "email": "a@b.test"})
         assert [seen.json() for seen in service.seen[:2]] == [{"customer": {"email": "a@b.test"}}] * 2
+
+
+@pytest.mark.parametrize("unusable", ["", "x" * 256, "a\0b", 10**255, 1.5, True, None, ["7"]])
+def test_an_id_that_cannot_be_kept_is_not_understood(unusable: Any) -> None:
+    with serving(lambda _: Reply(200, {"id": unusable, "email": "a@b.test"})) as service:
+        with pytest.raises(Garbled):
+            shop(service.url).get("USER", "7")
+        with pytest.raises(Garbled):
+            identity(service.url).fetch("USER", "7")
+    assert as_id("x" * 255) == "x" * 255
+    assert as_id(10**255 - 1) == "9" * 255
 
 
 @pytest.mark.parametrize(
