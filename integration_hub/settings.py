@@ -90,7 +90,7 @@ TEMPLATES = [
 ]
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has eight threads more, which look for work.
+# takes a connection of DATABASE_POOL only for a transaction; a worker has eleven threads more, which look for work.
 DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
 DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
 WEB_THREADS = env.int("WEB_THREADS", default=32)

@@ -19,6 +19,7 @@ from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import Event
 
 _OTHER_NAMES = {"received_from": "--since", "received_to": "--until"}
+_HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
 
 
 class Command(ExportCommand):
@@ -31,10 +32,12 @@ class Command(ExportCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         for name in WORDS:
             others = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []
-            parser.add_argument(f"--{name.replace('_', '-')}", *others, dest=name)
+            parser.add_argument(f"--{name.replace('_', '-')}", *others, dest=name, help=_HELP.get(name))
         super().add_arguments(parser)
         parser.add_argument(
-            "--evidence", action="store_true", help="make an export as the console does, here and now"
+            "--evidence",
+            action="store_true",
+            help="make an export as the console does, here and now; --output: where its archive is copied to",
         )
         parser.add_argument(
             "--reason", default="", help="why: required with --evidence, kept with the export"
