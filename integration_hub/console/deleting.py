@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import PROTECT, Model
+from django.db.models import PROTECT, ForeignObjectRel, Model
 from django.utils.text import capfirst
 
 
@@ -13,7 +13,9 @@ def kept_by(row: Model) -> list[str]:
 
 
 def _found(row: Model) -> Iterator[str]:
-    for relation in row._meta.related_objects:
+    for relation in row._meta.get_fields(include_hidden=True):
+        if not (isinstance(relation, ForeignObjectRel) and relation.on_delete is PROTECT):
+            continue
         of: Any = relation.related_model
-        if relation.on_delete is PROTECT and of._base_manager.filter(**{relation.field.name: row}).exists():
+        if of._base_manager.filter(**{relation.field.name: row}).exists():
             yield capfirst(str(of._meta.verbose_name_plural))

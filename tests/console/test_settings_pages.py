@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.connectors.presets import preset
 from sync.models import Route
+from tests.console.history import a_delivery, a_route, a_source, an_event
 from tests.console.settings_rows import TYPED, connection, mapping, signed
 from tests.console.staff import browser, entries, event, save, source
 from webhooks.models import Source, SourceSecret
@@ -168,6 +169,17 @@ def test_what_keeps_a_setting_is_named_and_not_read() -> None:
     client.post(address, {"post": "yes", "reason": "it must go"})
     assert Source.objects.exists()
     assert not entries("source.deleted")
+
+
+def test_what_keeps_a_route_and_its_connections_is_named_and_not_read() -> None:
+    route, client = a_route(a_source()), browser("administrator")
+    a_delivery(an_event(1, source=route.source, state="dead"), route)
+    kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.commercial_id}": "Routes"}
+    for address, kind in kept.items():
+        with CaptureQueriesContext(database) as seen:
+            page = client.get(f"/admin/sync/{address}/delete/").content.decode()
+        assert f"<li>{kind}</li>" in page
+        assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "sync_delivery"')]
 
 
 @pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
