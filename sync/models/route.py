@@ -61,20 +61,26 @@ class Route(Pausable):
     )
     gives_up_after_hours = models.FloatField(
         default=72.0,
-        validators=[MinValueValidator(0.01)],
+        validators=[MinValueValidator(0.01), MaxValueValidator(876_000)],
         help_text="a delivery that is older than this is not tried again",
     )
     retry_base_seconds = models.FloatField(
         "first pause",
         default=2.0,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(86_400)],
         help_text="seconds before the second try at most; doubled with each try",
     )
     retry_cap_seconds = models.FloatField(
-        "longest pause", default=3600.0, validators=[MinValueValidator(1.0)], help_text="seconds"
+        "longest pause",
+        default=3600.0,
+        validators=[MinValueValidator(1.0), MaxValueValidator(2_592_000)],
+        help_text="seconds",
     )
     guard_minutes = models.PositiveIntegerField(
-        "window of the guard", default=60, validators=[MinValueValidator(1)], help_text="minutes"
+        "window of the guard",
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(525_600)],
+        help_text="minutes",
     )
     most_removals = models.PositiveIntegerField(
         "removals in a window",

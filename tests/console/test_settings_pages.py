@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
@@ -180,6 +181,18 @@ def test_what_keeps_a_route_and_its_connections_is_named_and_not_read() -> None:
             page = client.get(f"/admin/sync/{address}/delete/").content.decode()
         assert f"<li>{kind}</li>" in page
         assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "sync_delivery"')]
+
+
+@pytest.mark.parametrize(
+    ("field", "beyond"),
+    [("gives_up_after_hours", 10**8), ("guard_minutes", 10**9), ("retry_cap_seconds", 10**9)],
+)
+def test_a_route_takes_no_time_that_no_clock_has(field: str, beyond: int) -> None:
+    route = a_route(a_source())
+    setattr(route, field, beyond)
+    with pytest.raises(ValidationError) as refused:
+        route.full_clean()
+    assert field in refused.value.message_dict
 
 
 @pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
