@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from audit.canonical import JSONValue
+from sync.planning import same_json
 
 MOST_SHOWN = 100
+_ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +29,31 @@ def changed(
     """What differs of the fields that have a label, in the order of the labels."""
     lines: list[Changed] = []
     for name, label in labels.items():
-        lines += _lines(label, before.get(name), after.get(name))
+        lines += _lines(label, _value(before, name), _value(after, name))
     return lines[:MOST_SHOWN]
 
 
-def _lines(label: str, before: JSONValue, after: JSONValue) -> Iterator[Changed]:
-    if before == after:
+def _value(values: Mapping[str, JSONValue], name: str) -> Any:
+    """Of a field: an empty one has none."""
+    value = values.get(name)
+    return _ABSENT if value is None or value == "" else value
+
+
+def _lines(label: str, before: Any, after: Any) -> Iterator[Changed]:
+    if same_json(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for name in {**before, **after}:
-            yield from _lines(f"{label} / {name}", before.get(name), after.get(name))
+            yield from _lines(f"{label} / {name}", before.get(name, _ABSENT), after.get(name, _ABSENT))
     else:
         yield Changed(label, _text(before), _text(after))
 
 
-def _text(value: JSONValue) -> str | None:
-    if value is None or value == "":
+def _text(value: Any) -> str | None:
+    if value is _ABSENT:
         return None
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return (
+        value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    )

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
+from sync.planning import same_json
 from webhooks.arrival import address_of
 from webhooks.sealing import SealedJSONField
 
@@ -75,7 +76,7 @@ def difference(before: Values, after: Values, withheld: frozenset[str]) -> Value
 
     Empty where nothing differs.
     """
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    names = [name for name in {**before, **after} if not same_json(before.get(name), after.get(name))]
     shown = [name for name in names if name not in withheld]
     found: Values = {}
     if shown:

@@ -11,6 +11,8 @@ from django.test import Client
 
 from audit.models import Entry
 from integration_hub.console import held_change
+from integration_hub.console.changes import Changed, changed
+from integration_hub.console.recording import difference
 from sync.connectors.presets import preset
 from sync.models import Connection
 from tests.console.history import a_delivery, a_route, a_source, an_event
@@ -181,3 +183,20 @@ def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
     save(client, address(of), form)
     of.refresh_from_db()
     assert not of.is_enabled
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"active": 0}, {"active": False}, Changed("Fields / active", "0", "no")),
+        ({"active": False}, {"active": False, "left": None}, Changed("Fields / left", None, "null")),
+        ({"active": [1]}, {"active": [True]}, Changed("Fields / active", "[1]", "[true]")),
+        ({"name": "a"}, {"name": ""}, Changed("Fields / name", "a", '""')),
+    ],
+)
+def test_a_change_of_json_is_a_change_where_python_sees_none(before: Any, after: Any, told: Changed) -> None:
+    assert changed({"fields": before}, {"fields": after}, {"fields": "Fields"}) == [told]
+    assert difference({"fields": before}, {"fields": after}, frozenset()) == {
+        "before": {"fields": before},
+        "after": {"fields": after},
+    }
