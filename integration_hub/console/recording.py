@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.http import HttpRequest
 
 from audit.canonical import JSONValue
@@ -103,6 +103,14 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def stream(self, pk: Any) -> str:
         """The audit stream of one row."""
         return f"setting:{self.kind}:{pk}"
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """For a change as it stands now, and locked until the change is stored, which writes each column."""
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and request.method == "POST" and connection.in_atomic_block:
+            self.model._base_manager.select_for_update().filter(pk=found.pk).values_list("pk").first()
+            found.refresh_from_db()
+        return found
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         form.values_before = self.stored(obj.pk) if change else {}

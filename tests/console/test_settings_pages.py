@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ValidationError
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sync.connectors.presets import preset
 from sync.models import Route
@@ -193,6 +195,30 @@ def test_a_route_takes_no_time_that_no_clock_has(field: str, beyond: int) -> Non
     with pytest.raises(ValidationError) as refused:
         route.full_clean()
     assert field in refused.value.message_dict
+
+
+def test_a_pause_that_comes_while_a_change_is_stored_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    route, client, read = a_route(a_source()), browser("administrator"), ModelAdmin.get_object
+
+    def paused_meanwhile(*args: Any) -> Any:
+        found = read(*args)
+        if database.in_atomic_block and isinstance(found, Route):
+            Route.objects.filter(pk=route.pk).update(paused_at=timezone.now(), pause_reason="it moves")
+        return found
+
+    address = f"/admin/sync/route/{route.pk}/change/"
+    form = {
+        name: value
+        for name, value in client.get(address).context["adminform"].form.initial.items()
+        if value is not None
+    }
+    form |= {"deactivation": '{"active": false}', "tries": "5", "is_enabled": "on"}
+    page = client.post(address, form)["Location"]
+    seen = client.get(page).context["seen"]
+    monkeypatch.setattr(ModelAdmin, "get_object", paused_meanwhile)
+    client.post(page, {"reason": WHY, "seen": seen})
+    route.refresh_from_db()
+    assert (route.tries, route.pause_reason, route.paused_at is None) == (5, "it moves", False)
 
 
 @pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
