@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 
 def token_end(credentials: Mapping[str, str]) -> datetime | None:
-    """None where no credential says when it ends."""
-    ends = [end for value in credentials.values() if (end := _end(value)) is not None]
+    """None where no credential says when it ends, or so late that it means never (and some zones have no clock for)."""
+    ends = [end for value in credentials.values() if (end := _end(value)) is not None and 1 < end.year < 9999]
     return min(ends, default=None)
 
 

@@ -225,7 +225,11 @@ def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["x.y", "x.%%%.z", "x.bnVsbA.z", "x.eyJleHAiOiAibm8ifQ.z", "x.eyJleHAiOiAxZTk5fQ.z"]
+    "token",
+    [
+        *("x.y", "x.%%%.z", "x.bnVsbA.z", "x.eyJleHAiOiAibm8ifQ.z", "x.eyJleHAiOiAxZTk5fQ.z"),
+        "x.eyJleHAiOiAyNTM0MDIzMDA3OTl9.y",  # the last second that there is: never
+    ],
 )
 def test_a_token_that_says_nothing_is_no_matter(token: str) -> None:
     of = a_connection(credentials={"token": token})
