@@ -3,6 +3,7 @@
 Through the signals of django.contrib.auth, which has no other seam for this.
 """
 
+import json
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -10,9 +11,14 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
 
 from audit.log import Happening, append
+from audit.models import Entry
 from integration_hub.console.recording import address
+
+_FAILED = "person.login-failed"
+_MOST_A_MINUTE = 60
 
 
 @receiver(user_logged_in)
@@ -30,8 +36,20 @@ def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any)
 
 @receiver(user_login_failed)
 def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
-    """`person.login-failed`, without the name that was typed: it can be anything, a password too."""
-    _append("system", "person.login-failed", "anonymous", request)
+    """`person.login-failed`, without the name that was typed: it can be anything, a password too.
+
+    One for an address and minute, and sixty a minute in all: whoever guesses passwords does not fill the log.
+    """
+    if not _is_told(request):
+        _append("system", _FAILED, "anonymous", request)
+
+
+def _is_told(request: HttpRequest | None) -> bool:
+    minute = timezone.now().replace(second=0, microsecond=0)
+    recent = Entry.objects.filter(action=_FAILED, at__gte=minute).order_by("-at", "-id")
+    found = [json.loads(body)["details"] for body in recent.values_list("body", flat=True)[:_MOST_A_MINUTE]]
+    known = request is not None and any(each.get("address") == address(request) for each in found)
+    return known or len(found) == _MOST_A_MINUTE
 
 
 def _append(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:

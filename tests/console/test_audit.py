@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django.utils import timezone
 from audit.log import Happening, append
 from audit.models import Entry, Segment
 from audit.packing import pack
+from integration_hub.console import sign_in
 from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_sealed import sealed_in
 from sync.evidence import seal_audit
@@ -331,6 +333,17 @@ def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
     page = client.get(f"{LIST}{first.pk}/change/").context["page"]
     assert [each.entry.action for each in page.of_request] == ["download.finished"]
     assert page.of_request[0].request == page.told.request
+
+
+def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "_MOST_A_MINUTE", 5)
+    began = timezone.now()
+    monkeypatch.setattr(sign_in, "timezone", SimpleNamespace(now=lambda: began))
+    guess = {"username": "root", "password": "wrong"}
+    for number in (1, 1, 1, 2, 1, *range(3, 20)):
+        assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
+    told = [each["details"]["address"] for each in entries("person.login-failed")]
+    assert told == [f"192.0.2.{number}" for number in range(1, 6)]
 
 
 def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_typed() -> None:
