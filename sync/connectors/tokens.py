@@ -22,16 +22,33 @@ TOKEN_LIFETIME = 300.0
 MOST_TOKENS = 256
 
 
+class _Question:
+    """One request for a token; all who need one before it ends share what becomes of it."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.error: errors.ConnectorError | None = None
+
+
 class _Slot:
-    """A token's place in the process, filled by one thread while the others wait for it."""
+    """A token's place in the process, filled by one thread while the others wait for it.
+
+    The lock is held for moments only, never over a request.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.question: _Question | None = None
         self.token: str | None = None
+        self.lifetime = 0.0
         self.good_until = 0.0
 
     def live(self) -> str | None:
         return self.token if time.monotonic() < self.good_until else None
+
+    def keep(self, token: str, lifetime: float) -> None:
+        self.token, self.lifetime = token, lifetime
+        self.good_until = time.monotonic() + lifetime - EARLY
 
 
 _slots: OrderedDict[bytes, _Slot] = OrderedDict()
@@ -77,20 +94,41 @@ class ClientCredentials:
 
     def prove(self, send: Send) -> float:
         """A fresh token takes the place of the one that is kept."""
-        with self._slot.lock:
-            self._slot.token, lifetime = self._fetch(send)
-            self._slot.good_until = time.monotonic() + lifetime - EARLY
-            return lifetime
+        self._token(send, refused=self._slot.token)
+        return self._slot.lifetime
 
     def _token(self, send: Send, refused: str | None) -> str:
-        """A live token other than the one refused: perhaps another thread has fetched it by now."""
-        with self._slot.lock:
-            live = self._slot.live()
+        """A live token other than the one refused: perhaps another thread has fetched it by now, or is about to."""
+        slot = self._slot
+        with slot.lock:
+            live = slot.live()
             if live is not None and live != refused:
                 return live
-            self._slot.token, lifetime = self._fetch(send)
-            self._slot.good_until = time.monotonic() + lifetime - EARLY
-            return self._slot.token
+            asked = slot.question
+            question = slot.question = asked or _Question()
+        if asked is None:
+            return self._ask(send, question)
+        question.ended.wait()
+        if question.error is not None:
+            raise self._equal(question.error)
+        return self._token(send, refused)
+
+    def _ask(self, send: Send, question: _Question) -> str:
+        try:
+            token, lifetime = self._fetch(send)
+            self._slot.keep(token, lifetime)
+            return token
+        except errors.ConnectorError as error:
+            question.error = error
+            raise
+        finally:
+            with self._slot.lock:
+                self._slot.question = None
+            question.ended.set()
+
+    def _equal(self, error: errors.ConnectorError) -> errors.ConnectorError:
+        """The same error for another attempt, maybe of the other side: its own, as a traceback grows on it."""
+        return type(error)(str(error), side=self._side, retry_after=error.retry_after)
 
     def _fetch(self, send: Send) -> tuple[str, float]:
         call, secret_headers = self._request()
