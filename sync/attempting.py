@@ -126,21 +126,25 @@ def _plan(
     entity: Entity | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
-    events = claim.events
     if entity is None and route.when_gone == Route.WhenGone.IGNORE:
         return None, Change(Action.NOTHING)
     wanted = None if entity is None else _wanted(claim, mapping, entity)
-    old = tuple(pair for previous in previous_values(events) for pair in mapping.previous_values(previous))
-    linked_id = claim.link.record_id if claim.link else None
-    sought = Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, old)
+    sought = _sought(claim, mapping)
     record = find_record(commercial, mapping, sought)
     if wanted is None:
         return record, plan_gone(record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE)
     if record is None:
-        record = _before_creating(claim, commercial, mapping, wanted)
+        record = _before_creating(claim, commercial, mapping, sought, wanted)
     if record is None and entity is not None:  # a part of an entity may be too little to create its record
         wanted = mapping.apply(entity.attributes, members(claim.delivery.event))
     return record, plan_present(wanted, record, mapping.caseless)
+
+
+def _sought(claim: Claim, mapping: ParsedMapping) -> Sought:
+    """Each value that some event overwrote once, whatever the number of events that tell it."""
+    told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
+    linked_id = claim.link.record_id if claim.link else None
+    return Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, tuple(dict.fromkeys(told)))
 
 
 def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
@@ -150,10 +154,14 @@ def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, A
 
 
 def _before_creating(
-    claim: Claim, commercial: CommercialConnector, mapping: ParsedMapping, wanted: dict[str, Any]
+    claim: Claim,
+    commercial: CommercialConnector,
+    mapping: ParsedMapping,
+    sought: Sought,
+    wanted: dict[str, Any],
 ) -> Record | None:
     """A record that has the new values already; `NoMatch` where the route does not create on an update."""
-    record = find_by_new_value(commercial, mapping, claim.delivery.entity_type, wanted)
+    record = find_by_new_value(commercial, mapping, sought, wanted)
     creates = {"CREATE"} & {event.event_type for event in claim.events}
     if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
         raise NoMatch

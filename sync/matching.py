@@ -1,13 +1,15 @@
 """Hop 5, the second half: which record of the commercial system belongs to the entity.
 
 By link, then by external id, then by a value that the change overwrote; by the new value only when about to create.
-E-mail is what changes: it must never be the only key.
+E-mail is what changes: it must never be the only key. Two people may share one: a record that bears the external id of
+another entity is not this one's, whatever else it has.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sync.connectors.answers import as_text
 from sync.connectors.records import CommercialConnector, Record
 from sync.mapping import ParsedMapping
 
@@ -32,15 +34,15 @@ def find_record(commercial: CommercialConnector, mapping: ParsedMapping, sought:
         linked = commercial.get(sought.entity_type, sought.linked_id)
         if linked is not None:
             return linked
-    return _search(commercial, sought.entity_type, _keys(mapping, sought))
+    return _search(commercial, mapping, sought, _keys(mapping, sought))
 
 
 def find_by_new_value(
-    commercial: CommercialConnector, mapping: ParsedMapping, entity_type: str, wanted: dict[str, Any]
+    commercial: CommercialConnector, mapping: ParsedMapping, sought: Sought, wanted: dict[str, Any]
 ) -> Record | None:
     """A record that already has the new values, asked for only when one is about to be created."""
     keys = [(name, wanted.get(name)) for name in mapping.match.new]
-    return _search(commercial, entity_type, keys)
+    return _search(commercial, mapping, sought, keys)
 
 
 def _keys(mapping: ParsedMapping, sought: Sought) -> Iterable[tuple[str, Any]]:
@@ -50,14 +52,26 @@ def _keys(mapping: ParsedMapping, sought: Sought) -> Iterable[tuple[str, Any]]:
 
 
 def _search(
-    commercial: CommercialConnector, entity_type: str, keys: Iterable[tuple[str, Any]]
+    commercial: CommercialConnector,
+    mapping: ParsedMapping,
+    sought: Sought,
+    keys: Iterable[tuple[str, Any]],
 ) -> Record | None:
+    external_id = mapping.match.external_id
     for name, value in keys:
         if value in (None, ""):
             continue
-        found = {record.id: record for record in commercial.search(entity_type, name, str(value))}
+        hits = commercial.search(sought.entity_type, name, str(value))
+        found = {
+            hit.id: hit for hit in hits if name == external_id or not _is_anothers(hit, external_id, sought)
+        }
         if len(found) > 1:
             raise AmbiguousMatch(name)
         if found:
             return next(iter(found.values()))
     return None
+
+
+def _is_anothers(record: Record, external_id: str | None, sought: Sought) -> bool:
+    borne = None if external_id is None else as_text(record.fields.get(external_id))
+    return bool(borne) and borne != sought.entity_id

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sync.models import Connection, Link, Route
+from sync.tasks import run_due
 from tests.hub import ANNA, Hub
 
 GRACE = "GRACE1"
@@ -103,6 +104,57 @@ def test_who_has_a_record_never_takes_over_another_with_the_new_address(hub: Hub
     assert outcome(hub.post(webhook(ANNA))) == (422, "target-rejected")
     assert [query for _, query in lookups(hub)] == [{"external_id": ANNA}]
     assert with_email(hub, "taken@example.com") == owner
+
+
+SHARED = "info@firma.example"
+
+
+@pytest.mark.parametrize(
+    ("sent", "policy", "expected"),
+    [
+        (webhook(GRACE, "CREATE"), Route.WithoutMatch.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.REFUSE, (422, "no-match")),
+    ],
+    ids=["created", "updated", "only-updated"],
+)
+def test_a_record_that_bears_the_external_id_of_another_person_is_not_taken_over(
+    hub: Hub, sent: dict[str, Any], policy: str, expected: tuple[int, str]
+) -> None:
+    """Two people may share an address; the shop itself says that it is taken."""
+    Route.objects.update(without_match=policy)
+    hub.change_email(SHARED)
+    assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
+    hers = hub.customer()
+    a_user(hub, email=SHARED)
+    assert outcome(hub.post_signed(sent)) == expected
+    assert hub.customer() == hers
+    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+
+
+def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> None:
+    Route.objects.update(when_gone=Route.WhenGone.DELETE)
+    other = a_customer(hub, SHARED, "SOMEBODY")
+    gone = webhook(GRACE, "DELETE", previous={"email": SHARED})
+    assert outcome(hub.post_signed(gone)) == (200, "none")
+    assert other in [str(each["id"]) for each in hub.shop.records("customers")]
+
+
+def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait are covered by one attempt, and each may tell the same."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    a_user(hub, "GRACE2", "grace.second@example.com")
+    for _ in range(3):
+        told = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
+        assert hub.post_signed(told).status_code == 202
+    run_due()
+    assert [query for _, query in lookups(hub)] == [
+        {"external_id": "GRACE2"},
+        {"email": "unknown@example.com"},
+        {"email": "grace.second@example.com"},
+    ]
 
 
 @pytest.mark.parametrize("event_type", ["CREATE", "UPDATE"])
