@@ -10,9 +10,10 @@ from django.db import OperationalError
 from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, Paused, claim
-from sync.connectors.errors import ConnectorError
+from sync.connectors.errors import ConnectorError, CredentialsRefused, Side, Unavailable
 from sync.connectors.exchange import Recorder
 from sync.connectors.registry import connect
+from sync.connectors.settings import SettingsInvalid
 from sync.expiring import expire_subject
 from sync.mapping import Unmappable
 from sync.models import Connection, Delivery, Takes
@@ -163,19 +164,24 @@ def _ends(taken: Claim, recorders: list[AttemptRecorder]) -> Ends:
 
 
 def connect_to(connection: Connection, request_id: str, recorder: Recorder) -> object:
-    """The connector of a configured connection."""
-    return connect(
-        "identity" if connection.side == "identity" else "target",
-        connection.connector,
-        base_url=connection.base_url,
-        authentication=connection.authentication,
-        credentials=connection.credentials or {},
-        settings=connection.settings,
-        deadline=connection.deadline_seconds,
-        byte_cap=connection.byte_cap,
-        request_id=request_id,
-        recorder=recorder,
-    )
+    """The connector of a configured connection. Raises ConnectorError where it cannot be used as it is stored."""
+    side: Side = "identity" if connection.side == "identity" else "target"
+    try:
+        return connect(
+            side,
+            connection.connector,
+            base_url=connection.base_url,
+            authentication=connection.authentication,
+            credentials=connection.credentials or {},
+            settings=connection.settings,
+            deadline=connection.deadline_seconds,
+            byte_cap=connection.byte_cap,
+            request_id=request_id,
+            recorder=recorder,
+        )
+    except SettingsInvalid as invalid:
+        kind = CredentialsRefused if invalid.pointer.startswith("/credentials") else Unavailable
+        raise kind(str(invalid), side=side) from None
 
 
 def _log(taken: Claim, verdict: Verdict, findings: Findings) -> None:

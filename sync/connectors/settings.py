@@ -1,6 +1,7 @@
 """Reading a connection's settings strictly: every mistake named by place and in a sentence. Pure."""
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -186,9 +187,20 @@ class Reach:
 def parse_reach(members: Members) -> Reach:
     """Take the members `headers`, `ca` (certificates in PEM) and `networks` (allowed addresses, CIDR)."""
     ca = members.optional_text("ca")
-    if ca is not None and "-----BEGIN CERTIFICATE-----" not in ca:
-        members.refuse("ca", "This must be one or more certificates in PEM form.")
+    if ca is not None and not _is_readable(ca):
+        members.refuse(
+            "ca", "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
+        )
     return Reach(members.headers("headers"), ca, _parse_networks(members))
+
+
+def _is_readable(certificates: str) -> bool:
+    """Judged by what reads them for every exchange; TypeError is its word for what is not ASCII."""
+    try:
+        ssl.create_default_context(cadata=certificates)
+    except (ssl.SSLError, TypeError):
+        return False
+    return True
 
 
 def _parse_networks(members: Members) -> tuple[Network, ...]:

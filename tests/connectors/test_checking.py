@@ -216,6 +216,13 @@ def test_a_credential_that_is_missing_is_said() -> None:
     assert "token" in steps[2].facts["sentence"]
 
 
+def test_certificates_that_cannot_be_read_are_said() -> None:
+    unreadable = "-----BEGIN CERTIFICATE----- MIIBszCCAVmg -----END CERTIFICATE-----"
+    steps = check(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
+    assert codes(steps) == ["settings-invalid", NOT_REACHED, NOT_REACHED, NOT_REACHED]
+    assert "/ca" in steps[0].facts["sentence"]
+
+
 @pytest.mark.parametrize(
     "reply", [Reply(200, {"items": "no list"}), Reply(500, {"message": TOKEN}), Reply(200, raw=b"<p>")]
 )

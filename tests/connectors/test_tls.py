@@ -3,11 +3,14 @@
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from sync.connectors.errors import TimedOut, Unavailable
+from sync.connectors.registry import validate
+from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import DEADLINE, shop, shop_settings
 from tests.connectors.certificates import certify
 from tests.connectors.servers import Reply, dripping, raw_serving, serving
@@ -50,3 +53,32 @@ def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> N
         assert shop(service.url, settings=shop_settings() | {"ca": pem}).get("USER", "1")
         with pytest.raises(Unavailable, match="certificate is not trusted"):
             shop(service.url).get("USER", "1")
+
+
+def test_two_authorities_and_words_around_them_are_a_ca(certificate: tuple[ssl.SSLContext, str]) -> None:
+    _, pem = certificate
+    _validate(f"# the old one\n{pem}\n# the new one\n{pem}".replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: pem.replace("\n", " "),
+        lambda pem: pem[: len(pem) // 2],
+        lambda pem: pem + pem[: len(pem) // 2],
+        lambda pem: f"# Ääkkönen Oy\n{pem}",
+        lambda _: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        lambda _: "/etc/ssl/authority.pem",
+    ],
+    ids=["one-line", "cut", "second-cut", "not-ascii", "no-certificate", "path"],
+)
+def test_a_ca_that_cannot_be_read_is_refused_when_it_is_saved(
+    certificate: tuple[ssl.SSLContext, str], spoil: Callable[[str], str]
+) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate(spoil(certificate[1]))
+    assert caught.value.pointer == "/settings/ca"
+
+
+def _validate(ca: str) -> None:
+    validate("rest-commercial", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test")

@@ -113,8 +113,15 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     assert entries("connection.created")[0]["details"]["reason"] == "it joins"
 
 
-def test_wrong_settings_are_refused_with_their_place() -> None:
-    of = connection()
-    form = connection_form(of, settings='{"entities": 5}')
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"entities": 5}, "/settings/entities"),
+        (preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "/settings/ca"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:
+    of = connection(side="commercial", connector="rest-commercial")
+    form = connection_form(of, settings=json.dumps(settings))
     page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
-    assert "/settings/entities" in page
+    assert place in page
