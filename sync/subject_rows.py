@@ -100,11 +100,11 @@ def count(whose: Person) -> Mapping[str, int]:
 
 def _payloads(whose: Person) -> set[int]:
     keys = set(Payload.objects.filter(subject__in=whose.keys.values("pk")).values_list("pk", flat=True))
-    return keys | set(payloads_of(list(whose.events.values_list("pk", flat=True))))
+    return keys | payloads_of(list(whose.events.values_list("pk", flat=True)))
 
 
-def payloads_of(events: list[int]) -> list[int]:
-    """The payloads that events and all that hangs on them name."""
+def payloads_of(events: list[int]) -> set[int]:
+    """The payloads that events and all that hangs on them name, an event's and its receipts' one once."""
     tried = Attempt.objects.filter(delivery__event__in=events)
     rows: tuple[tuple[QuerySet[Any], tuple[str, ...]], ...] = (
         (Event.objects.filter(pk__in=events), ("payload",)),
@@ -112,6 +112,6 @@ def payloads_of(events: list[int]) -> list[int]:
         (tried, ("change", "entity", "answer")),
         (Call.objects.filter(attempt__in=tried.values("pk")), ("request", "response")),
     )
-    return [
+    return {
         key for found, names in rows for row in found.values_list(*names) for key in row if key is not None
-    ]
+    }
