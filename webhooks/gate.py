@@ -74,14 +74,17 @@ def _header_id(arrival: Arrival) -> str | None:
 
 
 def read_notice(source: Source, arrival: Arrival) -> Notice:
-    """The parse. `Refused` with the code and the member, or where the sender asks for more than it may have."""
+    """The parse. `Refused` with the code and the member."""
     try:
-        notice = parse_notice(arrival.body or b"", extra_id_characters=source.extra_id_characters)
+        return parse_notice(arrival.body or b"", extra_id_characters=source.extra_id_characters)
     except Malformed as error:
         raise Refused(error.code, error.pointer) from error
+
+
+def refuse_more_than_allowed(source: Source, notice: Notice) -> None:
+    """`Refused` where the sender asks for more than it may have."""
     if wanted_mode(source, notice) == Mode.ENTITY and not may_see_entity(source):
         raise Refused("not-allowed")
-    return notice
 
 
 def wanted_mode(source: Source, notice: Notice) -> Mode:

@@ -15,6 +15,7 @@ from webhooks.gate import (
     Verified,
     may_see_entity,
     read_notice,
+    refuse_more_than_allowed,
     verify_sender,
     wanted_mode,
     wanted_wait,
@@ -54,12 +55,14 @@ def receive_webhook(arrival: Arrival, language: Language, delivering: Delivering
 def _answer_verified(
     source: Source, arrival: Arrival, verified: Verified, language: Language, delivering: Delivering
 ) -> Answer:
+    notice = None
     try:
         notice = read_notice(source, arrival)
+        refuse_more_than_allowed(source, notice)
         say = partial(_outcome_answer, source, notice, language)
         recorded = record_webhook(source, arrival, verified, notice, delivering, say)
     except Refused as refused:
-        recorded = record_unusable(source, arrival, verified)
+        recorded = record_unusable(source, arrival, verified, notice)
         logger.info("%s unusable: %s", recorded.receipt.reference, refused.code)
         errors = [{"pointer": refused.pointer, "code": refused.code}] if refused.pointer else None
         answer = problem(refused.code, language, reference=recorded.receipt.reference, errors=errors)

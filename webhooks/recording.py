@@ -14,7 +14,7 @@ from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome
 from webhooks.gate import Refused, Verified, wanted_wait
-from webhooks.models import Event, Payload, Receipt, Source, SubjectKey
+from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
 from webhooks.parsing import Notice
 
 
@@ -33,7 +33,10 @@ class Recorded:
     @property
     def key(self) -> SubjectKey | None:
         """What seals the answer; None where the request names nobody."""
-        return None if self.event is None else self.event.key
+        if self.event is not None:
+            return self.event.key
+        payload = self.receipt.payload
+        return None if payload is None else payload.subject
 
 
 Say = Callable[[Event, EventOutcome], Answer]
@@ -65,10 +68,13 @@ def record_webhook(
     raise AssertionError("the second try ended or raised")
 
 
-def record_unusable(source: Source, arrival: Arrival, verified: Verified) -> Recorded:
-    """A receipt for a verified request that is no webhook; its bytes are kept."""
+def record_unusable(source: Source, arrival: Arrival, verified: Verified, notice: Notice | None) -> Recorded:
+    """A receipt for a verified request that is no webhook; its bytes are kept, for whom they name where they could be
+    read.
+    """
     with transaction.atomic():
-        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", None)
+        key = None if notice is None else subject_key(source.pk, notice.entity_type, notice.entity_id)
+        payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", key)
         receipt = _receipt(source, arrival, verified, None, payload)
         store(payload, receipt)
     return Recorded(receipt, None)
