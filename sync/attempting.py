@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -18,6 +19,7 @@ from audit.canonical import JSONValue
 from sync.claiming import Claim
 from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
 from sync.guarding import guard
+from sync.linking import is_linked_to_another
 from sync.mapping import ParsedMapping, Unmappable
 from sync.matching import Sought, find_by_new_value, find_record
 from sync.models import Route
@@ -143,8 +145,14 @@ def _plan(
 def _sought(claim: Claim, mapping: ParsedMapping) -> Sought:
     """Each value that some event overwrote once, whatever the number of events that tell it."""
     told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
-    linked_id = claim.link.record_id if claim.link else None
-    return Sought(claim.delivery.entity_type, claim.delivery.entity_id, linked_id, tuple(dict.fromkeys(told)))
+    delivery = claim.delivery
+    return Sought(
+        entity_type=delivery.entity_type,
+        entity_id=delivery.entity_id,
+        linked_id=claim.link.record_id if claim.link else None,
+        previous=tuple(dict.fromkeys(told)),
+        is_anothers=partial(is_linked_to_another, delivery),
+    )
 
 
 def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:

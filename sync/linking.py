@@ -34,6 +34,17 @@ def linked(delivery: Delivery) -> Linked | None:
     return None if found is None else Linked.of(*found)
 
 
+def is_linked_to_another(delivery: Delivery, record_id: str) -> bool:
+    """Whether a record belongs to another entity of the same identity service."""
+    links = Link.objects.filter(
+        commercial=delivery.commercial_id,
+        record_id=record_id,
+        entity_type=delivery.entity_type,
+        identity=delivery.identity_id,
+    )
+    return links.exclude(entity_id=delivery.entity_id).exists()
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What an attempt leaves behind: `record_id` is empty where there is no record, None where nothing is known of it;

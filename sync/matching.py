@@ -2,10 +2,10 @@
 
 By link, then by external id, then by a value that the change overwrote; by the new value only when about to create.
 E-mail is what changes: it must never be the only key. Two people may share one: a record that bears the external id of
-another entity is not this one's, whatever else it has.
+another entity, or bears none and is linked to another, is not this one's, whatever else it has.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,15 @@ class AmbiguousMatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What is known about the record that is looked for."""
+    """What is known about the record that is looked for. `is_anothers`: whether the record of this id is linked to
+    another entity, asked where the record itself does not say whose it is.
+    """
 
     entity_type: str
     entity_id: str
     linked_id: str | None
     previous: tuple[tuple[str, Any], ...]
+    is_anothers: Callable[[str], bool]
 
 
 def find_record(commercial: CommercialConnector, mapping: ParsedMapping, sought: Sought) -> Record | None:
@@ -74,4 +77,4 @@ def _search(
 
 def _is_anothers(record: Record, external_id: str | None, sought: Sought) -> bool:
     borne = None if external_id is None else as_text(record.fields.get(external_id))
-    return bool(borne) and borne != sought.entity_id
+    return borne != sought.entity_id if borne else sought.is_anothers(record.id)

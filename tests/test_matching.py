@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sync.models import Connection, Link, Route
+from sync.models import Connection, Link, MappingVersion, Route
 from sync.tasks import run_due
 from tests.hub import ANNA, Hub
 
@@ -130,6 +130,26 @@ def test_a_record_that_bears_the_external_id_of_another_person_is_not_taken_over
     assert outcome(hub.post_signed(sent)) == expected
     assert hub.customer() == hers
     assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+
+
+def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not_taken_over(hub: Hub) -> None:
+    newest = MappingVersion.objects.get(
+        mapping__routes__entity_type="USER", mapping__routes__source__slug="aurora"
+    )
+    fields = {name: rule for name, rule in newest.declaration["fields"].items() if name != "external_id"}
+    declaration = {"fields": fields, "match": {"new": ["email"]}}
+    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
+    address = str(hub.customer()["email"])
+    assert outcome(hub.post_signed(webhook(ANNA, "CREATE"))) == (200, "none")
+    hers = hub.customer()
+    a_user(hub, email=address)
+    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (422, "target-rejected")
+    assert hub.customer() == hers
+    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+    Link.objects.all().delete()
+    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (200, "updated"), (
+        "nobody's record is adopted"
+    )
 
 
 def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> None:

@@ -19,6 +19,7 @@ import webhooks.models.subject_keys
 from audit.statements import Statement
 from sync.delivering import deliver
 from sync.expiring import suspects
+from sync.linking import is_linked_to_another
 from sync.models import Connection, Delivery
 from sync.sweeping import find_due
 from sync.tasks import run_due
@@ -42,7 +43,7 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 @pytest.fixture
 def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]:
     """Two webhooks, one by a worker and under a lease that is too short not to be renewed, under connections that are
-    limited; a sweep; a look for a process that died.
+    limited; a sweep; a look for a process that died, and one for whose a record is that a search found.
     """
     Connection.objects.update(concurrency=4)
     monkeypatch.setattr("sync.service.defer", lambda _: None)
@@ -56,9 +57,10 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
         find_due()
         find_due(limit=0)
         suspects(10)
-    settled = Delivery.objects.latest("pk").pk
+    settled = Delivery.objects.latest("pk")
     with seeing() as more:
-        deliver(settled)
+        deliver(settled.pk)
+        is_linked_to_another(settled, "1")
     return [*statements, *more]
 
 

@@ -189,6 +189,7 @@ class Link(models.Model):
         constraints = [
             models.UniqueConstraint("entity_id", "entity_type", "identity", "commercial", name="link_once"),
         ]
+        indexes = [models.Index(fields=["record_id", "commercial"], name="link_record")]
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_id} ↔ {self.record_id}"
