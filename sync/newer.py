@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from sync.models import Delivery, Link
+from sync.models import Attempt, Delivery, Link, Outcome
 from webhooks.models import State
 
 APPLIED = (State.SUCCEEDED, State.UNCHANGED)
@@ -16,14 +16,17 @@ _SAME = ("entity_id", "entity_type", "identity", "commercial")
 
 
 def with_newer(deliveries: QuerySet[Delivery]) -> QuerySet[Any]:
-    """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`), and
-    what its link says: `linked_record`, which is empty where the record was deleted, and `applied_until`, how new what
-    was relayed is.
+    """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`),
+    whatever its replay came to since; and what its link says: `linked_record`, which is empty where the record was
+    deleted, and `applied_until`, how new what was relayed is.
     """
     same = {name: OuterRef(name) for name in _SAME}
+    was_applied = Attempt.objects.filter(
+        delivery=OuterRef("pk"), outcome__in=[Outcome.SUCCEEDED, Outcome.UNCHANGED]
+    )
     later = Delivery.objects.filter(
+        Q(state__in=APPLIED) | Exists(was_applied),
         **same,
-        state__in=APPLIED,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),
         event__received_at__gte=OuterRef("event__received_at") - _CLOCKS_APART,

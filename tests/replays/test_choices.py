@@ -70,6 +70,18 @@ def test_the_payload_as_received_undoes_nothing_newer_unless_that_was_chosen(hub
     assert hub.customer()["email"] == "old@example.com"
 
 
+def test_what_was_applied_counts_though_its_own_replay_failed_since(hub: Hub) -> None:
+    event = refused(hub, "old@example.com")
+    newer = carrying(hub, "new@example.com")
+    Route.objects.update(tries=1)
+    fault = hub.identity.faults.add("error", status=503)
+    assert again(hub, newer, Choice()).outcome == "failed"
+    hub.identity.faults.clear(fault.id)
+    assert newer.deliveries.get().state == State.DEAD
+    assert again(hub, event, RECEIVED).outcome == "superseded"
+    assert hub.customer()["email"] == "new@example.com"
+
+
 def test_what_was_applied_between_the_question_and_the_attempt_counts(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
