@@ -59,7 +59,11 @@ class EntryFilter:
         return found.filter(action__in=self.actions) if self.actions else found
 
     def parts(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
-        """The same by action: each has its index in the order of time, all together have none."""
+        """The same by action: each has its index in the order of time, all together have none. One at least; no
+        streams at all are one that is empty.
+        """
+        if self.streams is not None and not self.streams:
+            return [entries.none()]
         found = self._but_for_actions(entries)
         return [of_action(found, each) for each in self.actions] or [found]
 

@@ -126,6 +126,7 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
         ("object=person&action=event.replayed", []),
         ("action=replays", ["event.replayed"]),
         ("action=replays&who=system", []),
+        ("action=replays&q=entity:USER:NOBODY", []),
     ],
 )
 def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
