@@ -1,13 +1,13 @@
 """Bulk replays in the words of the console."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from integration_hub.console.spans import told_of
 from integration_hub.console.wording import code_words, pill, state_name
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
 
@@ -124,8 +124,7 @@ def _condition(name: str, value: str) -> str:
     if name == "code":
         return _("Reason: %(reason)s") % {"reason": code_words(value).title}
     if name in ("received_from", "received_to"):
-        at = timezone.localtime(datetime.fromisoformat(value))
-        return f"{_WORDS[name]} {at:%Y-%m-%d %H:%M:%S %Z}"
+        return f"{_WORDS[name]} {told_of(value, timezone.get_current_timezone())}"
     return (
         f"{_WORDS[name]}: {value}"
         if name in _WORDS

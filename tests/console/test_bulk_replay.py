@@ -9,10 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from integration_hub.console.models import Preference
 from sync.bulk_replay import choosing, sending
 from sync.models import Attempt, Member, Pace, Replay, ReplayState
 from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
-from tests.console.staff import entries
+from tests.console.staff import entries, person
 from tests.hub import Hub
 from tests.replays.bulk import failed_people, look, states, work
 from webhooks.models import Event
@@ -126,6 +127,25 @@ def test_a_filter_that_means_nothing_freezes_nothing(db: None) -> None:
     for answer in (support.get(f"{NEW}?received=0"), support.post(NEW, {"received": "0"})):
         assert answer["Location"] == LIST
     assert not Replay.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("zone", "word", "at"),
+    [
+        ("Pacific/Auckland", "received_to", "9999-12-31T23:59:59Z"),
+        ("America/New_York", "received_from", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_no_clock_of_the_persons_zone_shows_is_told_as_it_stands(
+    db: None, zone: str, word: str, at: str
+) -> None:
+    dead(1)
+    liisa, support = person("support"), Client()
+    Preference.objects.create(person=liisa, time_zone=zone)
+    support.force_login(liisa)
+    assert at.removesuffix("Z") in text_of(support.get(f"{NEW}?{word}={at}"))
+    support.post(frozen_by(support, **{word: at}), TERMS)
+    assert at.removesuffix("Z") in text_of(support.get("/admin/sync/replay/"))
 
 
 def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
@@ -265,6 +285,16 @@ def test_the_list_of_members_is_downloaded_by_who_may_and_that_is_on_record(db: 
     assert b"".join(auditor.get(address + "&member=skipped").streaming_content).count(b"\n") == 1
     told = [each["details"] for each in entries("replay.downloaded")]
     assert [(each["count"], each["of"]) for each in told] == [(3, 3), (0, 3)]
+
+
+def test_a_reason_that_no_database_takes_leaves_everything_in(db: None) -> None:
+    dead(1)
+    support = logged_in("support")
+    support.post(frozen_by(support), TERMS)
+    page = text_of(
+        support.get(f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?member=waiting&why=%00")
+    )
+    assert "USR-0" in page
 
 
 def test_members_are_paged_by_a_cursor(db: None) -> None:

@@ -165,7 +165,7 @@ def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
         "Status: Failed, Held for approval",
         "Reason: The commercial system refused the change",
         "Type: other",
-        "Received before 2026-01-01 00:00:00 UTC",
+        "Received before 2026-01-01 00:00 UTC",
     ]
     assert conditions(resolve({}, NOW).words()) == []
 
