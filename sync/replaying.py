@@ -20,7 +20,7 @@ from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, R
 from sync.opening import open_deliveries, plan_ways
 from sync.settling import refresh_events
 from sync.tasks import defer
-from sync.webhook import carried_data
+from sync.webhook import has_carried_data
 from webhooks.models import Event, State, is_erased
 
 LARGEST = 1_000
@@ -80,7 +80,7 @@ def request_replay(
     reason = stated(reason)
     if not 0 < len(events) <= LARGEST:
         raise NotReplayable(f"Choose between 1 and {LARGEST:,} events.")
-    if choice.takes and any(carried_data(event) is None for event in events):
+    if choice.takes and not all(map(has_carried_data, events)):
         raise NotReplayable("The webhook carried no data that could be sent as received.")
     replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
     replay.uuid = key or replay.uuid

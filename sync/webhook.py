@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from webhooks.models import Event, Mode
+from webhooks.sealing import CannotOpen
 
 _UNTRUSTED = ("id", "entityType", "eventType", "timestamp")
 
@@ -35,6 +36,14 @@ def carried_data(event: Event) -> dict[str, Any] | None:
     """The entity that a signed webhook carries, where the route relays it."""
     data = members(event).get("data")
     return data if isinstance(data, dict) else None
+
+
+def has_carried_data(event: Event) -> bool:
+    """The same as a question; a webhook that nobody can open any more carries nothing."""
+    try:
+        return carried_data(event) is not None
+    except CannotOpen:
+        return False
 
 
 def wants_entity(event: Event) -> bool:

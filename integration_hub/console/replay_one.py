@@ -20,7 +20,7 @@ from sync.newer import is_outdated, with_newer
 from sync.planning import Action, Change
 from sync.previewing import Foreseen, preview, version_then
 from sync.replaying import Choice
-from sync.webhook import carried_data
+from sync.webhook import has_carried_data
 from webhooks.codes import Words
 from webhooks.models import Event, State
 
@@ -123,9 +123,7 @@ def _system(deliveries: Sequence[Delivery]) -> str:
 
 def may_choose(request: HttpRequest, event: Event, choice: Choice) -> bool:
     """Whether this person may replay so: over newer data takes a permission of its own."""
-    return choice.takes != Takes.ANYWAY or (
-        request.user.has_perm(MAY_UNDO) and carried_data(event) is not None
-    )
+    return choice.takes != Takes.ANYWAY or (request.user.has_perm(MAY_UNDO) and has_carried_data(event))
 
 
 def _takes(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[tuple[Takes, str]]:
@@ -135,7 +133,7 @@ def _takes(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[t
         _("The payload as received: this route relays it") if is_relayed else _("The entity, fetched afresh")
     )
     found = [(Takes.AS_ROUTED, default)]
-    if carried_data(event) is None:
+    if not has_carried_data(event):
         return found
     if not is_relayed:
         found.append((Takes.RECEIVED, _("The payload as received")))

@@ -20,7 +20,7 @@ from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Re
 from tests.console.history import a_replay, an_event, logged_in
 from tests.console.staff import browser, entries
 from tests.hub import ANNA, EXAMPLE, Hub
-from webhooks.models import Event, State
+from webhooks.models import Event, State, SubjectKey
 
 LIST = "/admin/webhooks/event/"
 WHY = "  the shop   was down "
@@ -218,6 +218,18 @@ def test_over_newer_data_takes_a_permission_of_its_own(hub: Hub) -> None:
 def test_a_payload_without_data_offers_no_choice(hub: Hub) -> None:
     event = refused(hub)
     assert "The payload as received" not in text_of(logged_in("support").get(page_of(event)))
+
+
+def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> None:
+    event = carrying(hub)
+    SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
+    administrator = logged_in("administrator")
+    page = administrator.get(page_of(event))
+    assert page.status_code == 200
+    assert "The payload as received" not in text_of(page)
+    assert administrator.get(page_of(event, "?takes=anyway")).status_code == 403
+    administrator.post(page_of(event), confirmed(administrator, event, "?takes=received"))
+    assert not Replay.objects.exists()
 
 
 def test_the_mapping_of_then_is_offered_where_it_is_another_and_previewed(hub: Hub) -> None:
