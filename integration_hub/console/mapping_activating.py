@@ -9,7 +9,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from integration_hub.console.backtest_words import Summary, summary
-from integration_hub.console.mapping_pages import MAY_ACTIVATE, MappingPages, author, seen_in
+from integration_hub.console.mapping_pages import MAY_ACTIVATE, MappingPages, author, seen_in, typed_in
 from integration_hub.console.mapping_words import differences, lines
 from sync.drafting import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
 from sync.models import Mapping, MappingDraft, MappingVersion
@@ -54,7 +54,7 @@ class MappingActivation(MappingPages):
 
     def _activate(self, request: HttpRequest, mapping: Mapping, target: Side) -> HttpResponse:
         try:
-            made = activate(target, seen_in(request), request.POST.get("reason", ""), author(request))
+            made = activate(target, seen_in(request), typed_in(request, "reason"), author(request))
         except NotChanged as error:
             return self._question(request, mapping, target, problem=str(error))
         except Overtaken:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.declaration_text import LONGEST, Misread, plain_text
 from integration_hub.console.mapping_functions import FUNCTION_WORDS
-from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author, seen_in
+from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author, seen_in, typed_in
 from integration_hub.console.mapping_words import differences
 from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.trying import Given, Problem, Trial, checked, choices, try_out
@@ -115,7 +115,7 @@ class MappingEditor(MappingPages):
     def _save(self, request: HttpRequest, mapping: Mapping, given: Given) -> HttpResponse:
         try:
             written = Written(checked(given.declaration), given.declaration)
-            save_draft(mapping, written, request.POST.get("note", ""), seen_in(request), author(request))
+            save_draft(mapping, written, typed_in(request, "note"), seen_in(request), author(request))
         except Misread as error:
             return self._form(request, mapping, given, problem=Problem(error.sentence, error.line))
         except NotChanged as error:

@@ -49,6 +49,11 @@ def author(request: HttpRequest) -> Author:
     return Author(request.user, address(request))
 
 
+def typed_in(request: HttpRequest, name: str) -> str:
+    """A line of the form, without what no database takes."""
+    return str(request.POST.get(name, "")).replace("\0", "")
+
+
 def seen_in(request: HttpRequest) -> Seen:
     """What the form says that its page showed; what is no number was not shown by any page."""
     given = [request.POST.get(name, "") for name in ("seen_version", "seen_draft")]

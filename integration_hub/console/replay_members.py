@@ -38,7 +38,7 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
 
 def wanted(request: HttpRequest) -> tuple[str, str]:
     """What became of those that are asked for, and why; empty: all."""
-    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48]
+    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48].replace("\0", "")
     return state if state in MemberState.values else "", why
 
 

@@ -63,6 +63,11 @@ class KindFilter(admin.SimpleListFilter):
         yield {**first, "display": _("replays")}
         yield from others
 
+    def value(self) -> str | None:
+        """What is asked for; a word that means nothing asks for nothing."""
+        given = super().value()
+        return given if given in Request.values else None
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
         return queryset.filter(kind=self.value() or Request.REPLAY)
 

@@ -280,6 +280,16 @@ def test_going_back_needs_no_draft_but_a_reason() -> None:
     assert of.versions.count() == 3
 
 
+def test_what_no_database_takes_is_left_out_of_the_words_about_a_change() -> None:
+    of, client = mapping(), browser("administrator")
+    client.post(address(of, "edit"), form(UPPER, note="new\0 rules"))
+    draft = of.drafts.get()
+    assert draft.note == "new rules"
+    seen = {"seen_version": 1, "seen_draft": draft.pk, "reason": "asked\0 for"}
+    client.post(address(of, "activate"), seen)
+    assert of.current().reason == "asked for"
+
+
 def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
     of = mapping()
     a_draft(of, UPPER)

@@ -353,7 +353,12 @@ def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
     for kind in Request:
         a_replay(person, kind=kind, reason=f"because of a {kind}")
     support = logged_in("support")
-    for query, kind in (("", "replay"), ("?kind=approval", "approval"), ("?kind=closing", "closing")):
+    for query, kind in (
+        ("", "replay"),
+        ("?kind=%00", "replay"),
+        ("?kind=approval", "approval"),
+        ("?kind=closing", "closing"),
+    ):
         page = text_of(support.get(f"/admin/sync/replay/{query}"))
         shown = [each for each in Request.values if f"because of a {each}" in page]
         assert shown == [kind], query
