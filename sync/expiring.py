@@ -87,8 +87,8 @@ def _expire_each(keys: list[int]) -> int:
 def expire(delivery: Delivery) -> bool:
     """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
 
-    One that had its process for itself, and whose process died all the same, is to blame: it is dead. Returns whether
-    the lease had ended.
+    One that had its process for itself, and whose process died all the same, is to blame: it is dead, unless a replay
+    was asked for meanwhile, which begins now. Returns whether the lease had ended.
     """
     with transaction.atomic():
         # No covered sibling may be claimed between this and its own settling: deliveries first, events after.
@@ -118,6 +118,6 @@ def _end_attempts(delivery: Delivery) -> None:
     details = [{"attempt": str(key), "code": code} for key, _ in ended]
     append(*(Happening(delivery.stream, "attempt.unknown", details=each) for each in details), at=now)
     if code == POISON:
-        Delivery.objects.filter(pk=delivery.pk).update(
+        Delivery.objects.filter(pk=delivery.pk, replay=None).update(
             state=State.DEAD, code=POISON, due_at=None, settled_at=now
         )

@@ -151,11 +151,14 @@ def _entity(attempts: Any) -> Mapping[str, Any] | None:
 
 
 def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
-    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on.
+    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on, or a
+    person asked for a replay that has not begun.
 
     Inside a transaction. Returns the deliveries that ended: the next of their subjects may run now.
     """
-    retrying = event.deliveries.filter(state=State.RETRYING).select_related("route").order_by("pk")
+    retrying = (
+        event.deliveries.filter(state=State.RETRYING, replay=None).select_related("route").order_by("pk")
+    )
     stopped = [each for each in retrying.select_for_update(of=("self",)) if not each.route.goes_on]
     now = timezone.now()
     Delivery.objects.filter(pk__in=[each.pk for each in stopped]).update(

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connections, transaction
 
 from audit.models import Entry
 from sync.models import Attempt, Delivery, Route
+from sync.outcomes import give_up_what_must_not_go_on
 from sync.replaying import request_replay
 from sync.tasks import run_due
+from tests.console.history import a_replay
 from tests.hub import ANNA, Hub, wait_until_quiet
 from webhooks.models import Event, State
 
@@ -165,6 +167,20 @@ def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_
     make_due()
     run_due()
     assert (relay.customer()["email"] == "later@example.com") is retrying
+
+
+def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("later@example.com")))
+    relay.wait_until_idle()
+    asked = a_replay(User.objects.create_user("staff"))
+    Delivery.objects.update(replay=asked)  # while the attempt ran
+    with transaction.atomic():
+        assert give_up_what_must_not_go_on(Event.objects.get()) == []
+    relay.shop.faults.clear()
+    make_due()
+    assert run_due() == 1
+    assert Attempt.objects.latest("number").replay == asked
 
 
 def test_giving_up_is_on_the_audit_log_and_has_its_moment(relay: Hub) -> None:

@@ -10,9 +10,11 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from audit.models import Entry
+from sync.delivering import deliver
 from sync.models import Attempt, Delivery, Replay, Route
 from sync.replaying import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
 from sync.tasks import run_due
+from tests.dying import attempt_that_dies_alone, lease_ends
 from tests.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State
 
@@ -97,6 +99,22 @@ def test_a_replay_that_waits_behind_a_running_attempt_has_all_its_tries(hub: Hub
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.tries, delivery.last_number) == (State.RETRYING, 1, 2)
     assert delivery.settled_at is None
+
+
+def test_a_replay_that_was_asked_for_while_an_attempt_killed_its_process_runs_afterwards(
+    hub: Hub, staff: User
+) -> None:
+    event = a_dead_event(hub)
+    address = hub.change_email("survived@example.com")
+    hub.wait_until_quiet()
+    attempt_that_dies_alone(event.deliveries.get())
+    requested = replay(staff, event)
+    [pk] = requested.deliveries
+    lease_ends(pk)
+    assert deliver(pk, alone=True).is_done
+    again = Attempt.objects.latest("number")
+    assert (again.cause, again.outcome, again.replay) == ("replay", "succeeded", requested.replay)
+    assert hub.customer()["email"] == address
 
 
 def test_a_delivery_that_waits_for_its_next_try_is_taken_up_now_as_the_replay(hub: Hub, staff: User) -> None:

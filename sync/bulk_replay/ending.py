@@ -14,7 +14,18 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.statements import Statement
-from sync.models import Attempt, Delivery, Member, MemberState, Outcome, Pace, Paused, Replay, ReplayState
+from sync.models import (
+    OPEN_STATES,
+    Attempt,
+    Delivery,
+    Member,
+    MemberState,
+    Outcome,
+    Pace,
+    Paused,
+    Replay,
+    ReplayState,
+)
 from webhooks.models import State
 
 FEWEST_ENDED = 5  # before a share of them means anything
@@ -72,7 +83,7 @@ def _ended(replay: Replay) -> dict[int, Ended]:
 def _end_of(delivery: Delivery, replay: Replay, attempts: Mapping[int, Attempt]) -> Ended | None:
     """How a delivery ended; None where it goes on. One that nobody tried was ended by something else, or is waiting."""
     attempt = attempts.get(delivery.pk)
-    if attempt is None and delivery.replay_id == replay.pk and delivery.state != State.CLOSED:
+    if attempt is None and delivery.replay_id == replay.pk and delivery.state in OPEN_STATES:
         return None
     if attempt is None or attempt.outcome == Outcome.UNKNOWN:
         return _end_by_state(delivery)

@@ -12,8 +12,10 @@ from django.utils import timezone
 from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
 from sync.bulk_replay.choosing import choose
+from sync.delivering import deliver
 from sync.models import Attempt, Member, Pace, Replay, ReplayState
 from sync.tasks import run_due
+from tests.dying import attempt_that_dies_alone, lease_ends
 from tests.hub import Hub
 from tests.queueing import wait_until, worker
 from tests.replays.bulk import failed_people, staff, started, states, work
@@ -97,6 +99,32 @@ def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub,
     assert (replay.state, replay.under_way) == (ReplayState.RUNNING, 1)
     assert run_due() == 1
     assert work(replay).succeeded == 1
+
+
+def test_a_replay_that_is_sent_while_an_attempt_kills_its_process_goes_out_afterwards(
+    hub: Hub, hurry: None
+) -> None:
+    [event] = failed_people(hub, 1)
+    replay = started(staff())
+    hub.wait_until_quiet()
+    delivery = event.deliveries.get()
+    attempt_that_dies_alone(delivery)
+    look()
+    assert states(replay) == {"PERSON0": "sent"}
+    lease_ends(delivery.pk)
+    assert deliver(delivery.pk, alone=True).is_done
+    assert work(replay).succeeded == 1
+
+
+def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
+    [event] = failed_people(hub, 1)
+    replay = started(staff(), pace=Pace.NORMAL)
+    with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
+    Member.objects.filter(replay=replay).update(state="sent")
+    Replay.objects.filter(pk=replay.pk).update(events=1)
+    event.deliveries.update(**with_no_attempt)
+    work(replay)
+    assert states(replay) == {"PERSON0": "failed: crashes-hub"}
 
 
 @pytest.mark.slow
