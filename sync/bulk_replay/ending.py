@@ -32,7 +32,7 @@ FEWEST_ENDED = 5  # before a share of them means anything
 _MOST = 500
 _UNDER_WAY = Statement(
     "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
-    " AND state <> 'choosing' ORDER BY id LIMIT %s"
+    " AND state <> 'choosing' ORDER BY state = 'paused' AND events = succeeded + failed + held, id LIMIT %s"
 )
 _GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
@@ -47,7 +47,7 @@ class Ended:
 
 
 def note_ends(most: int = 100) -> int:
-    """Look at every replay that is under way; how many members have ended."""
+    """Look at every replay that is under way, last at those that were left paused; how many members have ended."""
     return sum(_note_ends(key) for (key,) in _UNDER_WAY.rows(most))
 
 
