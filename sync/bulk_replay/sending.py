@@ -4,8 +4,8 @@ The replay's row is locked for the commit, so no member is sent twice, by howeve
 finds the first one's members sent, and the time of the next moved on. Killed before the commit, nothing was sent;
 killed after it, the sweep finds the deliveries.
 
-Replays stand behind what comes fresh: while an older delivery that nobody asked for waits for the same system, nothing
-is sent; and no more of a replay are under way than a few seconds of its pace.
+Replays stand behind what comes fresh: while an older delivery that nobody asked for could run for the same system,
+nothing is sent; and no more of a replay are under way than a few seconds of its pace.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,16 @@ _RUNNING = Statement(
     "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
     " AND state = 'running' AND due_at <= {now} ORDER BY due_at LIMIT %s"
 )
+# As the figures see it: neither held back by a breaker, nor relayed and behind an older one of its subject.
 _FRESH = Statement(
-    """SELECT commercial_id FROM sync_delivery WHERE state IN ('pending', 'retrying') AND due_at <= {clock}
-    AND replay_id IS NULL AND deaths < 2 ORDER BY due_at, id LIMIT %s"""
+    """SELECT d.commercial_id FROM sync_delivery d WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {clock}
+    AND d.replay_id IS NULL AND d.deaths < 2
+    AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+        AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))
+    AND NOT (d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
+        AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
+        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.is_relayed AND o.id < d.id))
+    ORDER BY d.due_at, d.id LIMIT %s"""
 )
 FRESH_SECONDS = 1.0
 
@@ -57,7 +64,7 @@ def send_due(most: int = 20) -> int:
 
 
 def _crowded() -> set[int]:
-    """The systems for which something fresh has waited for a second."""
+    """The systems for which something fresh that could run has waited for a second."""
     return {row[0] for row in _FRESH.rows(-FRESH_SECONDS, _AHEAD)}
 
 
