@@ -5,18 +5,19 @@ attempt that runs then ends as it would, and a replay that a person asks for goe
 twice, by its source and by its route, waits for both.
 """
 
-from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from audit.statements import Statement
+from sync.clock import database_now, database_now_plus
 from sync.models import Route
 from webhooks.models import Source
 
 AT_ONCE = 40  # released in a round of two seconds: 1,200 a minute
 _BATCH = 500
-_SETTLING = timedelta(seconds=30)  # until every process knows that it goes on
+_SETTLING = 30.0  # seconds at least until every process knows that it goes on
 _AHEAD = 10.0
 _EVER = 10 * 365 * 86_400.0
 
@@ -40,6 +41,11 @@ _RELEASE = Statement(
     AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
     ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying')"""  # noqa: S608
 )
+# What a process stored as paused after all that waited had been released: its source goes on once more.
+_REMEMBER = Statement(
+    f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
+    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
+)
 _HELD = {
     of: Statement(
         f"""SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
@@ -57,7 +63,7 @@ def pause(what: Source | Route, reason: str, by: Any) -> bool:
 
 def resume(what: Source | Route) -> bool:
     """Let it go on; whether it was paused. What waits is released bit by bit, by the worker."""
-    told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": timezone.now()}
+    told = {"paused_at": None, "paused_by": None, "pause_reason": "", "resumed_at": database_now()}
     return bool(type(what).objects.filter(pk=what.pk, paused_at__isnull=False).update(**told))
 
 
@@ -72,10 +78,15 @@ def look_at_pauses() -> None:
     if is_paused:
         _hold(_AHEAD)
     if goes_on:
-        resumed = timezone.now() - _SETTLING
+        settled = database_now_plus(-max(_SETTLING, 2 * settings.CONFIGURATION_SECONDS))
         if not _RELEASE.run(AT_ONCE):
             for each in (Source, Route):
-                each.objects.filter(resumed_at__lt=resumed).update(resumed_at=None)
+                each.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
+
+
+def look_for_forgotten() -> int:
+    """Let what waits though nothing of its way is paused any more be released like the rest; of how many sources."""
+    return _REMEMBER.run()
 
 
 def held_of(what: Source | Route, most: int) -> int:

@@ -14,7 +14,7 @@ from sync.erasing import erase_confirmed
 from sync.evidence import look_at_everything, send_checkpoint
 from sync.failure_groups import keep_failure_groups
 from sync.models import Periodic
-from sync.pausing import look_at_pauses
+from sync.pausing import look_at_pauses, look_for_forgotten
 from sync.retention import prune
 
 logger = logging.getLogger("hub.periodic")
@@ -53,6 +53,7 @@ class Work:
 PERIODIC = (
     Work("alarms", Every(30.0), look),
     Work("pauses", Every(2.0), look_at_pauses),
+    Work("forgotten", Every(300.0), look_for_forgotten),
     Work("checkpoints", Every(60.0), send_checkpoint),
     Work("counts", Every(15.0), count),
     Work("failures", Every(15.0), keep_failure_groups),

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -13,7 +14,7 @@ from sync import pausing
 from sync.clock import database_now
 from sync.configuration import Way, ways
 from sync.models import Attempt, Connection, Delivery, Route
-from sync.pausing import held_of, hold_waiting, look_at_pauses, pause, resume
+from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import Event, Source, State
 
@@ -154,6 +155,49 @@ def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
     call_command("deliver_due")
     look_at_pauses()
     assert type(way).objects.get(pk=way.pk).resumed_at is None
+
+
+def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts_say(
+    way: Pausable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause(way, "the shop moves", None)
+    with monkeypatch.context() as late:
+        late.setattr("sync.pausing.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+        resume(way)
+    look_at_pauses()
+    assert type(way).objects.get(pk=way.pk).resumed_at is not None
+
+
+def test_a_pause_is_over_when_every_process_knows_that_it_goes_on(way: Pausable, settings: Any) -> None:
+    settings.CONFIGURATION_SECONDS = 60
+    resumed = type(way).objects.filter(pk=way.pk)
+    for seconds, is_over in ((90, False), (150, True)):
+        resumed.update(resumed_at=timezone.now() - timedelta(seconds=seconds))
+        look_at_pauses()
+        assert (resumed.get().resumed_at is None) is is_over, seconds
+
+
+def test_what_was_stored_as_paused_long_after_the_pause_goes_out_all_the_same(
+    hub: Hub, way: Pausable
+) -> None:
+    pause(way, "the shop moves", None)
+    address = hub.change_email("anna.forgotten@example.com")
+    hub.post_signed(EXAMPLE)
+    type(way).objects.update(paused_at=None, resumed_at=None)
+    go_on()
+    assert held_of(way, 10) == 1
+    look_for_forgotten()
+    go_on()
+    assert hub.customer()["email"] == address
+
+
+def test_what_is_paused_is_not_forgotten(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    hub.post_signed(EXAMPLE)
+    look_for_forgotten()
+    go_on()
+    assert held_of(way, 10) == 1
+    assert not Source.objects.exclude(resumed_at=None).exists()
 
 
 def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(way: Pausable) -> None:
