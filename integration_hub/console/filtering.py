@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.records import time_text
 from integration_hub.console.event_search import Found, find_events, found_again
@@ -83,7 +83,7 @@ class EventFilter:
         if states := self.states:
             yield Q(state__in=states) if len(states) > 1 else Q(state=states[0])
         if self.commercial:
-            yield Q(pk__in=self._sent_there())
+            yield self._sent_there()
         elif self.code:
             yield Q(code=self.code)
         if self.entity_type:
@@ -105,16 +105,22 @@ class EventFilter:
         if self.q:
             yield self.found.condition
 
-    def _sent_there(self) -> QuerySet[Any]:
-        """The events of deliveries by one connection: of failed ones by an index on what is dead."""
+    def _sent_there(self) -> Q:
+        """That a delivery went by one connection: of failed ones by an index on what is dead. An event shows the worst
+        of its deliveries, and that is the worst: one that failed did so there.
+        """
         there = Connection.objects.filter(slug=self.commercial).values_list("side", "pk").first()
         side, key = there or (Side.COMMERCIAL, 0)
         sent = Delivery.objects.filter(**{side: key})
         if self.code:
             sent = sent.filter(code=self.code)
-        if self.state == State.DEAD:  # an event shows the worst of its deliveries, and that is the worst
-            sent = sent.filter(state=State.DEAD)
-        return sent.order_by().values("event_id")
+        if State.DEAD not in self.states:
+            return Q(pk__in=sent.values("event_id"))
+        dead = sent.filter(state=State.DEAD)
+        if len(self.states) == 1:
+            return Q(pk__in=dead.values("event_id"))
+        failed_there, went_there = (Exists(each.filter(event=OuterRef("pk"))) for each in (dead, sent))
+        return Q(failed_there) | Q(~Q(state=State.DEAD), went_there)
 
     def words(self) -> dict[str, str]:
         """What `resolve` makes the same value of, at any time."""

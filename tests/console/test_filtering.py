@@ -34,6 +34,9 @@ QUERIES = [
     "commercial=shop&code=target-rejected&state=dead",
     "commercial=crm&code=target-timeout&state=dead",
     "commercial=crm&code=target-rejected",
+    "state=dead,held&commercial=shop",
+    "state=held,dead&commercial=crm&code=target-timeout",
+    "state=dead&commercial=shop",
     "event_type=CREATE",
     "event_type=other",
     "source=other",
@@ -63,7 +66,11 @@ def history() -> Event:
     an_event(4, event_type="MOVED")
     found = an_event(5, source=a_source("other"), event_id="msg_1")
     an_event(6, received_at="2026-01-01T12:00:00Z")
-    failed_at_two_systems()
+    two = failed_at_two_systems()
+    one = an_event(9, state="dead", code="target-timeout")
+    for each in two.deliveries.select_related("commercial", "route"):
+        is_shop = each.commercial.slug == "shop"
+        a_delivery(one, each.route, **({"state": "succeeded", "code": ""} if is_shop else {}))
     return found
 
 
