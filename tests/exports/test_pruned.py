@@ -6,13 +6,14 @@ from typing import Any
 
 from django.utils import timezone
 
+from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.sealing import seal
 from integration_hub.console.exporting import check_rows
 from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.retention import prune, prune_audit
 from tests.console.history import a_source
-from tests.exports.making import commands, exported, happened, lines, run, unpacked
+from tests.exports.making import checked, commands, exported, happened, lines, run, unpacked
 from tests.exports.test_bundles import cut
 from tests.exports.test_bundles import kept as keep_checkpoint
 from webhooks.models import Event
@@ -38,6 +39,29 @@ def test_events_that_grew_too_old_are_not_missed_and_others_are(
 def faults(folder: Path) -> list[str]:
     """Of the rows of an export that is made now."""
     return check_rows.Rows(str(unpacked(exported(), folder))).check()
+
+
+def test_a_whole_export_of_what_is_kept_goes_on_from_a_checkpoint_of_what_is_not(
+    database: None, tmp_path: Path, settings: Any
+) -> None:
+    source, long_ago = a_source(), read_clock() - timedelta(days=2)
+    happened(1, source=source)
+    seal(BOX, long_ago)
+    make_checkpoint(BOX, long_ago)
+    checkpoint = newest_checkpoint()
+    assert checkpoint is not None
+    happened(2, source=source)
+    seal(BOX, long_ago)
+    settings.KEEP_AUDIT_DAYS = 1
+    happened(3, received_at=timezone.now())
+    assert prune_audit() > 0
+    folder = unpacked(exported(), tmp_path)
+    (folder.parent / "kept.json").write_bytes(checkpoint_file(checkpoint))
+    outcomes = [run(command, folder) for command in commands(folder)]
+    assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
+    forged = checkpoint_file({**checkpoint, "root": "00" * 32})
+    (folder.parent / "kept.json").write_bytes(forged)
+    assert checked(folder) == [0, 1, 0]
 
 
 def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_proved(

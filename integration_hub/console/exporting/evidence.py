@@ -37,11 +37,11 @@ def write_evidence(export: Export, beat: Beat) -> tuple[Bundle, Mapping[str, Any
     """Everything but the manifest; with the manifest's members about it."""
     count = int(export.segments or 0)
     checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
-    bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(export, count)))
     with snapshot():
         pruned = let_go_under(count)
-        if export.first_segment is not None:
-            first = max(export.first_segment, pruned + 1)
+        first = None if export.first_segment is None else max(export.first_segment, pruned + 1)
+        bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(first, count)))
+        if first is not None:
             bodies = beating(whole_bodies(first, count), beat)
             shown = pruned if first == pruned + 1 else 0
             return bundle, bundle.whole(whole_segments(first, count), bodies, shown)
@@ -60,11 +60,11 @@ def let_go_under(count: int) -> int:
     return pruned
 
 
-def earlier(export: Export, count: int) -> list[int]:
+def earlier(first: int | None, count: int) -> list[int]:
     """Counts of checkpoints from which the way to this one is proved: those that somebody may have kept. A whole export
-    from the first segment on covers all of them by itself.
+    that has every segment from the `first` one of all on covers all of them by itself.
     """
-    if export.first_segment == 1:
+    if first == 1:
         return []
     before = Checkpoint.objects.filter(count__lt=count)
     newest = before.order_by("-count").values_list("count", flat=True)[:_NEWEST]
