@@ -37,7 +37,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A back-test for its page and for whoever decides. `is_clean`: everything comes out the same."""
+    """A back-test for its page and for whoever decides. `is_clean`: nothing comes out differently."""
 
     row: BackTest
     outcomes: tuple[Counted, ...]
@@ -53,7 +53,7 @@ class Summary:
 
     @property
     def is_clean(self) -> bool:
-        return set(self.row.counts) <= {Comparison.SAME} and self.row.tested > 0
+        return set(self.row.counts) <= {Comparison.SAME, Comparison.FAILS_BOTH} and self.row.tested > 0
 
 
 def summary(row: BackTest) -> Summary:
@@ -70,7 +70,8 @@ def summary(row: BackTest) -> Summary:
 
 
 def _sentence(row: BackTest) -> str:
-    tested, same = row.tested, row.counts.get(Comparison.SAME, 0)
+    tested = row.tested
+    same, failing = (row.counts.get(each, 0) for each in (Comparison.SAME, Comparison.FAILS_BOTH))
     if not tested:
         return _("No event could be tested.")
     if same == tested:
@@ -80,8 +81,21 @@ def _sentence(row: BackTest) -> str:
             tested,
         )
         return text % {"count": f"{tested:,}"}
-    text = _("%(other)s of %(tested)s tested events come out differently.")
-    return text % {"other": f"{tested - same:,}", "tested": f"{tested:,}"}
+    other = tested - same - failing
+    text = (
+        _("%(other)s of %(tested)s tested events come out differently.")
+        if other
+        else _("None of %(tested)s tested events comes out differently.")
+    )
+    told = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
+    return f"{told} {_failing_both(failing)}" if failing else told
+
+
+def _failing_both(count: int) -> str:
+    text = ngettext(
+        "%(count)s fails with and without the draft.", "%(count)s fail with and without the draft.", count
+    )
+    return text % {"count": f"{count:,}"}
 
 
 def _share(count: int, tested: int) -> str:

@@ -193,6 +193,24 @@ def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
     assert "version 2 by now" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
 
 
+def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart() -> None:
+    field = {"path": "entity.email", "required": True}
+    of, route = used_mapping({"fields": {"email": field}})
+    for number in range(5):
+        a_mapped_event(route, {"email": "anna@example.com"} if number < 3 else {}, number)
+    client = browser("administrator")
+    client.post(address(of, "edit"), form({"fields": {"email": field | {"apply": ["trim"]}}}))
+    page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
+    assert "None of 5 tested events comes out differently. 2 fail with and without the draft." in page
+    assert "Look at the fields" not in page
+    client.post(
+        address(of, "edit"),
+        form({"fields": {"email": field | {"apply": ["upper"]}}}, draft=of.drafts.get().pk),
+    )
+    page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
+    assert "3 of 5 tested events come out differently. 2 fail with and without the draft." in page
+
+
 def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> None:
     of, route = used_mapping(LOWER)
     event = a_mapped_event(route, {"email": SECRET})
