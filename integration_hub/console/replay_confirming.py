@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.recording import address
 from integration_hub.console.replay_words import PACES, events, lasts, what, why_words
+from sync.bulk_replay.choosing import TooMany, is_too_large
 from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 
@@ -52,12 +53,13 @@ def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[
     """The context of the page: three statements, however many events."""
     count = replay.waiting
     needs_second = count > limit_of(request.user)
-    is_counting = replay.state == ReplayState.CHOOSING
-    title = _("Counting the events…") if is_counting else _("Replay %(events)s") % {"events": events(count)}
+    problem = str(TooMany()) if is_too_large(replay) else ""
+    is_counting = replay.state == ReplayState.CHOOSING and not problem
     return {
-        "title": title if count or is_counting else _("There is nothing to replay"),
+        "title": _title(replay, is_counting=is_counting),
         "replay": replay,
         "is_counting": is_counting,
+        "problem": problem,
         "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
         % {"events": events(count)},
         "chosen": events(replay.total),
@@ -73,6 +75,16 @@ def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[
         "needs_second": needs_second,
         "terms_form": form,
     }
+
+
+def _title(replay: Replay, *, is_counting: bool) -> str:
+    if is_too_large(replay):
+        return _("These are too many events")
+    if is_counting:
+        return _("Counting the events…")
+    if not replay.waiting:
+        return _("There is nothing to replay")
+    return _("Replay %(events)s") % {"events": events(replay.waiting)}
 
 
 def _list_of(replay: Replay) -> str:

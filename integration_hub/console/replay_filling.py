@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from integration_hub.console.filtering import EventFilter, resolve
-from sync.bulk_replay.choosing import TooMany, begin_choice, fill
+from sync.bulk_replay.choosing import TooMany, begin_choice, discard, fill
 from sync.bulk_replay.looking import look as look_at_replays
 from sync.models import Replay, ReplayState
 from webhooks.models import Event
@@ -24,7 +24,11 @@ def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
     """
     meant = resolve(words, timezone.now())
     replay = begin_choice(by, meant.words())
-    fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS)
+    try:
+        fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS)
+    except TooMany:
+        discard(replay)
+        raise
     return replay
 
 
@@ -41,5 +45,5 @@ def look(goes_on: Callable[[], bool] = lambda: True) -> None:
         try:
             fill(replay, meaning(replay).narrow(Event.objects.all()), _LOOK_SECONDS)
         except TooMany:
-            logger.info("%s matched too many events, and is gone", replay)
+            logger.info("%s matched too many events, and holds none", replay)
     look_at_replays()

@@ -63,7 +63,8 @@ def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = Non
 
 
 def fill(replay: Replay, matching: QuerySet[Event], seconds: float) -> bool:
-    """Go on with a set for so long at most; whether it is frozen by now. `TooMany`, and the set is gone.
+    """Go on with a set for so long at most; whether it is frozen by now. `TooMany`, and nothing is kept but the set
+    itself, so that it can say so.
 
     `matching` are the events that its filter means.
     """
@@ -71,8 +72,8 @@ def fill(replay: Replay, matching: QuerySet[Event], seconds: float) -> bool:
     while replay.state == ReplayState.CHOOSING:
         with transaction.atomic():
             is_whole = _fill_batch(replay, matching)
-        if replay.total > LARGEST:
-            discard(replay)
+        if is_too_large(replay):
+            _empty(replay)
             raise TooMany
         if is_whole:
             _freeze(replay)
@@ -126,13 +127,29 @@ def _freeze(replay: Replay) -> None:
     replay.refresh_from_db()
 
 
+def is_too_large(replay: Replay) -> bool:
+    """Whether more events matched than a replay takes: nothing of it can be sent."""
+    return replay.total > LARGEST
+
+
+def _empty(replay: Replay) -> None:
+    Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
+        state=ReplayState.CHOSEN, skipped=F("total")
+    )
+    _delete_members(replay)
+
+
+def _delete_members(replay: Replay) -> None:
+    members = Member.objects.filter(replay=replay)
+    while keys := list(members.values_list("pk", flat=True)[:BATCH]):
+        Member.objects.filter(pk__in=keys).delete()
+
+
 def discard(replay: Replay) -> None:
     """Delete a set that was not confirmed, a batch of its rows at a time."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
-    members = Member.objects.filter(replay=replay)
-    while keys := list(members.values_list("pk", flat=True)[:BATCH]):
-        Member.objects.filter(pk__in=keys).delete()
+    _delete_members(replay)
     Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
 
 

@@ -327,6 +327,23 @@ def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
     assert "Replay 5 events" in text_of(support.get(path))
 
 
+def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 2)
+    monkeypatch.setattr(choosing, "LARGEST", 3)
+    monkeypatch.setattr("integration_hub.console.replay_filling._REQUEST_SECONDS", 0.0)
+    dead(5)
+    support = logged_in("support")
+    path = frozen_by(support)
+    look()
+    for page in (support.get(path), support.post(path, TERMS, follow=True)):
+        assert "More than 3 events match. Narrow the filters, and replay in parts." in text_of(page)
+        assert "data-poll=" not in text_of(page)
+    assert not Member.objects.exists()
+    assert "Replay 1 event" in text_of(support.get(frozen_by(support, entity_id="USR-1")))
+
+
 def test_pages_cost_the_same_for_few_and_for_many(db: None) -> None:
     """Statements, whatever the size; rendering is bounded by the sample and the page."""
     dead(120)
