@@ -110,7 +110,8 @@ def _due(at: datetime) -> QuerySet[Delivery]:
 def _oldest_due_at(at: datetime, paused: list[int]) -> datetime | None:
     """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
     same = {name: OuterRef(name) for name in ("entity_id", "entity_type", "identity", "commercial")}
-    older = Delivery.objects.filter(**same, state__in=OPEN_STATES, is_relayed=True, pk__lt=OuterRef("pk"))
+    ahead = [each for each in OPEN_STATES if each != State.HELD]  # what is held lets others pass
+    older = Delivery.objects.filter(**same, state__in=ahead, is_relayed=True, pk__lt=OuterRef("pk"))
     could_run = _due(at).filter(Q(is_relayed=False) | ~Exists(older))
     if paused:
         could_run = could_run.exclude(Q(identity__in=paused) | Q(commercial__in=paused))

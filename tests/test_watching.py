@@ -49,6 +49,14 @@ def test_a_lease_that_ended_is_counted_until_it_is_freed() -> None:
     assert (measure(NOON - SECOND).expired, measure(NOON).expired) == (0, 1)
 
 
+def test_what_is_relayed_is_late_behind_one_that_is_held_and_not_behind_one_that_waits() -> None:
+    first = late_delivery(NOON + minutes(60), "retrying", is_relayed=True)
+    late_delivery(NOON - minutes(60), is_relayed=True)
+    assert measure(NOON).oldest_due_at is None
+    Delivery.objects.filter(pk=first.pk).update(state="held", due_at=None)
+    assert measure(NOON).oldest_due_at == NOON - minutes(60)
+
+
 def test_without_a_moment_the_clock_of_the_database_counts() -> None:
     heard_at = database_clock() - minutes(31)
     watched(heard=heard_at)
