@@ -12,19 +12,16 @@ from sync.claiming import SUSPECT
 from sync.clock import database_now
 from sync.models import Attempt, Delivery, Outcome
 from sync.settling import refresh_events
-from sync.subjects import expired_of_subject
+from sync.subjects import STANDS_BEHIND, expired_of_subject
 from webhooks.models import State
 
 POISON = "crashes-hub"
 
-_PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+# Of a delivery `d`: no breaker of what it asks is open.
+PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
     AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
-# A relayed delivery behind an older one of its subject cannot be claimed.
-_READY = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {_PASSING}
-    AND NOT (d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
-        AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
-        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held'
-        AND o.is_relayed AND o.id < d.id))"""  # noqa: S608
+_READY = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {PASSING}
+    AND NOT {STANDS_BEHIND}"""
 _SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
 _DUE = Statement(
     f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}

@@ -20,6 +20,11 @@ _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND state IN ('pending', 'retrying')
     AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
+# Of a delivery `d`: it cannot be claimed, being relayed and behind an older one of its subject.
+STANDS_BEHIND = """(d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
+    AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
+    AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held'
+    AND o.is_relayed AND o.id < d.id))"""
 _LINK = """(SELECT {column} FROM sync_link
     WHERE entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s)"""
 _SEEN = Statement(

@@ -20,10 +20,12 @@ from audit.statements import Statement
 from audit.storing import store
 from sync.bulk_replay.judging import judge
 from sync.clock import read_clock
+from sync.expiring import PASSING
 from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
 from sync.opening import open_deliveries, plan_ways
 from sync.replaying import deliver_again
 from sync.settling import refresh_events
+from sync.subjects import STANDS_BEHIND
 from sync.tasks import defer
 from webhooks.models import Event
 
@@ -37,16 +39,10 @@ _RUNNING = Statement(
     "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
     " AND state = 'running' AND due_at <= {now} ORDER BY due_at LIMIT %s"
 )
-# As the figures see it: neither held back by a breaker, nor relayed and behind an older one of its subject.
 _FRESH = Statement(
-    """SELECT d.commercial_id FROM sync_delivery d WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {clock}
-    AND d.replay_id IS NULL AND d.deaths < 2
-    AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
-        AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))
-    AND NOT (d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
-        AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
-        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.is_relayed AND o.id < d.id))
-    ORDER BY d.due_at, d.id LIMIT %s"""
+    f"""SELECT d.commercial_id FROM sync_delivery d WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}}
+    AND d.replay_id IS NULL AND d.deaths < 2 AND {PASSING} AND NOT {STANDS_BEHIND}
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 FRESH_SECONDS = 1.0
 
