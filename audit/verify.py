@@ -622,9 +622,7 @@ class Export:
         if count == self.checkpoint["count"]:
             known = unhex(self.checkpoint["root"])
         if known is None:
-            self.fault(
-                place, f"of {count} segments cannot be compared: ask for an export that was made for it"
-            )
+            self.fault(place, f"of {count} segments cannot be compared: ask for an export without a filter")
         elif known.hex() != record["root"]:
             self.fault(place, f"was made for other segments than the first {count} of this log")
 
