@@ -1,13 +1,12 @@
 """The whole log in the database, looked at row by row: memory grows with gaps in the ids, not with entries."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import groupby, islice
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Exists, OuterRef
 
 from audit.bundle_rows import segment_leaves
@@ -17,6 +16,7 @@ from audit.models import Checkpoint, Entry, Head, Segment, Stub
 from audit.records import Record
 from audit.retention import declared
 from audit.rows import checkpoint_record, entry_row, key_records, key_rows, segment_row
+from audit.snapshot import snapshot
 from audit.verifying.entries import check_entry, check_streams
 from audit.verifying.faults import EntryRow, Fault, Faults, StreamRow
 from audit.verifying.keys import Keys, check_begun, check_keys
@@ -70,7 +70,7 @@ class Gone:
 
 def check_database(outside: Record | None = None) -> Report:
     """Look at everything; at most `MOST_FAULTS` faults are told. `outside`: a checkpoint that was kept elsewhere."""
-    with _snapshot():
+    with snapshot():
         told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
         walk, waiting, gone = Walk(Keys()), Waiting(), Gone(last_segment().number)
         checkpoints = _checkpoints(told, outside)
@@ -175,16 +175,3 @@ def _headless() -> Iterator[str]:
     gone = Stub.objects.filter(stream=OuterRef("stream"), seq=OuterRef("seq"))
     headless = Head.objects.filter(~Exists(its_own), ~Exists(gone))
     yield from headless.values_list("stream", flat=True)[:MOST_FAULTS]
-
-
-@contextmanager
-def _snapshot() -> Iterator[None]:
-    """One state of the database for all statements. On SQLite a transaction would hold up every writer: there each
-    statement has a state of its own, and what was appended in between counts as not sealed yet."""
-    if connection.vendor == "sqlite" or connection.in_atomic_block:
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield

@@ -14,6 +14,7 @@ from typing import Any
 from audit.closing import MOST, Last
 from audit.models import Entry, Segment
 from audit.packing import IdSet, Run, runs_of, unpack
+from audit.snapshot import snapshot
 from audit.statements import Statement
 
 SETTLED = timedelta(seconds=120)
@@ -85,11 +86,17 @@ def _rows(rows: Iterable[tuple[int, Any]]) -> Rows:
     return [(number, bytes(leaf)) for number, leaf in rows]
 
 
-def stragglers(low: int) -> Iterator[Rows]:
-    """Every entry up to low water that no segment holds, 5,000 at a time: the whole log is read."""
-    sealed = _sealed_after()
-    known = Entry.objects.filter(id__lte=low, leaf__isnull=False).order_by("id").values_list("id", flat=True)
-    missing = [each for each in known.iterator(10_000) if each not in sealed]
-    for start in range(0, len(missing), MOST):
-        some = Entry.objects.filter(id__in=missing[start : start + MOST]).order_by("id")
-        yield _rows(some.values_list("id", "leaf"))
+def missed(low: int) -> list[int]:
+    """The id of every entry up to low water that no segment holds: the whole log is read."""
+    with snapshot():
+        sealed = _sealed_after()
+        known = Entry.objects.filter(id__lte=low, leaf__isnull=False).order_by("id")
+        ids = known.values_list("id", flat=True).iterator(10_000)
+        return [each for each in ids if each not in sealed]
+
+
+def not_sealed_since(number: int, ids: Sequence[int]) -> Rows:
+    """Of entries that no segment up to that one holds: those that none after it holds either, in ascending order."""
+    sealed = _sealed_after(number)
+    found = Entry.objects.filter(id__in=[each for each in ids if each not in sealed]).order_by("id")
+    return _rows(found.values_list("id", "leaf"))

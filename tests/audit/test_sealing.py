@@ -265,6 +265,57 @@ def test_the_nightly_look_finds_nothing_where_nothing_was_missed(database: None)
     assert not Segment.objects.filter(is_late=True).exists()
 
 
+def what_the_sealer_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry far below low water that no segment holds."""
+    with monkeypatch.context() as blind:
+        blind.setattr("audit.sealing.unsealed", lambda last: looking.unsealed(last)[1:])
+        write("event:a", "event:b")
+        for seconds in range(0, 400, 60):
+            seal(BOX, after(seconds))
+    assert missed() == 1
+
+
+def look_while(happens: Callable[[], Any]) -> int:
+    """How many entries the nightly look seals, where something happens while it reads the log."""
+    waiting = [happens]
+
+    def once(execute: Any, sql: str, *rest: Any) -> Any:
+        result = execute(sql, *rest)
+        if waiting and 'FROM "audit_entry"' in sql:
+            in_threads(lambda _: waiting.pop()(), 1)
+        return result
+
+    with connection.execute_wrapper(once):
+        found = seal_stragglers(BOX, after(402))
+    assert not waiting
+    return found
+
+
+def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_the_sealer_missed(monkeypatch)
+    sealed: list[int] = []
+
+    def go_on() -> None:
+        write("event:c")
+        sealed.append(seal(BOX, after(401)))
+
+    assert look_while(go_on) == 1
+    assert sealed == [1]
+    assert missed() == 0
+
+
+def test_what_another_look_has_sealed_meanwhile_is_not_sealed_twice(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_the_sealer_missed(monkeypatch)
+    assert look_while(lambda: seal_stragglers(BOX, after(401))) == 0
+    assert missed() == 0
+    assert len(sealed_ids()) == len(set(sealed_ids()))
+    assert Segment.objects.filter(is_late=True).count() == 1
+
+
 CHANGES = [
     "UPDATE audit_segment SET root = root",
     "DELETE FROM audit_segment",
