@@ -5,52 +5,27 @@ delivered, drops the links, and notes the last event. What comes later finds no 
 that commit the rest can be interrupted at any place and goes on from there: rows that are done do not match any more.
 """
 
-import re
 import time
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
-from django.contrib.admin.models import LogEntry
 from django.db import OperationalError, transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from audit.log import Happening, append
-from sync.models import (
-    Attempt,
-    Call,
-    Delivery,
-    Erasure,
-    ErasureState,
-    MappingDraft,
-    MappingVersion,
-    Replay,
-    Snooze,
-)
+from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
 from sync.pruning import delete_payloads
 from sync.retention import PAUSE_SECONDS
 from sync.scrubbing import leaving_nothing_behind
 from sync.settling import refresh_events
 from sync.subject_rows import Person, payloads_of
+from sync.withholding import WITHHELD, forget_refused, withhold_reasons
 from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
 
 EVENTS = 50  # with all that hangs on them
 PAYLOADS = 500
-# Free text of people; small tables, which are read whole.
-WRITTEN: tuple[tuple[Any, str], ...] = (
-    (Replay, "reason"),
-    (Snooze, "reason"),
-    (Erasure, "reason"),
-    (MappingDraft, "note"),
-    (MappingVersion, "note"),
-    (MappingVersion, "reason"),
-    (LogEntry, "object_repr"),
-    (LogEntry, "change_message"),
-)
-WITHHELD = "erased with the person whom it was about"
 
 
 class StillRunning(Exception):
@@ -66,7 +41,7 @@ def erase(erasure: Erasure) -> bool:
         except StillRunning:
             return False
         whose = _whose(erasure)
-        _withhold_reasons(whose)
+        withhold_reasons(whose)
         _count(erasure, _erase_elsewhere(whose))
         while True:
             with transaction.atomic():
@@ -153,17 +128,6 @@ def _rewrite(events: list[int], name: str) -> Counter[str]:
     )
 
 
-def _withhold_reasons(whose: Person) -> None:
-    """What people wrote: the reason of a request about this entity alone is withheld, elsewhere only its id."""
-    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
-    with transaction.atomic():
-        alone = [each.pk for each in whose.replays if _is_alone(each, whose)]
-        Replay.objects.filter(pk__in=alone).update(reason=WITHHELD)
-        for model, column in WRITTEN:
-            _replace(model, column, whose.entity_id, name)
-        _forget_filters(whose.entity_id, name)
-
-
 def _erase_elsewhere(whose: Person) -> Counter[str]:
     """What the settings name: how many rows of each kind."""
     name = erased_id(next(iter(whose.pseudonyms.values()), ""))
@@ -171,32 +135,6 @@ def _erase_elsewhere(whose: Person) -> Counter[str]:
         kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
     }
     return +Counter(found)
-
-
-def _is_alone(replay: Replay, whose: Person) -> bool:
-    tried = Attempt.objects.filter(replay=replay).exclude(delivery__in=whose.deliveries.values("pk"))
-    others = Delivery.objects.filter(replay=replay).exclude(pk__in=whose.deliveries.values("pk"))
-    return not (tried.exists() or others.exists())
-
-
-def _replace(model: Any, column: str, entity_id: str, name: str) -> None:
-    """Where the id stands as a word of its own, whatever its case."""
-    word = re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])", re.IGNORECASE)
-    found = model.objects.filter(**{f"{column}__icontains": entity_id})
-    for key, text in found.values_list("pk", column):
-        longest = model._meta.get_field(column).max_length
-        fresh = word.sub(name, text)[:longest]
-        if fresh != text:
-            model.objects.filter(pk=key).update(**{column: fresh})
-
-
-def _forget_filters(entity_id: str, name: str) -> None:
-    """What a replay was chosen by, where that was this entity."""
-    naming = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
-    for key, words in naming.values_list("pk", "filter"):
-        if words and entity_id in words.values():
-            fresh = {word: name if value == entity_id else value for word, value in words.items()}
-            Replay.objects.filter(pk=key).update(filter=fresh)
 
 
 def _count(erasure: Erasure, done: Counter[str]) -> None:
@@ -212,7 +150,7 @@ def _end(erasure: Erasure, whose: Person) -> None:
             state=ErasureState.DONE, ended_at=now, entity_id=erased_id(names[0]), reason=WITHHELD
         )
         if ended:
-            _forget_refused(whose, erased_id(names[0]))
+            forget_refused(whose, erased_id(names[0]))
             details = {
                 "erasure": str(erasure.uuid),
                 "pseudonyms": names,
@@ -224,14 +162,6 @@ def _end(erasure: Erasure, whose: Person) -> None:
             }
             append(Happening(erasure.stream, "subject.erased", details=details), at=now)
     erasure.refresh_from_db()
-
-
-def _forget_refused(whose: Person, name: str) -> None:
-    """Earlier requests that came to nothing say who it was, too."""
-    earlier = Erasure.objects.filter(entity_type=whose.entity_type, entity_id=whose.entity_id)
-    for pk, sources in earlier.filter(state=ErasureState.REFUSED).values_list("pk", "sources"):
-        if set(sources) & set(whose.sources):
-            Erasure.objects.filter(pk=pk).update(entity_id=name, reason=WITHHELD)
 
 
 def erase_confirmed() -> int:
