@@ -7,6 +7,8 @@ that commit the rest can be interrupted at any place and goes on from there: row
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -40,18 +42,36 @@ def erase(erasure: Erasure) -> bool:
                 _destroy(erasure)
         except StillRunning:
             return False
-        whose = _whose(erasure)
-        withhold_reasons(whose)
-        _count(erasure, _erase_elsewhere(whose))
-        while True:
-            with transaction.atomic():
-                done = +_next_batch(whose)
-                _count(erasure, done)
-            if not done:
-                break
-            time.sleep(PAUSE_SECONDS)
-        _end(erasure, whose)
+        if erasure.state == ErasureState.CONFIRMED:
+            _go_on(erasure, _whose(erasure))
     return True
+
+
+def _go_on(erasure: Erasure, whose: Person) -> None:
+    """All that follows the commit that destroyed the key."""
+    withhold_reasons(whose)
+    elsewhere = _erase_elsewhere(whose)
+    with _turn(erasure) as is_open:
+        _count(erasure, elsewhere if is_open else Counter())
+    while _take_batch(erasure, whose):
+        time.sleep(PAUSE_SECONDS)
+    _end(erasure, whose)
+
+
+def _take_batch(erasure: Erasure, whose: Person) -> bool:
+    """Delete or rewrite some rows more; whether there were any."""
+    with _turn(erasure) as is_open:
+        done = +_next_batch(whose) if is_open else Counter()
+        _count(erasure, done)
+    return bool(done)
+
+
+@contextmanager
+def _turn(erasure: Erasure) -> Iterator[bool]:
+    """A transaction in which nobody else works on this erasure, which is now as its row says; whether it is open."""
+    with transaction.atomic():
+        erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
+        yield erasure.state == ErasureState.CONFIRMED
 
 
 def _whose(erasure: Erasure) -> Person:
@@ -66,15 +86,17 @@ def _destroy(erasure: Erasure) -> None:
         for source in set(whose.events.values_list("source", flat=True)):
             subject_key(source, whose.entity_type, whose.entity_id)
     now = timezone.now()
-    with transaction.atomic():
+    with _turn(erasure) as is_open:
+        if not is_open or erasure.last_event is not None:
+            return
         keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
         closed = _close_waiting(whose, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
         newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()
         links = whose.links.delete()[0]
         done = {"keys": destroyed, "links": links, "closed": closed}
-        Erasure.objects.filter(pk=erasure.pk).update(last_event=newest or 0, counts=done)
-    erasure.refresh_from_db()
+        erasure.last_event, erasure.counts = newest or 0, done
+        erasure.save(update_fields=["last_event", "counts"])
 
 
 def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
@@ -138,41 +160,52 @@ def _erase_elsewhere(whose: Person) -> Counter[str]:
 
 
 def _count(erasure: Erasure, done: Counter[str]) -> None:
-    erasure.counts = dict(Counter(erasure.counts) + done)
-    Erasure.objects.filter(pk=erasure.pk).update(counts=erasure.counts)
+    if done:
+        erasure.counts = dict(Counter(erasure.counts) + done)
+        erasure.save(update_fields=["counts"])
 
 
 def _end(erasure: Erasure, whose: Person) -> None:
     """The id is dropped from the request too, and the audit log says what was done."""
-    now, names = timezone.now(), sorted(whose.pseudonyms.values())
-    with transaction.atomic():
-        ended = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.CONFIRMED).update(
-            state=ErasureState.DONE, ended_at=now, entity_id=erased_id(names[0]), reason=WITHHELD
-        )
-        if ended:
-            forget_refused(whose, erased_id(names[0]))
-            details = {
-                "erasure": str(erasure.uuid),
-                "pseudonyms": names,
-                "entity_type": whose.entity_type,
-                "counts": erasure.counts,
-                "ground": erasure.ground,
-                "asked_by": f"person:{erasure.asked_by_id}",
-                "confirmed_by": f"person:{erasure.decided_by_id}",
-            }
-            append(Happening(erasure.stream, "subject.erased", details=details), at=now)
-    erasure.refresh_from_db()
+    names = sorted(whose.pseudonyms.values())
+    with _turn(erasure) as is_open:
+        if not is_open:
+            return
+        erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
+        erasure.entity_id, erasure.reason = erased_id(names[0]), WITHHELD
+        erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
+        forget_refused(whose, erased_id(names[0]))
+        details = {
+            "erasure": str(erasure.uuid),
+            "pseudonyms": names,
+            "entity_type": whose.entity_type,
+            "counts": erasure.counts,
+            "ground": erasure.ground,
+            "asked_by": f"person:{erasure.asked_by_id}",
+            "confirmed_by": f"person:{erasure.decided_by_id}",
+        }
+        append(Happening(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
 
 
 def erase_confirmed() -> int:
     """Carry out what was confirmed, oldest first, and sweep up after what was done lately; how many ended."""
     _sweep(timezone.now() - timedelta(days=2))
-    return sum(erase(each) for each in Erasure.objects.filter(state=ErasureState.CONFIRMED).order_by("pk"))
+    confirmed = Erasure.objects.filter(state=ErasureState.CONFIRMED)
+    keys = list(confirmed.order_by("pk").values_list("pk", flat=True))
+    # Each is read when it comes: another worker may have done it meanwhile.
+    return sum(erase(each) for key in keys for each in confirmed.filter(pk=key))
 
 
 def _sweep(since: datetime) -> None:
-    """A process that was about to answer may have stored what it said, unreadable, after its key was gone."""
-    late = Payload.objects.filter(subject__destroyed_at__gt=since).order_by("pk")
-    while keys := list(late.values_list("pk", flat=True)[:PAYLOADS]):
+    """A process that was about to answer may have stored what it said, unreadable, after its key was gone. Of those
+    who are being erased just now it is deleted, and counted, with all the rest.
+    """
+    counted = [
+        name
+        for each in Erasure.objects.filter(state=ErasureState.CONFIRMED)
+        for name in _whose(each).pseudonyms.values()
+    ]
+    late = Payload.objects.filter(subject__destroyed_at__gt=since).exclude(subject__pseudonym__in=counted)
+    while keys := list(late.order_by("pk").values_list("pk", flat=True)[:PAYLOADS]):
         with transaction.atomic():
             delete_payloads(keys)

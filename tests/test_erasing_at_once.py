@@ -1,0 +1,98 @@
+"""Workers that erase at the same time: whoever comes to a row that somebody else has ended leaves it alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sync import erasing
+from sync.erasing import erase, erase_confirmed
+from sync.models import Erasure, Link
+from tests.audit.test_chains import in_threads
+from tests.console.staff import entries
+from tests.erasure import Somebody, come_by_webhook, confirmed, somebody
+from tests.hub import Hub
+from webhooks.models import Event, SubjectKey
+
+_meanwhile: list[Callable[[], Any]] = []
+
+
+def something_else(_: str, __: str) -> int:
+    """What ERASES_TOO names here: between two commits of an erasure another worker does something, once."""
+    if _meanwhile:
+        in_threads(lambda _: _meanwhile.pop()(), 1)
+    return 0
+
+
+@pytest.fixture
+def meanwhile(settings: Any) -> list[Callable[[], Any]]:
+    settings.ERASES_TOO = {"something": f"{__name__}.something_else"}
+    _meanwhile.clear()
+    return _meanwhile
+
+
+def come_again(hub: Hub, people: list[Somebody]) -> None:
+    for each in people:
+        assert hub.post_signed(each.body, f"again-{each.entity_id}").status_code == 200
+    hub.wait_until_quiet()
+
+
+def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(
+    hub: Hub, meanwhile: list[Callable[[], Any]]
+) -> None:
+    people = come_by_webhook(hub, [somebody(1), somebody(2)])
+    for each in people:
+        confirmed(each)
+    told: dict[int, Any] = {}
+
+    def erase_all() -> None:
+        assert erase_confirmed() == 2
+        told.update(Erasure.objects.order_by("pk").values_list("pk", "counts"))
+
+    def another_worker() -> None:
+        erase_all()
+        come_again(hub, people)
+
+    meanwhile.append(another_worker)
+    erase_confirmed()
+    assert [counts["events"] for counts in told.values()] == [1, 1]
+    assert all(counts["payloads"] for counts in told.values()), "the other's sweep left them to be counted"
+    assert dict(Erasure.objects.values_list("pk", "counts")) == told
+    assert [each["details"]["counts"] for each in entries("subject.erased")] == list(told.values())
+    assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 2
+    assert {each.entity_id for each in people} <= set(Event.objects.values_list("entity_id", flat=True))
+
+
+def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:
+    people = come_by_webhook(hub, [somebody(1)])
+    asked = confirmed(people[0])
+    stale = Erasure.objects.get(pk=asked.pk)
+    assert erase(asked)
+    come_again(hub, people)
+    assert erase(stale)
+    assert stale.counts == asked.counts
+    assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 1
+    assert Event.objects.filter(entity_id=people[0].entity_id).count() == 1
+
+
+def test_what_two_workers_erase_together_is_counted_once_and_whole(
+    hub: Hub, meanwhile: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = come_by_webhook(hub, [somebody(1)])
+    for _ in range(3):
+        hub.post_signed(people[0].body)
+    hub.wait_until_quiet()
+    monkeypatch.setattr(erasing, "EVENTS", 1)
+    asked = confirmed(people[0])
+
+    def another_worker() -> None:
+        with monkeypatch.context() as dying:
+            dying.setattr(erasing, "PAUSE_SECONDS", "the process dies")
+            with pytest.raises(TypeError):
+                erase_confirmed()
+
+    meanwhile.append(another_worker)
+    assert erase(asked)
+    [told] = entries("subject.erased")
+    assert told["details"]["counts"] == Erasure.objects.get().counts
+    assert told["details"]["counts"]["events"] == 4
