@@ -23,7 +23,7 @@ from sync.retention import PAUSE_SECONDS
 from sync.scrubbing import leaving_nothing_behind
 from sync.settling import refresh_events
 from sync.subject_rows import Person, payloads_of
-from sync.withholding import WITHHELD, forget_refused, withhold_reasons
+from sync.withholding import WITHHELD, forget_refused, withhold_requests, withhold_words
 from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
 
 EVENTS = 50  # with all that hangs on them
@@ -49,7 +49,7 @@ def erase(erasure: Erasure) -> bool:
 
 def _go_on(erasure: Erasure, whose: Person) -> None:
     """All that follows the commit that destroyed the key."""
-    withhold_reasons(whose)
+    withhold_words(whose)
     elsewhere = _erase_elsewhere(whose)
     with _turn(erasure) as is_open:
         _count(erasure, elsewhere if is_open else Counter())
@@ -90,6 +90,7 @@ def _destroy(erasure: Erasure) -> None:
         if not is_open or erasure.last_event is not None:
             return
         keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
+        withhold_requests(whose)
         closed = _close_waiting(whose, erasure, now)
         destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
         newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()

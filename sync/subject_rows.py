@@ -1,13 +1,20 @@
 """Where the rows of one entity stand: everything that erasing has to find, and the preview has to count."""
 
-from collections.abc import Mapping
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Replay, Route
+from audit.models import Entry
+from sync.models import OPEN_STATES, Attempt, Call, Delivery, Link, Member, Replay, Route
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, pseudonym
+
+_STREAMS = 500
+_ASKED = ("event.replayed", "delivery.approved", "delivery.closed", "delivery.done-by-hand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +64,6 @@ class Person:
         """Those that are not destroyed."""
         return SubjectKey.objects.filter(pseudonym__in=self.pseudonyms.values(), destroyed_at=None)
 
-    @property
-    def replays(self) -> QuerySet[Replay]:
-        """What people asked for about this entity, alone or among others."""
-        tried = Attempt.objects.filter(delivery__in=self.deliveries.values("pk"), replay__isnull=False)
-        asked = self.deliveries.filter(replay__isnull=False)
-        return Replay.objects.filter(Q(pk__in=tried.values("replay")) | Q(pk__in=asked.values("replay")))
-
 
 def person(entity_type: str, entity_id: str, source: int | None = None) -> Person:
     """The entity behind a type and an id, as `source` knows it, and every source that leads to the same identity
@@ -94,8 +94,41 @@ def count(whose: Person) -> Mapping[str, int]:
         "payloads": len(_payloads(whose)),
         "links": whose.links.count(),
         "keys": whose.keys.count(),
-        "reasons": whose.replays.count(),
+        "reasons": len(requests_of(whose)),
     }
+
+
+def requests_of(whose: Person) -> dict[int, set[int]]:
+    """What people asked for about this entity, alone or among others: by the key of a replay, an approval or a closing,
+    which of the entity's events are in it. A delivery names only the last one, so its audit entries are asked too.
+    """
+    found: dict[int, set[int]] = defaultdict(set)
+    deliveries = whose.deliveries
+    tried = Attempt.objects.filter(delivery__in=deliveries.values("pk"), replay__isnull=False)
+    every: tuple[Iterable[tuple[Any, Any]], ...] = (
+        tried.values_list("replay", "delivery__event"),
+        deliveries.filter(replay__isnull=False).values_list("replay", "event"),
+        Member.objects.filter(event__in=whose.events.values("pk")).values_list("replay", "event"),
+        _on_record(whose),
+    )
+    for request, event in chain.from_iterable(every):
+        found[request].add(event)
+    return found
+
+
+def _on_record(whose: Person) -> Iterator[tuple[int, int]]:
+    """The requests that audit entries of the entity's events and deliveries name, each with the event."""
+    streams = {each.stream: each.pk for each in whose.events.only("pk", "uuid")}
+    streams |= {each.stream: each.event_id for each in whose.deliveries.only("pk", "event_id")}
+    names, named = list(streams), []
+    for start in range(0, len(names), _STREAMS):
+        asked = Entry.objects.filter(stream__in=names[start : start + _STREAMS], action__in=_ASKED)
+        for stream, body in asked.values_list("stream", "body"):
+            details = json.loads(body)["details"]
+            named.append((details.get("replay") or details.get("request"), streams[stream]))
+    known = Replay.objects.filter(uuid__in={uuid for uuid, _ in named if uuid})
+    keys = {str(uuid): key for uuid, key in known.values_list("uuid", "pk")}
+    return ((keys[uuid], event) for uuid, event in named if uuid in keys)
 
 
 def _payloads(whose: Person) -> set[int]:

@@ -7,9 +7,22 @@ from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Q
 
-from sync.models import Attempt, Delivery, Erasure, ErasureState, MappingDraft, MappingVersion, Replay, Snooze
-from sync.subject_rows import Person
-from webhooks.models import erased_id
+from sync.models import (
+    Attempt,
+    Delivery,
+    Erasure,
+    ErasureState,
+    FailureDecision,
+    FailureGroup,
+    MappingDraft,
+    MappingVersion,
+    Member,
+    Replay,
+    Route,
+    Snooze,
+)
+from sync.subject_rows import Person, requests_of
+from webhooks.models import Source, erased_id
 
 # Free text of people; small tables, which are read whole.
 WRITTEN: tuple[tuple[Any, str], ...] = (
@@ -19,38 +32,54 @@ WRITTEN: tuple[tuple[Any, str], ...] = (
     (MappingDraft, "note"),
     (MappingVersion, "note"),
     (MappingVersion, "reason"),
+    (FailureDecision, "reason"),
+    (FailureGroup, "note"),
+    (FailureGroup, "known_fix"),
+    (Source, "pause_reason"),
+    (Route, "pause_reason"),
     (LogEntry, "object_repr"),
     (LogEntry, "change_message"),
 )
 WITHHELD = "erased with the person whom it was about"
 
 
-def withhold_reasons(whose: Person) -> None:
-    """What people wrote: the reason of a request about this entity alone is withheld, elsewhere only its id."""
+def withhold_requests(whose: Person) -> None:
+    """The reason of what people asked for about this entity alone, while its rows still say so."""
+    requests = requests_of(whose)
+    asked = Replay.objects.filter(pk__in=requests)
+    alone = [each.pk for each in asked if _is_alone(each, requests[each.pk])]
+    asked.filter(pk__in=alone).update(reason=WITHHELD)
+
+
+def withhold_words(whose: Person) -> None:
+    """In whatever else people wrote only the id is replaced."""
     name = erased_id(next(iter(whose.pseudonyms.values()), ""))
     with transaction.atomic():
-        alone = [each.pk for each in whose.replays if _is_alone(each, whose)]
-        Replay.objects.filter(pk__in=alone).update(reason=WITHHELD)
         for model, column in WRITTEN:
             _replace(model, column, whose.entity_id, name)
         _forget_filters(whose.entity_id, name)
 
 
-def _is_alone(replay: Replay, whose: Person) -> bool:
-    tried = Attempt.objects.filter(replay=replay).exclude(delivery__in=whose.deliveries.values("pk"))
-    others = Delivery.objects.filter(replay=replay).exclude(pk__in=whose.deliveries.values("pk"))
-    return not (tried.exists() or others.exists())
+def _is_alone(request: Replay, own: set[int]) -> bool:
+    """Whether it is about no event but these. It counts more of them where nothing else says which they were."""
+    tried = Attempt.objects.filter(replay=request).exclude(delivery__event__in=own)
+    others = Delivery.objects.filter(replay=request).exclude(event__in=own)
+    members = Member.objects.filter(replay=request).exclude(event__in=own)
+    return request.events <= len(own) and not any(each.exists() for each in (tried, others, members))
 
 
 def _replace(model: Any, column: str, entity_id: str, name: str) -> None:
-    """Where the id stands as a word of its own, whatever its case."""
-    word = re.compile(rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])", re.IGNORECASE)
     found = model.objects.filter(**{f"{column}__icontains": entity_id})
     for key, text in found.values_list("pk", column):
-        longest = model._meta.get_field(column).max_length
-        fresh = word.sub(name, text)[:longest]
+        fresh = without_id(text, entity_id, name)[: model._meta.get_field(column).max_length]
         if fresh != text:
             model.objects.filter(pk=key).update(**{column: fresh})
+
+
+def without_id(text: str, entity_id: str, name: str) -> str:
+    """A text, with the name in place of the id where that stands as a word of its own, whatever its case."""
+    word = rf"(?<![A-Za-z0-9_-]){re.escape(entity_id)}(?![A-Za-z0-9_-])"
+    return re.sub(word, name, text, flags=re.IGNORECASE)
 
 
 def _forget_filters(entity_id: str, name: str) -> None:
