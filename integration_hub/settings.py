@@ -232,7 +232,10 @@ WORKER_LOOKS = {
 }
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
-ERASES_TOO = {"exports": "integration_hub.console.exporting.forgetting.forget"}
+ERASES_TOO = {
+    "exports": "integration_hub.console.exporting.forgetting.forget",
+    "views": "integration_hub.console.saved_views.forget",
+}
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")

@@ -1,6 +1,7 @@
 """What people wrote, and whom they looked for, once somebody is erased: nothing of it says any more who it was."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -40,6 +41,7 @@ WRITTEN: tuple[tuple[Any, str], ...] = (
     (LogEntry, "object_repr"),
     (LogEntry, "change_message"),
 )
+NAMES_SOMEBODY = ("entity_id", "q")  # words of a filter
 WITHHELD = "erased with the person whom it was about"
 
 
@@ -86,9 +88,17 @@ def _forget_filters(entity_id: str, name: str) -> None:
     """What a replay was chosen by, where that was this entity."""
     naming = Replay.objects.filter(Q(filter__has_key="entity_id") | Q(filter__has_key="q"))
     for key, words in naming.values_list("pk", "filter"):
-        if words and entity_id in words.values():
-            fresh = {word: name if value == entity_id else value for word, value in words.items()}
+        fresh = without_entity(words or {}, entity_id, name)
+        if words and fresh != words:
             Replay.objects.filter(pk=key).update(filter=fresh)
+
+
+def without_entity(words: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:
+    """The words of a filter, with the name in place of the id where one of them is that id."""
+    return {
+        word: name if word in NAMES_SOMEBODY and value.strip() == entity_id else value
+        for word, value in words.items()
+    }
 
 
 def forget_refused(whose: Person, name: str) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from integration_hub.console.models import SavedView
 from sync.bulk_replay.choosing import choose
 from sync.closing import close_by_hand
 from sync.erasing import erase
@@ -16,10 +18,10 @@ from sync.pausing import pause
 from sync.replaying import request_replay
 from sync.withholding import WITHHELD
 from tests.console.staff import person as staff
-from tests.erasure import come_by_webhook, confirmed, fill, found_in_tables, somebody
+from tests.erasure import Somebody, come_by_webhook, confirmed, fill, found_in_tables, somebody
 from tests.hub import Hub
 from tests.replays.bulk import started, states, work
-from webhooks.models import Event, Source
+from webhooks.models import Event, Source, is_erased
 
 GONE = somebody(1)
 SAID = f"{GONE.name} called"
@@ -116,3 +118,27 @@ def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
     erased()
     group.refresh_from_db()
     assert group.note.startswith("because of ~")
+
+
+@pytest.mark.parametrize("entity_id", ["42", "px:9@x"])
+def test_no_saved_view_names_somebody_who_was_erased(by: User, entity_id: str) -> None:
+    gone = Somebody(entity_id, "Qvist", "zx@example.com")
+    fill([gone])
+    kept = urlencode({"entity_id": f"10{entity_id}", "q": f"{entity_id}7"})
+    queries = {
+        entity_id: urlencode({"entity_id": entity_id, "state": "dead"}),
+        f"{entity_id.upper()} again": urlencode({"q": f" {entity_id}"}),
+        f"10{entity_id}": kept,
+    }
+    views = [SavedView.objects.create(person=by, name=name, query=query) for name, query in queries.items()]
+    asked = confirmed(gone)
+    assert erase(asked)
+    assert asked.counts["views"] == 2
+    for each in views:
+        each.refresh_from_db()
+    [first, second, other] = views
+    filtered = dict(parse_qsl(first.query))
+    assert (filtered["state"], is_erased(filtered["entity_id"])) == ("dead", True)
+    assert is_erased(dict(parse_qsl(second.query))["q"])
+    assert entity_id not in first.name.removesuffix(str(first.pk)) + second.name.removesuffix(str(second.pk))
+    assert (other.name, other.query) == (f"10{entity_id}", kept)

@@ -33,6 +33,7 @@ _ROWS: Mapping[str, object] = {
     "links": gettext_lazy("Links to records in other systems"),
     "keys": gettext_lazy("Keys that seal contents"),
     "reasons": gettext_lazy("Reasons of replays"),
+    "views": gettext_lazy("Saved views"),
 }
 
 

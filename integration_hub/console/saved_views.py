@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.filtering import WORDS
 from integration_hub.console.models import SavedView
+from sync.withholding import without_entity, without_id
 
 MOST = 20
 MAY_SHARE = "console.share_view"
@@ -54,6 +55,21 @@ def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
     view.delete()
     messages.success(request, _("The view “%(name)s” is gone; its events are not.") % {"name": view.name})
     return redirect("admin:webhooks_event_changelist")
+
+
+def forget(entity_id: str, name: str) -> int:
+    """Erase an entity from the names and the filters of views; how many named it. `name` stands for it from now on."""
+    concerned = 0
+    for view in SavedView.objects.all():
+        given = dict(parse_qsl(view.query))
+        fresh = without_entity(given, entity_id, name)
+        is_named = without_id(view.name, entity_id, name) != view.name
+        if fresh == given and not is_named:
+            continue
+        query = urlencode(fresh) if fresh != given else view.query
+        called = f"erased {view.pk}" if is_named else view.name  # a pseudonym is longer than a name may be
+        concerned += SavedView.objects.filter(pk=view.pk).update(name=called, query=query[:1000])
+    return concerned
 
 
 def _filters(query: str) -> str:
