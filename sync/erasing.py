@@ -50,11 +50,12 @@ def erase(erasure: Erasure) -> bool:
 def _go_on(erasure: Erasure, whose: Person) -> None:
     """All that follows the commit that destroyed the key."""
     withhold_words(whose)
-    elsewhere = _erase_elsewhere(whose)
-    with _turn(erasure) as is_open:
-        _count(erasure, elsewhere if is_open else Counter())
+    _erase_elsewhere(erasure, whose)
     while _take_batch(erasure, whose):
         time.sleep(PAUSE_SECONDS)
+    _erase_elsewhere(
+        erasure, whose
+    )  # what was asked for meanwhile may have read rows that were not rewritten yet
     _end(erasure, whose)
 
 
@@ -151,13 +152,14 @@ def _rewrite(events: list[int], name: str) -> Counter[str]:
     )
 
 
-def _erase_elsewhere(whose: Person) -> Counter[str]:
-    """What the settings name: how many rows of each kind."""
+def _erase_elsewhere(erasure: Erasure, whose: Person) -> None:
+    """What the settings name, and how many rows of each kind that were."""
     name = erased_id(next(iter(whose.pseudonyms.values()), ""))
     found = {
         kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
     }
-    return +Counter(found)
+    with _turn(erasure) as is_open:
+        _count(erasure, +Counter(found) if is_open else Counter())
 
 
 def _count(erasure: Erasure, done: Counter[str]) -> None:

@@ -1,7 +1,7 @@
 """People of whom something is kept, and where to look for what is left of them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from sync.erasure_requests import ask_erasure, decide_erasure, person
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
+from tests.audit.test_chains import in_threads
 from tests.hub import Hub
 from webhooks.models import Event, Payload, Receipt, subject_key
 
@@ -126,6 +127,22 @@ def confirmed(each: Somebody, source: int | None = None) -> Erasure:
     asked = ask_erasure(whose, ground="consent-withdrawn", reason=f"{each.name} wrote to us", by=asker)
     decide_erasure(asked, confirms=True, by=other)
     return asked
+
+
+_meanwhile: list[Callable[[], Any]] = []
+
+
+def in_the_middle_of_an_erasure(settings: Any, happens: Callable[[], Any]) -> None:
+    """Let something happen once, on a thread of its own, between the commit that destroys the key and the rows."""
+    settings.ERASES_TOO = settings.ERASES_TOO | {"meanwhile": f"{__name__}.let_happen"}
+    _meanwhile[:] = [happens]
+
+
+def let_happen(_: str, __: str) -> int:
+    """As ERASES_TOO names it."""
+    if _meanwhile:
+        in_threads(lambda _: _meanwhile.pop()(), 1)
+    return 0
 
 
 def cells() -> Iterator[tuple[str, bytes]]:

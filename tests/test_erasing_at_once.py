@@ -1,6 +1,5 @@
 """Workers that erase at the same time: whoever comes to a row that somebody else has ended leaves it alone."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,27 +7,10 @@ import pytest
 from sync import erasing
 from sync.erasing import erase, erase_confirmed
 from sync.models import Erasure, Link
-from tests.audit.test_chains import in_threads
 from tests.console.staff import entries
-from tests.erasure import Somebody, come_by_webhook, confirmed, somebody
+from tests.erasure import Somebody, come_by_webhook, confirmed, in_the_middle_of_an_erasure, somebody
 from tests.hub import Hub
 from webhooks.models import Event, SubjectKey
-
-_meanwhile: list[Callable[[], Any]] = []
-
-
-def something_else(_: str, __: str) -> int:
-    """What ERASES_TOO names here: between two commits of an erasure another worker does something, once."""
-    if _meanwhile:
-        in_threads(lambda _: _meanwhile.pop()(), 1)
-    return 0
-
-
-@pytest.fixture
-def meanwhile(settings: Any) -> list[Callable[[], Any]]:
-    settings.ERASES_TOO = {"something": f"{__name__}.something_else"}
-    _meanwhile.clear()
-    return _meanwhile
 
 
 def come_again(hub: Hub, people: list[Somebody]) -> None:
@@ -37,9 +19,7 @@ def come_again(hub: Hub, people: list[Somebody]) -> None:
     hub.wait_until_quiet()
 
 
-def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(
-    hub: Hub, meanwhile: list[Callable[[], Any]]
-) -> None:
+def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(hub: Hub, settings: Any) -> None:
     people = come_by_webhook(hub, [somebody(1), somebody(2)])
     for each in people:
         confirmed(each)
@@ -53,7 +33,7 @@ def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(
         erase_all()
         come_again(hub, people)
 
-    meanwhile.append(another_worker)
+    in_the_middle_of_an_erasure(settings, another_worker)
     erase_confirmed()
     assert [counts["events"] for counts in told.values()] == [1, 1]
     assert all(counts["payloads"] for counts in told.values()), "the other's sweep left them to be counted"
@@ -76,7 +56,7 @@ def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:
 
 
 def test_what_two_workers_erase_together_is_counted_once_and_whole(
-    hub: Hub, meanwhile: list[Callable[[], Any]], monkeypatch: pytest.MonkeyPatch
+    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     people = come_by_webhook(hub, [somebody(1)])
     for _ in range(3):
@@ -91,7 +71,7 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
             with pytest.raises(TypeError):
                 erase_confirmed()
 
-    meanwhile.append(another_worker)
+    in_the_middle_of_an_erasure(settings, another_worker)
     assert erase(asked)
     [told] = entries("subject.erased")
     assert told["details"]["counts"] == Erasure.objects.get().counts

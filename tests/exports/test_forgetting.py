@@ -1,5 +1,7 @@
 """Who was erased stands in no export that is kept, and in no question that was asked."""
 
+from typing import Any
+
 import pytest
 
 from audit.models import Entry
@@ -7,7 +9,7 @@ from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.models import Export, ExportState
 from sync import erasing
 from sync.erasing import erase
-from tests.erasure import Somebody, cells, confirmed
+from tests.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
 from tests.exports.making import exported, happened, history, requested
 
 ERASED = Somebody("PXerased1", "Qvist", "zx@example.com")
@@ -55,7 +57,55 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
 def test_a_variant_that_forgets_the_exports_is_caught(
     asked: dict[str, Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_erase_elsewhere", lambda _: erasing.Counter())
+    monkeypatch.setattr(erasing, "_erase_elsewhere", lambda *_: None)
     assert erase(confirmed(ERASED))
     assert left() == {"console_export.filter", "console_export.reason"}
     assert asked["everything"].archive.exists()
+
+
+def test_what_was_exported_in_the_middle_of_an_erasure_is_forgotten_too(
+    asked: dict[str, Export], settings: Any
+) -> None:
+    in_the_middle_of_an_erasure(
+        settings, lambda: asked.update({"in the middle": exported(), "next": requested()})
+    )
+    erasure = confirmed(ERASED)
+    assert erase(erasure)
+    assert left() == set()
+    made, waits = (Export.objects.get(pk=asked[name].pk) for name in ("in the middle", "next"))
+    assert (made.state, made.archive.exists()) == (ExportState.EXPIRED, False)
+    assert waits.state == ExportState.CANCELLED
+    assert erasure.counts["exports"] == 6
+
+
+@pytest.mark.parametrize(
+    "named", [{"words": {"entity_id": "42"}}, {"words": {"q": "42"}}, {"reason": "42 asked"}]
+)
+def test_an_archive_that_names_the_person_without_having_anything_of_them_goes_too(
+    database: None, named: dict[str, Any]
+) -> None:
+    history(1)
+    export = exported(**named)
+    happened(7, entity_id="42")
+    assert erase(confirmed(Somebody("42", "Qvist", "zx@example.com")))
+    export.refresh_from_db()
+    assert (export.state, export.archive.exists()) == (ExportState.EXPIRED, False)
+
+
+def test_an_id_within_another_one_is_somebody_else(database: None) -> None:
+    history(1)
+    happened(7, entity_id="1042")
+    words = {"entity_id": "1042", "received_from": "2026-01-02T00:00:42Z"}
+    other = exported(words, reason="1042 asked on 2026-11-26, and AB42")
+    happened(8, entity_id="42")
+    erasure = confirmed(Somebody("42", "Qvist", "zx@example.com"))
+    assert erase(erasure)
+    fresh = Export.objects.get(pk=other.pk)
+    assert (fresh.state, fresh.filter, fresh.reason) == (ExportState.DONE, other.filter, other.reason)
+    assert "exports" not in erasure.counts
+
+
+def test_an_id_in_a_reason_goes_in_whatever_case_it_was_written(asked: dict[str, Export]) -> None:
+    Export.objects.filter(pk=asked["by id"].pk).update(reason=f"{ERASED.entity_id.upper()} asked")
+    assert erase(confirmed(ERASED))
+    assert left() == set()

@@ -4,8 +4,9 @@ The register stays: it tells which exports, that somebody may have downloaded, c
 """
 
 from integration_hub.console.exporting.jobs import cancel, expire
-from integration_hub.console.exporting.register import exports_with, opened_key, without_people
+from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import Export, ExportState
+from sync.withholding import without_entity, without_id
 
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)
 
@@ -13,22 +14,29 @@ _OPEN = (ExportState.WAITING, ExportState.RUNNING)
 def forget(entity_id: str, name: str) -> int:
     """Erase an entity from exports; how many were concerned. `name` is what stands for it from now on.
 
-    Whatever is being made is cancelled, for it may hold the entity by now: it can be asked for again. Once more does
-    nothing more.
+    Whatever is being made is cancelled, for it may hold the entity by now: it can be asked for again. A file goes that
+    holds the entity, or says that it was asked for. Once more does nothing more.
     """
-    concerned = set()
-    for export in Export.objects.filter(state__in=_OPEN):
-        if cancel(export, by="system", address=""):
+    open_ones = Export.objects.filter(state__in=_OPEN)
+    concerned = {each.pk for each in open_ones if cancel(each, by="system", address="")}
+    containing = set(exports_with(entity_id).values_list("pk", flat=True))
+    for export in Export.objects.order_by("pk"):
+        words, reason = _without(export, entity_id, name)
+        is_named = words != export.filter or reason != export.reason
+        has_file = export.state == ExportState.DONE
+        if has_file and (is_named or export.pk in containing):
+            expire(export)
             concerned.add(export.pk)
-    for export in exports_with(entity_id).filter(state=ExportState.DONE):
-        expire(export)
-        concerned.add(export.pk)
-    for export in Export.objects.filter(filter__icontains=entity_id):
-        export.filter = without_people(export.filter, opened_key(export))
-        export.save(update_fields=["filter"])
-        concerned.add(export.pk)
-    for export in Export.objects.filter(reason__icontains=entity_id):
-        export.reason = export.reason.replace(entity_id, name)[:500]
-        export.save(update_fields=["reason"])
-        concerned.add(export.pk)
+        if is_named:
+            Export.objects.filter(pk=export.pk).update(filter=words, reason=reason[:500])
+            concerned.add(export.pk)
     return len(concerned)
+
+
+def _without(export: Export, entity_id: str, name: str) -> tuple[dict[str, str], str]:
+    """The filter and the reason, as they may be kept."""
+    alias = pseudonym(opened_key(export), entity_id).hex()  # as the audit log has it
+    return (
+        without_entity(export.filter, entity_id, alias),
+        without_id(export.reason, entity_id, name),
+    )
