@@ -1,6 +1,7 @@
 """How long what is kept, and the nightly work that deletes what is older, in small transactions until it is done.
 
-What retention deletes of evidence is itself on the audit log, with counts; of audit entries, before it deletes them.
+What retention deletes of evidence is itself on the audit log: that it began, in the commit of what went first, and how
+much it was, at the end. Of audit entries it says so before.
 """
 
 import logging
@@ -15,6 +16,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import F, Max, QuerySet
 
+from audit.canonical import JSONValue
 from audit.log import Happening, append
 from audit.records import time_text
 from audit.retention import declare, let_go
@@ -139,7 +141,12 @@ def _batches(
 def _count(run: Pruning, deleted: int) -> None:
     if run._state.adding:
         run.save(force_insert=True)
+        append(Happening("system", "retention.begun", details=_said(run)))
     Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
+
+
+def _said(run: Pruning) -> dict[str, JSONValue]:
+    return {"kind": str(run.kind), "up_to": time_text(run.up_to)}
 
 
 def _end_those_cut_off() -> None:
@@ -153,8 +160,7 @@ def _end(run: Pruning) -> None:
         if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
         run.refresh_from_db()
-        details = {"kind": run.kind, "rows": run.rows, "up_to": time_text(run.up_to)}
-        append(Happening("system", "retention.pruned", details=details))
+        append(Happening("system", "retention.pruned", details={**_said(run), "rows": run.rows}))
 
 
 def pruned_at(kind: Kept, moment: datetime) -> datetime | None:

@@ -184,9 +184,11 @@ def test_the_audit_log_says_what_went_and_loses_nothing() -> None:
     prune()
     told = [each["details"] for each in entries("retention.pruned")]
     assert [(each["kind"], each["rows"]) for each in told] == [("payloads", 8), ("calls", 2), ("events", 1)]
-    assert Entry.objects.count() == before + 3
+    begun = [each["details"] for each in entries("retention.begun")]
+    assert begun == [{"kind": each["kind"], "up_to": each["up_to"]} for each in told]
+    assert Entry.objects.count() == before + 6
     assert prune() == 0
-    assert len(entries("retention.pruned")) == 3
+    assert Entry.objects.count() == before + 6, "nothing went, nothing is said"
 
 
 @pytest.mark.usefixtures("years")
@@ -197,6 +199,7 @@ def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch:
     with pytest.raises(TypeError):
         prune()
     assert (Payload.objects.count(), entries("retention.pruned")) == (3, [])
+    assert len(entries("retention.begun")) == 1
     monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
     prune()
     assert [each["details"]["rows"] for each in entries("retention.pruned")] == [5, 3]

@@ -86,6 +86,7 @@ ACTIONS: Mapping[str, str] = {
     "erasure.refused": "refused or withdrew an erasure",
     "subject.erased": "erased somebody",
     "audit.pruned": "let go of the oldest audit entries",
+    "retention.begun": "began to delete what was kept long enough",
     "retention.pruned": "deleted what was kept long enough",
     "sealing.renewed": "sealed everything under the newest key",
 }

@@ -4,11 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.sealing import seal
 from integration_hub.console.exporting import check_rows
+from sync import pruning, retention
 from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.retention import prune, prune_audit
@@ -34,6 +36,26 @@ def test_events_that_grew_too_old_are_not_missed_and_others_are(
     cut(kept[0])
     [fault] = faults(tmp_path)
     assert kept[0].reference in fault
+
+
+def test_what_went_is_not_missed_while_retention_is_at_it_or_was_cut_off(
+    database: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = a_source()
+    old = [happened(number, source=source) for number in range(3)]
+    kept = happened(7, source=source, received_at=timezone.now())
+    settings.KEEP_EVENTS_DAYS = (timezone.now() - old[0].received_at).days - 1
+    settings.KEEP_PAYLOADS_DAYS = settings.KEEP_CALLS_DAYS = 0
+    monkeypatch.setattr(pruning, "EVENTS", 1)
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", "the process dies")
+    with pytest.raises(TypeError):
+        prune()
+    assert list(Event.objects.order_by("pk")) == [*old[1:], kept]
+    seal_audit()
+    assert faults(tmp_path) == []
+    cut(kept)
+    [fault] = faults(tmp_path)
+    assert kept.reference in fault
 
 
 def faults(folder: Path) -> list[str]:

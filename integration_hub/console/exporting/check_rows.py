@@ -27,6 +27,7 @@ PARENTS = {
     "attempts": ("delivery", "deliveries"),
     "calls": ("attempt", "attempts"),
 }
+DELETED = ("retention.begun", "retention.pruned")  # said with the first that went, and when it was done
 KEYS = {"receipts": "receipt", "deliveries": "delivery", "attempts": "attempt", "calls": "call"}
 WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error, zipfile.BadZipFile, ParseError)
 
@@ -93,7 +94,7 @@ class Rows:
                 self.begun[stream] = entry["at"]
             else:
                 self.begun.setdefault(stream, "")
-            if entry["action"] == "retention.pruned" and entry["details"]["kind"] == "events":
+            if entry["action"] in DELETED and entry["details"]["kind"] == "events":
                 self.pruned = max(self.pruned, entry["details"]["up_to"])
 
     def check_events(self) -> None:
