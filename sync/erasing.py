@@ -53,9 +53,8 @@ def _go_on(erasure: Erasure, whose: Person) -> None:
     _erase_elsewhere(erasure, whose)
     while _take_batch(erasure, whose):
         time.sleep(PAUSE_SECONDS)
-    _erase_elsewhere(
-        erasure, whose
-    )  # what was asked for meanwhile may have read rows that were not rewritten yet
+    # What was asked for meanwhile may have read rows that were not rewritten yet.
+    _erase_elsewhere(erasure, whose)
     _end(erasure, whose)
 
 
