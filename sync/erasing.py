@@ -36,6 +36,7 @@ class StillRunning(Exception):
 
 def erase(erasure: Erasure) -> bool:
     """Carry out a confirmed erasure, or go on with one; whether it is done. Not where something of it runs just now."""
+    erasure.refresh_from_db()
     with leaving_nothing_behind():
         try:
             if erasure.last_event is None:
@@ -44,7 +45,7 @@ def erase(erasure: Erasure) -> bool:
             return False
         if erasure.state == ErasureState.CONFIRMED:
             _go_on(erasure, _whose(erasure))
-    return True
+    return erasure.state == ErasureState.DONE
 
 
 def _go_on(erasure: Erasure, whose: Person) -> None:
@@ -53,7 +54,7 @@ def _go_on(erasure: Erasure, whose: Person) -> None:
     _erase_elsewhere(erasure, whose)
     while _take_batch(erasure, whose):
         time.sleep(PAUSE_SECONDS)
-    # What was asked for meanwhile may have read rows that were not rewritten yet.
+    # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
     _erase_elsewhere(erasure, whose)
     _end(erasure, whose)
 
@@ -152,7 +153,9 @@ def _rewrite(events: list[int], name: str) -> Counter[str]:
 
 
 def _erase_elsewhere(erasure: Erasure, whose: Person) -> None:
-    """What the settings name, and how many rows of each kind that were."""
+    """What the settings name, and how many rows of each kind that were. Not where another worker has ended it."""
+    if erasure.state != ErasureState.CONFIRMED:
+        return
     name = erased_id(next(iter(whose.pseudonyms.values()), ""))
     found = {
         kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
