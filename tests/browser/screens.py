@@ -74,6 +74,24 @@ def _members(stage: Stage) -> str:
     return f"/admin/sync/replay/{Replay.objects.latest('id').uuid}/events/"
 
 
+def _deciding(stage: Stage) -> str:
+    page = f"/admin/sync/delivery/route/{_held_route(stage)}/"
+    return stage.posted("support", page, decision="approve", everything="1")
+
+
+def _confirming(stage: Stage) -> str:
+    page = f"/admin/webhooks/source/{_aurora(stage)}/change/"
+    form = stage.client("administrator").get(page).context["adminform"].form
+    given = {name: form[name].value() for name in form.fields}
+    typed = {name: "on" if value is True else value for name, value in given.items() if value}
+    return stage.posted("administrator", page, **typed | {"name": "Aurora ID, Turku", "wait_seconds": 5})
+
+
+def _ending(stage: Stage) -> str:
+    source = Source.objects.get(pk=_aurora(stage))
+    return f"/admin/webhooks/source/{source.pk}/secrets/{source.secrets.earliest('pk').pk}/end/"
+
+
 def _closing(stage: Stage) -> str:
     return stage.posted("support", f"/admin/sync/failuregroup/{_group(stage)}/close/")
 
@@ -168,6 +186,7 @@ LOOKING = (
         "support",
         _change("sync/delivery/route", _held_route, ""),
     ),
+    Screen("held-decide", "Approve what is held", "support", _deciding),
     Screen("refusals", "Refused requests", "support", _page("webhooks/refusal/")),
     Screen(
         "refusal",
@@ -188,6 +207,20 @@ CONFIGURING = (
     Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
     Screen("source-test", "A source to which a test event was sent", "administrator", _source_tested),
     Screen("source-pause", "Pause a source", "administrator", _change("webhooks/source", _aurora, "pause/")),
+    Screen("source-confirm", "Confirm what changes of a source", "administrator", _confirming),
+    Screen(
+        "source-rotate",
+        "Rotate the secret of a source",
+        "administrator",
+        _change("webhooks/source", _aurora, "rotate/"),
+    ),
+    Screen("source-secret-end", "End a secret at once", "administrator", _ending),
+    Screen(
+        "source-delete",
+        "Why a source cannot be deleted",
+        "administrator",
+        _change("webhooks/source", _aurora, "delete/"),
+    ),
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
     Screen("connection-test", "A connection that was tested", "administrator", _connection_tested),
