@@ -34,6 +34,7 @@ from webhooks.references import to_reference
 REPEATS = 3
 A_SECOND = 50
 SENDERS = 8
+AT_REST_SECONDS = 20.0
 _SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e.event_type, e.occurred_at, e.received_at,
     e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
 
@@ -94,11 +95,14 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     deleted = _delete_one(database)
     uuids = database.rows("SELECT uuid FROM webhooks_event")
     there = {to_reference(UUID(str(each))) for (each,) in uuids}
-    with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as sent:
+    with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as coming:
         time.sleep(2)
-        before, began = sent(), time.monotonic()
+        coming.take()
+        time.sleep(AT_REST_SECONDS)
+        at_rest = coming.take()
+        began = time.monotonic()
         made = json.loads(_python(environment, folder, "tests.bench.exporting", str(folder), "meanwhile"))
-        came, spent = sent() - before, time.monotonic() - began
+        answered, spent = coming.take(), time.monotonic() - began
     archive = Path(made["archive"])
     with zipfile.ZipFile(archive) as packed:
         written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
@@ -108,8 +112,9 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     known = set(written)
     return {
         **made,
-        "came": came,
-        "a_second": came / spent,
+        "came": len(answered),
+        "a_second": len(answered) / spent,
+        "p95": {"at rest": _p95(at_rest), "meanwhile": _p95(answered)},
         "rows": len(written),
         "doubled": len(written) - len(known),
         "missing": len((sealed | there) - known - {deleted}),
@@ -146,11 +151,32 @@ def _begun(line: bytes) -> str:
     )
 
 
+class _Coming:
+    """What the senders were answered."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._lock = threading.Lock()
+
+    def answered(self, seconds: float) -> None:
+        with self._lock:
+            self._seconds.append(seconds)
+
+    def take(self) -> list[float]:
+        """The seconds that each answer took that came since this was asked last."""
+        with self._lock:
+            found, self._seconds = self._seconds, []
+        return found
+
+
+def _p95(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.95)]
+
+
 @contextmanager
-def _coming_in(port: int) -> Iterator[Callable[[], int]]:
-    """Fifty webhooks a second, by so many senders that none is late while an answer takes a sixth of a second; how many
-    were taken so far."""
-    stop, taken = threading.Event(), [0] * SENDERS
+def _coming_in(port: int) -> Iterator[_Coming]:
+    """Fifty webhooks a second, by so many senders that none is late while an answer takes a sixth of a second."""
+    stop, coming = threading.Event(), _Coming()
 
     def send(sender: int) -> None:
         link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -164,19 +190,21 @@ def _coming_in(port: int) -> Iterator[Callable[[], int]]:
                 "eventType": "UPDATE",
                 "respond": "ack",
             }
+            began = time.monotonic()
             link.request(
                 "POST", "/webhooks/aurora-unsigned", json.dumps(body), {"Content-Type": "application/json"}
             )
             answer = link.getresponse()
             answer.read()
-            taken[sender] += answer.status < 300
+            if answer.status < 300:
+                coming.answered(time.monotonic() - began)
             due += SENDERS / A_SECOND
 
     threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
     for thread in threads:
         thread.start()
     try:
-        yield lambda: sum(taken)
+        yield coming
     finally:
         stop.set()
         for thread in threads:

@@ -341,7 +341,7 @@ def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.Mon
     began = timezone.now()
     monkeypatch.setattr(sign_in, "timezone", SimpleNamespace(now=lambda: began))
     guess = {"username": "root", "password": "wrong"}
-    for number in (1, 1, 1, 2, 1, *range(3, 20)):
+    for number in (1, 1, 2, 1, *range(3, 8)):
         assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
     told = [each["details"]["address"] for each in entries("person.login-failed")]
     assert told == [f"192.0.2.{number}" for number in range(1, 6)]
