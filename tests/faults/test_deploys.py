@@ -29,6 +29,7 @@ pytestmark = pytest.mark.faults
 
 CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
 DRAIN_SECONDS = 30.0
+UNDER_WAY_SECONDS = 1.5  # after which what is about to end has surely begun something
 PEOPLE = [f"PERSON{number}" for number in range(60)]
 MIGRATION = """
 from django.db import connection, models
@@ -87,11 +88,13 @@ class Deploy:
         rolled = [each for each in self.fleet.members if not self.variants or each.kind in self.variants]
         ready = self._workers_ready()
         started = {each.kind: self._start(each) for each in rolled}
+        if "worker" in started:
+            wait_until(lambda: self._workers_ready() > ready)
+        if self.variants:
+            time.sleep(UNDER_WAY_SECONDS)
         if "web" in started:
             wait_until(lambda: _is_healthy(started["web"].port))
             self.balancer.backend = started["web"].port
-        if "worker" in started:
-            wait_until(lambda: self._workers_ready() > ready)
         for each in rolled:
             self._end(each)
 
