@@ -226,7 +226,7 @@ REPLAY_PAUSES_ABOVE = env.int("REPLAY_PAUSES_ABOVE", default=20)
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
 # Each is called with what says whether to go on, and returns within seconds once it says no.
 WORKER_LOOKS = {
-    "exports": "integration_hub.console.exporting.jobs.look",
+    "exports": "integration_hub.console.exporting.apart.look",
     "backtests": "sync.backtest_jobs.look",
     "replays": "integration_hub.console.replay_filling.look",
 }

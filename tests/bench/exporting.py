@@ -46,7 +46,7 @@ def measure_export(
     with fresh_database(kind, cluster, folder) as database:
         environment = prepare_hub(database, systems, folder)
         say_filled(kind, events, _fill(environment, folder, events, "bare"))
-        _python(environment, folder, "tests.bench.exporting", str(folder), "seal")
+        _python(environment, folder, "tests.bench.exporting", str(folder), "settle")
         at_rest = json.loads(
             _python(environment, folder, "tests.bench.exporting", str(folder), _psql(database))
         )
@@ -217,10 +217,14 @@ def _timed(do: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def _seal() -> None:
+def _settle() -> None:
+    """Seal and count what was filled in, so that no worker is busy with it later."""
+    from sync.counting.looking import count
     from sync.evidence import seal_audit
 
     while seal_audit() > 1:
+        pass
+    while count(seconds=60.0):
         pass
 
 
@@ -281,9 +285,14 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    if sys.argv[2] == "seal":
-        _seal()
+    if sys.argv[2] == "settle":
+        _settle()
     elif sys.argv[2] == "meanwhile":
+        from integration_hub.console.exporting.apart import stand_back
+        from sync.loaded import keep_what_is_loaded
+
+        stand_back()
+        keep_what_is_loaded()
         print(json.dumps(_make(_warm_up())))
     else:
         print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))

@@ -1,6 +1,7 @@
-"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slowly <seconds a chunk> [worker|deaf]`.
+"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slowly <seconds a chunk> [how]`.
 
-Alone it looks once; `worker` is the hub's worker until SIGTERM, `deaf` one that is told and goes on.
+Alone it looks once. `worker`: the hub's worker until SIGTERM, whose exports are made by this module too; `deaf`: they
+go on when they are told to end. That worker puts the claim behind.
 """
 
 import sys
@@ -10,28 +11,28 @@ import django
 
 django.setup()
 
-from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from integration_hub.console.exporting import jobs, making  # noqa: E402
+from integration_hub.console.exporting import apart, jobs, making  # noqa: E402
+from integration_hub.console.management.commands import make_export  # noqa: E402
 
 making.CHUNK, making.NOTE_SECONDS = 10, 0.0
 rows_of = making.rows_of
+pause, how, claim = sys.argv[1], "".join(sys.argv[2:3]), sys.argv[3:]
 
 
 def slowly(keys):  # type: ignore[no-untyped-def]
-    time.sleep(float(sys.argv[1]))
+    time.sleep(float(pause))
     return rows_of(keys)
 
 
-def deaf(_goes_on):  # type: ignore[no-untyped-def]
-    jobs.look()
-
-
 making.rows_of = slowly
-if sys.argv[2:]:
-    if "deaf" in sys.argv:
-        settings.WORKER_LOOKS = {"exports": f"{__name__}.deaf"}
+if claim:
+    if how == "deaf":
+        make_export.until_told = lambda: lambda: True
+    call_command("make_export", *claim)
+elif how:
+    apart.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
     call_command("run_worker", "--threads", "1", "--grace", "3")
 else:
     jobs.look()

@@ -9,10 +9,17 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from integration_hub.console.exporting import choosing
+from integration_hub.console.management.commands import export_events
 from integration_hub.console.models import Export
 from tests.console.staff import entries
 from tests.exports.making import checked, happened, history, lines, unpacked
 from tests.exports.test_bundles import kept
+
+
+@pytest.fixture(autouse=True)
+def is_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the tests has more to do."""
+    monkeypatch.setattr(export_events, "stand_back", lambda: None)
 
 
 def export(*words: Any) -> tuple[str, str]:

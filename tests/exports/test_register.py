@@ -1,17 +1,19 @@
 """The register: which exports contain somebody, told without opening one, and by nobody who has only the database."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.models import Entry
-from integration_hub.console.exporting import jobs
+from integration_hub.console.exporting import jobs, register
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
-from tests.exports.making import exported, happened, history, lines, unpacked
-from tests.exports.test_resuming import killed_at, small_chunks  # noqa: F401
+from tests.exports.making import exported, happened, history, lines, requested, unpacked
+from tests.exports.test_resuming import elsewhere, killed_at, small_chunks  # noqa: F401
 
 
 def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
@@ -49,6 +51,27 @@ def test_people_of_a_resumed_export_are_in_it_too(
     assert export.people.count() == 4
     jobs.look()
     assert export.people.count() == 9
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_whom_an_export_contains_is_kept_a_few_at_a_time(
+    database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    """Each few are committed before the next are written, so that nobody who writes waits long."""
+    monkeypatch.setattr(register, "_AT_ONCE", 2)
+    export, seen = requested(), []
+
+    def look(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith(("INSERT", "DELETE")):
+            elsewhere(lambda: seen.append(ExportedPerson.objects.count()))
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(look), transaction.atomic() if is_careless else nullcontext():
+        for _ in range(2):
+            register.register(export, opened_key(export), map(str, range(5)), "default")
+        register.unregister(export)
+    assert seen == ([0] * 6 if is_careless else [0, 2, 4, 5, 3, 1])
+    assert not ExportedPerson.objects.exists()
 
 
 def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(database: None) -> None:

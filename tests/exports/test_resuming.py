@@ -9,7 +9,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from integration_hub.console.exporting import check_rows, files, jobs, making
+from integration_hub.console.exporting import apart, check_rows, files, jobs, making
 from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
@@ -354,7 +354,7 @@ def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes
     environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
     environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
     command = [sys.executable, "-m", "tests.exports.slowly", *how]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     until = time.monotonic() + 60
     while not Export.objects.filter(pk=export.pk, position__gte=30).exists():
         assert time.monotonic() < until, "it did not come half way"
@@ -400,6 +400,7 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
     process = half_way(export, exports, "0.3" if how == "worker" else "5", how)
     process.terminate()
     assert process.wait(timeout=30) == 0
+    end_everything(process)
     connection.close()
     export.refresh_from_db()
     assert 30 <= export.position < 80
@@ -411,6 +412,41 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
     jobs.look()
     export.refresh_from_db()
     assert export.state == ExportState.DONE
+    is_whole(export, tmp_path)
+
+
+def end_everything(process: subprocess.Popen[bytes]) -> None:
+    """And whatever it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_worker_outlives_its_export_which_stands_back_behind_it(
+    database: None, tmp_path: Path, exports: Path
+) -> None:
+    history(60)
+    export = requested()
+    process = half_way(export, exports, "0.3", "worker")
+    try:
+        children = [
+            int(each)
+            for path in Path(f"/proc/{process.pid}/task").glob("*/children")
+            for each in path.read_text().split()
+        ]
+        assert [os.getpriority(os.PRIO_PROCESS, each) for each in children] == [apart.NICENESS]
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+        os.kill(children[0], signal.SIGKILL)
+        end_leases()
+        until = time.monotonic() + 60
+        while not Export.objects.filter(pk=export.pk, state=ExportState.DONE).exists():
+            assert time.monotonic() < until, "nobody went on with it"
+            assert process.poll() is None, "it died with its export"
+            time.sleep(0.05)
+    finally:
+        end_everything(process)
+        process.wait()
+    connection.close()
+    export.refresh_from_db()
     is_whole(export, tmp_path)
 
 

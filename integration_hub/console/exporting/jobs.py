@@ -15,7 +15,7 @@ from audit.log import Happening, append
 from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.claiming import Claim, Lost, Stopped, claim, claim_next
 from integration_hub.console.exporting.making import make, remove_work
-from integration_hub.console.exporting.register import new_key, opened_key, without_people
+from integration_hub.console.exporting.register import new_key, opened_key, unregister, without_people
 from integration_hub.console.exporting.xlsx_table import TooManyRows
 from integration_hub.console.filtering import EventFilter
 from integration_hub.console.models import Export, ExportState, Table
@@ -58,14 +58,6 @@ def record(export: Export, action: str, actor: str, details: Mapping[str, JSONVa
     append(Happening(export.stream, action, actor, {"filter": words, **details}))
 
 
-def look(goes_on: Callable[[], bool] = lambda: True) -> None:
-    """A worker's look: delete what is over, and make the next export. Where it may not go on, another worker does."""
-    run_periodic((Work("exports", Every(600.0), delete_expired),))
-    taken = claim_next() if goes_on() else None
-    if taken is not None:
-        run(taken, goes_on)
-
-
 def make_here(meant: EventFilter, *, reason: str, goes_on: Callable[[], bool] = lambda: True) -> Export:
     """Make an export in this process, as the command does it: no worker sees it waiting, unless it may not go on.
     `TooMany`."""
@@ -105,6 +97,16 @@ def run(taken: Claim, goes_on: Callable[[], bool] = lambda: True) -> None:
         _fail(export, taken, "An error of the hub itself; its log has it.")
     else:
         remove_work(export)
+
+
+def look(
+    goes_on: Callable[[], bool] = lambda: True, make_it: Callable[[Claim, Callable[[], bool]], None] = run
+) -> None:
+    """A worker's look: delete what is over, and make the next export. Where it may not go on, another worker does."""
+    run_periodic((Work("exports", Every(600.0), delete_expired),))
+    taken = claim_next() if goes_on() else None
+    if taken is not None:
+        make_it(taken, goes_on)
 
 
 def _end(export: Export, taken: Claim, state: ExportState, action: str, values: dict[str, Any]) -> None:
@@ -157,4 +159,4 @@ def delete_files(export: Export) -> None:
         for name in (".zip", ".part"):
             export.folder.with_suffix(name).unlink(missing_ok=True)
     if Export.objects.filter(pk=export.pk, state__in=(ExportState.CANCELLED, ExportState.FAILED)).exists():
-        export.people.all().delete()
+        unregister(export)

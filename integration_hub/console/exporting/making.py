@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
 from audit.export import json_lines
@@ -28,7 +27,7 @@ from integration_hub.console.exporting.files import Files, is_kept
 from integration_hub.console.exporting.keys import count_keys, keep_keys, kept_keys
 from integration_hub.console.exporting.packing import pack
 from integration_hub.console.exporting.reading_table import write_table
-from integration_hub.console.exporting.register import opened_key, register
+from integration_hub.console.exporting.register import opened_key, register, unregister
 from integration_hub.console.exporting.rows import CHUNK, rows_of
 from integration_hub.console.exporting.snapshot import notes, snapshot
 from integration_hub.console.filtering import resolve
@@ -112,15 +111,14 @@ class Run:
         export.position += len(keys)
 
     def _note(self, sizes: dict[str, int], key: bytes = b"") -> None:
-        """What is on the disk, and whom it contains, in one commit. `Lost`."""
+        """What is on the disk, once it is kept whom it contains. `Lost`."""
         export = self.export
+        if self._people:
+            register(export, key, self._people, self.alias)
+            self._people.clear()
         export.progress["sizes"] = sizes
         names = ("total", "snapshot_at", "progress", "position", "counts")
-        with transaction.atomic(using=self.alias):
-            self.claim.keep(self.alias, {name: getattr(export, name) for name in names})
-            if self._people:
-                register(export, key, self._people, self.alias)
-        self._people.clear()
+        self.claim.keep(self.alias, {name: getattr(export, name) for name in names})
 
     def finish(self) -> dict[str, Any]:
         """The evidence, the manifest and the archive; what is known at the end."""
@@ -183,7 +181,7 @@ def _can_go_on(export: Export) -> bool:
 def _prepare(run: Run) -> None:
     """An empty folder, nobody in it yet, and a checkpoint that is older than the snapshot."""
     export = run.export
-    export.people.using(run.alias).all().delete()
+    unregister(export, run.alias)
     shutil.rmtree(export.folder, ignore_errors=True)
     export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     export.folder.mkdir(mode=0o700)

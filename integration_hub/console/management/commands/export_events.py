@@ -1,8 +1,7 @@
 """`manage.py export_events`: the event history as JSON Lines or CSV, or as evidence that proves itself."""
 
-import signal
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from shutil import copyfile
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from integration_hub.console.export_command import ExportCommand
+from integration_hub.console.exporting.apart import stand_back, until_told
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.filtering import WORDS, EventFilter, resolve
@@ -53,7 +53,8 @@ class Command(ExportCommand):
         if not options["reason"].strip():
             raise CommandError("--evidence needs a --reason.")
         try:
-            export = make_here(_filter(options), reason=options["reason"][:500], goes_on=_until_told())
+            stand_back()
+            export = make_here(_filter(options), reason=options["reason"][:500], goes_on=until_told())
         except TooMany as error:
             raise CommandError(str(error)) from error
         if export.state != ExportState.DONE:
@@ -68,13 +69,6 @@ class Command(ExportCommand):
     def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         asked = _filter(options)
         return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
-
-
-def _until_told() -> Callable[[], bool]:
-    """No more after SIGTERM: the export is left to a worker then."""
-    told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    return lambda: not told
 
 
 def _filter(options: Mapping[str, Any]) -> EventFilter:
