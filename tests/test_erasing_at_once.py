@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from integration_hub.console import saved_views
 from sync import erasing
 from sync.erasing import erase, erase_confirmed
 from sync.models import Erasure, Link
@@ -76,3 +77,24 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
     [told] = entries("subject.erased")
     assert told["details"]["counts"] == Erasure.objects.get().counts
     assert told["details"]["counts"]["events"] == 4
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_it(
+    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    """Exports and saved views of the person who came again are not of the one who was erased."""
+    people = come_by_webhook(hub, [somebody(1)])
+    asked = confirmed(people[0])
+    forgotten: list[str] = []
+    monkeypatch.setattr(saved_views, "forget", lambda entity_id, _: forgotten.append(entity_id) or 0)
+
+    def another_worker() -> None:
+        assert erase_confirmed() == 1
+        forgotten.clear()
+
+    in_the_middle_of_an_erasure(settings, another_worker)
+    if is_careless:
+        monkeypatch.setattr(asked, "refresh_from_db", lambda **_: None)
+    assert erase(asked)
+    assert bool(forgotten) == is_careless
