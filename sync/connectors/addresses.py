@@ -11,10 +11,16 @@ Network = IPv4Network | IPv6Network
 # Where clouds hand credentials to whoever asks, beyond the link-local ranges.
 METADATA = tuple(
     ip_network(text)
-    for text in ("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32", "fd00:ec2::254/128")
+    for text in (
+        *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+        *("fd00:ec2::23/128", "fd00:ec2::254/128", "fd20:ce::254/128"),
+    )
 )
 
-NAT64 = IPv6Network("64:ff9b::/96")
+# Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, and the
+# IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
+TRANSLATED = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
+_OWN = 1
 
 
 def is_permitted(text: str, networks: Iterable[Network]) -> bool:
@@ -36,5 +42,7 @@ def _canonical(text: str) -> IPv4Address | IPv6Address:
 
 
 def _translated(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a NAT64 gateway makes of an address under its prefix (RFC 6052)."""
-    return IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+    """The IPv4 address that a gateway may make of an address under such a prefix."""
+    if int(address) <= _OWN or not any(address in prefix for prefix in TRANSLATED):
+        return None
+    return IPv4Address(int(address) & 0xFFFFFFFF)

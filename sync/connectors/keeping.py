@@ -72,11 +72,11 @@ class Keeper(Generic[C]):
     def _start_afresh(self) -> None:
         """A child must not speak over its parent's connections, nor wait for a lock that a lost thread held."""
         self._lock = threading.Lock()
-        self._origins: OrderedDict[tuple[str, str | None], Kept[C]] = OrderedDict()
+        self._origins: OrderedDict[tuple[object, ...], Kept[C]] = OrderedDict()
 
     def to(self, wire: Wire) -> Kept[C]:
-        """The connections that a wire may use; of the origins used longest ago they are given up."""
-        key = (wire.origin, wire.ca)
+        """The connections that a wire may use, made under its own terms; those used longest ago are given up."""
+        key = (wire.origin, wire.ca, wire.networks)
         with self._lock:
             kept = self._origins.get(key)
             if kept is None:

@@ -2,6 +2,9 @@
 
 import socket
 import threading
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -106,8 +109,9 @@ def test_idle_connections_and_origins_are_bounded() -> None:
     assert keeper.to(Wire("http://a.test", 1.0, 1)) is not kept
 
 
-def test_certificates_keep_connections_apart() -> None:
+@pytest.mark.parametrize("terms", [{"ca": "other"}, {"networks": (ip_network("10.0.0.0/8"),)}])
+def test_certificates_and_networks_keep_connections_apart(terms: dict[str, Any]) -> None:
     keeper: Keeper[_Line] = Keeper(lambda _: _Line)
-    assert keeper.to(Wire("https://a.test", 1.0, 1)) is not keeper.to(
-        Wire("https://a.test", 1.0, 1, ca="other")
-    )
+    wire = Wire("https://a.test", 1.0, 1)
+    assert keeper.to(wire) is keeper.to(wire)
+    assert keeper.to(wire) is not keeper.to(replace(wire, **terms))

@@ -23,6 +23,7 @@ METADATA_SPELLINGS = [
     "169.254.169.254", "2852039166", "0xa9fea9fe", "0xA9.0xFE.0xA9.0xFE", "0251.0376.0251.0376",
     "169.254.43518", "169.16689662", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "0:0:0:0:0:ffff:a9fe:a9fe",
     "2002:a9fe:a9fe::", "64:ff9b::a9fe:a9fe", "64:ff9b::169.254.169.254", "fe80::1", "fe80::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe", "::169.254.169.254", "::a9fe:a9fe", "fd20:ce::254", "fd00:ec2::23",
     "fd00:ec2::254", "fd00:0ec2:0:0:0:0:0:254", "100.100.100.200", "168.63.129.16", "192.0.0.192",
     "::ffff:100.100.100.200", "0.0.0.0", "0", "::", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1",
 ]  # fmt: skip
@@ -72,6 +73,13 @@ def test_a_connection_keeps_to_its_networks(networks: list[str], reached: int) -
         with contextlib.nullcontext() if reached else pytest.raises(Unavailable):
             connector.get("USER", "1")
         assert len(service.seen) == reached
+
+
+def test_a_connection_keeps_to_its_networks_where_another_one_is_connected_already() -> None:
+    with serving(_user) as service:
+        assert shop(service.url).get("USER", "1")
+        with pytest.raises(Unavailable):
+            shop(service.url, settings=shop_settings() | {"networks": ["10.0.0.0/8"]}).get("USER", "1")
 
 
 def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
