@@ -53,7 +53,7 @@ def parse_authentication(data: Any, base: Base) -> Scheme:
     name = members.choice("scheme", tuple(SCHEMES), "none")
     scheme = Scheme(name)
     if name == "header":
-        scheme = Scheme(name, members.header_name("header"))
+        scheme = Scheme(name, members.header_name("header", also="authorization"))
     elif name == "oauth2-client-credentials":
         token_base = _token_base(members, base)
         in_body = members.choice("client_authentication", ("basic", "body"), "basic") == "body"

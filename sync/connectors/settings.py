@@ -118,10 +118,10 @@ class Members:
         """A compiled JMESPath expression, or None where the member is absent or null."""
         return None if self._is_null(name) else self.expression(name)
 
-    def header_name(self, name: str) -> str:
-        """The name of a header that is ours to set."""
+    def header_name(self, name: str, *, also: str = "") -> str:
+        """The name of a header that is ours to set, or that is `also` allowed here."""
         value = self.text(name)
-        if not is_free_header(value):
+        if not is_free_header(value) and value.lower() != also:
             self.refuse(name, "This must be the name of a header, and not one that the hub sets itself.")
         return value
 

@@ -62,8 +62,14 @@ def _paths(service: Service) -> list[str]:
         ),
         ({"scheme": "bearer"}, {"token": "t0ken"}, "authorization", "Bearer t0ken"),
         ({"scheme": "header", "header": "X-Api-Key"}, {"value": "k3y"}, "x-api-key", "k3y"),
+        (
+            {"scheme": "header", "header": "Authorization"},
+            {"value": "Token t0k"},
+            "authorization",
+            "Token t0k",
+        ),
     ],
-    ids=["none", "basic", "bearer", "header"],
+    ids=["none", "basic", "bearer", "header", "a word of its own"],
 )
 def test_a_fixed_secret_is_sent_as_configured_and_masked_on_record(
     authentication: dict[str, str], credentials: dict[str, str], header: str, value: str | None
