@@ -15,7 +15,7 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.expressions import Finder, compile_expression
+from sync.connectors.expressions import Finder, compile_expression, members_of
 from sync.connectors.fingerprints import fingerprint
 
 MAX_FIELDS = 200
@@ -93,6 +93,13 @@ class FieldRule:
     apply: tuple[Callable[[Any], Any], ...] = ()
     is_required: bool = False
     is_caseless: bool = False
+    members: frozenset[str] | None = (
+        None  # of the entity that it looks at, where it does not look at all of it
+    )
+
+    def is_told(self, part: Mapping[str, Any]) -> bool:
+        """Whether a part of an entity has something that it looks at: `entity.locked != `true`` is true of nothing."""
+        return not self.members or not self.members.isdisjoint(part)
 
     def value(self, document: Mapping[str, Any]) -> Any:
         """The value for `{"entity": …, "webhook": …}`; raises what an expression may raise."""
@@ -120,18 +127,28 @@ class ParsedMapping:
 
     def apply(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
         """The record's fields for this entity. `Unmappable` names the field that has no usable value."""
-        document = {"entity": entity, "webhook": webhook}
-        made = {name: _made(name, rule, document) for name, rule in self.fields.items()}
-        for name, rule in self.fields.items():
-            if rule.is_required and made[name] in (None, "", []):
-                raise Unmappable(name, gettext_noop("it is required, and the entity has no value for it"))
-        return made
+        return self._made(self.fields, entity, webhook, without=(None, "", []))
 
     def apply_part(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields that a part of an entity has a value for; what it does not tell is left as it is."""
-        document = {"entity": part, "webhook": webhook}
-        made = {name: _made(name, rule, document) for name, rule in self.fields.items()}
+        """The fields that a part of an entity has a value for; what it does not tell is left as it is. `Unmappable` as
+        above, and where a required field is told to be empty."""
+        told = {name: rule for name, rule in self.fields.items() if rule.is_told(part)}
+        made = self._made(told, part, webhook, without=("", []))
         return {name: value for name, value in made.items() if value is not None}
+
+    def _made(
+        self,
+        rules: Mapping[str, FieldRule],
+        entity: Mapping[str, Any],
+        webhook: Mapping[str, Any],
+        without: tuple[Any, ...],
+    ) -> dict[str, Any]:
+        document = {"entity": entity, "webhook": webhook}
+        made = {name: _made(name, rule, document) for name, rule in rules.items()}
+        for name, rule in rules.items():
+            if rule.is_required and made[name] in without:
+                raise Unmappable(name, gettext_noop("it is required, and the entity has no value for it"))
+        return made
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """(record field, old value) for each value that the change overwrote."""
@@ -200,6 +217,7 @@ def _field_rule(name: str, declared: Any, place: Place) -> FieldRule:
         apply=_functions(name, rule.get("apply", []), (*place, "apply")),
         is_required=_truth(name, rule, "required", place),
         is_caseless=_truth(name, rule, "caseless", place),
+        members=members_of(rule["path"], "entity") if "path" in rule else None,
     )
 
 

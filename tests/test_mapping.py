@@ -199,6 +199,37 @@ def test_previous_values_are_those_that_a_record_can_be_searched_by(
     assert mapping.previous_values(previous) == found
 
 
+@pytest.mark.parametrize(
+    ("path", "part", "value"),
+    [
+        ("entity.locked != `true`", {"phone": "1"}, None),
+        ("entity.locked != `true`", {"locked": False}, True),
+        ("entity.locked != `true`", {"locked": None}, True),
+        ("entity.consents.mail == `true`", {"phone": "1"}, None),
+        ("entity.consents[0].mail == `true`", {"consents": []}, False),
+        ("length(entity.memberOf || `[]`)", {}, None),
+        ("length(entity.memberOf || `[]`)", {"memberOf": ["a"]}, 1),
+        ("length(entity.memberOf)", {}, None),
+        ("entity.mobile || entity.phone", {"phone": "1"}, "1"),
+        ("webhook.eventType == 'UPDATE'", {}, True),
+        ("length(keys(entity))", {"a": 1}, 1),
+        ("entity | a", {"a": 1}, 1),
+    ],
+)
+def test_a_part_has_no_value_for_what_it_does_not_tell(path: str, part: dict[str, Any], value: Any) -> None:
+    mapping = parse_mapping({"fields": {"x": {"path": path}, "source": {"constant": "identity"}}})
+    made = mapping.apply_part(part, {"eventType": "UPDATE"})
+    assert made == {"source": "identity"} | ({} if value is None else {"x": value})
+
+
+def test_a_required_field_may_be_left_out_of_a_part_and_not_be_emptied_by_it() -> None:
+    mapping = parse_mapping({"fields": {"email": {"path": "entity.email", "required": True}}})
+    assert mapping.apply_part({}, {}) == mapping.apply_part({"email": None}, {}) == {}
+    for empty in ("", []):
+        with pytest.raises(Unmappable):
+            mapping.apply_part({"email": empty}, {})
+
+
 def test_a_mapping_says_which_fields_are_caseless_and_how_a_record_is_found() -> None:
     mapping = parse_mapping(MAPPINGS["USER"][1])
     assert mapping.caseless == {"email"}

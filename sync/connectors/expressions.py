@@ -30,6 +30,32 @@ def compile_expression(text: str) -> Finder:
     return _walk([int(index) if index else name for name, index in _STEP.findall(text)])
 
 
+@lru_cache(maxsize=2048)
+def members_of(text: str, name: str) -> frozenset[str] | None:
+    """Which members of the document's member `name` an expression looks at; None where that cannot be told from its
+    text, because it looks at all of it. Raises as `compile_expression` does."""
+    found: set[str] = set()
+    return frozenset(found) if _gather(jmespath.compile(text).parsed, name, found) else None
+
+
+def _gather(node: Any, name: str, found: set[str]) -> bool:
+    kind = node["type"]
+    children = [each for each in node["children"] if isinstance(each, dict)]  # a slice has numbers
+    if kind == "subexpression" and _is_field(children[0], name):
+        member = children[1]
+        while member["type"] == "index_expression":
+            member = member["children"][0]
+        if member["type"] != "field":
+            return False
+        found.add(member["value"])
+        return True
+    return not _is_field(node, name) and all(_gather(each, name, found) for each in children)
+
+
+def _is_field(node: Any, name: str) -> bool:
+    return bool(node["type"] == "field" and node["value"] == name)
+
+
 def _itself(document: Any) -> Any:
     return document
 
