@@ -237,3 +237,14 @@ def test_a_captured_request_sent_a_hundred_times_makes_one_event() -> None:
     assert len(answers) == 1
     assert Receipt.objects.count() == 100
     assert Receipt.objects.filter(is_repeat=False).count() == 1
+
+
+@pytest.mark.parametrize("given", ["a b", "ä", "x" * 256])
+def test_an_id_in_the_header_that_is_none_has_its_receipt(given: str) -> None:
+    a_source("header", TOKEN, header="X-Token")
+    answer = post({"X-Token": TOKEN, "webhook-id": given})
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-event-id")
+    [receipt] = Receipt.objects.all()
+    assert receipt.reference == answer.json()["reference"]
+    assert not Refusal.objects.exists()
+    assert_refused(post({"X-Token": "another", "webhook-id": given}))

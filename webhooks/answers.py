@@ -13,6 +13,7 @@ from webhooks.codes import CATALOGUE, Language, words
 from webhooks.delivering import EventOutcome, Result
 
 LARGEST_ENTITY = 262_144
+LARGEST = 8_192  # of anything else
 _MOST_ERRORS = 20
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -57,7 +58,7 @@ def problem(
     }
     document |= {"reference": reference} if reference else {}
     document |= members | ({"errors": errors} if errors else {})
-    return Answer(status, _bytes(document), code, headers or {}, is_final)
+    return Answer(status, _fitting(document), code, headers or {}, is_final)
 
 
 def outcome_answer(
@@ -130,6 +131,15 @@ def _cut(entity: Mapping[str, Any], allowed: list[str], fields: tuple[str, ...] 
         for name, value in entity.items()
         if ("*" in allowed or name in allowed) and (fields is None or name in fields)
     }
+
+
+def _fitting(document: dict[str, Any]) -> bytes:
+    """With so many of its errors, from the first on, as there is room for."""
+    body, errors = _bytes(document), document.get("errors")
+    while len(body) > LARGEST and errors:
+        errors = errors[:-1]
+        body = _bytes({**document, "errors": errors})
+    return body
 
 
 def _bytes(document: Any) -> bytes:

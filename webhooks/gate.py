@@ -51,7 +51,7 @@ def verify_sender(source: Source, arrival: Arrival) -> Verified:
     except BadSignature as error:
         raise Refused("bad-signature", reason=error.reason) from error
     by = source.scheme if verdict.secret_id is None else f"{source.scheme}:{verdict.secret_id}"
-    return Verified(by, verdict.webhook_id or _header_id(arrival))
+    return Verified(by, verdict.webhook_id or arrival.headers.get("webhook-id"))
 
 
 def _is_encoded(arrival: Arrival) -> bool:
@@ -64,17 +64,10 @@ def _live_secrets(source: Source, arrival: Arrival) -> list[Secret]:
     return [Secret(each.pk, each.value) for each in source.secrets.all() if each.is_live(arrival.received_at)]
 
 
-def _header_id(arrival: Arrival) -> str | None:
-    given = arrival.headers.get("webhook-id")
-    if given is None:
-        return None
-    if not _WEBHOOK_ID.fullmatch(given):
-        raise Refused("wrong-event-id")
-    return given
-
-
-def read_notice(source: Source, arrival: Arrival) -> Notice:
+def read_notice(source: Source, arrival: Arrival, verified: Verified) -> Notice:
     """The parse. `Refused` with the code and the member."""
+    if verified.event_id is not None and not _WEBHOOK_ID.fullmatch(verified.event_id):
+        raise Refused("wrong-event-id")
     try:
         return parse_notice(arrival.body or b"", extra_id_characters=source.extra_id_characters)
     except Malformed as error:

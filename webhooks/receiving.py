@@ -57,7 +57,7 @@ def _answer_verified(
 ) -> Answer:
     notice = None
     try:
-        notice = read_notice(source, arrival)
+        notice = read_notice(source, arrival, verified)
         refuse_more_than_allowed(source, notice)
         say = partial(_outcome_answer, source, notice, language)
         recorded = record_webhook(source, arrival, verified, notice, delivering, say)

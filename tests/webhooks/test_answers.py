@@ -1,0 +1,24 @@
+"""Answers to sources keep to their size."""
+
+import json
+
+import pytest
+
+from sync.connectors.records import FieldError
+from sync.outcomes import EventOutcome, Result
+from tests.answering import LARGEST_ANSWER
+from webhooks.answers import outcome_answer
+
+
+@pytest.mark.parametrize("many", [1, 20])
+def test_an_answer_has_as_many_errors_as_there_is_room_for(many: int) -> None:
+    errors = tuple(FieldError(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
+    result = Result("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
+    outcome = EventOutcome("dead", "target-rejected", (result,), None)
+    answer = outcome_answer(outcome, "en", reference="r", location="", is_signed=True)
+    document = json.loads(answer.body)
+    told = [each["field"] for each in document["errors"]]
+    assert len(answer.body) <= LARGEST_ANSWER
+    assert told == [each.field for each in errors[: len(told)]]
+    assert len(told) == min(many, 5)
+    assert document["code"] == "target-rejected"
