@@ -94,10 +94,22 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class ErrorWords:
-    """Where a system keeps its words in an answer that is an error."""
+    """Where a system keeps its words in an answer that is an error. `when`: what finds something (see JMESPath on
+    truth) in an answer of 2xx that is one all the same."""
 
     sentence: Expression | None = None
     fields: Expression | None = None
+    when: Expression | None = None
+
+    def tells_error(self, body: bytes) -> bool:
+        """Whether an answer of 2xx is an error. Never raises."""
+        if self.when is None or not body.strip():
+            return False
+        try:
+            found = self.when.find(read_json(body))
+        except UnreadableError:
+            return False
+        return found is not None and found is not False and found not in ("", [], {})
 
     def read(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
         """Its own sentence and the fields that it names. Never raises: an error's body may be anything."""

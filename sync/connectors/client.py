@@ -107,6 +107,7 @@ class HttpClient:
             if renewed is not None:
                 answer = self._exchange(call, renewed, asked.tolerated)
         self._refuse_errors(call, answer, asked.tolerated)
+        self._refuse_told_errors(call, answer)
         return answer
 
     def prove(self) -> float | None:
@@ -131,9 +132,9 @@ class HttpClient:
         """The error for an answer that cannot be believed; the reason holds nothing of the answer."""
         return errors.Garbled(f"{asked.label}: {reason}", side=self.side, maybe_applied=asked.write)
 
-    def unsafe(self, reason: str) -> errors.Unsafe:
-        """The error for a request that must not be made."""
-        return errors.Unsafe(reason, side=self.side)
+    def unsafe(self, reason: str, *, maybe_applied: bool = False) -> errors.Unsafe:
+        """The error for a request that must not be made, or must not be followed by another one."""
+        return errors.Unsafe(reason, side=self.side, maybe_applied=maybe_applied)
 
     def _call(self, asked: Asked) -> Call:
         try:
@@ -217,6 +218,15 @@ class HttpClient:
             fields=fields,
             maybe_applied=call.write and errors.may_have_applied(answer.status),
         )
+
+    def _refuse_told_errors(self, call: Call, answer: Answer) -> None:
+        """Some systems say with 200 that they did not do it."""
+        words = self._site.words
+        if answer.status >= 300 or not words.tells_error(answer.body):
+            return
+        sentence, fields = words.read(answer.body)
+        message = f"{call.label}: answered {answer.status} with an error in its body"
+        raise errors.Rejected(message, side=self.side, sentence=sentence, fields=fields)
 
     def _error(self, call: Call, failure: Failure) -> errors.ConnectorError:
         kind = _FAILURES.get(type(failure), errors.Garbled)

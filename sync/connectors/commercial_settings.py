@@ -108,6 +108,7 @@ def _parse_method(members: Members, methods: tuple[str, ...]) -> str:
 
 
 def _parse_words(members: Members) -> ErrorWords:
-    words = ErrorWords(members.optional_expression("sentence"), members.optional_expression("fields"))
+    names = ("sentence", "fields", "when")
+    words = ErrorWords(*(members.optional_expression(name) for name in names))
     members.done()
     return words

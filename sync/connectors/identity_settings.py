@@ -90,6 +90,6 @@ def _parse_listing(members: Members) -> Listing:
 
 
 def _parse_words(members: Members) -> ErrorWords:
-    words = ErrorWords(members.optional_expression("sentence"))
+    words = ErrorWords(members.optional_expression("sentence"), when=members.optional_expression("when"))
     members.done()
     return words

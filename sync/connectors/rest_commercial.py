@@ -7,7 +7,7 @@ from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
 from sync.connectors.client import GONE, Asked, HttpClient
 from sync.connectors.commercial_settings import Collection, Search, Settings
 from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled, users_first
-from sync.connectors.urls import fill, quoted
+from sync.connectors.urls import UnsafeValueError, check_id, fill, quoted
 from sync.connectors.wire import Answer
 
 MOST_HITS = 10
@@ -48,11 +48,17 @@ class RestCommercial:
         return tuple(hit for hit in hits if self._has(hit, field, value))[:MOST_HITS]
 
     def create(self, entity_type: str, fields: Mapping[str, Any], key: str) -> Record:
-        """A new record. An answer without its id is Garbled: the record may stand all the same."""
+        """A new record. An answer without its id is Garbled, one whose id can never stand in an address Unsafe: the
+        record may stand all the same."""
         known = self._collection(entity_type)
         body = _wrapped(known, fields)
         asked = Asked("create", known.create_method, known.collection, body=body, key=key, write=True)
-        return self._record(asked, known, self._client.ask(asked))
+        record = self._record(asked, known, self._client.ask(asked))
+        try:
+            check_id(record.id)
+        except UnsafeValueError as error:
+            raise self._client.unsafe(f"{asked.label}: {error}", maybe_applied=True) from None
+        return record
 
     def update(
         self,

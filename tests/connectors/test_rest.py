@@ -1,11 +1,12 @@
 """What a REST connector asks for, and what it makes of the answers."""
 
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, Rejected
+from sync.connectors.errors import ConnectorError, Rejected, Unsafe
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.records import FieldError, Record
 from sync.connectors.registry import validate
@@ -108,6 +109,54 @@ def test_what_is_gone_is_none_and_deleting_it_is_done(status: int) -> None:
         assert identity(service.url).fetch("USER", "a1") is None
         assert shop(service.url).get("USER", "1") is None
         shop(service.url).delete("USER", "1", "k")
+
+
+REFUSED = {"customer": None, "userErrors": [{"field": "email", "message": "Email has been taken"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_refused"),
+    [
+        (REFUSED, True),
+        ({"id": "7", "userErrors": []}, False),
+        ({"id": "7", "userErrors": None}, False),
+        ({"id": "7"}, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("write", ["update", "delete"])
+def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_it_looks(
+    answer: dict[str, Any] | None, is_refused: bool, write: str
+) -> None:
+    told = {
+        "when": "userErrors",
+        "sentence": "userErrors[0].message",
+        "fields": "userErrors[].{field: field, detail: message}",
+    }
+    with serving(lambda _: Reply(200 if answer else 204, answer)) as service:
+        connector = shop(service.url, settings=shop_settings() | {"error": told})
+        values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
+        more = {"current": None} if write == "update" else {}
+        with pytest.raises(Rejected) if is_refused else nullcontext() as caught:
+            getattr(connector, write)("USER", "7", *values, **more)
+    if is_refused:
+        assert caught is not None
+        assert caught.value.sentence == "Email has been taken"
+        assert [(each.field, each.detail) for each in caught.value.fields] == [
+            ("email", "Email has been taken")
+        ]
+
+
+@pytest.mark.parametrize(
+    "record_id", ["gid://shop/Customer/7", "Customer 7", "-7", "7.", "käyttäjä", "a" * 129]
+)
+def test_a_new_record_whose_id_can_never_be_asked_for_is_no_success(record_id: str) -> None:
+    with serving(lambda _: Reply(201, {"id": record_id})) as service:
+        with pytest.raises(Unsafe) as caught:
+            shop(service.url).create("USER", {"email": "a@x"}, "key")
+        assert caught.value.maybe_applied
+        with pytest.raises(Unsafe):
+            shop(service.url).get("USER", record_id)
 
 
 def test_a_recorder_can_stop_a_request() -> None:
