@@ -37,6 +37,10 @@ class NoMatch(Exception):
     """An update of an entity whose record is not there, on a route that refuses to create it."""
 
 
+class NotThereYet(Exception):
+    """The identity service does not have what it told was created: the change may not be committed there yet."""
+
+
 class Disabled(Exception):
     """Somebody switched one of the two connections off."""
 
@@ -80,7 +84,16 @@ def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
     findings.entity = entity = _entity(claim, ends.identity)
     findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity)
     findings.record_id = findings.change.record_id or ""
+    if _is_not_there_yet(claim, findings):
+        raise NotThereYet
     return findings.change
+
+
+def _is_not_there_yet(claim: Claim, findings: Findings) -> bool:
+    """Whether all that is known of it is its creation. To end this in silence would lose it: whoever tells before the
+    commit, and waits for our answer, has nothing for us to read however long we wait."""
+    is_nowhere = findings.entity is None and findings.record is None and claim.link is None
+    return is_nowhere and claim.delivery.is_fetched and _lags(None, claim)
 
 
 def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:

@@ -7,7 +7,8 @@ from sync.verdict import Verdict, spared
 from webhooks.codes import is_about_identity
 
 _ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
-_REFUSALS = ("target-rejected", "identity-rejected", "ambiguous-match", "no-match")
+_OF_IDENTITY = ("identity-rejected", "identity-missing")  # before the commercial system was needed
+_REFUSALS = ("target-rejected", *_OF_IDENTITY, "ambiguous-match", "no-match")
 
 
 def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:
@@ -20,7 +21,7 @@ def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:
     delivery = claim.delivery
     asked = [delivery.identity] if delivery.is_fetched else []
     if not is_of_the_system(verdict.code):
-        if verdict.code != "identity-rejected":
+        if verdict.code not in _OF_IDENTITY:
             asked.append(delivery.commercial)
         for each in asked if verdict.outcome in _ANSWERED or verdict.code in _REFUSALS else ():
             note_success(each)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext_noop
 
-from sync.attempting import Disabled, Findings, NoMatch, NothingCarried
+from sync.attempting import Disabled, Findings, NoMatch, NothingCarried, NotThereYet
 from sync.backoff import Policy, next_try
 from sync.claiming import Claim
 from sync.clock import read_clock
@@ -61,6 +61,7 @@ def superseded() -> Verdict:
 PLAIN_FAILURES: dict[type[Exception], tuple[str, bool]] = {
     AmbiguousMatch: ("ambiguous-match", False),
     NoMatch: ("no-match", False),
+    NotThereYet: ("identity-missing", True),
     Disabled: ("connection-disabled", True),
 }
 NOTHING_CARRIED = FieldError(

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sync import attempting
+from sync.models import Delivery, Route
 from tests.hub import EXAMPLE, Hub
+from webhooks.models import State
 
 
 def told(hub: Hub, seconds: float) -> dict[str, str]:
@@ -47,6 +49,30 @@ def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_t
     assert told(hub, 60)["status"] == "succeeded"
     assert fetches(hub) == 1 + len(attempting.GRACE_SECONDS) == 4
     assert hub.customer()["email"] == address
+
+
+@pytest.mark.parametrize("when_gone", Route.WhenGone)
+def test_a_creation_of_what_is_not_there_yet_is_tried_again_and_arrives(hub: Hub, when_gone: str) -> None:
+    """Whoever tells of it before the commit, and waits for the answer, has it only afterwards."""
+    Route.objects.update(when_gone=when_gone)
+    created = {"id": "LATE1", "entityType": "USER", "eventType": "CREATE"}
+    answer = hub.post_signed(created, "msg_late")
+    assert (answer.status_code, answer.json()["code"]) == (424, "identity-missing")
+    assert answer.json()["retrying"] is True
+    emails = [{"address": "late.one@example.com", "verified": True}]
+    hub.identity.directory.create("users", {"id": "LATE1", "username": "late.one", "emails": emails})
+    again = hub.post_signed(created, "msg_late")
+    assert again.json()["results"][0]["action"] == "created"
+    assert hub.customer("LATE1")["email"] == "late.one@example.com"
+
+
+def test_a_creation_of_what_never_comes_is_dead_in_the_end_and_of_what_is_gone_again_done(hub: Hub) -> None:
+    Route.objects.update(tries=1)
+    created = {"id": "NEVER1", "entityType": "USER", "eventType": "CREATE"}
+    assert hub.post_signed(created).json()["code"] == "identity-missing"
+    assert Delivery.objects.get().state == State.DEAD
+    gone = hub.post_signed(created | {"eventType": "DELETE"})
+    assert (gone.status_code, gone.json()["status"]) == (200, "unchanged")
 
 
 def test_what_arrives_while_it_waits_is_what_is_applied(hub: Hub) -> None:

@@ -95,6 +95,7 @@ _OUTCOME: Mapping[str, _Row] = {
     "identity-credentials": (424, "hub", True),
     "identity-garbled": (424, "identity", True),
     "identity-rejected": (424, "identity", False),
+    "identity-missing": (424, "identity", True),
     "identity-unsafe-id": (422, "identity", False),
     "target-unavailable": (424, "target", True),
     "target-timeout": (424, "target", True),
