@@ -169,12 +169,14 @@ def _claim(loaded: Loaded, alone: bool) -> Claim | None:
     delivery.identity_slot, delivery.commercial_slot = slots
     # What a replay chose may have been changed since the delivery was read.
     delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed
-    way = way_with(way_of(delivery.route_id), delivery.mapping_version_id)
+    newest = way_of(delivery.route_id)
+    way = way_with(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
     store(attempt, also=appending(begun(attempt), at=attempt.started_at))
     taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=loaded.is_only)
-    return replace(taken, covered=_cover(others, taken)) if delivery.is_fetched else taken
+    covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
+    return replace(taken, covered=_cover(others, taken)) if covers else taken
 
 
 def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:

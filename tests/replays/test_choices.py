@@ -12,7 +12,7 @@ from sync.models import Attempt, Delivery, MappingVersion, Replay, Route, Takes
 from sync.replaying import Choice, NotReplayable, request_replay
 from sync.tasks import run_due
 from tests.console.staff import entries
-from tests.hub import ANNA, Hub
+from tests.hub import ANNA, Hub, wait_until_quiet
 from tests.replays.bulk import staff
 from webhooks.models import Event, State
 
@@ -39,6 +39,35 @@ def refused(hub: Hub, address: str) -> Event:
     hub.shop.faults.clear(fault.id)
     assert event.state == State.DEAD
     return event
+
+
+def newer_mapping() -> MappingVersion:
+    """Gives everybody the same address."""
+    first = Attempt.objects.earliest("pk").mapping_version
+    declaration = json.loads(json.dumps(first.declaration))
+    declaration["fields"]["email"] = {"constant": "mapped@example.com"}
+    return MappingVersion.objects.create(
+        mapping=first.mapping, number=first.number + 1, declaration=declaration
+    )
+
+
+def waiting_for_its_next_try(hub: Hub, address: str) -> Event:
+    """An event that the shop could not take; it is not due before `make_due`."""
+    hub.shop.faults.add("error", status=503, times=1)
+    event = carrying(hub, address)
+    put_off(event)
+    return event
+
+
+def put_off(event: Event) -> None:
+    wait_until_quiet()
+    assert Event.objects.get(pk=event.pk).state == State.RETRYING
+    Delivery.objects.filter(event=event).update(due_at="2030-01-01T00:00:00Z")
+
+
+def make_due(event: Event) -> None:
+    wait_until_quiet()
+    Delivery.objects.filter(event=event).update(due_at="2020-01-01T00:00:00Z")
 
 
 def test_fetched_afresh_the_entity_of_now_is_delivered(hub: Hub) -> None:
@@ -161,12 +190,7 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
 
 def test_the_mapping_of_then_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
-    first = Attempt.objects.get().mapping_version
-    declaration = json.loads(json.dumps(first.declaration))
-    declaration["fields"]["email"] = {"constant": "mapped@example.com"}
-    newer = MappingVersion.objects.create(
-        mapping=first.mapping, number=first.number + 1, declaration=declaration
-    )
+    first, newer = Attempt.objects.get().mapping_version, newer_mapping()
     then = again(hub, event, Choice(maps_as_then=True))
     assert (then.mapping_version, hub.customer()["email"]) == (first, "anna.mapped@example.com")
     now = again(hub, event, Choice())
@@ -183,13 +207,33 @@ def test_a_payload_that_carries_no_data_cannot_be_sent_as_received(hub: Hub) -> 
 def test_as_received_it_settles_no_sibling(hub: Hub) -> None:
     """A fetch sees what every open sibling wanted to tell; what one webhook carried does not."""
     event = refused(hub, "then@example.com")
-    hub.shop.faults.add("error", status=503, times=1)
-    waiting = carrying(hub, "later@example.com")
-    assert waiting.state == State.RETRYING
-    Delivery.objects.filter(event=waiting).update(due_at="2030-01-01T00:00:00Z")
+    waiting = waiting_for_its_next_try(hub, "later@example.com")
     again(hub, event, RECEIVED)
     waiting.refresh_from_db()
     assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
+
+
+def test_with_the_mapping_of_then_it_settles_no_sibling(hub: Hub) -> None:
+    """What another webhook wanted to tell goes out as the newest mapping says."""
+    event = refused(hub, "then@example.com")
+    version = newer_mapping()
+    waiting = waiting_for_its_next_try(hub, "later@example.com")
+    again(hub, event, Choice(maps_as_then=True))
+    assert hub.customer()["email"] == "later@example.com"
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.deliveries.get().covered_by) == (State.RETRYING, None)
+    make_due(waiting)
+    assert run_due() == 1
+    assert Attempt.objects.get(delivery__event=waiting, number=2).mapping_version == version
+    assert hub.customer()["email"] == "mapped@example.com"
+
+
+def test_with_the_newest_version_chosen_it_settles_siblings_as_any_fetch_does(hub: Hub) -> None:
+    event = refused(hub, "then@example.com")
+    waiting = waiting_for_its_next_try(hub, "later@example.com")
+    again(hub, event, Choice(maps_as_then=True))
+    waiting.refresh_from_db()
+    assert waiting.state in (State.SUCCEEDED, State.UNCHANGED)
 
 
 def test_what_was_closed_by_hand_can_be_replayed(hub: Hub) -> None:
