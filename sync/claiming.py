@@ -225,11 +225,14 @@ def begun(attempt: Attempt) -> Happening:
 def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
     """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
 
-    Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for.
+    Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for or
+    chose something for.
     """
     route_id = taken.delivery.route_id
     seen = [
-        each.pk for each in others if each.route_id == route_id and not each.is_relayed and not each.replay_id
+        each.pk
+        for each in others
+        if each.route_id == route_id and not (each.is_relayed or each.replay_id or each.is_chosen)
     ]
     if not seen:
         return ()

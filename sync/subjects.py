@@ -13,8 +13,9 @@ WAITING = (State.PENDING, State.RETRYING)
 
 _OPEN = """entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s
     AND state IN ('pending', 'retrying', 'running', 'held')"""
-_SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id FROM sync_delivery
-    WHERE {_OPEN} AND state <> 'held' ORDER BY id"""  # noqa: S608
+_SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
+    takes <> '' OR mapping_version_id IS NOT NULL
+    FROM sync_delivery WHERE {_OPEN} AND state <> 'held' ORDER BY id"""  # noqa: S608
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
 _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND state IN ('pending', 'retrying')
@@ -38,13 +39,17 @@ _EXPIRED = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """An open delivery of a subject, as far as order is concerned."""
+    """An open delivery of a subject, as far as order is concerned.
+
+    `replay_id`: a replay that has not begun. `is_chosen`: a person chose what its attempts do, retries too.
+    """
 
     pk: int
     route_id: int
     state: str
     is_relayed: bool
     replay_id: int | None
+    is_chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,10 @@ def lock_open(delivery: Delivery) -> list[Sibling]:
     wait for each other for ever. (SQLite has one writer anyway.)
     """
     rows = _OPEN_SIBLINGS[connection.vendor].rows(*_subject(delivery))
-    return [Sibling(pk, route, state, bool(relayed), replay) for pk, route, state, relayed, replay in rows]
+    return [
+        Sibling(pk, route, state, bool(is_relayed), replay, bool(is_chosen))
+        for pk, route, state, is_relayed, replay, is_chosen in rows
+    ]
 
 
 def next_of_subject(delivery: Delivery) -> int | None:

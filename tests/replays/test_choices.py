@@ -188,6 +188,31 @@ def test_a_retry_keeps_to_the_choice_and_the_next_replay_begins_with_none(hub: H
     assert hub.customer()["email"] == "now@example.com"
 
 
+@pytest.mark.parametrize(
+    ("choice", "outcome", "email"),
+    [
+        (RECEIVED, "superseded", "later@example.com"),
+        (ANYWAY, "succeeded", "then@example.com"),
+        (Choice(maps_as_then=True), "unchanged", "later@example.com"),
+    ],
+    ids=["received", "anyway", "mapping of then"],
+)
+def test_a_retry_keeps_to_the_choice_whatever_comes_meanwhile(
+    hub: Hub, choice: Choice, outcome: str, email: str
+) -> None:
+    event = refused(hub, "then@example.com")
+    hub.shop.faults.add("error", status=503, times=1)
+    assert again(hub, event, choice).outcome == "failed"
+    put_off(event)
+    carrying(hub, "later@example.com")
+    assert hub.customer()["email"] == "later@example.com"
+    make_due(event)
+    assert run_due() == 1, "a newer webhook did not settle it"
+    retried = Attempt.objects.get(delivery__event=event, number=3)
+    assert (retried.takes, retried.outcome) == (choice.takes, outcome)
+    assert hub.customer()["email"] == email
+
+
 def test_the_mapping_of_then_is_the_version_of_the_first_attempt(hub: Hub) -> None:
     event = refused(hub, "anna.mapped@example.com")
     first, newer = Attempt.objects.get().mapping_version, newer_mapping()
