@@ -9,16 +9,19 @@ from sync.models import Attempt, Delivery, Link, Outcome
 from webhooks.models import State
 
 APPLIED = (State.SUCCEEDED, State.UNCHANGED)
-_CLOCKS_APART = timedelta(
-    minutes=1
-)  # of web processes on several machines: rows have the order, times the index
+_CLOCKS_APART = timedelta(days=1)
 _SAME = ("entity_id", "entity_type", "identity", "commercial")
 
 
-def with_newer(deliveries: QuerySet[Delivery]) -> QuerySet[Any]:
+def with_newer(
+    deliveries: QuerySet[Delivery], *, clocks_apart: timedelta | None = _CLOCKS_APART
+) -> QuerySet[Any]:
     """Each with the newest later event of its subject that was applied (`newer`, and what it was, `newer_type`),
     whatever its replay came to since; and what its link says: `linked_record`, which is empty where the record was
     deleted, and `applied_until`, how new what was relayed is.
+
+    The keys have the order. `clocks_apart`: how much the clocks of the hosts may differ that received the events, so
+    that the index leads to few of an entity's events; None, for a single delivery, looks at all of them.
     """
     same = {name: OuterRef(name) for name in _SAME}
     was_applied = Attempt.objects.filter(
@@ -29,8 +32,9 @@ def with_newer(deliveries: QuerySet[Delivery]) -> QuerySet[Any]:
         **same,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),
-        event__received_at__gte=OuterRef("event__received_at") - _CLOCKS_APART,
     ).order_by("-event")
+    if clocks_apart is not None:
+        later = later.filter(event__received_at__gte=OuterRef("event__received_at") - clocks_apart)
     links = Link.objects.filter(**same)
     return deliveries.annotate(
         newer=Subquery(later.values("event")[:1]),
@@ -52,5 +56,5 @@ def is_outdated(row: Any) -> bool:
 
 def was_overtaken(delivery: Delivery) -> bool:
     """Whether a later event of its subject was applied by now."""
-    row = with_newer(Delivery.objects.filter(pk=delivery.pk)).first()
+    row = with_newer(Delivery.objects.filter(pk=delivery.pk), clocks_apart=None).first()
     return row is not None and is_outdated(row)

@@ -1,6 +1,7 @@
 """What a person chooses for a replay is what its attempts do, retries too, and stands on record with them."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -97,6 +98,14 @@ def test_the_payload_as_received_undoes_nothing_newer_unless_that_was_chosen(hub
     assert hub.customer()["email"] == "new@example.com"
     assert again(hub, event, ANYWAY).outcome == "succeeded"
     assert hub.customer()["email"] == "old@example.com"
+
+
+def test_what_came_later_is_newer_whatever_the_clocks_of_the_hosts_say(hub: Hub) -> None:
+    event = refused(hub, "old@example.com")
+    newer = carrying(hub, "new@example.com")
+    Event.objects.filter(pk=newer.pk).update(received_at=event.received_at - timedelta(days=3))
+    assert again(hub, event, RECEIVED).outcome == "superseded"
+    assert hub.customer()["email"] == "new@example.com"
 
 
 def test_what_was_applied_counts_though_its_own_replay_failed_since(hub: Hub) -> None:

@@ -40,6 +40,14 @@ def test_an_older_event_is_skipped_where_a_newer_one_of_its_entity_was_applied(h
     assert (replay.total, replay.skipped, replay.waiting) == (2, 1, 1)
 
 
+def test_clocks_of_hosts_that_are_hours_apart_hide_no_newer_event(hub: Hub) -> None:
+    [event] = failed(hub, ANNA)
+    hub.change_email("anna.newer@example.com")
+    newer = tell(hub, ANNA)
+    Event.objects.filter(pk=newer.pk).update(received_at=event.received_at - timedelta(hours=12))
+    assert states(frozen(staff())) == {ANNA: "skipped: newer"}
+
+
 def test_a_newer_event_that_failed_too_takes_nothing_away(hub: Hub) -> None:
     failed(hub, ANNA, ANNA)
     replay = frozen(staff())
