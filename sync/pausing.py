@@ -29,17 +29,18 @@ _IS_PAUSED, _GOES_ON = (
     for each in ("paused_at", "resumed_at")
 )
 _LOOK = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
+# Both say twice what they want of a row: whoever had to wait for one asks the outer conditions again, no others.
 _HOLD = Statement(
     f"""UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM {_JOINED}
     WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}} AND d.replay_id IS NULL
     AND (s.paused_at IS NOT NULL OR r.paused_at IS NOT NULL) ORDER BY d.due_at, d.id LIMIT %s)
-    AND state IN ('pending', 'retrying')"""  # noqa: S608
+    AND state IN ('pending', 'retrying') AND due_at <= {{clock}} AND replay_id IS NULL"""  # noqa: S608
 )
 _RELEASE = Statement(
     f"""UPDATE sync_delivery SET due_at = {{now}}, opened_at = {{now}} WHERE id IN (SELECT d.id FROM {_JOINED}
     WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.paused_at IS NULL AND r.paused_at IS NULL
     AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
-    ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying')"""  # noqa: S608
+    ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying') AND due_at IS NULL"""  # noqa: S608
 )
 # What a process stored as paused after all that waited had been released: its source goes on once more.
 _REMEMBER = Statement(
@@ -97,7 +98,7 @@ def held_of(what: Source | Route, most: int) -> int:
 
 def _hold(seconds: float) -> int:
     total = 0
-    while held := _HOLD.run(seconds, _BATCH):
+    while held := _HOLD.run(seconds, _BATCH, seconds):
         total += held
         if held < _BATCH:
             break

@@ -1,12 +1,14 @@
 """A paused source or route: what comes that way is kept and answered 202, nothing goes out, and it goes on at a pace."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from audit.statements import Statement
@@ -15,7 +17,10 @@ from sync.clock import database_now
 from sync.configuration import Way, ways
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
+from sync.replaying import request_replay
 from tests.hub import EXAMPLE, Hub
+from tests.queueing import wait_until
+from tests.replays.bulk import staff
 from webhooks.models import Event, Source, State
 
 Pausable = Source | Route
@@ -259,6 +264,51 @@ def test_what_is_paused_twice_waits_for_both(hub: Hub, other: Route) -> None:
     go_on()
     assert held_of(other, 10) == 0
     assert Attempt.objects.filter(delivery__route=other).exists()
+
+
+def while_locked(change: Callable[[], object], look: Callable[[], object]) -> None:
+    """Look from another thread, which finds the rows as they were and waits for the end of the change."""
+
+    def look_and_close() -> None:
+        try:
+            look()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            change()
+            looked = thread.submit(look_and_close)
+            wait_until(lambda: connection.vendor == "sqlite" or somebody_waits_for_a_lock())
+        looked.result(20)
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+def test_what_a_person_asks_for_at_that_moment_is_not_held(
+    hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    pause(way, "the shop moves", None)
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    event = Event.objects.get()
+    while_locked(lambda: request_replay([event], by=staff(), reason="now"), hold_waiting)
+    assert Delivery.objects.get().due_at is not None
+
+
+def test_what_backs_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    hub.post_signed(EXAMPLE)
+    resume(way)
+    later = timezone.now() + timedelta(hours=1)
+    while_locked(lambda: Delivery.objects.update(state=State.RETRYING, due_at=later), look_at_pauses)
+    assert Delivery.objects.get().due_at == later
 
 
 def gone_out(hub: Hub, other: Route) -> int:
