@@ -19,6 +19,8 @@ from sync.retention import prune
 
 logger = logging.getLogger("hub.periodic")
 
+_APART = timedelta(minutes=1)  # looks that overlap, and a new work's first time, which a host's clock says
+
 
 @dataclass(frozen=True, slots=True)
 class Every:
@@ -85,13 +87,15 @@ def run_periodic(works: tuple[Work, ...] | None = None) -> list[str]:
 
 
 def _is_begun(work: Work, due_at: datetime | None, now: datetime | None) -> bool:
-    """Whether it is due and this process is the one that moved it on."""
+    """Whether it is due and this process is the one that moved it on. What is due later than a whole turn from now was
+    put off by a clock that was ahead: it is due.
+    """
     if due_at is None or now is None:
         Periodic.objects.get_or_create(
             name=work.name, defaults={"due_at": work.schedule.after(timezone.now())}
         )
         return False
-    if now < due_at:
+    if now < due_at <= work.schedule.after(now + _APART):
         return False
     moved = Periodic.objects.filter(name=work.name, due_at=due_at).update(due_at=work.schedule.after(now))
     return bool(moved)

@@ -118,6 +118,12 @@ def test_a_post_carries_the_file_and_is_signed_where_there_is_a_secret(
     )
 
 
+def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(folder: Path) -> None:
+    assert [send(NOON + timedelta(days=1)), send(NOON)] == [1, 1]
+    outlet = Outlet.objects.get()
+    assert (outlet.told_at, outlet.failures) == (NOON, 0)
+
+
 def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
     folder: Path, receiver: Receiver
 ) -> None:

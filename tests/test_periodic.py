@@ -43,6 +43,18 @@ def test_work_runs_when_it_is_due_and_once_for_all_the_times_that_were_missed(co
     assert Periodic.objects.get().ended_at is not None
 
 
+@pytest.mark.parametrize("schedule", [Every(3600), NIGHTLY], ids=["hourly", "nightly"])
+def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(
+    counted: Counted, schedule: Every | Daily
+) -> None:
+    works = (Work("counted", schedule, counted),)
+    run_periodic(works)
+    ahead = schedule.after(timezone.now() + timedelta(days=1))
+    Periodic.objects.update(due_at=ahead)
+    assert [run_periodic(works), run_periodic(works)] == [["counted"], []]
+    assert Periodic.objects.get().due_at < ahead
+
+
 def test_many_workers_that_look_at_the_same_moment_begin_it_once(counted: Counted) -> None:
     works = (Work("counted", NIGHTLY, counted),)
     run_periodic(works)
