@@ -20,8 +20,9 @@ POISON = "crashes-hub"
 # Of a delivery `d`: no breaker of what it asks is open.
 PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
     AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
-_READY = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND d.deaths < %s AND {PASSING}
+_CAN_RUN = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND {PASSING}
     AND NOT {STANDS_BEHIND}"""
+_READY = f"{_CAN_RUN} AND d.deaths < %s"
 _SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
 _DUE = Statement(
     f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}
@@ -34,8 +35,8 @@ _DUE_IN_TURN = Statement(
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
 _SUSPECTS = Statement(
-    """SELECT id FROM sync_delivery WHERE state IN ('pending', 'retrying') AND due_at <= {now}
-    AND deaths >= %s ORDER BY due_at, id LIMIT %s"""
+    f"""SELECT d.id FROM sync_delivery d WHERE {_CAN_RUN} AND d.deaths >= %s
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 _EXPIRED = Statement(
     """SELECT id FROM sync_delivery WHERE state = 'running' AND lease_until <= {now}
@@ -63,7 +64,7 @@ def due(limit: int) -> list[Due]:
 
 
 def suspects(limit: int) -> list[int]:
-    """Due deliveries under which processes died twice: each runs alone in a process of its own."""
+    """Deliveries that may run now and under which processes died twice: each runs alone in a process of its own."""
     return [row[0] for row in _SUSPECTS.rows(SUSPECT, limit)]
 
 

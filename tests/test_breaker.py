@@ -8,10 +8,13 @@ import pytest
 
 from audit.models import Entry
 from sync import slots, sparing
+from sync.claiming import SUSPECT
+from sync.expiring import suspects
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.breakers import (
     ENOUGH_FAILURES,
+    PAST,
     SECONDS,
     ack,
     breaker,
@@ -33,6 +36,16 @@ from webhooks.models import Event, State
 def cautious(hub: Hub) -> Iterator[Hub]:
     with cautious_breakers():
         yield hub
+
+
+def test_no_process_is_begun_for_what_cannot_run(cautious: Hub) -> None:
+    [user] = people(cautious, 1)
+    pause(cautious, user)
+    cautious.wait_until_quiet()
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at=PAST, settled_at=None)
+    assert suspects(10) == []
+    end_pause()
+    assert len(suspects(10)) == ENOUGH_FAILURES
 
 
 FAILURES_OF_THE_SYSTEM = [

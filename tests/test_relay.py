@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 
 from audit.models import Entry
+from sync.claiming import SUSPECT
+from sync.expiring import suspects
 from sync.models import Attempt, Delivery, Route
 from sync.outcomes import give_up_what_must_not_go_on
 from sync.replaying import request_replay
@@ -148,6 +150,15 @@ def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub
     make_due()
     run_due()
     assert [each["body"]["email"] for each in relay.writes()] == ["first@example.com", "second@example.com"]
+
+
+def test_no_process_is_begun_for_a_relayed_webhook_behind_an_older_one(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    for address in ("first@example.com", "second@example.com"):
+        relay.post_signed(in_background(person(address)))
+    wait_until_quiet()
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at="2000-01-01T00:00:00Z")
+    assert suspects(10) == [Delivery.objects.earliest("pk").pk]
 
 
 @pytest.mark.parametrize(
