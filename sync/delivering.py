@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import OperationalError
 
@@ -15,6 +15,7 @@ from sync.connectors.exchange import Recorder
 from sync.connectors.registry import connect
 from sync.connectors.settings import SettingsInvalid
 from sync.expiring import expire_subject
+from sync.linking import linked
 from sync.mapping import Unmappable
 from sync.models import Connection, Delivery, Takes
 from sync.newer import was_overtaken
@@ -119,6 +120,7 @@ def _settle(
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:
     try:
+        taken = _with_link_of_now(taken)
         if is_older_than_applied(taken):
             return superseded()
         run(taken, _ends(taken, recorders), findings)
@@ -127,6 +129,13 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
     except Exception as error:  # noqa: BLE001 - the delivery boundary: recorded, logged, never raised
         return _failure(error, taken)
     return success(findings)
+
+
+def _with_link_of_now(taken: Claim) -> Claim:
+    """A claim that was stored together with its delivery knows what was read before that: another process may have
+    applied something newer since, over which nothing relayed may go. What is fetched is the newest anyway.
+    """
+    return replace(taken, link=linked(taken.delivery)) if taken.delivery.is_relayed else taken
 
 
 def is_older_than_applied(taken: Claim) -> bool:

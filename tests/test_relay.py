@@ -10,11 +10,13 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 
 from audit.models import Entry
+from sync import opening
 from sync.claiming import SUSPECT
 from sync.expiring import suspects
 from sync.models import Attempt, Delivery, Route
 from sync.outcomes import give_up_what_must_not_go_on
 from sync.replaying import request_replay
+from sync.subjects import Seen
 from sync.tasks import run_due
 from tests.console.history import a_replay
 from tests.hub import ANNA, Hub, wait_until_quiet
@@ -108,6 +110,16 @@ def test_an_older_timestamp_never_goes_over_a_newer_one(
     assert (answer.status_code, answer.json()["status"]) == (200, status)
     assert relay.customer()["email"] == email
     assert Event.objects.latest("pk").state == status
+
+
+def test_what_another_process_applied_before_the_claim_was_stored_counts(
+    relay: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    monkeypatch.setattr(opening, "seen", lambda _: Seen(is_free=True, link=None))  # as it was before
+    late = relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    assert late.json()["status"] == "superseded"
+    assert relay.customer()["email"] == "new@example.com"
 
 
 def test_an_older_webhook_sends_nothing_to_the_shop(relay: Hub) -> None:
