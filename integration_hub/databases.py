@@ -5,6 +5,8 @@ from typing import Any
 
 import environ  # type: ignore[import-untyped]
 
+from integration_hub.environment import database_address, number
+
 SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
 
 
@@ -14,13 +16,12 @@ def database(env: environ.Env, folder: Path) -> dict[str, Any]:
     DATABASE_WAIT_SECONDS: how long a statement may wait for the database, its lock or its pool; then 503, and the
     source comes again.
     """
-    url = env.str("DATABASE_URL", default="") or f"sqlite:///{folder / 'hub.sqlite3'}"
-    parsed = dict(environ.Env.db_url_config(url))
-    seconds = env.float("DATABASE_WAIT_SECONDS", default=5.0)
+    parsed = database_address(env, f"sqlite:///{folder / 'hub.sqlite3'}")
+    seconds = number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
     if "sqlite" in parsed["ENGINE"]:
         return _sqlite(parsed, seconds, env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3")))
     prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
-    return _postgresql(parsed, seconds, env.int("DATABASE_POOL", default=24), prepares)
+    return _postgresql(parsed, seconds, number(env, "DATABASE_POOL", 24, least=1, most=1000), prepares)
 
 
 def _sqlite(parsed: dict[str, Any], seconds: float, test_file: str) -> dict[str, Any]:

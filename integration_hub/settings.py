@@ -11,6 +11,7 @@ import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
 from integration_hub.databases import database, queue_beside
+from integration_hub.environment import log_level, mail_server, number
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -91,9 +92,9 @@ TEMPLATES = [
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
 # takes a connection of DATABASE_POOL only for a transaction; a worker has eleven threads more, which look for work.
-DELIVERY_THREADS = env.int("DELIVERY_THREADS", default=32)
-DELIVERY_QUEUE = env.int("DELIVERY_QUEUE", default=200)
-WEB_THREADS = env.int("WEB_THREADS", default=32)
+DELIVERY_THREADS = number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
+DELIVERY_QUEUE = number(env, "DELIVERY_QUEUE", 200)
+WEB_THREADS = number(env, "WEB_THREADS", 32, least=1, most=1000)
 
 DATABASES = {"default": database(env, BASE_DIR / "var")}
 
@@ -138,7 +139,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=False)
 SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^outcomes/", r"^health"]  # machines are never redirected
-SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0)
+SECURE_HSTS_SECONDS = number(env, "SECURE_HSTS_SECONDS", 0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 TLS_HEADER = env.str("TLS_HEADER", default="")
@@ -146,33 +147,33 @@ if TLS_HEADER:
     SECURE_PROXY_SSL_HEADER = (f"HTTP_{TLS_HEADER.upper().replace('-', '_')}", "https")
 
 # How many proxies in front of the hub add to X-Forwarded-For. Zero: the header is not believed.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+TRUSTED_PROXIES = number(env, "TRUSTED_PROXIES", 0, most=100)
 
 # What a source is told while nothing can be stored: 503, or 429 where its owner can handle only 200 and 400-series.
-UNAVAILABLE_STATUS = env.int("UNAVAILABLE_STATUS", default=503)
+UNAVAILABLE_STATUS = number(env, "UNAVAILABLE_STATUS", 503, least=200, most=599)
 
 # Days that what is kept: 0 keeps it for ever. What is open is kept longer. Payloads are bodies: of webhooks, answers,
 # what was fetched, sent and changed; calls are the requests to other systems. Audit entries go by whole segments.
-KEEP_PAYLOADS_DAYS = env.int("KEEP_PAYLOADS_DAYS", default=180)
-KEEP_CALLS_DAYS = env.int("KEEP_CALLS_DAYS", default=365)
-KEEP_EVENTS_DAYS = env.int("KEEP_EVENTS_DAYS", default=1095)
-KEEP_REFUSALS_DAYS = env.int("KEEP_REFUSALS_DAYS", default=90)
-KEEP_ALARMS_DAYS = env.int("KEEP_ALARMS_DAYS", default=90)
-KEEP_AUDIT_DAYS = env.int("KEEP_AUDIT_DAYS", default=0)
+KEEP_PAYLOADS_DAYS = number(env, "KEEP_PAYLOADS_DAYS", 180, most=36_500)
+KEEP_CALLS_DAYS = number(env, "KEEP_CALLS_DAYS", 365, most=36_500)
+KEEP_EVENTS_DAYS = number(env, "KEEP_EVENTS_DAYS", 1095, most=36_500)
+KEEP_REFUSALS_DAYS = number(env, "KEEP_REFUSALS_DAYS", 90, most=36_500)
+KEEP_ALARMS_DAYS = number(env, "KEEP_ALARMS_DAYS", 90, most=36_500)
+KEEP_AUDIT_DAYS = number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
 
 # Rows kept of requests that did not pass the gate, however young they are.
-REFUSALS_KEPT = env.int("REFUSALS_KEPT", default=10_000)
+REFUSALS_KEPT = number(env, "REFUSALS_KEPT", 10_000)
 
 # How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
-LEASE_SECONDS = env.float("LEASE_SECONDS", default=40.0)
+LEASE_SECONDS = number(env, "LEASE_SECONDS", 40.0, least=0.1)
 
 # Alarms: how long the oldest due delivery may wait, how many failed events there may be (0: any number) and how long
 # a connection may be paused before somebody is told.
-ALARM_LATE_SECONDS = env.float("ALARM_LATE_SECONDS", default=300.0)
-ALARM_DEAD = env.int("ALARM_DEAD", default=1)
-ALARM_PAUSED_SECONDS = env.float("ALARM_PAUSED_SECONDS", default=300.0)
+ALARM_LATE_SECONDS = number(env, "ALARM_LATE_SECONDS", 300.0)
+ALARM_DEAD = number(env, "ALARM_DEAD", 1)
+ALARM_PAUSED_SECONDS = number(env, "ALARM_PAUSED_SECONDS", 300.0)
 # How old the oldest audit entry may be that is not sealed yet (0: any age).
-ALARM_UNSEALED_SECONDS = env.float("ALARM_UNSEALED_SECONDS", default=10.0)
+ALARM_UNSEALED_SECONDS = number(env, "ALARM_UNSEALED_SECONDS", 10.0)
 
 # Who is told, by mail and by a webhook that is signed by Standard Webhooks; neither unless it is named here.
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
@@ -186,7 +187,7 @@ ALARM_WEBHOOK_SECRET = (
 ALARM_LINK_BASE = env.str("ALARM_LINK_BASE", default="").rstrip("/")
 
 # The mail server, for example smtp+tls://user:password@mail.example.com:587.
-_MAIL = env.email_url("EMAIL_URL", default="smtp://localhost:25")
+_MAIL = mail_server(env)
 EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
 EMAIL_HOST = _MAIL["EMAIL_HOST"]
 EMAIL_HOST_USER = _MAIL["EMAIL_HOST_USER"]
@@ -195,7 +196,7 @@ EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
 EMAIL_PORT = _MAIL["EMAIL_PORT"] or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_FILE_PATH = _MAIL["EMAIL_FILE_PATH"] or None
-EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=10.0)
+EMAIL_TIMEOUT = number(env, "EMAIL_TIMEOUT", 10.0, least=0.1, most=600)
 EMAIL_SUBJECT_PREFIX = "[Integration Hub] "
 _MAIL_HOST = next(
     (host.lstrip(".") for host in ALLOWED_HOSTS if "." in host and host[-1].isalpha()), "localhost"
@@ -204,24 +205,24 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"integration-
 
 # The audit log: days after which a new signing key begins (0: by command only), and where checkpoints go that prove it
 # later. Without any of these ways out, a holder of database and key could rewrite the log unseen.
-AUDIT_KEY_DAYS = env.float("AUDIT_KEY_DAYS", default=1.0)
+AUDIT_KEY_DAYS = number(env, "AUDIT_KEY_DAYS", 1.0, most=36_500)
 AUDIT_CHECKPOINT_FOLDER = env.str("AUDIT_CHECKPOINT_FOLDER", default="")
 AUDIT_CHECKPOINT_EMAILS = env.list("AUDIT_CHECKPOINT_EMAILS", default=[])
-AUDIT_CHECKPOINT_EMAIL_HOURS = env.float("AUDIT_CHECKPOINT_EMAIL_HOURS", default=24.0)
+AUDIT_CHECKPOINT_EMAIL_HOURS = number(env, "AUDIT_CHECKPOINT_EMAIL_HOURS", 24.0, least=0.1, most=8760)
 AUDIT_CHECKPOINT_URL = env.str("AUDIT_CHECKPOINT_URL", default="")
 AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
 
 # Exports of the history as evidence: where they are written, for how many days they can be downloaded, and how many are
 # made at once. Web processes and workers on several machines need the same folder.
 EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(BASE_DIR / "var" / "exports")
-EXPORT_DAYS = env.float("EXPORT_DAYS", default=7.0)
-EXPORTS_AT_ONCE = env.int("EXPORTS_AT_ONCE", default=1)
+EXPORT_DAYS = number(env, "EXPORT_DAYS", 7.0, least=0.01, most=36_500)
+EXPORTS_AT_ONCE = number(env, "EXPORTS_AT_ONCE", 1, least=1, most=100)
 
 # Replays of many events: how many one person may send again without a second one, how many who may replay many
 # (administrators), and at what share of failures, in percent, a replay pauses by itself.
-REPLAY_LIMIT = env.int("REPLAY_LIMIT", default=500)
-REPLAY_LIMIT_ADMIN = env.int("REPLAY_LIMIT_ADMIN", default=5_000)
-REPLAY_PAUSES_ABOVE = env.int("REPLAY_PAUSES_ABOVE", default=20)
+REPLAY_LIMIT = number(env, "REPLAY_LIMIT", 500)
+REPLAY_LIMIT_ADMIN = number(env, "REPLAY_LIMIT_ADMIN", 5_000)
+REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
 # Each is called with what says whether to go on, and returns within seconds once it says no.
@@ -241,14 +242,14 @@ ERASES_TOO = {
 HEALTH_TOKEN = env.str("HEALTH_TOKEN", default="")
 
 # How long a process may go by what it knows of sources, routes and connections before it looks again.
-CONFIGURATION_SECONDS = env.float("CONFIGURATION_SECONDS", default=1.0)
+CONFIGURATION_SECONDS = number(env, "CONFIGURATION_SECONDS", 1.0, most=3600)
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "integration_hub.logs.LineFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": log_level(env)},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},

@@ -103,9 +103,68 @@ def test_a_hub_whose_checkpoints_go_nowhere_is_warned() -> None:
     assert "hub.W007" not in check(AUDIT_CHECKPOINT_EMAILS=None, DEBUG="on").stderr
 
 
-@pytest.mark.parametrize("name", ["UNAVAILABLE_STATUS", "LEASE_SECONDS"])
-def test_a_value_of_the_wrong_kind_stops_the_start(name: str) -> None:
-    assert check(**{name: "canary"}).returncode != 0
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DELIVERY_THREADS", "two"),
+        ("DELIVERY_THREADS", "2.5"),
+        ("LEASE_SECONDS", "40s"),
+        ("ALARM_LATE_SECONDS", "5 minutes"),
+        ("ALARM_LATE_SECONDS", "nan"),
+        ("ALARM_LATE_SECONDS", "inf"),
+        ("DELIVERY_THREADS", "0"),
+        ("LEASE_SECONDS", "0"),
+        ("DATABASE_WAIT_SECONDS", "-1"),
+        ("EXPORTS_AT_ONCE", "0"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("REPLAY_LIMIT", "-1"),
+        ("KEEP_EVENTS_DAYS", "-1"),
+        ("KEEP_AUDIT_DAYS", "-1"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_stops_the_start_and_is_named(name: str, value: str) -> None:
+    assert re.search(
+        rf"ImproperlyConfigured: {name}: .+ is needed, not '{value}'\.", refusal(**{name: value})
+    )
+
+
+@pytest.mark.parametrize("value", ["canary", "mysql://hub:canary@db/hub", "postgres://hub@db:canary/hub"])
+def test_an_address_of_no_database_stops_the_start_and_is_not_repeated(value: str) -> None:
+    told = refusal(DATABASE_URL=value)
+    assert re.search(r"ImproperlyConfigured: DATABASE_URL: .+ is needed\.", told)
+    assert "canary" not in told
+
+
+@pytest.mark.parametrize("value", ["canary", "smtp://mail.example.com:canary"])
+def test_an_address_of_no_mail_server_stops_the_start_and_is_not_repeated(value: str) -> None:
+    told = refusal(EMAIL_URL=value)
+    assert re.search(r"ImproperlyConfigured: EMAIL_URL: .+ is needed\.", told)
+    assert "canary" not in told
+
+
+def test_a_pool_that_nothing_can_be_taken_from_stops_the_start() -> None:
+    assert "DATABASE_POOL: a whole number from 1" in refusal(
+        DATABASE_URL="postgres://hub@localhost/hub", DATABASE_POOL="0"
+    )
+
+
+def test_numbers_are_read_as_they_are_written_and_empty_ones_are_the_default() -> None:
+    shown = run(
+        "-c",
+        "from integration_hub import settings as s; print(s.ALARM_LATE_SECONDS, s.LEASE_SECONDS, s.DELIVERY_THREADS)",
+        ALARM_LATE_SECONDS="1e3",
+        LEASE_SECONDS="",
+        DELIVERY_THREADS="8",
+    )
+    assert shown.stdout.split() == ["1000.0", "40.0", "8"]
+
+
+def refusal(**variables: str) -> str:
+    """What a start says that is refused."""
+    done = run("-c", "import integration_hub.settings", **variables)
+    assert done.returncode != 0
+    return done.stderr
 
 
 def test_a_word_for_debug_that_is_not_understood_means_off() -> None:

@@ -1,0 +1,63 @@
+"""Variables of the environment, read strictly: what is not understood stops the start, with a sentence that names it.
+
+The sentences repeat numbers and words only, never an address: that may hold a password.
+"""
+
+import logging
+from math import isfinite
+from typing import Any, TypeVar
+
+import environ  # type: ignore[import-untyped]
+from django.core.exceptions import ImproperlyConfigured
+
+Number = TypeVar("Number", int, float)
+
+
+def number(
+    env: environ.Env, name: str, default: Number, *, least: float = 0, most: float = 1_000_000_000
+) -> Number:
+    """A number within these bounds; a whole one where the default is. An empty value means the default."""
+    text = env.str(name, default="")
+    if not text:
+        return default
+    try:
+        found = type(default)(text)
+    except ValueError:
+        found = None
+    if found is None or not isfinite(found) or not least <= found <= most:
+        kind = "whole number" if isinstance(default, int) else "number"
+        raise ImproperlyConfigured(f"{name}: a {kind} from {least:,} to {most:,} is needed, not {text!r}.")
+    return found
+
+
+def database_address(env: environ.Env, default: str) -> dict[str, Any]:
+    """The database of DATABASE_URL, as Django wants it."""
+    try:
+        parsed = dict(environ.Env.db_url_config(env.str("DATABASE_URL", default="") or default))
+    except ValueError:
+        parsed = {}
+    if parsed.get("ENGINE", "").rpartition(".")[2] not in ("sqlite3", "postgresql"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL: postgres://user:password@host/database or sqlite:////path/file is needed."
+        )
+    return parsed
+
+
+def mail_server(env: environ.Env) -> dict[str, Any]:
+    """The mail server of EMAIL_URL, as django-environ tells it."""
+    try:
+        return dict(environ.Env.email_url_config(env.str("EMAIL_URL", default="") or "smtp://localhost:25"))
+    except (ValueError, ImproperlyConfigured):
+        raise ImproperlyConfigured(
+            "EMAIL_URL: an address such as smtp+tls://user:password@mail.example.com:587 is needed."
+        ) from None
+
+
+def log_level(env: environ.Env) -> str:
+    """The level of LOG_LEVEL."""
+    level: str = env.str("LOG_LEVEL", default="") or "INFO"
+    if level not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(
+            f"LOG_LEVEL: DEBUG, INFO, WARNING, ERROR or CRITICAL is needed, not {level!r}."
+        )
+    return level
