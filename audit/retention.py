@@ -23,7 +23,9 @@ BATCH = 500
 
 def declare(days: int, at: datetime) -> bool:
     """Say on the log that entries sealed more than so many days ago are kept no longer; whether there are any that it
-    does not say of already."""
+    does not say of already. `ValueError` for no days: nothing would be left."""
+    if days <= 0:
+        raise ValueError(f"{days} days keep no entry")
     up_to = at - timedelta(days=days)
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))

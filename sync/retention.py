@@ -93,7 +93,7 @@ def prune() -> int:
 
 def prune_audit() -> int:
     """Delete the audit entries that KEEP_AUDIT_DAYS lets go, once the log says so and is sealed; how many."""
-    if not settings.KEEP_AUDIT_DAYS:
+    if settings.KEEP_AUDIT_DAYS <= 0:
         return 0
     if not may_delete_entries():
         logger.warning(
@@ -112,7 +112,7 @@ def prune_audit() -> int:
 
 def _prune_kind(rule: Rule, now: datetime) -> int:
     days = getattr(settings, rule.setting)
-    if not days:
+    if days <= 0:
         return 0
     run = Pruning(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
     deleted = sum(number for walk in rule.walks for number in _batches(walk, run.up_to, run))

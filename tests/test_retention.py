@@ -148,9 +148,12 @@ def test_what_is_open_is_never_pruned_even_behind_something_worse(state: str) ->
     assert left() == (1, 1, 2, *WHOLE[3:])
 
 
-def test_nought_keeps_for_ever(settings: Any) -> None:
+@pytest.mark.parametrize("days", [0, -1])
+def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> None:
     for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
-        setattr(settings, f"KEEP_{name}_DAYS", 0)
+        setattr(settings, f"KEEP_{name}_DAYS", days)
+    append_one(read_clock() - 9_000 * DAY)
+    seal(BOX, read_clock() - 9_000 * DAY)
     a_story(9_000)
     refusals(1, 9_000 * DAY)
     alarm("source:1", 9_000 * DAY)
@@ -294,8 +297,10 @@ def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so
 
 
 def test_the_command_says_why_it_deletes_nothing(settings: Any) -> None:
-    with pytest.raises(CommandError, match="kept for ever"):
-        call_command("prune_audit")
+    for days in (0, -1):
+        settings.KEEP_AUDIT_DAYS = days
+        with pytest.raises(CommandError, match=f"is {days}: audit entries are kept for ever"):
+            call_command("prune_audit")
     settings.KEEP_AUDIT_DAYS = 30
     call_command("prune_audit")
 

@@ -73,6 +73,14 @@ def log(database: None) -> None:
 
 
 @pytest.mark.usefixtures("log")
+@pytest.mark.parametrize("days", [0, -1])
+def test_the_log_never_says_that_nothing_is_kept(days: int) -> None:
+    with pytest.raises(ValueError, match="keep no entry"):
+        declare(days, LATER)
+    assert not Cut.objects.exists()
+
+
+@pytest.mark.usefixtures("log")
 def test_whole_segments_lose_their_entries_and_everything_is_still_proved() -> None:
     before, segments = kept(), list(Segment.objects.order_by("number").values())
     cut_at(5)

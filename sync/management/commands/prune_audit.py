@@ -16,8 +16,10 @@ class Command(BaseCommand):
     )
 
     def handle(self, **_: Any) -> None:
-        if not settings.KEEP_AUDIT_DAYS:
-            raise CommandError("KEEP_AUDIT_DAYS is 0: audit entries are kept for ever.")
+        if settings.KEEP_AUDIT_DAYS <= 0:
+            raise CommandError(
+                f"KEEP_AUDIT_DAYS is {settings.KEEP_AUDIT_DAYS}: audit entries are kept for ever."
+            )
         if not may_delete_entries():
             raise CommandError(
                 "This role may not delete audit entries: let DATABASE_URL name the owner of the tables."
