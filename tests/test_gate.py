@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from cryptography.fernet import Fernet
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
@@ -187,6 +188,15 @@ def test_a_static_secret_is_accepted_in_its_place_only(
         assert_believed(post({"Authorization": form.format(shown)}))
     for form in bad:
         assert_refused(post({"Authorization": form.format(shown)}))
+
+
+def test_a_sender_comes_again_where_this_process_does_not_know_the_key_that_seals_its_secret() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    with override_settings(SEALING_KEYS=[Fernet.generate_key().decode()]):
+        answer = post(package(EXAMPLE))
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage-unavailable")
+    assert int(answer["Retry-After"]) > 0
+    assert_believed(post(package(EXAMPLE)))
 
 
 def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:

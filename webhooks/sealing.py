@@ -2,7 +2,8 @@
 
 AES-256-GCM of the `cryptography` package. Under one key a random nonce must not be used for ever, so each process draws
 a salt, derives a key of its own from it (HKDF-SHA256, RFC 5869), and counts its nonces. The first of SEALING_KEYS
-seals, every one of them opens, so a new key is put in front and the old one stays until `manage.py reseal` has run.
+seals, every one of them opens, so a new key is put in front, in every process, and the old one stays until
+`manage.py reseal` has run.
 
 A sealed value: 1 byte version, 4 bytes naming the key, 16 bytes salt, 12 bytes nonce, the cipher text with its 16-byte
 tag. Values sealed before that (Fernet, its first byte 0x80) still open.

@@ -16,6 +16,7 @@ from webhooks.arrival import read_arrival
 from webhooks.codes import CATALOGUE, Language, choose_language, words
 from webhooks.delivering import Delivering
 from webhooks.receiving import receive_webhook, tell_outcome
+from webhooks.sealing import CannotOpen
 
 logger = logging.getLogger("hub.receive")
 
@@ -50,10 +51,16 @@ class MachineView(APIView):
         """Nothing to negotiate, nobody to authenticate: the gate decides."""
 
     def handle_exception(self, exc: Exception) -> Any:
-        """The boundary: a database that is away is 503, anything else unforeseen 500; nothing of it is repeated."""
+        """The boundary: a database that is away is 503, anything else unforeseen 500; nothing of it is repeated.
+
+        What cannot be opened is 503 too: while SEALING_KEYS change, the next process may know the key.
+        """
         language = language_of(self.request)
         if isinstance(exc, DatabaseError):
             logger.error("the database gave %s", type(exc).__name__)  # its text holds values of rows
+            return respond(storage_unavailable(language))
+        if isinstance(exc, CannotOpen):
+            logger.error("%s: was a key taken away before every process knew the other?", exc)
             return respond(storage_unavailable(language))
         logger.error("unexpected %s", type(exc).__name__, exc_info=exc)
         return respond(problem("internal-error", language))

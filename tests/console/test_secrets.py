@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -127,7 +128,8 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     seal_audit()
     fresh = Fernet.generate_key().decode()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
-        call_command("reseal")
+        call_command("reseal", stdout=(told := StringIO()))
+    assert "restart them all" in told.getvalue()
     with override_settings(SEALING_KEYS=[fresh]):
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED

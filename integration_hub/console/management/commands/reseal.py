@@ -1,4 +1,4 @@
-"""`manage.py reseal`: after a new key was put in front of SEALING_KEYS."""
+"""`manage.py reseal`: after a new key was put in front of SEALING_KEYS and every process knows it."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -14,7 +14,8 @@ from webhooks.sealing import CannotOpen
 class Command(BaseCommand):
     help = (
         "Seal every secret, credential and key of the hub anew under the first of SEALING_KEYS, and payloads that "
-        "belong to nobody. Those of a subject stay as they are: its key is sealed anew."
+        "belong to nobody. Those of a subject stay as they are: its key is sealed anew. First restart every web "
+        "process and worker with the new key in front: one that does not know it opens nothing afterwards."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,3 +35,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             append(Happening("system", "sealing.renewed", details=done))
         self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in done.items()))
+        self.stdout.write(
+            "A process that does not know the first of SEALING_KEYS opens none of it. Once all of them know it, "
+            "take the other keys away and restart them all."
+        )
