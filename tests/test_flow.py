@@ -5,7 +5,7 @@ import time
 
 from sync.models import Attempt, Call, Connection
 from tests.hub import ANNA, EXAMPLE, Hub
-from webhooks.models import Event, Receipt, State
+from webhooks.models import Event, Receipt, Source, State
 
 
 def test_the_example_changes_the_customer_and_is_answered_with_the_outcome(hub: Hub) -> None:
@@ -79,6 +79,14 @@ def test_the_entity_is_given_to_a_signed_source_and_to_no_other(hub: Hub) -> Non
     assert (answer.status_code, answer.json()["code"]) == (403, "not-allowed")
     only = hub.post_signed(json.loads(EXAMPLE) | {"respond": {"mode": "entity", "fields": ["id"]}}).json()
     assert only["entity"] == {"id": ANNA}
+
+
+def test_settings_that_say_too_much_give_the_outcome_to_a_sender_that_asked_for_nothing(hub: Hub) -> None:
+    unsigned = Source.objects.filter(slug="aurora-unsigned")
+    for fixed in (False, True):
+        unsigned.update(default_mode="entity", mode_is_fixed=fixed, entity_fields=["*"])
+        answer = hub.post(EXAMPLE)
+        assert (answer.status_code, "entity" in answer.json()) == (200, False)
 
 
 def test_an_acknowledgement_comes_at_once_and_its_address_tells_the_rest(hub: Hub) -> None:

@@ -75,16 +75,18 @@ def read_notice(source: Source, arrival: Arrival, verified: Verified) -> Notice:
 
 
 def refuse_more_than_allowed(source: Source, notice: Notice) -> None:
-    """`Refused` where the sender asks for more than it may have."""
+    """`Refused` where the sender asks for more than it may have; what its settings say too much is left out."""
     if wanted_mode(source, notice) == Mode.ENTITY and not may_see_entity(source):
         raise Refused("not-allowed")
 
 
 def wanted_mode(source: Source, notice: Notice) -> Mode:
-    """How the sender is answered: as it asks, unless the source's settings fix it."""
-    if source.mode_is_fixed or notice.respond.mode is None:
-        return Mode(source.default_mode)
-    return Mode(notice.respond.mode)
+    """How the sender is answered: as it asks, unless the source's settings fix it. They give no entity that the source
+    may not see."""
+    if notice.respond.mode is not None and not source.mode_is_fixed:
+        return Mode(notice.respond.mode)
+    mode = Mode(source.default_mode)
+    return Mode.RESULT if mode == Mode.ENTITY and not may_see_entity(source) else mode
 
 
 def wanted_wait(source: Source, notice: Notice) -> float:

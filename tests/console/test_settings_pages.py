@@ -75,6 +75,19 @@ def test_a_source_that_would_fail_later_is_refused_at_its_field(
     assert not Source.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "fields", "is_refused"),
+    [("none", '["*"]', True), ("bearer", "[]", True), ("bearer", '["*"]', False)],
+)
+def test_only_a_source_that_may_see_the_entity_can_be_answered_with_it(
+    scheme: str, fields: str, is_refused: bool
+) -> None:
+    form = source_form(scheme=scheme, entity_fields=fields, default_mode="entity")
+    page = browser("administrator").post("/admin/webhooks/source/add/", form, follow=True).content.decode()
+    assert ("Only a signed source that may see" in page) == is_refused
+    assert Source.objects.exists() != is_refused
+
+
 def test_empty_json_fields_mean_their_defaults() -> None:
     empty = {"scheme_settings": "", "event_words": "", "entity_fields": ""}
     browser("administrator").post("/admin/webhooks/source/add/", source_form(**empty))

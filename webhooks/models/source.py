@@ -89,6 +89,10 @@ class Source(Pausable):
             errors["event_words"] = "Map the source's own words to CREATE, UPDATE or DELETE."
         if not _is_list_of_text(self.entity_fields):
             errors["entity_fields"] = "A list of member names."
+        elif self.default_mode == Mode.ENTITY and not (self.is_signed and self.entity_fields):
+            errors["default_mode"] = (
+                "Only a signed source that may see members of the entity is answered with it."
+            )
         if errors:
             raise ValidationError(errors)
 
