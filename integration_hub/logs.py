@@ -8,9 +8,10 @@ from types import TracebackType
 
 from django.db import Error as DatabaseError
 
-# Nothing of this is logged, so nothing of it need be found out for each line: where the call stands, who calls.
+# Nothing of this is logged, so nothing of it need be found out for each line: where the call stands, who calls. The
+# number of the process is: gunicorn's own lines hold it.
 logging._srcfile = None
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logging.logThreads = logging.logMultiprocessing = False
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -1,10 +1,12 @@
 """Log lines: one each, and nothing of a row in them."""
 
 import logging
+import os
 import sys
 
 import pytest
 from django.db import IntegrityError
+from gunicorn import glogging
 
 from integration_hub.logs import LineFormatter
 
@@ -36,6 +38,12 @@ def test_an_error_that_a_database_error_caused_is_treated_alike() -> None:
     error = RuntimeError("anna@example.com")
     error.__cause__ = IntegrityError("anna@example.com")
     assert "anna@example.com" not in line_of("failed", error)
+
+
+def test_a_line_in_the_format_of_the_web_server_can_be_written() -> None:
+    record = logging.LogRecord("gunicorn.error", logging.INFO, "", 1, "Handling signal: %s", ("term",), None)
+    line = logging.Formatter(glogging.Logger.error_fmt, glogging.Logger.datefmt).format(record)
+    assert line.endswith(f"[{os.getpid()}] [INFO] Handling signal: term")
 
 
 def test_any_other_error_is_told_whole() -> None:
