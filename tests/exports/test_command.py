@@ -1,6 +1,7 @@
 """`manage.py export_events --evidence`: the same export, with the same words, without a browser."""
 
 import hashlib
+import stat
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,14 @@ def export(*words: Any) -> tuple[str, str]:
 def test_the_command_makes_what_the_console_makes(database: None, tmp_path: Path) -> None:
     history(3)
     happened(7, state="dead")
-    path, said = export("--state", "dead", "--output", tmp_path / "copy.zip")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    path, said = export("--state", "dead", "--output", copies / "copy.zip")
     made = Export.objects.get()
-    assert Path(path) == tmp_path / "copy.zip"
+    assert Path(path) == copies / "copy.zip"
     assert made.archive.read_bytes() == Path(path).read_bytes()
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (made.archive, Path(path))] == [0o600, 0o600]
+    assert [each.name for each in copies.iterdir()] == ["copy.zip"]
     assert hashlib.sha256(Path(path).read_bytes()).hexdigest() in said
     assert (made.requested_by, made.reason, made.filter) == (None, "the yearly audit", {"state": "dead"})
     folder = unpacked(made, tmp_path)
@@ -44,6 +49,30 @@ def test_the_command_makes_what_the_console_makes(database: None, tmp_path: Path
     assert checked(folder) == [0, 0, 0]
     assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-7"]
     assert entries("export.completed")[0]["stream"] == f"export:{made.uuid}"
+
+
+@pytest.mark.parametrize("place", ["nowhere/copy.zip", "."])
+def test_where_no_copy_can_be_written_nothing_is_made(database: None, tmp_path: Path, place: str) -> None:
+    with pytest.raises(CommandError, match=r"cannot be written|is a folder"):
+        export("--output", tmp_path / place)
+    assert not Export.objects.exists()
+
+
+def test_a_copy_that_fails_at_the_end_says_where_the_archive_lies(database: None, tmp_path: Path) -> None:
+    history(1)
+    folder = tmp_path / "copies"
+    folder.mkdir()
+
+    def lose_the_folder() -> None:
+        for each in folder.iterdir():
+            each.unlink()
+        folder.rmdir()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_events, "stand_back", lose_the_folder)
+        with pytest.raises(CommandError) as told:
+            export("--output", folder / "copy.zip")
+    assert str(Export.objects.get().archive) in str(told.value)
 
 
 def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.MonkeyPatch) -> None:

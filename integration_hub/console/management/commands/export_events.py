@@ -1,7 +1,9 @@
 """`manage.py export_events`: the event history as JSON Lines or CSV, or as evidence that proves itself."""
 
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
@@ -14,7 +16,7 @@ from integration_hub.console.exporting.apart import stand_back, until_told
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.filtering import WORDS, EventFilter, resolve
-from integration_hub.console.models import ExportState
+from integration_hub.console.models import Export, ExportState
 from integration_hub.console.spans import NoSuchFilter
 from webhooks.models import Event
 
@@ -52,23 +54,54 @@ class Command(ExportCommand):
     def _make_evidence(self, options: Mapping[str, Any]) -> None:
         if not options["reason"].strip():
             raise CommandError("--evidence needs a --reason.")
-        try:
-            stand_back()
-            export = make_here(_filter(options), reason=options["reason"][:500], goes_on=until_told())
-        except TooMany as error:
-            raise CommandError(str(error)) from error
-        if export.state != ExportState.DONE:
-            raise CommandError(
-                export.failure or f"The export is {export.get_state_display()}: see the console."
-            )
-        if options["output"]:
-            copyfile(export.archive, options["output"])
-        self.stdout.write(str(options["output"] or export.archive))
+        asked, output = _filter(options), options["output"]
+        with _place_for(output) if output else nullcontext() as part:
+            export = _made(asked, options["reason"][:500])
+            if part:
+                _copy(export, part, output)
+        self.stdout.write(str(output or export.archive))
         self.stderr.write(f"{export.total} events, export {export.uuid}, SHA-256 {export.sha256}")
 
     def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         asked = _filter(options)
         return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
+
+
+@contextmanager
+def _place_for(output: Path) -> Iterator[Path]:
+    """A file beside it that nobody else can read, to become it. `CommandError` where none can be made."""
+    if output.is_dir():
+        raise CommandError(f"{output} is a folder.")
+    part = output.with_name(f"{output.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _made(asked: EventFilter, reason: str) -> Export:
+    try:
+        stand_back()
+        export = make_here(asked, reason=reason, goes_on=until_told())
+    except TooMany as error:
+        raise CommandError(str(error)) from error
+    if export.state != ExportState.DONE:
+        raise CommandError(export.failure or f"The export is {export.get_state_display()}: see the console.")
+    return export
+
+
+def _copy(export: Export, part: Path, output: Path) -> None:
+    try:
+        copyfile(export.archive, part)
+        part.replace(output)
+    except OSError as error:
+        told = f"{output} cannot be written: {error.strerror}. The archive lies at {export.archive}."
+        raise CommandError(told) from error
 
 
 def _filter(options: Mapping[str, Any]) -> EventFilter:
