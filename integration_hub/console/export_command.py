@@ -3,7 +3,7 @@
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,22 @@ def moment(text: str) -> datetime:
     if found is None:
         raise ValueError("a day or a time, for example 2026-01-31 or 2026-01-31T12:00:00Z")
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def one_of(option: str, given: str, possible: Iterable[str]) -> None:
+    """`CommandError` for a value (several have commas between them) that none can have: it would export nothing."""
+    known = sorted(possible)
+    unknown = [each for each in given.split(",") if given and each not in known]
+    if unknown:
+        raise CommandError(
+            f"There is no {option} {unknown[0]!r}. There is: {', '.join(known) or 'none at all'}."
+        )
+
+
+def in_order(begin: datetime | None, end: datetime | None) -> None:
+    """`CommandError` for a span of time that holds nothing."""
+    if begin and end and begin >= end:
+        raise CommandError(f"From {begin} until {end} there is no time: the first must be before the second.")
 
 
 class ExportCommand(BaseCommand):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -181,6 +181,20 @@ def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.Capture
     call_command("export_audit", "--action=person.logged-in", "--since=2026-01-01")
     (line,) = capfdbinary.readouterr().out.splitlines()
     assert json.loads(line)["action"] == "person.logged-in"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--action=nosuch"], "There is no action 'nosuch'. There is: .*, event.replayed, "),
+        (["--since=2026-02-01", "--until=2026-01-01"], "there is no time"),
+    ],
+)
+def test_the_audit_command_refuses_a_slip(words: list[str], told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        call_command("export_audit", *words)
+    assert entries("download.started") == []
 
 
 def test_a_download_holds_up_no_writer_and_does_not_show_what_came_after_it_began(database: None) -> None:

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from integration_hub.console.filtering import WORDS, resolve
+from integration_hub.console.models import Export
 from integration_hub.console.replay_words import conditions
 from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
@@ -55,6 +56,8 @@ QUERIES = [
     "q={uuid}",
     "state=succeeded&event_type=UPDATE&source=aurora&received_to=2026-06-01",
 ]
+
+SLIPS = ("state=nonsense", "commercial=nowhere", "source=nowhere")  # the command refuses them
 
 
 def history() -> Event:
@@ -119,9 +122,35 @@ def test_for_every_filter_the_exported_rows_are_those_of_the_list(
     meant = resolved.narrow(Event.objects.order_by("-received_at", "-id"))
     assert [event.reference for event in meant] == listed
     downloaded = b"".join(client.get(f"{LIST}download/jsonl?{query}").streaming_content)
-    call_command("export_events", **words)
+    if query not in SLIPS:
+        call_command("export_events", **words)
     for lines in (downloaded, capfdbinary.readouterr().out):
         assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"state": "deadd"}, "There is no state 'deadd'. There is: closed, dead, held,"),
+        ({"state": "dead,helt"}, "There is no state 'helt'."),
+        ({"source": "nosuch"}, "There is no source 'nosuch'. There is: aurora, other."),
+        ({"commercial": "nosuch"}, "There is no connection 'nosuch'. There is:"),
+        (
+            {"received_from": "2026-02-01", "received_to": "2026-01-01"},
+            "From 2026-02-01 00:00:00+00:00 until 2026-01-01 00:00:00+00:00 there is no time",
+        ),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"evidence": True, "reason": "the audit"}])
+def test_the_command_refuses_a_slip_that_the_list_passes_over(
+    words: dict[str, str], told: str, more: dict[str, object]
+) -> None:
+    history()
+    assert logged_in("auditor").get(LIST, words).status_code == 200
+    with pytest.raises(CommandError) as refusal:
+        call_command("export_events", **words, **more)
+    assert told in str(refusal.value)
+    assert not Export.objects.exists()
 
 
 @pytest.mark.parametrize("query", QUERIES)

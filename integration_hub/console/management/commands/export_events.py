@@ -11,14 +11,15 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from integration_hub.console.export_command import ExportCommand
+from integration_hub.console.export_command import ExportCommand, in_order, one_of
 from integration_hub.console.exporting.apart import stand_back, until_told
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.filtering import WORDS, EventFilter, resolve
 from integration_hub.console.models import Export, ExportState
 from integration_hub.console.spans import NoSuchFilter
-from webhooks.models import Event
+from sync.models import Connection
+from webhooks.models import Event, Source, State
 
 _OTHER_NAMES = {"received_from": "--since", "received_to": "--until"}
 _HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
@@ -105,8 +106,14 @@ def _copy(export: Export, part: Path, output: Path) -> None:
 
 
 def _filter(options: Mapping[str, Any]) -> EventFilter:
+    """What is meant. `CommandError` for what can only be a slip: nobody looks at a list here."""
     asked = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
     try:
-        return resolve(asked, timezone.now())
+        meant = resolve(asked, timezone.now())
     except NoSuchFilter as error:
         raise CommandError(f"These filters cannot be used: {error}") from error
+    one_of("state", meant.state, State.values)
+    one_of("source", meant.source, Source.objects.values_list("slug", flat=True))
+    one_of("connection", meant.commercial, Connection.objects.values_list("slug", flat=True))
+    in_order(meant.received_from, meant.received_to)
+    return meant
