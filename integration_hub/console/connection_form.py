@@ -130,6 +130,12 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         self.instance.credentials = self._credentials() or None
         return super().save(commit)
 
+    def missing_credentials(self) -> list[str]:
+        """What its authentication needs and nobody has stored, as the form calls it."""
+        stored = self.instance.credentials or {}
+        needed = credential_names(self.instance.authentication)
+        return [str(_LABELS[name]) for name in needed if name not in stored]
+
     def secret_changes(self) -> list[str]:
         """Which credentials are new or removed, in words and without a value; after the form was validated."""
         stored, coming = self.instance.credentials or {}, self._credentials()

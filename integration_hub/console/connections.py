@@ -185,3 +185,6 @@ class ConnectionAdmin(ConfirmedAdmin):
         if form.dropped and not obj.credentials:
             text = _("The address changed, so the stored credentials were removed. Type the new ones.")
             messages.warning(request, text)
+        elif missing := form.missing_credentials():
+            text = _("Its authentication lacks %(names)s: until that is stored, every request to it fails.")
+            messages.warning(request, text % {"names": ", ".join(missing)})

@@ -31,9 +31,15 @@ class Connection(models.Model):
     settings = models.JSONField(default=dict)
     credentials = SealedJSONField(null=True)
     deadline_seconds = models.FloatField(
-        default=10.0, help_text="for one exchange from connect to the last byte"
+        default=10.0,
+        validators=[MinValueValidator(0.1), MaxValueValidator(30)],
+        help_text="for one exchange from connect to the last byte",
     )
-    byte_cap = models.PositiveIntegerField(default=1_048_576, help_text="bytes read of one answer")
+    byte_cap = models.PositiveIntegerField(
+        default=1_048_576,
+        validators=[MinValueValidator(1_024), MaxValueValidator(16_777_216)],
+        help_text="bytes read of one answer",
+    )
     relays_sentences = models.BooleanField(
         default=False, help_text="The remote system's own sentence is shown to the person who pressed Save"
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from sync.models.connection import Connection, Side
@@ -24,7 +24,16 @@ class Route(Pausable):
         IGNORE = "ignore", "leave the record alone"
 
     source = models.ForeignKey(Source, models.PROTECT, related_name="routes", db_index=False)
-    entity_type = models.CharField(max_length=64, help_text="USER, GROUP, FILE, or the source's own")
+    entity_type = models.CharField(
+        max_length=64,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z][A-Za-z0-9_.:-]*\Z",
+                "A letter, then letters, digits and _ . : - as webhooks have it.",
+            )
+        ],
+        help_text="USER, GROUP, FILE, or the source's own",
+    )
     is_enabled = models.BooleanField(default=True)
     identity = models.ForeignKey(
         Connection, models.PROTECT, related_name="+", limit_choices_to={"side": Side.IDENTITY}

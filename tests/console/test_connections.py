@@ -87,6 +87,41 @@ def test_stored_credentials_are_never_rendered() -> None:
     assert "leave empty to keep it" in page
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"deadline_seconds": "0"}, "greater than or equal to 0.1."),
+        ({"deadline_seconds": "31"}, "less than or equal to 30."),
+        ({"byte_cap": "0"}, "greater than or equal to 1024."),
+        ({"byte_cap": "16777217"}, "less than or equal to 16777216."),
+    ],
+)
+def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], told: str) -> None:
+    of = connection()
+    form = connection_form(of, **typed)
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert told in page
+    assert "Constraint" not in page
+
+
+@pytest.mark.parametrize(
+    ("scheme", "typed", "told"),
+    [
+        ("basic", {}, "lacks User name, Password:"),
+        ("basic", {"username": "hub"}, "lacks Password:"),
+        ("basic", TYPED_ANEW, None),
+        ("none", {}, None),
+    ],
+)
+def test_credentials_that_are_missing_are_told_when_it_is_saved(
+    scheme: str, typed: dict[str, str], told: str | None
+) -> None:
+    of = connection(credentials=None)
+    form = connection_form(of, name="Other", authentication=json.dumps({"scheme": scheme}), **typed)
+    page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert told in page if told else "Its authentication lacks" not in page
+
+
 def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
     of = connection()
     form = connection_form(of, token="a-token")

@@ -63,7 +63,8 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
         ("scheme_settings", "{", "Enter a valid JSON"),
         ("entity_fields", "{}", "A list is expected."),
         ("event_words", '{"MODIFIED": "CHANGE"}', "CREATE, UPDATE or DELETE"),
-        ("wait_seconds", "31", "source_wait_within_bounds"),
+        ("wait_seconds", "99", "less than or equal to 30."),
+        ("wait_seconds", "-1", "greater than or equal to 0."),
     ],
 )
 def test_a_source_that_would_fail_later_is_refused_at_its_field(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
 from webhooks.models.pausing import Pausable
@@ -43,7 +43,9 @@ class Source(Pausable):
     default_mode = models.CharField(max_length=8, choices=Mode, default=Mode.RESULT)
     mode_is_fixed = models.BooleanField(default=False, help_text="The webhook's own `respond` is not asked")
     wait_seconds = models.FloatField(
-        default=10.0, help_text="how long an answer may wait for the outcome, 0 to 30"
+        default=10.0,
+        validators=[MinValueValidator(0), MaxValueValidator(30)],
+        help_text="how long an answer may wait for the outcome, 0 to 30",
     )
     entity_fields = models.JSONField(
         default=list,
