@@ -349,6 +349,17 @@ def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
     assert Call.objects.count() == tried
 
 
+@pytest.mark.parametrize("names", [{}, {"asked_by": "first", "confirmed_by": "second"}])
+def test_the_command_says_that_nothing_is_kept(
+    hub: Hub, capsys: pytest.CaptureFixture[str], names: dict[str, str]
+) -> None:
+    for name in ("first", "second"):
+        staff("administrator", name)
+    with pytest.raises(CommandError, match=r"Nothing is kept of USER nobody-at-all\."):
+        call_command("erase_subject", "user", "nobody-at-all", ground="objection", reason="a call", **names)
+    assert capsys.readouterr().out == ""
+
+
 def test_the_command_shows_first_and_erases_only_with_two_people_who_may(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,6 +374,9 @@ def test_the_command_shows_first_and_erases_only_with_two_people_who_may(
         with pytest.raises(CommandError):
             call_command("erase_subject", "USER", gone.entity_id, asked_by=one, confirmed_by=other, **why)
         Erasure.objects.filter(state="asked").delete()
+    for alone in ("asked_by", "confirmed_by"):
+        with pytest.raises(CommandError, match="name both people"):
+            call_command("erase_subject", "USER", gone.entity_id, **{alone: "first"}, **why)
     assert found_in_tables([gone])
     call_command("erase_subject", "USER", gone.entity_id, asked_by="first", confirmed_by="second", **why)
     assert found_in_tables([gone]) == set()

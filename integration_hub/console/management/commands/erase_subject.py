@@ -28,14 +28,20 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, entity_type: str, entity_id: str, source: str | None, **options: Any) -> None:
+        names = [options["asked_by"], options["confirmed_by"]]
+        if any(names) and not all(names):
+            raise CommandError("Nothing was erased: name both people, by --asked-by and --confirmed-by.")
         key = None if source is None else _source(source)
         whose = person(entity_type, entity_id, key)
-        for name, number in count(whose).items():
+        kept = count(whose)
+        if not any(kept.values()):
+            raise CommandError(f"Nothing is kept of {whose.entity_type} {entity_id}.")
+        for name, number in kept.items():
             self.stdout.write(f"{number:>8,} {name}")
-        if not options["confirmed_by"]:
+        if not all(names):
             self.stdout.write("Nothing was erased: name two people by --asked-by and --confirmed-by.")
             return
-        asker, other = _who(options["asked_by"]), _who(options["confirmed_by"])
+        asker, other = (_who(each) for each in names)
         try:
             asked = ask_erasure(whose, ground=options["ground"] or "", reason=options["reason"], by=asker)
             decide_erasure(asked, confirms=True, by=other)
@@ -56,7 +62,7 @@ def _source(slug: str) -> int:
     return found
 
 
-def _who(username: str | None) -> Any:
+def _who(username: str) -> Any:
     """An active member of staff who may erase."""
     found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
     if found is None or not found.has_perm("sync.erase_subject"):
