@@ -11,6 +11,8 @@ from django.http import HttpRequest, JsonResponse
 from audit.standing import Standing
 from sync.models import Alarm
 from sync.watching import Figures, database_clock, measure, waiting
+from webhooks.models import Pepper
+from webhooks.sealing import CannotOpen, unseal
 
 MOST_ALARMS = 100
 
@@ -43,6 +45,7 @@ def _details(figures: Figures) -> dict[str, Any]:
     open_alarms = Alarm.objects.filter(ended_at=None).order_by("raised_at", "id")[:MOST_ALARMS]
     return {
         "at": figures.at,
+        "opens_sealed": _opens_sealed(),
         "oldest_due_seconds": round(figures.oldest_due_seconds, 3),
         "dead": figures.dead,
         "held": figures.held,
@@ -71,6 +74,16 @@ def _details(figures: Figures) -> dict[str, Any]:
             for each in open_alarms
         ],
     }
+
+
+def _opens_sealed() -> bool:
+    """Whether this process knows the key that seals; by the one value that every hub has sealed."""
+    try:
+        for sealed in Pepper.objects.values_list("sealed", flat=True):
+            unseal(bytes(sealed))
+    except CannotOpen:
+        return False
+    return True
 
 
 def _audit(audit: Standing) -> dict[str, Any]:

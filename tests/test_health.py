@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
@@ -13,6 +14,8 @@ from sync.models import Breaker
 from sync.watching import database_clock
 from tests.alarms import late_delivery, minutes, paused, watched
 from tests.console.history import an_event
+from webhooks.models import Pepper
+from webhooks.sealing import seal
 
 pytestmark = pytest.mark.django_db
 TOKEN = "monitor-0123456789"
@@ -72,6 +75,14 @@ def test_a_token_opens_every_figure() -> None:
         "deliveries-late",
         "source-silent",
     ]
+
+
+def test_a_monitor_learns_that_a_process_does_not_know_the_key_that_seals(settings: Any) -> None:
+    Pepper.objects.all().delete()
+    Pepper.objects.create(sealed=seal(b"pepper"))
+    assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is True
+    settings.SEALING_KEYS = [Fernet.generate_key().decode()]
+    assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is False
 
 
 @pytest.mark.parametrize(
