@@ -22,7 +22,7 @@ _DONE = (State.SUCCEEDED, State.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an event in one commercial system."""
+    """What became of an event in one commercial system. `connection_name`: of the system that `code` is about."""
 
     connection: str
     connection_name: str
@@ -65,9 +65,8 @@ class EventOutcome:
 
 def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
     """The outcome as it stands in the database now."""
-    deliveries = list(
-        event.deliveries.select_related("commercial", "route", "covered_by__answer__subject").order_by("pk")
-    )
+    related = ("identity", "commercial", "route", "covered_by__answer__subject")
+    deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
     latest = _latest_attempts(deliveries)
     results = tuple(_result(each, latest.get(each.pk)) for each in deliveries)
     state = worst([result.state for result in results])
@@ -83,7 +82,7 @@ def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> Ev
     delivery = claim.delivery
     result = Result(
         connection=delivery.commercial.slug,
-        connection_name=delivery.commercial.name,
+        connection_name=delivery.system_of(verdict.code).name,
         state=verdict.state,
         code=verdict.code,
         action=ACTIONS[findings.change.action] if findings.change else "",
@@ -121,7 +120,7 @@ def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
     relays = delivery.commercial.relays_sentences
     return Result(
         connection=delivery.commercial.slug,
-        connection_name=delivery.commercial.name,
+        connection_name=delivery.system_of(delivery.code).name,
         state=delivery.state,
         code=delivery.code or delivery.state,
         action=attempt.action if attempt and delivery.state in _DONE else "",

@@ -1,12 +1,17 @@
 """What a source is told is kept as the last word only where nothing of it can change by itself."""
 
+import json
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sync.models import Connection
 from sync.outcomes import outcome_of
 from tests.console.history import a_delivery, a_route, a_source, an_event
+from webhooks.answers import outcome_answer
+from webhooks.codes import CATALOGUE, is_about_identity
 
 pytestmark = pytest.mark.django_db
 
@@ -35,3 +40,27 @@ def test_a_failure_in_one_system_is_not_the_last_word_while_another_goes_on(
         claimed = {"token": uuid4(), "lease_until": event.received_at} if state == "running" else {}
         a_delivery(event, a_route(source, commercial=shop), state=state, **claimed)
     assert outcome_of(event).is_final is is_final
+
+
+@pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if is_about_identity(code)))
+def test_what_the_identity_service_is_at_fault_for_names_the_identity_service(code: str) -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code=code)
+    a_delivery(event, a_route(source))
+    with CaptureQueriesContext(connection) as asked:
+        outcome = outcome_of(event)
+    assert len(asked) == 2, "deliveries with their connections, and attempts"
+    (result,) = outcome.results
+    assert (result.connection, result.connection_name) == ("shop", "Aurora ID")
+    answer = outcome_answer(outcome, "en", reference="R", location="", is_signed=True)
+    told = json.loads(answer.body)
+    assert "shop" not in f"{told['title']} {told['detail']}"
+    assert told["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")
+    assert [each["connection"] for each in told["results"]] == ["shop"]
+
+
+def test_what_the_shop_is_at_fault_for_names_the_shop() -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code="target-timeout")
+    a_delivery(event, a_route(source))
+    assert [each.connection_name for each in outcome_of(event).results] == ["The shop"]
