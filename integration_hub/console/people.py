@@ -122,6 +122,15 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.asked_by = request.user.pk  # a class of this request alone
+        return form
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """One's own login is not deleted: nobody could undo it."""
+        return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
+
     def name_of(self, row: User) -> str:
         full = row.get_full_name()
         return f"{full} ({row.username})" if full else row.username

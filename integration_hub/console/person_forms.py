@@ -1,10 +1,12 @@
 """The forms of a login, in the console's words."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserChangeForm, UserCreationForm
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, User
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 _LABELS = {
@@ -34,13 +36,28 @@ class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 
 
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
-    """A login that there is. Its password has a page of its own."""
+    """A login that there is. Its password has a page of its own.
+
+    Access that nobody could give back is not taken: one's own, and that of the last who may change people.
+    """
 
     password = None  # type: ignore[assignment]
+    asked_by: int | None = None
 
     class Meta(UserChangeForm.Meta):
         labels = _LABELS
         help_texts = _HELP
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        taken = [] if self.errors else _taken(cleaned)
+        if taken and self.instance.pk == self.asked_by:
+            told = _("You cannot take this from yourself: somebody else who may change people has to do it.")
+            self.add_error(taken[0], told)
+        elif taken and list(_who_may_change()[:2]) == [self.instance]:
+            told = _("Nobody who may log in could change people any more: let somebody else do that first.")
+            self.add_error(taken[0], told)
+        return cleaned
 
 
 class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
@@ -53,3 +70,23 @@ class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
     def save(self, commit: bool = True) -> Any:
         self.instance.is_staff = True
         return super().save(commit)
+
+
+def _taken(cleaned: Mapping[str, Any]) -> list[str]:
+    """The fields that keep a person from changing people, as the form was sent."""
+    closed = [name for name in ("is_active", "is_staff") if not cleaned[name]]
+    return closed if closed or _changes_people(cleaned) else ["groups"]
+
+
+def _changes_people(cleaned: Mapping[str, Any]) -> bool:
+    permission = Permission.objects.get(content_type__app_label="auth", codename="change_user")
+    return (
+        cleaned["is_superuser"]
+        or permission in cleaned["user_permissions"]
+        or cleaned["groups"].filter(permissions=permission).exists()
+    )
+
+
+def _who_may_change() -> QuerySet[User]:
+    """Who may change people now, by whichever right."""
+    return User.objects.with_perm("auth.change_user").filter(is_staff=True)

@@ -1,7 +1,7 @@
 """Each entry that staff make tells as whom, in which session and by which request."""
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
 
@@ -37,7 +37,8 @@ def test_all_entries_of_one_request_name_it() -> None:
 def test_the_roles_are_those_from_before_the_request_changed_them() -> None:
     client = browser("administrator", "anna")
     anna = User.objects.get(username="anna")
-    form = {"username": "anna", "is_active": "on", "is_staff": "on", "groups": []}
+    kept = Permission.objects.get(codename="change_user").pk
+    form = {"username": "anna", "is_active": "on", "is_staff": "on", "groups": [], "user_permissions": [kept]}
     client.post(f"/admin/auth/user/{anna.pk}/change/", form)
     assert not anna.groups.exists()
     assert [each["roles"] for each in circumstances("person.changed")] == [["administrator"]]

@@ -1,12 +1,16 @@
 """Logins and roles in the console's words: who is there, a new one, passwords, and the way back."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from integration_hub.console.people import PersonAdmin
 from tests.console.staff import browser, entries, person
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +131,73 @@ def test_a_login_is_deleted_after_a_question_with_a_way_back() -> None:
     assert client.post(f"{PEOPLE}{anna.pk}/delete/", {"post": "yes"}).status_code == 302
     assert not User.objects.filter(pk=anna.pk).exists()
     assert len(entries("person.deleted")) == 1
+
+
+def administrator(name: str) -> tuple[User, Client, dict[str, Any]]:
+    """One with the role alone; their browser, and the form of their own login as it stands."""
+    client = browser("administrator", name)
+    own = User.objects.get(username=name)
+    form = {"username": name, "is_active": "on", "is_staff": "on", "groups": [own.groups.get().pk]}
+    return own, client, form
+
+
+@pytest.mark.parametrize("field", ["is_active", "is_staff", "groups"])
+def test_nobody_takes_the_own_access_away_not_even_beside_others(field: str) -> None:
+    administrator("eva")
+    anna, client, form = administrator("anna")
+    del form[field]
+    answer = client.post(f"{PEOPLE}{anna.pk}/change/", form)
+    assert answer.status_code == 200
+    assert list(answer.context["adminform"].form.errors) == [field]
+    assert "You cannot take this from yourself" in answer.content.decode()
+    anna.refresh_from_db()
+    assert (anna.is_active, anna.is_staff, anna.groups.count()) == (True, True, 1)
+
+
+@pytest.mark.parametrize("kept", ["is_superuser", "user_permissions", "groups"])
+def test_any_one_way_to_change_people_is_enough_to_keep(kept: str) -> None:
+    anna, client, form = administrator("anna")
+    permission = Permission.objects.get(codename="change_user")
+    anna.is_superuser = True
+    anna.save()
+    anna.user_permissions.add(permission)
+    ways = {"is_superuser": "on", "user_permissions": [permission.pk], "groups": form.pop("groups")}
+    assert client.post(f"{PEOPLE}{anna.pk}/change/", form | {kept: ways[kept]}).status_code == 302
+    anna.refresh_from_db()
+    assert anna.is_superuser is (kept == "is_superuser")
+
+
+@pytest.mark.parametrize("field", ["is_active", "is_staff", "is_superuser"])
+def test_the_last_who_may_change_people_keeps_the_access(field: str) -> None:
+    root = person()
+    eva = person("administrator", "eva")
+    values = {"username": "root", "is_active": True, "is_staff": True, "is_superuser": True}
+
+    def errors() -> dict[str, Any]:
+        form = PersonAdmin(User, admin.site).get_form(request, root, change=True)(
+            {**values, field: False}, instance=User.objects.get(pk=root.pk)
+        )
+        return dict(form.errors)
+
+    request = RequestFactory().post("/")
+    request.user = User.objects.create_user("whoever", is_superuser=True)
+    assert errors() == {}, "Eva may change people too"
+    User.objects.filter(pk=eva.pk).update(is_active=False)
+    (told,) = errors().values()
+    assert "Nobody who may log in could change people any more" in str(told)
+
+
+def test_of_others_access_is_taken_and_given() -> None:
+    anna, _, form = administrator("anna")
+    client = browser()
+    for values, active in (({"username": "anna"}, False), (form, True)):
+        assert client.post(f"{PEOPLE}{anna.pk}/change/", values).status_code == 302
+        anna.refresh_from_db()
+        assert anna.is_active is active
+
+
+def test_the_own_login_is_not_deleted() -> None:
+    anna, client, _ = administrator("anna")
+    assert f"{PEOPLE}{anna.pk}/delete/" not in client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
+    assert client.post(f"{PEOPLE}{anna.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=anna.pk).exists()
