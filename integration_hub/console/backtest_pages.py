@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from integration_hub.console.backtest_words import OUTCOMES, summary
 from integration_hub.console.contents import value_text
 from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.trying import WITHHELD
 from integration_hub.console.untestable import untestable
@@ -78,7 +79,7 @@ class BackTests(MappingPages):
         """POST: run the open draft over the newest events; up to 200 of them while the person waits."""
         mapping = self.mapping_for(request, pk, MAY_EDIT)
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:sync_mapping_change", pk)
         draft, text = draft_of(mapping), request.POST.get("events", "")
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:

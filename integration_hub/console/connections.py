@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -27,6 +27,7 @@ from integration_hub.console.connection_testing import PERMISSION, test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.health_words import Health
 from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.protection import measured
 from integration_hub.console.resuming import try_now
 from integration_hub.console.sparks import beside
@@ -139,7 +140,7 @@ class ConnectionAdmin(ConfirmedAdmin):
         if not (request.user.has_perm(PERMISSION) and self.has_view_permission(request, connection)):
             raise PermissionDenied
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:sync_connection_change", pk)
         try:
             is_good = test_now(request, connection)
         except AlreadyTesting:
@@ -155,7 +156,7 @@ class ConnectionAdmin(ConfirmedAdmin):
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:sync_connection_change", pk)
         if try_now(request, connection):
             messages.success(
                 request, _("The pause is over: the next delivery that is due tries the connection.")

@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
@@ -25,6 +25,7 @@ from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.models import Export, ExportState, Table
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import actor, address
 from integration_hub.console.replay_words import conditions
 from integration_hub.console.row_pages import RowPages
@@ -123,7 +124,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
         """End it before it is made."""
         export = self._own(request, key)
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:console_export_change", export.uuid)
         if jobs.cancel(export, by=actor(request), address=address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
         else:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -25,6 +25,7 @@ from integration_hub.console.failing_reasons import (
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.failure_list import failure_tabs
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, NotDecidable
@@ -79,6 +80,8 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
         group = self._asked(request, pk, MAY_TEND)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         form = CareForm(request.POST)
         if not form.is_valid():
             return self._show(request, group, care_form=form)
@@ -102,6 +105,8 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: owner, note and known fix."""
         group = self._asked(request, pk, MAY_TEND)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         form = NotesForm(request.POST, group)
         if not form.is_valid():
             return self._show(request, group, notes_form=form)
@@ -112,6 +117,8 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
         group = self._asked(request, pk, MAY_CLOSE)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
             return redirect("admin:sync_failuregroup_close_chosen", pk, freeze(request, keys))
@@ -130,8 +137,6 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
 
     def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require(request, permission)
-        if request.method != "POST":
-            raise Http404
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
     def _decider(self, request: HttpRequest) -> Decider:

@@ -13,7 +13,6 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseNotAllowed,
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
@@ -29,6 +28,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed, wanted
@@ -202,9 +202,9 @@ class ReplayAdmin(RowPages, ChipListAdmin):
         decides = deed in ("approve", "decline")
         if not any(map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE) if decides else (MAY_REPLAY,))):
             raise PermissionDenied
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         replay = self._one(request, key)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_replay_change", replay.pk)
         is_own = replay.requested_by_id == request.user.pk
         permission = MAY_APPROVE if decides and not is_own else MAY_REPLAY
         self.require(request, permission)

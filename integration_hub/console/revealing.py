@@ -7,11 +7,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import record
 from webhooks.models import Event
 
@@ -39,7 +40,7 @@ class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
             raise PermissionDenied
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:webhooks_event_change", pk)
         event = get_object_or_404(Event, pk=pk)
         form = RevealForm(request.POST)
         if form.is_valid():

@@ -6,13 +6,14 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from integration_hub.console.filtering import WORDS
 from integration_hub.console.models import SavedView
+from integration_hub.console.pressing import not_pressed
 from sync.withholding import without_entity, without_id
 
 MOST = 20
@@ -28,7 +29,7 @@ def saved_views(user: Any) -> list[tuple[int, str, str]]:
 def save_view(request: HttpRequest) -> HttpResponse:
     """Keep the filters of the form's address under a name; the same name again replaces what it meant."""
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return not_pressed(request, "admin:webhooks_event_changelist")
     name, query = request.POST.get("name", "").strip()[:40], _filters(request.POST.get("query", ""))
     is_shared = bool(request.POST.get("is_shared"))
     if is_shared and not request.user.has_perm(MAY_SHARE):
@@ -50,7 +51,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
 def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Only one's own; one that somebody else shared is theirs."""
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return not_pressed(request, "admin:webhooks_event_changelist")
     view = get_object_or_404(SavedView, pk=pk, person=request.user.pk)
     view.delete()
     messages.success(request, _("The view “%(name)s” is gone; its events are not.") % {"name": view.name})

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
+from integration_hub.console.pressing import not_pressed
 from integration_hub.console.rotating import live_secrets
 from integration_hub.console.setting_words import SourceForm, source_consequences
 from integration_hub.console.source_figures import with_days
@@ -129,7 +130,7 @@ class SourceAdmin(SecretViews, PausingViews):
         """POST only: a signed webhook by the real gate, which means nothing and is not delivered."""
         source = self.source_to_change(request, pk)
         if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
+            return not_pressed(request, "admin:webhooks_source_change", pk)
         try:
             _tell(request, send_test(request, source))
         except NotSent as refusal:

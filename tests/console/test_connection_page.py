@@ -120,7 +120,8 @@ def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
 def test_only_a_post_of_who_may_tests() -> None:
     of = a_connection()
     address = f"/admin/sync/connection/{of.pk}/test/"
-    assert browser("administrator").get(address).status_code == 405
+    opened = read(browser("administrator").get(address, follow=True))
+    assert "Nothing was done: press the button again." in opened
     assert browser("auditor").post(address).status_code == 403
     assert "Test connection" not in read(logged_in("auditor").get(page_of(of)))
     assert not ConnectionTest.objects.exists()

@@ -11,6 +11,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, reverse
 from django.utils import timezone
 
@@ -142,11 +143,24 @@ TABLE = {
     },
     **{f"sync_route_{way}": ADMINISTRATORS for way in ("pause", "resume")},
     "auth_user_password_change": ADMINISTRATORS,
+    **{f"sync_failuregroup_{way}": ACTING for way in ("close", "decide", "note")},
 }
+# Of buttons: whoever logs in anew after pressing one comes to its address by GET.
+BUTTONS = (
+    *(f"sync_replay_{deed}" for deed in ("pause", "continue", "stop", "approve", "decline", "again")),
+    *(f"sync_failuregroup_{way}" for way in ("close", "decide", "note")),
+    "webhooks_source_test",
+    "sync_connection_test",
+    "sync_connection_try_now",
+    "sync_mapping_backtest",
+    "console_export_cancel",
+    "webhooks_event_reveal",
+    "webhooks_event_view_save",
+    "webhooks_event_view_remove",
+)
 # To enter and to leave; and what Django answers to nobody here.
 OUTSIDE = {"login", "logout", "autocomplete", "app_list", "view_on_site"}
 # Their addresses need more than a row of one model: tested beside their own pages.
-OUTSIDE |= {f"sync_failuregroup_{way}" for way in ("close", "decide", "note")}
 OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
 OPENED = {200, 302, 404, 405}
 
@@ -176,6 +190,20 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
         if is_open != (role in who) or (not is_open and answer.status_code != 403):
             wrong.append((name, answer.status_code))
     assert not wrong
+
+
+@pytest.mark.parametrize("name", BUTTONS)
+def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str) -> None:
+    found, client = rows(), Client()
+    client.force_login(found["auth_user"])
+    row = next(
+        (found[each] for each in ("sync_replay", "console_export") if name.startswith(f"{each}_")), None
+    )
+    address = reverse(f"admin:{name}", args=[row.uuid]) if row else address_of(name, found)
+    answer = client.get(address, follow=True)
+    assert answer.status_code == 200
+    assert "Nothing was done: press the button again." in answer.content.decode()
+    assert [status for _, status in answer.redirect_chain] == [302]
 
 
 @pytest.mark.parametrize("role", ROLES)
