@@ -75,7 +75,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
         "Waiting for their turn 1 with those that wait for a paused connection Failed events 3 Held for approval 0",
         "tries again",
         "The shop since",
-        "The shop cannot be reached",
+        "The shop does not work at the moment",
         "Aurora",
         "no alarm –",
         "30 minutes ✕ Silent",

@@ -115,7 +115,8 @@ def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Clie
     an_attempt(delivery, 1, cause="replay", replay=a_replay(person("support", "maija")))
     text = re.sub(r"\s+", " ", support.get(LIST).content.decode())
     assert (
-        'title="The shop cannot be reached">next try in 12 minutes · The shop cannot be reached</td>' in text
+        'title="The shop does not work at the moment">next try in 12 minutes · The shop does not work at the moment</td>'
+        in text
     )
     assert '<td class="number tries" data-label="Tries">3</td>' in text
     assert 'title="Somebody replayed it" aria-label="Replayed">↺</span>' in text
@@ -258,8 +259,8 @@ def test_what_no_single_index_counts_is_not_counted(support: Client, query: str,
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("target-unavailable", "The shop cannot be reached"),
-        ("identity-unavailable", "Aurora ID cannot be reached"),
+        ("target-unavailable", "The shop does not work at the moment"),
+        ("identity-unavailable", "Aurora ID does not work at the moment"),
         ("no-match", "The shop has no record for this"),
     ],
 )

@@ -203,7 +203,7 @@ def test_closing_a_group_asks_first_folds_a_long_list_and_leads_back_to_the_grou
     assert listed.index("What was done") < listed.index("What is marked as done")
     events = r'<td><a href="/admin/webhooks/event/\d+/change/'
     assert (len(re.findall(events, listed)), len(re.findall(events, folded))) == (5, 4)
-    assert f'<a href="{LIST}{group.pk}/change/">← The shop cannot be reached</a>' in shown
+    assert f'<a href="{LIST}{group.pk}/change/">← The shop does not work at the moment</a>' in shown
     assert f'<a href="{LIST}" aria-current="page">' in shown
     assert "/admin/webhooks/entity/?type=USER&amp;id=USR-1" in shown
 

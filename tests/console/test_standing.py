@@ -107,7 +107,7 @@ def test_a_paused_connection_is_why_it_waits_and_until_when(support: Client) -> 
     text = text_of(support, made.event)
     assert re.search(
         r"Waits The shop is paused until [\d-]+ [\d:]+ UTC \(in 1 minute\) after 5 failures: "
-        r"The shop cannot be reached\. No try is spent meanwhile\.",
+        r"The shop does not work at the moment\. No try is spent meanwhile\.",
         text,
     )
     assert "Next try in 1 minute" in text
