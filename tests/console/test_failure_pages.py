@@ -240,3 +240,12 @@ def test_the_page_says_how_many_of_the_overview_are_in_it(group: FailureGroup) -
             hour=hour - timedelta(hours=ago), connection=group.connection, code=code, number=number
         )
     assert "<dd>3 (2 in the last 7 days)</dd>" in page(group)
+
+
+def test_a_known_fix_stands_in_place_of_the_general_advice(group: FailureGroup) -> None:
+    advice = page(group).split('class="notice')[1].split("</div>")[0]
+    assert "Ask the owner of The shop" in advice
+    FailureGroup.objects.filter(pk=group.pk).update(known_fix="Restart it.")
+    advice = page(group).split('class="notice')[1].split("</div>")[0]
+    assert "Restart it." in advice
+    assert "Ask the owner of The shop" not in advice
