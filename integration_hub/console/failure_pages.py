@@ -144,6 +144,9 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         return Decider(request.user, address(request))
 
     def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
+        failed = dead_of(
+            group
+        ).count()  # the worker counts now and then: right after a replay that is too many
         sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
         words = dead_words(group.code, group.connection)
         context = {
@@ -151,10 +154,12 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             "group": group,
             "words": words,
             "helps": replay_helps(group.code),
-            "lately": failed_lately(group, timezone.now()) if group.number else 0,
+            "failed": failed,
+            "is_waiting": group.state in (Care.OPEN, Care.ACKNOWLEDGED),
+            "lately": min(failed_lately(group, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
             "query": failed_query(group.code, group.connection),
-            "most_closed": min(group.number, LARGEST),
+            "most_closed": min(failed, LARGEST),
             "history": history_of(group),
             "care_form": CareForm(),
             "notes_form": NotesForm(None, group),

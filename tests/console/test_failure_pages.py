@@ -249,3 +249,26 @@ def test_a_known_fix_stands_in_place_of_the_general_advice(group: FailureGroup) 
     advice = page(group).split('class="notice')[1].split("</div>")[0]
     assert "Restart it." in advice
     assert "Ask the owner of The shop" not in advice
+
+
+def test_the_page_counts_what_is_failed_now_before_the_worker_looks_again(group: FailureGroup) -> None:
+    counted = {"connection": group.connection, "code": group.code, "number": 3}
+    FailureCount.objects.create(hour=timezone.now().replace(minute=0, second=0, microsecond=0), **counted)
+    Delivery.objects.filter(code="target-unavailable").order_by("pk")[:1].get().delete()
+    shown = page(group)
+    assert "2 deliveries failed and wait for somebody." in shown
+    assert "Take it on and replay 2…" in shown
+    assert "Mark all 2 as done by hand…" in shown
+    assert "<dd>2 (2 in the last 7 days)</dd>" in shown
+    Delivery.objects.filter(code="target-unavailable").delete()
+    shown = page(group)
+    assert "Nothing of this group is failed now." in shown
+    assert "Mark all" not in shown
+
+
+@pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
+def test_an_ignored_group_waits_for_nobody(group: FailureGroup, state: str, waits: bool) -> None:
+    FailureGroup.objects.filter(pk=group.pk).update(state=state)
+    shown = page(group)
+    assert ("3 deliveries failed and wait for somebody." in shown) is waits
+    assert ("3 deliveries failed." in shown) is not waits
