@@ -18,6 +18,7 @@ from webhooks.models import Event, Receipt, Source
 from webhooks.references import from_reference
 
 _MOST = 100  # sources that use the same event id
+_KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)  # sync.attempting.idempotency_key
 _PAGE = re.compile(r"/event/([^/?#]+)/")
 
 
@@ -79,7 +80,11 @@ def _by_attempt(uuid: UUID) -> Found | None:
 
 
 def _uuid_of(term: str) -> UUID | None:
-    """Of a reference, or of its other spelling in tables that were exported."""
+    """Of a reference, or of its other spelling in tables that were exported; of a key also with the digest of the
+    change, as the other system got it.
+    """
+    sent = _KEY.fullmatch(term)
+    term = sent[1] if sent else term
     try:
         return UUID(term) if len(term) == 36 else from_reference(term)
     except ValueError:

@@ -11,8 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.console.history import (
+    a_delivery,
     a_receipt,
+    a_route,
     a_source,
+    an_attempt,
     an_event,
     logged_in,
 )
@@ -120,6 +123,19 @@ def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support:
         page = support.get(LIST, {"q": term})
         assert entities(page) == ["USR-1"], term
     assert "Everything that happened to the entity USR-1." in page.content.decode()
+
+
+def test_the_search_recognises_the_key_of_an_attempt_also_as_the_systems_got_it(support: Client) -> None:
+    source = a_source()
+    event = an_event(1, source=source)
+    attempt = an_attempt(a_delivery(event, a_route(source)), 1)
+    an_event(2)
+    for term in (str(attempt.key), f"{attempt.key}-0123456789abcdef"):
+        page = support.get(LIST, {"q": term})
+        assert entities(page) == ["USR-1"], term
+        assert "sent requests with this key" in page.content.decode()
+    for term in (f"{attempt.key}-0123456789abcde", f"{attempt.key}-0123456789abcdeg", f"{event.uuid}-x"):
+        assert entities(support.get(LIST, {"q": term})) == [], term
 
 
 @pytest.mark.parametrize("term", ["USR", "usr-1", "msg", "0" * 26, "<b>"])
