@@ -55,10 +55,14 @@ class DayFigures:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What is not through yet, whenever it came. `since`: the hour in which the oldest came."""
+    """What is not through yet, whenever it came. The oldest came in the hour from `since` to `until`."""
 
     states: States
     since: datetime | None
+
+    @property
+    def until(self) -> datetime | None:
+        return self.since + HOUR if self.since else None
 
     @property
     def number(self) -> int:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from integration_hub.console.charts import Hour, stacked
 from integration_hub.console.overview_figures import CHARTED, figures_at
-from integration_hub.console.templatetags.overview import days
+from integration_hub.console.templatetags.overview import days, hour
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
 from sync.pausing import pause
 from tests.bench.plans import scans, seeing
@@ -307,3 +307,11 @@ def test_no_name_of_a_day_is_cut_at_the_edge(
     chart = stacked([Hour(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)])
     assert [(day.x, day.place, day.anchor) for day in days(chart, hours)] == names
     assert len(days(chart, 20)) <= 2, "of its last hours only"
+
+
+def test_the_oldest_in_flight_is_told_by_the_hour_that_it_came_in(hub: Route) -> None:
+    counted(5, "retrying", 4)
+    begins = now_hour() - timedelta(hours=5)
+    CountedHour.objects.filter(begins_at=begins).update(open=4)
+    first, last = (hour(each, timezone.now()) for each in (begins, begins + timedelta(hours=1)))
+    assert f"oldest from the hour {first} to {last}" in shown()
