@@ -17,7 +17,6 @@ from integration_hub.console.replay_words import (
     lasts,
     member_label,
     member_words,
-    sent_of,
     was_declined,
     what,
     why_ended,
@@ -68,7 +67,7 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     may_replay = request.user.has_perm("webhooks.replay_event")
     is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
     return {
-        "title": _("Replay of %(events)s") % {"events": events(sent_of(replay))},
+        "title": _("Replay of %(events)s") % {"events": events(replay.total)},
         "replay": replay,
         "parts": parts(replay),
         "line": _line(replay),
@@ -126,10 +125,10 @@ def _waits(replay: Replay) -> bool:
 
 
 def _line(replay: Replay) -> str:
-    """`312 of 486 · about 35 s left`."""
+    """`312 of 486 · about 35 s left`: of the whole set, what is skipped is done."""
     told = _("%(done)s of %(total)s") % {
-        "done": f"{replay.ended:,}",
-        "total": f"{replay.total - replay.skipped:,}",
+        "done": f"{replay.ended + replay.skipped:,}",
+        "total": f"{replay.total:,}",
     }
     if (
         replay.state == ReplayState.RUNNING

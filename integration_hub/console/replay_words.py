@@ -99,11 +99,6 @@ def events(count: int) -> str:
     return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
 
 
-def sent_of(replay: Replay) -> int:
-    """How many are sent in all, as the button that began it said; of a set that is skipped whole, all."""
-    return replay.total - replay.skipped or replay.total
-
-
 def what(replay: Replay) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:

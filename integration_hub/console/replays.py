@@ -35,7 +35,7 @@ from integration_hub.console.replay_members import csv_lines, members_page, narr
 from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
-from integration_hub.console.replay_words import events, replay_mark, sent_of, what
+from integration_hub.console.replay_words import events, replay_mark, what
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import ago
 from sync.bulk_replay.choosing import choose
@@ -247,9 +247,9 @@ class ReplayAdmin(RowPages, ChipListAdmin):
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:
-        """Which: of many how many are sent, and the filters in words."""
+        """Which: of many how many, and the filters in words."""
         if replay.is_bulk:
-            return f"{events(sent_of(replay))}: {' · '.join(what(replay))}"
+            return f"{events(replay.total)}: {' · '.join(what(replay))}"
         return replay.result.words if is_of_one(replay) else happened(replay)
 
     @admin.display(description=gettext_lazy("came of it"))

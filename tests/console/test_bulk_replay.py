@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -12,7 +13,7 @@ from django.utils import timezone
 from integration_hub.console.models import Preference
 from sync.bulk_replay import choosing, sending
 from sync.models import Attempt, Member, Pace, Replay, ReplayState
-from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
+from tests.console.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.console.staff import entries, person
 from tests.hub import Hub
 from tests.replays.bulk import failed_people, look, states, work
@@ -370,3 +371,17 @@ def cost(client: Client, path: str) -> int:
     with CaptureQueriesContext(connection) as statements:
         assert client.get(path).status_code == 200
     return len(statements)
+
+
+def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
+    by = User.objects.create_user("maija")
+    counts = {"total": 4, "skipped": 2, "events": 2, "succeeded": 1, "failed": 1}
+    replay = a_replay(by, state=ReplayState.FINISHED, frozen_at=NOON, filter={"state": "dead"}, **counts)
+    support = logged_in("support")
+    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
+    assert "Replay of 4 events" in page
+    assert "4 of 4" in page
+    assert "4 events: Status: Failed" in text_of(support.get("/admin/sync/replay/"))
+    Replay.objects.update(state=ReplayState.RUNNING, total=6, events=3)
+    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
+    assert "4 of 6" in page, "one is under way, one waits"
