@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.meant import NOBODY, all_systems
 from integration_hub.console.recording import address
 from integration_hub.console.replay_words import PACES, events, lasts, what, why_words
 from sync.bulk_replay.choosing import TooMany, is_too_large
@@ -50,7 +51,7 @@ def limit_of(user: Any) -> int:
 
 
 def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
-    """The context of the page: three statements, however many events."""
+    """The context of the page: four statements, however many events."""
     count = replay.waiting
     needs_second = count > limit_of(request.user)
     problem = str(TooMany()) if is_too_large(replay) else ""
@@ -64,7 +65,7 @@ def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[
         % {"events": events(count)},
         "chosen": events(replay.total),
         "list": _list_of(replay),
-        "what": what(replay),
+        "what": what(replay, all_systems()),
         "skipped": [] if is_counting else _skipped(replay),
         "sample": [] if is_counting else _sample(replay),
         "paces": [
@@ -104,7 +105,9 @@ def _skipped(replay: Replay) -> list[SkippedShown]:
     address_of_list = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
         SkippedShown(
-            count, why_words(MemberState.SKIPPED, why), f"{address_of_list}?member=skipped&why={why}"
+            count,
+            why_words(MemberState.SKIPPED, why, replay, NOBODY),
+            f"{address_of_list}?member=skipped&why={why}",
         )
         for why, count in counted
     ]

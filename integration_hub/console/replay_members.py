@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from integration_hub.console.meant import Systems, all_systems
 from integration_hub.console.replay_words import counts_of, events, member_label, member_words, why_words
 from sync.models import Member, MemberState, Replay
 
@@ -23,12 +24,13 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     if after.isascii() and after.isdecimal() and len(after) < 19:
         rows = rows.filter(event__gt=int(after))
     found = list(rows.select_related("event__source")[: PAGE + 1])
+    systems = all_systems()
     kept = {name: value for name, value in (("member", state), ("why", why)) if value}
     return {
         "title": _("Events of this replay"),
         "replay": replay,
-        "heading": _heading(replay, state, why),
-        "rows": [(each, member_words(each.state, each.why, replay)) for each in found[:PAGE]],
+        "heading": _heading(replay, state, why, systems),
+        "rows": [(each, member_words(each.state, each.why, replay, systems)) for each in found[:PAGE]],
         "tabs": _tabs(replay, state),
         "next": "?" + urlencode({**kept, "after": found[PAGE - 1].event_id}) if len(found) > PAGE else "",
         "first": "?" + urlencode(kept) if after else "",
@@ -58,9 +60,9 @@ def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
     return rows.filter(why=why) if why else rows
 
 
-def _heading(replay: Replay, state: str, why: str) -> str:
+def _heading(replay: Replay, state: str, why: str, systems: Systems) -> str:
     told = member_label(replay, state).capitalize() if state else events(replay.total)
-    return f"{told}: {why_words(state, why)}" if state and why else told
+    return f"{told}: {why_words(state, why, replay, systems)}" if state and why else told
 
 
 class _Line:

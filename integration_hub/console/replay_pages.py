@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.filtering import resolve
+from integration_hub.console.meant import all_systems
 from integration_hub.console.recording import address
 from integration_hub.console.replay_filling import freeze_filter
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
@@ -72,7 +73,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
-            "conditions": conditions(meant.words()),
+            "conditions": conditions(meant.words(), all_systems()),
             "found": found,
             "is_more": found > COUNTED,
             "counted": COUNTED,

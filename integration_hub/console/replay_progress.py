@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from integration_hub.console.meant import Systems, all_systems
 from integration_hub.console.replay_words import (
     OVER,
     PACES,
@@ -62,7 +63,8 @@ class Reason:
 
 
 def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
-    """The context of the page: two statements over the replay's own rows."""
+    """The context of the page: two statements over the replay's own rows, one that names systems."""
+    systems = all_systems()
     is_second = replay.requested_by_id != request.user.pk
     may_replay = request.user.has_perm("webhooks.replay_event")
     is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
@@ -72,14 +74,14 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         "parts": parts(replay),
         "line": _line(replay),
         "now": timezone.now(),
-        "what": what(replay),
+        "what": what(replay, systems),
         "pace": PACES.get(replay.pace, ""),
         "why_paused": why_paused(replay) if replay.state == ReplayState.PAUSED else "",
         "why_ended": why_ended(replay),
         "was_approved": replay.decided_by is not None and not was_declined(replay),
         "is_over": _is_over(replay),
-        "reasons": _reasons(replay),
-        "last": _last(replay),
+        "reasons": _reasons(replay, systems),
+        "last": _last(replay, systems),
         "poll": 2 if replay.state in _MOVES or replay.under_way else 10 if _waits(replay) else 0,
         "may": {
             "pause": may_replay and is_sending and replay.state == ReplayState.RUNNING,
@@ -139,20 +141,22 @@ def _line(replay: Replay) -> str:
     return told
 
 
-def _reasons(replay: Replay) -> list[Reason]:
+def _reasons(replay: Replay, systems: Systems) -> list[Reason]:
     if not replay.failed:
         return []
     failed = Member.objects.filter(replay=replay, state=MemberState.FAILED).order_by()
     counted = failed.values_list("why").annotate(number=Count("pk")).order_by("-number", "why")[:MOST_REASONS]
     address = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
-        Reason(why_words(MemberState.FAILED, why), count, f"{address}?member=failed&why={why}")
+        Reason(
+            why_words(MemberState.FAILED, why, replay, systems), count, f"{address}?member=failed&why={why}"
+        )
         for why, count in counted
     ]
 
 
-def _last(replay: Replay) -> list[tuple[Member, str, object]]:
+def _last(replay: Replay, systems: Systems) -> list[tuple[Member, str, object]]:
     """What ended last, newest first."""
     ended = Member.objects.filter(replay=replay, state__in=_ENDED).select_related("event")
     rows = ended.order_by("-at", "-id")[:LAST]
-    return [(each, member_words(each.state, each.why, replay), moment(each.at)) for each in rows]
+    return [(each, member_words(each.state, each.why, replay, systems), moment(each.at)) for each in rows]

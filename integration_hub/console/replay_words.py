@@ -7,8 +7,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from integration_hub.console.meant import NOBODY, Systems
 from integration_hub.console.spans import told_of
-from integration_hub.console.wording import code_words, pill, state_name
+from integration_hub.console.wording import pill, state_name
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
@@ -81,17 +82,19 @@ def member_label(replay: Replay, state: str) -> str:
     return str(MEMBERS[state])
 
 
-def member_words(state: str, why: str, replay: Replay) -> str:
+def member_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
     """What became of an event, and why where that is known."""
     word = member_label(replay, state)
     if state == MemberState.SKIPPED:
         return f"{word}: {SKIPPED.get(why, why)}"
-    return f"{word}: {code_words(why).title}" if why else word
+    return f"{word}: {why_words(state, why, replay, systems)}" if why else word
 
 
-def why_words(state: str, why: str) -> str:
+def why_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
     """The reason alone."""
-    return str(SKIPPED.get(why, why)) if state == MemberState.SKIPPED else code_words(why).title
+    if state == MemberState.SKIPPED:
+        return str(SKIPPED.get(why, why))
+    return systems.why(why, (replay.filter or {}).get("commercial", ""))
 
 
 def events(count: int) -> str:
@@ -99,25 +102,28 @@ def events(count: int) -> str:
     return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
 
 
-def what(replay: Replay) -> list[str]:
+def what(replay: Replay, systems: Systems) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("chosen one by one")]
-    return conditions(replay.filter) or [_("all events")]
+    return conditions(replay.filter, systems) or [_("all events")]
 
 
-def conditions(words: Mapping[str, str]) -> list[str]:
+def conditions(words: Mapping[str, str], systems: Systems = NOBODY) -> list[str]:
     """A resolved filter for people, one condition each."""
-    return [told for name, value in words.items() if (told := _condition(name, value))]
+    return [told for name in words if (told := _condition(name, words, systems))]
 
 
-def _condition(name: str, value: str) -> str:
+def _condition(name: str, words: Mapping[str, str], systems: Systems) -> str:
     """One condition of a resolved filter."""
+    value = words[name]
     if name == "state":
         names = map(state_name, value.split(","))
         return _("Status: %(states)s") % {"states": ", ".join(names)}
     if name == "code":
-        return _("Reason: %(reason)s") % {"reason": code_words(value).title}
+        return _("Reason: %(reason)s") % {"reason": systems.why(value, words.get("commercial", ""))}
+    if name == "commercial":
+        return f"{_WORDS[name]}: {systems.name(value)}"
     if name in ("received_from", "received_to"):
         return f"{_WORDS[name]} {told_of(value, timezone.get_current_timezone())}"
     return (

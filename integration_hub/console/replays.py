@@ -28,6 +28,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
+from integration_hub.console.meant import all_systems
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
@@ -134,6 +135,9 @@ class ReplayAdmin(RowPages, ChipListAdmin):
         found.tabs, found.chips = list(_tabs(found)), []
         found.result_list = list(found.result_list)
         with_results(found.result_list)
+        systems = all_systems()
+        for each in found.result_list:
+            each.systems = systems
         return found
 
     def show_row(self, request: HttpRequest, row: Replay) -> HttpResponse:
@@ -249,7 +253,7 @@ class ReplayAdmin(RowPages, ChipListAdmin):
     def what(self, replay: Any) -> str:
         """Which: of many how many, and the filters in words."""
         if replay.is_bulk:
-            return f"{events(replay.total)}: {' · '.join(what(replay))}"
+            return f"{events(replay.total)}: {' · '.join(what(replay, replay.systems))}"
         return replay.result.words if is_of_one(replay) else happened(replay)
 
     @admin.display(description=gettext_lazy("came of it"))

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from integration_hub.console.models import Preference
 from sync.bulk_replay import choosing, sending
-from sync.models import Attempt, Member, Pace, Replay, ReplayState
+from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
 from tests.console.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.console.staff import entries, person
 from tests.hub import Hub
@@ -385,3 +385,42 @@ def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
     Replay.objects.update(state=ReplayState.RUNNING, total=6, events=3)
     page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
     assert "4 of 6" in page, "one is under way, one waits"
+
+
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_a_replay_names_the_one_system_that_is_meant(db: None, is_chosen: bool) -> None:
+    dead(1)
+    meant = {"commercial": "shop"} if is_chosen else {}
+    if is_chosen:
+        a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+    words = {"state": "dead", "code": "target-timeout", **meant}
+    counts = {"total": 1, "events": 1, "failed": 1, "frozen_at": NOON}
+    replay = a_replay(User.objects.create_user("maija"), filter=words, **counts)
+    Member.objects.create(
+        replay=replay, event=Event.objects.get(), state="failed", why="target-timeout", at=NOON
+    )
+    support = logged_in("support")
+    page = f"/admin/sync/replay/{replay.uuid}/events/?member=failed&why=target-timeout"
+    for address in (page, f"/admin/sync/replay/{replay.pk}/change/", "/admin/sync/replay/"):
+        shown = text_of(support.get(address))
+        assert "The shop did not answer in time" in shown, address
+        assert "The commercial system" not in shown
+    asked = text_of(support.get(NEW, words))
+    assert "Reason: The shop did not answer in time" in asked
+    assert ("Connection: The shop" in asked) is is_chosen
+
+
+def test_where_several_systems_can_be_meant_none_is_named(db: None) -> None:
+    dead(1)
+    a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+    words = {"state": "dead", "code": "target-timeout"}
+    assert "Reason: The commercial system did not" in text_of(logged_in("support").get(NEW, words))
+    words = {"state": "dead", "code": "identity-timeout", "commercial": "crm"}
+    asked = text_of(logged_in("support").get(NEW, words))
+    assert "Reason: Aurora ID did not answer in time" in asked
+    assert "Connection: The CRM" in asked
+
+
+def a_connection(slug: str, name: str) -> Connection:
+    values = {"side": "commercial", "connector": "rest-commercial", "base_url": "https://x.test"}
+    return Connection.objects.create(slug=slug, name=name, **values)
