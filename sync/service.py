@@ -10,7 +10,6 @@ from django.db.models import Model
 from audit.log import Happening
 from sync.clock import database_now
 from sync.configuration import Way
-from sync.models import Delivery
 from sync.opening import Opening, open_deliveries, plan_ways
 from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
 from sync.settling import refresh_events
@@ -94,11 +93,11 @@ class Deliveries:
     def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
         """For a webhook that came again: what waits for its next try becomes due now, and is waited for.
 
-        Deliveries that were asked to wait by the other side (429 with Retry-After) keep their time.
+        What the other side asked to wait for (Retry-After) keeps its time.
         """
-        Delivery.objects.filter(event=event, state=State.RETRYING).exclude(
-            code__endswith="-throttled"
-        ).exclude(due_at=None).update(state=State.PENDING, due_at=database_now())
+        now = database_now()
+        retrying = event.deliveries.filter(state=State.RETRYING).exclude(due_at=None)
+        retrying.exclude(not_before__gt=now).update(state=State.PENDING, due_at=now)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
         if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that

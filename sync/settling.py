@@ -37,6 +37,7 @@ _END_DELIVERY = Statement(
     deaths = 0, code = %s,
     state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
     due_at = CASE WHEN replay_id IS NOT NULL THEN {now} WHEN %s THEN {clock} ELSE NULL END,
+    not_before = CASE WHEN %s THEN {clock} ELSE NULL END,
     opened_at = CASE WHEN replay_id IS NOT NULL THEN {now} ELSE opened_at END,
     settled_at = CASE WHEN replay_id IS NULL AND %s THEN {now} ELSE NULL END,
     tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
@@ -154,6 +155,8 @@ def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:
         str(verdict.state),
         verdict.delay is not None,
         verdict.delay or 0.0,
+        verdict.delay is not None and bool(verdict.retry_after),
+        min(verdict.delay or 0.0, verdict.retry_after or 0.0),
         verdict.state in _SETTLED,
         delivery.tries if verdict.spends_try else delivery.tries - 1,
         delivery.pk,

@@ -28,7 +28,7 @@ from tests.breakers import (
     seconds_until,
     told,
 )
-from tests.hub import Hub
+from tests.hub import EXAMPLE, Hub
 from webhooks.models import State
 
 
@@ -194,6 +194,30 @@ def test_a_delivery_waits_as_long_as_it_was_asked_to_up_to_its_routes_longest_pa
     cautious.shop.faults.add("throttle", retry_after=asked)
     told(cautious, people(cautious, 1)[0])
     assert least <= seconds_until(Delivery.objects.get().due_at) <= most
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_left_alone"),
+    [
+        ({"kind": "error", "status": 503, "retry_after": 600}, True),
+        ({"kind": "throttle", "retry_after": 600}, True),
+        ({"kind": "error", "status": 503}, False),
+        ({"kind": "throttle", "retry_after": 0}, False),
+    ],
+)
+def test_a_webhook_that_comes_again_waits_as_long_as_the_other_side_asked(
+    hub: Hub, fault: dict[str, Any], is_left_alone: bool
+) -> None:
+    hub.change_email("anna.again@example.com")
+    hub.shop.faults.add(**fault)
+    assert hub.post_signed(EXAMPLE, "msg_again").status_code == 424
+    hub.shop.faults.clear()
+    again = hub.post_signed(EXAMPLE, "msg_again")
+    assert (again.status_code == 424) is is_left_alone
+    assert Delivery.objects.get().tries == (1 if is_left_alone else 2)
+    Delivery.objects.filter(state="retrying").update(not_before=timezone.now() - timedelta(seconds=1))
+    assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
+    assert hub.customer()["email"] == "anna.again@example.com"
 
 
 def test_the_shop_is_not_blamed_for_an_identity_service_that_is_down(cautious: Hub) -> None:

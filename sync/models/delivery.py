@@ -37,6 +37,9 @@ class Delivery(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True)
     due_at = models.DateTimeField(null=True, help_text="next try, by the database's clock")
+    not_before = models.DateTimeField(
+        null=True, help_text="the other side asked to be left alone until then: Retry-After"
+    )
     tries = models.PositiveSmallIntegerField(
         default=0, help_text="attempts since the webhook or the last replay"
     )
