@@ -20,20 +20,16 @@ _WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`event` is None where it is not known which; `why` is the code of a failure."""
+    """`event` is None where it is not known which; `reason` is why it failed, where it did."""
 
     event: Event | None
     mark: SafeString
-    why: str = ""
+    reason: str = ""
 
     @property
     def words(self) -> str:
         """Which event, in the words of its page."""
         return named(self.event) if self.event else _("one event")
-
-    @property
-    def reason(self) -> str:
-        return code_words(self.why).title if self.why else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def happened(replay: Replay) -> str:
 
 
 def _attempts() -> QuerySet[Attempt]:
-    return Attempt.objects.select_related("delivery__event")
+    return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__commercial")
 
 
 def _waiting(keys: Sequence[int]) -> dict[int, Event]:
@@ -97,8 +93,14 @@ def _waiting(keys: Sequence[int]) -> dict[int, Event]:
 
 
 def _row(attempt: Attempt) -> Row:
-    why = code_words(attempt.code).title if attempt.outcome == Outcome.FAILED else ""
-    return Row(attempt.delivery.event, _mark(attempt.outcome), why, attempt.ended_at or attempt.started_at)
+    at = attempt.ended_at or attempt.started_at
+    return Row(attempt.delivery.event, _mark(attempt.outcome), _reason(attempt), at)
+
+
+def _reason(attempt: Attempt) -> str:
+    if attempt.outcome != Outcome.FAILED or not attempt.code:
+        return ""
+    return code_words(attempt.code, attempt.delivery.system_of(attempt.code).name).title
 
 
 def _of_attempts(attempts: Sequence[Attempt]) -> Result:
@@ -106,8 +108,7 @@ def _of_attempts(attempts: Sequence[Attempt]) -> Result:
     worst = min(
         attempts, key=lambda each: _WORST.index(each.outcome) if each.outcome in _WORST else len(_WORST)
     )
-    why = worst.code if worst.outcome == Outcome.FAILED else ""
-    return Result(worst.delivery.event, _mark(worst.outcome), why)
+    return Result(worst.delivery.event, _mark(worst.outcome), _reason(worst))
 
 
 def _without(event: Event | None, replay: Replay) -> Result:

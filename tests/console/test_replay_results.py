@@ -71,7 +71,7 @@ def test_a_replay_of_one_event_says_which_and_what_came_of_it(
         assert f"{event.event_type} {event.entity_type}, {event.entity_id}" in text
         assert said in text
         assert "Finished" not in text
-        assert ("The commercial system refused the change" in text) is (outcome == "failed")
+        assert ("The shop refused the change" in text) is (outcome == "failed")
 
 
 def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
