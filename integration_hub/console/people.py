@@ -17,7 +17,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.passwords import record_change
-from integration_hub.console.person_forms import NewPersonForm, PermissionField, PersonForm
+from integration_hub.console.person_forms import (
+    NewPersonForm,
+    PermissionField,
+    PersonForm,
+    RoleForm,
+    needs_role,
+)
 from integration_hub.console.recording import AuditedAdmin
 from integration_hub.console.wording import moment, pill
 
@@ -191,7 +197,18 @@ class RoleAdmin(AccessAdmin, GroupAdmin):
     add_words = gettext_lazy("Add a role")
     counted_as = (gettext_lazy("role"), gettext_lazy("roles"))
 
+    form = RoleForm
     list_display = ("name", "members")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.asked_by = request.user  # a class of this request alone
+        return form
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not the role through which whoever asks may change people."""
+        may = super().has_delete_permission(request, obj)
+        return may and (obj is None or not needs_role(request.user, obj))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         counted: QuerySet[Group] = super().get_queryset(request).annotate(member_count=Count("user"))

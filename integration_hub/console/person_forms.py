@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserChangeForm, UserCreationForm
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -35,6 +35,11 @@ class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
         return obj.name
 
 
+_NOT_FROM_YOURSELF = _(
+    "You cannot take this from yourself: somebody else who may change people has to do it."
+)
+
+
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
     """A login that there is. Its password has a page of its own.
 
@@ -52,11 +57,23 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         taken = [] if self.errors else _taken(cleaned)
         if taken and self.instance.pk == self.asked_by:
-            told = _("You cannot take this from yourself: somebody else who may change people has to do it.")
-            self.add_error(taken[0], told)
+            self.add_error(taken[0], _NOT_FROM_YOURSELF)
         elif taken and list(_who_may_change()[:2]) == [self.instance]:
             told = _("Nobody who may log in could change people any more: let somebody else do that first.")
             self.add_error(taken[0], told)
+        return cleaned
+
+
+class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A role, and what its members may do. Whoever may change people through it alone does not take that away."""
+
+    asked_by: Any = None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kept = cleaned.get("permissions", ())
+        if self.instance.pk and _right() not in kept and needs_role(self.asked_by, self.instance):
+            self.add_error("permissions", _NOT_FROM_YOURSELF)
         return cleaned
 
 
@@ -79,7 +96,7 @@ def _taken(cleaned: Mapping[str, Any]) -> list[str]:
 
 
 def _changes_people(cleaned: Mapping[str, Any]) -> bool:
-    permission = Permission.objects.get(content_type__app_label="auth", codename="change_user")
+    permission = _right()
     return (
         cleaned["is_superuser"]
         or permission in cleaned["user_permissions"]
@@ -90,3 +107,14 @@ def _changes_people(cleaned: Mapping[str, Any]) -> bool:
 def _who_may_change() -> QuerySet[User]:
     """Who may change people now, by whichever right."""
     return User.objects.with_perm("auth.change_user").filter(is_staff=True)
+
+
+def needs_role(person: Any, role: Group) -> bool:
+    """Whether a person may change people through this role alone."""
+    held = person.groups.filter(permissions=_right())
+    is_alone = [each.pk for each in held] == [role.pk]
+    return is_alone and not (person.is_superuser or person.user_permissions.contains(_right()))
+
+
+def _right() -> Permission:
+    return Permission.objects.get(content_type__app_label="auth", codename="change_user")

@@ -201,3 +201,18 @@ def test_the_own_login_is_not_deleted() -> None:
     assert f"{PEOPLE}{anna.pk}/delete/" not in client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
     assert client.post(f"{PEOPLE}{anna.pk}/delete/", {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=anna.pk).exists()
+
+
+def test_the_role_through_which_somebody_changes_people_is_not_taken_from_oneself() -> None:
+    anna, client, _ = administrator("anna")
+    role = anna.groups.get()
+    address = f"/admin/auth/group/{role.pk}/"
+    answer = client.post(f"{address}change/", {"name": role.name, "permissions": []})
+    assert answer.status_code == 200
+    assert "You cannot take this from yourself" in answer.content.decode()
+    assert client.post(f"{address}delete/", {"post": "yes"}).status_code == 403
+    assert role.permissions.filter(codename="change_user").exists()
+    anna.user_permissions.add(Permission.objects.get(codename="change_user"))
+    kept = [Permission.objects.get(codename="change_group").pk]
+    assert client.post(f"{address}change/", {"name": role.name, "permissions": kept}).status_code == 302
+    assert browser().post(f"{address}delete/", {"post": "yes"}).status_code == 302
