@@ -33,7 +33,8 @@
     setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
   }
 
-  // An element with data-poll="seconds" is replaced by its newer self until that has no data-poll any more.
+  // An element with data-poll="seconds" is replaced by its newer self until that has no data-poll any more, and with it
+  // those elsewhere whose ids data-poll-also names.
   function poll(element, failures = 0) {
     const seconds = Number(element.dataset.poll) * Math.min(2 ** failures, 16);
     setTimeout(async () => {
@@ -46,6 +47,7 @@
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const next = page.getElementById(element.id);
         if (!next) throw new Error("gone");
+        for (const id of element.dataset.pollAlso?.split(" ") ?? []) replace(document.getElementById(id), page.getElementById(id));
         replace(element, next);
       } catch {
         const note = $("[data-poll-note]", element);
