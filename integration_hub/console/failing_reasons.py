@@ -87,8 +87,16 @@ def replay_address(query: str) -> str:
     return f"{reverse('admin:webhooks_event_changelist')}replay/new/?{query}"
 
 
-def failing_reasons(now: datetime) -> list[FailingReason]:
-    """The worst first, without groups that somebody decided to ignore; three statements."""
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What failed: the worst reasons first, and how many deliveries of groups that somebody decided to ignore."""
+
+    reasons: list[FailingReason]
+    ignored: int
+
+
+def failing_reasons(now: datetime) -> Failing:
+    """Of the last seven days; three statements."""
     since = _first_hour(now)
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
@@ -96,7 +104,10 @@ def failing_reasons(now: datetime) -> list[FailingReason]:
     ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
-    return [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted]
+    return Failing(
+        [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted],
+        sum(row[2] for row in counted if (row[0], row[1]) in ignored),
+    )
 
 
 def _first_hour(now: datetime) -> datetime:

@@ -61,13 +61,15 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
         "needing_somebody": needing_somebody() if may["events"] and may["groups"] else 0,
         "connections": shown,
         "sources": _sources(now, with_refusals=may["refusals"]) if may["sources"] else None,
-        "reasons": _reasons(now) if may["events"] else None,
+        **(_failing(now) if may["events"] else {}),
     }
     return TemplateResponse(request, "admin/index.html", context)
 
 
-def _reasons(now: datetime) -> list[dict[str, Any]]:
-    return [{"row": each, "replay": replay_address(each.query)} for each in failing_reasons(now)]
+def _failing(now: datetime) -> dict[str, Any]:
+    found = failing_reasons(now)
+    reasons = [{"row": each, "replay": replay_address(each.query)} for each in found.reasons]
+    return {"reasons": reasons, "ignored": found.ignored}
 
 
 def _sources(now: datetime, *, with_refusals: bool) -> Sources:

@@ -99,8 +99,30 @@ def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
     assert (
         "/admin/webhooks/event/replay/new/?state=dead&amp;code=target-unavailable&amp;commercial=shop" in page
     )
-    assert "5,000" not in page, "somebody decided to ignore it"
+    assert page.count('<th scope="row" class="name">') == 2, "somebody decided to ignore the third"
     assert "Replay 740" not in shown("auditor")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (5000, "5,000 failed deliveries of the last 7 days belong to groups that are ignored."),
+        (1, "1 failed delivery of the last 7 days belongs to a group that is ignored."),
+    ],
+)
+def test_what_is_ignored_has_failed_all_the_same(hub: Route, number: int, told: str) -> None:
+    nothing, link = (
+        "Nothing that came in the last 7 days has failed.",
+        "/admin/sync/failuregroup/?shown=ignored",
+    )
+    assert nothing in shown()
+    assert link not in shown()
+    failing("unmappable", number)
+    FailureGroup.objects.update(state=Care.IGNORED)
+    page = shown()
+    assert told in page
+    assert link in page
+    assert nothing not in page
 
 
 def test_a_known_fix_stands_in_place_of_the_general_advice(hub: Route) -> None:
