@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -15,7 +14,7 @@ from integration_hub.console.audit_list import BAR, entry_list, listed, unknown_
 from integration_hub.console.audit_page import entry_page
 from integration_hub.console.audit_sealed import sealed_in
 from integration_hub.console.downloads import Downloadable, download_buttons
-from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.evidence import EvidenceAdmin, without
 from integration_hub.console.exports import ENTRIES
 from integration_hub.console.row_pages import RowPages
 
@@ -33,7 +32,7 @@ class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         self.require(request)
         if unknown := unknown_words(request.GET):
-            raise DisallowedModelAdminLookup(f"{unknown[0][:40]} is no filter of the audit log")
+            return without(request, unknown)
         if told := BAR.retold(request.GET):
             return HttpResponseRedirect(f"{request.path}{told}")
         context = {

@@ -4,7 +4,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.contrib import admin, messages
-from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,7 +18,7 @@ from integration_hub.console.entity import entity_url
 from integration_hub.console.event_chips import BAR
 from integration_hub.console.event_list_page import list_page, listed, newer_since, unknown_words
 from integration_hub.console.event_page import event_page
-from integration_hub.console.evidence import EvidenceAdmin, found_by
+from integration_hub.console.evidence import EvidenceAdmin, found_by, without
 from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.keyset import ROWS
@@ -52,7 +51,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
         if not self.has_view_permission(request):
             raise PermissionDenied
         if unknown := unknown_words(request.GET):
-            raise DisallowedModelAdminLookup(f"{unknown[0][:40]} is no filter of events")
+            return without(request, unknown)
         if request.method == "POST":
             return self._chosen(request)
         if told := BAR.retold(request.GET):

@@ -1,6 +1,6 @@
 """What happened is for reading: pages of rows that nobody adds, changes or deletes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.contrib.messages import warning
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.translation import ngettext
 
 from integration_hub.console.paging import BoundedPaginator
 
@@ -21,6 +22,20 @@ def found_by(rows: QuerySet[Any], name: str, read: Callable[[str], UUID]) -> Any
     except ValueError:
         is_key = name.isascii() and name.isdecimal() and len(name) < 19
         return rows.filter(pk=int(name)).first() if is_key else None
+
+
+def without(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
+    """The same list without these parameters, which mean nothing there; the person is told which."""
+    kept = request.GET.copy()
+    for name in unknown:
+        del kept[name]
+    told = ngettext(
+        "This list has no filter %(names)s: it was left out.",
+        "This list has no filters %(names)s: they were left out.",
+        len(unknown),
+    )
+    warning(request, told % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
+    return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}" if kept else request.path)
 
 
 class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -19,6 +19,7 @@ from tests.console.history import (
     an_event,
     logged_in,
 )
+from tests.console.staff import browser
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -112,7 +113,25 @@ def test_a_filter_that_makes_no_sense_is_said_so(support: Client, query: str) ->
     "query", ["entity_id__icontains=a", "payload__sealed__startswith=a", "source__secrets__hint=a"]
 )
 def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: str) -> None:
-    assert support.get(f"{LIST}?{query}").status_code == 400
+    answer = support.get(f"{LIST}?{query}")
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
+
+
+@pytest.mark.parametrize("path", [LIST, "/admin/audit/entry/"])
+@pytest.mark.parametrize(
+    ("query", "left", "told"),
+    [
+        ("foo=1", "", "This list has no filter “foo”: it was left out."),
+        ("order=oldest&foo=1&foo=2", "?order=oldest", "This list has no filter “foo”: it was left out."),
+        ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”: they were left out."),
+    ],
+)
+def test_a_word_that_is_no_filter_is_left_out_and_named(path: str, query: str, left: str, told: str) -> None:
+    client = browser("auditor")
+    answer = client.get(f"{path}?{query}")
+    assert (answer.status_code, answer["Location"]) == (302, path + left)
+    assert told in client.get(path + left).content.decode()
+    assert told not in client.get(path + left).content.decode()
 
 
 def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
