@@ -22,7 +22,7 @@ from integration_hub.console.replay_words import conditions
 from integration_hub.console.spans import NoSuchFilter
 from sync.bulk_replay.choosing import TooMany, choose
 from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay
-from webhooks.models import Event
+from webhooks.models import Event, State
 
 MAY_REPLAY = "webhooks.replay_event"
 TICKED = 1_000
@@ -97,6 +97,8 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
         if request.method == "POST" and "token" not in request.POST:
             return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
+        if event.state == State.HELD:
+            return self._held(request, event)
         choice = ChoiceForm(request.POST if request.method == "POST" else request.GET).choice()
         if not may_choose(request, event, choice):
             raise PermissionDenied
@@ -105,6 +107,17 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             return self._start(request, event, choice, form.cleaned_data["reason"])
         context = {**self.admin_site.each_context(request), **one_page(request, event, choice, form)}
         return TemplateResponse(request, "console/replay_one.html", context)
+
+    def _held(self, request: HttpRequest, event: Event) -> HttpResponse:
+        """In place of the page: another attempt would only be held again."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Held for approval"),
+            "event": event,
+            "route": event.deliveries.filter(state=State.HELD).values_list("route", flat=True).first(),
+            "may_look": request.user.has_perm("sync.view_delivery"),
+        }
+        return TemplateResponse(request, "console/replay_held.html", context)
 
     def _start(self, request: HttpRequest, event: Event, choice: Choice, reason: str) -> HttpResponseRedirect:
         assert request.user.is_authenticated, "admin_view lets in nobody else"

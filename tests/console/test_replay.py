@@ -13,11 +13,12 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
+from integration_hub.console.replay_one import token_of
 from integration_hub.console.wording import code_words
 from sync.attempting import run
 from sync.breaking import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
-from tests.console.history import a_replay, an_event, logged_in
+from tests.console.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.console.staff import browser, entries
 from tests.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State, SubjectKey
@@ -325,6 +326,27 @@ def test_without_a_good_reason_nothing_is_replayed(hub: Hub, reason: str) -> Non
     assert answer.status_code == 200
     assert "errorlist" in text_of(answer)
     assert not Replay.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_is_held_is_decided_and_not_replayed() -> None:
+    event = an_event(state="held", code="held")
+    delivery = a_delivery(event, a_route(event.source))
+    support = logged_in("support")
+    link = f'href="/admin/sync/delivery/route/{delivery.route_id}/"'
+    shown = text_of(support.get(f"{LIST}{event.pk}/change/"))
+    assert "Replay…" not in shown
+    assert link in shown.split('<div id="live"')[0]
+    of_entity = text_of(support.get(f"/admin/webhooks/entity/?type=USER&id={event.entity_id}"))
+    assert event.reference[-6:] in of_entity
+    assert page_of(event) not in of_entity
+    form = {"token": token_of(event), "reason": "again"}
+    for answer in (support.get(page_of(event)), support.post(page_of(event), form)):
+        assert answer.status_code == 200
+        assert "This change waits for approval, so there is nothing to replay." in text_of(answer)
+        assert link in text_of(answer)
+    assert not Replay.objects.exists()
+    assert not Entry.objects.filter(action="preview.begun").exists()
 
 
 @pytest.mark.django_db
