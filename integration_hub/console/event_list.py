@@ -9,6 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from integration_hub.console.filtering import EventFilter
 from integration_hub.console.keyset import Cursor, Keyset, Place, Rows
+from integration_hub.console.standing import WAITING
 from sync.models import Attempt, Delivery
 from webhooks.models import Event, State
 
@@ -18,7 +19,7 @@ BY_ARRIVAL = Keyset("received_at")
 
 def read_rows(meant: EventFilter, place: Place) -> Rows:
     """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
-    `was_replayed` and the names `identity` and `commercial` of its deliveries.
+    `was_replayed`, `is_paused` and the names `identity` and `commercial` of its deliveries.
     """
     return BY_ARRIVAL.turn(place, partial(_read, meant))
 
@@ -41,11 +42,14 @@ def _told(events: QuerySet[Event]) -> QuerySet[Any]:
     deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
     deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
+    undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING, due_at=None)
+    paused = Q(route__paused_at__isnull=False) | Q(event__source__paused_at__isnull=False)
     replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
     return events.select_related("source").annotate(
         tries=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
         next_at=Subquery(retried.values("due_at")[:1]),
         was_replayed=Exists(replayed),
+        is_paused=Exists(undue.filter(paused)),
         identity=Subquery(deciding.values("identity__name")[:1]),
         commercial=Subquery(deciding.values("commercial__name")[:1]),
     )

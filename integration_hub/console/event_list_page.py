@@ -26,7 +26,7 @@ from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.keyset import Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
 from integration_hub.console.spans import NoSuchFilter
-from integration_hub.console.wording import ahead, reason
+from integration_hub.console.wording import ahead, paused, reason
 from webhooks.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
@@ -173,9 +173,10 @@ def _bounded(count: int) -> str:
 def _row(event: Any, now: Any) -> Row:
     ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
     system = event.identity if is_about_identity(event.code) else event.commercial
+    words = paused() if event.is_paused else reason(event.state, event.code, system or "")
     is_ahead = event.state == State.RETRYING and event.next_at is not None
     return Row(
         event=event,
-        reason="" if ended_well else reason(event.state, event.code, system or "").title,
+        reason="" if ended_well else words.title,
         next_try=ahead(event.next_at, now) if is_ahead else "",
     )

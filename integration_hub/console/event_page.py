@@ -12,8 +12,8 @@ from integration_hub.console.contents import Content, as_stored
 from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.missing import Missing
 from integration_hub.console.revealing import CONTENTS, revealed_for
-from integration_hub.console.standing import Standing, gone, standing, surroundings
-from integration_hub.console.wording import code_words, reason
+from integration_hub.console.standing import Standing, gone, is_paused, standing, surroundings
+from integration_hub.console.wording import code_words, paused, reason
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
 from webhooks.models import Event, Receipt, State
@@ -216,7 +216,9 @@ def _deliveries(
 
 
 def _words(row: Delivery, found: Standing) -> Words:
-    return gone() if found.is_gone else reason(row.state, row.code, speaker(row, row.code))
+    if found.is_gone:
+        return gone()
+    return paused() if is_paused(row) else reason(row.state, row.code, speaker(row, row.code))
 
 
 def _deciding(event: Event, deliveries: Sequence[DeliveryShown]) -> DeliveryShown | None:

@@ -116,6 +116,12 @@ def _is_gone(row: Delivery, clock: datetime) -> bool:
     return row.state == State.RUNNING and row.lease_until is not None and row.lease_until <= clock
 
 
+def is_paused(row: Delivery) -> bool:
+    """Whether it waits until somebody lets its source or its route go on."""
+    is_undue = row.state in WAITING and row.due_at is None
+    return is_undue and any(each.paused_at is not None for each in (row.event.source, row.route))
+
+
 def _next_at(row: Delivery, clock: datetime) -> datetime | None:
     """When it is due, and no connection of its is paused any more."""
     pauses = [spared(each, clock) for each in (row.identity, row.commercial)]

@@ -68,6 +68,15 @@ def reason(state: str, code: str, connection: str = "") -> Words:
     return found
 
 
+def paused() -> Words:
+    """Of a delivery that is not due while its source or its route is paused."""
+    return Words(
+        _("Waits because of a pause"),
+        _("Its source or its route is paused: it is stored, and nothing is lost."),
+        _("It goes on when somebody ends the pause."),
+    )
+
+
 def _given_up(owner: str, connection: str) -> str:
     """What the catalogue says of such a failure, that the hub tries again, is over."""
     if owner == "hub":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -9,10 +10,11 @@ from django.utils import timezone
 
 from sync.models import Delivery, Route
 from sync.pausing import look_at_pauses
+from tests.console.history import a_delivery, a_route, an_event
 from tests.console.staff import browser, entries
 from tests.console.test_source_page import WHY, page_of, read, sent
 from tests.hub import EXAMPLE, Hub
-from webhooks.models import Event, Source
+from webhooks.models import Event, Source, State
 
 
 @pytest.fixture
@@ -70,6 +72,21 @@ def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: So
     assert re.search(
         r"Aurora ID is paused since .*, by administrator: the shop moves\. It is kept until", text
     )
+    assert "It goes on when somebody ends the pause." in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
+@pytest.mark.parametrize("of", [Source, Route])
+def test_what_waits_because_of_a_pause_does_not_promise_to_be_next(of: Any, state: str) -> None:
+    event = an_event(state=state, code="target-timeout")
+    a_delivery(event, a_route(event.source), due_at=None)
+    client = browser("support")
+    pages = ("/admin/webhooks/event/", f"/admin/webhooks/event/{event.pk}/change/")
+    assert not any("Waits because of a pause" in read(client.get(page)) for page in pages)
+    of.objects.update(paused_at=timezone.now())
+    assert all("Waits because of a pause" in read(client.get(page)) for page in pages)
+    assert "will be delivered next" not in read(client.get(pages[1]))
 
 
 def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source) -> None:

@@ -63,6 +63,7 @@ def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked
     assert [told.title, told.detail, told.next_step] == [f"[{each}]" for each in looked_up]
     for code in ("target-timeout", "target-credentials"):
         assert wording.reason(State.DEAD, code, "The shop").next_step.startswith("[The hub has stopped")
+    assert wording.paused().next_step == "[It goes on when somebody ends the pause.]"
     assert standing.gone().title == "[Its process may be gone]"
 
 
