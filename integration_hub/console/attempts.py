@@ -83,6 +83,11 @@ class AttemptShown:
         return self.row.code == "unmappable"
 
     @property
+    def found_nothing(self) -> bool:
+        """Whether the entity was gone and no record of it was found."""
+        return self.row.outcome == Outcome.UNCHANGED and not self.row.record_id
+
+    @property
     def deed(self) -> str:
         """What it did to the record, or was to do where it did not get so far; empty where there was nothing to do."""
         told = (_DONE if self.row.outcome == Outcome.SUCCEEDED else _MEANT).get(self.row.action, "")

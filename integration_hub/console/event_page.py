@@ -13,10 +13,10 @@ from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.missing import Missing
 from integration_hub.console.revealing import CONTENTS, revealed_for
 from integration_hub.console.standing import Standing, gone, is_paused, standing, surroundings
-from integration_hub.console.wording import code_words, paused, reason
+from integration_hub.console.wording import code_words, nothing_there, paused, reason
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
-from webhooks.models import Event, Receipt, State
+from webhooks.models import Event, Receipt, State, is_erased
 
 MOST_RECEIPTS = 50
 MOST_BESIDE = 5
@@ -212,12 +212,14 @@ def _deliveries(
     attempts = attempts_of(rows, may, now, missing) if may["attempts"] else {}
     around = surroundings(rows)
     shown = ((row, standing(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
-    return tuple(DeliveryShown(row, _words(row, found), found, tries) for row, found, tries in shown)
+    return tuple(DeliveryShown(row, _words(row, found, tries), found, tries) for row, found, tries in shown)
 
 
-def _words(row: Delivery, found: Standing) -> Words:
+def _words(row: Delivery, found: Standing, tries: Sequence[AttemptShown]) -> Words:
     if found.is_gone:
         return gone()
+    if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
+        return nothing_there(row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_gone)
     return paused() if is_paused(row) else reason(row.state, row.code, speaker(row, row.code))
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
 from integration_hub.console.recording import actor, address
 from integration_hub.console.revealing import CONTENTS
-from integration_hub.console.wording import code_words, reason
+from integration_hub.console.wording import code_words, nothing_there, reason
 from sync.models import Delivery, MappingVersion, Takes
 from sync.newer import is_outdated, with_newer
 from sync.planning import Action, Change
@@ -163,7 +163,7 @@ def _told(foreseen: Foreseen, *, with_contents: bool) -> Told:
     change, system = foreseen.change, foreseen.delivery.commercial.name
     return Told(
         system=system,
-        verb=str(_VERBS[change.action]) if change else "",
+        verb=_verb(change, foreseen.delivery) if change else "",
         fields=tuple(each.name for each in change.fields) if change else (),
         change=_table(change) if change and with_contents else None,
         version=foreseen.version,
@@ -171,6 +171,15 @@ def _told(foreseen: Foreseen, *, with_contents: bool) -> Told:
         said=_said(foreseen) if with_contents else (),
         is_superseded=foreseen.is_superseded,
     )
+
+
+def _verb(change: Change, delivery: Delivery) -> str:
+    if change.action is not Action.NOTHING or change.record_id:
+        return str(_VERBS[change.action])
+    found = nothing_there(
+        delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
+    )
+    return f"{found.detail} {_('Nothing will be sent.')}"
 
 
 def _table(change: Change) -> ChangeTable:

@@ -77,6 +77,15 @@ def paused() -> Words:
     )
 
 
+def nothing_there(identity: str, connection: str, *, is_left_alone: bool) -> Words:
+    """Of an entity that is gone and of which there was no record. `is_left_alone`: its record was not looked for."""
+    told = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
+    if is_left_alone:
+        told = _("%(identity)s does not have this entity, and its route leaves the record alone.")
+    names = {"identity": identity, "connection": connection}
+    return Words(_("There was nothing to do"), told % names, _("Nothing was sent."))
+
+
 def _given_up(owner: str, connection: str) -> str:
     """What the catalogue says of such a failure, that the hub tries again, is over."""
     if owner == "hub":

@@ -114,6 +114,11 @@ class Route(Pausable):
         return f"{self.source}: {self.entity_type} → {self.commercial}"
 
     @property
+    def ignores_gone(self) -> bool:
+        """Whether the record of an entity that is gone is left alone."""
+        return self.when_gone == self.WhenGone.IGNORE
+
+    @property
     def goes_on(self) -> bool:
         """Whether a retryable failure is tried again after the source was told of it.
 

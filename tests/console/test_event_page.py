@@ -321,6 +321,32 @@ def test_only_the_failing_call_of_the_newest_attempt_is_unfolded(support: Client
     assert f'id="call-{good.pk}"' in text
 
 
+GONE = "Aurora ID does not have this entity, and"
+NO_CHANGE = "nothing had to change, and nothing was sent."
+
+
+@pytest.mark.parametrize(
+    ("when_gone", "entity_id", "record_id", "told"),
+    [
+        ("delete", "USR-0", "", f"{GONE} The shop has no record of it. Nothing was sent."),
+        ("ignore", "USR-0", "", f"{GONE} its route leaves the record alone. Nothing was sent."),
+        ("delete", "USR-0", "4711", NO_CHANGE),
+        ("delete", "~erased", "", NO_CHANGE),
+    ],
+)
+def test_where_there_was_no_record_nothing_is_called_equal(
+    support: Client, when_gone: str, entity_id: str, record_id: str, told: str
+) -> None:
+    event = an_event(state="unchanged", code="unchanged", entity_id=entity_id)
+    nothing = sealed("change", {"action": "nothing", "record": None, "fields": [], "same": {}})
+    found = {"outcome": "unchanged", "code": "unchanged", "action": "none", "record_id": record_id}
+    an_attempt(a_delivery(event, a_route(event.source, when_gone=when_gone)), 1, change=nothing, **found)
+    text = page_of(support, event)
+    assert told in text
+    assert "What this event changes" not in text
+    assert 'class="change list"' not in text
+
+
 @pytest.mark.parametrize(
     ("outcome", "action", "told"),
     [

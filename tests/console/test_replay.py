@@ -328,6 +328,16 @@ def test_without_a_good_reason_nothing_is_replayed(hub: Hub, reason: str) -> Non
     assert not Replay.objects.exists()
 
 
+def test_what_neither_system_has_is_not_called_right_already(hub: Hub) -> None:
+    hub.post_signed({"id": "NEVERSEEN", "entityType": "USER", "eventType": "DELETE"})
+    event = Event.objects.latest("pk")
+    assert event.state == "unchanged"
+    told = text_of(browser("support").get(page_of(event)))
+    route = event.deliveries.get().route
+    sentence = f"{route.identity} does not have this entity, and {route.commercial} has no record of it."
+    assert f"{sentence} Nothing will be sent." in told
+
+
 @pytest.mark.django_db
 def test_what_is_held_is_decided_and_not_replayed() -> None:
     event = an_event(state="held", code="held")
