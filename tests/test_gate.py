@@ -4,6 +4,7 @@ No source here has a route, so a webhook that is believed ends as `ignored`.
 """
 
 import base64
+import hmac
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -39,8 +41,8 @@ def a_source(scheme: str, *secrets: str, **settings: str) -> Source:
     return source
 
 
-def post(headers: Mapping[str, str], body: bytes = EXAMPLE) -> HttpResponse:
-    return CLIENT.post("/webhooks/sender", body, content_type="application/json", headers=dict(headers))
+def post(headers: Mapping[str, str], body: bytes = EXAMPLE, slug: str = "sender") -> HttpResponse:
+    return CLIENT.post(f"/webhooks/{slug}", body, content_type="application/json", headers=dict(headers))
 
 
 def assert_believed(answer: HttpResponse) -> None:
@@ -113,6 +115,27 @@ def test_in_a_rotation_both_secrets_are_good_and_the_receipt_says_which(secret: 
     assert_believed(post(package(EXAMPLE, secret=secret)))
     used = next(each for each in source.secrets.all() if each.value == secret)
     assert Receipt.objects.get().verified_by == f"standard-webhooks:{used.pk}"
+
+
+def test_a_sender_may_sign_with_a_key_of_its_own_or_the_time_and_the_body() -> None:
+    key, at = Ed25519PrivateKey.generate(), str(int(timezone.now().timestamp()))
+    public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    a_source("standard-webhooks", public)
+    signature = base64.b64encode(key.sign(b".".join((b"msg_own", at.encode(), EXAMPLE)))).decode()
+    headers = {"webhook-id": "msg_own", "webhook-timestamp": at, "webhook-signature": f"v1a,{signature}"}
+    assert_believed(post(headers))
+    assert_refused(post(headers, EXAMPLE + b" "))
+    other = Source.objects.create(
+        slug="stripe",
+        name="Stripe",
+        scheme="timestamped-hmac",
+        scheme_settings={"header": "Stripe-Signature"},
+    )
+    secret = SourceSecret.objects.create(source=other, value=TOKEN, hint=TOKEN[-4:])
+    text = hmac.digest(TOKEN.encode(), f"{at}.".encode() + EXAMPLE, "sha256").hex()
+    assert_believed(post({"Stripe-Signature": f"t={at},v1={text}"}, slug="stripe"))
+    assert_refused(post({"Stripe-Signature": f"t={int(at) + 1},v1={text}"}, slug="stripe"))
+    assert Receipt.objects.latest("pk").verified_by == f"timestamped-hmac:{secret.pk}"
 
 
 def test_a_secret_whose_time_has_ended_is_refused() -> None:

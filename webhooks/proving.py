@@ -37,6 +37,16 @@ def _hmac(settings: Mapping[str, Any], secret: str, body: bytes, _: str, __: dat
     return {chosen["header"].lower(): f"{chosen['prefix']}{text}"}
 
 
+def _timestamped(
+    settings: Mapping[str, Any], secret: str, body: bytes, _: str, at: datetime
+) -> dict[str, str]:
+    known = SCHEMES["timestamped-hmac"].settings
+    chosen = {name: settings.get(name) or each.default for name, each in known.items()}
+    number = str(int(at.timestamp() * (1000 if chosen["unit"] == "milliseconds" else 1)))
+    text = hmac.digest(secret.encode(), b".".join((number.encode("ascii"), body)), hashlib.sha256).hex()
+    return {chosen["header"].lower(): f"{chosen['time']}={number},{chosen['signature']}={text}"}
+
+
 def _bearer(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
@@ -56,6 +66,7 @@ def _none(*_: Any) -> dict[str, str]:
 _PROVERS: Mapping[str, Prover] = {
     "standard-webhooks": _standard,
     "body-hmac": _hmac,
+    "timestamped-hmac": _timestamped,
     "bearer": _bearer,
     "basic": _basic,
     "header": _header,

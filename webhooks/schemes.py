@@ -15,9 +15,12 @@ SHORTEST_KEY = 24
 SHORTEST_STATIC = 16
 
 _STANDARD_PREFIX = "whsec_"
+_PUBLIC_PREFIX = "whpk_"
+_PUBLIC_SIZE = 32
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A.
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}")
 _PREFIX = re.compile(r"[!-~]{0,32}")
+_PART_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,15 @@ SCHEMES: Mapping[str, Scheme] = {
             "algorithm": Setting("Hash", default="sha256", choices=("sha256", "sha512", "sha1")),
         },
     ),
+    "timestamped-hmac": Scheme(
+        "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
+        {
+            "header": _HEADER,
+            "unit": Setting("Unit of the time", default="seconds", choices=("seconds", "milliseconds")),
+            "time": Setting("Name of the time", default="t", pattern=_PART_NAME),
+            "signature": Setting("Name of the signature", default="v1", pattern=_PART_NAME),
+        },
+    ),
     "bearer": Scheme("Bearer token"),
     "basic": Scheme("User name and password (Basic)"),
     "header": Scheme("Secret value in a header", {"header": _HEADER}),
@@ -77,9 +89,12 @@ def check_secret(scheme: str, value: str) -> None:
     _scheme(scheme)
     if scheme == "none":
         raise ValueError("Without verification there is no secret.")
-    if scheme == "standard-webhooks":
+    if is_public(value) and scheme == "standard-webhooks":
+        if not public_key(value):
+            raise ValueError("The public key must be base64 of 32 bytes, with whpk_ before it.")
+    elif scheme == "standard-webhooks":
         _check_key(standard_key(value), "The secret must be base64, with or without whsec_ before it.")
-    elif scheme == "body-hmac":
+    elif scheme in ("body-hmac", "timestamped-hmac"):
         _check_key(value.encode(), "The secret is empty.")
     elif scheme == "basic":
         user, colon, password = value.partition(":")
@@ -105,9 +120,24 @@ def new_secret(scheme: str) -> str:
 
 def standard_key(value: str) -> bytes:
     """The bytes of `whsec_…`, prefix and padding optional; b"" where it is not base64, which fits nothing."""
-    text = value.removeprefix(_STANDARD_PREFIX).rstrip("=")
+    return _decoded(value.removeprefix(_STANDARD_PREFIX))
+
+
+def is_public(value: str) -> bool:
+    """Whether a secret of Standard Webhooks is none, but the public half of the sender's own key."""
+    return value.startswith(_PUBLIC_PREFIX)
+
+
+def public_key(value: str) -> bytes:
+    """The 32 bytes of `whpk_…`; b"" where it is not such a key, which fits nothing."""
+    key = _decoded(value.removeprefix(_PUBLIC_PREFIX)) if is_public(value) else b""
+    return key if len(key) == _PUBLIC_SIZE else b""
+
+
+def _decoded(text: str) -> bytes:
+    bare = text.rstrip("=")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:  # binascii.Error is one, and text that is not ASCII raises the plain one
         return b""
 

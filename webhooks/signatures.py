@@ -14,7 +14,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from webhooks.schemes import SCHEMES, check_secret, check_settings, new_secret, standard_key
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from webhooks.schemes import SCHEMES, check_secret, check_settings, new_secret, public_key, standard_key
 
 __all__ = [
     "SCHEMES",
@@ -33,7 +36,10 @@ MOST_SIGNATURES = 16
 _STANDARD_SPELLINGS = ("webhook", "svix")
 # Standard Webhooks 1.0.0: the id is a part of the signed text and must not contain its separator.
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,255}")
-_SECONDS = re.compile(r"[0-9]{1,11}")
+_UNITS: Mapping[str, tuple[re.Pattern[str], timedelta]] = {
+    "seconds": (re.compile(r"[0-9]{1,11}"), timedelta(seconds=1)),
+    "milliseconds": (re.compile(r"[0-9]{1,14}"), timedelta(milliseconds=1)),
+}
 
 
 class BadSignature(Exception):
@@ -85,6 +91,8 @@ def verify(
         return _verify_standard(secrets, headers, body, now)
     if scheme == "body-hmac":
         return Verdict(_matching(*_body_hmac(settings, secrets, headers, body)))
+    if scheme == "timestamped-hmac":
+        return _verify_timestamped(settings, secrets, headers, body, now)
     if scheme in _STATIC:
         return Verdict(_matching(*_STATIC[scheme](settings, secrets, headers)))
     raise BadSignature("the source has no known scheme")
@@ -102,7 +110,10 @@ def _matching(expected: list[tuple[Secret, bytes]], given: list[bytes]) -> int |
 def _verify_standard(
     secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes, now: datetime
 ) -> Verdict:
-    """Standard Webhooks 1.0.0, symmetric (`v1`). One spelling of the headers is used, never a mixture."""
+    """Standard Webhooks 1.0.0, symmetric (`v1`) or by the sender's own key (`v1a`).
+
+    One spelling of the headers is used, never a mixture.
+    """
     spelling = next((name for name in _STANDARD_SPELLINGS if f"{name}-signature" in headers), "webhook")
     webhook_id = _header(headers, f"{spelling}-id")
     seconds = _header(headers, f"{spelling}-timestamp")
@@ -111,10 +122,68 @@ def _verify_standard(
         raise BadSignature("the webhook id is not 1 to 255 printable characters without a full stop")
     signed_at = _recent(seconds, now)
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
+    signers = _signers(secrets, [entry[4:] for entry in given if entry.startswith("v1a,")], content)
+    if signers:
+        return Verdict(signers[0], webhook_id, signed_at)
     keys = [(secret, standard_key(secret.value)) for secret in secrets]
     expected = [(secret, base64.b64encode(_mac(key, content, "sha256"))) for secret, key in keys if key]
     offered = [_wire(entry[3:]) for entry in given if entry.startswith("v1,")]
     return Verdict(_matching(expected, offered), webhook_id, signed_at)
+
+
+def _signers(secrets: Sequence[Secret], given: Sequence[str], content: bytes) -> list[int | str]:
+    """Whose keys (Ed25519, RFC 8032) signed this."""
+    keys = [(secret, _public(key)) for secret in secrets if (key := public_key(secret.value))]
+    offered = [_signature(text) for text in given]
+    return [secret.id for secret, key in keys for each in offered if _has_signed(key, each, content)]
+
+
+@lru_cache(maxsize=256)
+def _public(key: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(key)
+
+
+def _signature(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
+
+
+def _has_signed(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
+    try:
+        key.verify(signature, content)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _verify_timestamped(
+    settings: Mapping[str, Any],
+    secrets: Sequence[Secret],
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+) -> Verdict:
+    """`t=…,v1=…`: HMAC-SHA256 of the time, a full stop and the body, in hexadecimal; several signatures may stand
+    there."""
+    chosen = _chosen("timestamped-hmac", settings)
+    if chosen["unit"] not in _UNITS:
+        raise BadSignature("the settings of the source name no known unit")
+    given = _header(headers, chosen["header"]).split(",", MOST_SIGNATURES)[:MOST_SIGNATURES]
+    parts = [each.strip(" ").partition("=") for each in given]
+    times = [text for name, _, text in parts if name == chosen["time"]]
+    if len(times) != 1:
+        raise BadSignature("the header has no time, or more than one")
+    signed_at = _recent(times[0], now, chosen["unit"])
+    content = b".".join((times[0].encode("ascii"), body))
+    expected = [(secret, binascii.hexlify(_mac(key, content, "sha256"))) for secret, key in _static(secrets)]
+    offered = [_wire(text.lower()) for name, _, text in parts if name == chosen["signature"]]
+    return Verdict(_matching(expected, offered), None, signed_at)
+
+
+def _chosen(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: settings.get(name) or each.default for name, each in SCHEMES[scheme].settings.items()}
 
 
 def _mac(key: bytes, content: bytes, algorithm: str) -> bytes:
@@ -129,10 +198,11 @@ def _keyed(key: bytes, algorithm: str) -> hmac.HMAC:
     return hmac.new(key, digestmod=algorithm)
 
 
-def _recent(seconds: str, now: datetime) -> datetime:
-    if not _SECONDS.fullmatch(seconds):
-        raise BadSignature("the timestamp is not a whole number of seconds")
-    signed_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(seconds))
+def _recent(number: str, now: datetime, unit: str = "seconds") -> datetime:
+    pattern, step = _UNITS[unit]
+    if not pattern.fullmatch(number):
+        raise BadSignature(f"the timestamp is not a whole number of {unit}")
+    signed_at = datetime(1970, 1, 1, tzinfo=UTC) + step * int(number)
     if abs(now - signed_at) > TOLERANCE:
         raise BadSignature("the timestamp is too far from our clock")
     return signed_at
@@ -141,9 +211,7 @@ def _recent(seconds: str, now: datetime) -> datetime:
 def _body_hmac(
     settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes
 ) -> _Candidates:
-    chosen = {
-        name: settings.get(name) or each.default for name, each in SCHEMES["body-hmac"].settings.items()
-    }
+    chosen = _chosen("body-hmac", settings)
     given = _header(headers, chosen["header"])
     if not given.startswith(chosen["prefix"]):
         raise BadSignature("the signature does not begin with the prefix that was set")

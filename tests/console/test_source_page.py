@@ -131,6 +131,7 @@ def test_a_countdown_has_two_units_at_most(span: timedelta, said: str) -> None:
     [
         ("standard-webhooks", {}),
         ("body-hmac", {"header": "X-Sig", "encoding": "base64", "prefix": "sha256="}),
+        ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds"}),
         ("bearer", {}),
         ("basic", {}),
         ("header", {"header": "X-Secret"}),
@@ -165,7 +166,10 @@ def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> 
 
 def test_nothing_is_sent_without_a_secret_or_where_the_word_means_something() -> None:
     client = browser("administrator")
-    assert "no live secret. Add one first." in sent(client, signed())
+    of = signed()
+    assert "no live secret. Add one first." in sent(client, of)
+    a_secret(of, "whpk_" + "A" * 43)
+    assert "signs with a key of its own" in sent(client, of)
     of = source("worded", event_words={"hub-test": "UPDATE"})
     assert "give HUB-TEST a meaning" in sent(client, of)
     assert not Event.objects.exists()

@@ -23,6 +23,8 @@ WAYS: list[tuple[str, dict[str, str]]] = [
         for prefix in ("", "sha=")
     ),
     ("body-hmac", {"header": "X-Sig"}),
+    ("timestamped-hmac", {"header": "X-Sig"}),
+    ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
 ]
 
 

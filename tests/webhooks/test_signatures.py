@@ -1,10 +1,13 @@
 """Signatures: published vectors, the library of Standard Webhooks as an oracle, the edges of each rule."""
 
 import base64
+import hmac
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks.webhooks import Webhook
 
 from webhooks.signatures import (
@@ -265,7 +268,10 @@ def test_a_new_secret_is_good_enough_and_never_the_same(scheme):
         ("standard-webhooks", "whsec_"),
         ("standard-webhooks", "not base64 at all, but long enough"),
         ("standard-webhooks", "whsec_" + base64.b64encode(b"x" * 23).decode()),
+        ("standard-webhooks", "whpk_" + base64.b64encode(b"x" * 31).decode()),
+        ("standard-webhooks", "whpk_not base64 at all, but long enough"),
         ("body-hmac", "x" * 23),
+        ("timestamped-hmac", "x" * 23),
         ("bearer", "x" * 15),
         ("bearer", "x" * 20 + "\n"),
         ("header", ""),
@@ -291,6 +297,10 @@ def test_a_weak_secret_is_not_kept_and_not_repeated(scheme, value):
         ("header", {"header": "X-Token\n"}),
         ("header", {"header": 5}),
         ("body-hmac", {"header": "X-Signature", "algorithm": "md5"}),
+        ("timestamped-hmac", {}),
+        ("timestamped-hmac", {"header": "X-Signature", "unit": "minutes"}),
+        ("timestamped-hmac", {"header": "X-Signature", "time": "t,"}),
+        ("timestamped-hmac", {"header": "X-Signature", "signature": ""}),
         ("body-hmac", {"header": "X-Signature", "encoding": ""}),
         ("body-hmac", {"header": "X-Signature", "prefix": "a b"}),
     ],
@@ -303,3 +313,114 @@ def test_settings_that_cannot_work_are_refused(scheme, settings):
 def test_settings_that_work_are_taken():
     check_settings("standard-webhooks", {})
     check_settings("body-hmac", {"header": "X-Hub-Signature-256", "prefix": "sha256=", "algorithm": "sha512"})
+
+
+# HMACs of the time, a full stop and the seed: computed with openssl.
+AT_SECONDS = "97f7ae4edf5695f0aa5616f72955c27f801d7fd345539409ffc09454597722c8"
+AT_MILLISECONDS = "39d9cf34e1ec475c72f17425296dacb2f8648cafe80d5d2e0675b4aa49731b4e"
+KEY = "a-secret-of-twenty-four-b"
+
+
+def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
+    return verify(
+        "timestamped-hmac",
+        settings={"header": "Stripe-Signature", **settings},
+        secrets=[Secret(0, "another-secret-of-24-bytes"), Secret(1, secret)],
+        headers={"stripe-signature": header},
+        body=SEED,
+        now=now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        (f"t=1546300800,v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v1={'0' * 64},v1={AT_SECONDS.upper()},v0=x", {}),
+        (f"v1={AT_SECONDS}, t=1546300800", {}),
+        (f"t=1546300800123, v1={AT_MILLISECONDS}", {"unit": "milliseconds"}),
+        (f"t=1546300800123,s={AT_MILLISECONDS}", {"unit": "milliseconds", "signature": "s"}),
+    ],
+    ids=["Stripe and Zitadel", "several", "the other way round", "WorkOS", "Ory"],
+)
+def test_a_signature_of_time_and_body_is_taken_as_each_vendor_sends_it(header, settings):
+    assert timestamped(header, **settings).secret_id == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        ("", {}),
+        (f"v1={AT_SECONDS}", {}),
+        ("t=1546300800", {}),
+        (f"t=1546300800,t=1546300800,v1={AT_SECONDS}", {}),
+        (f"t=1546300801,v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v2={AT_SECONDS}", {}),
+        (f"t=1546300800,v1={AT_MILLISECONDS}", {}),
+        (f"t=1546300800123,v1={AT_MILLISECONDS}", {}),
+        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "milliseconds"}),
+        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "minutes"}),
+        (f"t=+1546300800,v1={AT_SECONDS}", {}),
+        (f"t={'9' * 13},v1={AT_SECONDS}", {}),
+        (f"t={'9' * 14},v1={AT_SECONDS}", {"unit": "milliseconds"}),
+        (f"t={'9' * 5000},v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v1=\xe4{AT_SECONDS}", {}),
+        ("t=1546300800" + ",x=y" * 20 + f",v1={AT_SECONDS}", {}),
+    ],
+)
+def test_any_other_signature_of_time_and_body_is_refused(header, settings):
+    with pytest.raises(BadSignature):
+        timestamped(header, **settings)
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-300, True), (300, True), (301, False)])
+def test_a_signature_of_time_and_body_holds_for_five_minutes(seconds, is_taken):
+    now = SEED_TIME + timedelta(seconds=seconds)
+    with nullcontext() if is_taken else pytest.raises(BadSignature):
+        timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
+
+
+def by_own_key(**changed):
+    """The published message, signed by a key of the sender, of which the hub has the public half."""
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
+    signature = base64.b64encode(key.sign(content)).decode()
+    public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    check_secret("standard-webhooks", public)
+    return standard(**{"signature": f"v1a,{signature}", "secrets": (PUBLISHED_SECRET, public)} | changed)
+
+
+def test_a_webhook_may_be_signed_by_a_key_of_the_sender():
+    found = Verdict(1, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    assert by_own_key() == found
+    assert by_own_key(spelling="svix") == found
+    assert by_own_key(signature=GOOD).secret_id == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"secrets": (PUBLISHED_SECRET,)},
+        {"secrets": ("whpk_" + base64.b64encode(b"o" * 32).decode(),)},
+        {"secrets": ("whpk_" + base64.b64encode(b"o" * 31).decode(),)},
+        {"signature": "v1a," + base64.b64encode(b"s" * 64).decode()},
+        {"signature": "v1a,"},
+        {"signature": "v1a,\xe4"},
+        {"timestamp": "1614265331"},
+        {"id": "msg_other"},
+        {"now": PUBLISHED_TIME + timedelta(seconds=301)},
+    ],
+)
+def test_another_key_or_another_message_is_refused(changed):
+    with pytest.raises(BadSignature):
+        by_own_key(**changed)
+
+
+def test_a_public_key_is_no_secret_for_an_hmac():
+    """Who knows it, as everybody may, could sign by it."""
+    public = "whpk_" + base64.b64encode(b"p" * 32).decode()
+    content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
+    for key in (b"p" * 32, b"", public.encode()):
+        mac = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+        with pytest.raises(BadSignature):
+            standard(f"v1,{mac}", secrets=(public,))
