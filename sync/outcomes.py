@@ -117,10 +117,11 @@ def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
 
 def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
     said = _said(attempt) if attempt and delivery.state in _FAILED else {}
-    relays = delivery.commercial.relays_sentences
+    spoke = delivery.system_of(delivery.code)
+    relays = spoke.relays_sentences
     return Result(
         connection=delivery.commercial.slug,
-        connection_name=delivery.system_of(delivery.code).name,
+        connection_name=spoke.name,
         state=delivery.state,
         code=delivery.code or delivery.state,
         action=attempt.action if attempt and delivery.state in _DONE else "",

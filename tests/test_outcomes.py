@@ -9,9 +9,10 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.models import Connection
 from sync.outcomes import outcome_of
-from tests.console.history import a_delivery, a_route, a_source, an_event
+from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.answers import outcome_answer
 from webhooks.codes import CATALOGUE, is_about_identity
+from webhooks.models import Event, Payload
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +58,20 @@ def test_what_the_identity_service_is_at_fault_for_names_the_identity_service(co
     assert "shop" not in f"{told['title']} {told['detail']}"
     assert told["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")
     assert [each["connection"] for each in told["results"]] == ["shop"]
+
+
+@pytest.mark.parametrize("speaks", ["identity", "commercial"])
+def test_a_sentence_is_told_where_the_connection_of_who_spoke_it_relays_it(speaks: str) -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code="identity-rejected")
+    delivery = a_delivery(event, a_route(source), state="dead", code="identity-rejected")
+    said = Payload.of(Payload.Kind.ANSWER, b'{"sentence":"Ask the registry."}', None)
+    said.save()
+    an_attempt(delivery, 1, code="identity-rejected", answer=said)
+    Connection.objects.update(relays_sentences=False)
+    Connection.objects.filter(side=speaks).update(relays_sentences=True)
+    (result,) = outcome_of(Event.objects.get()).results
+    assert result.sentence == ("Ask the registry." if speaks == "identity" else None)
 
 
 def test_what_the_shop_is_at_fault_for_names_the_shop() -> None:

@@ -88,6 +88,8 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if output.is_dir():
+        raise CommandError(f"{output} is a folder.")
     part = output.with_name(f"{output.name}.part")
     try:
         with part.open("wb") as file:

@@ -173,6 +173,9 @@ def test_the_command_writes_the_filtered_history_to_a_file_that_appears_whole(tm
     (finished,) = entries("download.finished")
     assert finished["details"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert finished["details"]["filters"] == {"entity_id": "withheld"}
+    with pytest.raises(CommandError, match="is a folder"):
+        call_command("export_events", format="csv", output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
 
 
 @pytest.mark.django_db

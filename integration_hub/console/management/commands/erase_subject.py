@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from sync.erasing import erase
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person
@@ -43,8 +44,9 @@ class Command(BaseCommand):
             return
         asker, other = (_who(each) for each in names)
         try:
-            asked = ask_erasure(whose, ground=options["ground"] or "", reason=options["reason"], by=asker)
-            decide_erasure(asked, confirms=True, by=other)
+            with transaction.atomic():  # nothing stays asked for that cannot be confirmed
+                asked = ask_erasure(whose, ground=options["ground"] or "", reason=options["reason"], by=asker)
+                decide_erasure(asked, confirms=True, by=other)
         except NotErasable as error:
             raise CommandError(str(error)) from error
         if not erase(asked):
