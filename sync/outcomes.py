@@ -13,8 +13,10 @@ from sync.claiming import Claim
 from sync.connectors.records import FieldError
 from sync.models import Attempt, Connection, Delivery
 from sync.verdict import ACTIONS, Verdict
+from webhooks.codes import CATALOGUE
 from webhooks.models import Event, State, worst
 
+PASSING = frozenset(code for code, each in CATALOGUE.items() if each.retryable)
 _STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 _DONE = (State.SUCCEEDED, State.UNCHANGED)
@@ -33,6 +35,11 @@ class Result:
     is_retrying: bool
     sentence: str | None
     errors: tuple[FieldError, ...]
+
+    @property
+    def may_pass(self) -> bool:
+        """It failed, for a reason that may have passed when somebody asks again."""
+        return self.state == State.DEAD and self.code in PASSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +66,10 @@ class EventOutcome:
 
     @property
     def is_final(self) -> bool:
-        """What is told now stays true: no delivery goes on by itself, nor when a person approves it."""
-        return not any(each.is_retrying or each.state in _STILL_OPEN for each in self.results)
+        """What is told now stays true: nothing goes on by itself, by an approval, or as its webhook comes again."""
+        return not any(
+            each.is_retrying or each.state in _STILL_OPEN or each.may_pass for each in self.results
+        )
 
 
 def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:

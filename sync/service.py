@@ -8,10 +8,10 @@ from django.db import transaction
 from django.db.models import Model
 
 from audit.log import Happening
-from sync.clock import database_now
 from sync.configuration import Way
 from sync.opening import Opening, open_deliveries, plan_ways
 from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
+from sync.reopening import due_again
 from sync.settling import refresh_events
 from sync.subjects import next_of_subject
 from sync.tasks import Place, defer, reserve, wake
@@ -91,13 +91,8 @@ class Deliveries:
         return Begun(seconds, at_once=at_once)
 
     def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
-        """For a webhook that came again: what waits for its next try becomes due now, and is waited for.
-
-        What the other side asked to wait for (Retry-After) keeps its time.
-        """
-        now = database_now()
-        retrying = event.deliveries.filter(state=State.RETRYING).exclude(due_at=None)
-        retrying.exclude(not_before__gt=now).update(state=State.PENDING, due_at=now)
+        """For a webhook that came again: what becomes due by that, and whatever is open, is waited for."""
+        due_again(event)
         pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
         waiting = tuple(pk for pk, due_at in pending if due_at is not None)
         if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that

@@ -30,6 +30,18 @@ def try_again(**changes: object) -> Delivery:
     return Delivery.objects.get()
 
 
+def test_a_webhook_that_comes_again_is_tried_though_its_tries_are_spent(hub: Hub) -> None:
+    Route.objects.update(tries=1)
+    hub.change_email("anna.again@example.com")
+    hub.shop.faults.add("error", status=503, times=2)
+    for tries in (1, 2):
+        answer = hub.post_signed(EXAMPLE, "msg_again")
+        assert (answer.status_code, answer.json()["retrying"]) == (424, False)
+        assert (Delivery.objects.get().state, Delivery.objects.get().tries) == (State.DEAD, tries)
+    assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
+    assert hub.customer()["email"] == "anna.again@example.com"
+
+
 def test_a_delivery_that_is_too_old_is_given_up_though_it_has_tries_left(hub: Hub) -> None:
     Route.objects.update(gives_up_after_hours=1)
     hub.shop.faults.add("error", status=503)

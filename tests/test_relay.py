@@ -4,13 +4,15 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections, transaction
+from django.db.models import Q
 
 from audit.models import Entry
-from sync import opening
+from sync import opening, reopening
 from sync.claiming import SUSPECT
 from sync.expiring import suspects
 from sync.models import Attempt, Delivery, Route
@@ -20,7 +22,7 @@ from sync.subjects import Seen
 from sync.tasks import run_due
 from tests.console.history import a_replay
 from tests.hub import ANNA, Hub, wait_until_quiet
-from webhooks.models import Event, State
+from webhooks.models import Event, State, subject_key
 
 
 @pytest.fixture
@@ -190,6 +192,73 @@ def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_
     make_due()
     run_due()
     assert (relay.customer()["email"] == "later@example.com") is retrying
+
+
+def sent_again(relay: Hub, event_id: str, body: dict[str, Any]) -> tuple[int, bool, str]:
+    """The status, whether the answer is an old one, and Anna's address in the shop after that."""
+    answer = relay.post_signed(body, event_id)
+    return answer.status_code, "Webhook-Replayed" in answer, relay.customer()["email"]
+
+
+def test_what_ended_for_a_reason_that_has_passed_is_tried_when_its_webhook_comes_again(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    assert relay.post_signed(person("later@example.com"), "msg_1").json()["retrying"] is False
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (424, False)
+    relay.shop.faults.clear()
+    assert sent_again(relay, "msg_1", person("later@example.com")) == (200, False, "later@example.com")
+    assert (Delivery.objects.get().state, Event.objects.get().state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (200, True)
+
+
+def test_what_was_refused_for_good_or_closed_by_hand_is_told_again(relay: Hub) -> None:
+    relay.shop.faults.add("refuse", times=1)
+    assert relay.post_signed(person("later@example.com"), "msg_1").status_code == 422
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (422, True)
+    relay.shop.faults.add("error", status=503, times=1)
+    relay.post_signed(person("other@example.com"), "msg_2")
+    Delivery.objects.filter(event__event_id="msg_2").update(state=State.CLOSED, code="closed")
+    Event.objects.filter(event_id="msg_2").update(state=State.CLOSED, code="closed")
+    status, _, address = sent_again(relay, "msg_2", person("other@example.com"))
+    assert status == 422
+    assert address != "other@example.com"
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_what_comes_again_never_goes_over_what_followed_it(
+    relay: Hub, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    relay.shop.faults.add("error", status=503, times=1)
+    assert relay.post_signed(person("older@example.com"), "msg_1").status_code == 424
+    assert sent_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
+    if is_careless:
+        monkeypatch.setattr(reopening, "Exists", lambda _: Q(pk=None))
+    status, _, address = sent_again(relay, "msg_1", person("older@example.com"))
+    assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
+
+
+def test_a_webhook_that_comes_again_as_a_newer_one_is_stored_waits_for_it(relay: Hub) -> None:
+    """Whoever stores holds the key of the person until the commit; on SQLite the writers' line does the same."""
+    relay.shop.faults.add("error", status=503, times=1)
+    relay.post_signed(person("older@example.com"), "msg_1")
+    event = Event.objects.get()
+
+    def again() -> None:
+        reopening.due_again(event)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads, transaction.atomic():
+        subject_key(event.source_id, event.entity_type, event.entity_id)
+        asked = threads.submit(again)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=0.5)
+        newer = Event.objects.get()
+        newer.pk, newer.uuid, newer.event_id, newer._state.adding = None, uuid4(), "msg_2", True
+        newer.save(force_insert=True)
+        delivery = Delivery.objects.get()
+        delivery.pk, delivery.event, delivery._state.adding = None, newer, True
+        delivery.save(force_insert=True)
+    asked.result(timeout=10)
+    assert Delivery.objects.get(event=event).state == State.DEAD
 
 
 def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
