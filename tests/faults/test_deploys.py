@@ -29,7 +29,7 @@ pytestmark = pytest.mark.faults
 
 CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
 DRAIN_SECONDS = 30.0
-ACCEPTED_SECONDS = 0.2  # a balancer waits so long after its last connection to a process, lest that closes its door first
+ACCEPTED_SECONDS = 0.2  # between the last connection to a process and its end, as a balancer has it
 UNDER_WAY_SECONDS = 1.5  # after which what is about to end has surely begun something
 PEOPLE = [f"PERSON{number}" for number in range(60)]
 MIGRATION = """
