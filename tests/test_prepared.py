@@ -29,4 +29,4 @@ def test_what_djangos_own_cursor_runs_is_not(database: None) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for number in range(6):
             cursor.execute("SELECT COUNT(*) FROM webhooks_receipt WHERE id = %s", [number])
-        assert [each for each in prepared() if "webhooks_receipt" in each] == []
+        assert [each for each in prepared() if "FROM webhooks_receipt WHERE id" in each] == []
