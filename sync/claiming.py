@@ -72,7 +72,8 @@ class Lease:
 class Claim:
     """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
 
-    `link`: what was known of the subject's record. `is_only`: its event has no other delivery.
+    `link`: what was known of the subject's record; of what is relayed it is read when it begins.
+    `is_only`: its event has no other delivery.
     """
 
     delivery: Delivery
@@ -174,7 +175,8 @@ def _claim(loaded: Loaded, alone: bool) -> Claim | None:
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
     store(attempt, also=appending(begun(attempt), at=attempt.started_at))
-    taken = Claim(delivery, attempt, token, way, linked(delivery), is_only=loaded.is_only)
+    link = None if delivery.is_relayed else linked(delivery)
+    taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only)
     covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
     return replace(taken, covered=_cover(others, taken)) if covers else taken
 

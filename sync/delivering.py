@@ -132,8 +132,8 @@ def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> 
 
 
 def _with_link_of_now(taken: Claim) -> Claim:
-    """A claim that was stored together with its delivery knows what was read before that: another process may have
-    applied something newer since, over which nothing relayed may go. What is fetched is the newest anyway.
+    """What is relayed may go over nothing newer, and a claim that was stored together with its delivery knows only what
+    was read before that: another process may have applied something since. What is fetched is the newest anyway.
     """
     return replace(taken, link=linked(taken.delivery)) if taken.delivery.is_relayed else taken
 
