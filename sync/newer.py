@@ -6,11 +6,11 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from sync.models import Attempt, Delivery, Link, Outcome
+from sync.subjects import SUBJECT
 from webhooks.models import State
 
 APPLIED = (State.SUCCEEDED, State.UNCHANGED)
 _CLOCKS_APART = timedelta(days=1)
-_SAME = ("entity_id", "entity_type", "identity", "commercial")
 
 
 def with_newer(
@@ -23,7 +23,7 @@ def with_newer(
     The keys have the order. `clocks_apart`: how much the clocks of the hosts may differ that received the events, so
     that the index leads to few of an entity's events; None, for a single delivery, looks at all of them.
     """
-    same = {name: OuterRef(name) for name in _SAME}
+    same = {name: OuterRef(name) for name in SUBJECT}
     was_applied = Attempt.objects.filter(
         delivery=OuterRef("pk"), outcome__in=[Outcome.SUCCEEDED, Outcome.UNCHANGED]
     )

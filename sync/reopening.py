@@ -7,9 +7,8 @@ from sync.clock import database_now
 from sync.models import Delivery
 from sync.outcomes import PASSING
 from sync.settling import refresh_events
+from sync.subjects import SUBJECT
 from webhooks.models import Event, State, SubjectKey
-
-_SAME = ("entity_id", "entity_type", "identity", "commercial")
 
 
 def due_again(event: Event) -> None:
@@ -28,7 +27,7 @@ def due_again(event: Event) -> None:
         # Whoever stores a webhook of this entity holds its key: none comes between the look and what follows from it.
         SubjectKey.objects.select_for_update().get(pk=key)
         newer = Delivery.objects.filter(
-            **{name: OuterRef(name) for name in _SAME}, event__gt=OuterRef("event")
+            **{name: OuterRef(name) for name in SUBJECT}, event__gt=OuterRef("event")
         )
         failed = _failed(free).filter(Q(is_relayed=False) | ~Exists(newer))
         if failed.update(state=State.PENDING, due_at=now, settled_at=None, covered_by=None):

@@ -10,6 +10,7 @@ from sync.models import Delivery
 from webhooks.models import State
 
 WAITING = (State.PENDING, State.RETRYING)
+SUBJECT = ("entity_id", "entity_type", "identity", "commercial")  # what deliveries of one have in common
 
 _OPEN = """entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s
     AND state IN ('pending', 'retrying', 'running', 'held')"""

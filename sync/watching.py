@@ -12,6 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from audit.standing import Standing, standing
 from sync.models import OPEN_STATES, Breaker, Delivery
+from sync.subjects import SUBJECT
 from webhooks.models import Event, Source, State
 
 MOST_COUNTED = 10_000
@@ -109,7 +110,7 @@ def _due(at: datetime) -> QuerySet[Delivery]:
 
 def _oldest_due_at(at: datetime, paused: list[int]) -> datetime | None:
     """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
-    same = {name: OuterRef(name) for name in ("entity_id", "entity_type", "identity", "commercial")}
+    same = {name: OuterRef(name) for name in SUBJECT}
     ahead = [each for each in OPEN_STATES if each != State.HELD]  # what is held lets others pass
     older = Delivery.objects.filter(**same, state__in=ahead, is_relayed=True, pk__lt=OuterRef("pk"))
     could_run = _due(at).filter(Q(is_relayed=False) | ~Exists(older))
