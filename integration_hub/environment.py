@@ -13,6 +13,14 @@ from django.core.exceptions import ImproperlyConfigured
 Number = TypeVar("Number", int, float)
 
 
+def required(env: environ.Env, name: str, why: str) -> str:
+    """The variable's value, or a refusal to start that names it."""
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"Set {name} in the environment or in .env: {why}.")
+    return value
+
+
 def number(
     env: environ.Env, name: str, default: Number, *, least: float = 0, most: float = 1_000_000_000
 ) -> Number:

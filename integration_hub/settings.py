@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
-from django.core.exceptions import ImproperlyConfigured
 
 from integration_hub.databases import database, queue_beside
-from integration_hub.environment import log_level, mail_server, number
+from integration_hub.environment import log_level, mail_server, number, required
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -19,19 +18,13 @@ env = environ.Env()
 environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(BASE_DIR / ".env")))
 
 
-def required(name: str, why: str) -> str:
-    """The variable's value, or a refusal to start that names it."""
-    value: str = env.str(name, default="")
-    if not value:
-        raise ImproperlyConfigured(f"Set {name} in the environment or in .env: {why}.")
-    return value
-
-
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = required("SECRET_KEY", "it signs sessions and result addresses; 50 random characters or more")
+SECRET_KEY = required(
+    env, "SECRET_KEY", "it signs sessions and result addresses; 50 random characters or more"
+)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 SEALING_KEYS = [
-    key for key in required("SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key
+    key for key in required(env, "SEALING_KEYS", "it seals secrets and payloads at rest").split(",") if key
 ]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -179,7 +172,7 @@ ALARM_UNSEALED_SECONDS = number(env, "ALARM_UNSEALED_SECONDS", 10.0)
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])
 ALARM_WEBHOOK_URL = env.str("ALARM_WEBHOOK_URL", default="")
 ALARM_WEBHOOK_SECRET = (
-    required("ALARM_WEBHOOK_SECRET", "it signs the alarms; whsec_ and 24 bytes or more in base64")
+    required(env, "ALARM_WEBHOOK_SECRET", "it signs the alarms; whsec_ and 24 bytes or more in base64")
     if ALARM_WEBHOOK_URL
     else ""
 )
