@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from webhooks.schemes import SCHEMES, standard_key
+from webhooks.schemes import chosen, standard_key
 
 Prover = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
 
@@ -30,21 +30,19 @@ def _standard(
 
 
 def _hmac(settings: Mapping[str, Any], secret: str, body: bytes, _: str, __: datetime) -> dict[str, str]:
-    known = SCHEMES["body-hmac"].settings
-    chosen = {name: settings.get(name) or each.default for name, each in known.items()}
-    digest = hmac.digest(secret.encode(), body, chosen["algorithm"])
-    text = digest.hex() if chosen["encoding"] == "hex" else base64.b64encode(digest).decode("ascii")
-    return {chosen["header"].lower(): f"{chosen['prefix']}{text}"}
+    said = chosen("body-hmac", settings)
+    digest = hmac.digest(secret.encode(), body, said["algorithm"])
+    text = digest.hex() if said["encoding"] == "hex" else base64.b64encode(digest).decode("ascii")
+    return {said["header"].lower(): f"{said['prefix']}{text}"}
 
 
 def _timestamped(
     settings: Mapping[str, Any], secret: str, body: bytes, _: str, at: datetime
 ) -> dict[str, str]:
-    known = SCHEMES["timestamped-hmac"].settings
-    chosen = {name: settings.get(name) or each.default for name, each in known.items()}
-    number = str(int(at.timestamp() * (1000 if chosen["unit"] == "milliseconds" else 1)))
+    said = chosen("timestamped-hmac", settings)
+    number = str(int(at.timestamp() * (1000 if said["unit"] == "milliseconds" else 1)))
     text = hmac.digest(secret.encode(), b".".join((number.encode("ascii"), body)), hashlib.sha256).hex()
-    return {chosen["header"].lower(): f"{chosen['time']}={number},{chosen['signature']}={text}"}
+    return {said["header"].lower(): f"{said['time']}={number},{said['signature']}={text}"}
 
 
 def _bearer(_: Mapping[str, Any], secret: str, *__: Any) -> dict[str, str]:

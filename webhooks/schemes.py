@@ -69,6 +69,11 @@ SCHEMES: Mapping[str, Scheme] = {
 }
 
 
+def chosen(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Every setting of a scheme: as it was set, or its default."""
+    return {name: settings.get(name) or each.default for name, each in SCHEMES[scheme].settings.items()}
+
+
 def check_settings(scheme: str, settings: Mapping[str, Any]) -> None:
     """Raises `ValueError` with one sentence for the first setting that `scheme` cannot use."""
     known = _scheme(scheme).settings

@@ -17,7 +17,15 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from webhooks.schemes import SCHEMES, check_secret, check_settings, new_secret, public_key, standard_key
+from webhooks.schemes import (
+    SCHEMES,
+    check_secret,
+    check_settings,
+    chosen,
+    new_secret,
+    public_key,
+    standard_key,
+)
 
 __all__ = [
     "SCHEMES",
@@ -167,23 +175,19 @@ def _verify_timestamped(
 ) -> Verdict:
     """`t=…,v1=…`: HMAC-SHA256 of the time, a full stop and the body, in hexadecimal; several signatures may stand
     there."""
-    chosen = _chosen("timestamped-hmac", settings)
-    if chosen["unit"] not in _UNITS:
+    said = chosen("timestamped-hmac", settings)
+    if said["unit"] not in _UNITS:
         raise BadSignature("the settings of the source name no known unit")
-    given = _header(headers, chosen["header"]).split(",", MOST_SIGNATURES)[:MOST_SIGNATURES]
+    given = _header(headers, said["header"]).split(",", MOST_SIGNATURES)[:MOST_SIGNATURES]
     parts = [each.strip(" ").partition("=") for each in given]
-    times = [text for name, _, text in parts if name == chosen["time"]]
+    times = [text for name, _, text in parts if name == said["time"]]
     if len(times) != 1:
         raise BadSignature("the header has no time, or more than one")
-    signed_at = _recent(times[0], now, chosen["unit"])
+    signed_at = _recent(times[0], now, said["unit"])
     content = b".".join((times[0].encode("ascii"), body))
     expected = [(secret, binascii.hexlify(_mac(key, content, "sha256"))) for secret, key in _static(secrets)]
-    offered = [_wire(text.lower()) for name, _, text in parts if name == chosen["signature"]]
+    offered = [_wire(text.lower()) for name, _, text in parts if name == said["signature"]]
     return Verdict(_matching(expected, offered), None, signed_at)
-
-
-def _chosen(scheme: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    return {name: settings.get(name) or each.default for name, each in SCHEMES[scheme].settings.items()}
 
 
 def _mac(key: bytes, content: bytes, algorithm: str) -> bytes:
@@ -211,15 +215,15 @@ def _recent(number: str, now: datetime, unit: str = "seconds") -> datetime:
 def _body_hmac(
     settings: Mapping[str, Any], secrets: Sequence[Secret], headers: Mapping[str, str], body: bytes
 ) -> _Candidates:
-    chosen = _chosen("body-hmac", settings)
-    given = _header(headers, chosen["header"])
-    if not given.startswith(chosen["prefix"]):
+    said = chosen("body-hmac", settings)
+    given = _header(headers, said["header"])
+    if not given.startswith(said["prefix"]):
         raise BadSignature("the signature does not begin with the prefix that was set")
-    given = given.removeprefix(chosen["prefix"])
-    algorithm, encode = chosen["algorithm"], _ENCODINGS.get(chosen["encoding"])
+    given = given.removeprefix(said["prefix"])
+    algorithm, encode = said["algorithm"], _ENCODINGS.get(said["encoding"])
     if algorithm not in _ALGORITHMS or encode is None:
         raise BadSignature("the settings of the source name no known encoding or hash")
-    offered = given.lower() if chosen["encoding"] == "hex" else given
+    offered = given.lower() if said["encoding"] == "hex" else given
     expected = [(secret, encode(_mac(key, body, algorithm))) for secret, key in _static(secrets)]
     return expected, [_wire(offered)]
 

@@ -13,27 +13,27 @@ COMPARISONS = {
     "scheme == 'body-hmac'",
     "scheme == 'timestamped-hmac'",
     "scheme in _STATIC",
-    "chosen['unit'] not in _UNITS",
-    "name == chosen['time']",
-    "name == chosen['signature']",
+    "said['unit'] not in _UNITS",
+    "name == said['time']",
+    "name == said['signature']",
     "len(times) != 1",
     "f'{name}-signature' in headers",
     "abs(now - signed_at) > TOLERANCE",
     "algorithm not in _ALGORITHMS",
     "encode is None",
-    "chosen['encoding'] == 'hex'",
+    "said['encoding'] == 'hex'",
     "word.lower() != scheme",
 }
 # Methods that compare in other words: only with text that we or the settings of the source fix.
 TEXT_COMPARISONS = {
     "_WEBHOOK_ID.fullmatch(webhook_id)",
     "pattern.fullmatch(number)",
-    "_header(headers, chosen['header']).split(',', MOST_SIGNATURES)",
+    "_header(headers, said['header']).split(',', MOST_SIGNATURES)",
     "each.strip(' ').partition('=')",
     "entry.startswith('v1a,')",
     "entry.startswith('v1,')",
-    "given.startswith(chosen['prefix'])",
-    "given.removeprefix(chosen['prefix'])",
+    "given.startswith(said['prefix'])",
+    "given.removeprefix(said['prefix'])",
     "_header(headers, 'authorization').partition(' ')",
     "_header(headers, f'{spelling}-signature').split(' ', MOST_SIGNATURES)",
 }
@@ -68,9 +68,7 @@ def test_compare_digest_is_the_only_comparison_of_what_was_sent_with_what_is_rig
     ]
     assert set(sources(tree, ast.Compare)) == COMPARISONS
     assert {ast.unparse(node) for node in by_method} == TEXT_COMPARISONS
-    assert sources(tree, (ast.Match, ast.Set, ast.SetComp, ast.DictComp)) == [
-        "{name: settings.get(name) or each.default for name, each in SCHEMES[scheme].settings.items()}"
-    ]
+    assert sources(tree, (ast.Match, ast.Set, ast.SetComp, ast.DictComp)) == []
     assert [ast.unparse(node) for node in calls if "compare_digest" in ast.unparse(node.func)] == [
         "hmac.compare_digest(right, text)"
     ]
