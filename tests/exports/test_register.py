@@ -9,11 +9,11 @@ import pytest
 from django.db import connection, transaction
 
 from audit.models import Entry
-from integration_hub.console.exporting import jobs, register
+from integration_hub.console.exporting import jobs, making, register
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
 from tests.exports.making import exported, happened, history, lines, requested, unpacked
-from tests.exports.test_resuming import elsewhere, killed_at, small_chunks  # noqa: F401
+from tests.exports.test_resuming import Killed, elsewhere, end_leases, killed, killed_at, small_chunks  # noqa: F401
 
 
 def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
@@ -51,6 +51,42 @@ def test_people_of_a_resumed_export_are_in_it_too(
     assert export.people.count() == 4
     jobs.look()
     assert export.people.count() == 9
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
+    database: None,
+    monkeypatch: pytest.MonkeyPatch,
+    small_chunks: None,  # noqa: F811
+    is_careless: bool,
+) -> None:
+    """Killed between the two, a run that notes its files first forgets whom they hold."""
+    history(9)
+    export = requested()
+    register_people, notes = making.register, making.Run._note
+
+    def note_files_first(run: making.Run, sizes: dict[str, int], key: bytes = b"") -> None:
+        people, run._people = run._people, set()
+        notes(run, sizes, key)
+        run._people = people
+        notes(run, sizes, key)
+
+    def killed_at_the_third(*told: Any) -> None:
+        if export.people.using(told[-1]).count() >= 4:
+            killed()
+        register_people(*told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "register", killed_at_the_third)
+        if is_careless:
+            patch.setattr(making.Run, "_note", note_files_first)
+        with pytest.raises(Killed):
+            jobs.look()
+    end_leases()
+    jobs.look()
+    export.refresh_from_db()
+    assert export.counts["events"] == 9
+    assert export.people.count() == (7 if is_careless else 9)
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
