@@ -155,8 +155,8 @@ def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:
         str(verdict.state),
         verdict.delay is not None,
         verdict.delay or 0.0,
-        verdict.delay is not None and bool(verdict.retry_after),
-        min(verdict.delay or 0.0, verdict.retry_after or 0.0),
+        verdict.rest > 0,
+        verdict.rest,
         verdict.state in _SETTLED,
         delivery.tries if verdict.spends_try else delivery.tries - 1,
         delivery.pk,
@@ -225,6 +225,7 @@ def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
             code=verdict.code,
             settled_at=claim.attempt.ended_at if verdict.state in _SETTLED else None,
             due_at=None if verdict.delay is None else database_now_plus(verdict.delay),
+            not_before=database_now_plus(verdict.rest) if verdict.rest else None,
         )
     refresh_events(events)
     return tuple(sorted(events))

@@ -45,6 +45,11 @@ class Verdict:
     retry_after: float | None = None
     spends_try: bool = True
 
+    @property
+    def rest(self) -> float:
+        """Seconds of the delay that the other side asked for."""
+        return min(self.delay or 0.0, self.retry_after or 0.0)
+
 
 def success(findings: Findings) -> Verdict:
     """The change was applied, or there was none."""

@@ -1,5 +1,6 @@
 """After a pause: one probe, then more with each success, and the time that the system asked for."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from sync import breaking, slots, sparing
+from sync.delivering import deliver
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from sync.tasks import run_due
 from tests.breakers import (
@@ -218,6 +220,40 @@ def test_a_webhook_that_comes_again_waits_as_long_as_the_other_side_asked(
     Delivery.objects.filter(state="retrying").update(not_before=timezone.now() - timedelta(seconds=1))
     assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
     assert hub.customer()["email"] == "anna.again@example.com"
+
+
+def test_a_covered_webhook_that_comes_again_waits_as_long_too(hub: Hub) -> None:
+    hub.change_email("anna.again@example.com")
+    hub.shop.faults.add("error", status=503)
+    body = json.loads(EXAMPLE) | {"respond": "ack"}
+    for name in ("msg_1", "msg_2"):
+        hub.post_signed(body, name)
+        hub.wait_until_idle()
+    Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    hub.shop.faults.clear()
+    hub.shop.faults.add("error", status=503, retry_after=600)
+    newest = Delivery.objects.latest("pk")
+    deliver(newest.pk)
+    older = Delivery.objects.earliest("pk")
+    assert older.covered_by is not None
+    newest.refresh_from_db()
+    assert all(590 < seconds_until(each.not_before) <= 600 for each in (older, newest))
+    tries = Attempt.objects.count()
+    assert hub.post_signed(body, "msg_1").json()["retrying"] is True
+    hub.wait_until_idle()
+    assert Attempt.objects.count() == tries
+
+
+def test_a_creation_that_is_not_there_yet_says_nothing_of_the_shop(cautious: Hub) -> None:
+    """The probe of a breaker is not spent on what never asked the shop to change anything."""
+    pause(cautious, people(cautious, 1)[0])
+    cautious.wait_until_quiet()
+    Delivery.objects.update(due_at=timezone.now() + timedelta(hours=1))  # none of them is the probe
+    end_pause()
+    created = {"id": "NEVER1", "entityType": "USER", "eventType": "CREATE"}
+    before = Breaker.objects.values_list("successes", "open_until").get(connection__side="commercial")
+    assert cautious.post_signed(created).json()["code"] == "identity-missing"
+    assert Breaker.objects.values_list("successes", "open_until").get(connection__side="commercial") == before
 
 
 def test_the_shop_is_not_blamed_for_an_identity_service_that_is_down(cautious: Hub) -> None:
