@@ -19,6 +19,8 @@ from sync.claiming import Claim, claim
 from sync.guarding import FEWEST_KNOWN, Held, _marks, guard, weight_of
 from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
 from sync.planning import Action, Change, FieldChange
+from sync.tasks import run_due
+from tests.breakers import make_due
 from tests.console.history import a_delivery, a_route, an_attempt, an_event
 from tests.hub import Hub
 from webhooks.models import Event, Source, State
@@ -90,9 +92,12 @@ def test_of_removals_at_once_exactly_the_bound_passes(hub: Hub) -> None:
     writes = len(hub.writes())
     at_once(lambda user: leave(hub, user), users)
     hub.wait_until_idle()
+    while Delivery.objects.filter(state=State.RETRYING).exists():  # a busy machine answers too late
+        make_due()
+        run_due()
     assert Delivery.objects.filter(state=State.HELD).count() == 8
-    assert Attempt.objects.filter(weighed=Weight.REMOVAL).count() == 4
-    assert len(hub.writes()) == writes + 4
+    assert Attempt.objects.filter(weighed=Weight.REMOVAL).values("delivery").distinct().count() == 4
+    assert len({each["path"] for each in hub.writes()[writes:]}) == 4
 
 
 def test_a_bound_of_nothing_holds_the_first(hub: Hub) -> None:
