@@ -6,14 +6,13 @@ has no hash; what it said until then was never proved, and `"v": 1` goes on sayi
 """
 
 import json
-from collections import Counter
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from audit.canonical import canonical
+from audit.ends import End, ends_of
 from audit.hashing import leaf_of
-from audit.heads import End, take_ends
 from audit.statements import Statement
 
 BATCH = 500
@@ -30,20 +29,27 @@ _FIRST = Statement("SELECT id FROM audit_entry WHERE leaf IS NULL ORDER BY id LI
 def chain_unchained() -> int:
     """Chain every row that is not, in transactions of 500; how many. One look into an empty index where all are."""
     chained = 0
-    while _FIRST.row() and (found := _chain_some()):
+    while _FIRST.row() and (found := _chain_some()) is not None:
         chained += found
     return chained
 
 
-def _chain_some() -> int:
-    with transaction.atomic():
-        rows = _NEXT[connection.vendor].rows(BATCH)
-        if not rows:
-            return 0
-        ends = take_ends(Counter(stream for _, stream, _ in rows))
-        for pk, stream, body in rows:
-            ends[stream] = _chain(pk, json.loads(body), ends[stream])
-    return len(rows)
+def _chain_some() -> int | None:
+    """How many rows; None where there are none."""
+    try:
+        with transaction.atomic():
+            rows = _NEXT[connection.vendor].rows(BATCH)
+            ends = ends_of({stream for _, stream, _ in rows})
+            for pk, stream, body in sorted(rows, key=_by_stream):
+                ends[stream] = _chain(pk, json.loads(body), ends[stream])
+    except IntegrityError:  # somebody appended to one of these streams since we looked
+        return 0
+    return len(rows) or None
+
+
+def _by_stream(row: tuple[Any, ...]) -> Any:
+    pk, stream, _ = row
+    return stream, pk
 
 
 def _chain(pk: int, document: dict[str, Any], end: End) -> End:

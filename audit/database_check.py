@@ -7,12 +7,11 @@ from heapq import merge
 from itertools import groupby, islice
 
 from django.db import connection
-from django.db.models import Exists, OuterRef
 
 from audit.bundle_rows import segment_leaves
 from audit.keys import STREAM as KEYS
 from audit.looking import SETTLED, last_segment
-from audit.models import Checkpoint, Entry, Head, Segment, Stub
+from audit.models import Checkpoint, Entry, Segment, Stub
 from audit.records import Record
 from audit.retention import declared
 from audit.rows import checkpoint_record, entry_row, key_records, key_rows, segment_row
@@ -99,8 +98,6 @@ def _faults(walk: Walk, checkpoints: Checkpoints, waiting: Waiting, gone: Gone) 
     yield from check_begun(begun, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
     yield from _check_unsealed(walk, waiting)
     yield from check_streams(_streams())
-    for stream in _headless():
-        yield Fault(f"stream {stream}", "has a head and no entries")
 
 
 def _check_gone(gone: Gone) -> Faults:
@@ -156,22 +153,13 @@ def _settled_id(walk: Walk) -> int:
 
 
 def _streams() -> Iterator[StreamRow]:
-    """Every chained entry by stream and place, with the head of its stream and what it goes on from, from one
-    statement."""
-    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, head.seq, stub.seq, stub.leaf
-        FROM audit_entry entry LEFT JOIN audit_head head ON head.stream = entry.stream
-        LEFT JOIN audit_stub stub ON stub.stream = entry.stream
+    """Every chained entry by stream and place, with what its stream goes on from, from one statement."""
+    sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, stub.seq, stub.leaf
+        FROM audit_entry entry LEFT JOIN audit_stub stub ON stub.stream = entry.stream
         WHERE entry.leaf IS NOT NULL ORDER BY entry.stream, entry.stream_seq"""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
-            for stream, seq, prev_leaf, leaf, head, stub, gone in rows:
-                ends = (head, stub, bytes(gone or b""))
-                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), *ends)
-
-
-def _headless() -> Iterator[str]:
-    its_own = Entry.objects.filter(stream=OuterRef("stream"))
-    gone = Stub.objects.filter(stream=OuterRef("stream"), seq=OuterRef("seq"))
-    headless = Head.objects.filter(~Exists(its_own), ~Exists(gone))
-    yield from headless.values_list("stream", flat=True)[:MOST_FAULTS]
+            for stream, seq, prev_leaf, leaf, stub, gone in rows:
+                goes_on = (stub, bytes(gone or b""))
+                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), *goes_on)

@@ -1,20 +1,20 @@
 """Append to the audit log, in the transaction of the change that is being recorded."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.canonical import JSONValue, canonical
 from audit.circumstances import with_circumstances
+from audit.ends import START, End, ends_of
 from audit.hashing import leaf_of
-from audit.heads import START, End, first_ends, take_ends
 from audit.joining import together
 from audit.records import time_text
 from audit.statements import Bound
@@ -22,6 +22,7 @@ from audit.statements import Bound
 SYSTEM = "system"
 VERSION = 2
 BATCH = 1000
+_COLLISIONS = 100
 _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
 
@@ -44,50 +45,96 @@ class Happening:
     details: Mapping[str, JSONValue] = field(default_factory=dict)
 
 
+_Said = tuple[Happening, str]  # with the beginning of its entry's body
+
+
 def append(*happenings: Happening, at: datetime | None = None) -> None:
     """Record what happened, in order, each at the end of its stream: two statements.
 
-    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form.
+    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form. Where
+    somebody else appends to one of these streams, it waits for the end of that transaction.
     """
-    for write in appending(*happenings, at=at) if happenings else ():
-        together(write)
+    _check_in_transaction()
+    moment = at or timezone.now()
+    said = _said(happenings, moment)
+    for tries_left in reversed(range(_tries() if said else 0)):
+        try:
+            with _undone_alone():
+                for write in _appended(said, moment, {}).writes:
+                    together(write)
+            return
+        except IntegrityError:  # somebody appended since we looked
+            if not tries_left:
+                raise
 
 
-def appending(*happenings: Happening, at: datetime | None = None) -> list[Bound]:
+@dataclass(frozen=True, slots=True)
+class Appending:
+    """Entries that are about to be stored by `writes`, and where their streams end then."""
+
+    writes: Sequence[Bound] = ()
+    ends: Mapping[str, End] = field(default_factory=dict)
+
+
+def appending(
+    *happenings: Happening, at: datetime | None = None, ends: Mapping[str, End] | None = None
+) -> Appending:
     """What is left of `append`, to be run in this same transaction, `together` with other writes where there are few.
 
-    Nothing else may be appended to these streams in between. Raises what `append` raises.
+    Where somebody else appends to one of these streams, it waits, and then meets an IntegrityError: run the whole
+    transaction again. `ends`: where some of them ended, by a commit that is over; the others are asked for. Raises
+    what `append` raises.
     """
-    if not connection.in_atomic_block:
-        raise NotInTransaction("append() belongs into the transaction of the change that it records")
+    _check_in_transaction()
     moment = at or timezone.now()
-    texts = _texts(happenings, moment)  # refused before a head is moved on
-    return _entries(happenings, moment, texts, take_ends(_counts(happenings)))
+    return _appended(_said(happenings, moment), moment, ends or {})
 
 
-def beginning(*happenings: Happening, at: datetime | None = None) -> list[Bound]:
+def beginning(*happenings: Happening, at: datetime | None = None) -> Appending:
     """The same where each stream begins with it, so that nothing has to be asked first, in a transaction or by one
     statement. Whatever runs it meets an IntegrityError where a stream is there already.
     """
     moment = at or timezone.now()
-    texts, counts = _texts(happenings, moment), _counts(happenings)
-    return [first_ends(counts), *_entries(happenings, moment, texts, dict.fromkeys(counts, START))]
+    return _entries(_said(happenings, moment), moment, {each.stream: START for each in happenings})
 
 
-def _counts(happenings: Sequence[Happening]) -> Counter[str]:
-    return Counter(each.stream for each in happenings)
+def _check_in_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise NotInTransaction("append() belongs into the transaction of the change that it records")
 
 
-def _texts(happenings: Sequence[Happening], at: datetime) -> list[str]:
-    said = time_text(at)
-    return [_text(each, said) for each in happenings]
+def _tries() -> int:
+    """On SQLite there is but one writer, and nothing to wait for."""
+    return _COLLISIONS if connection.vendor == "postgresql" else 1
 
 
-def _entries(
-    happenings: Sequence[Happening], at: datetime, texts: Sequence[str], ends: dict[str, End]
-) -> list[Bound]:
-    rows = [_row(happening, at, text, ends) for happening, text in zip(happenings, texts, strict=True)]
-    return [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+def _undone_alone() -> AbstractContextManager[Any]:
+    """What fails within it is undone, and the transaction goes on."""
+    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
+
+
+def _said(happenings: Sequence[Happening], at: datetime) -> list[_Said]:
+    moment = time_text(at)
+    return [(each, _text(each, moment)) for each in happenings]
+
+
+def _appended(said: Sequence[_Said], at: datetime, known: Mapping[str, End]) -> Appending:
+    """By the names of the streams; those of one stream as they happened."""
+    streams = {happening.stream for happening, _ in said}
+    unknown = streams - known.keys()
+    found = {**known, **ends_of(unknown)} if unknown else known
+    in_order = sorted(said, key=_stream) if len(said) > 1 else said
+    return _entries(in_order, at, {stream: found[stream] for stream in streams})
+
+
+def _stream(said: _Said) -> str:
+    return said[0].stream
+
+
+def _entries(said: Sequence[_Said], at: datetime, ends: dict[str, End]) -> Appending:
+    rows = [_row(happening, at, text, ends) for happening, text in said]
+    writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+    return Appending(writes, ends)
 
 
 def _text(happening: Happening, at: str) -> str:

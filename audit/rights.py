@@ -26,7 +26,6 @@ def grants(role: str, schema: str = "public") -> Iterator[str]:
     yield f"REVOKE UPDATE, DELETE ON {evidence} FROM {role}"
     yield f"REVOKE INSERT ON {', '.join(f'{schema}.audit_{each}' for each in _RETENTION)} FROM {role}"
     yield f"GRANT UPDATE ({_ENDS}) ON {schema}.audit_signingkey TO {role}"
-    yield f"REVOKE DELETE ON {schema}.audit_head FROM {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {schema}.django_migrations FROM {role}"
 
 

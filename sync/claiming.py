@@ -5,6 +5,7 @@ from however many processes, at most one attempt of a subject runs, and every la
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from audit.ends import START, End
 from audit.log import Happening, appending
 from audit.statements import Bound, Clock, Statement
 from audit.storing import columns_of, fresh, store, stored
@@ -73,7 +75,7 @@ class Claim:
     """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
 
     `link`: what was known of the subject's record; of what is relayed it is read when it begins.
-    `is_only`: its event has no other delivery.
+    `is_only`: its event has no other delivery. `ends`: where streams of the audit log ended when it was committed.
     """
 
     delivery: Delivery
@@ -83,6 +85,7 @@ class Claim:
     link: Linked | None = None
     covered: tuple[Event, ...] = ()
     is_only: bool = False
+    ends: Mapping[str, End] = field(default_factory=dict)
     lease: Lease = field(default_factory=Lease)
 
     @property
@@ -114,11 +117,13 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     loaded = _load(delivery_id)
     if loaded is None:
         return None
-    for _ in range(_COLLISIONS):
+    for collisions in range(_COLLISIONS):
         try:
             with transaction.atomic():
-                return _claim(loaded, alone)
-        except IntegrityError:  # the subject or the slot was taken at this moment: look again
+                return _claim(loaded, alone, looks=collisions > 0)
+        except (
+            IntegrityError
+        ):  # the subject or the slot was taken at this moment, or its stream had begun: look again
             continue
         except Full:
             return None
@@ -153,7 +158,8 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.commercial = route.commercial
 
 
-def _claim(loaded: Loaded, alone: bool) -> Claim | None:
+def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
+    """`looks` where its stream of the audit log ends, even of a first attempt, with which it mostly begins."""
     delivery = loaded.delivery
     seen = lock_open(delivery)
     own = next((each for each in seen if each.pk == delivery.pk), None)
@@ -174,9 +180,13 @@ def _claim(loaded: Loaded, alone: bool) -> Claim | None:
     way = way_with(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
-    store(attempt, also=appending(begun(attempt), at=attempt.started_at))
+    is_first = delivery.last_number == 1 and not looks
+    entry = appending(
+        begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if is_first else {}
+    )
+    store(attempt, also=entry.writes)
     link = None if delivery.is_relayed else linked(delivery)
-    taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only)
+    taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, ends=entry.ends)
     covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
     return replace(taken, covered=_cover(others, taken)) if covers else taken
 

@@ -1,12 +1,14 @@
 """What the receiving half needs of the delivering half (see `webhooks.delivering`), in one object."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from django.db import transaction
 from django.db.models import Model
 
+from audit.ends import End
 from audit.log import Happening
 from sync.configuration import Way
 from sync.opening import Opening, open_deliveries, plan_ways
@@ -52,6 +54,11 @@ class Begun:
     def opened(self) -> list[Happening]:
         """When that is stored: what belongs on the audit log with it."""
         return self._opening.happenings
+
+    def ended(self, ends: Mapping[str, End]) -> None:
+        """Where the streams end once that is committed: whoever settles need not look."""
+        claims = [replace(each, ends=ends) for each in self._opening.claims]
+        self._opening = replace(self._opening, claims=claims)
 
     def start(self) -> None:
         """After that commit, where nobody waits: a worker delivers."""

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.log import Happening, appending
+from audit.log import Happening, append, appending
 from audit.statements import Bound, Statement
 from audit.storing import store
 from sync.attempting import Findings
@@ -60,12 +60,18 @@ class Settled:
 
 
 def settle(
-    claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
+    claim: Claim,
+    verdict: Verdict,
+    findings: Findings,
+    recorders: list[AttemptRecorder],
+    *,
+    is_alone: bool = True,
 ) -> Settled | None:
     """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written.
 
-    Where the one request of this process that waits for the event can be answered now, its answer is kept in the same
-    commit.
+    `is_alone`: nobody else appends to the same streams of the audit log at this moment; an IntegrityError where
+    somebody does. Where the one request of this process that waits for the event can be answered now, its answer is
+    kept in the same commit.
     """
     waiter, telling = waiter_of(claim.delivery.event_id) if claim.is_only else None, None
     try:
@@ -79,7 +85,7 @@ def settle(
             if waiter is not None and state == verdict.state:
                 outcome = outcome_of_attempt(claim, verdict, findings)
                 telling = waiter.take(outcome) if outcome is not None else None
-            events = _write(claim, verdict, findings, recorders, state, telling)
+            events = _write(claim, verdict, findings, recorders, state, telling, is_alone)
     except BaseException:
         if waiter is not None and telling is not None:
             waiter.let_go()
@@ -96,6 +102,7 @@ def _write(
     recorders: list[AttemptRecorder],
     state: str,
     telling: Telling | None,
+    is_alone: bool,
 ) -> tuple[int, ...]:
     kept = in_order(recorders)
     payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
@@ -104,14 +111,18 @@ def _write(
     writes = [_attempt_ended(claim), *calls_to_write(kept)]
     if telling is not None:
         writes.append(telling.joining())
-    is_alone = claim.is_only and not claim.covered
-    if is_alone:
+    has_one = claim.is_only and not claim.covered
+    if has_one:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
-    events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
+    events = (claim.delivery.event_id,) if has_one else _end_events(claim, verdict)
     happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
     if telling is not None:
         happenings.append(telling.happening)
-    writes += appending(*happenings, at=claim.attempt.ended_at)
+    at = claim.attempt.ended_at
+    if is_alone:
+        writes += appending(*happenings, at=at, ends=claim.ends).writes
+    else:
+        append(*happenings, at=at)
     _run_with_link(claim, verdict, findings, payloads, writes)
     return events
 

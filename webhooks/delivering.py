@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.db.models import Model
 
+from audit.ends import End
 from audit.log import Happening
 from audit.statements import Bound
 from webhooks.models import Event, Payload
@@ -95,6 +96,9 @@ class Begun(Protocol):
 
     def opened(self) -> Sequence[Happening]:
         """When that is stored: what belongs on the audit log with it. Each stream begins with it."""
+
+    def ended(self, ends: Mapping[str, End]) -> None:
+        """Where those streams end once that is committed."""
 
     def start(self) -> None:
         """After that commit, where nobody waits: let the work begin."""

@@ -119,7 +119,9 @@ def _record_new(
         happenings = [_received(event, receipt), *begun.opened()]
         if answer is not None:
             happenings.append(answered(receipt, event, answer))
-        together(*beginning(*happenings, at=arrival.received_at))
+        entries = beginning(*happenings, at=arrival.received_at)
+        together(*entries.writes)
+        begun.ended(entries.ends)
     return Recorded(receipt, event, begun, answer)
 
 

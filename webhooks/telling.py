@@ -2,10 +2,10 @@
 
 import logging
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.log import appending
+from audit.log import append, appending
 from audit.statements import Bound, Statement
 from audit.storing import store
 from webhooks.answers import Answer
@@ -41,6 +41,11 @@ class Telling:
 
     def keep(self) -> None:
         """In a transaction of its own."""
-        with transaction.atomic():
-            entries = appending(self.happening, at=self._at)
-            store(self.payload, also=[self.joining(), *entries])
+        try:
+            with transaction.atomic():
+                entry = appending(self.happening, at=self._at)
+                store(self.payload, also=[self.joining(), *entry.writes])
+        except IntegrityError:  # something else was told of the event at this moment
+            with transaction.atomic():
+                store(self.payload, also=[self.joining()])
+                append(self.happening, at=self._at)

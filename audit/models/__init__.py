@@ -1,6 +1,6 @@
 """The audit log's tables."""
 
-from audit.models.entry import Entry, Head
+from audit.models.entry import Entry
 from audit.models.outlet import Anchoring, Outlet, Verification
 from audit.models.retention import Cut, Stub
 from audit.models.segment import Checkpoint, Segment, SigningKey
@@ -10,7 +10,6 @@ __all__ = [
     "Checkpoint",
     "Cut",
     "Entry",
-    "Head",
     "Outlet",
     "Segment",
     "SigningKey",

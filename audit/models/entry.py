@@ -1,4 +1,4 @@
-"""What happened, and where each stream of it ends. Entries are inserted and read; the database refuses all else."""
+"""What happened. Entries are inserted and read; the database refuses all else."""
 
 from django.db import models
 from django.db.models.functions import Left, StrIndex
@@ -65,17 +65,3 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
-
-
-class Head(models.Model):
-    """The end of a stream: after which entry the next one comes. Appending locks it until the commit."""
-
-    stream = models.CharField(max_length=80, primary_key=True)
-    seq = models.BigIntegerField(help_text="of its last entry")
-    added = models.IntegerField(help_text="how many entries the last append added")
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"{self.stream} ({self.seq})"

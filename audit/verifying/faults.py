@@ -66,13 +66,12 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """An entry's place in its stream, with the place of the stream's head as it is stored (None where it has none), and
-    place and leaf of the last entry that is kept no longer (None and empty where all are kept)."""
+    """An entry's place in its stream, and place and leaf of its last entry that is kept no longer (None and empty where
+    all are kept)."""
 
     stream: str
     seq: int
     prev_leaf: bytes
     leaf: bytes
-    head_seq: int | None
     stub_seq: int | None = None
     stub_leaf: bytes = b""

@@ -1,7 +1,7 @@
 """Fourteen kinds of tampering with a log, by somebody who may write to every table.
 
-Whoever tampers keeps everything in step that needs no key: columns, hashes beside the rows, counts, roots and the
-heads of streams. Each kind changes a log and returns words of which at least one must stand in the fault's place.
+Whoever tampers keeps everything in step that needs no key: columns, hashes beside the rows, counts and roots. Each kind
+changes a log and returns words of which at least one must stand in the fault's place.
 """
 
 from collections.abc import Callable

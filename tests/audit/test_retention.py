@@ -19,7 +19,7 @@ from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, w
 from audit.checkpoints import checkpoint_file
 from audit.database_check import check_database
 from audit.log import Happening, append
-from audit.models import Cut, Entry, Head, Segment, Stub
+from audit.models import Cut, Entry, Segment, Stub
 from audit.packing import unpack
 from audit.records import time_text
 from audit.retention import declare, let_go
@@ -240,11 +240,6 @@ def with_another_end() -> None:
     Stub.objects.filter(stream="event:early").update(leaf=bytes(32))
 
 
-def a_head_that_forgot() -> None:
-    cut_at(12)
-    Head.objects.filter(stream="person:1").update(seq=1)
-
-
 def lie(segment: int, **details: Any) -> None:
     """What `declare` never says, in an entry and in the table that the database goes by."""
     row, at = Segment.objects.get(number=segment), days_after(5)
@@ -286,7 +281,6 @@ WRONG: dict[Callable[[], None], str] = {
     before_the_word_is_sealed: "is missing",
     what_says_so: "is missing",
     with_another_end: "what it continues is not in segment",
-    a_head_that_forgot: "has a head and no entries",
     too_young: "is not about entries that are older than 10 days",
     of_another_age: "is not about entries that are older than 10 days",
     another_hash: "is not what segment 5 is",

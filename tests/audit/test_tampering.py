@@ -11,7 +11,7 @@ from audit.canonical import canonical
 from audit.database_check import check_database
 from audit.hashing import leaf_of
 from audit.merkle import Frontier
-from audit.models import Checkpoint, Entry, Head, Segment, SigningKey
+from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.packing import pack
 from tests.audit.state import State, build
 from tests.audit.tampering import KINDS, Tamper, body_and_leaf, rewritten, rewritten_with_the_newest_key
@@ -58,7 +58,7 @@ def store(state: State) -> None:
 
 
 def _store_entries(state: State) -> None:
-    rows, ends = [], {}
+    rows = []
     for entry, text in state.bodies.items():
         said = state.said(entry)
         row = Entry(
@@ -66,9 +66,7 @@ def _store_entries(state: State) -> None:
             stream_seq=said["stream_seq"], prev_leaf=bytes.fromhex(said["prev_leaf"]), leaf=state.leaves[entry],
         )  # fmt: skip
         rows.append(row)
-        ends[said["stream"]] = max(ends.get(said["stream"], 0), row.stream_seq)
     Entry.objects.bulk_create(rows)
-    Head.objects.bulk_create(Head(stream=stream, seq=seq, added=1) for stream, seq in ends.items())
 
 
 def _store_keys(state: State) -> None:
@@ -129,8 +127,6 @@ COLUMNS = {
     "an actor that the body does not have": "UPDATE audit_entry SET actor = 'x' WHERE id = {entry}",
     "another time": "UPDATE audit_entry SET at = '2020-01-01 00:00:00+00:00' WHERE id = {entry}",
     "another hash": "UPDATE audit_entry SET leaf = prev_leaf WHERE id = {entry}",
-    "a head that is further": "UPDATE audit_head SET seq = seq + 1",
-    "a head without a stream": "UPDATE audit_head SET stream = 'event:none' WHERE stream = 'event:1'",
     "a stored node": "UPDATE audit_segment SET nodes = hash WHERE number = 3",
     "a highest id": "UPDATE audit_segment SET highest_id = highest_id + 1 WHERE number = 3",
     "hashes of a segment": "UPDATE audit_segment SET leaves = hash WHERE number = 3",

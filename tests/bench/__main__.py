@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.bench.account import account, show
-from tests.bench.auditing import measure_audit, show_audit
+from tests.bench.auditing import MANY_ROUNDS, SHORT_SECONDS, measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
 from tests.bench.console import REPEATS, measure_console, show_console
 from tests.bench.databases import Cluster, sync_milliseconds
@@ -131,11 +131,10 @@ class Bench:
         return found
 
     def _audit(self) -> object:
-        found, chosen = {}, plan(self.given)
+        found, given = {}, self.given
         for kind in self.kinds:
-            taken = measure_audit(
-                kind, self.cluster, self.systems, self.folder, chosen.rounds, chosen.seconds
-            )
+            rounds, seconds = given.rounds or MANY_ROUNDS, given.seconds or SHORT_SECONDS
+            taken = measure_audit(kind, self.cluster, self.systems, self.folder, rounds, seconds)
             print(f"## {kind}\n\n{show_audit(taken)}\n")
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
         return found

@@ -18,6 +18,8 @@ VARIANTS = {"with": {}, "without": {"BENCH_WITHOUT": "audit", "PYTHONPATH": f"{S
 SUBJECTS = (RESULT, ACK)
 CLIENTS = 16
 MOST_SHARE = 0.1
+MANY_ROUNDS = 24  # short ones: what else a machine does falls on one round of a pair by a tenth, up or down
+SHORT_SECONDS = 1.2
 
 Taken = dict[str, list[list[Figures]]]
 

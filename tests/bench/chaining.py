@@ -13,7 +13,6 @@ from audit.hashing import ZERO, leaf_of
 from audit.records import time_text
 
 _ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
-_HEAD = ("stream", "seq", "added")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,9 @@ class Chains:
 
     def write(self, first: int, copies: Sequence[Copied]) -> None:
         """Of consecutive copies, of which the first has this number."""
-        heads: dict[str, int] = {}
-        rows = list(self._rows(first, copies, heads))
-        self._store("audit_entry", _ENTRY, rows)
-        self._store("audit_head", _HEAD, [(stream, seq, 1) for stream, seq in heads.items()])
+        self._store(list(self._rows(first, copies)))
 
-    def _rows(self, first: int, copies: Sequence[Copied], heads: dict[str, int]) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, first: int, copies: Sequence[Copied]) -> Iterator[tuple[Any, ...]]:
         key = self._last + (first - 1) * len(self._forms)
         for copy in copies:
             ends: dict[str, bytes] = {}
@@ -69,19 +65,18 @@ class Chains:
                 own = {**copy.names, "at": time_text(at), "prev_leaf": before.hex()}
                 body = form.body.format_map(own)
                 leaf = ends[stream] = leaf_of(body)
-                heads[stream] = form.seq
                 yield key, stream, at, form.action, form.actor, body, form.seq, before, leaf
 
-    def _store(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        names = ", ".join(columns)
+    def _store(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        names = ", ".join(_ENTRY)
         with self._connection.cursor() as cursor:
             if self._connection.vendor == "postgresql":
-                with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copying:
+                with cursor.copy(f"COPY audit_entry ({names}) FROM STDIN") as copying:
                     for row in rows:
                         copying.write_row(row)
                 return
-            marks = ", ".join(["%s"] * len(columns))
-            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+            marks = ", ".join(["%s"] * len(_ENTRY))
+            sql = f"INSERT INTO audit_entry ({names}) VALUES ({marks})"
             cursor.executemany(sql, [[_as_text(each) for each in row] for row in rows])
 
 

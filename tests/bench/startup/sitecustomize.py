@@ -25,7 +25,11 @@ class _Silent(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._real.exec_module(module)
-        none: dict[str, Any] = {"append": None, "appending": [], "beginning": []}
+        none: dict[str, Any] = {
+            "append": None,
+            "appending": module.Appending(),
+            "beginning": module.Appending(),
+        }
         for name, result in none.items():
             assert hasattr(module, name), f"{_TARGET} has no {name} any more"
             setattr(module, name, lambda *_, result=result, **__: result)
