@@ -71,10 +71,11 @@ def _delete_one(database: Database) -> str:
 
 
 def _python(environment: dict[str, str], folder: Path, *arguments: str) -> str:
+    """What it prints; in a session of its own, as a worker runs an export."""
     surroundings = environment | {"EXPORT_FOLDER": str(folder / "exports")}
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
-        cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=7200,
+        cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=7200, start_new_session=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from django.conf import settings
 
@@ -20,6 +22,7 @@ logger = logging.getLogger("hub.exports")
 
 COMMAND = [sys.executable, str(settings.BASE_DIR / "manage.py"), "make_export"]
 NICENESS = 10
+_AUTOGROUP = Path("/proc/self/autogroup")
 _LOOK_SECONDS = 0.2
 
 
@@ -29,9 +32,13 @@ def look(goes_on: Callable[[], bool]) -> None:
 
 
 def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
-    """Make it in another process, which is told to end when this one is. If it dies, the lease of the export ends."""
+    """Make it in another process, which is told to end when this one is. If it dies, the lease of the export ends.
+
+    It has a session of its own: see `stand_back`.
+    """
     release_connection()
-    process = subprocess.Popen([*COMMAND, str(taken.export_id), str(taken.token)])  # noqa: S603
+    command = [*COMMAND, str(taken.export_id), str(taken.token)]
+    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
     while process.poll() is None:
         if not goes_on():
             process.terminate()
@@ -44,8 +51,15 @@ def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
 
 
 def stand_back() -> None:
-    """Let every other process of this machine go first, from now on."""
+    """Let every other process of this machine go first, from now on.
+
+    Linux may give each session its share of a core whatever the niceness of its processes (sched(7), autogroups): a
+    process that leads one lowers its session too.
+    """
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    if os.getsid(0) == os.getpid() and _AUTOGROUP.exists():
+        with suppress(OSError):
+            _AUTOGROUP.write_text(str(NICENESS))
 
 
 def until_told() -> Callable[[], bool]:
