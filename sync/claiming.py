@@ -180,7 +180,7 @@ def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
     way = way_with(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
-    is_first = delivery.last_number == 1 and not looks
+    is_first = delivery.last_number == 1 and delivery.state == State.PENDING and not looks
     entry = appending(
         begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if is_first else {}
     )
