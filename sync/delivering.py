@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from django.db import IntegrityError, OperationalError
+from django.db import OperationalError
 
 from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
@@ -107,19 +107,15 @@ def _first(statement: Statement, connection_id: int) -> int | None:
 def _settle(
     taken: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
 ) -> Settled | None:
-    """Settle, and try again where the database is away for a moment, or where somebody else appended to the same
-    streams: the work is done, only its record is missing."""
-    is_alone = True
+    """Settle, and try again where the database is away for a moment: the work is done, only its record is missing."""
     for pause in SETTLE_PAUSES:
         try:
-            return settle(taken, verdict, findings, recorders, is_alone=is_alone)
-        except IntegrityError:
-            is_alone = False
+            return settle(taken, verdict, findings, recorders)
         except OperationalError as error:
             logger.warning("%s could not be settled (%s); trying again", taken.delivery, type(error).__name__)
             release_connection()
             time.sleep(pause)
-    return settle(taken, verdict, findings, recorders, is_alone=False)
+    return settle(taken, verdict, findings, recorders)
 
 
 def _run(taken: Claim, findings: Findings, recorders: list[AttemptRecorder]) -> Verdict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append, appending
@@ -60,19 +60,28 @@ class Settled:
 
 
 def settle(
+    claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
+) -> Settled | None:
+    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written.
+
+    Where the one request of this process that waits for the event can be answered now, its answer is kept in the same
+    commit.
+    """
+    try:
+        return _settle(claim, verdict, findings, recorders, is_alone=True)
+    except IntegrityError:
+        return _settle(claim, verdict, findings, recorders, is_alone=False)
+
+
+def _settle(
     claim: Claim,
     verdict: Verdict,
     findings: Findings,
     recorders: list[AttemptRecorder],
     *,
-    is_alone: bool = True,
+    is_alone: bool,
 ) -> Settled | None:
-    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written.
-
-    `is_alone`: nobody else appends to the same streams of the audit log at this moment; an IntegrityError where
-    somebody does. Where the one request of this process that waits for the event can be answered now, its answer is
-    kept in the same commit.
-    """
+    """`is_alone`: nobody else appends to the same streams of the audit log at this moment, or an IntegrityError."""
     waiter, telling = waiter_of(claim.delivery.event_id) if claim.is_only else None, None
     try:
         with transaction.atomic():
