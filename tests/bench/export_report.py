@@ -54,12 +54,13 @@ def _targets(figures: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         f"events that came in: {told['a_second']:.1f} a second ({A_SECOND})",
         told["a_second"] >= A_SECOND - 1,
     )
-    at_rest, meanwhile = told["p95"]["at rest"], told["p95"]["meanwhile"]
-    yield (
-        f"95 % of them were taken in {meanwhile * 1000:.0f} ms, without an export {at_rest * 1000:.0f} ms:"
-        f" {meanwhile / at_rest:.2f} times (at most {MOST_SLOWER:g})",
-        meanwhile <= MOST_SLOWER * at_rest,
-    )
+    for other, words in (("at rest", "without one"), ("computing", "beside a process that only computes")):
+        before, meanwhile = told["p95"][other], told["p95"]["meanwhile"]
+        yield (
+            f"95 % of them were taken in {meanwhile * 1000:.1f} ms during an export, {words} in {before * 1000:.1f} ms:"
+            f" {meanwhile / before:.2f} times (at most {MOST_SLOWER:g})",
+            meanwhile <= MOST_SLOWER * before,
+        )
     wrong = told["missing"] + told["doubled"]
     yield f"rows missing or doubled: {wrong} (none)", not wrong
     yield "the event that was deleted beforehand is found, and nothing else", told["checked"]["found"]

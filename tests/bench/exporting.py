@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ from webhooks.references import to_reference
 REPEATS = 3
 A_SECOND = 50
 SENDERS = 8
-AT_REST_SECONDS = 20.0
+TURNS, TURN_SECONDS = 3, 12.0
 _SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e.event_type, e.occurred_at, e.received_at,
     e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
 
@@ -98,9 +99,13 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
     there = {to_reference(UUID(str(each))) for (each,) in uuids}
     with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as coming:
         time.sleep(2)
-        coming.take()
-        time.sleep(AT_REST_SECONDS)
-        at_rest = coming.take()
+        at_rest, computing = [], []
+        for _ in range(TURNS):
+            coming.take()
+            time.sleep(TURN_SECONDS)
+            at_rest += coming.take()
+            _python(environment, folder, "tests.bench.exporting", str(folder), "compute")
+            computing += coming.take()
         began = time.monotonic()
         made = json.loads(_python(environment, folder, "tests.bench.exporting", str(folder), "meanwhile"))
         answered, spent = coming.take(), time.monotonic() - began
@@ -115,7 +120,7 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
         **made,
         "came": len(answered),
         "a_second": len(answered) / spent,
-        "p95": {"at rest": _p95(at_rest), "meanwhile": _p95(answered)},
+        "p95": {"at rest": _p95(at_rest), "computing": _p95(computing), "meanwhile": _p95(answered)},
         "rows": len(written),
         "doubled": len(written) - len(known),
         "missing": len((sealed | there) - known - {deleted}),
@@ -229,6 +234,13 @@ def _settle() -> None:
         pass
 
 
+def _compute() -> None:
+    """What any work in the background does to those who share its cores: no database, no file, nothing of the hub."""
+    noise, end = os.urandom(100_000), time.monotonic() + TURN_SECONDS
+    while time.monotonic() < end:
+        zlib.compress(noise)
+
+
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
     from integration_hub.console.exporting import csv_table
@@ -288,12 +300,15 @@ if __name__ == "__main__":
     django.setup()
     if sys.argv[2] == "settle":
         _settle()
-    elif sys.argv[2] == "meanwhile":
+    elif sys.argv[2] in ("compute", "meanwhile"):
         from integration_hub.console.exporting.apart import stand_back
         from sync.loaded import keep_what_is_loaded
 
         stand_back()
         keep_what_is_loaded()
-        print(json.dumps(_make(_warm_up())))
+        if sys.argv[2] == "compute":
+            _compute()
+        else:
+            print(json.dumps(_make(_warm_up())))
     else:
         print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))
