@@ -20,6 +20,7 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.hub import EXAMPLE, SIGNING_SECRET, signed
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
+from webhooks.tally import write_down
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -259,6 +260,7 @@ def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute
     monkeypatch.setattr("webhooks.arrival.timezone", stopped)
     for number in range(1000):
         assert post({"Authorization": f"Bearer guess-{number}"}).status_code == 401
+    write_down()
     [row] = Refusal.objects.all()
     assert (row.code, row.times, row.address) == ("bad-signature", 1000, "127.0.0.1")
 

@@ -5,6 +5,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from audit.log import Happening, append
+from webhooks import tally
 from webhooks.arrival import Arrival
 from webhooks.models import Refusal, Source
 
@@ -13,19 +14,21 @@ _PRUNE_EVERY = 100
 
 
 def record_refusal(code: str, arrival: Arrival, source: Source | None) -> None:
-    """Count the refusal with equal ones of its minute, or begin a row for it.
+    """Count the refusal with equal ones of its minute (`webhooks.tally`), or begin a row for it.
 
     A flood from many addresses shares one row a source and code once 60 rows of that minute stand.
     """
     minute = arrival.received_at.replace(second=0, microsecond=0)
     key = f"{source.pk if source else 0}|{code}"
-    own = f"{key}|{arrival.address}|{minute:%Y%m%d%H%M}"
+    own, shared = (f"{key}|{each}|{minute:%Y%m%d%H%M}" for each in (arrival.address, ""))
+    if any(tally.add(each, arrival.received_at, arrival.size) for each in (own, shared)):
+        return
     if _count(own, arrival):
         return
     crowded = (
         Refusal.objects.filter(first_at__gte=minute, source=source, code=code).count() >= NEW_ROWS_A_MINUTE
     )
-    bucket = f"{key}||{minute:%Y%m%d%H%M}" if crowded else own
+    bucket = shared if crowded else own
     if crowded and _count(bucket, arrival):
         return
     try:
@@ -34,14 +37,19 @@ def record_refusal(code: str, arrival: Arrival, source: Source | None) -> None:
     except IntegrityError:  # another request of this minute was first
         _count(bucket, arrival)
         return
+    tally.know(bucket)
     if row.pk % _PRUNE_EVERY == 0:
         Refusal.objects.filter(pk__lte=row.pk - settings.REFUSALS_KEPT).delete()
 
 
 def _count(bucket: str, arrival: Arrival) -> int:
-    return Refusal.objects.filter(bucket=bucket).update(
+    """How many rows there are of it."""
+    rows = Refusal.objects.filter(bucket=bucket).update(
         times=F("times") + 1, last_at=arrival.received_at, size=arrival.size
     )
+    if rows:
+        tally.know(bucket)
+    return rows
 
 
 def _begin(bucket: str, code: str, arrival: Arrival, source: Source | None, address: str | None) -> Refusal:
