@@ -13,6 +13,7 @@ from sandbox.shop import ShopService
 from tests import migrated
 from tests.hub import SIGNING_SECRET, Hub
 from tests.joining import joined, wipe
+from webhooks import tally
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,13 @@ def django_db_setup(
     with django_db_blocker.unblock():
         connections.close_all()
         teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_refused() -> Iterator[None]:
+    """What one test added up is of another one's database."""
+    yield
+    tally.forget()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.hub import SIGNING_SECRET, Hub
-from webhooks import tally
 from webhooks.models.pace import forget_shares
 
 KEPT = {
@@ -42,7 +41,6 @@ def joined(identity: IdentityService, shop: ShopService) -> Iterator[Hub]:
 def wipe() -> None:
     """Empty every table but those that migrations filled; audit entries too, which only a test may do."""
     forget_shares()
-    tally.forget()
     tables = sorted(set(connection.introspection.table_names()) - KEPT)
     with connection.cursor() as cursor:
         looks = [

@@ -61,7 +61,8 @@ def _is_encoded(arrival: Arrival) -> bool:
 def _live_secrets(source: Source, arrival: Arrival) -> list[Secret]:
     if not source.is_signed:
         return []
-    return [Secret(each.pk, each.value) for each in source.secrets.all() if each.is_live(arrival.received_at)]
+    live = (each for each in source.secrets.all() if each.is_live(arrival.received_at))
+    return [Secret(each.pk, each.value) for each in live if each.fits]
 
 
 def read_notice(source: Source, arrival: Arrival, verified: Verified) -> Notice:

@@ -94,7 +94,9 @@ def check_secret(scheme: str, value: str) -> None:
     _scheme(scheme)
     if scheme == "none":
         raise ValueError("Without verification there is no secret.")
-    if is_public(value) and scheme == "standard-webhooks":
+    if is_public(value):
+        if scheme != "standard-webhooks":
+            raise ValueError("A public key is no secret: anybody may know it.")
         if not public_key(value):
             raise ValueError("The public key must be base64 of 32 bytes, with whpk_ before it.")
     elif scheme == "standard-webhooks":

@@ -20,9 +20,9 @@ class NotRotated(ValueError):
 
 
 def live_secrets(source: Source) -> list[SourceSecret]:
-    """The secrets that are good now, oldest first."""
+    """The secrets that are good now for how the source is verified, oldest first."""
     now = timezone.now()
-    return [secret for secret in source.secrets.all() if secret.is_live(now)]
+    return [secret for secret in source.secrets.all() if secret.is_live(now) and secret.fits]
 
 
 def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newest: int, reason: str) -> str:

@@ -31,11 +31,13 @@ def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
 @dataclass(frozen=True, slots=True)
 class SecretLine:
     """One secret, without its value. `signed`: how many webhooks of the last `span`, which begins when the newest one
-    was added, or later where the newest receipts do not reach back so far. `is_only`: nothing else is live.
+    was added, or later where the newest receipts do not reach back so far. `fits`: how the source is verified now.
+    `is_only`: nothing else is live and fits.
     """
 
     secret: SourceSecret
     is_live: bool
+    fits: bool
     is_old: bool
     age: str
     left: str
@@ -52,14 +54,16 @@ def secret_lines(source: Source) -> list[SecretLine]:
     if not secrets:
         return []
     since, used = _signers(source, secrets[0].created_at)
-    span, live = span_words(now - since), [each.pk for each in secrets if each.is_live(now)]
+    span = span_words(now - since)
+    live = [each.pk for each in secrets if each.is_live(now) and each.fits]
     lines = []
     for secret in secrets:
         signed, last_at = used.get(str(secret.pk), (0, None))
         lines.append(
             SecretLine(
                 secret,
-                is_live=secret.pk in live,
+                is_live=secret.is_live(now),
+                fits=secret.fits,
                 is_old=secret.pk != secrets[0].pk,
                 age=span_words(now - secret.created_at),
                 left=span_words(secret.ends_at - now) if secret.ends_at and secret.ends_at > now else "",

@@ -112,7 +112,9 @@ class SourceAdmin(SecretViews, PausingViews):
             context["pill"] = flow_pill(source)
             context["source_secrets"] = lines = secret_lines(source)
             context["source_routes"] = routes_of(source)
-            context["lacks_secret"] = source.is_signed and not any(each.is_live for each in lines)
+            context["lacks_secret"] = source.is_signed and not any(
+                each.is_live and each.fits for each in lines
+            )
             context["may_rotate"] = self.may_rotate(request, source)
             context["held"] = held_now(source)
             context["bad_signatures"] = self.bad_signatures_today(source)

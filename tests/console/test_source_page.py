@@ -45,6 +45,17 @@ def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
     return SourceSecret.objects.create(source=of, value=value, hint=value[-4:], **values)
 
 
+def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such() -> None:
+    of, client = signed(), browser("administrator")
+    a_secret(of)
+    assert "does not fit" not in read(client.get(page_of(of)))
+    Source.objects.filter(pk=of.pk).update(scheme="basic")
+    text = read(client.get(page_of(of)))
+    assert "does not fit how it is verified" in text
+    assert "No live secret: every webhook of this source is refused." in text
+    assert "End now…" in text
+
+
 def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_the_old_one() -> None:
     of, client = signed(), browser("administrator")
     old = a_secret(of, ends_at=timezone.now() + timedelta(hours=23, minutes=12, seconds=30))

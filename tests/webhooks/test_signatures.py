@@ -270,6 +270,7 @@ def test_a_new_secret_is_good_enough_and_never_the_same(scheme):
         ("standard-webhooks", "whsec_" + base64.b64encode(b"x" * 23).decode()),
         ("standard-webhooks", "whpk_" + base64.b64encode(b"x" * 31).decode()),
         ("standard-webhooks", "whpk_not base64 at all, but long enough"),
+        ("bearer", "whpk_" + base64.b64encode(b"x" * 32).decode()),
         ("body-hmac", "x" * 23),
         ("timestamped-hmac", "x" * 23),
         ("bearer", "x" * 15),

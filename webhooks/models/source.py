@@ -1,6 +1,7 @@
 """Who may send webhooks, how we know them, and how they want to be answered."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from django.db import models
 
 from webhooks.models.pausing import Pausable
 from webhooks.sealing import SealedJSONField
-from webhooks.signatures import SCHEMES, check_settings
+from webhooks.signatures import SCHEMES, check_secret, check_settings
 
 
 class Mode(models.TextChoices):
@@ -129,3 +130,12 @@ class SourceSecret(models.Model):
 
     def is_live(self, at: datetime) -> bool:
         return self.ends_at is None or self.ends_at > at
+
+    @cached_property
+    def fits(self) -> bool:
+        """Whether the scheme that its source has now could have been given it: a public key is no password."""
+        try:
+            check_secret(self.source.scheme, self.value)
+        except ValueError:
+            return False
+        return True
