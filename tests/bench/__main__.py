@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.bench.account import account, show
-from tests.bench.auditing import MANY_ROUNDS, SHORT_SECONDS, measure_audit, show_audit
+from tests.bench.auditing import ROUNDS, SECONDS, measure_audit, show_audit
 from tests.bench.comparing import QUICK, Plan, compare
 from tests.bench.console import REPEATS, measure_console, show_console
 from tests.bench.databases import Cluster, sync_milliseconds
@@ -133,7 +133,7 @@ class Bench:
     def _audit(self) -> object:
         found, given = {}, self.given
         for kind in self.kinds:
-            rounds, seconds = given.rounds or MANY_ROUNDS, given.seconds or SHORT_SECONDS
+            rounds, seconds = given.rounds or ROUNDS, given.seconds or SECONDS
             taken = measure_audit(kind, self.cluster, self.systems, self.folder, rounds, seconds)
             print(f"## {kind}\n\n{show_audit(taken)}\n")
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
