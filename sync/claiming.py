@@ -28,10 +28,12 @@ from webhooks.models import Event, Payload, State, SubjectKey
 SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
 
+# A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
+# such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
 _CLAIM = Statement(
     """UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {clock}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
-    WHERE id = %s AND state IN ('pending', 'retrying') AND due_at <= {now} AND (deaths >= %s) = %s
+    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {now} AND (deaths >= %s) = %s
     AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
         AND (b.connection_id = sync_delivery.commercial_id
             OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
@@ -47,11 +49,12 @@ _LOAD = Statement(
     LEFT JOIN webhooks_payload p ON p.id = e.payload_id
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
-_LEFT = """SELECT id FROM sync_delivery WHERE id = %s AND token = %s AND state = 'running'
+_LEFT = """SELECT id FROM sync_delivery WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'
     AND lease_until > {clock}"""
 _LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
 _HOLD = Statement(
-    "UPDATE sync_delivery SET lease_until = {clock} WHERE id = %s AND token = %s AND state = 'running'"
+    """UPDATE sync_delivery SET lease_until = {clock}
+    WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'"""
 )
 
 

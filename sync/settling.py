@@ -41,7 +41,7 @@ _END_DELIVERY = Statement(
     opened_at = CASE WHEN replay_id IS NOT NULL THEN {now} ELSE opened_at END,
     settled_at = CASE WHEN replay_id IS NULL AND %s THEN {now} ELSE NULL END,
     tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
-    WHERE id = %s AND token = %s AND state = 'running' RETURNING state"""
+    WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running' RETURNING state"""
 )
 _END_ATTEMPT = Statement(
     """UPDATE sync_attempt SET ended_at = %s, outcome = %s, code = %s, is_retryable = %s, action = %s,

@@ -19,7 +19,7 @@ _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
     FROM sync_delivery WHERE {_OPEN} AND state <> 'held' ORDER BY id"""  # noqa: S608
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
 _FOLLOWER = Statement(
-    f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND state IN ('pending', 'retrying')
+    f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND COALESCE(state, '') IN ('pending', 'retrying')
     AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
 # Of a delivery `d`: it cannot be claimed, being relayed and behind an older one of its subject.

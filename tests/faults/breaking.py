@@ -37,7 +37,7 @@ def believe_every_token(statement: Any) -> Any:
     """The same statement, whoever holds the delivery and whether or not it runs. ValueError where it asks for neither."""
     from audit.statements import Statement
 
-    sql, fence = statement.sql, "token = %s AND state = 'running'"
+    sql, fence = statement.sql, "token = %s AND COALESCE(state, '') = 'running'"
     if fence not in sql:
         raise ValueError(f"the statement has no fence {fence!r}")
     return Statement(sql.replace(fence, "COALESCE(token = %s, TRUE) IS NOT NULL"))
