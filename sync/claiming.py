@@ -7,6 +7,7 @@ from however many processes, at most one attempt of a subject runs, and every la
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from time import monotonic
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from webhooks.models import Event, Payload, State, SubjectKey
 
 SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
+_KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
 
 # A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
 # such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
@@ -162,7 +164,7 @@ def adopt(delivery: Delivery, way: Way) -> None:
 
 
 def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
-    """`looks` where its stream of the audit log ends, even of a first attempt, with which it mostly begins."""
+    """`looks` where its stream of the audit log ends, even where it seems to begin with this attempt."""
     delivery = loaded.delivery
     seen = lock_open(delivery)
     own = next((each for each in seen if each.pk == delivery.pk), None)
@@ -183,15 +185,21 @@ def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
     way = way_with(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
-    is_first = delivery.last_number == 1 and delivery.state == State.PENDING and not looks
-    entry = appending(
-        begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if is_first else {}
-    )
+    begins = _seems_to_begin(delivery, attempt) and not looks
+    entry = appending(begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if begins else {})
     store(attempt, also=entry.writes)
     link = None if delivery.is_relayed else linked(delivery)
     taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, ends=entry.ends)
     covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
     return replace(taken, covered=_cover(others, taken)) if covers else taken
+
+
+def _seems_to_begin(delivery: Delivery, attempt: Attempt) -> bool:
+    """Whether nothing was on record of it before. A constraint refuses what seemed so and is not, but for entries that
+    are kept no longer: those are a day old at least.
+    """
+    is_new = attempt.started_at - delivery.event.received_at < _KEPT_SURELY
+    return is_new and delivery.last_number == 1 and delivery.state == State.PENDING
 
 
 def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:

@@ -2,13 +2,15 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.models import Entry
+from audit.models import Entry, Stub
 from sync import delivering
 from sync.models import Attempt, Delivery
 from sync.tasks import run_due
@@ -58,6 +60,22 @@ def test_a_first_attempt_begins_though_its_stream_had_begun(
     assert hub.customer()["email"] == "anna.begun@example.com"
     assert actions(delivery.stream) == ["test.meddled", "attempt.started", "attempt.succeeded"]
     assert faults() == []
+
+
+def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No constraint refuses a second first entry where the other one was let go."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.late@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    delivery = Delivery.objects.get()
+    Stub.objects.create(stream=delivery.stream, seq=3, leaf=bytes(range(32)), segment=1)
+    Event.objects.update(received_at=timezone.now() - timedelta(days=40))
+    run_due()
+    assert hub.customer()["email"] == "anna.late@example.com"
+    begun = Entry.objects.filter(stream=delivery.stream).earliest("stream_seq")
+    assert (begun.stream_seq, bytes(begun.prev_leaf or b"")) == (4, bytes(range(32)))
 
 
 @pytest.mark.writers_at_once
