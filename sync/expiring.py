@@ -103,19 +103,21 @@ def expire(delivery: Delivery) -> bool:
             deaths=F("deaths") + 1,
         )
         if freed:
-            _end_attempts(delivery)
+            lost = _end_attempts(delivery)
             refresh_events([delivery.event_id])
+            append(*lost)
     return bool(freed)
 
 
-def _end_attempts(delivery: Delivery) -> None:
+def _end_attempts(delivery: Delivery) -> list[Happening]:
+    """What belongs on the audit log of it."""
     now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=Outcome.STARTED)
     ended = list(lost.values_list("key", "is_alone"))
     code = POISON if any(is_alone for _, is_alone in ended) else "interrupted"
     lost.update(outcome=Outcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != POISON)
-    details = [{"attempt": str(key), "code": code} for key, _ in ended]
-    append(*(Happening(delivery.stream, "attempt.unknown", details=each) for each in details), at=now)
     if code == POISON:
         Delivery.objects.filter(pk=delivery.pk, replay=None).update(
             state=State.DEAD, code=POISON, due_at=None, settled_at=now
         )
+    details = [{"attempt": str(key), "code": code} for key, _ in ended]
+    return [Happening(delivery.stream, "attempt.unknown", details=each) for each in details]
