@@ -32,6 +32,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=s
 _SETTLED = frozenset(str(state) for state in SETTLED_STATES)
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
+# Why the state is hidden: see `sync.claiming`.
 _END_DELIVERY = Statement(
     """UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
     deaths = 0, code = %s,
@@ -68,9 +69,9 @@ def settle(
     commit.
     """
     try:
-        return _settle(claim, verdict, findings, recorders, is_alone=True)
-    except IntegrityError:
-        return _settle(claim, verdict, findings, recorders, is_alone=False)
+        return _settle(claim, verdict, findings, recorders)
+    except IntegrityError:  # somebody appended to one of its streams at this moment
+        return _settle(claim, verdict, findings, recorders, waits=True)
 
 
 def _settle(
@@ -79,9 +80,9 @@ def _settle(
     findings: Findings,
     recorders: list[AttemptRecorder],
     *,
-    is_alone: bool,
+    waits: bool = False,
 ) -> Settled | None:
-    """`is_alone`: nobody else appends to the same streams of the audit log at this moment, or an IntegrityError."""
+    """`waits` for others that append to the same streams of the audit log; otherwise they make it an IntegrityError."""
     waiter, telling = waiter_of(claim.delivery.event_id) if claim.is_only else None, None
     try:
         with transaction.atomic():
@@ -94,7 +95,7 @@ def _settle(
             if waiter is not None and state == verdict.state:
                 outcome = outcome_of_attempt(claim, verdict, findings)
                 telling = waiter.take(outcome) if outcome is not None else None
-            events = _write(claim, verdict, findings, recorders, state, telling, is_alone)
+            events = _write(claim, verdict, findings, recorders, state, telling, waits)
     except BaseException:
         if waiter is not None and telling is not None:
             waiter.let_go()
@@ -111,7 +112,7 @@ def _write(
     recorders: list[AttemptRecorder],
     state: str,
     telling: Telling | None,
-    is_alone: bool,
+    waits: bool,
 ) -> tuple[int, ...]:
     kept = in_order(recorders)
     payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
@@ -120,18 +121,18 @@ def _write(
     writes = [_attempt_ended(claim), *calls_to_write(kept)]
     if telling is not None:
         writes.append(telling.joining())
-    has_one = claim.is_only and not claim.covered
-    if has_one:
+    is_alone = claim.is_only and not claim.covered
+    if is_alone:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
-    events = (claim.delivery.event_id,) if has_one else _end_events(claim, verdict)
+    events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
     happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
     if telling is not None:
         happenings.append(telling.happening)
     at = claim.attempt.ended_at
-    if is_alone:
-        writes += appending(*happenings, at=at, ends=claim.ends).writes
-    else:
+    if waits:
         append(*happenings, at=at)
+    else:
+        writes += appending(*happenings, at=at, ends=claim.ends).writes
     _run_with_link(claim, verdict, findings, payloads, writes)
     return events
 

@@ -18,7 +18,7 @@ _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
     takes <> '' OR mapping_version_id IS NOT NULL
     FROM sync_delivery WHERE {_OPEN} AND state <> 'held' ORDER BY id"""  # noqa: S608
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
-_FOLLOWER = Statement(
+_FOLLOWER = Statement(  # why one state is hidden: see `sync.claiming`
     f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND COALESCE(state, '') IN ('pending', 'retrying')
     AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
