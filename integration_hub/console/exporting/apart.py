@@ -57,8 +57,8 @@ def stand_back() -> None:
     process that leads one lowers its session too.
     """
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    if os.getsid(0) == os.getpid() and _AUTOGROUP.exists():
-        with suppress(OSError):
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # a kernel without it
             _AUTOGROUP.write_text(str(NICENESS))
 
 
