@@ -52,6 +52,24 @@ def test_what_is_refused_after_the_first_touches_no_table(hub: Hub) -> None:
     assert counted() == 51
 
 
+def test_a_flood_from_many_addresses_touches_no_table_either_once_their_rows_are_many(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.refusing.NEW_ROWS_A_MINUTE", 3)
+
+    def from_addresses(first: int, last: int) -> None:
+        for number in range(first, last):
+            hub.client.defaults["REMOTE_ADDR"] = f"10.0.0.{number}"
+            refuse(hub, 1)
+
+    from_addresses(0, 4)
+    with CaptureQueriesContext(connection) as queries:
+        from_addresses(4, 50)
+    assert [each["sql"] for each in queries if "webhooks_refusal" in each["sql"]] == []
+    tally.write_down()
+    assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
+
+
 def test_of_many_threads_none_is_forgotten(hub: Hub) -> None:
     refuse(hub, 1)
 

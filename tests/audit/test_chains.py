@@ -13,7 +13,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from audit import ends, log
+from audit import chaining, ends, log
 from audit.canonical import canonical
 from audit.chaining import chain_unchained
 from audit.ends import START, End
@@ -285,6 +285,20 @@ def test_what_was_written_before_the_chains_is_chained_in_the_order_of_ids(
         '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z","details":{"number":0}'
     )
     assert first.body.endswith('"stream":"event:0","stream_seq":1,"v":1}')
+
+
+def test_what_others_append_while_a_row_is_chained_costs_another_look(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("event:0")
+    for number in range(3):
+        write_as_before("event:0", number)
+    looks = iter([{"event:0": START}])
+    real = chaining.ends_of
+    monkeypatch.setattr(chaining, "ends_of", lambda streams: next(looks, None) or real(streams))
+    assert chain_unchained() == 3
+    assert next(looks, None) is None
+    assert faults() == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from audit.log import Happening, append
-from audit.models import Entry
+from audit.models import Entry, Stub
 from audit.sealing import seal
 from sync.clock import read_clock
 from tests.audit.chains import faults
@@ -60,11 +60,16 @@ def test_the_version_before_finds_the_ends_of_streams_again(database: None) -> N
     """What it kept beside the entries is made of them when a migration is taken back."""
     with transaction.atomic():
         append(Happening("event:a", "test.one"), Happening("event:a", "test.two"), Happening("event:b", "x"))
+    Stub.objects.create(stream="event:gone", seq=7, leaf=bytes(32), segment=1)
     migrate("0009_retention")
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT stream, seq FROM audit_head ORDER BY stream")
-            assert [tuple(each) for each in cursor.fetchall()] == [("event:a", 2), ("event:b", 1)]
+            assert [tuple(each) for each in cursor.fetchall()] == [
+                ("event:a", 2),
+                ("event:b", 1),
+                ("event:gone", 7),
+            ]
     finally:
         call_command("migrate", "audit", verbosity=0)
     assert faults() == []
