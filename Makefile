@@ -36,8 +36,8 @@ slow: $(READY)  ## crash loops and load, on both databases
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m slow $(ARGS)
 
 faults: $(READY)  ## the fault suite, on both databases; HUB_FAULTS=long for the longer tier
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rP $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rP $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 
 bench: $(READY)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
