@@ -32,6 +32,11 @@ class Sending:
     def is_acknowledged(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
 
+    @property
+    def is_taken_in(self) -> bool:
+        """Answered, and not asked to come again."""
+        return self.status is not None and self.status < 500 and self.status != 429
+
 
 @dataclass(frozen=True, slots=True)
 class Journals:

@@ -76,8 +76,7 @@ class Driver:
         """Make its change, unless a copy was faster, and send until there is an answer."""
         self._change(webhook)
         for _ in range(MOST_TRIES):
-            status = self._send(webhook)
-            if status is not None and status < 500 and status != 429:
+            if self._send(webhook).is_taken_in:
                 return
             time.sleep(random.uniform(0.02, 0.2))
         raise AssertionError(f"{webhook.webhook_id} was never answered")
@@ -90,7 +89,7 @@ class Driver:
                 self.identity.directory.change("users", webhook.person, {"emails": emails}, whole=False)
                 self._changed.add(webhook.webhook_id)
 
-    def _send(self, webhook: Webhook) -> int | None:
+    def _send(self, webhook: Webhook) -> Sending:
         body, sent_at, status = webhook.body, time.monotonic(), None
         connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=20)
         try:
@@ -103,8 +102,9 @@ class Driver:
             pass  # killed under our hands: what was promised was promised
         finally:
             connection.close()
-            self.sendings.append(Sending(webhook.webhook_id, webhook.person, sent_at, status))
-        return status
+        sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)
+        self.sendings.append(sending)
+        return sending
 
 
 def _email(person: str, version: int) -> dict[str, object]:

@@ -41,6 +41,7 @@ pytestmark = pytest.mark.faults
 DEADLINE = 1.0
 TRIES = 3
 TICK = 1.0
+LATEST = 8 * TICK  # what is due is under way by then, however slow the machine
 SIZES = {"DELIVERY_THREADS": "16", "CONFIGURATION_SECONDS": "1"}
 CROWD = 16  # that may be due at once: with more, the test would tell how fast the machine is
 
@@ -212,7 +213,7 @@ def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
     assert stuck == 0
     assert Delivery.objects.count() == len(users)
     assert differences() == []
-    assert watch.oldest < 2 * TICK
+    assert watch.oldest < LATEST
 
 
 def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
@@ -230,5 +231,5 @@ def test_a_hub_that_does_not_look_for_what_is_due_is_caught_by_the_oldest(
     settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
     with worker(settings.QUEUE_URL, sweep=3600.0, **SIZES), Watch() as watch:
         send(moody, [person(CREATE, "503")])
-        drain(2 * TICK + 1.5)
-    assert watch.oldest > 2 * TICK
+        drain(LATEST + 1.5)
+    assert watch.oldest > LATEST

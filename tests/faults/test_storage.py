@@ -80,7 +80,7 @@ class Witness(Driver):
     answers: list[Answer] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def _send(self, webhook: Webhook) -> int | None:
+    def _send(self, webhook: Webhook) -> Sending:
         sent_at, status, retry_after = time.monotonic(), None, None
         connection = http.client.HTTPConnection("127.0.0.1", self.ports()[0], timeout=60)
         try:
@@ -94,9 +94,10 @@ class Witness(Driver):
         finally:
             connection.close()
         now = time.monotonic()
-        self.sendings.append(Sending(webhook.webhook_id, webhook.person, sent_at, status))
+        sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)
+        self.sendings.append(sending)
         self.answers.append(Answer(now, now - sent_at, status, retry_after))
-        return status
+        return sending
 
     def told(self, *statuses: int, since: float = 0.0) -> list[Answer]:
         return [each for each in list(self.answers) if each.status in statuses and each.at >= since]
