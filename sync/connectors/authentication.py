@@ -4,22 +4,22 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sync.connectors import errors
-from sync.connectors.call import Send
+from sync.connectors.call import Sender
 from sync.connectors.credentials import SCHEMES, Credentials, Scheme, basic
 from sync.connectors.settings import SettingsInvalid, is_header_value
 from sync.connectors.tokens import ClientCredentials
 
 
 class Authenticator(Protocol):
-    """Gives the secret headers of a request; `send` is there to fetch them where they must be fetched."""
+    """Gives the secret headers of a request; `sender` is there to fetch them where they must be fetched."""
 
-    def headers(self, send: Send) -> Mapping[str, str]:
+    def headers(self, sender: Sender) -> Mapping[str, str]:
         """The headers to send now."""
 
-    def renew(self, send: Send, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+    def renew(self, sender: Sender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Other headers in place of those refused with 401; None where there can be no others."""
 
-    def prove(self, send: Send) -> float | None:
+    def prove(self, sender: Sender) -> float | None:
         """Get them anew, and for how many seconds they are good; None where only their use can tell."""
 
 
@@ -51,11 +51,11 @@ class Fixed:
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
 
-    def headers(self, send: Send) -> Mapping[str, str]:
+    def headers(self, sender: Sender) -> Mapping[str, str]:
         return self._headers
 
-    def renew(self, send: Send, refused: Mapping[str, str]) -> None:
+    def renew(self, sender: Sender, refused: Mapping[str, str]) -> None:
         return None
 
-    def prove(self, send: Send) -> None:
+    def prove(self, sender: Sender) -> None:
         return None

@@ -36,5 +36,11 @@ class Call(NamedTuple):
         return errors.CredentialsRefused if kind is errors.Rejected and self.purpose == "token" else kind
 
 
-# Sends a call with its secret headers; the answer may have any status. Raises errors.ConnectorError.
-Send = Callable[[Call, Mapping[str, str]], Answer]
+class Sender(NamedTuple):
+    """Sends a call with its secret headers, within so many seconds; the answer may have any status.
+
+    Raises errors.ConnectorError.
+    """
+
+    send: Callable[[Call, Mapping[str, str]], Answer]
+    seconds: float

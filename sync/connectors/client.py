@@ -10,7 +10,7 @@ from typing import Any
 from sync.connectors import errors
 from sync.connectors.answers import ErrorWords, UnreadableError, as_object, read_json
 from sync.connectors.authentication import Authenticator
-from sync.connectors.call import Call
+from sync.connectors.call import Call, Sender
 from sync.connectors.exchange import Purpose, Recorder
 from sync.connectors.http import transmit
 from sync.connectors.recording import Stopwatch, merged, outgoing
@@ -100,10 +100,10 @@ class HttpClient:
     def ask(self, asked: Asked) -> Answer:
         """The answer, with a status of 2xx or one of those tolerated."""
         call = self._call(asked)
-        held = self._site.authenticator.headers(self._fetch_token)
+        held = self._site.authenticator.headers(self._sender())
         answer = self._exchange(call, held, asked.tolerated)
         if answer.status == 401:
-            renewed = self._site.authenticator.renew(self._fetch_token, held)
+            renewed = self._site.authenticator.renew(self._sender(), held)
             if renewed is not None:
                 answer = self._exchange(call, renewed, asked.tolerated)
         self._refuse_errors(call, answer, asked.tolerated)
@@ -112,7 +112,7 @@ class HttpClient:
 
     def prove(self) -> float | None:
         """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
-        return self._site.authenticator.prove(self._fetch_token)
+        return self._site.authenticator.prove(self._sender())
 
     def read(self, asked: Asked, answer: Answer) -> dict[str, Any]:
         """The answer's body as an object; Garbled where it is not one."""
@@ -165,6 +165,9 @@ class HttpClient:
         if asked.write and asked.key is not None and site.idempotency_header is not None:
             headers[site.idempotency_header] = asked.key
         return headers
+
+    def _sender(self) -> Sender:
+        return Sender(self._fetch_token, self._terms.deadline)
 
     def _fetch_token(self, call: Call, secret_headers: Mapping[str, str]) -> Answer:
         headers = {**_FIXED_HEADERS, "X-Request-Id": self._terms.request_id, **call.headers}

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from sync.connectors import errors
 from sync.connectors.answers import UnreadableError, read_object
-from sync.connectors.call import Call, Send
+from sync.connectors.call import Call, Sender
 from sync.connectors.credentials import Credentials, Scheme, basic
 from sync.connectors.settings import SettingsInvalid, is_header_value
 from sync.connectors.urls import is_caged
@@ -31,7 +31,8 @@ class _Question:
 
 
 class _Slot:
-    """A token's place in the process, filled by one thread while the others wait for it.
+    """A token's place in the process, filled by one thread while the others wait for it, each as long as its own
+    deadline allows.
 
     The lock is held for moments only, never over a request.
     """
@@ -86,18 +87,18 @@ class ClientCredentials:
         self._side = side
         self._slot = _slot(self._fingerprint())
 
-    def headers(self, send: Send) -> Mapping[str, str]:
-        return _bearer(self._slot.live() or self._token(send, refused=None))
+    def headers(self, sender: Sender) -> Mapping[str, str]:
+        return _bearer(self._slot.live() or self._token(sender, refused=None))
 
-    def renew(self, send: Send, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        return _bearer(self._token(send, refused=refused["Authorization"].removeprefix("Bearer ")))
+    def renew(self, sender: Sender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        return _bearer(self._token(sender, refused=refused["Authorization"].removeprefix("Bearer ")))
 
-    def prove(self, send: Send) -> float:
+    def prove(self, sender: Sender) -> float:
         """A fresh token takes the place of the one that is kept."""
-        self._token(send, refused=self._slot.token)
+        self._token(sender, refused=self._slot.token)
         return self._slot.lifetime
 
-    def _token(self, send: Send, refused: str | None) -> str:
+    def _token(self, sender: Sender, refused: str | None) -> str:
         """A live token other than the one refused: perhaps another thread has fetched it by now, or is about to."""
         slot = self._slot
         with slot.lock:
@@ -107,15 +108,17 @@ class ClientCredentials:
             asked = slot.question
             question = slot.question = asked or _Question()
         if asked is None:
-            return self._ask(send, question)
-        question.ended.wait()
+            return self._ask(sender, question)
+        if not question.ended.wait(sender.seconds):
+            told = f"POST {self._base.prefix}: whoever asks for the token had none after {sender.seconds:g} s"
+            raise errors.TimedOut(told, side=self._side)
         if question.error is not None:
             raise self._equal(question.error)
-        return self._token(send, refused)
+        return self._token(sender, refused)
 
-    def _ask(self, send: Send, question: _Question) -> str:
+    def _ask(self, sender: Sender, question: _Question) -> str:
         try:
-            token, lifetime = self._fetch(send)
+            token, lifetime = self._fetch(sender)
             self._slot.keep(token, lifetime)
             return token
         except errors.ConnectorError as error:
@@ -130,9 +133,9 @@ class ClientCredentials:
         """The same error for another attempt, maybe of the other side: its own, as a traceback grows on it."""
         return type(error)(str(error), side=self._side, retry_after=error.retry_after)
 
-    def _fetch(self, send: Send) -> tuple[str, float]:
+    def _fetch(self, sender: Sender) -> tuple[str, float]:
         call, secret_headers = self._request()
-        answer = send(call, secret_headers)
+        answer = sender.send(call, secret_headers)
         kind = call.error_for(answer.status)
         if kind is not None:
             raise kind(

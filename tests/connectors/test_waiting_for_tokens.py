@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, Throttled
+from sync.connectors.errors import ConnectorError, Throttled, TimedOut
 from sync.connectors.exchange import Outgoing
 from sync.connectors.records import CommercialConnector, Entity, IdentityConnector
 from tests.connectors.building import Notebook, identity, shop
@@ -23,8 +23,10 @@ def _client() -> dict[str, str]:
     return {"client_id": f"waiting client {next(_clients)}", "client_secret": "hush"}
 
 
-def _identity(url: str, credentials: dict[str, str], notebook: Notebook | None = None) -> IdentityConnector:
-    return identity(url, notebook, **_oauth(credentials))
+def _identity(
+    url: str, credentials: dict[str, str], notebook: Notebook | None = None, deadline: float = 60.0
+) -> IdentityConnector:
+    return identity(url, notebook, **_oauth(credentials) | {"deadline": deadline})
 
 
 def _shop(url: str, credentials: dict[str, str]) -> CommercialConnector:
@@ -80,6 +82,29 @@ def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request(
         }
         need(many[0])
         assert _paths(service) == ["/oauth/token"] * 2, "who comes later asks anew"
+
+
+def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
+    """Connections with the same credentials share a token, and may have deadlines that differ."""
+    credentials, asked, answers = _client(), threading.Event(), threading.Event()
+
+    def hang(_: Seen) -> Reply:
+        asked.set()
+        assert answers.wait(30)
+        return Reply(200, {"access_token": "t1"})
+
+    with serving(hang) as service:
+        patient = threading.Thread(target=_identity(service.url, credentials).prove)
+        patient.start()
+        assert asked.wait(30)
+        with pytest.raises(
+            TimedOut, match=r"POST /oauth/token: whoever asks for the token had none after 0\.2 s"
+        ):
+            _identity(service.url, credentials, deadline=0.2).prove()
+        assert patient.is_alive()
+        answers.set()
+        patient.join()
+        assert _paths(service) == ["/oauth/token"]
 
 
 def test_who_waited_behind_an_attempt_that_was_stopped_before_it_asked_asks_in_its_place() -> None:
