@@ -9,6 +9,8 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -22,7 +24,9 @@ from integration_hub.console.person_forms import (
     PermissionField,
     PersonForm,
     RoleForm,
+    lock_access,
     needs_role,
+    who_may_change,
 )
 from integration_hub.console.recording import AuditedAdmin
 from integration_hub.console.wording import moment, pill
@@ -42,7 +46,11 @@ admin.site.unregister([User, Group])
 
 
 class AccessAdmin(AuditedAdmin):
-    """The frame of logins and roles: the menu's words, and no row deleted by the dozen."""
+    """The frame of logins and roles: the menu's words, and no row deleted by the dozen.
+
+    Who may do what is changed by one request after the other, and somebody is left who may change it back: two people
+    who take it from each other at the same moment do not both succeed.
+    """
 
     actions = None
     sortable_by = ()
@@ -66,6 +74,11 @@ class AccessAdmin(AuditedAdmin):
         context |= {"title": _("Delete %(name)s?") % {"name": name}, "subtitle": None}
         return super().render_delete_form(request, context)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        if request.method == "POST" and connection.in_atomic_block:
+            lock_access()
+        return super().get_object(request, object_id, from_field)
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """What the form does not offer nobody can leave ticked: it stays as it is."""
         chosen = form.cleaned_data.get(self.single)
@@ -73,6 +86,13 @@ class AccessAdmin(AuditedAdmin):
             held = getattr(form.instance, self.single).filter(content_type__app_label__in=_WITHOUT_PAGES)
             form.cleaned_data[self.single] = [*chosen, *held]
         super().save_related(request, form, formsets, change)
+        if change:
+            _check_somebody_is_left()
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            super().delete_model(request, obj)
+            _check_somebody_is_left()
 
     def name_of(self, row: Any) -> str:
         return str(row)
@@ -217,6 +237,11 @@ class RoleAdmin(AccessAdmin, GroupAdmin):
     @admin.display(description=gettext_lazy("people"))
     def members(self, role: Any) -> int:
         return int(role.member_count)
+
+
+def _check_somebody_is_left() -> None:
+    if not who_may_change().exists():
+        raise PermissionDenied("Nobody who may log in could change people any more.")
 
 
 def _permissions() -> QuerySet[Permission]:

@@ -58,7 +58,7 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
         taken = [] if self.errors else _taken(cleaned)
         if taken and self.instance.pk == self.asked_by:
             self.add_error(taken[0], _NOT_FROM_YOURSELF)
-        elif taken and list(_who_may_change()[:2]) == [self.instance]:
+        elif taken and list(who_may_change()[:2]) == [self.instance]:
             told = _("Nobody who may log in could change people any more: let somebody else do that first.")
             self.add_error(taken[0], told)
         return cleaned
@@ -104,9 +104,15 @@ def _changes_people(cleaned: Mapping[str, Any]) -> bool:
     )
 
 
-def _who_may_change() -> QuerySet[User]:
+def who_may_change() -> QuerySet[User]:
     """Who may change people now, by whichever right."""
     return User.objects.with_perm("auth.change_user").filter(is_staff=True)
+
+
+def lock_access() -> None:
+    """Whoever else is about to change what people may do waits for the end of this transaction."""
+    locked = Permission.objects.select_for_update(of=("self",), no_key=True)
+    locked.get(content_type__app_label="auth", codename="change_user")
 
 
 def needs_role(person: Any, role: Group) -> bool:
