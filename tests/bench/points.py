@@ -68,7 +68,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.tasks.Place.start",
         "sync.tasks.BoundedExecutor._run",
         "sync.tasks.run_with_followers",
-        "sync.tasks.follow",
+        "sync.tasks._follow",
         "sync.waiting.wait",
         "sync.waiting.notify",
     ),
