@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from jmespath.exceptions import JMESPathError
 
 from sync.connectors.expressions import Finder
+from sync.connectors.numbers import read_number
 from sync.connectors.records import FieldError
 
 DEEPEST = 64
@@ -29,7 +30,7 @@ class UnreadableError(ValueError):
 
 
 def read_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate."""
+    """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate. For numbers see `numbers`."""
     if body.count(b"[") + body.count(b"{") > DEEPEST:
         return _bounded(_parse(body))
     return _parse(body)
@@ -136,7 +137,7 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=read_number)
 
 
 def _parse(body: bytes) -> Any:

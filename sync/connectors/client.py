@@ -1,6 +1,5 @@
 """HTTP as connectors use it: one configured origin, one recorder, our own errors."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from sync.connectors.authentication import Authenticator
 from sync.connectors.call import Call, Sender
 from sync.connectors.exchange import Purpose, Recorder
 from sync.connectors.http import transmit
+from sync.connectors.numbers import dump
 from sync.connectors.recording import Stopwatch, merged, outgoing
 from sync.connectors.settings import Reach
 from sync.connectors.urls import Base, UnsafeValueError, build_url, is_caged
@@ -239,4 +239,4 @@ class HttpClient:
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    return dump(body).encode("utf-8")

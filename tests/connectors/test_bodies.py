@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.answers import as_id
+from sync.connectors.answers import as_id, read_json
 from sync.connectors.errors import Garbled, Rejected, Throttled, parse_retry_after
 from sync.connectors.records import Record
+from sync.planning import same_json
 from tests.connectors.building import identity, shop, shop_settings
 from tests.connectors.servers import Reply, raw_serving, read_request, serving
 
@@ -57,6 +58,29 @@ def test_a_replacing_update_keeps_the_record_but_not_what_it_must_omit(
         connector.update("USER", "7", {"email": "new"}, "k", current=current)
         assert [seen.method for seen in service.seen] == methods
         assert service.seen[-1].json() == {"email": "new", "phone": "1"}
+
+
+NUMBERS = [
+    "1234567890123456.78", "0.10000000000000001", "0.1000000000000000055511151231257827", "1e-400",
+    "12345678901234567890123456789", "-3.14159265358979323846", "1e-99999999999999999999",
+]  # fmt: skip
+
+
+def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business() -> None:
+    limits = ",".join(f'{{"limit":{each}}}' for each in NUMBERS)
+    stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
+    settings = shop_settings(update={"method": "PUT", "omit": ["id"]})
+    with serving(lambda _: Reply(200, raw=stored)) as service:
+        shop(service.url, settings=settings).update("USER", "7", {"email": "new"}, "k", current=None)
+        written = service.seen[-1].body.decode()
+    assert written == f'{{"email":"new","limits":[{limits}],"price":12.5,"rate":100.0}}'
+
+
+def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
+    found = read_json(b'{"limit":1234567890123456.78}')
+    assert found == {"limit": 1234567890123456.78}
+    assert json.dumps(found) == '{"limit": 1234567890123456.8}'
+    assert same_json(found, {"limit": 1234567890123456.78})
 
 
 def test_a_replacing_update_of_a_record_that_is_gone_is_the_systems_to_refuse() -> None:
