@@ -216,3 +216,15 @@ def test_the_role_through_which_somebody_changes_people_is_not_taken_from_onesel
     kept = [Permission.objects.get(codename="change_group").pk]
     assert client.post(f"{address}change/", {"name": role.name, "permissions": kept}).status_code == 302
     assert browser().post(f"{address}delete/", {"post": "yes"}).status_code == 302
+
+
+def test_who_may_change_roles_alone_takes_it_from_nobody_who_is_the_last() -> None:
+    anna, _, _ = administrator("anna")
+    role = anna.groups.get()
+    client = browser("support", "eva")
+    User.objects.get(username="eva").user_permissions.add(Permission.objects.get(codename="change_group"))
+    form = {"name": role.name, "permissions": []}
+    assert client.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 403
+    assert role.permissions.filter(codename="change_user").exists()
+    person(name="root")
+    assert client.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
