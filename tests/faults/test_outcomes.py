@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -41,7 +42,9 @@ pytestmark = pytest.mark.faults
 DEADLINE = 1.0
 TRIES = 3
 TICK = 1.0
-LATEST = 8 * TICK  # what is due is under way by then, however slow the machine
+LATEST = (
+    8 * TICK
+)  # what is due is under way by then, however slow the machine, and mostly in a quarter of that
 SIZES = {"DELIVERY_THREADS": "16", "CONFIGURATION_SECONDS": "1"}
 CROWD = 16  # that may be due at once: with more, the test would tell how fast the machine is
 
@@ -134,9 +137,9 @@ def test_a_hub_that_takes_one_status_for_another_is_caught(
 
 @dataclass
 class Watch:
-    """Looks how long the oldest due delivery has waited, until it is left. `oldest` in seconds."""
+    """Looks how long the oldest due delivery has waited, until it is left: `waits`, in seconds."""
 
-    oldest: float = 0.0
+    waits: list[float] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Watch":
@@ -152,8 +155,17 @@ class Watch:
         while not self._stop.wait(0.1):
             first = due().aggregate(first=Min("due_at"))["first"]
             if first is not None:
-                self.oldest = max(self.oldest, (timezone.now() - first).total_seconds())
+                self.waits.append((timezone.now() - first).total_seconds())
         connections.close_all()
+
+    @property
+    def oldest(self) -> float:
+        return max(self.waits, default=0.0)
+
+    @property
+    def mostly(self) -> float:
+        """What nine of ten looks found, or less."""
+        return quantiles(self.waits, n=10)[-1]
 
 
 def people(count: int) -> list[str]:
@@ -208,12 +220,13 @@ def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
     seconds = time.monotonic() - began
     ended = Counter(Delivery.objects.values_list("state", "code"))
     print(
-        f"\n{len(users)} webhooks in {seconds:.0f} s; stuck {stuck}, oldest due {watch.oldest:.1f} s, {ended}"
+        f"\n{len(users)} webhooks in {seconds:.0f} s; stuck {stuck}, oldest due {watch.oldest:.1f} s, mostly {watch.mostly:.1f}, {ended}"
     )
     assert stuck == 0
     assert Delivery.objects.count() == len(users)
     assert differences() == []
     assert watch.oldest < LATEST
+    assert watch.mostly < 2 * TICK
 
 
 def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
