@@ -7,9 +7,11 @@ from the segments is asked for again each time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
+
+from django.db.models import QuerySet
 
 from audit.closing import MOST, Last
 from audit.models import Entry, Segment
@@ -49,8 +51,14 @@ def low_water() -> tuple[int, int]:
     seen_at = saw_all.values_list("sealed_at", flat=True).first()
     if seen_at is None:
         return 0, 0
-    settled = Segment.objects.filter(sealed_at__lte=seen_at - SETTLED).order_by("-number")
-    return settled.values_list("highest_id", "number").first() or (0, 0)
+    return sealed_until(seen_at - SETTLED).values_list("highest_id", "number").first() or (0, 0)
+
+
+def sealed_until(moment: datetime) -> QuerySet[Segment]:
+    """The segments sealed at that time or before, the last one first. Times never go back from one to the next, so the
+    order of times is that of numbers; by it an index leads to the first, where the numbers alone need all of them.
+    """
+    return Segment.objects.filter(sealed_at__lte=moment).order_by("-sealed_at", "-number")
 
 
 def _missing(low: tuple[int, int]) -> Rows:

@@ -12,7 +12,7 @@ from django.db.models import Max, Sum
 
 from audit.bundle_rows import Places
 from audit.log import Happening, append
-from audit.looking import last_segment
+from audit.looking import last_segment, sealed_until
 from audit.models import Cut, Entry, Segment, Stub
 from audit.packing import unpack
 from audit.records import time_text
@@ -29,7 +29,7 @@ def declare(days: int, at: datetime) -> bool:
     up_to = at - timedelta(days=days)
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))
-        old = Segment.objects.filter(sealed_at__lt=up_to).order_by("-sealed_at", "-number").first()
+        old = sealed_until(up_to - timedelta(microseconds=1)).first()
         if old is None or old.number <= (before["segment"] or 0):
             return False
         fresh = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)

@@ -51,7 +51,7 @@ class Segment(models.Model):
     class Meta:
         default_permissions = ("view",)
         indexes = [
-            models.Index(fields=["-sealed_at"], name="audit_segment_sealed"),
+            models.Index(fields=["-sealed_at", "-number"], name="audit_segment_at"),
             models.Index(fields=["highest_id"], name="audit_segment_highest"),
             models.Index(fields=["-number"], condition=models.Q(is_late=True), name="audit_segment_late"),
         ]

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from audit.checkpoints import make_checkpoint
-from audit.looking import SETTLED
+from audit.looking import SETTLED, sealed_until
 from audit.models import Entry, Segment
 from audit.packing import IdSet, unpack
 from audit.records import Record
@@ -81,5 +81,5 @@ def _unsealed(count: int) -> Iterator[UUID]:
 def _settled(count: int) -> tuple[int, int]:
     """An id up to which everything is sealed in the segments up to a number: what was sealed long before the last."""
     last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
-    before = Segment.objects.filter(number__lte=count, sealed_at__lte=last - SETTLED).order_by("-number")
+    before = sealed_until(last - SETTLED).filter(number__lte=count)
     return before.values_list("highest_id", "number").first() or (0, 0)
