@@ -7,7 +7,7 @@ from typing import Any
 from tests.bench.exporting import A_SECOND
 from tests.bench.table import table
 
-MOST_OVER_IDLE = 64 * 2**20
+MOST_OVER_IDLE = 16 * 2**20
 MOST_COPIED, MOST_READ = 2.5, 10.0  # times what psql takes
 MOST_SLOWER = 1.2  # times what an answer takes without an export
 HEADS = (
@@ -49,7 +49,7 @@ def _targets(figures: dict[str, Any]) -> Iterator[tuple[str, bool]]:
             yield f"{words} ÷ psql's COPY: {found:.2f} (at most {most:g})", found <= most
     for words, taken in (("at rest", figures), ("while events come in", told)):
         over = _over(taken) / 2**20
-        yield f"memory over idle {words}: {over:.1f} MiB (at most 64)", _over(taken) <= MOST_OVER_IDLE
+        yield f"memory over idle {words}: {over:.1f} MiB (at most 16)", _over(taken) <= MOST_OVER_IDLE
     yield (
         f"events that came in: {told['a_second']:.1f} a second ({A_SECOND})",
         told["a_second"] >= A_SECOND - 1,

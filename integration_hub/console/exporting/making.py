@@ -2,7 +2,7 @@
 
 1. A checkpoint, then a snapshot: which events there are is written down, with the table for reading. Killed before its
    end: from the beginning, with another snapshot.
-2. The rows, two thousand events at a time. What is on the disk is noted about once a second; the next run cuts off what
+2. The rows, five hundred events at a time. What is on the disk is noted about once a second; the next run cuts off what
    is behind and goes on, with a snapshot of its own: `parts` in export.json says which rows are of which.
 3. The evidence, the manifest, the archive. Killed: written anew, to the same content under another signature.
 """
