@@ -279,7 +279,7 @@ def _warm_up() -> int:
     return _status(os.getpid(), "VmRSS")
 
 
-def _make(idle: int) -> dict[str, Any]:
+def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, Any]:
     """A whole export by this process: how long, how large, and the most memory that the process ever had."""
     from django.utils import timezone
 
@@ -287,7 +287,7 @@ def _make(idle: int) -> dict[str, Any]:
     from integration_hub.console.filtering import resolve
 
     began = time.monotonic()
-    made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark")
+    made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
     assert made.state == "done", made.failure
     memory = {"idle": idle, "peak": _status(os.getpid(), "VmHWM")}
     facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
@@ -301,7 +301,7 @@ if __name__ == "__main__":
     if sys.argv[2] == "settle":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
-        from integration_hub.console.exporting.apart import stand_back
+        from integration_hub.console.exporting.apart import resting, stand_back
         from sync.loaded import keep_what_is_loaded
 
         stand_back()
@@ -309,6 +309,6 @@ if __name__ == "__main__":
         if sys.argv[2] == "compute":
             _compute()
         else:
-            print(json.dumps(_make(_warm_up())))
+            print(json.dumps(_make(_warm_up(), resting(lambda: True))))
     else:
         print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))

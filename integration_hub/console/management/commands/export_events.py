@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from integration_hub.console.export_command import ExportCommand, in_order, one_of
-from integration_hub.console.exporting.apart import stand_back, until_told
+from integration_hub.console.exporting.apart import resting, stand_back, until_told
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.filtering import WORDS, EventFilter, resolve
@@ -88,7 +88,7 @@ def _place_for(output: Path) -> Iterator[Path]:
 def _made(asked: EventFilter, reason: str) -> Export:
     try:
         stand_back()
-        export = make_here(asked, reason=reason, goes_on=until_told())
+        export = make_here(asked, reason=reason, goes_on=resting(until_told()))
     except TooMany as error:
         raise CommandError(str(error)) from error
     if export.state != ExportState.DONE:

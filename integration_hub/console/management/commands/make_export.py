@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from integration_hub.console.exporting.apart import stand_back, until_told
+from integration_hub.console.exporting.apart import resting, stand_back, until_told
 from integration_hub.console.exporting.claiming import Claim
 from integration_hub.console.exporting.jobs import run
 from sync.loaded import keep_what_is_loaded
@@ -27,4 +27,4 @@ class Command(BaseCommand):
         goes_on = until_told()
         stand_back()
         keep_what_is_loaded()
-        run(Claim(export, token), goes_on)
+        run(Claim(export, token), resting(goes_on))

@@ -1,0 +1,74 @@
+"""An export rests where cores are short, and nowhere else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from integration_hub.console.exporting import apart
+
+
+class Machine:
+    """A clock that moves when somebody works or rests, and the kernel's count of how long we waited for a core."""
+
+    def __init__(self, told: Path) -> None:
+        self.now, self.rests = 100.0, list[float]()
+        self._told, self._waited = told, 0
+        self.work(0.0)
+
+    def work(self, seconds: float, waited: float = 0.0) -> None:
+        self.now += seconds
+        self._waited += round(waited * 1e9)
+        self._told.write_text(f"{round(self.now * 1e9)} {self._waited} 77\n")
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.rests.append(round(seconds, 6))
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
+    made = Machine(tmp_path / "schedstat")
+    monkeypatch.setattr(apart, "time", made)
+    monkeypatch.setattr(apart, "_WAITS", tmp_path / "schedstat")
+    return made
+
+
+@pytest.fixture
+def goes_on(machine: Machine) -> Callable[[], bool]:
+    return apart.resting(lambda: machine.now < 1_000)
+
+
+def test_it_rests_half_as_long_as_it_worked_while_cores_were_short(
+    machine: Machine, goes_on: Callable[[], bool]
+) -> None:
+    for waited in (0.03, 0.0, 0.001, 0.05, 0.0):
+        machine.work(0.1, waited)
+        assert goes_on()
+    assert machine.rests == [0.05, 0.05], (
+        "neither after a piece that waited for nothing, nor for an older wait"
+    )
+
+
+def test_no_rest_is_longer_than_a_second_and_the_answer_is_the_one_after_it(
+    machine: Machine, goes_on: Callable[[], bool]
+) -> None:
+    machine.work(899.5, 100.0)
+    assert not goes_on(), "it may not go on since it rested"
+    assert machine.rests == [1.0]
+
+
+@pytest.mark.parametrize("text", ["", "1", "a b c"])
+def test_a_kernel_that_does_not_tell_makes_nobody_rest(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "other").write_text(text)
+    for told in (tmp_path / "other", tmp_path / "nowhere"):
+        monkeypatch.setattr(apart, "_WAITS", told)
+        goes_on = apart.resting(lambda: True)
+        machine.now += 5
+        assert goes_on()
+    assert machine.rests == []
