@@ -7,7 +7,11 @@ import environ  # type: ignore[import-untyped]
 
 from integration_hub.environment import database_address, number
 
-SQLITE_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"
+LARGEST_LOG = 32 * 2**20  # bytes of the write-ahead log that stay when an export or a backup has made it grow
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    f" PRAGMA journal_size_limit={LARGEST_LOG}"
+)
 
 
 def database(env: environ.Env, folder: Path) -> dict[str, Any]:

@@ -136,3 +136,23 @@ for name in ("journal_mode", "synchronous", "foreign_keys"):
         "synchronous 2",
         "foreign_keys 1",
     ]
+
+
+def test_what_a_long_reader_made_of_the_log_is_given_back(file: Path) -> None:
+    script = """
+import sqlite3
+log = lambda: os.path.getsize(f"{connection.settings_dict['NAME']}-wal") // 2**20
+add_one()
+reader = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+reader.execute("BEGIN").execute("SELECT * FROM counter").fetchall()
+with connection.cursor() as cursor:
+    cursor.execute("CREATE TABLE large (content BLOB)")
+    for _ in range(50):
+        cursor.execute("INSERT INTO large VALUES (zeroblob(1000000))")
+print(log() > 40)
+reader.execute("ROLLBACK")
+for _ in range(3):
+    add_one()
+print(log())
+"""
+    assert finished(start(file, script)) == "True\n32\n"
