@@ -3,13 +3,14 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from integration_hub.console.exporting import apart, check_rows, files, jobs, making
+from integration_hub.console.exporting import apart, check_rows, detaching, files, jobs, making
 from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
@@ -182,9 +183,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
-        monkeypatch.setattr(making, "snapshot", nullcontext)
-        if connection.vendor == "postgresql":
-            monkeypatch.setattr(making, "snapshot", in_a_plain_transaction)
+        monkeypatch.setattr(making, "detachable_snapshot", without_a_snapshot)
     folder = unpacked(exported(), tmp_path)
     assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
     seen = {row["state"] for row in lines(folder, "events")}
@@ -192,8 +191,36 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
     assert check_rows.Rows(str(folder)).check() == []
 
 
-def in_a_plain_transaction() -> Any:
-    return transaction.atomic()
+@contextmanager
+def without_a_snapshot() -> Iterator[Any]:
+    with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
+        yield lambda _: None
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_on_sqlite_the_log_is_free_while_rows_are_written(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
+) -> None:
+    """Read in the snapshot itself, they would hold it until the last of them is written; as PostgreSQL's, which holds up
+    no log."""
+    events, busy, is_sqlite = history(6), list[int](), connection.vendor == "sqlite"
+    file = connection.settings_dict["NAME"]
+
+    def write() -> None:
+        elsewhere(lambda: Event.objects.filter(pk=events[5].pk).update(state="dead"))
+        elsewhere(lambda: happened(30))
+        if is_sqlite:
+            with closing(sqlite3.connect(file, timeout=0)) as link:
+                busy.append(link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+
+    before_chunk(monkeypatch, 2, write)
+    if is_careless:
+        monkeypatch.setattr(detaching, "_detach", lambda link, keys: None)
+    folder = unpacked(exported(), tmp_path)
+    assert busy == ([int(is_careless)] if is_sqlite else [])
+    assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
+    assert Event.objects.count() == 7, "the copies went with the export"
+    assert Event.objects.get(pk=events[5].pk).state == "dead"
 
 
 def test_nothing_is_missing_or_doubled_while_others_write_without_pause(

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from audit.records import time_text
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim, Stopped
 from integration_hub.console.exporting.columns import EVENTS, TABLES
+from integration_hub.console.exporting.detaching import AT_ONCE, detachable_snapshot
 from integration_hub.console.exporting.evidence import sign, write_evidence
 from integration_hub.console.exporting.explaining import explain, own_files
 from integration_hub.console.exporting.files import Files, is_kept
@@ -29,7 +31,7 @@ from integration_hub.console.exporting.packing import pack
 from integration_hub.console.exporting.reading_table import write_table
 from integration_hub.console.exporting.register import opened_key, register, unregister
 from integration_hub.console.exporting.rows import CHUNK, rows_of
-from integration_hub.console.exporting.snapshot import notes, snapshot
+from integration_hub.console.exporting.snapshot import notes
 from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export
 from sync.clock import read_clock
@@ -81,12 +83,18 @@ class Run:
                 self.beat()
             yield key
 
-    def write_rows(self) -> None:
-        """Everything that is not written yet. In a snapshot."""
+    def keys_left(self, at_once: int) -> Iterator[list[int]]:
+        """The keys of the events that are not written yet."""
+        for some in kept_keys(keys_file(self.export), self.export.position, at_once):
+            self.beat()
+            yield some
+
+    def write_rows(self, at: datetime) -> None:
+        """Everything that is not written yet, as a snapshot of that time has it."""
         export, key = self.export, opened_key(self.export)
         files = Files(export.folder, _FILES, export.progress["sizes"])
         if export.position < (export.total or 0) or not export.progress["parts"]:
-            part = {"first_event": export.position + 1, "snapshot": time_text(read_clock())}
+            part = {"first_event": export.position + 1, "snapshot": time_text(at)}
             export.progress["parts"].append(part)
         try:
             for keys in kept_keys(keys_file(self.export), export.position, CHUNK):
@@ -156,15 +164,15 @@ def make(claim: Claim, goes_on: Callable[[], bool]) -> dict[str, Any]:
 
 def _write(run: Run) -> None:
     """The rows; from the beginning where what was noted is not what is there."""
-    export = run.export
-    if not _can_go_on(export):
+    is_begun = _can_go_on(run.export)
+    if not is_begun:
         _prepare(run)
-        with snapshot():
+    with detachable_snapshot() as detach:
+        if not is_begun:
             run.begin()
-            run.write_rows()
-        return
-    with snapshot():
-        run.write_rows()
+        at = read_clock()
+        detach(run.keys_left(AT_ONCE))
+        run.write_rows(at)
 
 
 def _can_go_on(export: Export) -> bool:

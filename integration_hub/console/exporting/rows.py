@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from audit.export import Row
 from audit.records import time_text
-from sync.models import Attempt, Call, Delivery
-from webhooks.models import Event, Receipt
+from sync.models import Attempt, Call, Connection, Delivery
+from webhooks.models import Event, Receipt, Source
 from webhooks.references import to_reference
 
 CHUNK = 500  # more cost memory, and were no faster
@@ -36,6 +37,26 @@ _CALL = (
 )
 _SECONDS = _CALL.index("seconds") - 1  # in what follows the attempt
 Tables = Mapping[str, Sequence[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A table that rows are made from: what is read of it, and the column that says under what a row stands."""
+
+    model: type[Model]
+    names: Sequence[str]
+    under: str
+    above: type[Model] | None = None
+
+
+READ = (
+    Reading(Event, _EVENT, "id"),
+    Reading(Receipt, _RECEIPT, "event_id"),
+    Reading(Delivery, _DELIVERY, "event_id"),
+    Reading(Attempt, _ATTEMPT, "delivery_id", Delivery),
+    Reading(Call, _CALL, "attempt_id", Attempt),
+)
+JOINED = (Reading(Source, ("slug",), "id"), Reading(Connection, ("slug",), "id"))
 
 
 def rows_of(keys: Sequence[int]) -> Tables:
