@@ -22,6 +22,7 @@ from django.utils import timezone
 from integration_hub.console.exporting import apart, check_rows, detaching, files, jobs, making
 from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
+from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.models import Export, ExportedPerson, ExportState
 from sync.evidence import seal_audit
 from tests.console.history import a_source, an_event
@@ -192,7 +193,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
 
 
 @contextmanager
-def without_a_snapshot() -> Iterator[Any]:
+def without_a_snapshot(_write: Callable[[], None]) -> Iterator[Any]:
     with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
         yield lambda _: None
 
@@ -221,6 +222,27 @@ def test_on_sqlite_the_log_is_free_while_rows_are_written(
     assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
     assert Event.objects.count() == 7, "the copies went with the export"
     assert Event.objects.get(pk=events[5].pk).state == "dead"
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_careless: bool) -> None:
+    """Where it did not, each commit would try, and sort all of the log for it."""
+    if connection.vendor == "postgresql":
+        return
+    export, file = requested(), connection.settings_dict["NAME"]
+
+    def write(reason: str) -> None:
+        elsewhere(lambda: Export.objects.update(reason=reason))
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as link:
+        link.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with snapshot((lambda: None) if is_careless else (lambda: write("before"))):
+            write("after")
+            _busy, _pages, copied = link.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            assert (copied == 0) == is_careless
+            assert Export.objects.get(pk=export.pk).reason == (
+                "the yearly audit" if is_careless else "before"
+            )
 
 
 def test_nothing_is_missing_or_doubled_while_others_write_without_pause(

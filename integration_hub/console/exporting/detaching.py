@@ -18,7 +18,7 @@ from functools import partial
 from django.db import connection
 
 from integration_hub.console.exporting.rows import JOINED, READ, Reading
-from integration_hub.console.exporting.snapshot import snapshot
+from integration_hub.console.exporting.snapshot import begin, snapshot
 
 AT_ONCE = 2_000  # events
 _KEYS = "(SELECT value FROM json_each(?1))"
@@ -27,19 +27,19 @@ Detach = Callable[[Iterable[Sequence[int]]], None]
 
 
 @contextmanager
-def detachable_snapshot() -> Iterator[Detach]:
+def detachable_snapshot(write: Callable[[], None]) -> Iterator[Detach]:
     """A snapshot, and what ends it early: given the keys of events, some at a time, it copies what the rows of these
     events are made from. All statements of this thread go on reading that state. PostgreSQL needs no copies: there the
-    snapshot itself goes on.
+    snapshot itself goes on. `write`: as `snapshot` asks for it.
     """
     if connection.vendor == "postgresql":
-        with snapshot():
+        with snapshot(write):
             yield lambda _: None
         return
     connection.ensure_connection()
     link = connection.connection
     try:
-        link.execute("BEGIN DEFERRED")
+        begin(link, write)
         yield partial(_detach, link)
     finally:
         connection.close()  # with it go its transaction and the copies
@@ -81,7 +81,7 @@ def _is_under(read: Reading) -> str:
 def _columns(read: Reading) -> str:
     known = read.model._meta.concrete_fields
     asked = {"id", *(name.partition("__")[0] for name in read.names)}
-    return ", ".join(field.column for field in known if {field.name, field.attname} & asked)
+    return ", ".join(str(field.column) for field in known if {field.name, field.attname} & asked)
 
 
 def _table(read: Reading) -> str:

@@ -33,11 +33,11 @@ _AT_ONCE = 500  # streams
 _NEWEST = 200  # checkpoints; of the time before, the last of each day and those that went out by mail
 
 
-def write_evidence(export: Export, beat: Beat) -> tuple[Bundle, Mapping[str, Any]]:
-    """Everything but the manifest; with the manifest's members about it."""
+def write_evidence(export: Export, beat: Beat, write: Beat) -> tuple[Bundle, Mapping[str, Any]]:
+    """Everything but the manifest; with the manifest's members about it. `write`: as `snapshot` asks for it."""
     count = int(export.segments or 0)
     checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
-    with snapshot():
+    with snapshot(write):
         pruned = let_go_under(count)
         first = None if export.first_segment is None else max(export.first_segment, pruned + 1)
         bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(first, count)))

@@ -56,7 +56,11 @@ class Run:
         if not self.goes_on():
             raise Stopped
         if self._is_time():
-            self.claim.keep(self.alias)
+            self.keep()
+
+    def keep(self) -> None:
+        """Say that we are alive, now. `Lost`."""
+        self.claim.keep(self.alias)
 
     def _is_time(self) -> bool:
         now = time.monotonic()
@@ -131,7 +135,7 @@ class Run:
     def finish(self) -> dict[str, Any]:
         """The evidence, the manifest and the archive; what is known at the end."""
         export = self.export
-        bundle, said = write_evidence(export, self.beat)
+        bundle, said = write_evidence(export, self.beat, self.keep)
         manifest = sign(bundle, said, export, explain(export, said), own_files(export.folder, self.beat))
         export.counts |= {name: manifest[name] for name in ("entries", "segments", "streams")}
         size, digest = pack(export.folder, export.archive, self.beat)
@@ -167,7 +171,7 @@ def _write(run: Run) -> None:
     is_begun = _can_go_on(run.export)
     if not is_begun:
         _prepare(run)
-    with detachable_snapshot() as detach:
+    with detachable_snapshot(run.keep) as detach:
         if not is_begun:
             run.begin()
         at = read_clock()

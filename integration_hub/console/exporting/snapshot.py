@@ -1,7 +1,8 @@
 """One state of the database for everything that is read, and a second connection for what is noted meanwhile."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
@@ -9,11 +10,12 @@ NOTES = "exports"
 
 
 @contextmanager
-def snapshot() -> Iterator[None]:
+def snapshot(write: Callable[[], None]) -> Iterator[None]:
     """Every statement of this thread reads the state that the first one saw.
 
     PostgreSQL: a transaction that is REPEATABLE READ and READ ONLY. SQLite: a transaction that only reads, and stands
     in no line of writers; as long as it is open, the write-ahead log can be copied back only up to it, and grows.
+    `write` commits something by another connection: see `begin`.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic():
@@ -21,12 +23,28 @@ def snapshot() -> Iterator[None]:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
         return
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN DEFERRED")
-        try:
-            yield
-        finally:
-            cursor.execute("ROLLBACK")
+    connection.ensure_connection()
+    link = connection.connection
+    begin(link, write)
+    try:
+        yield
+    finally:
+        link.execute("ROLLBACK")
+
+
+def begin(link: sqlite3.Connection, write: Callable[[], None]) -> None:
+    """Begin to read at a place in the write-ahead log of SQLite, and not behind its end.
+
+    Who begins when all of the log has been copied back reads the file alone, and lets nobody copy anything back. Each
+    commit tries nevertheless, and sorts all of the log for it, in vain: at 235 MB it took four times as long. So
+    somebody reads, and something is committed meanwhile: that cannot be copied back yet.
+    """
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as before:
+        for each in (before, link):
+            each.execute("BEGIN DEFERRED")
+            each.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            if each is before:
+                write()
 
 
 @contextmanager
