@@ -133,10 +133,10 @@ def test_a_client_shows_its_secret_to_the_token_endpoint_in_either_way(way: str)
 
 
 def test_a_token_is_fetched_once_for_all_who_need_it() -> None:
-    credentials = _client()
+    patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 20}
     with serving(_issuing(iter(["t1"]))) as service:
         threads = [
-            threading.Thread(target=lambda: _oauth(service.url, credentials).fetch("USER", "a1"))
+            threading.Thread(target=lambda: identity(service.url, **patient).fetch("USER", "a1"))
             for _ in range(8)
         ]
         for thread in threads:
