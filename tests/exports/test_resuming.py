@@ -245,6 +245,28 @@ def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_care
             )
 
 
+def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor == "postgresql":
+        return
+    history(60)
+    begin = detaching.begin
+
+    def begin_in_a_corner(link: sqlite3.Connection, write: Callable[[], None]) -> None:
+        begin(link, write)
+        link.execute("PRAGMA temp.max_page_count = 3")
+
+    monkeypatch.setattr(detaching, "begin", begin_in_a_corner)
+    export = requested()
+    jobs.look()
+    export.refresh_from_db()
+    assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
+    assert export.failure == "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."
+    monkeypatch.undo()
+    assert exported().total == 60
+
+
 def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
     database: None, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from integration_hub.console.exporting.rows import JOINED, READ, Reading
 from integration_hub.console.exporting.snapshot import begin, snapshot
@@ -24,6 +24,10 @@ AT_ONCE = 2_000  # events
 _KEYS = "(SELECT value FROM json_each(?1))"
 
 Detach = Callable[[Iterable[Sequence[int]]], None]
+
+
+class NoRoom(Exception):
+    """There is no room for what an export needs. The text is for people."""
 
 
 @contextmanager
@@ -40,9 +44,20 @@ def detachable_snapshot(write: Callable[[], None]) -> Iterator[Detach]:
     link = connection.connection
     try:
         begin(link, write)
-        yield partial(_detach, link)
+        yield partial(_with_room, link)
     finally:
         connection.close()  # with it go its transaction and the copies
+
+
+def _with_room(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+    """`NoRoom` where there is none for the copies."""
+    try:
+        with connection.wrap_database_errors:
+            _detach(link, keys)
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise NoRoom("No space is left for temporary files (SQLITE_TMPDIR or /var/tmp).") from error
+        raise
 
 
 def _detach(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:

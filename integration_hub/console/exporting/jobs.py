@@ -14,6 +14,7 @@ from audit.canonical import JSONValue
 from audit.log import Happening, append
 from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.claiming import Claim, Lost, Stopped, claim, claim_next
+from integration_hub.console.exporting.detaching import NoRoom
 from integration_hub.console.exporting.making import make, remove_work
 from integration_hub.console.exporting.register import new_key, opened_key, unregister, without_people
 from integration_hub.console.exporting.xlsx_table import TooManyRows
@@ -88,7 +89,7 @@ def run(taken: Claim, goes_on: Callable[[], bool] = lambda: True) -> None:
         return
     except (OperationalError, InterfaceError):
         raise
-    except (NotSealed, TooManyRows) as error:
+    except (NotSealed, TooManyRows, NoRoom) as error:
         _fail(export, taken, str(error))
     except OSError as error:
         _fail(export, taken, f"The folder for exports cannot be written: {error.strerror or error}.")

@@ -157,8 +157,8 @@ def remove_work(export: Export) -> None:
 
 
 def make(claim: Claim, goes_on: Callable[[], bool]) -> dict[str, Any]:
-    """Make the export, or go on with it. `Lost`, `NotSealed`, `OSError`, `DatabaseError`; `Stopped` soon after it may
-    not go on, with what was written noted."""
+    """Make the export, or go on with it. `Lost`, `NotSealed`, `NoRoom`, `OSError`, `DatabaseError`; `Stopped` soon
+    after it may not go on, with what was written noted."""
     with notes() as alias:
         export = Export.objects.get(pk=claim.export_id)
         run = Run(export, claim, alias, goes_on)

@@ -42,7 +42,7 @@ def begin(link: sqlite3.Connection, write: Callable[[], None]) -> None:
     with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as before:
         for each in (before, link):
             each.execute("BEGIN DEFERRED")
-            each.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            each.execute("SELECT 1 FROM sqlite_master").fetchone()
             if each is before:
                 write()
 
