@@ -49,7 +49,7 @@ def first_segment(meant: EventFilter, count: int) -> int | None:
     if meant.received_from is None:
         return 1
     later = Segment.objects.filter(number__lte=count, sealed_at__gte=meant.received_from - _CLOCKS_APART)
-    return later.order_by("number").values_list("number", flat=True).first() or count
+    return later.order_by("sealed_at", "number").values_list("number", flat=True).first() or count
 
 
 def chosen(meant: EventFilter, count: int) -> QuerySet[Any]:

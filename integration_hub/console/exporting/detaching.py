@@ -18,7 +18,7 @@ from functools import partial
 from django.db import DatabaseError, connection
 
 from integration_hub.console.exporting.rows import JOINED, READ, Reading
-from integration_hub.console.exporting.snapshot import begin, snapshot
+from integration_hub.console.exporting.snapshot import begin_reading, snapshot
 
 AT_ONCE = 2_000  # events
 _KEYS = "(SELECT value FROM json_each(?1))"
@@ -43,13 +43,13 @@ def detachable_snapshot(write: Callable[[], None]) -> Iterator[Detach]:
     connection.ensure_connection()
     link = connection.connection
     try:
-        begin(link, write)
-        yield partial(_with_room, link)
+        begin_reading(link, write)
+        yield partial(_detach_if_there_is_room, link)
     finally:
         connection.close()  # with it go its transaction and the copies
 
 
-def _with_room(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+def _detach_if_there_is_room(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     """`NoRoom` where there is none for the copies."""
     try:
         with connection.wrap_database_errors:
@@ -63,10 +63,10 @@ def _with_room(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
 def _detach(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     """Past Django's cursor, where whatever writes stands in the line of writers: this writes nothing but copies."""
     for each in JOINED:
-        _begin(link, each)
+        _make_table(link, each)
         link.execute(f"{_copying(each)} ORDER BY id")
     for each in READ:
-        _begin(link, each)
+        _make_table(link, each)
     for some in keys:
         for each in READ:
             link.execute(f"{_copying(each)} WHERE {_is_under(each)}", [json.dumps(some)])
@@ -76,7 +76,7 @@ def _detach(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     link.execute("COMMIT")
 
 
-def _begin(link: sqlite3.Connection, read: Reading) -> None:
+def _make_table(link: sqlite3.Connection, read: Reading) -> None:
     nothing = f"SELECT {_columns(read)} FROM main.{_table(read)} WHERE 0"  # noqa: S608
     link.execute(f"CREATE TEMP TABLE {_table(read)} AS {nothing}")
 

@@ -15,7 +15,7 @@ def snapshot(write: Callable[[], None]) -> Iterator[None]:
 
     PostgreSQL: a transaction that is REPEATABLE READ and READ ONLY. SQLite: a transaction that only reads, and stands
     in no line of writers; as long as it is open, the write-ahead log can be copied back only up to it, and grows.
-    `write` commits something by another connection: see `begin`.
+    `write` commits something by another connection: see `begin_reading`.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic():
@@ -25,26 +25,33 @@ def snapshot(write: Callable[[], None]) -> Iterator[None]:
         return
     connection.ensure_connection()
     link = connection.connection
-    begin(link, write)
     try:
+        begin_reading(link, write)
         yield
     finally:
-        link.execute("ROLLBACK")
+        link.rollback()
 
 
-def begin(link: sqlite3.Connection, write: Callable[[], None]) -> None:
+def begin_reading(link: sqlite3.Connection, write: Callable[[], None]) -> None:
     """Begin to read at a place in the write-ahead log of SQLite, and not behind its end.
 
     Who begins when all of the log has been copied back reads the file alone, and lets nobody copy anything back. Each
     commit tries nevertheless, and sorts all of the log for it, in vain: at 235 MB it took four times as long. So
     somebody reads, and something is committed meanwhile: that cannot be copied back yet.
     """
-    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as before:
-        for each in (before, link):
-            each.execute("BEGIN DEFERRED")
-            each.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if each is before:
-                write()
+    with (
+        connection.wrap_database_errors,
+        closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as before,
+    ):
+        _read(before)
+        write()
+        _read(link)
+
+
+def _read(link: sqlite3.Connection) -> None:
+    """What this connection reads from now on is the state of now."""
+    link.execute("BEGIN DEFERRED")
+    link.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 @contextmanager
