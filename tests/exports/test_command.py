@@ -2,6 +2,7 @@
 
 import hashlib
 import stat
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from integration_hub.console.exporting import choosing
-from integration_hub.console.management.commands import export_events
-from integration_hub.console.models import Export
+from integration_hub.console.exporting.claiming import claim
+from integration_hub.console.management.commands import export_events, make_export
+from integration_hub.console.models import Export, ExportState
 from tests.console.staff import entries
-from tests.exports.making import checked, happened, history, lines, unpacked
+from tests.exports.making import checked, happened, history, lines, requested, unpacked
 from tests.exports.test_bundles import kept
 
 
@@ -82,3 +84,33 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
     with pytest.raises(CommandError, match="sealed"):
         export()
+
+
+@pytest.mark.parametrize("command", ["export_events", "make_export"])
+def test_both_commands_rest_where_cores_are_short(
+    database: None, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What they ask whether they go on is asked again and again, and rests: see `test_resting`."""
+    history(3)
+    module, asked = {"export_events": export_events, "make_export": make_export}[command], list[bool]()
+
+    def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
+        def rested() -> bool:
+            asked.append(goes_on())
+            return asked[-1]
+
+        return rested
+
+    monkeypatch.setattr(module, "stand_back", lambda: None)
+    monkeypatch.setattr(module, "until_told", lambda: lambda: True)
+    monkeypatch.setattr(module, "resting", resting)
+    if command == "export_events":
+        export()
+    else:
+        monkeypatch.setattr(make_export, "keep_what_is_loaded", lambda: None)
+        claimed = claim(requested().pk)
+        assert claimed is not None
+        call_command("make_export", claimed.export_id, claimed.token)
+    assert Export.objects.get().state == ExportState.DONE
+    assert len(asked) > 3
+    assert all(asked)

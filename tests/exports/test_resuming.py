@@ -3,34 +3,34 @@
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.models import F
 from django.utils import timezone
 
-from integration_hub.console.exporting import apart, check_rows, detaching, files, jobs, making
+from integration_hub.console.exporting import apart, check_rows, files, jobs, making
 from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
-from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.models import Export, ExportedPerson, ExportState
 from sync.evidence import seal_audit
+from sync.models import Attempt, Call, Connection, Delivery
 from tests.console.history import a_source, an_event
 from tests.console.staff import entries
 from tests.exports.making import checked, exported, happened, history, lines, requested, unpacked
 from tests.exports.test_bundles import cut, kept
 from tests.running import ROOT
-from webhooks.models import Event
+from webhooks.models import Event, Receipt, Source
 
 
 class Killed(BaseException):
@@ -174,97 +174,41 @@ def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
 def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
 ) -> None:
-    """Without the snapshot, what changed meanwhile is seen in the rows that come after it."""
+    """Without the snapshot, what changed meanwhile is seen in the rows that come after it: in every table, and in what
+    they are joined with."""
     events = history(6)
 
     def write() -> None:
         elsewhere(lambda: Event.objects.filter(pk__in=[events[0].pk, events[5].pk]).update(state="dead"))
+        elsewhere(lambda: [each.update(code="meanwhile") for each in (Receipt.objects, Delivery.objects)])
+        elsewhere(lambda: [Attempt.objects.update(outcome="meanwhile"), Call.objects.update(status=299)])
         elsewhere(lambda: happened(30))
         elsewhere(seal_audit)
+        elsewhere(lambda: [each.update(slug=F("id")) for each in (Source.objects, Connection.objects)])
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
         monkeypatch.setattr(making, "detachable_snapshot", without_a_snapshot)
     folder = unpacked(exported(), tmp_path)
     assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
-    seen = {row["state"] for row in lines(folder, "events")}
-    assert seen == ({"succeeded", "dead"} if is_careless else {"succeeded"})
-    assert check_rows.Rows(str(folder)).check() == []
+    columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
+    columns += [
+        ("deliveries", "commercial"),
+        ("attempts", "outcome"),
+        ("calls", "status"),
+        ("calls", "connection"),
+    ]
+    for table, column in columns:
+        seen = {row[column] for row in lines(folder, table)}
+        assert len(seen) == (2 if is_careless else 1), f"{column} of {table}: {seen}"
+    if not is_careless:
+        assert check_rows.Rows(str(folder)).check() == []
 
 
 @contextmanager
 def without_a_snapshot(_write: Callable[[], None]) -> Iterator[Any]:
     with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
         yield lambda _: None
-
-
-@pytest.mark.parametrize("is_careless", [False, True])
-def test_on_sqlite_the_log_is_free_while_rows_are_written(
-    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
-) -> None:
-    """Read in the snapshot itself, they would hold it until the last of them is written; as PostgreSQL's, which holds up
-    no log."""
-    events, busy, is_sqlite = history(6), list[int](), connection.vendor == "sqlite"
-    file = connection.settings_dict["NAME"]
-
-    def write() -> None:
-        elsewhere(lambda: Event.objects.filter(pk=events[5].pk).update(state="dead"))
-        elsewhere(lambda: happened(30))
-        if is_sqlite:
-            with closing(sqlite3.connect(file, timeout=0)) as link:
-                busy.append(link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-
-    before_chunk(monkeypatch, 2, write)
-    if is_careless:
-        monkeypatch.setattr(detaching, "_detach", lambda link, keys: None)
-    folder = unpacked(exported(), tmp_path)
-    assert busy == ([int(is_careless)] if is_sqlite else [])
-    assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
-    assert Event.objects.count() == 7, "the copies went with the export"
-    assert Event.objects.get(pk=events[5].pk).state == "dead"
-
-
-@pytest.mark.parametrize("is_careless", [False, True])
-def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_careless: bool) -> None:
-    """Where it did not, each commit would try, and sort all of the log for it."""
-    if connection.vendor == "postgresql":
-        return
-    export, file = requested(), connection.settings_dict["NAME"]
-
-    def write(reason: str) -> None:
-        elsewhere(lambda: Export.objects.update(reason=reason))
-
-    with closing(sqlite3.connect(file, isolation_level=None)) as link:
-        link.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        with snapshot((lambda: None) if is_careless else (lambda: write("before"))):
-            write("after")
-            _busy, _pages, copied = link.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            assert (copied == 0) == is_careless
-            assert Export.objects.get(pk=export.pk).reason == (
-                "the yearly audit" if is_careless else "before"
-            )
-
-
-def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if connection.vendor == "postgresql":
-        return
-    history(60)
-    begin = detaching.begin
-
-    def begin_in_a_corner(link: sqlite3.Connection, write: Callable[[], None]) -> None:
-        begin(link, write)
-        link.execute("PRAGMA temp.max_page_count = 3")
-
-    monkeypatch.setattr(detaching, "begin", begin_in_a_corner)
-    export = requested()
-    jobs.look()
-    export.refresh_from_db()
-    assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
-    assert export.failure == "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."
-    monkeypatch.undo()
-    assert exported().total == 60
 
 
 def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
