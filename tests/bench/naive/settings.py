@@ -4,6 +4,8 @@ import os
 
 import environ  # type: ignore[import-untyped]
 
+from integration_hub.databases import SQLITE_PRAGMAS
+
 SECRET_KEY = "only-for-the-benchmark"
 ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["tests.bench.naive"]
@@ -18,7 +20,7 @@ _SQLITE = {
     "OPTIONS": {
         "timeout": 10.0,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
+        "init_command": SQLITE_PRAGMAS,
     },
 }
 _POSTGRESQL = {
