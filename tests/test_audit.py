@@ -14,8 +14,9 @@ from audit.models import Entry
 from sync.models import Delivery
 from sync.replaying import request_replay
 from tests.hub import ANNA, EXAMPLE, Hub
-from webhooks.models import Event
+from webhooks.models import Event, Receipt
 
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 ANYWHERE = [
     "UPDATE audit_entry SET body = '{}'",
     "UPDATE audit_entry SET id = id + 1000",
@@ -145,6 +146,22 @@ def test_a_webhook_leaves_its_story_in_order(hub: Hub) -> None:
         (delivery.stream, "attempt.succeeded", "system"),
         (event.stream, "webhook.answered", "system"),
     ]
+
+
+def test_what_is_answered_as_it_is_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
+    assert hub.post_signed(ACK).status_code == 202
+    event, receipt = Event.objects.get(), Receipt.objects.get()
+    (body,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
+    entry = json.loads(body)
+    assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
+    assert entry["details"] == {
+        "receipt": receipt.pk,
+        "verified_by": receipt.verified_by,
+        "size": receipt.size,
+        "state": "pending",
+        "status": 202,
+        "code": receipt.code,
+    }
 
 
 def test_what_an_attempt_changed_is_named_and_its_values_are_not(hub: Hub) -> None:

@@ -116,17 +116,14 @@ def _record_new(
         said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
         receipt = _receipt(source, arrival, verified, event, payload, answer=answer, said=said)
         store(payload, *([said] if said else []), event, receipt, *begun.open(event))
-        happenings = [_received(event, receipt), *begun.opened()]
-        if answer is not None:
-            happenings.append(answered(receipt, event, answer))
-        entries = beginning(*happenings, at=arrival.received_at)
+        entries = beginning(_received(event, receipt), *begun.opened(), at=arrival.received_at)
         together(*entries.writes)
         begun.ended(entries.ends)
     return Recorded(receipt, event, begun, answer)
 
 
 def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:
-    """The audit entry of what a source was told."""
+    """The audit entry of what a source was told later than its webhook was stored."""
     details = {"receipt": receipt.pk, "status": answer.status, "code": answer.code}
     if event is not None:
         return Happening(event.stream, "webhook.answered", details=details)
@@ -180,6 +177,8 @@ def _receipt(
 
 
 def _received(event: Event, receipt: Receipt) -> Happening:
+    """What came; where it is answered in the same commit, that too: one thing happened, and one entry says so."""
+    said = {} if receipt.status is None else {"status": receipt.status, "code": receipt.code}
     return Happening(
         event.stream,
         "webhook.repeated" if receipt.is_repeat else "webhook.received",
@@ -189,5 +188,6 @@ def _received(event: Event, receipt: Receipt) -> Happening:
             "verified_by": receipt.verified_by,
             "size": receipt.size,
             "state": str(event.state),
+            **said,
         },
     )
