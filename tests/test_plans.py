@@ -16,7 +16,6 @@ import sync.recording
 import sync.settling
 import sync.slots
 import sync.subjects
-import webhooks.models.subject_keys
 from audit.statements import Statement
 from sync.delivering import deliver
 from sync.expiring import suspects
@@ -26,6 +25,7 @@ from sync.sweeping import find_due
 from sync.tasks import run_due
 from tests.bench.plans import Seen, scans, seeing
 from tests.hub import EXAMPLE, Hub
+from webhooks.models import keys_of_subjects
 
 MODULES = (
     sync.claiming,
@@ -36,7 +36,6 @@ MODULES = (
     sync.settling,
     sync.slots,
     sync.subjects,
-    webhooks.models.subject_keys,
 )
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
@@ -74,6 +73,17 @@ def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
     finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
     missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
     assert missed == set()
+
+
+@pytest.mark.usefixtures("database")
+def test_keys_are_found_by_an_index_one_or_several() -> None:
+    people = [(1, "USER", f"U{number}") for number in range(8)]
+    keys_of_subjects(people)
+    with seeing() as statements:
+        keys_of_subjects(people)
+        keys_of_subjects(people[:1])
+    assert len(statements) == 2
+    assert _unserved(statements) == {}
 
 
 @pytest.mark.usefixtures("database")

@@ -7,7 +7,7 @@ from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 from webhooks.models.subject import Pepper, SubjectKey, is_erased
-from webhooks.models.subject_keys import erased_id, pseudonym, subject_key
+from webhooks.models.subject_keys import erased_id, keys_of_subjects, pseudonym, subject_key
 
 __all__ = [
     "Event",
@@ -25,6 +25,7 @@ __all__ = [
     "erased_id",
     "indexes_where_set",
     "is_erased",
+    "keys_of_subjects",
     "pseudonym",
     "subject_key",
     "worst",

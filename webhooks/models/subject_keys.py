@@ -7,6 +7,7 @@ the keys of all of them (`sync.erasing`).
 
 import hmac
 import struct
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from django.db import connection
@@ -17,14 +18,7 @@ from audit.storing import columns_of, stored
 from webhooks.models.subject import PSEUDONYM_MARK, Pepper, SubjectKey
 from webhooks.sealing import unseal
 
-_FIND = f"""SELECT {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
-    WHERE k.pseudonym = %s AND k.destroyed_at IS NULL"""  # noqa: S608
-# Locked, so that nobody destroys it before what is sealed under it is stored.
-_FIND_KEY = {"sqlite": Statement(_FIND), "postgresql": Statement(f"{_FIND} FOR KEY SHARE")}
-_ADD_KEY = Statement(
-    """INSERT INTO webhooks_subjectkey (pseudonym, wrapped, made_at) VALUES (%s, %s, %s)
-    ON CONFLICT DO NOTHING RETURNING id"""
-)
+Subject = tuple[int, str, str]  # source, entity type, entity id
 
 
 def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
@@ -32,18 +26,54 @@ def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
 
     In the transaction that stores what it seals: then it cannot be destroyed in between.
     """
-    name = pseudonym(source_id, entity_type, entity_id)
-    while True:
-        found = _FIND_KEY[connection.vendor].row(name)
-        if found is not None:
-            return stored(SubjectKey, found)
-        key = SubjectKey.new(name, timezone.now())
-        added = _ADD_KEY.row(key.pseudonym, key.wrapped, key.made_at)
-        if added is not None:
-            (key.pk,) = added
-            key._state.adding = False
-            return key
-        # another process met the same subject at this moment, and was first
+    subject = source_id, entity_type, entity_id
+    return keys_of_subjects([subject])[subject]
+
+
+def keys_of_subjects(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
+    """The key of each of these, a few, by as many statements as one takes."""
+    names = {subject: pseudonym(*subject) for subject in subjects}
+    keys: dict[str, SubjectKey] = {}
+    while missing := sorted(set(names.values()) - keys.keys()):
+        keys |= {key.pseudonym: key for key in _find(missing)}
+        if new := [name for name in missing if name not in keys]:
+            keys |= _add(new)
+        # what is missing still, another process met at this moment, and was first
+    return {subject: keys[name] for subject, name in names.items()}
+
+
+def _find(names: Sequence[str]) -> list[SubjectKey]:
+    return [stored(SubjectKey, each) for each in _finding(len(names), connection.vendor).rows(*names)]
+
+
+def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
+    """Those of them that nobody had added yet."""
+    at = timezone.now()
+    made = {name: SubjectKey.new(name, at) for name in names}
+    values = [value for key in made.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
+    added = {}
+    for pk, name in _adding(len(names)).rows(*values):
+        key = added[name] = made[name]
+        key.pk, key._state.adding = pk, False
+    return added
+
+
+@lru_cache(maxsize=64)
+def _finding(names: int, vendor: str) -> Statement:
+    """Locked, so that nobody destroys one before what is sealed under it is stored; in the order of erasures."""
+    marks = ", ".join(["%s"] * names)
+    found = f"""SELECT {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
+        WHERE k.pseudonym IN ({marks}) AND k.destroyed_at IS NULL"""  # noqa: S608
+    return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if vendor == "postgresql" else found)
+
+
+@lru_cache(maxsize=64)
+def _adding(names: int) -> Statement:
+    rows = ", ".join(["(%s, %s, %s)"] * names)
+    return Statement(
+        f"""INSERT INTO webhooks_subjectkey (pseudonym, wrapped, made_at) VALUES {rows}
+        ON CONFLICT DO NOTHING RETURNING id, pseudonym"""  # noqa: S608
+    )
 
 
 def pseudonym(source_id: int, entity_type: str, entity_id: str) -> str:
