@@ -45,7 +45,7 @@ class Happening:
     details: Mapping[str, JSONValue] = field(default_factory=dict)
 
 
-_Said = tuple[Happening, str]  # with the beginning of its entry's body
+_Said = tuple[Happening, datetime, str]  # with its time and the beginning of its entry's body
 
 
 def append(*happenings: Happening, at: datetime | None = None) -> None:
@@ -60,7 +60,7 @@ def append(*happenings: Happening, at: datetime | None = None) -> None:
     for tries_left in reversed(range(_tries() if said else 0)):
         try:
             with _undone_alone():
-                for write in _appended(said, moment, {}).writes:
+                for write in _appended(said, {}).writes:
                     together(write)
             return
         except IntegrityError:  # somebody appended since we looked
@@ -87,15 +87,15 @@ def appending(
     """
     _check_in_transaction()
     moment = at or timezone.now()
-    return _appended(_said(happenings, moment), moment, ends or {})
+    return _appended(_said(happenings, moment), ends or {})
 
 
-def beginning(*happenings: Happening, at: datetime | None = None) -> Appending:
+def beginning(*happenings: tuple[Happening, datetime]) -> Appending:
     """The same where each stream begins with it, so that nothing has to be asked first, in a transaction or by one
-    statement. Whatever runs it meets an IntegrityError where a stream is there already.
+    statement; each with its own time. Whatever runs it meets an IntegrityError where a stream is there already.
     """
-    moment = at or timezone.now()
-    return _entries(_said(happenings, moment), moment, {each.stream: START for each in happenings})
+    said = [(each, at, _text(each, time_text(at))) for each, at in happenings]
+    return _entries(said, {each.stream: START for each, _ in happenings})
 
 
 def _check_in_transaction() -> None:
@@ -115,24 +115,24 @@ def _undone_alone() -> AbstractContextManager[Any]:
 
 def _said(happenings: Sequence[Happening], at: datetime) -> list[_Said]:
     moment = time_text(at)
-    return [(each, _text(each, moment)) for each in happenings]
+    return [(each, at, _text(each, moment)) for each in happenings]
 
 
-def _appended(said: Sequence[_Said], at: datetime, known: Mapping[str, End]) -> Appending:
+def _appended(said: Sequence[_Said], known: Mapping[str, End]) -> Appending:
     """By the names of the streams; those of one stream as they happened."""
-    streams = {happening.stream for happening, _ in said}
+    streams = {happening.stream for happening, _, _ in said}
     unknown = streams - known.keys()
     found = {**known, **ends_of(unknown)} if unknown else known
     in_order = sorted(said, key=_stream) if len(said) > 1 else said
-    return _entries(in_order, at, {stream: found[stream] for stream in streams})
+    return _entries(in_order, {stream: found[stream] for stream in streams})
 
 
 def _stream(said: _Said) -> str:
     return said[0].stream
 
 
-def _entries(said: Sequence[_Said], at: datetime, ends: dict[str, End]) -> Appending:
-    rows = [_row(happening, at, text, ends) for happening, text in said]
+def _entries(said: Sequence[_Said], ends: dict[str, End]) -> Appending:
+    rows = [_row(happening, at, text, ends) for happening, at, text in said]
     writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     return Appending(writes, ends)
 

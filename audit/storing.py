@@ -133,7 +133,7 @@ def store(*rows: Model, also: Iterable[Bound] = ()) -> list[int]:
     What a row refers to is stored already, or stands before it.
     """
     if current().vendor == "sqlite":
-        _one_by_one(rows)
+        store_alike(rows)
         return together(*also)
     counts = together(*(insertion(each) for each in rows), *also)
     _refer(rows)
@@ -145,7 +145,7 @@ def store_given(given: Bound, *rows: Model) -> bool:
     if current().vendor == "sqlite":
         if not gives_row(given):
             return False
-        _one_by_one(rows)
+        store_alike(rows)
         return True
     is_stored = bool(together(*(insertion(each, given=True) for each in rows), given=given))
     if is_stored:
@@ -153,8 +153,11 @@ def store_given(given: Bound, *rows: Model) -> bool:
     return is_stored
 
 
-def _one_by_one(rows: Iterable[Model]) -> None:
-    """One statement for those that follow each other and are of one model."""
+def store_alike(rows: Iterable[Model]) -> None:
+    """Store rows of any models: one statement for those that follow each other and are of one.
+
+    What a row refers to is stored already, or stands before it and is of another model.
+    """
     for _, some in groupby(rows, type):
         alike = list(some)
         _refer(alike)

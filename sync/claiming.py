@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
+from audit.committing import commit
 from audit.ends import START, End
 from audit.log import Happening, appending
 from audit.statements import Bound, Clock, Statement
@@ -124,14 +126,14 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
         return None
     for collisions in range(_COLLISIONS):
         try:
-            with transaction.atomic():
-                return _claim(loaded, alone, looks=collisions > 0)
+            found = commit(partial(_claim_or_why_not, loaded, alone, looks=collisions > 0))
         except (
             IntegrityError
         ):  # the subject or the slot was taken at this moment, or its stream had begun: look again
             continue
-        except Full:
-            return None
+        if isinstance(found, Paused):
+            raise found
+        return None if isinstance(found, Full) else found
     return None
 
 
@@ -161,6 +163,14 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.identity = route.identity
     if delivery.commercial_id == route.commercial_id:
         delivery.commercial = route.commercial
+
+
+def _claim_or_why_not(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | Full | Paused | None:
+    """A connection without a place is nothing for which others should have to begin again; nothing was written."""
+    try:
+        return _claim(loaded, alone, looks=looks)
+    except (Full, Paused) as why:
+        return why
 
 
 def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:

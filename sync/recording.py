@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.joining import one_commit
+from audit.committing import commit
 from audit.statements import Bound, Statement
 from audit.storing import fresh, insertion, store_given
 from sync.claiming import Claim
@@ -88,8 +88,9 @@ class AttemptRecorder:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
         call.request = payload
-        with one_commit():
-            is_stored = store_given(self._claim.proof(needed), payload, call)
+        is_stored = commit(
+            lambda: store_given(self._claim.proof(needed), payload, call), is_one_statement=True
+        )
         if not is_stored:
             self._renew(payload, call)
         return call

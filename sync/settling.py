@@ -1,14 +1,15 @@
 """The end of an attempt, in one short commit: outcome, delivery state, siblings, events, link, calls and audit."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
+from audit.committing import commit
 from audit.log import Happening, append, appending
 from audit.statements import Bound, Statement
 from audit.storing import store
@@ -83,26 +84,32 @@ def _settle(
     waits: bool = False,
 ) -> Settled | None:
     """`waits` for others that append to the same streams of the audit log; otherwise they make it an IntegrityError."""
-    waiter, telling = waiter_of(claim.delivery.event_id) if claim.is_only else None, None
+    waiter = waiter_of(claim.delivery.event_id) if claim.is_only else None
+    tellings: list[Telling] = []
+
+    def work() -> Settled | None:
+        if claim.covered:
+            lock_open(claim.delivery)
+        told = tell_breakers(claim, verdict)
+        state = _end_delivery(claim, told)
+        if state is None:
+            return None
+        if waiter is not None and not tellings and state == told.state:
+            outcome = outcome_of_attempt(claim, told, findings)
+            telling = waiter.take(outcome) if outcome is not None else None
+            tellings.extend([telling] if telling is not None else [])
+        events = _write(claim, told, findings, recorders, state, tellings, waits)
+        return Settled(events, told, goes_on=state == State.PENDING)
+
     try:
-        with transaction.atomic():
-            if claim.covered:
-                lock_open(claim.delivery)
-            verdict = tell_breakers(claim, verdict)
-            state = _end_delivery(claim, verdict)
-            if state is None:
-                return None
-            if waiter is not None and state == verdict.state:
-                outcome = outcome_of_attempt(claim, verdict, findings)
-                telling = waiter.take(outcome) if outcome is not None else None
-            events = _write(claim, verdict, findings, recorders, state, telling, waits)
+        settled = commit(work)
     except BaseException:
-        if waiter is not None and telling is not None:
+        if waiter is not None and tellings:
             waiter.let_go()
         raise
-    if waiter is not None and telling is not None:
-        waiter.told(telling)
-    return Settled(events, verdict, goes_on=state == State.PENDING)
+    if waiter is not None and tellings:
+        waiter.told(tellings[0])
+    return settled
 
 
 def _write(
@@ -111,23 +118,19 @@ def _write(
     findings: Findings,
     recorders: list[AttemptRecorder],
     state: str,
-    telling: Telling | None,
+    tellings: Sequence[Telling],
     waits: bool,
 ) -> tuple[int, ...]:
     kept = in_order(recorders)
     payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
-    if telling is not None:
-        payloads.append(telling.payload)
-    writes = [_attempt_ended(claim), *calls_to_write(kept)]
-    if telling is not None:
-        writes.append(telling.joining())
+    payloads += [each.payload for each in tellings]
+    writes = [_attempt_ended(claim), *calls_to_write(kept), *(each.joining() for each in tellings)]
     is_alone = claim.is_only and not claim.covered
     if is_alone:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
     events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
-    happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
-    if telling is not None:
-        happenings.append(telling.happening)
+    ended = _happening(claim, verdict, findings, covered=len(events) - 1)
+    happenings = [ended, *(each.happening for each in tellings)]
     at = claim.attempt.ended_at
     if waits:
         append(*happenings, at=at)

@@ -10,9 +10,11 @@ from django.test.utils import setup_databases, teardown_databases
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
+from sync.tasks import run_due
 from tests import migrated
 from tests.hub import SIGNING_SECRET, Hub
 from tests.joining import joined, wipe
+from tests.together import Together
 from webhooks import tally
 
 
@@ -62,6 +64,13 @@ def hub(database: None, _services: tuple[IdentityService, ShopService]) -> Itera
     """The hub joined to the stand-in services, as `make run` joins them."""
     with joined(*_services) as hub:
         yield hub
+
+
+@pytest.fixture
+def together(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Together]:
+    """Sends webhooks at the same time; what was sent is delivered in the end."""
+    yield Together(hub, monkeypatch)
+    run_due()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

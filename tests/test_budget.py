@@ -1,5 +1,6 @@
 """What one webhook costs in statements and commits, listed, so that they cannot creep up."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from audit import statements
 from sync.tasks import run_due
 from tests.hub import EXAMPLE, Hub
+from tests.together import Together
 
 PART = r"(?:WITH|,) (?:given|w\d+) AS \("
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -175,3 +177,13 @@ def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch:
 
 def trips(way: str, watched: Watched) -> int:
     return TRIPS[way] if connection.vendor == "postgresql" else len(watched.statements)
+
+
+def test_webhooks_that_are_stored_together(watched: Watched, together: Together) -> None:
+    """One commit and the statements of one, but for the keys of people that are new."""
+    sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
+    assert {each.status_code for each in together.send(*sent)} == {202}
+    new = [STORED[0], "INSERT webhooks_subjectkey", *STORED[1:]]
+    assert together.sizes == [1, 8]
+    assert watched.statements == new * 2
+    assert watched.commits == 2

@@ -1,20 +1,25 @@
 """Hop 3: event, receipt and deliveries in one commit. From here the webhook cannot be lost."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import zip_longest
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.utils import timezone
 
+from audit.committing import MOST, commit
+from audit.gathering import Gathering, Scattered
 from audit.joining import together
 from audit.log import Happening, append, beginning
-from audit.storing import fresh, insert, store
+from audit.storing import fresh, insert, store, store_alike
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering, EventOutcome
 from webhooks.gate import Refused, Verified, wanted_wait
-from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
+from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, keys_of_subjects, subject_key
 from webhooks.parsing import Notice
 
 
@@ -51,16 +56,18 @@ def record_webhook(
     """
     event_id = verified.event_id or notice.event_id
     seconds = wanted_wait(source, notice)
-    for at_once in (True, False):
-        begun = delivering.begin(seconds, at_once=at_once)
+    for is_first in (True, False):
+        begun = delivering.begin(seconds, at_once=is_first)
         try:
-            return _record_new(source, arrival, verified, notice, event_id, begun, say)
-        except IntegrityError:  # the event is known, or at this moment another one of its entity was begun
+            return _record_new(source, arrival, verified, notice, event_id, begun, say, gathers=is_first)
+        except (IntegrityError, Scattered):
+            # the event is known, or at this moment another one of its entity was begun; or so it was with one of those
+            # that were to be stored with it
             begun.close()
             known = _known(source, event_id)
             if known is not None:
                 return _record_repeat(source, arrival, verified, known)
-            if not at_once:
+            if not is_first:
                 raise
         except BaseException:
             begun.close()
@@ -94,6 +101,8 @@ def _record_new(
     event_id: str | None,
     begun: Begun,
     say: Say,
+    *,
+    gathers: bool,
 ) -> Recorded:
     body = arrival.body or b""
     event = fresh(
@@ -111,15 +120,67 @@ def _record_new(
     )
     outcome = begun.plan(event)
     answer = say(event, outcome) if outcome is not None else None
-    with transaction.atomic():
-        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, body, event.key)
+    new = _New(arrival, verified, event, begun, answer)
+    if answer is not None and gathers:
+        _gathering.do(new)  # rows of one kind by one statement, on either database
+    else:
+        commit(lambda: _store([new]))
+    return Recorded(new.receipt, event, begun, answer)
+
+
+@dataclass(slots=True)
+class _New:
+    """A new webhook that is ready to be stored, which makes its receipt. `answer`: where nobody waits for the event."""
+
+    arrival: Arrival
+    verified: Verified
+    event: Event
+    begun: Begun
+    answer: Answer | None
+    receipt: Receipt = field(init=False)
+
+    def rows(self) -> list[Model]:
+        """In the order in which they are to be stored."""
+        event, answer = self.event, self.answer
+        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, self.arrival.body or b"", event.key)
         said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
-        receipt = _receipt(source, arrival, verified, event, payload, answer=answer, said=said)
-        store(payload, *([said] if said else []), event, receipt, *begun.open(event))
-        entries = beginning(_received(event, receipt), *begun.opened(), at=arrival.received_at)
-        together(*entries.writes)
-        begun.ended(entries.ends)
-    return Recorded(receipt, event, begun, answer)
+        self.receipt = _receipt(
+            event.source, self.arrival, self.verified, event, payload, answer=answer, said=said
+        )
+        return [payload, *([said] if said else []), event, self.receipt, *self.begun.open(event)]
+
+    def happenings(self) -> list[tuple[Happening, datetime]]:
+        """What belongs on the audit log, once those are stored."""
+        happened = [_received(self.event, self.receipt), *self.begun.opened()]
+        return [(each, self.arrival.received_at) for each in happened]
+
+
+def _store(news: Sequence[_New]) -> None:
+    """In a transaction."""
+    keys = keys_of_subjects({_subject(each.event) for each in news})
+    for each in news:
+        each.event.key = keys[_subject(each.event)]
+    rows = [each.rows() for each in news]
+    if len(news) == 1:
+        store(*rows[0])
+    else:  # alike ones after each other: the first of each, then the second of each
+        store_alike(row for alike in zip_longest(*rows) for row in alike if row is not None)
+    entries = beginning(*(happening for each in news for happening in each.happenings()))
+    together(*entries.writes)
+    for each in news:
+        each.begun.ended(entries.ends)
+
+
+def _store_all(news: Sequence[_New]) -> None:
+    """In one commit: all of them, or none."""
+    commit(lambda: _store(news))
+
+
+def _subject(event: Event) -> tuple[int, str, str]:
+    return event.source_id, event.entity_type, event.entity_id
+
+
+_gathering = Gathering(_store_all, MOST)
 
 
 def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:

@@ -17,6 +17,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "receive and record": (
         "webhooks.receiving.receive_webhook",
         "webhooks.recording.record_webhook",
+        "audit.gathering.Gathering.do",
         "sync.opening.plan_ways",
         "sync.opening.open_deliveries",
     ),

@@ -1,0 +1,145 @@
+"""Webhooks that come at the same time are stored by one commit, and none of them pays for another."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError
+
+from audit.gathering import Gathering, Scattered
+
+
+class Work:
+    """What a gathering is given. The first is held up until `go`."""
+
+    def __init__(self, error: Callable[[Sequence[str]], Exception | None] = lambda _: None) -> None:
+        self.runs: list[list[str]] = []
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._error = error
+
+    def __call__(self, items: Sequence[str]) -> None:
+        self.runs.append(list(items))
+        if len(self.runs) == 1:
+            self.begun.set()
+            assert self.go.wait(20)
+        error = self._error(items)
+        if error is not None:
+            raise error
+
+
+def gather(work: Work, names: str, most: int = 4) -> dict[str, Future[None]]:
+    """Hand the first one in, all others while it runs, in this order; when all have ended."""
+    gathering = Gathering(work, most)
+    with ThreadPoolExecutor(len(names)) as threads:
+        ended = {names[0]: threads.submit(gathering.do, names[0])}
+        assert work.begun.wait(20)
+        for number, name in enumerate(names[1:], 1):
+            ended[name] = threads.submit(gathering.do, name)
+            wait_until(lambda number=number: len(gathering._line) == number)
+        work.go.set()
+    return ended
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    ended = threading.Event()
+    for _ in range(20_000):
+        if holds():
+            return
+        ended.wait(0.001)
+    raise AssertionError("it did not come to that")
+
+
+def test_who_comes_meanwhile_is_done_together_and_in_order() -> None:
+    work = Work()
+    ended = gather(work, "abcdefg")
+    assert work.runs == [["a"], ["b", "c", "d", "e"], ["f", "g"]]
+    assert [each.result() for each in ended.values()] == [None] * 7
+
+
+def test_nobody_waits_for_company() -> None:
+    work = Work()
+    work.go.set()
+    gathering = Gathering(work, 4)
+    for name in "abc":
+        gathering.do(name)
+    assert work.runs == [["a"], ["b"], ["c"]]
+
+
+def test_nobody_goes_on_before_all_of_it_is_done() -> None:
+    ended: list[str] = []
+    work = Work()
+    gathering = Gathering(work, 4)
+
+    def do(name: str) -> None:
+        gathering.do(name)
+        ended.append(name)
+
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(do, "a")
+        assert work.begun.wait(20)
+        held = threading.Event()
+        work._error = lambda items: None if items == ["a"] or held.wait(20) else AssertionError("late")
+        for number, name in enumerate("bc", 1):
+            threads.submit(do, name)
+            wait_until(lambda number=number: len(gathering._line) == number)
+        work.go.set()
+        wait_until(lambda: len(work.runs) == 2)
+        assert ended in ([], ["a"])
+        held.set()
+    assert sorted(ended) == ["a", "b", "c"]
+
+
+def test_an_error_of_one_alone_is_his() -> None:
+    work = Work(lambda items: IntegrityError("known") if items == ["a"] else None)
+    ended = gather(work, "ab")
+    with pytest.raises(IntegrityError, match="known"):
+        ended["a"].result()
+    assert ended["b"].result() is None
+
+
+def test_an_error_of_several_sends_each_on_his_own_way() -> None:
+    work = Work(lambda items: IntegrityError("one of them") if len(items) > 1 else None)
+    ended = gather(work, "abcd")
+    assert ended.pop("a").result() is None
+    for each in ended.values():
+        with pytest.raises(Scattered):
+            each.result()
+
+
+def test_a_database_that_is_away_is_away_for_all_of_them() -> None:
+    work = Work(lambda items: OperationalError("away") if len(items) > 1 else None)
+    ended = gather(work, "abcd")
+    errors = [ended[name].exception() for name in "bcd"]
+    assert [type(each) for each in errors] == [OperationalError] * 3
+    assert len({id(each) for each in errors}) == 3, "each has an error of his own"
+
+
+def test_the_line_goes_on_after_an_error_and_after_a_thread_that_was_ended() -> None:
+    class Ended(BaseException):
+        pass
+
+    def error(items: Sequence[str]) -> Any:
+        return Ended() if items[0] == "b" else None
+
+    work = Work(error)
+    ended = gather(work, "abcd", most=2)
+    assert work.runs == [["a"], ["b", "c"], ["d"]]
+    assert isinstance(ended["b"].exception(), Ended)
+    assert isinstance(ended["c"].exception(), Scattered)
+    assert ended["d"].result() is None
+
+
+def test_a_line_that_does_not_move_is_left() -> None:
+    work = Work()
+    gathering = Gathering(work, 4)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(gathering.do, "a")
+        assert work.begun.wait(20)
+        with pytest.raises(OperationalError, match="did not move"):
+            gathering.do("b", seconds=0.05)
+        work.go.set()
+        first.result()
+    gathering.do("c")
+    assert work.runs == [["a"], ["c"]]
