@@ -157,6 +157,9 @@ KEEP_AUDIT_DAYS = number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
 # Rows kept of requests that did not pass the gate, however young they are.
 REFUSALS_KEPT = number(env, "REFUSALS_KEPT", 10_000)
 
+# Web processes and workers, see sync/cores.py.
+KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
+
 # How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
 LEASE_SECONDS = number(env, "LEASE_SECONDS", 40.0, least=0.1)
 

@@ -6,6 +6,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from sync.cores import keep_to_one_core
 from sync.loaded import keep_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -18,3 +19,4 @@ if _serious:
     )
 
 keep_what_is_loaded()
+keep_to_one_core()

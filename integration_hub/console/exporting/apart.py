@@ -17,6 +17,7 @@ from django.conf import settings
 
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.claiming import Claim
+from sync.cores import set_free
 from sync.releasing import release_connection
 
 logger = logging.getLogger("hub.exports")
@@ -44,6 +45,7 @@ def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
     release_connection()
     command = [*COMMAND, str(taken.export_id), str(taken.token)]
     process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    set_free(process.pid)
     while process.poll() is None:
         if not goes_on():
             process.terminate()

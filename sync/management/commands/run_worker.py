@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sync.cores import keep_to_one_core
 from sync.loaded import keep_what_is_loaded
 from sync.wakeups import WakeUps, is_local
 from sync.working import Worker
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         worker = Worker(threads, wake_ups, sweep)
         worker.start()
         keep_what_is_loaded()
+        keep_to_one_core()
         self.stdout.write(f"Delivering, {threads} at once.")
         self.stdout.flush()  # a pipe is not read line by line by itself
         signal.sigwait(_ENDING)
