@@ -24,14 +24,15 @@ class _Place(Generic[T]):
         self.item = item
         self.leads = False
         self.failure: Exception | None = None
-        self._turn = threading.Event()
+        self._turn = threading.Lock()  # held until it is called: an Event takes five times as long
+        self._turn.acquire()
 
     def wait(self, seconds: float) -> bool:
-        return self._turn.wait(seconds)
+        return self._turn.acquire(timeout=seconds)
 
     def call(self, failure: Exception | None = None, *, leads: bool = False) -> None:
         self.failure, self.leads = failure, leads
-        self._turn.set()
+        self._turn.release()
 
 
 class Gathering(Generic[T]):
