@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 
@@ -16,6 +17,8 @@ from tests.hub import SIGNING_SECRET, Hub
 from tests.joining import joined, wipe
 from tests.together import Together
 from webhooks import tally
+
+settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
 
 
 @pytest.fixture(scope="session")
