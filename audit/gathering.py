@@ -27,7 +27,7 @@ class _Place(Generic[T]):
         self._turn = threading.Lock()  # held until it is called: an Event takes five times as long
         self._turn.acquire()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float = -1) -> bool:
         return self._turn.acquire(timeout=seconds)
 
     def call(self, failure: Exception | None = None, *, leads: bool = False) -> None:
@@ -52,12 +52,17 @@ class Gathering(Generic[T]):
         """Return when it is done, by whomever.
 
         Raises what `run` raised where it was alone; `Scattered` where it was among several, but for a database that
-        failed them all. `OperationalError` after so many seconds: then it may be done nevertheless.
+        failed them all. `OperationalError` after so many seconds in line, and then it is not done; who has begun is
+        bounded by the deadlines of the database.
         """
         place = _Place(item)
         if not self._begins_at_once(place):
-            if not place.wait(seconds) and self._leaves(place):
-                raise OperationalError("the line of those who want to store something did not move in time")
+            if not place.wait(seconds):
+                if self._leaves(place):
+                    raise OperationalError(
+                        "the line of those who want to store something did not move in time"
+                    )
+                place.wait()
             if place.failure is not None:
                 raise place.failure
             if not place.leads:
@@ -73,13 +78,12 @@ class Gathering(Generic[T]):
             return True
 
     def _leaves(self, place: _Place[T]) -> bool:
-        """Out of the line after too long a wait; False where it was called at this very moment."""
+        """Out of the line after too long a wait; False where it is in nobody's line any more, but being done."""
         with self._lock:
-            if place.wait(0):
-                return False
-            if place in self._line:
+            is_in_line = place in self._line
+            if is_in_line:
                 self._line.remove(place)
-            return True
+            return is_in_line
 
     def _lead(self, place: _Place[T]) -> None:
         with self._lock:

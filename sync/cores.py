@@ -72,8 +72,9 @@ def _look_after(allowed: frozenset[int]) -> None:
         wanted = choose(core, idle_between(before, busy), own[0] / own[1])
         if core is None or random.random() < 0.5:  # noqa: S311 - of two that share a core, only one should go
             core = wanted
-        if core is not None:
-            bind(core)  # again and again: a thread may have begun another one while it was bound itself
+        # Again and again: a thread may have begun another one while it was bound itself.
+        if core is not None and not bind(core):
+            return
 
 
 def choose(core: int | None, idle: Mapping[int, float], own: float) -> int | None:
@@ -90,14 +91,16 @@ def choose(core: int | None, idle: Mapping[int, float], own: float) -> int | Non
     return core
 
 
-def bind(core: int) -> None:
-    """Every thread of this process, and with them those that they will begin."""
+def bind(core: int) -> bool:
+    """Every thread of this process, and with them those that they will begin; whether the system let it."""
     try:
         for each in _THREADS.iterdir():
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(int(each.name), {core})
     except OSError as error:
         logger.warning("this process cannot be bound to core %s: %s", core, error.strerror)
+        return False
+    return True
 
 
 def read_busy(cores: Collection[int]) -> Busy:

@@ -1,9 +1,10 @@
 """The end of an attempt, in one short commit: outcome, delivery state, siblings, events, link, calls and audit."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError
@@ -84,32 +85,62 @@ def _settle(
     waits: bool = False,
 ) -> Settled | None:
     """`waits` for others that append to the same streams of the audit log; otherwise they make it an IntegrityError."""
-    waiter = waiter_of(claim.delivery.event_id) if claim.is_only else None
-    tellings: list[Telling] = []
-
-    def work() -> Settled | None:
-        if claim.covered:
-            lock_open(claim.delivery)
-        told = tell_breakers(claim, verdict)
-        state = _end_delivery(claim, told)
-        if state is None:
-            return None
-        if waiter is not None and not tellings and state == told.state:
-            outcome = outcome_of_attempt(claim, told, findings)
-            telling = waiter.take(outcome) if outcome is not None else None
-            tellings.extend([telling] if telling is not None else [])
-        events = _write(claim, told, findings, recorders, state, tellings, waits)
-        return Settled(events, told, goes_on=state == State.PENDING)
-
+    answer = _Answer(claim)
     try:
-        settled = commit(work)
+        settled = commit(partial(_end, claim, verdict, findings, recorders, answer, waits))
     except BaseException:
-        if waiter is not None and tellings:
-            waiter.let_go()
+        answer.let_go()
         raise
-    if waiter is not None and tellings:
-        waiter.told(tellings[0])
+    answer.told()
     return settled
+
+
+class _Answer:
+    """What the one request of this process that waits for the event is told, kept in the commit that settles."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+        self._waiter = waiter_of(claim.delivery.event_id) if claim.is_only else None
+        self.telling: Telling | None = None
+
+    def say(self, verdict: Verdict, findings: Findings) -> None:
+        """Put it into words, where somebody waits and there is something to be told."""
+        outcome = outcome_of_attempt(self._claim, verdict, findings) if self._waiter is not None else None
+        if self._waiter is not None and outcome is not None:
+            self.telling = self._waiter.take(outcome)
+
+    def told(self) -> None:
+        """It is committed, if there is one."""
+        if self._waiter is not None and self.telling is not None:
+            self._waiter.told(self.telling)
+
+    def let_go(self) -> None:
+        """It is not kept after all, if there is one."""
+        if self._waiter is not None and self.telling is not None:
+            self.telling = None
+            self._waiter.let_go()
+
+
+def _end(
+    claim: Claim,
+    verdict: Verdict,
+    findings: Findings,
+    recorders: list[AttemptRecorder],
+    answer: _Answer,
+    waits: bool,
+) -> Settled | None:
+    """In a transaction, which may be the second: what the one that failed would have told may not be so any more."""
+    answer.let_go()
+    if claim.covered:
+        lock_open(claim.delivery)
+    verdict = tell_breakers(claim, verdict)
+    state = _end_delivery(claim, verdict)
+    if state is None:
+        return None
+    if state == verdict.state:
+        answer.say(verdict, findings)
+    events = _write(claim, verdict, findings, recorders, state, answer.telling, waits)
+    return Settled(events, verdict, goes_on=state == State.PENDING)
 
 
 def _write(
@@ -118,19 +149,23 @@ def _write(
     findings: Findings,
     recorders: list[AttemptRecorder],
     state: str,
-    tellings: Sequence[Telling],
+    telling: Telling | None,
     waits: bool,
 ) -> tuple[int, ...]:
     kept = in_order(recorders)
     payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
-    payloads += [each.payload for each in tellings]
-    writes = [_attempt_ended(claim), *calls_to_write(kept), *(each.joining() for each in tellings)]
+    if telling is not None:
+        payloads.append(telling.payload)
+    writes = [_attempt_ended(claim), *calls_to_write(kept)]
+    if telling is not None:
+        writes.append(telling.joining())
     is_alone = claim.is_only and not claim.covered
     if is_alone:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
     events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
-    ended = _happening(claim, verdict, findings, covered=len(events) - 1)
-    happenings = [ended, *(each.happening for each in tellings)]
+    happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
+    if telling is not None:
+        happenings.append(telling.happening)
     at = claim.attempt.ended_at
     if waits:
         append(*happenings, at=at)

@@ -84,11 +84,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What touches no database runs in one half of the suite only."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What touches no database runs in one half of the suite only, and what a database cannot show not on it."""
     for item in items:
         if (
             item.path.parent.name in ("webhooks", "sandbox", "connectors")
             and "database" not in item.fixturenames
         ):
             item.add_marker("pure")
+    beyond = "writers_at_once" if connection.vendor == "sqlite" else "only_sqlite"
+    others = [item for item in items if item.get_closest_marker(beyond)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]

@@ -92,3 +92,31 @@ def test_it_can_be_switched_off() -> None:
     threads, child = run(keeps=False)
     assert threads == [allowed] * 3
     assert child == allowed
+
+
+WEB = "import integration_hub.wsgi"
+WORKER = """
+import signal
+import django
+from django.core.management import call_command
+django.setup()
+signal.sigwait = lambda _: None
+call_command("run_worker", "--threads", "1", "--grace", "0")
+"""
+
+
+@pytest.mark.parametrize("process", [WEB, WORKER], ids=["web process", "worker"])
+@pytest.mark.parametrize("keeps", ["on", "off"])
+def test_it_is_looked_after_in(process: str, keeps: str) -> None:
+    """The thread is there, and asks nothing of a process that is at rest."""
+    told = 'import threading; print("core" in {each.name for each in threading.enumerate()})'
+    surroundings = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
+        "KEEP_TO_ONE_CORE": keeps,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", f"{process}\n{told}"],
+        env=surroundings, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == str(keeps == "on" and len(allowed_cores()) > 1)

@@ -128,13 +128,14 @@ def test_a_reader_does_not_wait_for_a_writer(file: Path) -> None:
 
 def test_commits_are_durable_and_foreign_keys_are_held(file: Path) -> None:
     script = """
-for name in ("journal_mode", "synchronous", "foreign_keys"):
+for name in ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint"):
     print(name, connection.cursor().execute(f"PRAGMA {name}").fetchone()[0])
 """
     assert finished(start(file, script)).splitlines() == [
         "journal_mode wal",
         "synchronous 2",
         "foreign_keys 1",
+        "wal_autocheckpoint 4000",
     ]
 
 

@@ -94,7 +94,10 @@ def test_one_that_fails_leaves_nothing_and_the_others_all() -> None:
     assert sorted(noted()) == ["a", "b", "c"]
 
 
-def test_within_a_transaction_it_belongs_to_that() -> None:
+def test_within_a_transaction_it_belongs_to_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In line it would wait for somebody who waits for this transaction."""
+    monkeypatch.setattr(committing, "_gathering", None)
+
     def undone() -> None:
         with transaction.atomic():
             assert commit(note("undone")) == "UNDONE"

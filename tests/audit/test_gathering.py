@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -143,3 +143,25 @@ def test_a_line_that_does_not_move_is_left() -> None:
         first.result()
     gathering.do("c")
     assert work.runs == [["a"], ["c"]]
+
+
+def test_what_is_being_done_is_waited_for_and_what_was_left_is_never_done() -> None:
+    """Otherwise somebody would be told that nothing was stored, and it were."""
+    work, held = Work(), threading.Event()
+    work._error = lambda items: None if items == ["a"] or held.wait(20) else AssertionError("late")
+    gathering = Gathering(work, 2)
+    with ThreadPoolExecutor(3) as threads:
+        threads.submit(gathering.do, "a")
+        assert work.begun.wait(20)
+        leader = threads.submit(gathering.do, "b")
+        wait_until(lambda: len(gathering._line) == 1)
+        other = threads.submit(gathering.do, "c", 0.3)
+        wait_until(lambda: len(gathering._line) == 2)
+        work.go.set()
+        wait_until(lambda: len(work.runs) == 2)
+        assert not wait([other], timeout=0.6).done, "it gave up what was being done"
+        with pytest.raises(OperationalError):
+            gathering.do("d", seconds=0.05)
+        held.set()
+        assert (leader.result(), other.result()) == (None, None)
+    assert work.runs == [["a"], ["b", "c"]]

@@ -16,7 +16,7 @@ from tests.exports.making import exported, happened, history, lines, requested, 
 from tests.exports.test_resuming import before_chunk, elsewhere
 from webhooks.models import Event
 
-pytestmark = pytest.mark.log_of_sqlite
+pytestmark = pytest.mark.only_sqlite
 
 ALL, AS_FAR_AS_POSSIBLE = "TRUNCATE", "PASSIVE"
 

@@ -457,6 +457,10 @@ def test_a_worker_outlives_its_export_which_stands_back_behind_it(
     process = half_way(export, exports, "0.3", "worker")
     try:
         (child,) = children(process)
+        assert os.sched_getaffinity(child) == os.sched_getaffinity(0), (
+            "the worker keeps to one core, not its export"
+        )
+        assert len(os.sched_getaffinity(process.pid)) == 1
         is_shared = Path("/proc/self/autogroup").exists()
         assert niceness(child) == (apart.NICENESS, str(apart.NICENESS) if is_shared else "no")
         assert niceness(process.pid) == (0, "0" if is_shared else "no")
