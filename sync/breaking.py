@@ -8,16 +8,15 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
 from typing import Any
 
-from cachetools import TTLCache, cached
 from django.conf import settings
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from audit.log import Happening, append
 from sync.clock import database_now, read_clock
 from sync.models import Breaker, Connection
+from webhooks.knowing import known
 
 ENOUGH = 8
 LONGEST_SECONDS = 600.0
@@ -38,7 +37,7 @@ def is_of_the_system(code: str) -> bool:
     return side in ("identity", "target") and word in WORDS
 
 
-@cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())
+@known(settings.CONFIGURATION_SECONDS)
 def troubled() -> Mapping[int, Breaker]:
     """Breakers that are not plainly closed, as this process knows them; second-hand for a second at most."""
     return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
@@ -46,7 +45,7 @@ def troubled() -> Mapping[int, Breaker]:
 
 def forget() -> None:
     """What this process knows is out of date."""
-    troubled.cache_clear()
+    troubled.forget()
 
 
 def passing(connection: Connection) -> int | None:

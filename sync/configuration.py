@@ -1,18 +1,17 @@
-"""What operators set up, as this process knows it: read once a second at most, shared by threads, never changed here.
+"""What operators set up, as this process knows it: for a second at most, shared by its threads, never changed here.
 
 A change in the console counts in every process within that second; an attempt names the mapping's version that it used.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
 
-from cachetools import TTLCache, cached
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
 
 from sync.mapping import ParsedMapping, parse_mapping
 from sync.models import MappingVersion, Route
+from webhooks.knowing import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Way:
         return self.route.paused_at is not None or self.route.source.paused_at is not None
 
 
-@cached(TTLCache(maxsize=1, ttl=settings.CONFIGURATION_SECONDS), lock=Lock())
+@known(settings.CONFIGURATION_SECONDS)
 def ways() -> Mapping[int, Way]:
     """Every route by its key, disabled ones too: what is under way goes on."""
     newest = MappingVersion.objects.filter(mapping=OuterRef("mapping")).order_by("-number").values("pk")[:1]
@@ -71,6 +70,6 @@ def way_of(route_id: int) -> Way:
     """A route that a stored delivery names; read afresh where this process does not know it yet."""
     found = ways().get(route_id)
     if found is None:
-        ways.cache_clear()
+        ways.forget()
         found = ways()[route_id]
     return found

@@ -39,7 +39,7 @@ def written(declaration: Any) -> Written:
 
 
 def in_use(route: Any) -> Any:
-    ways.cache_clear()
+    ways.forget()
     version = ways()[route.pk].version
     return version and version.declaration
 
