@@ -40,17 +40,17 @@ def held() -> Held:
     return Held()
 
 
-def test_it_is_read_again_when_half_of_its_time_is_over_and_never_used_beyond(clock: Clock) -> None:
+def test_it_is_read_again_before_its_time_is_over_and_never_used_beyond(clock: Clock) -> None:
     reads: list[float] = []
     read = known(1.0)(lambda: reads.append(clock.now) or clock.now)  # type: ignore[func-returns-value]
     assert [read(), read()] == [100.0, 100.0]
-    clock.now = 100.49
+    clock.now = 100.74
     assert read() == 100.0
-    clock.now = 100.5
-    assert read() == 100.5, "the first that asks gets the new one"
+    clock.now = 100.75
+    assert read() == 100.75, "the first that asks gets the new one"
     clock.now = 109.0
     assert read() == 109.0
-    assert reads == [100.0, 100.5, 109.0]
+    assert reads == [100.0, 100.75, 109.0]
 
 
 def test_its_age_counts_from_before_it_was_read(clock: Clock) -> None:
@@ -73,7 +73,7 @@ def test_one_reads_it_anew_and_the_others_go_on(clock: Clock, held: Held) -> Non
     assert read() == 1
     held.go.clear()
     held.begun.clear()
-    clock.now += 0.6
+    clock.now += 0.8
     with ThreadPoolExecutor(8) as threads:
         first = threads.submit(read)
         assert held.begun.wait(20)
@@ -90,12 +90,12 @@ def test_who_may_not_use_it_any_more_waits_for_nobody(clock: Clock, held: Held) 
     assert read() == 1
     held.go.clear()
     held.begun.clear()
-    clock.now += 0.6
+    clock.now += 0.8
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(read)
         assert held.begun.wait(20)
         held.begun.clear()
-        clock.now += 0.4
+        clock.now += 0.2
         second = threads.submit(read)
         assert held.begun.wait(20), "it reads for itself"
         held.go.set()
@@ -112,12 +112,12 @@ def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
 
     read = known(1.0)(reading)
     assert read() == 100.0
-    clock.now, fails = 100.6, True
+    clock.now, fails = 100.8, True
     for _ in range(2):
         with pytest.raises(ConnectionError):
             read()
     fails = False
-    assert read() == 100.6
+    assert read() == 100.8
 
 
 def test_what_was_read_before_all_was_forgotten_is_not_kept(clock: Clock, held: Held) -> None:
