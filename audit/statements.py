@@ -116,6 +116,7 @@ def _for_postgresql(value: Any) -> Any:
 
 _PREPARE: dict[str, Callable[[Any], Any]] = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
 _ZONE = len("+00:00")
+_CURSOR = "_hub_cursor"
 
 
 def as_time(value: Any) -> datetime | None:
@@ -142,20 +143,31 @@ def execute(
             return result(cursor)
     if connection.connection is None:
         connection.ensure_connection()
+    link = connection.connection
     with connection.wrap_database_errors:
-        cursor = connection.connection.cursor() if is_sqlite else _raw_cursor(connection.connection)
-        try:
-            cursor.execute(_qmark(sql) if is_sqlite else _numbered(sql), values)
-            return result(cursor)
-        finally:
-            cursor.close()
+        if is_sqlite:
+            cursor = link.cursor()
+            try:
+                cursor.execute(_qmark(sql), values)
+                return result(cursor)
+            finally:
+                cursor.close()
+        cursor = _raw_cursor(link)
+        cursor.execute(_numbered(sql), values)
+        return result(cursor)
 
 
 def _raw_cursor(link: Any) -> Any:
-    """A cursor that takes the text as it is: the usual one reads a long text anew each time, to find its `%s`."""
-    from psycopg import RawCursor  # only where there is a PostgreSQL
+    """The one cursor of a connection that takes the text as it is: the usual one reads a long text anew each time, to
+    find its `%s`. It stays, for it knows how to read and write the types that it has met; a new one learns them again.
+    """
+    known = link.__dict__
+    cursor = known.get(_CURSOR)
+    if cursor is None:
+        from psycopg import RawCursor  # only where there is a PostgreSQL
 
-    return RawCursor(link)
+        cursor = known[_CURSOR] = RawCursor(link)
+    return cursor
 
 
 @lru_cache(maxsize=1024)

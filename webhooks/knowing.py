@@ -28,9 +28,9 @@ class _Value(Generic[T]):
 class Known(Generic[P, T]):
     """What `read` gives for these arguments, never older than `seconds`.
 
-    When three quarters of that are over, the first thread that asks reads it anew, and the others go on with what is known. Nobody
-    waits for another thread, which may wait for a connection to the database that this one holds: who finds nothing
-    that he may use reads for himself.
+    When three quarters of that are over, the first thread that asks reads it anew, and the others go on with what is
+    known. Nobody waits for another thread, which may wait for a connection to the database that this one holds: who
+    finds nothing that he may use reads for himself.
     """
 
     def __init__(self, read: Callable[P, T], seconds: float, most: int) -> None:
