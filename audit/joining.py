@@ -9,13 +9,19 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, transaction
 from django.db.models import Model
 
 from audit import statements
 from audit.statements import PLAIN, Bound, current, prepared
 
 GIVEN = "given"  # the part that others are made to depend on
+_ALL_IS_WELL = "CAST(CASE WHEN {} THEN '1' ELSE 'the row is not as expected' END AS integer)"
+_NO_NUMBER = "22P02"  # of the standard: what stands there cannot be read as an integer
+
+
+class NotAsExpected(Exception):
+    """Nothing of what should have been written together was."""
 
 
 def one_commit() -> AbstractContextManager[Any]:
@@ -37,6 +43,21 @@ def together(*writes: Bound, given: Bound | None = None) -> list[int]:
     return _in_one(connection, writes, given)
 
 
+def together_after(first: Bound, gives: str, *writes: Bound) -> list[int]:
+    """Run these by one statement of PostgreSQL, where `first` gives this one value and each of the others some row.
+
+    How many rows each of the others changed. `NotAsExpected` where it is not so, and then nothing was done.
+
+    The statement fails then: unlike in `together` the writes need not depend on the first.
+    """
+    try:
+        return _in_one(current(), writes, first, gives)
+    except DataError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _NO_NUMBER:
+            raise NotAsExpected from None
+        raise
+
+
 def run(write: Bound) -> int:
     """How many rows it changed."""
     return int(_run(current(), write.sql, write.values, _count))
@@ -56,7 +77,9 @@ def gives_row(reading: Bound) -> bool:
     return _run(current(), reading.sql, reading.values, _first) is not None
 
 
-def _in_one(connection: Any, writes: Sequence[Bound], given: Bound | None) -> list[int]:
+def _in_one(
+    connection: Any, writes: Sequence[Bound], given: Bound | None, expected: str | None = None
+) -> list[int]:
     places = {id(each.adds): place for place, each in enumerate(writes) if each.adds is not None}
     parts, values = [], list(given.values) if given is not None else []
     for each in writes:
@@ -69,9 +92,13 @@ def _in_one(connection: Any, writes: Sequence[Bound], given: Bound | None) -> li
                 named.append((at, place))
         gives = "1" if each.adds is None else _column(each.adds)
         parts.append((each.sql, gives, tuple(named)))
-    text = _joined(tuple(parts), None if given is None else given.sql)
+    if expected is not None:
+        values.append(expected)
+    text = _joined(tuple(parts), None if given is None else given.sql, expects=expected is not None)
     found = _run(connection, text, values, _first)
-    if given is not None and found[-1] is None:
+    if expected is not None:
+        found = found[1:]
+    elif given is not None and found[-1] is None:
         return []
     for each, key in zip(writes, found, strict=False):
         if each.adds is not None:
@@ -80,14 +107,23 @@ def _in_one(connection: Any, writes: Sequence[Bound], given: Bound | None) -> li
 
 
 @lru_cache(maxsize=512)
-def _joined(parts: tuple[tuple[str, str, tuple[tuple[int, int], ...]], ...], given: str | None) -> str:
-    """`parts`: the text of each, what it gives of its rows, and which of its values is the key of which part."""
+def _joined(
+    parts: tuple[tuple[str, str, tuple[tuple[int, int], ...]], ...], given: str | None, *, expects: bool
+) -> str:
+    """`parts`: the text of each, what it gives of its rows, and which of its values is the key of which part.
+
+    `expects`: it fails where the value that `given` gives is not the last one of all, or a part changes no row.
+    """
     withs = [f"{GIVEN} AS ({given})"] if given is not None else []
     shown = []
     for place, (sql, gives, named) in enumerate(parts):
         withs.append(f"w{place} AS ({_with_keys(sql, named)} RETURNING {gives} AS k)")
         shown.append(f"(SELECT {'count(*)' if gives == '1' else 'k'} FROM w{place})")  # noqa: S608
-    if given is not None:
+    if expects:
+        changed = [f"{each} > 0" for each, (_, gives, _) in zip(shown, parts, strict=True) if gives == "1"]
+        is_well = " AND ".join([f"(SELECT * FROM {GIVEN}) = %s", *changed])  # noqa: S608
+        shown.insert(0, _ALL_IS_WELL.format(is_well))  # first: what comes before it would be done in vain
+    elif given is not None:
         shown.append(f"(SELECT 1 FROM {GIVEN})")  # noqa: S608
     return f"WITH {', '.join(withs)} SELECT {', '.join(shown)}"
 

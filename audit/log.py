@@ -98,6 +98,11 @@ def beginning(*happenings: tuple[Happening, datetime]) -> Appending:
     return _entries(said, {each.stream: START for each, _ in happenings})
 
 
+def following(*happenings: Happening, at: datetime, ends: Mapping[str, End]) -> Appending:
+    """The same where each of these streams ended by a commit that is over, as `appending` has it, by one statement."""
+    return _entries(_in_order(_said(happenings, at)), {each.stream: ends[each.stream] for each in happenings})
+
+
 def _check_in_transaction() -> None:
     if not connection.in_atomic_block:
         raise NotInTransaction("append() belongs into the transaction of the change that it records")
@@ -123,8 +128,11 @@ def _appended(said: Sequence[_Said], known: Mapping[str, End]) -> Appending:
     streams = {happening.stream for happening, _, _ in said}
     unknown = streams - known.keys()
     found = {**known, **ends_of(unknown)} if unknown else known
-    in_order = sorted(said, key=_stream) if len(said) > 1 else said
-    return _entries(in_order, {stream: found[stream] for stream in streams})
+    return _entries(_in_order(said), {stream: found[stream] for stream in streams})
+
+
+def _in_order(said: Sequence[_Said]) -> Sequence[_Said]:
+    return sorted(said, key=_stream) if len(said) > 1 else said
 
 
 def _stream(said: _Said) -> str:

@@ -19,7 +19,7 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
-from audit.joining import GIVEN, gives_row, keyed, together
+from audit.joining import GIVEN, gives_row, keyed, together, together_after
 from audit.statements import Bound, Clock, as_time, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
@@ -151,6 +151,14 @@ def store_given(given: Bound, *rows: Model) -> bool:
     if is_stored:
         _refer(rows)
     return is_stored
+
+
+def store_after(first: Bound, gives: str, *rows: Model, also: Iterable[Bound] = ()) -> None:
+    """Store rows and run other writes by one statement of PostgreSQL: `joining.together_after`, which raises
+    `NotAsExpected`.
+    """
+    together_after(first, gives, *(insertion(each) for each in rows), *also)
+    _refer(rows)
 
 
 def store_alike(rows: Iterable[Model]) -> None:

@@ -11,9 +11,10 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from audit.committing import commit
-from audit.log import Happening, append, appending
-from audit.statements import Bound, Statement
-from audit.storing import store
+from audit.joining import NotAsExpected
+from audit.log import Happening, append, appending, following
+from audit.statements import Bound, Statement, current
+from audit.storing import store, store_after
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.clock import database_now_plus
@@ -23,7 +24,7 @@ from sync.models import SETTLED_STATES, Delivery, Takes
 from sync.outcomes import outcome_of_attempt
 from sync.planning import Action
 from sync.recording import AttemptRecorder, calls_to_write, in_order
-from sync.sparing import tell_breakers
+from sync.sparing import is_no_news, tell_breakers
 from sync.subjects import WAITING, lock_open
 from sync.verdict import ACTIONS, Verdict
 from sync.waiting import Telling, waiter_of
@@ -87,7 +88,9 @@ def _settle(
     """`waits` for others that append to the same streams of the audit log; otherwise they make it an IntegrityError."""
     answer = _Answer(claim)
     try:
-        settled = commit(partial(_end, claim, verdict, findings, recorders, answer, waits))
+        settled = None if waits else _end_at_once(claim, verdict, findings, recorders, answer)
+        if settled is None:
+            settled = commit(partial(_end, claim, verdict, findings, recorders, answer, waits))
     except BaseException:
         answer.let_go()
         raise
@@ -143,6 +146,34 @@ def _end(
     return Settled(events, verdict, goes_on=state == State.PENDING)
 
 
+def _end_at_once(
+    claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder], answer: _Answer
+) -> Settled | None:
+    """The same by one statement, on PostgreSQL, of what ends as most do: nobody covered, no breaker told, no stream or
+    link begun. None where something of that is not so, and then nothing was written.
+    """
+    is_alone = claim.is_only and not claim.covered and is_no_news(claim, verdict)
+    if not is_alone or current().vendor != "postgresql" or current().in_atomic_block:
+        return None
+    if claim.link is None and _is_applied(claim, verdict, findings):
+        return None
+    answer.say(verdict, findings)
+    payloads, writes = _written(claim, verdict, findings, recorders, answer.telling)
+    writes.append(_END_EVENT.bound(str(verdict.state), verdict.code, claim.delivery.event_id))
+    happenings = _happenings(claim, verdict, findings, answer.telling)
+    if any(each.stream not in claim.ends for each in happenings):
+        return None
+    writes += following(*happenings, at=_ended_at(claim), ends=claim.ends).writes
+    applied = _applied(claim, verdict, findings)
+    if applied is not None:
+        writes.append(renewal(claim.delivery, applied))
+    try:
+        store_after(_delivery_ended(claim, verdict), str(verdict.state), *payloads, also=writes)
+    except NotAsExpected:  # it is not ours any more, or a replay was asked for, or the link is gone
+        return None
+    return Settled((claim.delivery.event_id,), verdict, goes_on=verdict.state == State.PENDING)
+
+
 def _write(
     claim: Claim,
     verdict: Verdict,
@@ -152,53 +183,68 @@ def _write(
     telling: Telling | None,
     waits: bool,
 ) -> tuple[int, ...]:
-    kept = in_order(recorders)
-    payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
-    if telling is not None:
-        payloads.append(telling.payload)
-    writes = [_attempt_ended(claim), *calls_to_write(kept)]
-    if telling is not None:
-        writes.append(telling.joining())
+    payloads, writes = _written(claim, verdict, findings, recorders, telling)
     is_alone = claim.is_only and not claim.covered
     if is_alone:
         writes.append(_END_EVENT.bound(state, verdict.code, claim.delivery.event_id))
     events = (claim.delivery.event_id,) if is_alone else _end_events(claim, verdict)
-    happenings = [_happening(claim, verdict, findings, covered=len(events) - 1)]
-    if telling is not None:
-        happenings.append(telling.happening)
-    at = claim.attempt.ended_at
+    happenings = _happenings(claim, verdict, findings, telling, covered=len(events) - 1)
     if waits:
-        append(*happenings, at=at)
+        append(*happenings, at=_ended_at(claim))
     else:
-        writes += appending(*happenings, at=at, ends=claim.ends).writes
+        writes += appending(*happenings, at=_ended_at(claim), ends=claim.ends).writes
     _run_with_link(claim, verdict, findings, payloads, writes)
     return events
+
+
+def _written(
+    claim: Claim,
+    verdict: Verdict,
+    findings: Findings,
+    recorders: list[AttemptRecorder],
+    telling: Telling | None,
+) -> tuple[list[Payload], list[Bound]]:
+    """Of the attempt, its calls and the answer: what is to be stored, and what is to be written with that."""
+    kept = in_order(recorders)
+    payloads = [*_end_attempt(claim, verdict, findings), *(each.payload for each in kept if each.payload)]
+    writes = [_attempt_ended(claim), *calls_to_write(kept)]
+    if telling is not None:
+        payloads.append(telling.payload)
+        writes.append(telling.joining())
+    return payloads, writes
 
 
 def _run_with_link(
     claim: Claim, verdict: Verdict, findings: Findings, payloads: list[Payload], writes: list[Bound]
 ) -> None:
     """Store and run these, and keep the subject's link with them where something was applied."""
-    is_applied = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
-    if not (is_applied and (findings.record_id or claim.delivery.is_relayed)):
+    applied = _applied(claim, verdict, findings)
+    if applied is None:
         store(*payloads, also=writes)
         return
-    applied = _applied(claim, findings)
     *_, is_renewed = store(*payloads, also=[*writes, renewal(claim.delivery, applied)])
     if not is_renewed:
         make_link(claim.delivery, applied)
 
 
-def _applied(claim: Claim, findings: Findings) -> Applied:
-    """Of a relayed delivery also how new it was, even without a record: an older one must not undo a deletion."""
+def _applied(claim: Claim, verdict: Verdict, findings: Findings) -> Applied | None:
+    """None where nothing was. Of a relayed delivery also how new it was, even without a record: an older one must not
+    undo a deletion.
+    """
+    if not _is_applied(claim, verdict, findings):
+        return None
     is_deleted = findings.change is not None and findings.change.action is Action.DELETE
-    assert claim.attempt.ended_at is not None, "it has just ended"
     return Applied(
-        at=claim.attempt.ended_at,
+        at=_ended_at(claim),
         record_id="" if is_deleted else findings.record_id or None,
         version=None if findings.entity is None else (findings.entity.version or "")[:128],
         occurred_at=_how_new(claim.delivery),
     )
+
+
+def _is_applied(claim: Claim, verdict: Verdict, findings: Findings) -> bool:
+    is_well = verdict.state in (State.SUCCEEDED, State.UNCHANGED)
+    return is_well and bool(findings.record_id or claim.delivery.is_relayed)
 
 
 def _how_new(delivery: Delivery) -> datetime | None:
@@ -207,9 +253,18 @@ def _how_new(delivery: Delivery) -> datetime | None:
     return delivery.event.occurred_at if is_in_order else None
 
 
+def _delivery_ended(claim: Claim, verdict: Verdict) -> Bound:
+    return _END_DELIVERY.bound(*_end_of_delivery(claim, verdict))
+
+
 def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:
+    found = _END_DELIVERY.row(*_end_of_delivery(claim, verdict))
+    return None if found is None else str(found[0])
+
+
+def _end_of_delivery(claim: Claim, verdict: Verdict) -> tuple[Any, ...]:
     delivery = claim.delivery
-    found = _END_DELIVERY.row(
+    return (
         verdict.code,
         str(verdict.state),
         verdict.delay is not None,
@@ -221,7 +276,11 @@ def _end_delivery(claim: Claim, verdict: Verdict) -> str | None:
         delivery.pk,
         claim.token,
     )
-    return None if found is None else str(found[0])
+
+
+def _ended_at(claim: Claim) -> datetime:
+    assert claim.attempt.ended_at is not None, "it has just ended"
+    return claim.attempt.ended_at
 
 
 def _end_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> list[Payload]:
@@ -309,9 +368,11 @@ def refresh_events(event_ids: Iterable[int]) -> None:
         _END_EVENT.run(state, code, event_id)
 
 
-def _happening(claim: Claim, verdict: Verdict, findings: Findings, covered: int) -> Happening:
+def _happenings(
+    claim: Claim, verdict: Verdict, findings: Findings, telling: Telling | None, covered: int = 0
+) -> list[Happening]:
     fields = [each.name for each in findings.change.fields] if findings.change else []
-    return Happening(
+    ended = Happening(
         claim.delivery.stream,
         f"attempt.{verdict.outcome}",
         details={
@@ -324,3 +385,4 @@ def _happening(claim: Claim, verdict: Verdict, findings: Findings, covered: int)
             "covered": covered,
         },
     )
+    return [ended] if telling is None else [ended, telling.happening]

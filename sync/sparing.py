@@ -1,6 +1,6 @@
 """What the end of an attempt tells the breakers of its connections, in the settling commit."""
 
-from sync.breaking import Failing, is_of_the_system, note_failure, note_success
+from sync.breaking import Failing, is_of_the_system, note_failure, note_success, troubled
 from sync.claiming import Claim
 from sync.models import Outcome
 from sync.verdict import Verdict, spared
@@ -9,6 +9,14 @@ from webhooks.codes import is_about_identity
 _ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
 _OF_IDENTITY = ("identity-rejected", "identity-missing")  # before the commercial system was needed
 _REFUSALS = ("target-rejected", *_OF_IDENTITY, "ambiguous-match", "no-match")
+
+
+def is_no_news(claim: Claim, verdict: Verdict) -> bool:
+    """Whether `tell_breakers` would write nothing: all is well with both, and that is what they would be told."""
+    if not verdict.spends_try:
+        return True
+    asked = (claim.delivery.identity_id, claim.delivery.commercial_id)
+    return not (is_of_the_system(verdict.code) or any(each in troubled() for each in asked))
 
 
 def tell_breakers(claim: Claim, verdict: Verdict) -> Verdict:

@@ -71,7 +71,7 @@ DELIVERED = [
     "SELECT sync_delivery",
 ]
 # Round trips to PostgreSQL, but for those that begin and end a transaction.
-TRIPS = {"result": 8, "ack": 3, "worker": 11}
+TRIPS = {"result": 7, "ack": 3, "worker": 10}
 READ_ONCE_A_SECOND = {
     "webhooks_source",
     "webhooks_sourcesecret",
