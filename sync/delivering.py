@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from django.db import OperationalError
 
+from audit.releasing import release_connection
 from audit.statements import Statement
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, Paused, claim
@@ -22,7 +23,6 @@ from sync.newer import was_overtaken
 from sync.outcomes import EventOutcome, outcome_of_attempt
 from sync.postponing import postpone
 from sync.recording import AttemptRecorder, ClaimLost
-from sync.releasing import release_connection
 from sync.settling import Settled, settle
 from sync.subjects import next_of_subject
 from sync.verdict import ACTIONS, Verdict, failure, success, superseded

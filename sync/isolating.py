@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from audit.releasing import release_connection
 from sync.expiring import suspects
-from sync.releasing import release_connection
 
 logger = logging.getLogger("hub.worker")
 

@@ -2,9 +2,9 @@
 
 import time
 
+from audit.releasing import release_connection
 from audit.statements import Statement
 from sync.models import Connection
-from sync.releasing import release_connection
 from webhooks.models.pace import LONGEST_WAIT, Rate, TooSoon, take_turn
 
 _BURST_SECONDS = 0.2

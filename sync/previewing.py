@@ -15,6 +15,7 @@ from django.db import transaction
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
+from audit.releasing import release_connection
 from sync.attempting import Ends, Findings, plan
 from sync.breaking import passing
 from sync.claiming import Claim, adopt
@@ -27,7 +28,6 @@ from sync.models import Attempt, Connection, Delivery, MappingVersion
 from sync.opening import plan_ways
 from sync.pacing import wait_for_turn
 from sync.planning import Change
-from sync.releasing import release_connection
 from sync.replaying import Choice
 from sync.verdict import Verdict, failure, superseded
 from webhooks.models import Event

@@ -14,13 +14,13 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.committing import commit
+from audit.releasing import release_connection
 from audit.statements import Bound, Statement
 from audit.storing import fresh, insertion, store_given
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection
 from sync.pacing import wait_for_turn
-from sync.releasing import release_connection
 from webhooks.models import Payload, SubjectKey
 
 SHOWN_BYTES = 65_536

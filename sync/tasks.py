@@ -14,11 +14,11 @@ from functools import partial
 
 from django.conf import settings
 
+from audit.releasing import release_connection
 from sync.claiming import Claim
 from sync.delivering import Ran, carry_out, deliver
 from sync.expiring import due, expire_all
 from sync.queue import defer as queue
-from sync.releasing import release_connection
 from sync.waiting import notify
 
 logger = logging.getLogger("hub.deliver")

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 
+from audit.releasing import release_connection
 from sync.channels import Message, NotTold, Send, channels
 from sync.models import Telling, TellingState
-from sync.releasing import release_connection
 
 logger = logging.getLogger("hub.alarms")
 

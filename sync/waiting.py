@@ -10,10 +10,10 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from audit.log import Happening
+from audit.releasing import release_connection
 from audit.statements import Bound
 from sync.models import Delivery
 from sync.outcomes import EventOutcome
-from sync.releasing import release_connection
 from webhooks.models import Payload, State
 
 logger = logging.getLogger("hub.deliver")

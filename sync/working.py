@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
+from audit.releasing import release_connection
 from sync.evidence import seal_audit
 from sync.isolating import run_suspects
 from sync.periodic import LONG, run_periodic
-from sync.releasing import release_connection
 from sync.sweeping import find_due
 from sync.tasks import run_with_followers
 from sync.wakeups import WakeUps

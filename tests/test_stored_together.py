@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from audit.models import Entry
 from sync.models import Delivery
@@ -77,3 +77,13 @@ def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., 
     """`works` the first time, `fails` from then on."""
     calls = iter([works])
     return lambda *arguments: next(calls, fails)(*arguments)
+
+
+@pytest.mark.writers_at_once
+def test_nobody_stands_in_line_with_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where as many wait as there are in the pool, the one for whom they wait would get none."""
+    held: list[object] = []
+    do = recording._gathering.do
+    monkeypatch.setattr(recording._gathering, "do", lambda new: (held.append(connection.connection), do(new)))
+    assert hub.post_signed(*of("U1")).status_code == 202
+    assert held == [None]

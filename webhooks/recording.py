@@ -14,6 +14,7 @@ from audit.committing import MOST, commit
 from audit.gathering import Gathering, Scattered
 from audit.joining import together
 from audit.log import Happening, append, beginning
+from audit.releasing import release_connection
 from audit.storing import fresh, insert, store, store_alike
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
@@ -122,6 +123,7 @@ def _record_new(
     answer = say(event, outcome) if outcome is not None else None
     new = _New(arrival, verified, event, begun, answer)
     if answer is not None and gathers:
+        release_connection()  # the one for whom all wait may need it, if it stands in line
         _gathering.do(new)  # rows of one kind by one statement, on either database
     else:
         commit(lambda: _store([new]))

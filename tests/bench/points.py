@@ -105,7 +105,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "django.db.backends.base.base.BaseDatabaseWrapper.connect",
         "django.db.backends.base.base.BaseDatabaseWrapper.close",
         "django.db.close_old_connections",
-        "sync.releasing.release_connection",
+        "audit.releasing.release_connection",
     ),
     "transactions: begin and end": (
         "django.db.transaction.Atomic.__enter__",
