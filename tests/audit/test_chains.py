@@ -248,8 +248,12 @@ def test_an_append_waits_for_its_own_streams_only() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '300ms'")
     write("event:free", "event:new")
-    with pytest.raises(OperationalError, match="lock timeout"):
-        write("event:held")
+    try:
+        with pytest.raises(OperationalError, match="lock timeout"):
+            write("event:held")
+    finally:
+        with connection.cursor() as cursor:  # the connection goes back to the pool, and to other tests
+            cursor.execute("RESET lock_timeout")
 
 
 OLD = (
