@@ -67,10 +67,19 @@ class Known(Generic[P, T]):
             if found is not None:
                 found.is_read_anew = False
             raise
-        if len(values) >= self._most:
-            values.clear()
-        values[key] = _Value(value, began, self._seconds)  # in vain where all was forgotten meanwhile
+        self._keep(values, key, _Value(value, began, self._seconds))
         return value
+
+    def _keep(
+        self, values: dict[tuple[object, ...], _Value[T]], key: tuple[object, ...], mine: _Value[T]
+    ) -> None:
+        """In vain where all was forgotten meanwhile, or somebody began later and was quicker."""
+        with self._lock:
+            other = values.get(key)
+            if other is None and len(values) >= self._most:
+                values.clear()
+            if other is None or other.until <= mine.until:
+                values[key] = mine
 
 
 def known(seconds: float, most: int = 1) -> Callable[[Callable[P, T]], Known[P, T]]:

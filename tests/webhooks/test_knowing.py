@@ -102,6 +102,43 @@ def test_who_may_not_use_it_any_more_waits_for_nobody(clock: Clock, held: Held) 
     assert second.result(20) == 3
 
 
+def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held: Held) -> None:
+    """Otherwise what somebody changed would be seen, and then not."""
+    slow = threading.Event()
+    reads: list[float] = []
+
+    def reading() -> float:
+        reads.append(clock.now)
+        mine = clock.now
+        if len(reads) == 2:
+            held.begun.set()
+            assert slow.wait(20)
+        return mine
+
+    read = known(1.0)(reading)
+    assert read() == 100.0
+    clock.now = 100.8
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(read)
+        assert held.begun.wait(20)
+        clock.now = 101.0
+        assert read() == 101.0
+        slow.set()
+        assert first.result(20) == 100.8
+    assert read() == 101.0
+
+
+def test_what_is_read_anew_takes_nobody_elses_place(clock: Clock) -> None:
+    reads: list[str] = []
+    read = known(1.0, most=2)(lambda name: reads.append(name) or name)  # type: ignore[func-returns-value]
+    assert read("a") == "a"
+    clock.now = 100.5
+    assert read("b") == "b"
+    clock.now = 100.8
+    assert [read(each) for each in "ab"] == ["a", "b"]
+    assert reads == ["a", "b", "a"], "the other one is known as before"
+
+
 def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
     fails = False
 
