@@ -14,8 +14,8 @@ from audit import statements
 from sync.tasks import run_due
 from tests.hub import EXAMPLE, Hub
 from tests.together import Together
+from tests.travelling import parts_of
 
-PART = r"(?:WITH|,) (?:given|w\d+) AS \("
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 KEY = ["SELECT webhooks_subjectkey"]  # what seals all that is kept of this person
@@ -93,7 +93,7 @@ class Watched:
     def note(self, sql: str) -> None:
         """What travels together to PostgreSQL counts as it runs on SQLite: rows of one table are one statement."""
         known = len(self.statements)
-        for part in re.split(PART, sql)[1:] or [sql]:
+        for part in parts_of(sql):
             verb = part.split(None, 1)[0]
             table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', part)
             if table and table[1] not in READ_ONCE_A_SECOND and verb in VERBS:

@@ -15,11 +15,11 @@ from audit import statements as sql
 from tests.bench.driver import Load, requests
 from tests.bench.points import POINTS
 from tests.bench.stopwatch import Spent, Stopwatch
+from tests.travelling import parts_of
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)
 _LISTS = re.compile(r"\(\s*%s(?:,\s*%s)*\s*\)(?:,\s*\(\s*%s(?:,\s*%s)*\s*\))*")
 _VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
-_TOGETHER = re.compile(r"AS \((.*?) RETURNING 1\)")
 _FRAME = "transactions: begin and end"
 
 
@@ -35,7 +35,7 @@ class Statements:
         if verb not in _VERBS:
             return _FRAME
         if verb == "WITH":
-            parts = _TOGETHER.findall(sql)
+            parts = parts_of(sql)
             self.list += [f"({len(parts)} together) {_shortened(each)}" for each in parts]
             return "SQL: writes that travel together"
         self.list.append(_shortened(sql))
@@ -43,10 +43,16 @@ class Statements:
         return f"SQL {verb} {table[1] if table else ''}".strip()
 
     def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
-        """The same for `audit.statements.execute`, unless that went through the ORM's cursor after all."""
-        if connection.in_atomic_block or sql.startswith("SELECT"):
-            return self.through_the_orm(None, sql)
-        return _FRAME
+        """The same for `audit.statements.execute`, unless that goes through the ORM's cursor after all (a single write on
+        SQLite). What is no part of a transaction commits itself.
+        """
+        is_alone = not (connection.in_atomic_block or sql.startswith("SELECT"))
+        if is_alone and connection.vendor == "sqlite":
+            return _FRAME
+        part = self.through_the_orm(None, sql)
+        if is_alone:
+            self.list.append(COMMIT)
+        return part
 
     def commit(self, *_: Any) -> str:
         self.list.append(COMMIT)
