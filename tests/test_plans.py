@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 import sync.claiming
 import sync.delivering
+import sync.ending
 import sync.expiring
 import sync.linking
 import sync.recording
@@ -30,6 +31,7 @@ from webhooks.models import keys_of_subjects
 MODULES = (
     sync.claiming,
     sync.delivering,
+    sync.ending,
     sync.expiring,
     sync.linking,
     sync.recording,
