@@ -149,7 +149,7 @@ def _end_at_once(ending: Ending, answer: _Answer) -> Settled | None:
         store_after(_END_DELIVERY.bound(*_end_of(ending)), str(verdict.state), *payloads, also=writes)
     except NotAsExpected:  # it is not ours any more, or a replay was asked for, or the link is gone
         return None
-    return Settled((claim.delivery.event_id,), verdict, goes_on=verdict.state == State.PENDING)
+    return Settled((claim.delivery.event_id,), verdict)
 
 
 def _write(ending: Ending, state: str, telling: Telling | None, waits: bool) -> tuple[int, ...]:

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from sync import cores
 from sync.cores import allowed_cores, choose, idle_between, read_busy
 
 
@@ -37,6 +39,20 @@ def test_how_much_was_at_rest() -> None:
     before, after = {0: (10.0, 20.0), 1: (5.0, 20.0)}, {0: (10.5, 21.0), 1: (5.0, 21.0), 2: (1.0, 1.0)}
     assert idle_between(before, after) == {0: 0.5, 1: 0.0}
     assert idle_between(before, before) == {}
+
+
+def test_who_may_not_be_bound_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not each second, with a warning each."""
+    asked: list[int] = []
+    monkeypatch.setattr(cores, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(cores, "choose", lambda *_: 0)
+    monkeypatch.setattr(cores, "bind", lambda core: asked.append(core))  # type: ignore[func-returns-value]
+    looking = threading.Thread(target=cores._look_after, args=(allowed_cores(),), daemon=True)
+    monkeypatch.setattr(cores, "_ours", frozenset())
+    looking.start()
+    looking.join(20)
+    assert not looking.is_alive()
+    assert asked == [0]
 
 
 PROCESS = """

@@ -1,24 +1,31 @@
 """On PostgreSQL most attempts end by one statement; what came in between makes it fail, and the long way is gone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.utils import timezone
 
 from audit.joining import NotAsExpected, together_after
 from audit.log import Happening, append
 from audit.models import Entry
 from audit.statements import Statement
-from audit.storing import insertion, store, store_after
+from audit.storing import fresh, insertion, store, store_after
 from sync import settling
+from sync.attempting import Findings
+from sync.claiming import claim
 from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
 from sync.replaying import request_replay
+from sync.settling import settle
 from sync.tasks import run_due
+from sync.verdict import superseded
 from tests.audit.chains import faults
 from tests.hub import EXAMPLE, Hub
-from webhooks.models import Event, Payload, Receipt
+from webhooks.models import Event, Payload, Receipt, Source
 
 pytestmark = pytest.mark.writers_at_once
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
@@ -135,6 +142,29 @@ def test_a_link_that_was_taken_away_is_made_again(hub: Hub, ways: Ways) -> None:
     assert faults() == []
 
 
+def test_the_first_of_a_person_takes_the_long_way_without_trying(hub: Hub, ways: Ways) -> None:
+    Link.objects.all().delete()
+    hub.change_email("anna.anew@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 1)
+    assert Link.objects.get().applied_at == last(Attempt).ended_at
+
+
+def test_within_a_transaction_it_leaves_that_whole(
+    hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    assert hub.post_signed(ACK).status_code == 202
+    taken = claim(last(Delivery).pk)
+    assert taken is not None
+    with transaction.atomic():
+        assert settle(replace(taken, token=uuid4()), superseded(), Findings(), []) is None
+        assert settle(taken, superseded(), Findings(), []) is not None
+    assert last(Attempt).outcome == "superseded"
+    assert (ways.tried, ways.long) == (0, 2)
+
+
 def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub, ways: Ways) -> None:
     def appended() -> None:
         with transaction.atomic():
@@ -195,6 +225,19 @@ def payloads(*kinds: str) -> list[Payload]:
     made = [Payload.of(each, b"{}", None) for each in kinds]
     store(*made)
     return made
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_stored_so_knows_the_keys_of_what_it_refers_to() -> None:
+    (first,) = payloads("webhook")
+    source = Source.objects.create(slug="directory", name="Directory")
+    body = Payload.of("webhook", b"{}", None)
+    receipt = fresh(
+        Receipt, source=source, payload=body, verified_by="nothing", size=1, received_at=timezone.now()
+    )
+    store_after(_FIRST.bound("request", first.pk), "request", body, receipt)
+    assert receipt.payload_id == body.pk is not None
+    assert Receipt.objects.get().payload == body
 
 
 @pytest.mark.usefixtures("database")

@@ -1,7 +1,10 @@
 """What runs for each webhook is parsed and planned by PostgreSQL once a connection, and not each time."""
 
+import psycopg
+import pytest
 from django.db import connection, transaction
 
+from audit import statements
 from audit.statements import Statement
 
 OFTEN = Statement("SELECT COUNT(*) FROM webhooks_event WHERE id = %s")
@@ -30,3 +33,16 @@ def test_what_djangos_own_cursor_runs_is_not(database: None) -> None:
         for number in range(6):
             cursor.execute("SELECT COUNT(*) FROM webhooks_receipt WHERE id = %s", [number])
         assert [each for each in prepared() if "FROM webhooks_receipt WHERE id" in each] == []
+
+
+@pytest.mark.writers_at_once
+def test_a_connection_keeps_the_cursor_that_knows_its_types(database: None) -> None:
+    with transaction.atomic():
+        assert OFTEN.row(1) == (0,)
+        link = connection.connection
+        known = statements._raw_cursor(link)
+        assert OFTEN.row(2) == (0,)
+        assert statements._raw_cursor(link) is known
+    connection.close()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        assert statements._raw_cursor(other) is not known

@@ -18,7 +18,7 @@ from audit.canonical import canonical
 from audit.chaining import chain_unchained
 from audit.ends import START, End
 from audit.joining import together
-from audit.log import Happening, append, appending
+from audit.log import Happening, append, appending, following
 from audit.models import Entry
 from audit.storing import insert
 from tests.audit.chains import faults
@@ -165,6 +165,19 @@ def crowd(number: int) -> int:
 def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(database: None) -> None:
     print("seed", SEED)
     assert sum(in_threads(crowd)) == Entry.objects.count()
+    assert faults() == []
+
+
+def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None:
+    """Whoever waits for one of them has none that another one waits for."""
+    write("event:a", "delivery:b")
+    known = ends.ends_of({"event:a", "delivery:b"})
+    said = [Happening("event:a", "second"), Happening("delivery:b", "second"), Happening("event:a", "third")]
+    with transaction.atomic():
+        (stored,) = following(*said, at=timezone.now(), ends=known).writes
+        together(stored)
+    rows = Entry.objects.order_by("pk").values_list("stream", "action")[2:]
+    assert list(rows) == [("delivery:b", "second"), ("event:a", "second"), ("event:a", "third")]
     assert faults() == []
 
 
