@@ -28,7 +28,7 @@ def database(env: environ.Env, folder: Path) -> dict[str, Any]:
     if "sqlite" in parsed["ENGINE"]:
         return _sqlite(parsed, seconds, env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3")))
     prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
-    return _postgresql(parsed, seconds, number(env, "DATABASE_POOL", 24, least=1, most=1000), prepares)
+    return _postgresql(parsed, seconds, number(env, "DATABASE_POOL", 8, least=1, most=1000), prepares)
 
 
 def _sqlite(parsed: dict[str, Any], seconds: float, test_file: str) -> dict[str, Any]:

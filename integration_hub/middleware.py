@@ -1,9 +1,10 @@
-"""What holds for every answer: machines get JSON, the console gets a strict policy."""
+"""What holds for every answer: it is sent without a connection, machines get JSON, the console a strict policy."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from audit.releasing import release_connection
 from webhooks.answers import problem
 from webhooks.codes import choose_language
 from webhooks.views import respond
@@ -23,6 +24,18 @@ _POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
 )
+
+
+class Unhurried:
+    """Whoever takes long to read an answer holds no connection to the database meanwhile, once the answer is made."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        release_connection()
+        return response
 
 
 class MachineErrors:

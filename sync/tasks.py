@@ -169,6 +169,7 @@ def run_due(limit: int = 500) -> int:
     waiting = [each.pk for each in due(limit)]
     if not waiting:
         return 0
+    release_connection()  # the threads may need it
     with ThreadPoolExecutor(
         min(settings.DELIVERY_THREADS, len(waiting)), thread_name_prefix="due"
     ) as threads:

@@ -169,6 +169,7 @@ def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: l
         look(NOON + minutes(31))
         heard(aurora, NOON + minutes(32))
     at_once = threading.Barrier(8)
+    connection.close()  # a process has eight
 
     def one_look(_: int) -> None:
         try:

@@ -110,6 +110,22 @@ def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest
     assert tasks.run_due() == 1
 
 
+@pytest.mark.writers_at_once
+def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pool of one, none of them would get any."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
+    mine, held, run = connections["default"], [], tasks.run_with_followers
+
+    def runs(delivery_id: int) -> int:
+        held.append(mine.connection)
+        return run(delivery_id)
+
+    monkeypatch.setattr(tasks, "run_with_followers", runs)
+    assert tasks.run_due() == 1
+    assert held == [None]
+
+
 @pytest.mark.pure
 @pytest.mark.parametrize("breaking", ["run", "release_connection"])
 def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from audit.canonical import JSONValue
 from audit.export import FORMATS, Format
 from integration_hub.console.exports import Export, Tally, encode
 from integration_hub.console.recording import actor, record
+from integration_hub.console.sending import in_place, too_many
 from integration_hub.console.spans import NoSuchFilter
 from webhooks.references import from_reference
 
@@ -91,13 +93,18 @@ def stream(
     queryset: QuerySet[Any],
     form: Format,
     details: Mapping[str, JSONValue],
-) -> StreamingHttpResponse:
-    """The file. It is on the audit log before its first byte leaves, and again with its hash at the end."""
+) -> HttpResponseBase:
+    """The file. It is on the audit log before its first byte leaves, and again with its hash at the end.
+
+    Where too many are being sent, back to the list.
+    """
     marked = {**details, "download": str(uuid4())}
-    with transaction.atomic():
-        record(request, actor(request), "download.started", marked)
     made_in = copy_context()  # the answer is sent when the middleware is through with the request
-    pieces = _recorded(request, encode(export, queryset, form, tally := Tally()), tally, marked, made_in)
+    content = encode(export, queryset, form, tally := Tally())
+    begin = partial(_put_down, request, "download.started", marked)
+    pieces = in_place(_recorded(request, content, tally, marked, made_in), b"", begin)
+    if pieces is None:
+        return too_many(request, f"../?{request.GET.urlencode()}")
     response = StreamingHttpResponse(pieces, content_type=form.content_type)
     name = f"{export.name}-{timezone.now():%Y%m%dT%H%M%SZ}.{form.extension}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -118,9 +125,9 @@ def _recorded(
         yield from pieces
         action = "download.finished"
     finally:
-        made_in.run(_end, request, action, {**details, **tally.as_details()})
+        made_in.run(_put_down, request, action, {**details, **tally.as_details()})
 
 
-def _end(request: HttpRequest, action: str, details: Mapping[str, JSONValue]) -> None:
+def _put_down(request: HttpRequest, action: str, details: Mapping[str, JSONValue]) -> None:
     with transaction.atomic():
         record(request, actor(request), action, details)

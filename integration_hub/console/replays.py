@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -38,6 +39,7 @@ from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
 from integration_hub.console.replay_words import events, replay_mark, what
 from integration_hub.console.row_pages import RowPages
+from integration_hub.console.sending import in_place, too_many
 from integration_hub.console.wording import ago
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
@@ -187,12 +189,20 @@ class ReplayAdmin(RowPages, ChipListAdmin):
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
             return self.page(request, "console/replay_members.html", context)
         self.require(request, MAY_DOWNLOAD)
-        rows = narrowed(replay, *wanted(request))
-        with transaction.atomic():
-            record(request, replay.stream, "replay.downloaded", {"count": rows.count(), "of": replay.total})
+        state, why = wanted(request)
+        rows = narrowed(replay, state, why)
+
+        def begin() -> None:
+            with transaction.atomic():
+                details = {"count": rows.count(), "of": replay.total}
+                record(request, replay.stream, "replay.downloaded", details)
+
+        lines = in_place(csv_lines(rows), "", begin)
+        if lines is None:
+            return too_many(request, "./?" + urlencode({"member": state, "why": why}))
         name = f"replay-{replay.pk}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(csv_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
     def _one(self, request: HttpRequest, key: UUID) -> Replay:
         replay = Replay.objects.filter(uuid=key).first()
