@@ -17,12 +17,22 @@ from audit.closing import MOST, Last
 from audit.models import Entry, Segment
 from audit.packing import IdSet, Run, runs_of, unpack
 from audit.snapshot import snapshot
-from audit.statements import Statement
+from audit.statements import Statement, as_time
 
 SETTLED = timedelta(seconds=120)
 Rows = list[tuple[int, bytes]]
 
 _RANGES = 50
+_LAST = Statement(
+    "SELECT number, hash, sealed_at, highest_id FROM audit_segment ORDER BY number DESC LIMIT 1"
+)
+_SAW_ALL = Statement(
+    "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
+)
+_SEALED_UNTIL = Statement(
+    """SELECT highest_id, number FROM audit_segment WHERE sealed_at <= %s
+    ORDER BY sealed_at DESC, number DESC LIMIT 1"""
+)
 _ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s AND leaf IS NOT NULL ORDER BY id LIMIT %s")
 _MISSING = Statement(
     f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
@@ -32,8 +42,8 @@ _MISSING = Statement(
 
 def last_segment() -> Last:
     """The newest segment."""
-    row = Segment.objects.order_by("-number").values_list("number", "hash", "sealed_at", "highest_id").first()
-    return Last() if row is None else Last(row[0], bytes(row[1]), row[2], row[3])
+    row = _LAST.row()
+    return Last() if row is None else Last(row[0], bytes(row[1]), as_time(row[2]), row[3])
 
 
 def unsealed(last: Last) -> Rows:
@@ -47,11 +57,12 @@ def unsealed(last: Last) -> Rows:
 
 def low_water() -> tuple[int, int]:
     """Nothing at or below this id is asked for any more; with the number of the segment up to which it was reached."""
-    saw_all = Segment.objects.filter(count__lt=MOST, is_late=False).order_by("-number")
-    seen_at = saw_all.values_list("sealed_at", flat=True).first()
+    seen = _SAW_ALL.row(MOST)
+    seen_at = as_time(seen[0]) if seen else None
     if seen_at is None:
         return 0, 0
-    return sealed_until(seen_at - SETTLED).values_list("highest_id", "number").first() or (0, 0)
+    highest_id, number = _SEALED_UNTIL.row(seen_at - SETTLED) or (0, 0)
+    return highest_id, number
 
 
 def sealed_until(moment: datetime) -> QuerySet[Segment]:

@@ -10,13 +10,15 @@ from audit.chaining import chain_unchained
 from audit.closing import MOST, Last, Sealed, segment_fields, segment_statement
 from audit.keys import Box, begin_key, current_signing, is_worn
 from audit.looking import last_segment, low_water, missed, not_sealed_since, unsealed
-from audit.models import Checkpoint, Entry, Segment
+from audit.models import Checkpoint, Segment
+from audit.statements import Statement
 from audit.tree import nodes_of
 from audit.turns import turn
 
 logger = logging.getLogger("hub.audit")
 
 SILENCE = timedelta(seconds=60)
+_ANY = Statement("SELECT 1 FROM audit_entry WHERE id > %s AND leaf IS NOT NULL LIMIT 1")
 
 
 def seal(box: Box, at: datetime, key_days: float = 0) -> int:
@@ -66,7 +68,7 @@ def _is_due(at: datetime) -> bool:
     if connection.vendor != "sqlite":
         return True
     last = last_segment()
-    return _is_silence(last, at) or Entry.objects.filter(id__gt=last.highest_id, leaf__isnull=False).exists()
+    return _is_silence(last, at) or _ANY.row(last.highest_id) is not None
 
 
 def _is_silence(last: Last, at: datetime) -> bool:

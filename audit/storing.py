@@ -67,10 +67,28 @@ def stored(model: type[M], values: Sequence[Any]) -> M:
     return row
 
 
+def stored_side_by_side(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
+    """The rows of several models, of the values of all their columns; None for one that an outer join did not find."""
+    rows: list[Any] = []
+    start = 0
+    for model in models:
+        end = start + len(_readers(model))
+        own, start = values[start:end], end
+        rows.append(None if all(each is None for each in own) else stored(model, own))
+    return rows
+
+
 @lru_cache(maxsize=64)
 def _readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     """The attribute of each column, and what makes its value of the driver's."""
-    return tuple((each.attname, _READ.get(each.get_internal_type())) for each in model._meta.concrete_fields)
+    return tuple((each.attname, _reader(each)) for each in model._meta.concrete_fields)
+
+
+def _reader(field: Any) -> Callable[[Any], Any] | None:
+    read = getattr(field, "from_db_value", None)
+    if read is None:
+        return _READ.get(field.get_internal_type())
+    return lambda value: read(value, None, current())
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {

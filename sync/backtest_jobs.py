@@ -17,6 +17,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
+from audit.statements import Statement
 from sync.backtesting import Compared, Comparison, compare
 from sync.clock import database_now, database_now_plus
 from sync.drafting import Author, current_of
@@ -33,6 +34,9 @@ LEASE_SECONDS = 60.0
 EXAMPLES_OF_EACH, MOST_EXAMPLES = 5, 40
 GOES_ON: Callable[[], bool] = lambda: True  # noqa: E731 - where nobody can tell this process to end
 OPEN = (BackTestState.WAITING, BackTestState.RUNNING)
+_ANY = Statement(
+    "SELECT 1 FROM sync_backtest WHERE state IN ('waiting', 'running') LIMIT 1"
+)  # asked each second
 
 
 class NotTestable(ValueError):
@@ -64,9 +68,9 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
 def look(goes_on: Callable[[], bool] = GOES_ON) -> None:
     """A worker's look: the oldest run that waits, or whose process is gone. Where it may not go on, the next worker
     begins it anew."""
-    open_ones = BackTest.objects.filter(state__in=OPEN)
-    if not open_ones.exists():
+    if not _ANY.row():
         return
+    open_ones = BackTest.objects.filter(state__in=OPEN)
     gone = open_ones.filter(state=BackTestState.RUNNING, lease_until__lte=database_now())
     gone.update(state=BackTestState.WAITING, token=None, lease_until=None)
     waiting = BackTest.objects.filter(state=BackTestState.WAITING).order_by("pk")

@@ -19,7 +19,7 @@ from audit.committing import commit
 from audit.ends import START, End
 from audit.log import Happening, appending
 from audit.statements import Bound, Clock, Statement
-from audit.storing import columns_of, fresh, store, stored
+from audit.storing import columns_of, fresh, store, stored_side_by_side
 from sync.breaking import forget
 from sync.configuration import Way, way_of, way_with
 from sync.linking import Linked, linked
@@ -42,9 +42,6 @@ _CLAIM = Statement(
         AND (b.connection_id = sync_delivery.commercial_id
             OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
     RETURNING tries, last_number, takes, mapping_version_id"""
-)
-_OF_DELIVERY, _OF_EVENT, _OF_PAYLOAD = (
-    len(each._meta.concrete_fields) for each in (Delivery, Event, Payload)
 )
 _LOAD = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
@@ -143,12 +140,11 @@ def _load(delivery_id: int) -> Loaded | None:
     if found is None:
         return None
     has_others, *values = found
-    delivery, values = stored(Delivery, values[:_OF_DELIVERY]), values[_OF_DELIVERY:]
-    event, values = stored(Event, values[:_OF_EVENT]), values[_OF_EVENT:]
-    if event.payload_id is not None:
-        event.payload, values = stored(Payload, values[:_OF_PAYLOAD]), values[_OF_PAYLOAD:]
-        if event.payload.subject_id is not None:
-            event.payload.subject = event.key = stored(SubjectKey, values)
+    delivery, event, payload, key = stored_side_by_side((Delivery, Event, Payload, SubjectKey), values)
+    if payload is not None:
+        event.payload = payload
+        if key is not None:
+            payload.subject = event.key = key
     delivery.event = event
     adopt(delivery, way_of(delivery.route_id))
     return Loaded(delivery, is_only=not has_others)

@@ -3,15 +3,18 @@
 A change in the console counts in every process within that second; an attempt names the mapping's version that it used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
 
+from audit.statements import Statement
+from audit.storing import columns_of, stored_side_by_side
 from sync.mapping import ParsedMapping, parse_mapping
-from sync.models import MappingVersion, Route
+from sync.models import Connection, Mapping, MappingVersion, Route
 from webhooks.knowing import known
+from webhooks.models import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +31,28 @@ class Way:
         return self.route.paused_at is not None or self.route.source.paused_at is not None
 
 
+_ROUTES = Statement(
+    f"""SELECT {columns_of(Route, "routes")}, {columns_of(Connection, "i")}, {columns_of(Connection, "c")},
+    {columns_of(Mapping, "m")}, {columns_of(Source, "s")}, {columns_of(MappingVersion, "v")} FROM sync_route routes
+    JOIN sync_connection i ON i.id = routes.identity_id JOIN sync_connection c ON c.id = routes.commercial_id
+    JOIN sync_mapping m ON m.id = routes.mapping_id JOIN webhooks_source s ON s.id = routes.source_id
+    LEFT JOIN sync_mappingversion v ON v.mapping_id = routes.mapping_id
+    AND v.number = (SELECT MAX(n.number) FROM sync_mappingversion n WHERE n.mapping_id = routes.mapping_id)
+    ORDER BY routes.id"""  # noqa: S608
+)
+
+
 @known(settings.CONFIGURATION_SECONDS)
-def ways() -> Mapping[int, Way]:
+def ways() -> dict[int, Way]:
     """Every route by its key, disabled ones too: what is under way goes on."""
-    newest = MappingVersion.objects.filter(mapping=OuterRef("mapping")).order_by("-number").values("pk")[:1]
-    routes = list(
-        Route.objects.select_related("identity", "commercial", "mapping", "source").annotate(
-            newest=Subquery(newest)
-        )
-    )
-    versions = MappingVersion.objects.in_bulk({each.newest for each in routes if each.newest})
-    return {each.pk: _way(each, versions.get(each.newest)) for each in routes}
+    return {way.route.pk: way for way in map(_way_of_row, _ROUTES.rows())}
+
+
+def _way_of_row(values: Sequence[Any]) -> Way:
+    models = (Route, Connection, Connection, Mapping, Source, MappingVersion)
+    route, identity, commercial, mapping, source, version = stored_side_by_side(models, values)
+    route.identity, route.commercial, route.mapping, route.source = identity, commercial, mapping, source
+    return _way(route, version)
 
 
 def _way(route: Route, version: MappingVersion | None) -> Way:

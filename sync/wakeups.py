@@ -30,6 +30,7 @@ LOCAL = "local"
 TAKE_SECONDS = 0.5
 MOST_TOGETHER = 8
 _POLL_SECONDS = 0.05
+_QUIET_SECONDS, _QUIET_POLL_SECONDS = 5.0, 0.2
 _REST_SECONDS = 5.0
 # The database server ends what takes longer; the network, what nobody answers. A crash may lose wake-ups.
 _POSTGRESQL = {
@@ -122,6 +123,7 @@ class WakeUps:
         self._storage: Any = None
         self._file: tuple[int, int] | None = None
         self._rests_until = 0.0
+        self._came_at = 0.0
         self._is_away = False
 
     def put(self, *delivery_ids: int) -> bool:
@@ -130,15 +132,20 @@ class WakeUps:
         return bool(self._try(lambda storage: storage.enqueue(data) or True))
 
     def take(self) -> list[int]:
-        """The next deliveries to wake, waiting for them at most half a second; none where nothing came."""
+        """The next deliveries to wake, waiting for them at most half a second; none where nothing came.
+
+        A storage that cannot wait is asked again and again, and less often where nothing has come for a while.
+        """
         until = time.monotonic() + TAKE_SECONDS
         while True:
             data = self._try(lambda storage: storage.dequeue())
+            now = time.monotonic()
             if data is not None:
+                self._came_at = now
                 return _numbers(data)
-            if time.monotonic() >= until:
+            if now >= until:
                 return []
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS if now - self._came_at < _QUIET_SECONDS else _QUIET_POLL_SECONDS)
 
     def close(self) -> None:
         storage, self._storage = self._storage, None

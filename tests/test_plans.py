@@ -101,7 +101,7 @@ def test_what_a_long_snapshot_keeps_in_a_partial_index_is_not_read(seen: list[Se
     assert _astray(seen) == {}
     if connection.vendor == "postgresql":
         plain = [replace(each, sql=each.sql.replace("COALESCE(state, '')", "state")) for each in seen]
-        assert len(_astray(plain)) >= 3, "the variant is caught"
+        assert _astray(plain) != {}, "the variant is caught"
 
 
 def _astray(statements: list[Seen]) -> dict[str, list[str]]:

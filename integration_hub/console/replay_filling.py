@@ -1,11 +1,12 @@
 """The set of a bulk replay that was chosen by the event list's filter: begun by a request, gone on with by a worker."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
+from audit.statements import Statement
 from integration_hub.console.filtering import EventFilter, resolve
 from sync.bulk_replay.choosing import TooMany, begin_choice, discard, fill
 from sync.bulk_replay.looking import look as look_at_replays
@@ -16,6 +17,7 @@ logger = logging.getLogger("hub.replays")
 
 _REQUEST_SECONDS = 3.0
 _LOOK_SECONDS = 5.0
+_ANY = Statement("SELECT 1 FROM sync_replay WHERE state = 'choosing' LIMIT 1")  # asked each second
 
 
 def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
@@ -39,7 +41,7 @@ def meaning(replay: Replay) -> EventFilter:
 
 def look(goes_on: Callable[[], bool] = lambda: True) -> None:
     """A worker's look: go on with sets that are being counted, and with the replays that run, while it may."""
-    for replay in Replay.objects.filter(state=ReplayState.CHOOSING).exclude(filter=None).order_by("pk")[:5]:
+    for replay in _being_counted():
         if not goes_on():
             return
         try:
@@ -47,3 +49,9 @@ def look(goes_on: Callable[[], bool] = lambda: True) -> None:
         except TooMany:
             logger.info("%s matched too many events, and holds none", replay)
     look_at_replays()
+
+
+def _being_counted() -> Iterable[Replay]:
+    if not _ANY.row():
+        return ()
+    return Replay.objects.filter(state=ReplayState.CHOOSING).exclude(filter=None).order_by("pk")[:5]

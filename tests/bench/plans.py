@@ -22,11 +22,11 @@ _WHOLE = {
 OPEN_ONLY = frozenset(
     {"delivery_due", "delivery_lease", "delivery_open_subject", "one_running_delivery_a_subject"}
 )
-# A handful of rows, whatever is stored: read whole on purpose. `b` is what our SQL calls the breakers, `wanted` the streams
-# whose ends are asked for.
+# A handful of rows, whatever is stored: read whole on purpose. `b` is what our SQL calls the breakers, `routes` the routes,
+# `wanted` the streams whose ends are asked for.
 SMALL = frozenset(
     {
-        "b", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_pace", "webhooks_pepper",
+        "b", "routes", "sync_breaker", "sync_connection", "sync_mapping", "sync_mappingversion", "sync_route", "webhooks_pace", "webhooks_pepper",
         "webhooks_source", "webhooks_sourcesecret", "wanted", "CONSTANT",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from audit.statements import Statement
 from integration_hub.console.models import Export, ExportState
 from sync.clock import database_now, database_now_plus
 
@@ -51,9 +52,14 @@ class Claim:
         )
 
 
+_ANY = Statement(
+    "SELECT 1 FROM console_export WHERE state IN ('waiting', 'running') LIMIT 1"
+)  # asked each second
+
+
 def claim_next() -> Claim | None:
     """The oldest export that waits or whose worker is gone, where one more may be made."""
-    if not Export.objects.filter(state__in=(ExportState.WAITING, ExportState.RUNNING)).exists():
+    if not _ANY.row():
         return None
     gone = Export.objects.filter(state=ExportState.RUNNING, lease_until__lte=database_now())
     gone.update(state=ExportState.WAITING, token=None, lease_until=None, slot=None)
