@@ -6,16 +6,16 @@ the database ends one that idles for a minute (`integration_hub.databases`). Abo
 from the segments is asked for again each time.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.db.models import QuerySet
 
 from audit.closing import MOST, Last
 from audit.models import Entry, Segment
-from audit.packing import IdSet, Run, runs_of, unpack
+from audit.packing import IdSet, Run, unpack
 from audit.snapshot import snapshot
 from audit.statements import Statement, as_time
 
@@ -75,7 +75,7 @@ def sealed_until(moment: datetime) -> QuerySet[Segment]:
 def _missing(low: tuple[int, int]) -> Rows:
     """Entries between low water and the highest sealed id that no segment holds."""
     found: Rows = []
-    for ranges in _groups(list(_sealed_after(low[1]).gaps(low[0]))):
+    for ranges in _groups(list(_known.sealed_after(low[1]).gaps(low[0]))):
         padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
         found += _rows(_MISSING.rows(*(end for each in padded for end in each), MOST))
     return found
@@ -84,16 +84,54 @@ def _missing(low: tuple[int, int]) -> Rows:
 def _sealed_after(number: int = 0) -> IdSet:
     """The ids in segments after that one: for low water, all sealed ids above it."""
     sealed = IdSet()
-    newer = Segment.objects.filter(number__gt=number).order_by("number").values_list("ids", flat=True)
-    for packed in newer.iterator(200):
-        sealed.add_runs(_runs(bytes(packed)))
+    for _, _, packed in _segments_from(number + 1):
+        sealed.add_all(unpack(bytes(packed)))
     return sealed
 
 
-@lru_cache(maxsize=512)
-def _runs(packed: bytes) -> tuple[Run, ...]:
-    """The ids of one segment; the newest ones are asked for each second."""
-    return tuple(runs_of(unpack(packed)))
+def _segments_from(number: int) -> Iterator[tuple[int, Any, Any]]:
+    """Number, hash and packed ids of each segment from that one on."""
+    found = Segment.objects.filter(number__gte=number).order_by("number")
+    return found.values_list("number", "hash", "ids").iterator(200)
+
+
+class _Known(threading.local):
+    """What a thread has read of the segments: of one that goes on sealing, only the new ones are read.
+
+    `after`: all that is sealed in segments after that one is in `ids`. `last`: the newest of them, and its hash: where
+    it is another one by now, or gone, what was read says nothing.
+    """
+
+    def __init__(self) -> None:
+        self.after, self.last, self.ids = 0, (0, b""), IdSet()
+
+    def sealed_after(self, number: int) -> IdSet:
+        """At least the ids in segments after that one, and no id that is in none."""
+        if number < self.after or not self._read_on():
+            self.after, self.last, self.ids = number, (0, b""), IdSet()
+            self._read(_segments_from(number + 1))
+        return self.ids
+
+    def _read_on(self) -> bool:
+        """Whether what was read is still there; with what has come since."""
+        number, hash_ = self.last
+        newer = _segments_from(number)
+        if (
+            number == 0
+            or (first := next(newer, None)) is None
+            or (first[0], bytes(first[1])) != (number, hash_)
+        ):
+            return False
+        self._read(newer)
+        return True
+
+    def _read(self, segments: Iterable[tuple[int, Any, Any]]) -> None:
+        for number, hash_, packed in segments:
+            self.ids.add_all(unpack(bytes(packed)))
+            self.last = number, bytes(hash_)
+
+
+_known = _Known()
 
 
 def _groups(ranges: Sequence[Run]) -> Iterator[Sequence[Run]]:

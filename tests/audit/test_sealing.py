@@ -60,6 +60,45 @@ def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
     assert missed() == 0
 
 
+@pytest.fixture
+def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Eighty entries, two a segment. The ids of each segment that is read, as they are read."""
+    for module in ("looking", "sealing"):
+        monkeypatch.setattr(f"audit.{module}.MOST", 2)
+    write(*["event:a"] * 80)
+    read: list[bytes] = []
+    unpack = looking.unpack
+    monkeypatch.setattr(looking, "unpack", lambda packed: (read.append(packed), unpack(packed))[1])
+    return read
+
+
+def test_a_long_backlog_costs_what_is_in_it(backlog: list[bytes]) -> None:
+    """Not its square: on SQLite each look holds up every writer."""
+    segments = seal(BOX, after(1))
+    assert (segments, missed()) == (41, 0)
+    assert len(backlog) <= segments
+
+
+def test_who_forgets_what_was_read_is_caught(backlog: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking._known, "_read_on", lambda: False)
+    assert seal(BOX, after(1)) == 41
+    assert len(backlog) > 10 * 41
+
+
+@pytest.mark.parametrize("last", [(1, b"\x01" * 32), (99, b"\x01" * 32)])
+def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
+    database: None, last: tuple[int, bytes]
+) -> None:
+    write("event:a")
+    seal(BOX, after(1))
+    known, newest = looking._known, Segment.objects.latest("number")
+    assert known.sealed_after(0).largest == newest.highest_id
+    known.ids.add_all([10**6])
+    assert known.sealed_after(0).largest == 10**6, "what is still there is not read again"
+    known.last = last
+    assert known.sealed_after(0).largest == newest.highest_id
+
+
 def test_silence_is_sealed_each_minute(database: None) -> None:
     seal(BOX, START)
     seal(BOX, after(1))
