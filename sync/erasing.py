@@ -210,7 +210,10 @@ def _sweep(since: datetime) -> None:
         for each in Erasure.objects.filter(state=ErasureState.CONFIRMED)
         for name in _whose(each).pseudonyms.values()
     ]
-    late = Payload.objects.filter(subject__destroyed_at__gt=since).exclude(subject__pseudonym__in=counted)
-    while keys := list(late.order_by("pk").values_list("pk", flat=True)[:PAYLOADS]):
-        with transaction.atomic():
-            delete_payloads(keys)
+    lately = SubjectKey.objects.filter(destroyed_at__gt=since).exclude(pseudonym__in=counted)
+    subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
+    for start in range(0, len(subjects), PAYLOADS):
+        late = Payload.objects.filter(subject__in=subjects[start : start + PAYLOADS])
+        while keys := list(late.values_list("pk", flat=True)[:PAYLOADS]):
+            with transaction.atomic():
+                delete_payloads(keys)

@@ -8,15 +8,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
 
 from audit.standing import Standing, standing
-from sync.models import OPEN_STATES, Breaker, Delivery
-from sync.subjects import SUBJECT
+from audit.statements import Statement, as_time
+from sync.models import Breaker
 from webhooks.models import Event, Source, State
 
 MOST_COUNTED = 10_000
 TEST_WORD = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
+
+# The states are written out: the indexes are of those alone. What is held lets others pass.
+_DUE = Statement(
+    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE due_at <= %s AND state IN ('pending', 'retrying')
+    LIMIT %s) waiting"""
+)
+_EXPIRED = Statement(
+    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE lease_until <= %s AND state = 'running'
+    LIMIT %s) waiting"""
+)
+_PAUSED = """SELECT b.connection_id FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
+    WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
+_OLDEST_DUE = Statement(
+    f"""SELECT d.due_at FROM sync_delivery d WHERE d.due_at <= %s AND d.state IN ('pending', 'retrying')
+    AND (NOT d.is_relayed OR NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
+    AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
+    AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.is_relayed AND o.id < d.id))
+    AND d.identity_id NOT IN ({_PAUSED}) AND d.commercial_id NOT IN ({_PAUSED})
+    ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
+)
 
 _CLOCKS = {"sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')", "postgresql": "SELECT CLOCK_TIMESTAMP()"}
 
@@ -83,43 +103,33 @@ def database_clock() -> datetime:
 
 def measure(at: datetime) -> Figures:
     """The figures at a moment of the database's clock; twelve statements whatever the number of events."""
-    paused = tuple(_paused())
     due, expired = waiting(at)
     return Figures(
         at=at,
-        oldest_due_at=_oldest_due_at(at, [each.id for each in paused]),
+        oldest_due_at=_oldest_due_at(at),
         due=due,
         expired=expired,
         dead=_bounded(Event.objects.filter(state=State.DEAD)),
         held=_bounded(Event.objects.filter(state=State.HELD)),
         sources=tuple(enabled_sources()),
-        paused=paused,
+        paused=tuple(_paused()),
         audit=standing(),
     )
 
 
 def waiting(at: datetime) -> tuple[int, int]:
     """How many deliveries are due, and how many leases have ended: two statements."""
-    expired = Delivery.objects.filter(state=State.RUNNING, lease_until__lte=at)
-    return _bounded(_due(at)), _bounded(expired)
+    ((due,),), ((expired,),) = _DUE.rows(at, MOST_COUNTED + 1), _EXPIRED.rows(at, MOST_COUNTED + 1)
+    return due, expired
 
 
-def _due(at: datetime) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(state__in=[State.PENDING, State.RETRYING], due_at__lte=at)
-
-
-def _oldest_due_at(at: datetime, paused: list[int]) -> datetime | None:
+def _oldest_due_at(at: datetime) -> datetime | None:
     """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
-    same = {name: OuterRef(name) for name in SUBJECT}
-    ahead = [each for each in OPEN_STATES if each != State.HELD]  # what is held lets others pass
-    older = Delivery.objects.filter(**same, state__in=ahead, is_relayed=True, pk__lt=OuterRef("pk"))
-    could_run = _due(at).filter(Q(is_relayed=False) | ~Exists(older))
-    if paused:
-        could_run = could_run.exclude(Q(identity__in=paused) | Q(commercial__in=paused))
-    return could_run.order_by("due_at", "id").values_list("due_at", flat=True).first()
+    found = _OLDEST_DUE.row(at)
+    return as_time(found[0]) if found else None
 
 
-def _bounded(rows: QuerySet[Event] | QuerySet[Delivery]) -> int:
+def _bounded(rows: QuerySet[Event]) -> int:
     return rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
 
 

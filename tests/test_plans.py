@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
+from django.utils.module_loading import import_string
 
 import sync.claiming
 import sync.delivering
@@ -19,12 +21,14 @@ import sync.slots
 import sync.subjects
 from audit.statements import Statement
 from sync.delivering import deliver
+from sync.evidence import seal_audit
 from sync.expiring import suspects
 from sync.linking import is_linked_to_another
 from sync.models import Connection, Delivery
+from sync.periodic import LONG, PERIODIC
 from sync.sweeping import find_due
 from sync.tasks import run_due
-from tests.bench.plans import Seen, scans, seeing
+from tests.bench.plans import Seen, pretend_that_tables_are_large, seeing, unserved
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import keys_of_subjects
 
@@ -39,6 +43,13 @@ MODULES = (
     sync.slots,
     sync.subjects,
 )
+GROWING = (
+    "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
+    "sync_call", "sync_link", "audit_entry",
+)  # fmt: skip
+SMALL_INDEX = re.compile(
+    "delivery_dead|audit_entry_unchained"
+)  # of what failed, of what is from before the chains
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 
@@ -67,7 +78,7 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
 
 
 def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
-    assert _unserved(seen) == {}
+    assert unserved(connection, seen) == {}
 
 
 def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
@@ -85,7 +96,7 @@ def test_keys_are_found_by_an_index_one_or_several() -> None:
         keys_of_subjects(people)
         keys_of_subjects(people[:1])
     assert len(statements) == 2
-    assert _unserved(statements) == {}
+    assert unserved(connection, statements) == {}
 
 
 @pytest.mark.usefixtures("database")
@@ -93,7 +104,7 @@ def test_a_statement_that_no_index_serves_is_found() -> None:
     with seeing() as statements:
         Delivery.objects.filter(code="nothing").first()
         Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").run("", 999)
-    assert len(_unserved(statements)) == 2
+    assert len(unserved(connection, statements)) == 2
 
 
 def test_what_a_long_snapshot_keeps_in_a_partial_index_is_not_read(seen: list[Seen]) -> None:
@@ -108,7 +119,7 @@ def _astray(statements: list[Seen]) -> dict[str, list[str]]:
     """What is asked for by its key or its subject, and looked for among everything that is open."""
     found = {}
     with transaction.atomic():
-        _pretend_that_tables_are_large()
+        pretend_that_tables_are_large(connection)
         if connection.vendor == "postgresql":
             connection.cursor().execute(
                 "UPDATE pg_class SET reltuples = 1000000, relpages = 20000 WHERE relname = 'sync_delivery';"
@@ -127,24 +138,6 @@ def _astray(statements: list[Seen]) -> dict[str, list[str]]:
     return found
 
 
-def _unserved(statements: list[Seen]) -> dict[str, list[str]]:
-    """PostgreSQL reads a small table whole because that is cheaper: here it is told that each has a million rows."""
-    with transaction.atomic():
-        _pretend_that_tables_are_large()
-        found = scans(connection, statements)
-        transaction.set_rollback(True)
-    return found
-
-
-def _pretend_that_tables_are_large() -> None:
-    if connection.vendor == "postgresql":
-        connection.cursor().execute(
-            "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
-            "UPDATE pg_class SET reltuples = 1000000, relpages = 1"
-            " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
-        )
-
-
 def _statements() -> dict[str, str]:
     """The text of every Statement of the modules, of one for each database only ours."""
     found = {}
@@ -160,3 +153,26 @@ def _statements() -> dict[str, str]:
 def _begins(sql: str) -> str:
     """A statement up to the clock, which each database spells in its own way."""
     return sql.partition("{")[0].partition("STRFTIME")[0].partition("(STATEMENT_")[0][:200]
+
+
+def test_what_workers_ask_again_and_again_is_found_by_an_index(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hub.post(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    with seeing() as statements:
+        for work in (*PERIODIC, *LONG):
+            if work.name != "audit":  # once a night: everything
+                work.run()
+        seal_audit()
+        for look in settings.WORKER_LOOKS.values():
+            import_string(look)(lambda: True)
+    assert len(statements) > 20
+    found = unserved(connection, [each for each in statements if _is_about_much(each.sql)])
+    assert {sql: plan for sql, plan in found.items() if not SMALL_INDEX.search("".join(plan))} == {}
+
+
+def _is_about_much(sql: str) -> bool:
+    """Not one row at an end of a table."""
+    is_one = re.search(r"ORDER BY (1|\S+id\S*)( ASC| DESC)? LIMIT 1$", sql)
+    return is_one is None and any(each in sql for each in GROWING)
