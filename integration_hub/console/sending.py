@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from threading import BoundedSemaphore
 from typing import TypeVar
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -11,7 +12,13 @@ from django.utils.translation import gettext as _
 
 T = TypeVar("T", bytes, str)
 
-MOST = 4  # of a process: half of DATABASE_POOL, unless that is set
+
+def most_with(connections: int) -> int:
+    """How many a process with so many connections sends at once: the others are for webhooks."""
+    return max(1, min(4, connections // 2))
+
+
+MOST = most_with(settings.DATABASES["default"]["OPTIONS"].get("pool", {}).get("max_size", 8))
 _places = BoundedSemaphore(MOST)
 
 

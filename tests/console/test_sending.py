@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.console.sending import MOST
+from integration_hub.console.sending import MOST, most_with
 from sync.models import Replay
 from tests.console.staff import browser, entries, event, source
 
@@ -64,6 +64,11 @@ def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
     (to, _), *_ = refused.redirect_chain
     assert to.partition("?")[2].startswith("state=succeeded" if of == "events" else "member=failed")
     assert len(entries("download.started") + entries("replay.downloaded")) == MOST
+
+
+@pytest.mark.pure
+def test_half_of_the_connections_are_left_for_webhooks() -> None:
+    assert [most_with(pool) for pool in (1, 2, 5, 8, 100)] == [1, 1, 2, 4, 4]
 
 
 def is_read(answer: Any) -> None:
