@@ -19,9 +19,8 @@ from sync.retention import prune
 
 logger = logging.getLogger("hub.periodic")
 
-_KNOWN = Statement(
-    "SELECT name, due_at, {now} FROM sync_periodic"
-)  # asked by six threads of a worker each second
+# Asked by six threads of a worker each second.
+_KNOWN = Statement("SELECT name, due_at, {now} FROM sync_periodic")
 _APART = timedelta(minutes=1)  # looks that overlap, and a new work's first time, which a host's clock says
 
 

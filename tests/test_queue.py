@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,6 +124,28 @@ def test_who_has_the_file_open_notices_that_it_was_removed(file_queue: str, tmp_
     assert taken(file_queue) == [2], "it went to a file that nobody can find any more"
     assert WakeUps(file_queue).put(3)
     assert taking.take() == [3]
+
+
+def test_a_file_is_looked_at_less_often_while_nothing_comes(
+    file_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment, slept = [1000.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        moment[0] += seconds
+
+    monkeypatch.setattr(wakeups, "time", SimpleNamespace(monotonic=lambda: moment[0], sleep=sleep))
+    taken = WakeUps(file_queue)
+    assert (taken.take(), len(slept)) == ([], 3)
+    WakeUps(file_queue).put(7)
+    assert taken.take() == [7]
+    slept.clear()
+    assert taken.take() == []
+    assert len(slept) >= 10
+    moment[0] += 5
+    slept.clear()
+    assert (taken.take(), len(slept)) == ([], 3)
 
 
 def test_only_the_numbers_of_deliveries_are_taken_from_a_queue(queue_url: str) -> None:
