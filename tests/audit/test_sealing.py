@@ -16,6 +16,7 @@ from audit.log import Happening, append
 from audit.looking import Rows, last_segment
 from audit.merkle import perfect_of, root_of, tree_root
 from audit.models import Entry, Segment, SigningKey
+from audit.packing import unpack
 from audit.records import is_signed, statement
 from audit.rows import key_records, segment_record
 from audit.sealing import rotate_key, seal, seal_stragglers
@@ -97,6 +98,16 @@ def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
     assert known.sealed_after(0).largest == 10**6, "what is still there is not read again"
     known.last = last
     assert known.sealed_after(0).largest == newest.highest_id
+
+
+def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database: None) -> None:
+    write("event:a")
+    seal(BOX, after(1))
+    seal(BOX, after(2))
+    first, second = (unpack(bytes(each.ids)) for each in Segment.objects.order_by("number"))
+    known = looking._Known()
+    assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
+    assert (second[0] in known.sealed_after(0), first[0] in known.sealed_after(0)) == (True, True)
 
 
 def test_silence_is_sealed_each_minute(database: None) -> None:
