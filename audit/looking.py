@@ -29,10 +29,6 @@ _LAST = Statement(
 _SAW_ALL = Statement(
     "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
 )
-_SEALED_UNTIL = Statement(
-    """SELECT highest_id, number FROM audit_segment WHERE sealed_at <= %s
-    ORDER BY sealed_at DESC, number DESC LIMIT 1"""
-)
 _ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s AND leaf IS NOT NULL ORDER BY id LIMIT %s")
 _MISSING = Statement(
     f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
@@ -61,8 +57,7 @@ def low_water() -> tuple[int, int]:
     seen_at = as_time(seen[0]) if seen else None
     if seen_at is None:
         return 0, 0
-    highest_id, number = _SEALED_UNTIL.row(seen_at - SETTLED) or (0, 0)
-    return highest_id, number
+    return sealed_until(seen_at - SETTLED).values_list("highest_id", "number").first() or (0, 0)
 
 
 def sealed_until(moment: datetime) -> QuerySet[Segment]:

@@ -119,12 +119,15 @@ _ZONE = len("+00:00")
 _CURSOR = "_hub_cursor"
 
 
-def as_time(value: Any) -> datetime | None:
+def moment(value: Any) -> datetime:
     """A time of a column or of the clock as a driver gives it: SQLite's are text or have no zone, and mean UTC."""
-    if value is None or (isinstance(value, datetime) and value.tzinfo):
-        return value
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return found.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def as_time(value: Any) -> datetime | None:
+    """The same, of a column that may be empty."""
+    return None if value is None else moment(value)
 
 
 def execute(

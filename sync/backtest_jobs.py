@@ -34,9 +34,8 @@ LEASE_SECONDS = 60.0
 EXAMPLES_OF_EACH, MOST_EXAMPLES = 5, 40
 GOES_ON: Callable[[], bool] = lambda: True  # noqa: E731 - where nobody can tell this process to end
 OPEN = (BackTestState.WAITING, BackTestState.RUNNING)
-_ANY = Statement(
-    "SELECT 1 FROM sync_backtest WHERE state IN ('waiting', 'running') LIMIT 1"
-)  # asked each second
+# Asked each second: past the ORM.
+_ANY = Statement("SELECT 1 FROM sync_backtest WHERE state IN ('waiting', 'running') LIMIT 1")
 
 
 class NotTestable(ValueError):

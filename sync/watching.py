@@ -5,14 +5,13 @@ that is the list which the person opens.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from audit.standing import Standing, standing
-from audit.statements import Statement, as_time
-from sync.models import Breaker
+from audit.statements import Statement, as_time, moment
 from webhooks.models import Event, Source, State
 
 MOST_COUNTED = 10_000
@@ -27,14 +26,19 @@ _EXPIRED = Statement(
     """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE lease_until <= %s AND state = 'running'
     LIMIT %s) waiting"""
 )
-_PAUSED = """SELECT b.connection_id FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
+_OPEN = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
     WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
+_PAUSED = Statement(
+    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {_OPEN}
+    ORDER BY c.name, c.id"""
+)
 _OLDEST_DUE = Statement(
     f"""SELECT d.due_at FROM sync_delivery d WHERE d.due_at <= %s AND d.state IN ('pending', 'retrying')
     AND (NOT d.is_relayed OR NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
     AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
     AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.is_relayed AND o.id < d.id))
-    AND d.identity_id NOT IN ({_PAUSED}) AND d.commercial_id NOT IN ({_PAUSED})
+    AND d.identity_id NOT IN (SELECT b.connection_id {_OPEN})
+    AND d.commercial_id NOT IN (SELECT b.connection_id {_OPEN})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
 
@@ -98,7 +102,7 @@ def database_clock() -> datetime:
     with connection.cursor() as cursor:
         cursor.execute(_CLOCKS[connection.vendor])
         (found,) = cursor.fetchone()
-    return found if isinstance(found, datetime) else datetime.fromisoformat(found).replace(tzinfo=UTC)
+    return moment(found)
 
 
 def measure(at: datetime) -> Figures:
@@ -155,13 +159,7 @@ def enabled_sources() -> list[SourceFigure]:
 
 
 def _paused() -> list[PausedConnection]:
-    rows = (
-        Breaker.objects.filter(open_until__isnull=False, successes=0, connection__is_enabled=True)
-        .annotate(name=F("connection__name"))
-        .order_by("name")
-    )
     return [
-        PausedConnection(row.pk, row.name, row.opened_at or row.open_until, row.open_until, row.code)
-        for row in rows
-        if row.open_until is not None
+        PausedConnection(pk, name, moment(paused_at), moment(until), code)
+        for pk, name, paused_at, until, code in _PAUSED.rows()
     ]

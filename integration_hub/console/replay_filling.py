@@ -17,7 +17,8 @@ logger = logging.getLogger("hub.replays")
 
 _REQUEST_SECONDS = 3.0
 _LOOK_SECONDS = 5.0
-_ANY = Statement("SELECT 1 FROM sync_replay WHERE state = 'choosing' LIMIT 1")  # asked each second
+# Asked each second: past the ORM.
+_ANY = Statement("SELECT 1 FROM sync_replay WHERE state = 'choosing' LIMIT 1")
 
 
 def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
