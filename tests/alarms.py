@@ -40,16 +40,21 @@ def late_delivery(due_at: datetime, state: str = "pending", **values: Any) -> De
     return a_delivery(event, route, **{"due_at": due_at} | values)
 
 
-def late_and_paused(side: str) -> None:
-    """A late delivery, one of whose ends is paused."""
-    delivery = late_delivery(NOON - minutes(60))
-    Breaker.objects.create(connection=getattr(delivery, side), opened_at=NOON, open_until=NOON)
+def late_and_paused(side: str, *, successes: int = 0, is_enabled: bool = True) -> None:
+    """A late delivery, one of whose ends is paused, or was; or is switched off beside that."""
+    end = getattr(late_delivery(NOON - minutes(60)), side)
+    Connection.objects.filter(pk=end.pk).update(is_enabled=is_enabled)
+    Breaker.objects.create(connection=end, opened_at=NOON, open_until=NOON, successes=successes)
 
 
-def relayed_in_line(oldest_due_at: datetime) -> None:
-    """Two relayed deliveries of one subject: the younger has been due for an hour and waits for the older."""
-    late_delivery(oldest_due_at, "retrying", is_relayed=True)
-    late_delivery(NOON - minutes(60), is_relayed=True)
+def in_line(
+    oldest_due_at: datetime, *, older_is_relayed: bool = True, younger_is_relayed: bool = True
+) -> None:
+    """Two deliveries of one subject, of which the younger has been due for an hour; where both are relayed, it waits
+    for the older.
+    """
+    late_delivery(oldest_due_at, "retrying", is_relayed=older_is_relayed)
+    late_delivery(NOON - minutes(60), is_relayed=younger_is_relayed)
 
 
 def paused(since: datetime, until: datetime | None, **values: Any) -> Connection:

@@ -17,12 +17,12 @@ from tests.alarms import (
     PEOPLE,
     deeds,
     heard,
+    in_line,
     late_and_paused,
     late_delivery,
     minutes,
     open_kinds,
     paused,
-    relayed_in_line,
     silent_alarm,
     watched,
 )
@@ -98,11 +98,24 @@ SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "due_once_and_settled": (lambda: late_delivery(NOON - minutes(60), "succeeded"), []),
     "due_but_the_shop_is_paused": (lambda: late_and_paused("commercial"), []),
     "due_but_the_identity_service_is_paused": (lambda: late_and_paused("identity"), []),
-    "behind_a_relayed_one_that_is_tried_again": (lambda: relayed_in_line(NOON + minutes(9)), []),
-    "behind_a_relayed_one_that_is_late": (
-        lambda: relayed_in_line(NOON - minutes(9)),
+    "due_and_the_paused_shop_is_switched_off": (
+        lambda: late_and_paused("commercial", is_enabled=False),
         ["deliveries-late"],
     ),
+    "due_and_the_shop_was_reached_again": (
+        lambda: late_and_paused("commercial", successes=1),
+        ["deliveries-late"],
+    ),
+    "relayed_behind_one_that_is_fetched": (
+        lambda: in_line(NOON + minutes(9), older_is_relayed=False),
+        ["deliveries-late"],
+    ),
+    "fetched_behind_one_that_is_relayed": (
+        lambda: in_line(NOON + minutes(9), younger_is_relayed=False),
+        ["deliveries-late"],
+    ),
+    "behind_a_relayed_one_that_is_tried_again": (lambda: in_line(NOON + minutes(9)), []),
+    "behind_a_relayed_one_that_is_late": (lambda: in_line(NOON - minutes(9)), ["deliveries-late"]),
     "failed": (lambda: an_event(state="dead"), ["deliveries-dead"]),
     "closed": (lambda: an_event(state="closed"), []),
     "held": (lambda: an_event(state="held"), ["deliveries-held"]),

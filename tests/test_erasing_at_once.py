@@ -1,8 +1,10 @@
 """Workers that erase at the same time: whoever comes to a row that somebody else has ended leaves it alone."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from integration_hub.console import saved_views
 from sync import erasing
@@ -11,7 +13,7 @@ from sync.models import Erasure, Link
 from tests.console.staff import entries
 from tests.erasure import Somebody, come_by_webhook, confirmed, in_the_middle_of_an_erasure, somebody
 from tests.hub import Hub
-from webhooks.models import Event, SubjectKey
+from webhooks.models import Event, Payload, SubjectKey
 
 
 def come_again(hub: Hub, people: list[Somebody]) -> None:
@@ -42,6 +44,18 @@ def test_who_came_again_is_not_erased_by_a_worker_that_read_the_list_before(hub:
     assert [each["details"]["counts"] for each in entries("subject.erased")] == list(told.values())
     assert SubjectKey.objects.filter(destroyed_at=None).count() == Link.objects.count() == 2
     assert {each.entity_id for each in people} <= set(Event.objects.values_list("entity_id", flat=True))
+
+
+def test_what_an_attempt_stored_after_the_key_was_gone_is_swept_up_for_two_days(hub: Hub) -> None:
+    people = come_by_webhook(hub, [somebody(1), somebody(2)])
+    long_ago, lately = SubjectKey.objects.order_by("pk")
+    for each in people:
+        assert erase(confirmed(each))
+    for key, hours in ((long_ago, 49), (lately, 47)):
+        Payload.of("answer", b"said too late", key).save()
+        SubjectKey.objects.filter(pk=key.pk).update(destroyed_at=timezone.now() - timedelta(hours=hours))
+    assert erase_confirmed() == 0
+    assert list(Payload.objects.values_list("subject", flat=True)) == [long_ago.pk]
 
 
 def test_a_stale_row_of_an_erasure_erases_nothing(hub: Hub) -> None:

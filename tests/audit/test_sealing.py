@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from audit import looking
 from audit.hashing import ZERO, segment_hash
 from audit.log import Happening, append
-from audit.looking import Rows, last_segment
+from audit.looking import Rows, last_segment, low_water
 from audit.merkle import perfect_of, root_of, tree_root
 from audit.models import Entry, Segment, SigningKey
 from audit.packing import unpack
@@ -339,6 +339,18 @@ def look_while(happens: Callable[[], Any]) -> int:
         found = seal_stragglers(BOX, after(402))
     assert not waiting
     return found
+
+
+def test_low_water_does_not_move_by_what_the_nightly_look_found(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That look read nothing above low water: what was open meanwhile is asked for all the same."""
+    what_the_sealer_missed(monkeypatch)
+    write("event:c")
+    seal(BOX, after(401))
+    low = low_water()
+    assert seal_stragglers(BOX, after(800)) == 1
+    assert low_water() == low
 
 
 def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
