@@ -15,7 +15,7 @@ from audit.committing import MOST
 from audit.gathering import Gathering
 from tests.audit.test_gathering import wait_until
 from tests.hub import Hub
-from webhooks import recording
+from webhooks import storing
 
 Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook
 
@@ -25,11 +25,11 @@ class Together:
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
-        self._hub, self._store = hub, recording._store_all
+        self._hub, self._store = hub, storing._store_all
         self._begun, self._go = threading.Event(), threading.Event()
         self._holds = False
         self.gathering: Gathering[Any] = Gathering(self._run, MOST)
-        monkeypatch.setattr(recording, "_gathering", self.gathering)
+        monkeypatch.setattr(storing, "_gathering", self.gathering)
         monkeypatch.setattr("sync.service.defer", lambda _: None)
 
     def _run(self, news: Sequence[Any]) -> None:

@@ -1,0 +1,134 @@
+"""New webhooks, ready to be stored: several that come at the same time by one commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import zip_longest
+
+from django.db.models import Model
+from django.utils import timezone
+
+from audit.committing import MOST, commit
+from audit.gathering import Gathering
+from audit.joining import together
+from audit.log import Happening, beginning
+from audit.releasing import release_connection
+from audit.storing import fresh, store, store_alike
+from webhooks.answers import Answer
+from webhooks.arrival import Arrival
+from webhooks.delivering import Begun
+from webhooks.gate import Verified
+from webhooks.models import Event, Payload, Receipt, Source, keys_of_subjects
+
+
+@dataclass(slots=True)
+class New:
+    """A new webhook that is ready to be stored, which makes its receipt. `answer`: where nobody waits for the event."""
+
+    arrival: Arrival
+    verified: Verified
+    event: Event
+    begun: Begun
+    answer: Answer | None
+    receipt: Receipt = field(init=False)
+
+    def rows(self) -> list[Model]:
+        """In the order in which they are to be stored."""
+        event, answer = self.event, self.answer
+        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, self.arrival.body or b"", event.key)
+        said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
+        self.receipt = receipt_of(
+            event.source, self.arrival, self.verified, event, payload, answer=answer, said=said
+        )
+        return [payload, *([said] if said else []), event, self.receipt, *self.begun.open(event)]
+
+    def happenings(self) -> list[tuple[Happening, datetime]]:
+        """What belongs on the audit log, once those are stored."""
+        happened = [received(self.event, self.receipt), *self.begun.opened()]
+        return [(each, self.arrival.received_at) for each in happened]
+
+
+def store_new(new: New, *, gathers: bool) -> None:
+    """Store it, with all that is its own, in one commit. `gathers`: with what others store at the same moment.
+
+    IntegrityError where its event is known, or something of its subject was begun at this moment; `Scattered`.
+    """
+    if gathers:
+        release_connection()  # the one for whom all wait may need it, if it stands in line
+        _gathering.do(new)  # rows of one kind by one statement, on either database
+    else:
+        _store_all([new])
+
+
+def _store(news: Sequence[New]) -> None:
+    """In a transaction."""
+    keys = keys_of_subjects({_subject(each.event) for each in news})
+    for each in news:
+        each.event.key = keys[_subject(each.event)]
+    rows = [each.rows() for each in news]
+    if len(news) == 1:
+        store(*rows[0])
+    else:  # alike ones after each other: the first of each, then the second of each
+        store_alike(row for alike in zip_longest(*rows) for row in alike if row is not None)
+    entries = beginning(*(happening for each in news for happening in each.happenings()))
+    together(*entries.writes)
+    for each in news:
+        each.begun.ended(entries.ends)
+
+
+def _store_all(news: Sequence[New]) -> None:
+    """In one commit: all of them, or none."""
+    commit(lambda: _store(news))
+
+
+def _subject(event: Event) -> tuple[int, str, str]:
+    return event.source_id, event.entity_type, event.entity_id
+
+
+_gathering = Gathering(_store_all, MOST)
+
+
+def receipt_of(
+    source: Source,
+    arrival: Arrival,
+    verified: Verified,
+    event: Event | None,
+    payload: Payload | None,
+    *,
+    is_repeat: bool = False,
+    answer: Answer | None = None,
+    said: Payload | None = None,
+) -> Receipt:
+    """Of a request, not stored yet. `answer`: where it is told in the same commit, kept as `said`."""
+    receipt = fresh(
+        Receipt,
+        source=source,
+        event=event,
+        payload=payload,
+        verified_by=verified.verified_by,
+        address=arrival.address,
+        size=arrival.size or 0,
+        received_at=arrival.received_at,
+        is_repeat=is_repeat,
+    )
+    if answer is not None:
+        receipt.answer, receipt.answered_at = said, timezone.now()
+        receipt.status, receipt.code, receipt.is_final = answer.status, answer.code, answer.is_final
+    return receipt
+
+
+def received(event: Event, receipt: Receipt) -> Happening:
+    """What came; where it is answered in the same commit, that too: one thing happened, and one entry says so."""
+    said = {} if receipt.status is None else {"status": receipt.status, "code": receipt.code}
+    return Happening(
+        event.stream,
+        "webhook.repeated" if receipt.is_repeat else "webhook.received",
+        f"source:{event.source.slug}",
+        {
+            "receipt": receipt.pk,
+            "verified_by": receipt.verified_by,
+            "size": receipt.size,
+            "state": str(event.state),
+            **said,
+        },
+    )
