@@ -99,6 +99,11 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+def next_key(model: type[Model]) -> str:
+    """For a SELECT on PostgreSQL: the key of a row that is to be stored later. Nobody else gets it."""
+    return f"nextval('{model._meta.db_table}_{model._meta.pk.column}_seq')"
+
+
 def insert(*rows: Model) -> None:
     """INSERT rows of one model with one statement; each gets its key. A `Clock` may stand for a time.
 
@@ -121,11 +126,13 @@ def insert(*rows: Model) -> None:
 def insertion(*rows: Model, given: bool = False) -> Bound:
     """The same for `together`: one row at least. A single one gets its key. What it refers to may be stored with it.
 
+    Rows that have their keys (`next_key`) keep them: all of these, or none.
     `given`: only where the part of that name gives a row.
     """
     connection = current()
     model = type(rows[0])
-    shape = _shape(model)
+    has_key = _has_key(rows[0])
+    shape = _shape(model, has_key)
     values: list[Any] = []
     now = timezone.now()
     for row in rows:
@@ -141,7 +148,7 @@ def insertion(*rows: Model, given: bool = False) -> Bound:
     clocks = tuple(place for place, value in enumerate(values) if type(value) is Clock)
     for place in clocks:
         values[place] = values[place].seconds
-    text = _insertion(model, len(rows), clocks, connection.vendor, given)
+    text = _insertion(model, has_key, len(rows), clocks, connection.vendor, given)
     return Bound(text, values, adds=rows[0] if len(rows) == 1 else None)
 
 
@@ -184,10 +191,19 @@ def store_alike(rows: Iterable[Model]) -> None:
 
     What a row refers to is stored already, or stands before it and is of another model.
     """
-    for _, some in groupby(rows, type):
+    for _, some in groupby(rows, _kind):
         alike = list(some)
         _refer(alike)
         insert(*alike)
+
+
+def _kind(row: Model) -> tuple[type[Model], bool]:
+    return type(row), _has_key(row)
+
+
+def _has_key(row: Model) -> bool:
+    """Whether it was given one beforehand. One that was stored before, and rolled back, gets another."""
+    return row._state.adding and row.pk is not None
 
 
 def _refer(rows: Iterable[Model]) -> None:
@@ -212,14 +228,15 @@ def _set_moments(row: Model, names: Sequence[str], now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What there is to know of a model. `columns` takes the values of its columns, but for the key, out of a row's
-    dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`: where that is
-    among the columns; `documents` are columns whose field has to prepare the value.
+    """What there is to know of a model. `columns` takes the values of `fields`, which are all, or all but the key, out
+    of a row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
+    where that is among the columns; `documents` are columns whose field has to prepare the value.
     """
 
+    table: str
     key: str
     key_column: str
-    names: tuple[str, ...]
+    fields: tuple[Any, ...]
     columns: Callable[[dict[str, Any]], tuple[Any, ...]]
     width: int
     defaults: Mapping[str, Any]
@@ -231,17 +248,18 @@ class _Shape:
 
 
 @lru_cache(maxsize=64)
-def _shape(model: type[Model]) -> _Shape:
+def _shape(model: type[Model], has_key: bool = False) -> _Shape:
     every = model._meta.concrete_fields
-    fields = [each for each in every if not each.primary_key]
+    fields = [each for each in every if has_key or not each.primary_key]
     made = tuple((each.attname, each.default) for each in every if callable(each.default))
     is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
     keys: dict[str, str | None] = {each.attname: None for each in every}
     keys |= {each.name: each.attname for each in every if each.is_relation}
     return _Shape(
+        table=model._meta.db_table,
         key=model._meta.pk.attname,
         key_column=str(model._meta.pk.column),
-        names=tuple(str(each.column) for each in fields),
+        fields=tuple(fields),
         columns=itemgetter(*(each.attname for each in fields)),
         width=len(fields),
         defaults={each.attname: _default(each) for each in every},
@@ -259,22 +277,20 @@ def _default(field: Any) -> Any:
 
 
 @lru_cache(maxsize=512)
-def _insertion(model: type[Model], rows: int, clocks: tuple[int, ...], vendor: str, given: bool) -> str:
-    shape = _shape(model)
-    names = ", ".join(f'"{each}"' for each in shape.names)
+def _insertion(
+    model: type[Model], has_key: bool, rows: int, clocks: tuple[int, ...], vendor: str, given: bool
+) -> str:
+    shape = _shape(model, has_key)
+    names = ", ".join(f'"{each.column}"' for each in shape.fields)
     marks = ["%s"] * (shape.width * rows)
     for place in clocks:
         marks[place] = "{clock}"
-    into = f'INSERT INTO "{model._meta.db_table}" ({names})'
+    into = f'INSERT INTO "{shape.table}" ({names})'
     if given:  # of one row; a SELECT does not learn from the columns what its values are
-        typed = (f"CAST({mark} AS {type_})" for mark, type_ in zip(marks, _types(model), strict=True))
+        types = [each.db_type(current()) for each in shape.fields]
+        typed = (f"CAST({mark} AS {type_})" for mark, type_ in zip(marks, types, strict=True))
         return for_vendor(f"{into} SELECT {', '.join(typed)} FROM {GIVEN}", vendor)  # noqa: S608
     tuples = (
         f"({', '.join(marks[start : start + shape.width])})" for start in range(0, len(marks), shape.width)
     )
     return for_vendor(f"{into} VALUES {', '.join(tuples)}", vendor)
-
-
-def _types(model: type[Model]) -> list[str | None]:
-    connection = current()
-    return [each.db_type(connection) for each in model._meta.concrete_fields if not each.primary_key]
