@@ -43,7 +43,7 @@ def together(*writes: Bound, given: Bound | None = None) -> list[int]:
     return _in_one(connection, writes, given)
 
 
-def together_after(first: Bound, gives: str, *writes: Bound) -> list[int]:
+def together_after(first: Bound, gives: str | int, *writes: Bound) -> list[int]:
     """Run these by one statement of PostgreSQL, where `first` gives this one value and each of the others some row.
 
     How many rows each of the others changed. `NotAsExpected` where it is not so, and then nothing was done.
@@ -78,7 +78,7 @@ def gives_row(reading: Bound) -> bool:
 
 
 def _in_one(
-    connection: Any, writes: Sequence[Bound], given: Bound | None, expected: str | None = None
+    connection: Any, writes: Sequence[Bound], given: Bound | None, expected: str | int | None = None
 ) -> list[int]:
     places = {id(each.adds): place for place, each in enumerate(writes) if each.adds is not None}
     parts, values = [], list(given.values) if given is not None else []

@@ -178,7 +178,7 @@ def store_given(given: Bound, *rows: Model) -> bool:
     return is_stored
 
 
-def store_after(first: Bound, gives: str, *rows: Model, also: Iterable[Bound] = ()) -> None:
+def store_after(first: Bound, gives: str | int, *rows: Model, also: Iterable[Bound] = ()) -> None:
     """Store rows and run other writes by one statement of PostgreSQL: `joining.together_after`, which raises
     `NotAsExpected`.
     """

@@ -43,7 +43,7 @@ class Opening:
 
     @property
     def happenings(self) -> list[Happening]:
-        """What belongs on the audit log, once they are stored."""
+        """What belongs on the audit log, once they have their keys."""
         return [begun(each.attempt) for each in self.claims]
 
 
@@ -77,6 +77,7 @@ def _taken(delivery: Delivery, way: Way, *, is_only: bool) -> Claim | None:
     subject = seen(delivery)
     if not subject.is_free:
         return None
+    delivery.pk = subject.key
     token = uuid.uuid4()
     try:
         start_claimed(delivery, token)

@@ -46,13 +46,13 @@ class Begun:
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
     def open(self, event: Event) -> list[Model]:
-        """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
+        """Before the event is stored, by the same commit; returns what is to be stored after it. May be asked again."""
         ready = len(self._ready()) if self._at_once else 0
         self._opening = open_deliveries(event, self._ways, at_once=ready)
         return self._opening.rows
 
     def opened(self) -> list[Happening]:
-        """When that is stored: what belongs on the audit log with it."""
+        """When that has its keys: what belongs on the audit log with it."""
         return self._opening.happenings
 
     def ended(self, ends: Mapping[str, End]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from audit.statements import Statement
+from audit.storing import next_key
 from sync.linking import Linked
 from sync.models import Delivery
 from webhooks.models import State
@@ -29,10 +30,12 @@ STANDS_BEHIND = """(d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE
     AND o.is_relayed AND o.id < d.id))"""
 _LINK = """(SELECT {column} FROM sync_link
     WHERE entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s)"""
-_SEEN = Statement(
-    f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {_OPEN} AND state <> 'held'),
+_SEEING = f"""SELECT {{key}}, EXISTS (SELECT 1 FROM sync_delivery WHERE {_OPEN} AND state <> 'held'),
     {_LINK.format(column="record_id")}, {_LINK.format(column="occurred_at")}"""  # noqa: S608
-)
+_SEEN = {
+    "sqlite": Statement(_SEEING.format(key="NULL")),
+    "postgresql": Statement(_SEEING.format(key=next_key(Delivery))),
+}
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {_OPEN} AND state = 'running' AND lease_until <= {{now}}"  # noqa: S608
 )
@@ -55,8 +58,11 @@ class Sibling:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A subject before a delivery of it is stored. `is_free`: nothing else of it is open."""
+    """A subject before a delivery of it is stored. `key`: on PostgreSQL, taken for that delivery beforehand. `is_free`:
+    nothing else of it is open.
+    """
 
+    key: int | None
     is_free: bool
     link: Linked | None
 
@@ -64,8 +70,8 @@ class Seen:
 def seen(delivery: Delivery) -> Seen:
     """What there is of its subject. Only the constraint keeps others from beginning something of it from now on."""
     subject = _subject(delivery)
-    is_open, record_id, occurred_at = _SEEN.rows(*subject * 3)[0]
-    return Seen(not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
+    key, is_open, record_id, occurred_at = _SEEN[connection.vendor].rows(*subject * 3)[0]
+    return Seen(key, not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
 
 
 def lock_open(delivery: Delivery) -> list[Sibling]:

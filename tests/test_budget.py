@@ -25,7 +25,7 @@ RECEIVED = [
     "INSERT webhooks_receipt",
     "INSERT sync_delivery",
 ]
-STORED = [*KEY, *RECEIVED, "INSERT audit_entry"]
+LOGGED = ["INSERT audit_entry"]
 SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
     "SELECT sync_delivery",
     "INSERT webhooks_payload",
@@ -42,11 +42,6 @@ ENDED = [
 ]
 ENDED_TOO = ["UPDATE webhooks_event", "INSERT audit_entry", "UPDATE sync_link"]
 RESULT = [
-    *KEY,
-    "SELECT sync_delivery",  # what else is open for this person, and their record
-    *RECEIVED,
-    "INSERT sync_attempt",
-    "INSERT audit_entry",
     *SENT,
     *SETTLED,
     *ENDED,
@@ -70,8 +65,8 @@ DELIVERED = [
     *ENDED_TOO,
     "SELECT sync_delivery",
 ]
-# Round trips to PostgreSQL, but for those that begin and end a transaction.
-TRIPS = {"result": 7, "ack": 3, "worker": 10}
+# Round trips to PostgreSQL, but for those that begin and end a transaction, where there is one.
+TRIPS = {"result": 6, "ack": 2, "worker": 10}
 READ_ONCE_A_SECOND = {
     "webhooks_source",
     "webhooks_sourcesecret",
@@ -139,7 +134,15 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
     hub.change_email("anna.budget@example.com")
     assert b'"updated"' in hub.post_signed(EXAMPLE).content
     hub.wait_until_quiet()
-    assert watched.statements == RESULT
+    assert watched.statements == [
+        *KEY,
+        "SELECT sync_delivery",  # what else is open for this person, and their record
+        *is_there_still(),
+        *RECEIVED,
+        "INSERT sync_attempt",
+        *LOGGED,
+        *RESULT,
+    ]
     assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
     assert watched.trips == trips("result", watched)
 
@@ -147,7 +150,7 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
 def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.service.defer", lambda _: None)
     assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
-    assert watched.statements == [STORED[0], "INSERT webhooks_subjectkey", *STORED[1:]]
+    assert watched.statements == [*KEY, "INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
     assert watched.commits == 1
     run_due()
 
@@ -156,7 +159,7 @@ def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch:
     monkeypatch.setattr("sync.service.defer", lambda _: None)
     hub.change_email("anna.budget@example.com")
     assert hub.post_signed(ACK).status_code == 202
-    assert watched.statements == STORED
+    assert watched.statements == [*KEY, *is_there_still(), *RECEIVED, *LOGGED]
     assert watched.commits == 1
     assert watched.trips == trips("ack", watched)
     run_due()
@@ -175,6 +178,11 @@ def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch:
     assert watched.trips == trips("worker", watched)
 
 
+def is_there_still() -> list[str]:
+    """On PostgreSQL a key is looked up before the one statement that stores, which makes sure of it."""
+    return KEY if connection.vendor == "postgresql" else []
+
+
 def trips(way: str, watched: Watched) -> int:
     return TRIPS[way] if connection.vendor == "postgresql" else len(watched.statements)
 
@@ -183,7 +191,7 @@ def test_webhooks_that_are_stored_together(watched: Watched, together: Together)
     """One commit and the statements of one, but for the keys of people that are new."""
     sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
     assert {each.status_code for each in together.send(*sent)} == {202}
-    new = [STORED[0], "INSERT webhooks_subjectkey", *STORED[1:]]
+    new = [*KEY, "INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
     assert together.sizes == [1, 8]
     assert watched.statements == new * 2
     assert watched.commits == 2

@@ -92,10 +92,10 @@ class Begun(Protocol):
         """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
 
     def open(self, event: Event) -> Sequence[Model]:
-        """Inside the transaction that stores the event, before it does; returns what is to be stored after it."""
+        """Before the event is stored, by the same commit; returns what is to be stored after it. May be asked again."""
 
     def opened(self) -> Sequence[Happening]:
-        """When that is stored: what belongs on the audit log with it. Each stream begins with it."""
+        """When that has its keys: what belongs on the audit log with it. Each stream begins with it."""
 
     def ended(self, ends: Mapping[str, End]) -> None:
         """Where those streams end once that is committed."""

@@ -7,7 +7,14 @@ from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 from webhooks.models.subject import Pepper, SubjectKey, is_erased
-from webhooks.models.subject_keys import erased_id, keys_of_subjects, pseudonym, subject_key
+from webhooks.models.subject_keys import (
+    erased_id,
+    is_there_still,
+    keys_of_subjects,
+    look_up,
+    pseudonym,
+    subject_key,
+)
 
 __all__ = [
     "Event",
@@ -25,7 +32,9 @@ __all__ = [
     "erased_id",
     "indexes_where_set",
     "is_erased",
+    "is_there_still",
     "keys_of_subjects",
+    "look_up",
     "pseudonym",
     "subject_key",
     "worst",

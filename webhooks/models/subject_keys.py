@@ -11,10 +11,11 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
-from audit.statements import Statement
-from audit.storing import columns_of, stored
+from audit.statements import Bound, Statement
+from audit.storing import columns_of, next_key, stored
 from webhooks.models.subject import PSEUDONYM_MARK, Pepper, SubjectKey
 from webhooks.sealing import unseal
 
@@ -42,6 +43,31 @@ def keys_of_subjects(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]
     return {subject: keys[name] for subject, name in names.items()}
 
 
+def look_up(subject: Subject, beside: type[Model]) -> tuple[SubjectKey, int]:
+    """On PostgreSQL, by one statement: the key as it is at this moment, or a new one that is not stored, and the key
+    of a row of that model for later (`audit.storing.next_key`).
+
+    What is sealed under it is stored by the statement that stores a new one, or by one that `is_there_still`.
+    """
+    name = pseudonym(*subject)
+    ((later, *values),) = _looking_up(beside).rows(name)
+    key = SubjectKey.new(name, timezone.now()) if values[0] is None else stored(SubjectKey, values)
+    return key, later
+
+
+def is_there_still(key: SubjectKey) -> Bound:
+    """On PostgreSQL: gives the key of the key, which nobody destroys then before what is sealed under it is stored."""
+    return _THERE.bound(key.pk)
+
+
+@lru_cache(maxsize=8)
+def _looking_up(beside: type[Model]) -> Statement:
+    return Statement(
+        f"""SELECT {next_key(beside)}, {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
+        RIGHT JOIN (VALUES (%s)) AS wanted (name) ON k.pseudonym = wanted.name AND k.destroyed_at IS NULL"""  # noqa: S608
+    )
+
+
 def _find(names: Sequence[str]) -> list[SubjectKey]:
     return [stored(SubjectKey, each) for each in _finding(len(names), connection.vendor).rows(*names)]
 
@@ -56,6 +82,9 @@ def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
         key = added[name] = made[name]
         key.pk, key._state.adding = pk, False
     return added
+
+
+_THERE = Statement("SELECT id FROM webhooks_subjectkey WHERE id = %s AND destroyed_at IS NULL FOR KEY SHARE")
 
 
 @lru_cache(maxsize=64)
