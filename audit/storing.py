@@ -104,6 +104,17 @@ def next_key(model: type[Model]) -> str:
     return f"nextval('{model._meta.db_table}_{model._meta.pk.column}_seq')"
 
 
+def number(rows: Iterable[Model]) -> None:
+    """On PostgreSQL: give each that has none its key, by one statement, before it is stored."""
+    left: dict[type[Model], list[Model]] = {}
+    for row in rows:
+        if row.pk is None:
+            left.setdefault(type(row), []).append(row)
+    kinds = list(left.values())
+    for kind, key in _numbering(tuple(left)).rows(*map(len, kinds)) if kinds else ():
+        kinds[kind].pop().pk = key
+
+
 def insert(*rows: Model) -> None:
     """INSERT rows of one model with one statement; each gets its key. A `Clock` may stand for a time.
 
@@ -160,9 +171,10 @@ def store(*rows: Model, also: Iterable[Bound] = ()) -> list[int]:
     if current().vendor == "sqlite":
         store_alike(rows)
         return together(*also)
-    counts = together(*(insertion(each) for each in rows), *also)
+    parts = _parts(rows)
+    counts = together(*parts, *also)
     _refer(rows)
-    return counts[len(rows) :]
+    return counts[len(parts) :]
 
 
 def store_given(given: Bound, *rows: Model) -> bool:
@@ -182,8 +194,17 @@ def store_after(first: Bound, gives: str | int, *rows: Model, also: Iterable[Bou
     """Store rows and run other writes by one statement of PostgreSQL: `joining.together_after`, which raises
     `NotAsExpected`.
     """
-    together_after(first, gives, *(insertion(each) for each in rows), *also)
+    together_after(first, gives, *_parts(rows), *also)
     _refer(rows)
+
+
+def _parts(rows: Iterable[Model]) -> list[Bound]:
+    """One for each, but for alike ones that follow each other and need not be told their keys."""
+    parts: list[Bound] = []
+    for (_, has_key), some in groupby(rows, _kind):
+        alike = list(some)
+        parts += [insertion(*alike)] if has_key else map(insertion, alike)
+    return parts
 
 
 def store_alike(rows: Iterable[Model]) -> None:
@@ -197,6 +218,15 @@ def store_alike(rows: Iterable[Model]) -> None:
         insert(*alike)
 
 
+@lru_cache(maxsize=64)
+def _numbering(models: Sequence[type[Model]]) -> statements.Statement:
+    each = (
+        f"SELECT {kind}, {next_key(model)} FROM generate_series(1, %s)"  # noqa: S608
+        for kind, model in enumerate(models)
+    )
+    return statements.Statement(" UNION ALL ".join(each))
+
+
 def _kind(row: Model) -> tuple[type[Model], bool]:
     return type(row), _has_key(row)
 
@@ -207,8 +237,9 @@ def _has_key(row: Model) -> bool:
 
 
 def _refer(rows: Iterable[Model]) -> None:
-    """Name the keys of what was stored with them."""
+    """They are stored: name the keys of what was stored with them."""
     for row in rows:
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
         keys = _shape(type(row)).keys
         for name, related in row._state.fields_cache.items():
             if related is not None and (key := keys.get(name)) is not None:

@@ -14,8 +14,9 @@ from sync.models import Attempt, Delivery
 from tests.audit.chains import faults
 from tests.audit.test_chains import in_threads
 from tests.hub import ANNA, EXAMPLE, Hub
+from tests.together import Sent, Together
 from webhooks import storing
-from webhooks.models import Event, Payload, Receipt, SubjectKey, is_there_still, subject_key
+from webhooks.models import Event, Payload, Receipt, SubjectKey, are_there_still, subject_key
 
 pytestmark = pytest.mark.writers_at_once
 
@@ -73,6 +74,40 @@ def test_where_its_key_is_destroyed_meanwhile_it_is_sealed_under_a_new_one(
     assert faults() == []
 
 
+def test_several_of_which_one_has_lost_its_key_meanwhile_are_all_stored(
+    together: Together, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = ["U1", "U2", "U3"]
+    for person in people:
+        assert hub.post_signed(*ack(person, "before")).status_code == 202
+    keys = {each: key_of(each) for each in people}
+    look_up = storing.look_all_up
+
+    def and_then(subjects: Any) -> Any:
+        found = look_up(subjects)
+        SubjectKey.objects.filter(pk=keys["U2"].pk).update(wrapped=None, destroyed_at=timezone.now())
+        return found
+
+    monkeypatch.setattr(storing, "look_all_up", and_then)
+    told = together.send(ack("U0", "first"), *(ack(each, "again") for each in [*people, "U4"]))
+    assert [each.status_code for each in told] == [202] * 5
+    assert together.sizes == [1, 4]
+    assert {each: key_of(each) == key for each, key in keys.items()} == {"U1": True, "U2": False, "U3": True}
+    assert all(each.payload.open() for each in Event.objects.filter(event_id__endswith="again"))
+    assert faults() == []
+
+
+def ack(person: str, when: str) -> Sent:
+    return json.loads(EXAMPLE) | {"id": person, "respond": "ack"}, f"{person}-{when}"
+
+
+def key_of(person: str) -> SubjectKey:
+    payload = Event.objects.filter(entity_id=person).latest("pk").payload
+    assert payload is not None
+    assert payload.subject is not None
+    return payload.subject
+
+
 def test_two_of_a_new_subject_that_come_at_the_same_moment_are_both_stored_under_one_key(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,5 +133,5 @@ def test_nobody_destroys_a_key_before_what_is_sealed_under_it_is_stored(database
             list(SubjectKey.objects.select_for_update(nowait=True))
 
     with transaction.atomic():
-        store_after(is_there_still(key), key.pk, Payload.of(Payload.Kind.WEBHOOK, b"{}", key))
+        store_after(are_there_still([key]), 1, Payload.of(Payload.Kind.WEBHOOK, b"{}", key))
         in_threads(destroys, 1)

@@ -16,12 +16,21 @@ from audit.joining import NotAsExpected, together
 from audit.log import Happening, beginning
 from audit.releasing import release_connection
 from audit.statements import current
-from audit.storing import fresh, store, store_after, store_alike
+from audit.storing import fresh, number, store, store_after, store_alike
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun
 from webhooks.gate import Verified
-from webhooks.models import Event, Payload, Receipt, Source, is_there_still, keys_of_subjects, look_up
+from webhooks.models import (
+    Event,
+    Payload,
+    Receipt,
+    Source,
+    are_there_still,
+    keys_of_subjects,
+    look_all_up,
+    look_up,
+)
 
 
 @dataclass(slots=True)
@@ -64,50 +73,70 @@ def store_new(new: New, *, gathers: bool) -> None:
         _store_all([new])
 
 
+def _store_all(news: Sequence[New]) -> None:
+    """In one commit: all of them, or none."""
+    if current().vendor != "postgresql" or current().in_atomic_block or not _store_at_once(news):
+        commit(lambda: _store(news))
+
+
+def _store_at_once(news: Sequence[New]) -> bool:
+    """By one statement of PostgreSQL instead of a transaction. False where a key was destroyed at this moment that
+    something of it is sealed under; then nothing was written.
+
+    The keys that the audit log names are known beforehand: so its entries need not wait for what they are about.
+    """
+    rows = _of_several(news) if len(news) > 1 else _of_one(news[0])
+    keys = {id(each.event.key): each.event.key for each in news}.values()
+    known = [each for each in keys if not each._state.adding]
+    rows = [*(each for each in keys if each._state.adding), *rows]
+    entries = beginning(*(happening for each in news for happening in each.happenings()))
+    if not known:
+        store(*rows, also=entries.writes)
+    else:
+        try:
+            store_after(are_there_still(known), len(known), *rows, also=entries.writes)
+        except NotAsExpected:
+            return False
+    for each in news:
+        each.begun.ended(entries.ends)
+    return True
+
+
+def _of_one(new: New) -> list[Model]:
+    """The keys of its receipt, and of a delivery that is claimed, come with what is looked up anyway."""
+    new.event.key, receipt_key = look_up(_subject(new.event), Receipt)
+    return new.rows(receipt_key)
+
+
+def _of_several(news: Sequence[New]) -> list[Model]:
+    """All get their keys beforehand, by one statement more: then those of one model can be one part."""
+    keys = look_all_up({_subject(each.event) for each in news})
+    for each in news:
+        each.event.key = keys[_subject(each.event)]
+    rows = _side_by_side(news)
+    number([*keys.values(), *rows])
+    return rows
+
+
+def _side_by_side(news: Sequence[New]) -> list[Model]:
+    """The first row of each, then the second of each: alike ones follow each other."""
+    return [row for alike in zip_longest(*(each.rows() for each in news)) for row in alike if row is not None]
+
+
 def _store(news: Sequence[New]) -> None:
     """In a transaction."""
     keys = keys_of_subjects({_subject(each.event) for each in news})
     for each in news:
         each.event.key = keys[_subject(each.event)]
-    rows = [each.rows() for each in news]
+    rows = _side_by_side(news)
     if len(news) == 1:
-        store(*rows[0])
-    else:  # alike ones after each other: the first of each, then the second of each
-        store_alike(row for alike in zip_longest(*rows) for row in alike if row is not None)
+        store(*rows)
+    else:
+        store_alike(rows)
     entries = beginning(*(happening for each in news for happening in each.happenings()))
     together(*entries.writes)
     for each in news:
         each.begun.ended(entries.ends)
-
-
-def _store_at_once(new: New) -> bool:
-    """The same of one, by one statement of PostgreSQL instead of a transaction. False where that is not to be had, or
-    the key of its subject was destroyed at this moment, and then nothing was written.
-
-    The keys that the audit log names are known beforehand, those of the receipt and of a delivery that is claimed: so
-    its entries need not wait for what they are about.
-    """
-    if current().vendor != "postgresql" or current().in_atomic_block:
-        return False
-    key, receipt_key = look_up(_subject(new.event), Receipt)
-    new.event.key = key
-    rows = new.rows(receipt_key)
-    entries = beginning(*new.happenings())
-    if key._state.adding:
-        store(key, *rows, also=entries.writes)
-    else:
-        try:
-            store_after(is_there_still(key), key.pk, *rows, also=entries.writes)
-        except NotAsExpected:
-            return False
-    new.begun.ended(entries.ends)
-    return True
-
-
-def _store_all(news: Sequence[New]) -> None:
-    """In one commit: all of them, or none."""
-    if len(news) > 1 or not _store_at_once(news[0]):
-        commit(lambda: _store(news))
 
 
 def _subject(event: Event) -> tuple[int, str, str]:

@@ -89,6 +89,7 @@ def test_a_row_keeps_the_key_that_it_was_given_beforehand(source: Source) -> Non
     kept = dict(Receipt.objects.values_list("uuid", "pk"))
     assert kept == {each.uuid: each.pk for each in (first, second, third)}
     assert Receipt.objects.get(pk=second.pk).payload == bodies[1]
+    assert not second._state.adding
 
 
 def a_key_for_later(model: type[Receipt]) -> int:

@@ -8,9 +8,10 @@ from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 from webhooks.models.subject import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_keys import (
+    are_there_still,
     erased_id,
-    is_there_still,
     keys_of_subjects,
+    look_all_up,
     look_up,
     pseudonym,
     subject_key,
@@ -29,11 +30,12 @@ __all__ = [
     "SourceSecret",
     "State",
     "SubjectKey",
+    "are_there_still",
     "erased_id",
     "indexes_where_set",
     "is_erased",
-    "is_there_still",
     "keys_of_subjects",
+    "look_all_up",
     "look_up",
     "pseudonym",
     "subject_key",

@@ -47,7 +47,8 @@ def look_up(subject: Subject, beside: type[Model]) -> tuple[SubjectKey, int]:
     """On PostgreSQL, by one statement: the key as it is at this moment, or a new one that is not stored, and the key
     of a row of that model for later (`audit.storing.next_key`).
 
-    What is sealed under it is stored by the statement that stores a new one, or by one that `is_there_still`.
+    What is sealed under it is stored by the statement that stores a new one, or one whose first part says that it is
+    there still (`are_there_still`).
     """
     name = pseudonym(*subject)
     ((later, *values),) = _looking_up(beside).rows(name)
@@ -55,9 +56,19 @@ def look_up(subject: Subject, beside: type[Model]) -> tuple[SubjectKey, int]:
     return key, later
 
 
-def is_there_still(key: SubjectKey) -> Bound:
-    """On PostgreSQL: gives the key of the key, which nobody destroys then before what is sealed under it is stored."""
-    return _THERE.bound(key.pk)
+def look_all_up(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
+    """The same for several, without that row's key."""
+    names = {subject: pseudonym(*subject) for subject in subjects}
+    known = {key.pseudonym: key for key in _find(sorted(names.values()), locks=False)}
+    at = timezone.now()
+    return {subject: known.get(name) or SubjectKey.new(name, at) for subject, name in names.items()}
+
+
+def are_there_still(keys: Collection[SubjectKey]) -> Bound:
+    """On PostgreSQL: gives their number where nobody has destroyed one of them, nor will before what is sealed under
+    them is stored.
+    """
+    return _counting(len(keys)).bound(*(each.pk for each in keys))
 
 
 @lru_cache(maxsize=8)
@@ -68,8 +79,10 @@ def _looking_up(beside: type[Model]) -> Statement:
     )
 
 
-def _find(names: Sequence[str]) -> list[SubjectKey]:
-    return [stored(SubjectKey, each) for each in _finding(len(names), connection.vendor).rows(*names)]
+def _find(names: Sequence[str], *, locks: bool = True) -> list[SubjectKey]:
+    """Locked, so that nobody destroys one before what is sealed under it is stored; in the order of erasures."""
+    finding = _finding(len(names), locks and connection.vendor == "postgresql")
+    return [stored(SubjectKey, each) for each in finding.rows(*names)]
 
 
 def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
@@ -84,16 +97,21 @@ def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
     return added
 
 
-_THERE = Statement("SELECT id FROM webhooks_subjectkey WHERE id = %s AND destroyed_at IS NULL FOR KEY SHARE")
-
-
 @lru_cache(maxsize=64)
-def _finding(names: int, vendor: str) -> Statement:
-    """Locked, so that nobody destroys one before what is sealed under it is stored; in the order of erasures."""
+def _finding(names: int, locks: bool) -> Statement:
     marks = ", ".join(["%s"] * names)
     found = f"""SELECT {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
         WHERE k.pseudonym IN ({marks}) AND k.destroyed_at IS NULL"""  # noqa: S608
-    return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if vendor == "postgresql" else found)
+    return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if locks else found)
+
+
+@lru_cache(maxsize=64)
+def _counting(keys: int) -> Statement:
+    marks = ", ".join(["%s"] * keys)
+    return Statement(
+        f"""SELECT count(*) FROM (SELECT 1 FROM webhooks_subjectkey WHERE id IN ({marks}) AND destroyed_at IS NULL
+        ORDER BY id FOR KEY SHARE) there"""  # noqa: S608
+    )
 
 
 @lru_cache(maxsize=64)
