@@ -173,7 +173,7 @@ def store(*rows: Model, also: Iterable[Bound] = ()) -> list[int]:
         return together(*also)
     parts = _parts(rows)
     counts = together(*parts, *also)
-    _refer(rows)
+    _are_stored(rows)
     return counts[len(parts) :]
 
 
@@ -186,7 +186,7 @@ def store_given(given: Bound, *rows: Model) -> bool:
         return True
     is_stored = bool(together(*(insertion(each, given=True) for each in rows), given=given))
     if is_stored:
-        _refer(rows)
+        _are_stored(rows)
     return is_stored
 
 
@@ -195,7 +195,7 @@ def store_after(first: Bound, gives: str | int, *rows: Model, also: Iterable[Bou
     `NotAsExpected`.
     """
     together_after(first, gives, *_parts(rows), *also)
-    _refer(rows)
+    _are_stored(rows)
 
 
 def _parts(rows: Iterable[Model]) -> list[Bound]:
@@ -236,10 +236,15 @@ def _has_key(row: Model) -> bool:
     return row._state.adding and row.pk is not None
 
 
-def _refer(rows: Iterable[Model]) -> None:
-    """They are stored: name the keys of what was stored with them."""
+def _are_stored(rows: Sequence[Model]) -> None:
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    _refer(rows)
+
+
+def _refer(rows: Iterable[Model]) -> None:
+    """Name the keys of what was stored with them."""
+    for row in rows:
         keys = _shape(type(row)).keys
         for name, related in row._state.fields_cache.items():
             if related is not None and (key := keys.get(name)) is not None:

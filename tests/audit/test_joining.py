@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection, transaction
 
 from audit.joining import one_commit, together
 from audit.statements import NOW, Bound, Statement
-from audit.storing import fresh, insertion, next_key, store, store_given
+from audit.storing import fresh, insertion, number, store, store_given
 from webhooks.models import Payload, Receipt, Source
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -80,23 +80,26 @@ def test_all_of_them_or_none(source: Source) -> None:
     assert Payload.objects.count() == 1
 
 
-def test_a_row_keeps_the_key_that_it_was_given_beforehand(source: Source) -> None:
+def test_rows_keep_the_keys_that_they_were_given_beforehand(source: Source) -> None:
     bodies = [payload() for _ in range(3)]
     first, second, third = (receipt(source, each) for each in bodies)
-    second.pk = a_key_for_later(Receipt)
+    give_keys(second, third)
+    given = [second.pk, third.pk]
     with one_commit():
         store(*bodies, first, second, third)
     kept = dict(Receipt.objects.values_list("uuid", "pk"))
     assert kept == {each.uuid: each.pk for each in (first, second, third)}
+    assert [second.pk, third.pk] == given
     assert Receipt.objects.get(pk=second.pk).payload == bodies[1]
-    assert not second._state.adding
+    assert not any(each._state.adding for each in (first, second, third))
 
 
-def a_key_for_later(model: type[Receipt]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {next_key(model) if connection.vendor == 'postgresql' else 4711}")
-        (key,) = cursor.fetchone()
-    return int(key)
+def give_keys(*rows: Receipt) -> None:
+    if connection.vendor == "postgresql":
+        number(rows)
+    else:
+        for key, row in enumerate(rows, 4711):
+            row.pk = key
 
 
 def test_what_was_rolled_back_is_stored_under_its_new_keys(source: Source) -> None:
