@@ -20,7 +20,7 @@ from tests.hub import Hub
 SECONDS = 20.0
 
 
-@pytest.mark.parametrize("is_in_line", [False, True])
+@pytest.mark.parametrize("is_in_line", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_erasure_runs_while_the_log_is_being_verified(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, is_in_line: bool
 ) -> None:

@@ -405,7 +405,7 @@ def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
     is_whole(export, tmp_path)
 
 
-@pytest.mark.parametrize("how", ["worker", "deaf"])
+@pytest.mark.parametrize("how", ["worker", pytest.param("deaf", marks=pytest.mark.slow)])
 def test_a_worker_that_is_told_to_end_hands_its_export_back(
     database: None, tmp_path: Path, exports: Path, how: str
 ) -> None:
