@@ -19,6 +19,7 @@ from sync.expiring import suspects
 from sync.models import Attempt, Delivery, Route
 from sync.outcomes import give_up_what_must_not_go_on
 from sync.replaying import request_replay
+from sync.subjects import Seen
 from sync.tasks import run_due
 from tests.console.history import a_replay
 from tests.hub import ANNA, Hub, wait_until_quiet
@@ -119,7 +120,11 @@ def test_what_another_process_applied_before_the_claim_was_stored_counts(
 ) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
     seen = opening.seen
-    monkeypatch.setattr(opening, "seen", lambda each: replace(seen(each), is_free=True, link=None))  # as it was
+
+    def as_it_was_before(delivery: Delivery) -> Seen:
+        return replace(seen(delivery), is_free=True, link=None)
+
+    monkeypatch.setattr(opening, "seen", as_it_was_before)
     late = relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
     assert late.json()["status"] == "superseded"
     assert relay.customer()["email"] == "new@example.com"
