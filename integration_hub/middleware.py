@@ -1,7 +1,9 @@
 """What holds for every answer: it is sent without a connection, machines get JSON, the console a strict policy."""
 
 from collections.abc import Callable
+from typing import Any
 
+from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 
 from audit.releasing import release_connection
@@ -53,6 +55,15 @@ class MachineErrors:
         code = _CODES.get(response.status_code, fallback)
         language = choose_language(request.headers.get("Accept-Language"))
         return respond(problem(code, language, status=response.status_code))
+
+
+class ConsoleMessages(MessageMiddleware):
+    """Messages are for people: no webhook pays for a place to keep them."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return (
+            super().__call__(request) if request.path.startswith(_FOR_PEOPLE) else self.get_response(request)
+        )
 
 
 class ConsolePolicy:

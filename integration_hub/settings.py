@@ -58,7 +58,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "integration_hub.console.circumstances.Circumstances",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "integration_hub.middleware.ConsoleMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "integration_hub.middleware.ConsolePolicy",
     "integration_hub.console.preferences.PersonalConsole",
