@@ -4,7 +4,7 @@ There they are the parts of one statement (WITH …), none of which sees what an
 rows. A part may name the key that another part's row will get: a row among its values stands for its key.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -63,15 +63,6 @@ def run(write: Bound) -> int:
     return int(_run(current(), write.sql, write.values, _count))
 
 
-def keyed(values: Iterable[Any]) -> list[Any]:
-    """With the key of each row among them in its place."""
-    return [each.pk if _is_row(each) else each for each in values]
-
-
-def _is_row(value: Any) -> bool:
-    return type(value) not in PLAIN and isinstance(value, Model)
-
-
 def gives_row(reading: Bound) -> bool:
     """Whether a SELECT gives a row."""
     return _run(current(), reading.sql, reading.values, _first) is not None
@@ -85,7 +76,7 @@ def _in_one(
     for each in writes:
         named = []
         for at, value in enumerate(each.values):
-            place = places.get(id(value)) if _is_row(value) else None
+            place = None if type(value) in PLAIN else places.get(id(value))
             if place is None:
                 values.append(value)
             else:
@@ -136,8 +127,7 @@ def _with_keys(sql: str, named: Sequence[tuple[int, int]]) -> str:
 
 
 def _run(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
-    taken = prepared(keyed(values), connection.vendor)
-    return statements.execute(connection, sql, taken, result, is_reading=False)
+    return statements.execute(connection, sql, prepared(values, connection.vendor), result, is_reading=False)
 
 
 def _column(row: Model) -> str:

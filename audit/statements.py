@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def for_vendor(sql: str, vendor: str) -> str:
 
 
 def prepared(values: Iterable[Any], vendor: str) -> list[Any]:
-    """Values as the driver takes them."""
+    """Values as the driver takes them. A row stands for its key."""
     prepare = _PREPARE[vendor]
     return [each if type(each) in PLAIN else prepare(each) for each in values]
 
@@ -107,11 +108,13 @@ def _for_sqlite(value: Any) -> Any:
         return at.isoformat(" ")[:-_ZONE]
     if isinstance(value, uuid.UUID):
         return value.hex
-    return str(value) if isinstance(value, str) else value
+    return _for_postgresql(value)
 
 
 def _for_postgresql(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str(value)
+    return value.pk if isinstance(value, Model) else value
 
 
 _PREPARE: dict[str, Callable[[Any], Any]] = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}

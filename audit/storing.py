@@ -7,7 +7,6 @@ for each column. Nothing here sends signals, and nothing here runs `save`.
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
@@ -19,7 +18,7 @@ from django.db.models.base import ModelState
 from django.utils import timezone
 
 from audit import statements
-from audit.joining import GIVEN, gives_row, keyed, together, together_after
+from audit.joining import GIVEN, gives_row, together, together_after
 from audit.statements import Bound, Clock, as_time, current, for_vendor, prepared
 
 M = TypeVar("M", bound=Model)
@@ -126,7 +125,7 @@ def insert(*rows: Model) -> None:
     shape = _shape(type(rows[0]))
     made = insertion(*rows)
     sql = f'{made.sql} RETURNING "{shape.key_column}"'
-    values = prepared(keyed(made.values), connection.vendor)
+    values = prepared(made.values, connection.vendor)
     keys = statements.execute(connection, sql, values, _every, is_reading=False)
     for row, (key,) in zip(rows, keys, strict=True):
         row.__dict__[shape.key] = key
@@ -145,10 +144,9 @@ def insertion(*rows: Model, given: bool = False) -> Bound:
     has_key = _has_key(rows[0])
     shape = _shape(model, has_key)
     values: list[Any] = []
-    now = timezone.now()
+    if shape.moments:
+        _set_moments(rows, shape.moments)
     for row in rows:
-        if shape.moments:
-            _set_moments(row, shape.moments, now)
         values += shape.columns(row.__dict__)
         for name, related in row._state.fields_cache.items():
             if related is not None and name in shape.places:
@@ -233,7 +231,7 @@ def _kind(row: Model) -> tuple[type[Model], bool]:
 
 def _has_key(row: Model) -> bool:
     """Whether it was given one beforehand. One that was stored before, and rolled back, gets another."""
-    return row._state.adding and row.pk is not None
+    return row._state.adding and row.__dict__[_shape(type(row)).key] is not None
 
 
 def _are_stored(rows: Sequence[Model]) -> None:
@@ -255,11 +253,13 @@ def _every(cursor: Any) -> Any:
     return cursor.fetchall()
 
 
-def _set_moments(row: Model, names: Sequence[str], now: datetime) -> None:
+def _set_moments(rows: Iterable[Model], names: Sequence[str]) -> None:
     """Columns that are set to the moment at which the row is stored."""
-    for name in names:
-        if row.__dict__[name] is None:
-            row.__dict__[name] = now
+    now = timezone.now()
+    for row in rows:
+        for name in names:
+            if row.__dict__[name] is None:
+                row.__dict__[name] = now
 
 
 @dataclass(frozen=True, slots=True)
