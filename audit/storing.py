@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -104,14 +104,16 @@ def next_key(model: type[Model]) -> str:
 
 
 def number(rows: Iterable[Model]) -> None:
-    """On PostgreSQL: give each that has none its key, by one statement, before it is stored."""
+    """On PostgreSQL: give each that has none its key before it is stored, in their order, by one statement."""
     left: dict[type[Model], list[Model]] = {}
     for row in rows:
         if row.pk is None:
             left.setdefault(type(row), []).append(row)
-    kinds = list(left.values())
-    for kind, key in _numbering(tuple(left)).rows(*map(len, kinds)) if kinds else ():
-        kinds[kind].pop().pk = key
+    if not left:
+        return
+    keys = sorted(_numbering(tuple(left)).rows(*map(len, left.values())))
+    for row, (_, key) in zip(chain(*left.values()), keys, strict=True):
+        row.pk = key
 
 
 def insert(*rows: Model) -> None:

@@ -45,6 +45,17 @@ def test_each_has_all_that_is_its_own(together: Together) -> None:
     assert faults() == []
 
 
+def test_they_are_stored_in_the_order_in_which_they_came(together: Together) -> None:
+    """What is relayed is delivered by the numbers of its deliveries."""
+    sent = [of("U1") if number % 2 else of("U2") for number in range(8)]
+    sent = [(body, f"msg_{number}") for number, (body, _) in enumerate(sent)]
+    together.send(*sent)
+    assert together.sizes == [1, 7]
+    came = [f"msg_{number}" for number in range(8)]
+    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True)) == came
+    assert list(Delivery.objects.order_by("pk").values_list("event__event_id", flat=True)) == came
+
+
 def test_one_that_is_known_does_not_stop_the_others(together: Together, hub: Hub) -> None:
     known, other = of("U1"), of("U2")
     for each in (known, other):

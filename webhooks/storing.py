@@ -96,6 +96,8 @@ def _store_at_once(news: Sequence[New]) -> bool:
         try:
             store_after(are_there_still(known), len(known), *rows, also=entries.writes)
         except NotAsExpected:
+            for each in news:  # what an erasure ends is told by its number from what comes after it
+                each.event.pk = None
             return False
     for each in news:
         each.begun.ended(entries.ends)

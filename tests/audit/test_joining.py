@@ -85,6 +85,7 @@ def test_rows_keep_the_keys_that_they_were_given_beforehand(source: Source) -> N
     first, second, third = (receipt(source, each) for each in bodies)
     give_keys(second, third)
     given = [second.pk, third.pk]
+    assert given[0] < given[1]
     with one_commit():
         store(*bodies, first, second, third)
     kept = dict(Receipt.objects.values_list("uuid", "pk"))
