@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from audit.committing import commit
 from audit.ends import START, End
-from audit.log import Happening, appending
-from audit.statements import Bound, Clock, Statement
-from audit.storing import columns_of, fresh, store, stored_side_by_side
+from audit.joining import NotAsExpected
+from audit.log import Happening, appending, beginning
+from audit.statements import Bound, Clock, Statement, current
+from audit.storing import columns_of, fresh, store, store_after, stored_side_by_side
 from sync.breaking import forget
 from sync.configuration import Way, way_of, way_with
 from sync.linking import Linked, linked
@@ -34,14 +35,27 @@ _KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the au
 
 # A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
 # such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
+_NOT_PAUSED = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+    AND (b.connection_id = sync_delivery.commercial_id
+        OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))"""
 _CLAIM = Statement(
-    """UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {clock}, tries = tries + 1,
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
-    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {now} AND (deaths >= %s) = %s
-    AND NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
-        AND (b.connection_id = sync_delivery.commercial_id
-            OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))
-    RETURNING tries, last_number, takes, mapping_version_id"""
+    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {{now}} AND (deaths >= %s) = %s
+    AND {_NOT_PAUSED} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
+)
+# The same of one that nobody has touched, while nothing else of its subject is open. What others begin of it just now
+# is not seen: that is for the constraint.
+_CLAIM_AT_ONCE = Statement(
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
+    identity_slot = %s, commercial_slot = %s
+    WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
+    AND tries = 0 AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {_NOT_PAUSED}
+    AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = sync_delivery.entity_id
+        AND o.entity_type = sync_delivery.entity_type AND o.identity_id = sync_delivery.identity_id
+        AND o.commercial_id = sync_delivery.commercial_id
+        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.id <> sync_delivery.id)
+    RETURNING id"""  # noqa: S608
 )
 _LOAD = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
@@ -121,6 +135,12 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     loaded = _load(delivery_id)
     if loaded is None:
         return None
+    try:
+        taken = None if alone else _claim_at_once(loaded)
+    except Full:
+        return None
+    if taken is not None:
+        return taken
     for collisions in range(_COLLISIONS):
         try:
             found = commit(partial(_claim_or_why_not, loaded, alone, looks=collisions > 0))
@@ -159,6 +179,30 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.identity = route.identity
     if delivery.commercial_id == route.commercial_id:
         delivery.commercial = route.commercial
+
+
+def _claim_at_once(loaded: Loaded) -> Claim | None:
+    """The same by one statement, on PostgreSQL, of what is claimed as most is: nothing else of its subject is open, and
+    it is the first attempt. None where something of that is not so, and then nothing was written. `Full`.
+    """
+    delivery = loaded.delivery
+    if current().vendor != "postgresql" or current().in_atomic_block or delivery.last_number > 0:
+        return None
+    token, way = uuid.uuid4(), way_of(delivery.route_id)
+    delivery.tries = delivery.last_number = 1
+    attempt = new_attempt(delivery, way)
+    if not _seems_to_begin(delivery, attempt):
+        return None
+    try:
+        delivery.identity_slot, delivery.commercial_slot = slots = _free_slots(delivery)
+        entry = beginning((begun(attempt), attempt.started_at))
+        first = _CLAIM_AT_ONCE.bound(token, settings.LEASE_SECONDS, *slots, delivery.pk)
+        store_after(first, delivery.pk, attempt, also=entry.writes)
+    except (Paused, NotAsExpected, IntegrityError):  # the longer way finds out what it is
+        return None
+    taken = Claim(delivery, attempt, token, way, is_only=loaded.is_only, ends=entry.ends)
+    # Nobody else applies anything from now on; what was read before may be older than what somebody has applied.
+    return taken if delivery.is_relayed else replace(taken, link=linked(delivery))
 
 
 def _claim_or_why_not(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | Full | Paused | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils.module_loading import import_string
 
 import sync.claiming
@@ -56,7 +57,8 @@ ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 @pytest.fixture
 def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]:
     """Two webhooks, one by a worker and under a lease that is too short not to be renewed, under connections that are
-    limited; a sweep; a look for a process that died, and one for whose a record is that a search found.
+    limited, and one that is tried again; a sweep; a look for a process that died, and one for whose a record is that a
+    search found.
     """
     Connection.objects.update(concurrency=4)
     monkeypatch.setattr("sync.service.defer", lambda _: None)
@@ -67,6 +69,11 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
             assert hub.post_signed(body).status_code in (200, 202)
             hub.wait_until_quiet()
             run_due()
+        hub.shop.faults.add("error", status=503, times=1)
+        assert hub.post_signed(ACK).status_code == 202
+        for _ in range(2):
+            run_due()
+            Delivery.objects.filter(state="retrying").update(due_at=F("opened_at"))
         find_due()
         find_due(limit=0)
         suspects(10)
