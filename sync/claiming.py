@@ -50,7 +50,7 @@ _CLAIM_AT_ONCE = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
-    AND tries = 0 AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {_NOT_PAUSED}
+    AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {_NOT_PAUSED}
     AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = sync_delivery.entity_id
         AND o.entity_type = sync_delivery.entity_type AND o.identity_id = sync_delivery.identity_id
         AND o.commercial_id = sync_delivery.commercial_id

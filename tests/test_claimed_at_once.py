@@ -11,12 +11,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from sync import claiming
+from sync import claiming, slots
 from sync.claiming import SUSPECT, Claim, Paused, claim
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.audit.chains import faults
 from tests.audit.test_chains import in_threads
+from tests.console.history import a_replay
+from tests.console.staff import person as staff
 from tests.hub import EXAMPLE, Hub
+from webhooks.models import Event
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 LATER = timedelta(minutes=1)
@@ -109,7 +112,14 @@ def test_it_is_not_claimed_where_meanwhile_it(what: str, meanwhile: Callable[...
     assert faults() == []
 
 
-def test_it_waits_for_a_breaker_that_has_opened(meanwhile: Callable[..., Claim | None]) -> None:
+def test_it_waits_for_a_breaker_that_has_opened(
+    meanwhile: Callable[..., Claim | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process does not know of it yet."""
+    known = iter([None, None])
+    passing = slots.passing
+    monkeypatch.setattr(slots, "passing", lambda each: next(known, passing(each)))
+
     def opens(delivery: Delivery) -> None:
         now = timezone.now()
         Breaker.objects.create(connection=delivery.commercial, opened_at=now, open_until=now + LATER)
@@ -126,15 +136,43 @@ def test_it_covers_what_has_come_for_the_same_subject(meanwhile: Callable[..., C
     assert Delivery.objects.filter(covered_by=taken.attempt).count() == 1
 
 
-def test_it_does_as_somebody_has_chosen(meanwhile: Callable[..., Claim | None]) -> None:
-    version = MappingVersion.objects.latest("pk")
-    taken = meanwhile(change(takes="received", mapping_version=version))
+def test_it_takes_what_somebody_has_chosen(meanwhile: Callable[..., Claim | None]) -> None:
+    taken = meanwhile(change(takes="received"))
     assert taken is not None
-    assert (taken.delivery.takes, taken.attempt.takes, taken.attempt.mapping_version) == (
-        "received",
-        "received",
-        version,
-    )
+    assert (taken.delivery.takes, taken.attempt.takes) == ("received", "received")
+
+
+def test_it_maps_as_somebody_has_chosen(meanwhile: Callable[..., Claim | None]) -> None:
+    version = MappingVersion.objects.latest("pk")
+    taken = meanwhile(change(mapping_version=version))
+    assert taken is not None
+    assert taken.delivery.mapping_version_id == version.pk
+
+
+def test_it_is_the_replay_that_somebody_has_asked_for(meanwhile: Callable[..., Claim | None]) -> None:
+    asked = a_replay(staff("support"))
+    taken = meanwhile(change(replay=asked))
+    assert taken is not None
+    assert (taken.attempt.replay_id, taken.attempt.cause) == (asked.pk, "replay")
+    assert Delivery.objects.get().replay is None
+
+
+def test_it_counts_the_attempts_of_others(meanwhile: Callable[..., Claim | None]) -> None:
+    taken = meanwhile(change(tries=2, last_number=2))
+    assert taken is not None
+    assert (taken.attempt.number, taken.delivery.tries) == (3, 3)
+
+
+def test_one_for_a_process_of_its_own_is_another(waiting: Delivery) -> None:
+    assert claim(waiting.pk, alone=True) is None
+
+
+def test_where_its_first_entries_may_be_kept_no_longer_it_is_looked_up_where_they_end(
+    waiting: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Event.objects.update(received_at=timezone.now() - timedelta(hours=13))
+    monkeypatch.setattr(claiming, "store_after", None)
+    assert claim(waiting.pk) is not None
 
 
 def test_it_knows_the_record_that_somebody_has_made(meanwhile: Callable[..., Claim | None]) -> None:
