@@ -33,11 +33,11 @@ SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
 _KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
 
-# A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
-# such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
 _NOT_PAUSED = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
     AND (b.connection_id = sync_delivery.commercial_id
         OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))"""
+# A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
+# such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s

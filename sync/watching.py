@@ -12,6 +12,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from audit.standing import Standing, standing
 from audit.statements import Statement, as_time, moment
+from sync.subjects import STANDS_BEHIND
 from webhooks.models import Event, Source, State
 
 MOST_COUNTED = 10_000
@@ -34,9 +35,7 @@ _PAUSED = Statement(
 )
 _OLDEST_DUE = Statement(
     f"""SELECT d.due_at FROM sync_delivery d WHERE d.due_at <= %s AND d.state IN ('pending', 'retrying')
-    AND (NOT d.is_relayed OR NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id
-    AND o.entity_type = d.entity_type AND o.identity_id = d.identity_id AND o.commercial_id = d.commercial_id
-    AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.is_relayed AND o.id < d.id))
+    AND NOT {STANDS_BEHIND}
     AND d.identity_id NOT IN (SELECT b.connection_id {_OPEN})
     AND d.commercial_id NOT IN (SELECT b.connection_id {_OPEN})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
