@@ -52,7 +52,12 @@ def key_record(row: SigningKey, before: str) -> Record:
 
 def key_records() -> list[Record]:
     """All keys in their order."""
-    return [each.record for each in key_rows()]
+    records: list[Record] = []
+    before = ""
+    for row in SigningKey.objects.order_by("number"):
+        records.append(key_record(row, before))
+        before = row.key
+    return records
 
 
 def key_rows() -> list[KeyRow]:

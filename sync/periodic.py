@@ -70,9 +70,8 @@ LONG = (
 )
 
 
-def run_periodic(works: tuple[Work, ...] | None = None) -> list[str]:
+def run_periodic(works: tuple[Work, ...]) -> list[str]:
     """Run what is due and nobody else has begun; the names of what ran to its end. A failure is logged."""
-    works = PERIODIC if works is None else works
     known = {name: (as_time(due_at), as_time(now)) for name, due_at, now in _KNOWN.rows()}
     return [
         each.name for each in works if _is_begun(each, *known.get(each.name, (None, None))) and _run(each)

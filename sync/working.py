@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from audit.releasing import release_connection
 from sync.evidence import seal_audit
 from sync.isolating import run_suspects
-from sync.periodic import LONG, run_periodic
+from sync.periodic import LONG, PERIODIC, run_periodic
 from sync.sweeping import find_due
 from sync.tasks import run_with_followers
 from sync.wakeups import WakeUps
@@ -53,7 +53,7 @@ class Worker:
             _begin(f"delivery-{number}", self._deliver)
         _begin("sweep", self._watch, self._sweep, self.sweep_seconds)
         _begin("suspects", self._watch, self._isolate, self.sweep_seconds)
-        _begin("periodic", self._watch, run_periodic, 1.0)
+        _begin("periodic", self._watch, partial(run_periodic, PERIODIC), 1.0)
         _begin("sealer", self._watch, seal_audit, 1.0)
         for work in LONG:
             _begin(f"long-{work.name}", self._watch, partial(run_periodic, (work,)), 1.0)

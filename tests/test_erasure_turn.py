@@ -36,7 +36,7 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
     Periodic.objects.bulk_create(Periodic(name=each.name, due_at=long_ago) for each in works)
     monkeypatch.setattr(working, "LONG", (InLine(works),) if is_in_line else works)
     if is_in_line:
-        monkeypatch.setattr(working, "run_periodic", lambda some=None: run_in_line(some))
+        monkeypatch.setattr(working, "run_periodic", run_in_line)
     fill([somebody(1)])
     worker = Worker(threads=1, wake_ups=None, sweep_seconds=60)
     worker.start()
@@ -69,8 +69,8 @@ class InLine:
         self.works = works
 
 
-def run_in_line(some: Any) -> Any:
-    return run_periodic(some[0].works if some and isinstance(some[0], InLine) else some)
+def run_in_line(works: Any) -> Any:
+    return run_periodic(works[0].works if isinstance(works[0], InLine) else works)
 
 
 def is_done(asked: Erasure) -> bool:
