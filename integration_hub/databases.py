@@ -1,11 +1,7 @@
-"""The database that DATABASE_URL names, set up so that what is acknowledged lasts and nobody waits without end."""
+"""The settings of the database, so that what is acknowledged lasts and nobody waits without end."""
 
 from pathlib import Path
 from typing import Any
-
-import environ  # type: ignore[import-untyped]
-
-from integration_hub.environment import database_address, number
 
 LARGEST_LOG = 32 * 2**20  # bytes of the write-ahead log that stay when an export or a backup has made it grow
 # A webhook writes some seventy pages, most of them the same again: a log that is copied back every 4,000 pages (16 MB)
@@ -17,58 +13,46 @@ SQLITE_PRAGMAS = (
 )
 
 
-def database(env: environ.Env, folder: Path) -> dict[str, Any]:
-    """The database of DATABASE_URL; without one, a SQLite file in `folder`.
+def sqlite_settings(address: dict[str, Any], *, wait_seconds: float, test_file: str) -> dict[str, Any]:
+    """Return Django's settings of a SQLite database that works like a server's: WAL, durable commits, writers in line.
 
-    DATABASE_WAIT_SECONDS: how long a statement may wait for the database, its lock or its pool; then 503, and the
-    source comes again.
+    `address`: what DATABASE_URL says, as Django names it. Creates the folder of the file.
     """
-    parsed = database_address(env, f"sqlite:///{folder / 'hub.sqlite3'}")
-    seconds = number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
-    if "sqlite" in parsed["ENGINE"]:
-        return _sqlite(parsed, seconds, env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3")))
-    prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
-    return _postgresql(parsed, seconds, number(env, "DATABASE_POOL", 8, least=1, most=1000), prepares)
-
-
-def _sqlite(parsed: dict[str, Any], seconds: float, test_file: str) -> dict[str, Any]:
-    """SQLite as a server database: WAL, durable commits, writers in line (promise I1)."""
-    name = str(parsed["NAME"])
+    name = str(address["NAME"])
     if name != ":memory:":
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-    return parsed | {
+    return address | {
         "ENGINE": "integration_hub.sqlite",
         "CONN_MAX_AGE": None,
-        "OPTIONS": {"timeout": seconds, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS},
+        "OPTIONS": {"timeout": wait_seconds, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS},
         "TEST": {"NAME": test_file},
     }
 
 
-def _postgresql(
-    parsed: dict[str, Any], seconds: float, connections: int, prepares: int | None
+def postgresql_settings(
+    address: dict[str, Any], *, wait_seconds: float, pool_size: int, prepare_threshold: int | None
 ) -> dict[str, Any]:
-    """PostgreSQL with psycopg's pool; a connection is held for a transaction, not while waiting on other systems.
+    """Return Django's settings of a PostgreSQL database with psycopg's pool of connections.
 
-    Durability is asked for, whatever the server or the role says. A statement that a connection runs more than
-    `prepares` times is prepared on the server, which Django switches off: it spares 40 % of the server's CPU.
+    A connection is held for a transaction, not while waiting for other systems. Durability is asked for, whatever the
+    server or the role says. A statement that a connection runs more than `prepare_threshold` times is prepared on the
+    server, which Django switches off: it spares 40 % of the server's CPU.
     """
-    pool = {"min_size": 1, "max_size": connections, "timeout": seconds}
+    pool = {"min_size": 1, "max_size": pool_size, "timeout": wait_seconds}
     options = {
-        "lock_timeout": f"{seconds * 1000:.0f}ms",
+        "lock_timeout": f"{wait_seconds * 1000:.0f}ms",
         "idle_in_transaction_session_timeout": "60s",
         "synchronous_commit": "on",
     }
     line = " ".join(f"-c {name}={value}" for name, value in options.items())
-    given = dict(parsed.get("OPTIONS", {}))
-    return parsed | {
+    given = dict(address.get("OPTIONS", {}))
+    return address | {
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"pool": pool, "connect_timeout": 5, "prepare_threshold": prepares, "options": line}
+        "OPTIONS": {
+            "pool": pool,
+            "connect_timeout": 5,
+            "prepare_threshold": prepare_threshold,
+            "options": line,
+        }
         | given,
     }
-
-
-def queue_beside(env: environ.Env, database: dict[str, Any]) -> str:
-    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
-    if "sqlite" in database["ENGINE"]:
-        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
-    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"

@@ -5,10 +5,13 @@ The sentences repeat numbers and words only, never an address: that may hold a p
 
 import logging
 from math import isfinite
+from pathlib import Path
 from typing import Any, TypeVar
 
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
+
+from integration_hub.databases import postgresql_settings, sqlite_settings
 
 Number = TypeVar("Number", int, float)
 
@@ -38,7 +41,30 @@ def number(
     return found
 
 
-def database_address(env: environ.Env, default: str) -> dict[str, Any]:
+def database(env: environ.Env, folder: Path) -> dict[str, Any]:
+    """The database of DATABASE_URL; without one, a SQLite file in `folder`.
+
+    DATABASE_WAIT_SECONDS: how long a statement may wait for the database, its lock or its pool; then 503, and the
+    source comes again.
+    """
+    address = _database_address(env, f"sqlite:///{folder / 'hub.sqlite3'}")
+    seconds = number(env, "DATABASE_WAIT_SECONDS", 5.0, least=0.1, most=3600)
+    if "sqlite" in address["ENGINE"]:
+        test_file = env.str("TEST_DATABASE_FILE", default=str(folder / "test.sqlite3"))
+        return sqlite_settings(address, wait_seconds=seconds, test_file=test_file)
+    pool_size = number(env, "DATABASE_POOL", 8, least=1, most=1000)
+    prepares = 3 if env.bool("DATABASE_PREPARES", default=True) else None
+    return postgresql_settings(address, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares)
+
+
+def queue_beside(env: environ.Env, database: dict[str, Any]) -> str:
+    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
+    if "sqlite" in database["ENGINE"]:
+        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
+    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"
+
+
+def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
     """The database of DATABASE_URL, as Django wants it."""
     try:
         parsed = dict(environ.Env.db_url_config(env.str("DATABASE_URL", default="") or default))

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from integration_hub.databases import database, queue_beside
-from integration_hub.environment import log_level, mail_server, number, required
+from integration_hub.environment import database, log_level, mail_server, number, queue_beside, required
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
