@@ -20,12 +20,13 @@ from sync.linking import linked
 from sync.mapping import Unmappable
 from sync.models import Connection, Delivery, Takes
 from sync.newer import was_overtaken
-from sync.outcomes import EventOutcome, outcome_of_attempt
+from sync.outcomes import outcome_of_attempt
 from sync.postponing import postpone
 from sync.recording import AttemptRecorder, ClaimLost
 from sync.settling import Settled, settle
 from sync.subjects import next_of_subject
 from sync.verdict import ACTIONS, Verdict, failure, success, superseded
+from webhooks.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -10,66 +9,13 @@ from django.utils import timezone
 from audit.log import Happening, append
 from sync.attempting import Findings
 from sync.claiming import Claim
-from sync.connectors.records import FieldError
 from sync.models import Attempt, Connection, Delivery
 from sync.verdict import ACTIONS, Verdict
-from webhooks.codes import CATALOGUE
 from webhooks.models import Event, State, worst
+from webhooks.outcome import EventOutcome, FieldProblem, Result
 
-PASSING = frozenset(code for code, each in CATALOGUE.items() if each.retryable)
-_STILL_OPEN = (State.PENDING, State.RUNNING, State.HELD)
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 _DONE = (State.SUCCEEDED, State.UNCHANGED)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of an event in one commercial system. `connection_name`: of the system that `code` is about."""
-
-    connection: str
-    connection_name: str
-    state: str
-    code: str
-    action: str
-    record_id: str
-    is_retrying: bool
-    sentence: str | None
-    errors: tuple[FieldError, ...]
-
-    @property
-    def may_pass(self) -> bool:
-        """It failed, for a reason that may have passed when somebody asks again."""
-        return self.state == State.DEAD and self.code in PASSING
-
-
-@dataclass(frozen=True, slots=True)
-class EventOutcome:
-    """What became of an event; of several systems the worst decides `state` and `code`."""
-
-    state: str
-    code: str
-    results: tuple[Result, ...]
-    entity: Mapping[str, Any] | None
-
-    @property
-    def is_open(self) -> bool:
-        """Work goes on, and nothing can be told of its end yet."""
-        return self.state in _STILL_OPEN
-
-    @property
-    def has_failed(self) -> bool:
-        return self.state in _FAILED
-
-    @property
-    def is_retrying(self) -> bool:
-        return any(result.is_retrying for result in self.results)
-
-    @property
-    def is_final(self) -> bool:
-        """What is told now stays true: nothing goes on by itself, by an approval, or as its webhook comes again."""
-        return not any(
-            each.is_retrying or each.state in _STILL_OPEN or each.may_pass for each in self.results
-        )
 
 
 def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
@@ -138,7 +84,7 @@ def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
         is_retrying=delivery.state == State.RETRYING,
         sentence=said.get("sentence") if relays else None,
         errors=tuple(
-            FieldError(each["field"], each["code"], each["detail"] if relays else "")
+            FieldProblem(each["field"], each["code"], each["detail"] if relays else "")
             for each in said.get("errors", [])
         ),
     )

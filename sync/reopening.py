@@ -5,9 +5,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from sync.clock import database_now
 from sync.models import Delivery
-from sync.outcomes import PASSING
 from sync.settling import refresh_events
 from sync.subjects import SUBJECT
+from webhooks.codes import RETRYABLE_CODES
 from webhooks.models import Event, State, SubjectKey
 
 
@@ -36,5 +36,5 @@ def due_again(event: Event) -> None:
 
 def _failed(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """Those that nobody looks after just now, and whose way is open."""
-    failed = deliveries.filter(state=State.DEAD, code__in=PASSING, replay=None)
+    failed = deliveries.filter(state=State.DEAD, code__in=RETRYABLE_CODES, replay=None)
     return failed.filter(route__paused_at=None, event__source__paused_at=None)

@@ -12,13 +12,14 @@ from audit.ends import End
 from audit.log import Happening
 from sync.configuration import Way
 from sync.opening import Opening, open_deliveries, plan_ways
-from sync.outcomes import EventOutcome, give_up_what_must_not_go_on, outcome_of, outcome_when_opened
+from sync.outcomes import give_up_what_must_not_go_on, outcome_of, outcome_when_opened
 from sync.reopening import due_again
 from sync.settling import refresh_events
 from sync.subjects import next_of_subject
 from sync.tasks import Place, defer, reserve, wake
 from sync.waiting import Telling, wait, waiting_for
 from webhooks.models import Event, State
+from webhooks.outcome import EventOutcome
 
 T = TypeVar("T", bound=Telling)
 

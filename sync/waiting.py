@@ -13,8 +13,8 @@ from audit.log import Happening
 from audit.releasing import release_connection
 from audit.statements import Bound
 from sync.models import Delivery
-from sync.outcomes import EventOutcome
 from webhooks.models import Payload, State
+from webhooks.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhooks.codes import CATALOGUE, Language, words
-from webhooks.delivering import EventOutcome, Result
+from webhooks.outcome import EventOutcome, FieldProblem, Result
 
 LARGEST_ENTITY = 262_144
 LARGEST = 8_192  # of anything else
@@ -117,7 +117,7 @@ def _failure(outcome: EventOutcome, language: Language, reference: str, is_signe
     )
 
 
-def _error(found: Any) -> dict[str, str]:
+def _error(found: FieldProblem) -> dict[str, str]:
     """Where the commercial system's field stands in the record; its sentence only where it is relayed."""
     pointer = "/data/" + found.field.replace("~", "~0").replace("/", "~1")
     error = {"pointer": pointer, "field": found.field, "code": found.code}

@@ -14,6 +14,7 @@ from webhooks.sentences import LANGUAGES, Language, Words
 __all__ = [
     "CATALOGUE",
     "LANGUAGES",
+    "RETRYABLE_CODES",
     "Code",
     "Language",
     "Owner",
@@ -119,6 +120,7 @@ CATALOGUE: Mapping[str, Code] = {
     code: Code(code, *row, {language: sentences.load(language)[code] for language in LANGUAGES})
     for code, row in {**_REQUEST, **_OUTCOME}.items()
 }
+RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)
 
 
 def is_about_identity(code: str) -> bool:

@@ -3,7 +3,7 @@ real one in).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from django.db.models import Model
 
@@ -11,61 +11,7 @@ from audit.ends import End
 from audit.log import Happening
 from audit.statements import Bound
 from webhooks.models import Event, Payload
-
-
-class FieldProblem(Protocol):
-    """One field that was refused."""
-
-    @property
-    def field(self) -> str: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-
-
-class Result(Protocol):
-    """What became of an event in one commercial system. `action` is created, updated, deleted, none or empty."""
-
-    @property
-    def connection(self) -> str: ...
-    @property
-    def connection_name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def action(self) -> str: ...
-    @property
-    def record_id(self) -> str: ...
-    @property
-    def is_retrying(self) -> bool: ...
-    @property
-    def sentence(self) -> str | None: ...
-    @property
-    def errors(self) -> Sequence[FieldProblem]: ...
-
-
-class EventOutcome(Protocol):
-    """What became of an event; `code` is that of its worst delivery."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def results(self) -> Sequence[Result]: ...
-    @property
-    def entity(self) -> Mapping[str, Any] | None: ...
-    @property
-    def is_open(self) -> bool: ...
-    @property
-    def has_failed(self) -> bool: ...
-    @property
-    def is_retrying(self) -> bool: ...
-    @property
-    def is_final(self) -> bool: ...
+from webhooks.outcome import EventOutcome
 
 
 class Telling(Protocol):

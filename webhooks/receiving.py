@@ -9,7 +9,7 @@ from webhooks.admission import admit, retry_headers
 from webhooks.answers import Answer, outcome_answer, problem
 from webhooks.arrival import Arrival
 from webhooks.codes import Language
-from webhooks.delivering import Begun, Delivering, EventOutcome
+from webhooks.delivering import Begun, Delivering
 from webhooks.gate import (
     Refused,
     Verified,
@@ -21,6 +21,7 @@ from webhooks.gate import (
     wanted_wait,
 )
 from webhooks.models import Event, Mode, Source
+from webhooks.outcome import EventOutcome
 from webhooks.parsing import Notice
 from webhooks.recording import Recorded, Say, record_unusable, record_webhook
 from webhooks.refusing import record_refusal

@@ -11,9 +11,10 @@ from audit.log import Happening, append
 from audit.storing import fresh, insert, store
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
-from webhooks.delivering import Begun, Delivering, EventOutcome
+from webhooks.delivering import Begun, Delivering
 from webhooks.gate import Refused, Verified, wanted_wait
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
+from webhooks.outcome import EventOutcome
 from webhooks.parsing import Notice
 from webhooks.storing import New, receipt_of, received, store_new
 
