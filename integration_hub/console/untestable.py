@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy
 
 from sync.kept_entities import Untestable
 
 UNTESTABLE: Mapping[str, Promise] = {
-    Untestable.ERASED: _("The person was erased, with everything that was kept of them."),
-    Untestable.GONE: _("The entity was gone when it was fetched: the mapping had nothing to do."),
-    Untestable.COVERED: _("Another event's attempt spoke for it."),
-    Untestable.NOT_FETCHED: _("No attempt got as far as reading the entity."),
-    Untestable.NOT_KEPT: _("The entity is not kept any more, or was too large to be kept whole."),
+    Untestable.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
+    Untestable.GONE: gettext_lazy("The entity was gone when it was fetched: the mapping had nothing to do."),
+    Untestable.COVERED: gettext_lazy("Another event's attempt spoke for it."),
+    Untestable.NOT_FETCHED: gettext_lazy("No attempt got as far as reading the entity."),
+    Untestable.NOT_KEPT: gettext_lazy("The entity is not kept any more, or was too large to be kept whole."),
 }
 
 
