@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+CHECKS := .venv/ready-to-check
 export ONCE SHOP_FAULT
 export PYTHONDONTWRITEBYTECODE := 1
 HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghijklmnopqrstuvwxyz- \
@@ -9,9 +10,15 @@ HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghi
 
 .PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow faults bench screenshots clean
 
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 $(READY): requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+$(CHECKS): $(READY) requirements-dev.txt
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 .env: | $(READY)
@@ -22,42 +29,42 @@ run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 en
 	$(BIN)/python manage.py seed_sandbox
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
 
-test: $(READY) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
+test: $(CHECKS) test-sqlite test-postgresql  ## the whole suite, on SQLite and on PostgreSQL
 
-test-sqlite: $(READY)
+test-sqlite: $(CHECKS)
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults" $(ARGS)
 
-test-postgresql: $(READY)
+test-postgresql: $(CHECKS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not pure" $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
-slow: $(READY)  ## crash loops and load, on both databases
+slow: $(CHECKS)  ## crash loops and load, on both databases
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -m slow $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m slow $(ARGS)
 
-faults: $(READY)  ## the fault suite, on both databases; HUB_FAULTS=long for the longer tier
+faults: $(CHECKS)  ## the fault suite, on both databases; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 
-bench: $(READY)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
+bench: $(CHECKS)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
-screenshots: $(READY)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
+screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
 	$(BIN)/python -m tests.browser $(ARGS)
 
 check: lint types contracts migrations test  ## everything that CI asks
 
-lint: $(READY)
+lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)
+types: $(CHECKS)
 	$(HUB_ENV) $(BIN)/mypy audit webhooks sync integration_hub sandbox
 
-contracts: $(READY)
+contracts: $(CHECKS)
 	$(BIN)/lint-imports
 
-migrations: $(READY)
+migrations: $(CHECKS)
 	$(HUB_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
 
 clean:
