@@ -73,7 +73,7 @@ class Places:
     def streams(self, names: Sequence[str]) -> Iterator[tuple[str, list[Placed]]]:
         """The same of many streams at once, in memory; in their order, without those that have no entries."""
         rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        stored = Entry.objects.filter(stream__in=names, leaf__isnull=False).order_by("stream_seq")
+        stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
         for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
             rows[stream].append((pk, body))
         found = self._find({pk for some in rows.values() for pk, _ in some})

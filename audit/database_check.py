@@ -136,8 +136,6 @@ def _check_unsealed(walk: Walk, waiting: Waiting) -> Faults:
     while some := list(islice(unsealed, CHUNK)):
         for row in Entry.objects.filter(id__in=some).order_by("id"):
             waiting.add(row.at)
-            if row.leaf is None:
-                continue
             yield from check_entry(entry_row(row))
             if row.pk <= low:
                 yield Fault(entry_row(row).place, "stands in no segment")
@@ -153,13 +151,13 @@ def _settled_id(walk: Walk) -> int:
 
 
 def _streams() -> Iterator[StreamRow]:
-    """Every chained entry by stream and place, with what its stream goes on from, from one statement."""
+    """Every entry by stream and place, with what its stream goes on from, from one statement."""
     sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, stub.seq, stub.leaf
         FROM audit_entry entry LEFT JOIN audit_stub stub ON stub.stream = entry.stream
-        WHERE entry.leaf IS NOT NULL ORDER BY entry.stream, entry.stream_seq"""
+        ORDER BY entry.stream, entry.stream_seq"""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
             for stream, seq, prev_leaf, leaf, stub, gone in rows:
                 goes_on = (stub, bytes(gone or b""))
-                yield StreamRow(stream, seq or 0, bytes(prev_leaf or b""), bytes(leaf), *goes_on)
+                yield StreamRow(stream, seq, bytes(prev_leaf), bytes(leaf), *goes_on)

@@ -35,7 +35,7 @@ def ends_of(streams: Collection[str]) -> dict[str, End]:
     return ends
 
 
-_LAST = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream AND stream_seq > 0 ORDER BY stream_seq DESC LIMIT 1)"
+_LAST = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream ORDER BY stream_seq DESC LIMIT 1)"
 _KEPT = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 
 

@@ -29,10 +29,10 @@ _LAST = Statement(
 _SAW_ALL = Statement(
     "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
 )
-_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s AND leaf IS NOT NULL ORDER BY id LIMIT %s")
+_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s ORDER BY id LIMIT %s")
 _MISSING = Statement(
     f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
-    AND leaf IS NOT NULL ORDER BY id LIMIT %s"""  # noqa: S608
+    ORDER BY id LIMIT %s"""  # noqa: S608
 )
 
 
@@ -142,7 +142,7 @@ def missed(low: int) -> list[int]:
     """The id of every entry up to low water that no segment holds: the whole log is read."""
     with snapshot():
         sealed = _sealed_after()
-        known = Entry.objects.filter(id__lte=low, leaf__isnull=False).order_by("id")
+        known = Entry.objects.filter(id__lte=low).order_by("id")
         ids = known.values_list("id", flat=True).iterator(10_000)
         return [each for each in ids if each not in sealed]
 

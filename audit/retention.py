@@ -112,7 +112,7 @@ def _delete(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
 def declared(newest: int) -> Declared | None:
     """What the newest entry says that the segments up to that number hold; None where nothing was let go."""
     places = Places(newest)
-    said = Entry.objects.filter(stream=STREAM, leaf__isnull=False).order_by("-stream_seq")
+    said = Entry.objects.filter(stream=STREAM).order_by("-stream_seq")
     for pk, body in said.values_list("pk", "body").iterator():
         if (number := places.segment_of(pk)) is not None:
             return declared_in(body, number)

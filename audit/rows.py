@@ -91,9 +91,9 @@ def entry_row(row: Entry) -> EntryRow:
         row.action,
         row.actor,
         row.body,
-        row.stream_seq or 0,
-        bytes(row.prev_leaf or b""),
-        bytes(row.leaf or b""),
+        row.stream_seq,
+        bytes(row.prev_leaf),
+        bytes(row.leaf),
     )
 
 

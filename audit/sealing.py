@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from audit.chaining import chain_unchained
 from audit.closing import MOST, Last, Sealed, segment_fields, segment_statement
 from audit.keys import Box, begin_key, current_signing, is_worn
 from audit.looking import last_segment, low_water, missed, not_sealed_since, unsealed
@@ -18,14 +17,13 @@ from audit.turns import turn
 logger = logging.getLogger("hub.audit")
 
 SILENCE = timedelta(seconds=60)
-_ANY = Statement("SELECT 1 FROM audit_entry WHERE id > %s AND leaf IS NOT NULL LIMIT 1")
+_ANY = Statement("SELECT 1 FROM audit_entry WHERE id > %s LIMIT 1")
 
 
 def seal(box: Box, at: datetime, key_days: float = 0) -> int:
     """Seal all that is not, 5,000 entries a segment, and begin a key where the last one is `key_days` old; how many
     segments. `at` is the database's clock. Harmless at any time and from any number of processes.
     """
-    chain_unchained()
     segments = 0
     while _is_due(at):
         entries = _seal_next(box, at, key_days)

@@ -1,23 +1,18 @@
 """What the identity service did is grouped under its connection, whatever it was fetched for."""
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import F
 from django.utils import timezone
 
 import sync.failure_groups
 from integration_hub.console.filtering import resolve
-from sync.counting.hours import hour_of
 from sync.counting.looking import count
 from sync.failure_groups import keep_failure_groups
-from sync.models import Connection, CountMark, Delivery, FailureCount, FailureDecision, FailureGroup, Route
+from sync.models import Connection, FailureCount, FailureGroup, Route
 from tests.console.history import a_delivery, a_route, a_source, an_event
 from tests.console.staff import browser
 from webhooks.models import Event
@@ -115,63 +110,3 @@ def test_an_event_leads_to_the_group_of_the_service(failures: list[Event]) -> No
     keep_failure_groups()
     page = browser("support").get(f"/admin/webhooks/event/{failures[0].pk}/change/").content.decode()
     assert f"{LIST}{FailureGroup.objects.get(connection__slug='aurora-id').pk}/change/" in page
-
-
-@pytest.fixture
-def migrating(database: None) -> Iterator[Callable[[str], Any]]:
-    """Go to a migration, and have its models; at the newest again afterwards."""
-
-    def go(name: str) -> Any:
-        executor = MigrationExecutor(connection)
-        executor.migrate([("sync", name)])
-        return MigrationExecutor(connection).loader.project_state([("sync", name)]).apps
-
-    yield go
-    call_command("migrate", "sync", verbosity=0)
-
-
-def test_groups_and_counts_of_before_are_moved_and_what_people_noted_stays(
-    failures: list[Event], migrating: Callable[[str], Any]
-) -> None:
-    decided = browser("administrator").get(LIST).wsgi_request.user
-    before = migrating("0017_route_pauses")
-    for slug, values in (
-        ("crm", {"number": 1, "state": "resolved", "note": "told them", "seen_until": NOON}),
-        ("shop", {"number": 1, "state": "acknowledged", "note": "who?", "owner_id": decided.pk}),
-    ):
-        key = Connection.objects.get(slug=slug).pk
-        facts = {"commercial_id": key, "code": "identity-unavailable"}
-        times = {"first_at": NOON, "last_at": NOON}
-        group = before.get_model("sync", "FailureGroup").objects.create(**facts, **times, **values)
-        before.get_model("sync", "FailureDecision").objects.create(
-            group=group, made_by_id=decided.pk, state=values["state"], reason=f"for {slug}", made_at=NOON
-        )
-        before.get_model("sync", "FailureCount").objects.create(hour=hour_of(NOON), **facts, number=7)
-    kept = before.get_model("sync", "FailureGroup").objects.create(
-        commercial_id=key, code="target-rejected", first_at=NOON, last_at=NOON, note="theirs"
-    )
-    migrating("0018_failures_by_fault")
-    moved = FailureGroup.objects.get(code="identity-unavailable")
-    assert (moved.connection.slug, moved.number, moved.state) == ("aurora-id", 2, "acknowledged")
-    assert set(moved.note.splitlines()) == {"told them", "who?"}
-    assert (moved.owner_id, moved.seen_until) == (decided.pk, None)
-    assert set(FailureDecision.objects.values_list("group", "reason")) == {
-        (moved.pk, "for crm"),
-        (moved.pk, "for shop"),
-    }
-    assert FailureGroup.objects.get(pk=kept.pk).connection.slug == "shop"
-    assert FailureCount.objects.get().number == 14
-    assert FailureCount.objects.get().connection.slug == "aurora-id"
-    assert CountMark.objects.get().hour == hour_of(NOON), "the worker counts it anew"
-    assert Delivery.objects.filter(state="dead").count() == 4
-
-
-def test_the_migration_is_undone_and_done_again(
-    failures: list[Event], migrating: Callable[[str], Any]
-) -> None:
-    keep_failure_groups()
-    count(seconds=60.0)
-    found = grouped()
-    migrating("0017_route_pauses")
-    migrating("0018_failures_by_fault")
-    assert grouped() == found

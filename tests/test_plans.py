@@ -48,9 +48,7 @@ GROWING = (
     "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
     "sync_call", "sync_link", "audit_entry",
 )  # fmt: skip
-SMALL_INDEX = re.compile(
-    "delivery_dead|audit_entry_unchained"
-)  # of what failed, of what is from before the chains
+SMALL_INDEX = re.compile("delivery_dead")  # of what failed
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 
 

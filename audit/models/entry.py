@@ -11,8 +11,7 @@ MANY = ("event", "delivery")
 class Entry(models.Model):
     """One thing that happened. `body` is canonical JSON (see `audit.canonical`) and holds no personal data.
 
-    The columns beside it repeat what `body` says, so that it can be found; `body` is what counts. The three of the
-    chain are empty only in rows of a version that knew none, until `audit.chaining` fills them in.
+    The columns beside it repeat what `body` says, so that it can be found; `body` is what counts.
     """
 
     stream = models.CharField(
@@ -22,9 +21,9 @@ class Entry(models.Model):
     action = models.CharField(max_length=64)
     actor = models.CharField(max_length=80, help_text="system, source:<slug>, or person:<id>")
     body = models.TextField()
-    stream_seq = models.BigIntegerField(null=True, help_text="1, 2, 3 … in its stream")
-    prev_leaf = models.BinaryField(null=True, help_text="of the entry before it in its stream")
-    leaf = models.BinaryField(null=True, help_text="the hash of its body")
+    stream_seq = models.BigIntegerField(help_text="1, 2, 3 … in its stream")
+    prev_leaf = models.BinaryField(help_text="of the entry before it in its stream")
+    leaf = models.BinaryField(help_text="the hash of its body")
 
     class Meta:
         verbose_name_plural = "entries"
@@ -60,7 +59,6 @@ class Entry(models.Model):
                 condition=~models.Q(stream__startswith="event:") & ~models.Q(stream__startswith="delivery:"),
                 name="audit_entry_apart",
             ),
-            models.Index("id", condition=models.Q(leaf=None), name="audit_entry_unchained"),
         ]
 
     def __str__(self) -> str:

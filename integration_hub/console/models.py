@@ -44,7 +44,7 @@ class Export(models.Model):
     )
     reason = models.CharField(max_length=500)
     filter = models.JSONField(default=dict)
-    table = models.CharField(max_length=8, choices=Table, default=Table.CSV, db_default=Table.CSV)
+    table = models.CharField(max_length=8, choices=Table, default=Table.CSV)
     state = models.CharField(max_length=10, choices=ExportState, default=ExportState.WAITING)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

@@ -52,7 +52,6 @@ class Attempt(models.Model):
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
     is_alone = models.BooleanField(
         default=False,
-        db_default=False,
         help_text="in a process of its own, because processes died that ran this delivery",
     )
     started_at = models.DateTimeField()
@@ -68,7 +67,6 @@ class Attempt(models.Model):
         choices=Takes,
         blank=True,
         default=Takes.AS_ROUTED,
-        db_default=Takes.AS_ROUTED.value,
         help_text="what a person chose to be delivered",
     )
     action = models.CharField(max_length=12, blank=True, help_text="created, updated, deleted or none")
@@ -78,7 +76,6 @@ class Attempt(models.Model):
         choices=Weight,
         blank=True,
         default="",
-        db_default="",
         help_text="as what the mass-change guard counted it",
     )
     change = models.ForeignKey(

@@ -69,9 +69,7 @@ class FailureCount(models.Model):
     """How many deliveries of events of this hour are dead now, by where they failed and why."""
 
     hour = models.DateTimeField()
-    connection = models.ForeignKey(
-        Connection, models.CASCADE, related_name="+", db_index=False, db_column="commercial_id"
-    )
+    connection = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
     code = models.CharField(max_length=48, blank=True)
     number = models.PositiveIntegerField()
 

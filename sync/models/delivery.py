@@ -49,11 +49,9 @@ class Delivery(models.Model):
         help_text="or replayed, by the database's clock: the age that ends its tries counts from here",
     )
     deaths = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="processes that died while they ran it, one after the other"
+        default=0, help_text="processes that died while they ran it, one after the other"
     )
-    is_approved = models.BooleanField(
-        default=False, db_default=False, help_text="a person let it pass the mass-change guard"
-    )
+    is_approved = models.BooleanField(default=False, help_text="a person let it pass the mass-change guard")
     identity_slot = models.PositiveSmallIntegerField(
         null=True, help_text="its place among those that run at once, where that number is limited"
     )
@@ -81,7 +79,6 @@ class Delivery(models.Model):
         choices=Takes,
         blank=True,
         default=Takes.AS_ROUTED,
-        db_default=Takes.AS_ROUTED.value,
         help_text="what the last replay chose to be delivered",
     )
     mapping_version = models.ForeignKey(

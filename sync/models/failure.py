@@ -22,9 +22,7 @@ class FailureGroup(models.Model):
     `ignored_until` is over, never where that is empty.
     """
 
-    connection = models.ForeignKey(
-        Connection, models.PROTECT, related_name="+", db_index=False, db_column="commercial_id"
-    )
+    connection = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     code = models.CharField(max_length=48, blank=True)
     number = models.PositiveIntegerField(default=0)
     first_at = models.DateTimeField()

@@ -40,19 +40,13 @@ class MappingVersion(models.Model):
     mapping = models.ForeignKey(Mapping, models.PROTECT, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
     declaration = models.JSONField()
-    text = models.TextField(
-        blank=True, default="", db_default="", help_text="the declaration as it was typed"
-    )
+    text = models.TextField(blank=True, default="", help_text="the declaration as it was typed")
     created_at = models.DateTimeField(auto_now_add=True)
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
-    note = models.CharField(
-        max_length=500, blank=True, default="", db_default="", help_text="what it changes"
-    )
-    reason = models.CharField(
-        max_length=500, blank=True, default="", db_default="", help_text="why it was put in force"
-    )
+    note = models.CharField(max_length=500, blank=True, default="", help_text="what it changes")
+    reason = models.CharField(max_length=500, blank=True, default="", help_text="why it was put in force")
     restores = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )

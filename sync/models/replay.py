@@ -58,9 +58,7 @@ class Replay(models.Model):
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
-    kind = models.CharField(
-        max_length=8, choices=Request, default=Request.REPLAY, db_default=Request.REPLAY.value
-    )
+    kind = models.CharField(max_length=8, choices=Request, default=Request.REPLAY)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     created_at = models.DateTimeField()
@@ -70,26 +68,25 @@ class Replay(models.Model):
         max_length=10,
         choices=ReplayState,
         default=ReplayState.FINISHED,
-        db_default=ReplayState.FINISHED.value,
     )
     filter = models.JSONField(null=True, help_text="resolved; empty: events that were chosen one by one")
     bound = models.BigIntegerField(null=True, help_text="the newest event there was")
     cursor_at = models.DateTimeField(null=True, help_text="how far its events are counted")
     cursor_id = models.BigIntegerField(null=True)
     frozen_at = models.DateTimeField(null=True)
-    total = models.PositiveIntegerField(default=0, db_default=0, help_text="events in the frozen set")
-    skipped = models.PositiveIntegerField(default=0, db_default=0)
-    succeeded = models.PositiveIntegerField(default=0, db_default=0)
-    failed = models.PositiveIntegerField(default=0, db_default=0)
-    held = models.PositiveIntegerField(default=0, db_default=0)
-    pace = models.CharField(max_length=8, choices=Pace, blank=True, default="", db_default="")
+    total = models.PositiveIntegerField(default=0, help_text="events in the frozen set")
+    skipped = models.PositiveIntegerField(default=0)
+    succeeded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    held = models.PositiveIntegerField(default=0)
+    pace = models.CharField(max_length=8, choices=Pace, blank=True, default="")
     pauses_above = models.PositiveSmallIntegerField(
         null=True, help_text="percent of those that ended and failed again; empty: it never pauses by itself"
     )
     seen_ended = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="when somebody last let it go on: counted from there"
+        default=0, help_text="when somebody last let it go on: counted from there"
     )
-    seen_failed = models.PositiveIntegerField(default=0, db_default=0)
+    seen_failed = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="when the next is sent")
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -101,7 +98,7 @@ class Replay(models.Model):
         help_text="the second person, who approved or declined it",
     )
     decided_at = models.DateTimeField(null=True)
-    paused = models.CharField(max_length=8, choices=Paused, blank=True, default="", db_default="")
+    paused = models.CharField(max_length=8, choices=Paused, blank=True, default="")
     paused_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,

@@ -18,7 +18,7 @@ def faults() -> list[str]:
             said = (body["stream"], body["stream_seq"], body["prev_leaf"])
             if said != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
                 found.append(f"{stream} {entry.stream_seq}: does not follow {seq}")
-            if bytes(entry.prev_leaf or b"") != leaf or bytes(entry.leaf or b"") != leaf_of(entry.body):
+            if bytes(entry.prev_leaf) != leaf or bytes(entry.leaf) != leaf_of(entry.body):
                 found.append(f"{stream} {entry.stream_seq}: a hash is wrong")
-            seq, leaf = entry.stream_seq or 0, bytes(entry.leaf or b"")
+            seq, leaf = entry.stream_seq, bytes(entry.leaf)
     return found

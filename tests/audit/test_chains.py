@@ -13,9 +13,8 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from audit import chaining, ends, log
+from audit import ends, log
 from audit.canonical import canonical
-from audit.chaining import chain_unchained
 from audit.ends import START, End
 from audit.joining import together
 from audit.log import Happening, append, appending, following
@@ -54,7 +53,10 @@ def test_entries_of_a_stream_follow_each_other(database: None) -> None:
 def test_a_chain_that_is_broken_is_seen(database: None) -> None:
     write("event:a", "event:a", "event:b")
     with transaction.atomic():
-        insert(Entry(stream="event:a", at=timezone.now(), body=Entry.objects.first().body, stream_seq=4))
+        known = Entry.objects.first()
+        row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
+        row.prev_leaf, row.leaf = known.leaf, bytes(32)
+        insert(row)
     assert faults() == [
         "event:a 4: does not follow 2",
         "event:a 4: a hash is wrong",
@@ -269,63 +271,22 @@ def test_an_append_waits_for_its_own_streams_only() -> None:
             cursor.execute("RESET lock_timeout")
 
 
-OLD = (
-    "INSERT INTO audit_entry (stream, at, action, actor, body) "
-    "VALUES (%s, '2026-01-01 00:00:00+00:00', 'test.old', 'system', %s)"
-)
-
-
-def write_as_before(stream: str, number: int) -> None:
-    """What the version before the chains writes, even now."""
-    body = (
-        '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z",'
-        f'"details":{{"number":{number}}},"stream":"{stream}","v":1}}'
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(OLD, [stream, body])
-
-
-def test_what_was_written_before_the_chains_is_chained_in_the_order_of_ids(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("audit.chaining.BATCH", 4)
-    for number in range(10):
-        write_as_before(f"event:{number % 3}", number)
-    write("event:1")
-    assert chain_unchained() == 10
-    assert chain_unchained() == 0
-    assert faults() == []
-    places = Entry.objects.filter(stream="event:1").order_by("stream_seq").values_list("action", "body")
-    assert [action for action, _ in places] == ["test.happened", "test.old", "test.old", "test.old"]
-    first = Entry.objects.get(stream="event:0", stream_seq=1)
-    assert first.body.startswith(
-        '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z","details":{"number":0}'
-    )
-    assert first.body.endswith('"stream":"event:0","stream_seq":1,"v":1}')
-
-
-def test_what_others_append_while_a_row_is_chained_costs_another_look(
-    database: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write("event:0")
-    for number in range(3):
-        write_as_before("event:0", number)
-    looks = iter([{"event:0": START}])
-    real = chaining.ends_of
-    monkeypatch.setattr(chaining, "ends_of", lambda streams: next(looks, None) or real(streams))
-    assert chain_unchained() == 3
-    assert next(looks, None) is None
-    assert faults() == []
-
-
 @pytest.mark.parametrize(
     "change", ["body = '{}'", "leaf = NULL", "action = 'x', leaf = prev_leaf", "stream_seq = 9"]
 )
-def test_a_row_can_be_chained_once_and_in_nothing_else(database: None, change: str) -> None:
-    write_as_before("event:a", 1)
+def test_an_entry_is_never_changed(database: None, change: str) -> None:
+    write("event:a")
     with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
         cursor.execute(f"UPDATE audit_entry SET {change}")
-    chain_unchained()
-    with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
-        cursor.execute("UPDATE audit_entry SET body = '{}', leaf = prev_leaf")
+    assert faults() == []
+
+
+@pytest.mark.parametrize("column", ["stream_seq", "prev_leaf", "leaf"])
+def test_an_entry_without_its_place_in_the_chain_is_refused(database: None, column: str) -> None:
+    write("event:a")
+    entry = Entry.objects.get()
+    entry.pk, entry.stream_seq = None, 2
+    setattr(entry, column, None)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        entry.save(force_insert=True)
     assert faults() == []

@@ -17,7 +17,7 @@ from audit.rows import checkpoint_record
 from audit.sealing import rotate_key, seal
 from sync.clock import read_clock
 from tests.audit.history import BOX, START, after, write, write_history
-from tests.audit.test_chains import in_threads, write_as_before
+from tests.audit.test_chains import in_threads
 
 SEED = 20261126
 
@@ -53,8 +53,6 @@ def test_a_whole_log_passes_and_says_up_to_where(database: None, tmp_path: Path)
 @pytest.mark.parametrize("seed", range(5))
 def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     generator = Random(f"{SEED} {seed}")
-    for number in range(generator.randrange(5)):
-        write_as_before(f"event:{number % 2}", number)
     end = write_history(generator, segments=generator.randint(3, 9), most=generator.randint(1, 9))
     make_checkpoint(BOX, end)
     report = check_database()

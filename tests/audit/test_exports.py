@@ -10,12 +10,16 @@ import pytest
 
 from audit.bundle import measure
 from audit.bundle_rows import anchor_of, whole_bodies, whole_segments
+from audit.canonical import canonical
 from audit.checkpoints import checkpoint_file
+from audit.hashing import ZERO, leaf_of
+from audit.log import VERSION
 from audit.models import Entry, Segment
+from audit.records import time_text
 from audit.rows import key_records
 from audit.sealing import rotate_key, seal
 from tests.audit.exports import VERIFIER, begin, both, checkpoint, export_filtered, export_whole, finish
-from tests.audit.history import BOX, after, write, write_history
+from tests.audit.history import BOX, START, after, write, write_history
 
 SEED = 20261127
 
@@ -100,21 +104,25 @@ def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) ->
 
 
 def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
-    """A row of the version before the chains is chained later than its neighbours, and sealed by its id."""
-    from audit.chaining import chain_unchained
-    from tests.audit.test_chains import write_as_before
-
-    write("event:a")
-    for number in range(3):
-        write_as_before("event:a", number)
-    write("event:a", "event:a")
-    chain_unchained()
+    """Segments hold entries in the order of their ids, which need not be that of their stream."""
+    store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
     seal(BOX, after(1))
     places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
     assert places == [1, 4, 5, 6, 2, 3]
     export_whole(tmp_path / "whole")
     export_filtered(tmp_path / "filtered", ["event:a"])
     assert both(tmp_path / "whole") == both(tmp_path / "filtered") == ([], [])
+
+
+def store_chain(stream: str, ids: list[int]) -> None:
+    """Store the entries 1, 2, 3 … of a stream under these ids."""
+    leaf = ZERO
+    for seq, pk in enumerate(ids, start=1):
+        facts = {"stream": stream, "stream_seq": seq, "action": "test.happened", "actor": "system"}
+        document = {"v": VERSION, "at": time_text(START), "details": {}, "prev_leaf": leaf.hex(), **facts}
+        body, before = canonical(document), leaf
+        leaf = leaf_of(body)
+        Entry.objects.create(pk=pk, at=START, body=body, prev_leaf=before, leaf=leaf, **facts)
 
 
 def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from audit.sealing import rotate_key, seal, seal_stragglers
 from audit.tree import stored_tree
 from audit.turns import turn
 from tests.audit.history import BOX, START, after, missed, sealed_ids, write, write_history
-from tests.audit.test_chains import in_threads, write_as_before
+from tests.audit.test_chains import in_threads
 
 SEED = 20261125
 
@@ -170,13 +170,6 @@ def test_a_key_that_is_worn_is_changed_by_the_sealer(database: None) -> None:
     write("event:a")
     seal(BOX, after(1000 * 3600), key_days=0)
     assert SigningKey.objects.count() == 3
-
-
-def test_what_the_version_before_wrote_is_chained_and_sealed(database: None) -> None:
-    seal(BOX, START)
-    write_as_before("event:a", 1)
-    assert seal(BOX, after(1)) == 1
-    assert missed() == 0
 
 
 def test_many_sealers_at_once_seal_everything_once(database: None) -> None:

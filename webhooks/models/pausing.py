@@ -18,7 +18,7 @@ class Pausable(models.Model):
         related_name="+",
         db_index=False,
     )
-    pause_reason = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)
+    pause_reason = models.CharField(max_length=500, blank=True, default="", editable=False)
     resumed_at = models.DateTimeField(
         null=True, editable=False, help_text="until all that waited has been released"
     )
