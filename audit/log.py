@@ -20,7 +20,7 @@ from audit.records import time_text
 from audit.statements import Bound
 
 SYSTEM = "system"
-VERSION = 2
+VERSION = 1
 BATCH = 1000
 _COLLISIONS = 100
 _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")

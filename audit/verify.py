@@ -521,7 +521,7 @@ class Export:
         leaf = sha(b"\x00hub-audit-1", body)
         try:
             said = members(load(body), *ENTRY)
-            if said["v"] not in (1, 2) or not MOMENT.fullmatch(said["at"]) or said["stream_seq"] < 1:
+            if said["v"] != 1 or not MOMENT.fullmatch(said["at"]) or said["stream_seq"] < 1:
                 raise ValueError("is no entry of this version")
             if said["action"] == "audit.pruned" and said["stream"] == "retention:audit":
                 self.told = max(self.told, said["details"]["segment"])

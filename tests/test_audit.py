@@ -88,7 +88,7 @@ def test_the_body_says_all_that_its_columns_say(database: None) -> None:
     entry = Entry.objects.get()
     assert entry.body == (
         '{"action":"login.failed","actor":"person:7","at":"2026-03-04T12:00:00.000005Z",'
-        f'"details":{{"\\u00e4":[1,null,true]}},"prev_leaf":"{"0" * 64}","stream":"person:7","stream_seq":1,"v":2}}'
+        f'"details":{{"\\u00e4":[1,null,true]}},"prev_leaf":"{"0" * 64}","stream":"person:7","stream_seq":1,"v":1}}'
     )
     assert (entry.stream, entry.action, entry.actor, entry.at) == ("person:7", "login.failed", "person:7", at)
 

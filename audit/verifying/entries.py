@@ -43,7 +43,7 @@ def _said(body: str) -> dict[str, Any] | None:
         is_good = isinstance(document, dict) and set(document) == MEMBERS and canonical(document) == body
     except (TypeError, ValueError, RecursionError):
         return None
-    return document if is_good and document["v"] in (1, 2) else None
+    return document if is_good and document["v"] == 1 else None
 
 
 def check_streams(rows: Iterable[StreamRow]) -> Faults:

@@ -333,7 +333,7 @@ class Second:
             "has other members",
         )
         require(
-            said["v"] in (1, 2) and moment(said["at"]) and number(said["stream_seq"], 1),
+            said["v"] == 1 and moment(said["at"]) and number(said["stream_seq"], 1),
             "is of another version",
         )
         return said

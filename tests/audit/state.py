@@ -132,7 +132,7 @@ def build(generator: Random, segments: int = 8, most: int = 8) -> State:
         for what in news:
             entry += generator.choice([1, 1, 1, 2])
             state.bodies[entry] = canonical(
-                {"v": 2, "at": time_text(at), "actor": "system", "stream_seq": 0, "prev_leaf": "", **what}
+                {"v": 1, "at": time_text(at), "actor": "system", "stream_seq": 0, "prev_leaf": "", **what}
             )
         ids = [each for each in state.bodies if each > last.highest_id]
         key = state.keys[state.key_at(time_text(at))]["key"]
