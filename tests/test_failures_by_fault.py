@@ -1,7 +1,7 @@
 """What the identity service did is grouped under its connection, whatever it was fetched for."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,6 @@ from webhooks.models import Event
 pytestmark = pytest.mark.usefixtures("database")
 
 LIST = "/admin/sync/failuregroup/"
-NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
 
 def a_crm() -> Route:
