@@ -1,9 +1,9 @@
 """System checks: what must be true of the settings before the hub may face the internet, each with a hint."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
@@ -21,21 +21,24 @@ def check_secret_key(**_: Any) -> list[CheckMessage]:
 
 @register()
 def check_sealing_keys(**_: Any) -> list[CheckMessage]:
-    """hub.E002: each of SEALING_KEYS is a Fernet key."""
-    hint = "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+    """hub.E002: each of SEALING_KEYS is 32 bytes in URL-safe base64."""
+    hint = "Make one with: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
     return [
-        Error(f"Key number {number} of SEALING_KEYS is not a Fernet key.", hint=hint, id="hub.E002")
+        Error(
+            f"Key number {number} of SEALING_KEYS is not a key: 32 bytes in URL-safe base64.",
+            hint=hint,
+            id="hub.E002",
+        )
         for number, key in enumerate(settings.SEALING_KEYS, start=1)
-        if not _is_fernet_key(key)
+        if not _is_key(key)
     ]
 
 
-def _is_fernet_key(key: str) -> bool:
+def _is_key(key: str) -> bool:
     try:
-        Fernet(key)
+        return len(base64.urlsafe_b64decode(key)) == 32
     except ValueError:
         return False
-    return True
 
 
 @register()

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,11 @@ from webhooks.models import State
 SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
 EXAMPLE = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
 ANNA = "IDNUMBER1234"
+
+
+def new_sealing_key() -> str:
+    """Return a fresh key for SEALING_KEYS."""
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
 def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, str]:

@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
-from tests.hub import EXAMPLE, SIGNING_SECRET, signed
+from tests.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signed
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
 from webhooks.tally import write_down
 
@@ -229,7 +228,7 @@ def test_a_static_secret_is_accepted_in_its_place_only(
 
 def test_a_sender_comes_again_where_this_process_does_not_know_the_key_that_seals_its_secret() -> None:
     a_source("standard-webhooks", SIGNING_SECRET)
-    with override_settings(SEALING_KEYS=[Fernet.generate_key().decode()]):
+    with override_settings(SEALING_KEYS=[new_sealing_key()]):
         answer = post(package(EXAMPLE))
     assert (answer.status_code, answer.json()["code"]) == (503, "storage-unavailable")
     assert int(answer["Retry-After"]) > 0

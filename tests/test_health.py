@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
@@ -14,6 +13,7 @@ from sync.models import Breaker
 from sync.watching import database_clock
 from tests.alarms import late_delivery, minutes, paused, watched
 from tests.console.history import an_event
+from tests.hub import new_sealing_key
 from webhooks.models import Pepper
 from webhooks.sealing import seal
 
@@ -81,7 +81,7 @@ def test_a_monitor_learns_that_a_process_does_not_know_the_key_that_seals(settin
     Pepper.objects.all().delete()
     Pepper.objects.create(sealed=seal(b"pepper"))
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is True
-    settings.SEALING_KEYS = [Fernet.generate_key().decode()]
+    settings.SEALING_KEYS = [new_sealing_key()]
     assert health(authorization=f"Bearer {TOKEN}")["opens_sealed"] is False
 
 

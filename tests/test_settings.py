@@ -53,11 +53,11 @@ STATUS = ("hub.E004) UNAVAILABLE_STATUS", "Use 503, or 429")
                 "ALLOWED_HOSTS": "",
                 "UNAVAILABLE_STATUS": "200",
             },
-            [KEY, ("hub.E002) Key number 1 of SEALING_KEYS", "generate_key"), HOSTS, STATUS],
+            [KEY, ("hub.E002) Key number 1 of SEALING_KEYS", "os.urandom(32)"), HOSTS, STATUS],
         ),
         (
             {"SECRET_KEY": "a" * 60, "SEALING_KEYS": f"{SOUND['SEALING_KEYS']},c2hvcnQ="},
-            [KEY, ("hub.E002) Key number 2 of SEALING_KEYS", "generate_key")],
+            [KEY, ("hub.E002) Key number 2 of SEALING_KEYS", "os.urandom(32)")],
         ),
     ],
 )

@@ -6,14 +6,13 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.hub import ANNA, EXAMPLE, Hub, new_sealing_key
 from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
 from webhooks.sealing import CannotOpen
 
@@ -105,7 +104,7 @@ def test_two_that_meet_a_new_subject_at_once_get_one_key() -> None:
 def test_a_pseudonym_survives_a_change_of_keys_and_so_does_what_is_sealed() -> None:
     key = subject_key(1, "USER", ANNA)
     sealed, name = key.seal(b"personal"), key.pseudonym
-    fresh = Fernet.generate_key().decode()
+    fresh = new_sealing_key()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
         call_command("reseal")
     with override_settings(SEALING_KEYS=[fresh]):

@@ -6,7 +6,7 @@ seals, every one of them opens, so a new key is put in front, in every process, 
 `manage.py reseal` has run.
 
 A sealed value: 1 byte version, 4 bytes naming the key, 16 bytes salt, 12 bytes nonce, the cipher text with its 16-byte
-tag. Values sealed before that (Fernet, its first byte 0x80) still open.
+tag.
 """
 
 import base64
@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -77,24 +76,15 @@ def seal(plain: bytes) -> bytes:
 def unseal(sealed: bytes) -> bytes:
     """What was sealed. `CannotOpen` when no key fits or a bit was changed."""
     sealed = bytes(sealed)
-    if not sealed.startswith(_VERSION):
-        return _unseal_fernet(sealed)
+    is_sealed = sealed.startswith(_VERSION) and len(sealed) >= _SMALLEST
     head, salt, nonce = sealed[:_HEAD], sealed[_SALT], sealed[_NONCE]
-    for key in settings.SEALING_KEYS if len(sealed) >= _SMALLEST else ():
+    for key in settings.SEALING_KEYS if is_sealed else ():
         if _name_of(key) == sealed[1:5]:
             try:
                 return _derived(key, salt).decrypt(nonce, sealed[_NONCE.stop :], head)
             except InvalidTag:
                 continue
     raise CannotOpen("none of SEALING_KEYS opens this value")
-
-
-def _unseal_fernet(sealed: bytes) -> bytes:
-    box = MultiFernet([Fernet(key) for key in settings.SEALING_KEYS])
-    try:
-        return box.decrypt(base64.urlsafe_b64encode(sealed))
-    except InvalidToken as error:
-        raise CannotOpen("none of SEALING_KEYS opens this value") from error
 
 
 def reseal(sealed: bytes) -> bytes:

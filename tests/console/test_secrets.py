@@ -6,7 +6,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
@@ -23,6 +22,7 @@ from sync.evidence import seal_audit
 from sync.models import Connection
 from tests.console.settings_rows import STORED, TYPED, connection, signed
 from tests.console.staff import browser, entries
+from tests.hub import new_sealing_key
 from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
 from webhooks.sealing import unseal
 
@@ -126,7 +126,7 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)
     theirs.save()
     seal_audit()
-    fresh = Fernet.generate_key().decode()
+    fresh = new_sealing_key()
     with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
         call_command("reseal", stdout=(told := StringIO()))
     assert "restart them all" in told.getvalue()
