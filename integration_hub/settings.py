@@ -37,13 +37,13 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "integration_hub",  # before the apps whose commands it replaces
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
     "audit",
     "webhooks",
     "sync",
-    "integration_hub",
     "integration_hub.console",
 ]
 

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-
-from integration_hub.wsgi import application
+from django.core.wsgi import get_wsgi_application
 
 
 class Quiet(WSGIRequestHandler):
@@ -21,7 +20,7 @@ class Quiet(WSGIRequestHandler):
 def served() -> Iterator[str]:
     """The origin of a running hub; each request has a thread, and its database connection ends with it."""
     with ThreadedWSGIServer(("127.0.0.1", 0), Quiet) as server:
-        server.set_app(application)
+        server.set_app(get_wsgi_application())
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

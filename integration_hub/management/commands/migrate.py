@@ -1,0 +1,13 @@
+"""`manage.py migrate`: Django's command, refused for a database that another version made."""
+
+from typing import Any
+
+from django.core.management.commands import migrate
+
+from integration_hub.schema_version import check_schema
+
+
+class Command(migrate.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        check_schema(options["database"])
+        super().handle(*args, **options)

@@ -1,0 +1,12 @@
+"""`manage.py run_worker`: one worker, refused for a database that another version made."""
+
+from typing import Any
+
+from integration_hub.schema_version import check_schema_at_start
+from sync.management.commands import run_worker
+
+
+class Command(run_worker.Command):
+    def handle(self, *args: Any, **options: Any) -> None:
+        check_schema_at_start()
+        super().handle(*args, **options)

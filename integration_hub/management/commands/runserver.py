@@ -1,0 +1,13 @@
+"""`manage.py runserver`: WhiteNoise's command, refused for a database that another version made."""
+
+from typing import Any
+
+from whitenoise.runserver_nostatic.management.commands import runserver  # type: ignore[import-untyped]
+
+from integration_hub.schema_version import check_schema_at_start
+
+
+class Command(runserver.Command):  # type: ignore[misc]
+    def handle(self, *args: Any, **options: Any) -> None:
+        check_schema_at_start()
+        super().handle(*args, **options)

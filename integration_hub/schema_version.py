@@ -1,0 +1,79 @@
+"""Refuse a database that another version of the hub made.
+
+Names of migrations do not tell two schemas apart as long as models change inside `0001_initial`. So `migrate` records a
+digest of each migration file, as rows of `django_migrations` under the label of this app, and `check_schema` compares
+them with the files.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
+
+APPS = ("audit", "webhooks", "sync", "console")
+LABEL = "integration_hub"
+
+_ADVICE = {
+    "sqlite": "delete {name}* to begin with a new database",
+    "postgresql": "name a new database in DATABASE_URL",
+}
+
+
+def check_schema(alias: str = DEFAULT_DB_ALIAS) -> None:
+    """Raise `CommandError` if a migration was applied that is not, or not any more, a file of this version.
+
+    One query. A database without tables passes, and so does one that cannot be reached: a web process starts without
+    its database and answers 503 until it is there.
+    """
+    connection = connections[alias]
+    labels = [*APPS, LABEL]
+    try:
+        with connection.cursor() as cursor:
+            marks = ", ".join(["%s"] * len(labels))
+            cursor.execute(f"SELECT app, name FROM django_migrations WHERE app IN ({marks})", labels)  # noqa: S608
+            rows = cursor.fetchall()
+    except Error:
+        return
+    recorded = {name for app, name in rows if app == LABEL}
+    applied = [f"{app}.{name}" for app, name in rows if app != LABEL]
+    digests = digests_of_migrations()
+    if not all(digests.get(migration) in recorded for migration in applied):
+        advice = _ADVICE[connection.vendor].format(name=connection.settings_dict["NAME"])
+        raise CommandError(
+            f"This database was made by another version of Integration Hub: run that version, or {advice}."
+        )
+
+
+def check_schema_at_start() -> None:
+    """Check the schema before a process serves. Leaves no connection open, for the process may fork."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    try:
+        check_schema()
+    finally:
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
+
+
+def record_schema(using: str, **_: Any) -> None:
+    """Record the digests of all migration files; a receiver of `pre_migrate`, so before the first is applied."""
+    recorder = MigrationRecorder(connections[using])
+    recorder.ensure_schema()
+    with transaction.atomic(using):
+        recorder.migration_qs.filter(app=LABEL).delete()
+        for digest in digests_of_migrations().values():
+            recorder.record_applied(LABEL, digest)
+
+
+def digests_of_migrations() -> dict[str, str]:
+    """Return the name of each migration of `APPS` with what is recorded of it: its name and a digest of its file."""
+    digests = {}
+    for label in APPS:
+        for path in sorted(Path(apps.get_app_config(label).path, "migrations").glob("[0-9]*.py")):
+            name = f"{label}.{path.stem}"
+            digests[name] = f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()[:32]}"
+    return digests
