@@ -92,7 +92,9 @@ def fill(people: Iterable[Somebody]) -> None:
             received_at=now,
         )
         ends = {"identity_id": route.identity_id, "commercial_id": route.commercial_id}
-        delivery = Delivery.objects.create(event=event, route=route, state="succeeded", **ends, **facts)
+        delivery = Delivery.objects.create(
+            event=event, route=route, state="succeeded", opened_at=now, **ends, **facts
+        )
         attempt = Attempt.objects.create(
             delivery=delivery,
             number=1,

@@ -210,7 +210,7 @@ def _may_still(row: Delivery) -> Sentence:
     more = _("no further try")
     if left:
         more = ngettext("%(number)d more try", "%(number)d more tries", left) % {"number": left}
-    if row.opened_at is None or not left:
+    if not left:
         return more
     end = row.opened_at + timedelta(hours=row.route.gives_up_after_hours)
     return format_html(_("{}, none after {}"), more, moment(end))

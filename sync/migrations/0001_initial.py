@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
                 ('not_before', models.DateTimeField(help_text='the other side asked to be left alone until then: Retry-After', null=True)),
                 ('tries', models.PositiveSmallIntegerField(default=0, help_text='attempts since the webhook or the last replay')),
                 ('last_number', models.PositiveSmallIntegerField(default=0, help_text='of its attempts')),
-                ('opened_at', models.DateTimeField(help_text="or replayed, by the database's clock: the age that ends its tries counts from here", null=True)),
+                ('opened_at', models.DateTimeField(help_text="or replayed, by the database's clock: the age that ends its tries counts from here")),
                 ('deaths', models.PositiveSmallIntegerField(default=0, help_text='processes that died while they ran it, one after the other')),
                 ('is_approved', models.BooleanField(default=False, help_text='a person let it pass the mass-change guard')),
                 ('identity_slot', models.PositiveSmallIntegerField(help_text='its place among those that run at once, where that number is limited', null=True)),

@@ -45,8 +45,7 @@ class Delivery(models.Model):
     )
     last_number = models.PositiveSmallIntegerField(default=0, help_text="of its attempts")
     opened_at = models.DateTimeField(
-        null=True,
-        help_text="or replayed, by the database's clock: the age that ends its tries counts from here",
+        help_text="or replayed, by the database's clock: the age that ends its tries counts from here"
     )
     deaths = models.PositiveSmallIntegerField(
         default=0, help_text="processes that died while they ran it, one after the other"

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.utils import timezone
 
 from sync.models import Attempt, Call, Connection, Delivery, Mapping, MappingVersion, Replay, Route
 from webhooks.models import Event, Payload, Receipt, Source
@@ -66,6 +67,7 @@ def a_delivery(event: Event, route: Route, **values: Any) -> Delivery:
         "code": event.code,
         "entity_type": event.entity_type,
         "entity_id": event.entity_id,
+        "opened_at": timezone.now(),
     }
     return Delivery.objects.create(
         event=event, route=route, identity=route.identity, commercial=route.commercial, **defaults | values
