@@ -1,4 +1,4 @@
-"""What is stored of a connection may be past use: by an older version, past the console, after its credentials went."""
+"""What is stored of a connection may be past use: changed past the console, or after its credentials went."""
 
 from typing import Any
 

@@ -73,7 +73,7 @@ def rows_of(replay: Replay) -> list[Row]:
 
 
 def happened(replay: Replay) -> str:
-    """What a decision or an older replay of several did, as a count."""
+    """Say what a decision, or a replay of several events, did, as a count."""
     told = events(replay.events)
     if replay.kind == Request.APPROVAL:
         return _("%(events)s approved") % {"events": told}

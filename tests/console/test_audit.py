@@ -178,7 +178,7 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
         ({"until": "2026-03-01T10:00:00+00:00"}, "Until 2026-03-01 10:00:00 UTC"),
         ({"fields": [], "odd_one": None}, "Fields none Odd one –"),
         ({"ground": "consent-withdrawn"}, "Legal ground The person withdrew consent"),
-        ({"ground": "of an older version", "steps": 3}, "Legal ground of an older version Steps 3"),
+        ({"ground": "in other words", "steps": 3}, "Legal ground in other words Steps 3"),
     ],
 )
 def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str) -> None:

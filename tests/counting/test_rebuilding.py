@@ -1,4 +1,4 @@
-"""A database of before the counts, or one whose counts are wrong, is counted anew; whoever stops loses nothing."""
+"""A database whose counts are wrong, or that has none, is counted anew; whoever stops loses nothing."""
 
 from datetime import timedelta
 from io import StringIO

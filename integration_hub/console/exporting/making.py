@@ -180,8 +180,8 @@ def _write(run: Run) -> None:
 
 
 def _can_go_on(export: Export) -> bool:
-    """Whether an earlier run left what it noted: on this machine, with the tables of this version, and not cut off by
-    one that lost its power."""
+    """Return True if the files that an earlier run noted are here, on this machine, and were not cut off by a power
+    failure."""
     sizes = export.progress.get("sizes", {})
     return (
         sizes.keys() >= set(_FILES)

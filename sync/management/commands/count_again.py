@@ -1,4 +1,4 @@
-"""Count every hour anew from the events, from the newest on: after an upgrade, or where the counts are not believed."""
+"""Count every hour anew from the events, from the newest on: where the counts are not believed."""
 
 from argparse import ArgumentParser
 from typing import Any

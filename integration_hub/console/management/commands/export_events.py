@@ -21,7 +21,6 @@ from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
 from webhooks.models import Event, Source, State
 
-_OTHER_NAMES = {"received_from": "--since", "received_to": "--until"}
 _HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
 
 
@@ -34,8 +33,7 @@ class Command(ExportCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for name in WORDS:
-            others = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else []
-            parser.add_argument(f"--{name.replace('_', '-')}", *others, dest=name, help=_HELP.get(name))
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=_HELP.get(name))
         super().add_arguments(parser)
         parser.add_argument(
             "--evidence",
