@@ -56,7 +56,14 @@ def passing(connection: Connection) -> int | None:
     breaker = _now(Breaker.objects.filter(pk=connection.pk)).first()
     if breaker is None or breaker.open_until is None:
         return None
-    return 0 if breaker.is_open else 1 + breaker.successes
+    return probe_limit(is_open=breaker.is_open, successes=breaker.successes)
+
+
+def probe_limit(*, is_open: bool, successes: int) -> int:
+    """Return how many deliveries a breaker that is not closed lets run at once: none during its pause, afterwards one
+    and one more for every success.
+    """
+    return 0 if is_open else 1 + successes
 
 
 def _now(breakers: QuerySet[Breaker]) -> Any:

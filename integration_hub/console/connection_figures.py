@@ -21,9 +21,9 @@ from integration_hub.console.health_words import (
     is_slow,
     seconds_words,
 )
-from integration_hub.console.protection import breaker_of
 from integration_hub.console.sparks import spark
 from integration_hub.console.wording import pill
+from sync.breaker_status import breaker_of
 from sync.breaking import ENOUGH
 from sync.clock import database_now
 from sync.counting.hours import HOUR, hour_of

@@ -17,10 +17,11 @@ from integration_hub.console.connection_figures import ConnectionShown, figures_
 from integration_hub.console.connection_testing import PERMISSION, last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.health_words import ConnectionFigures, percent_words, seconds_words
-from integration_hub.console.protection import Passing, at_once, breaker_of, rate, spared
+from integration_hub.console.protection import at_once, rate
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
 from integration_hub.console.wording import ago, code_words, moment
+from sync.breaker_status import Passing, breaker_of, spared
 from sync.breaking import ENOUGH
 from sync.models import Breaker, Connection
 from webhooks.models import State

@@ -1,61 +1,17 @@
 """How a connection is protected at this moment, in words: its breaker, how many deliveries it has, how fast it goes."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integration_hub.console.wording import ahead, code_words, moment
+from sync.breaker_status import Passing, breaker_of, spared
 from sync.breaking import ENOUGH
-from sync.clock import database_now
-from sync.models import Breaker, Connection, Delivery
-from webhooks.models import State
-
-
-class Passing(Enum):
-    """What the breaker of a connection lets through: everything, nothing, or probes."""
-
-    EVERYTHING = "good"
-    NOTHING = "bad"
-    PROBES = "warn"
-
-
-@dataclass(frozen=True, slots=True)
-class Spared:
-    """The breaker of a connection at one moment of the database's clock. `until` is None while it is closed."""
-
-    passing: Passing
-    until: datetime | None
-    successes: int = 0
-
-    def limit(self, concurrency: int | None) -> int | None:
-        """How many deliveries may run at once now; None for any number."""
-        if self.passing is Passing.NOTHING:
-            return 0
-        probes = 1 + self.successes if self.passing is Passing.PROBES else None
-        return min((each for each in (concurrency, probes) if each is not None), default=None)
-
-
-def breaker_of(connection: Connection) -> Breaker | None:
-    """Its row; select `breaker` with the connection for many."""
-    found: Breaker | None = getattr(connection, "breaker", None)
-    return found
-
-
-def spared(connection: Connection, clock: datetime) -> Spared:
-    """What passes at this moment."""
-    breaker = breaker_of(connection)
-    if breaker is None or breaker.open_until is None:
-        return Spared(Passing.EVERYTHING, None)
-    passing = Passing.NOTHING if breaker.open_until > clock else Passing.PROBES
-    return Spared(passing, breaker.open_until, breaker.successes)
+from sync.models import Breaker, Connection
 
 
 def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeString:
@@ -83,15 +39,6 @@ def _working(breaker: Breaker | None, connection: Connection) -> str:
 
 def _failures(number: int) -> str:
     return ngettext("%(number)s failure", "%(number)s failures", number) % {"number": f"{number:,}"}
-
-
-def measured(connections: QuerySet[Connection]) -> QuerySet[Any]:
-    """Each with its breaker, the database's `clock`, and how many deliveries are `running`: one statement for all."""
-    either = Q(identity=OuterRef("pk")) | Q(commercial=OuterRef("pk"))
-    running = Delivery.objects.filter(either, state=State.RUNNING).order_by().values("state")
-    counted = running.annotate(number=Count("pk")).values("number")
-    rows: Any = connections.select_related("breaker")
-    return rows.annotate(clock=database_now(), running=Coalesce(Subquery(counted), 0))  # type: ignore[no-any-return]
 
 
 def at_once(connection: Any) -> str:

@@ -14,9 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integration_hub.console.protection import Passing, breaker_sentence, spared
+from integration_hub.console.protection import breaker_sentence
 from integration_hub.console.unsettled import open_deliveries, running_deliveries
 from integration_hub.console.wording import ahead, moment
+from sync.breaker_status import Passing, spared
 from sync.breaking import ENOUGH
 from sync.claiming import SUSPECT
 from sync.clock import read_clock
