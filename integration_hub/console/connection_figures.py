@@ -12,13 +12,10 @@ from django.utils.safestring import SafeString
 
 from integration_hub.console.charts import line
 from integration_hub.console.health_words import (
-    ConnectionFigures,
-    Health,
     health_label,
-    health_of,
     health_sentence,
     health_shape,
-    is_slow,
+    health_style,
     seconds_words,
 )
 from integration_hub.console.sparks import spark
@@ -26,6 +23,7 @@ from integration_hub.console.wording import pill
 from sync.breaker_status import breaker_of
 from sync.breaking import ENOUGH
 from sync.clock import database_now
+from sync.connection_health import ConnectionFigures, Health, health_of, is_slow
 from sync.counting.hours import HOUR, hour_of
 from sync.durations import added, quantile
 from sync.models import CallCount, Connection
@@ -57,7 +55,7 @@ class ConnectionShown:
     @property
     def pill(self) -> SafeString:
         """The word with its shape."""
-        return pill(self.health.style, health_shape(self.health), health_label(self.health))
+        return pill(health_style(self.health), health_shape(self.health), health_label(self.health))
 
     @property
     def sentence(self) -> str:
@@ -65,7 +63,7 @@ class ConnectionShown:
 
     @property
     def spark(self) -> SafeString:
-        return spark(self.points, self.health.style)
+        return spark(self.points, health_style(self.health))
 
     @property
     def p95(self) -> str:

@@ -16,13 +16,14 @@ from django.utils.translation import ngettext
 from integration_hub.console.connection_figures import ConnectionShown, figures_of
 from integration_hub.console.connection_testing import PERMISSION, last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
-from integration_hub.console.health_words import ConnectionFigures, percent_words, seconds_words
+from integration_hub.console.health_words import percent_words, seconds_words
 from integration_hub.console.protection import at_once, rate
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
 from integration_hub.console.wording import ago, code_words, moment
 from sync.breaker_status import Passing, breaker_of, spared
 from sync.breaking import ENOUGH
+from sync.connection_health import ConnectionFigures
 from sync.models import Breaker, Connection
 from webhooks.models import State
 

@@ -25,12 +25,12 @@ from integration_hub.console.connection_page import (
 )
 from integration_hub.console.connection_testing import PERMISSION, test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
-from integration_hub.console.health_words import Health
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.resuming import try_now
 from integration_hub.console.sparks import beside
 from sync.breaker_status import measured
+from sync.connection_health import Health
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
 from sync.models import Connection, Side

@@ -4,14 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integration_hub.console.health_words import (
-    ConnectionFigures,
-    Health,
-    health_label,
-    health_of,
-    health_sentence,
-    seconds_words,
-)
+from integration_hub.console.health_words import health_label, health_sentence, health_style, seconds_words
+from sync.connection_health import ConnectionFigures, Health, health_of
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=45)
@@ -79,7 +73,7 @@ def test_the_figures_decide_the_word_and_the_sentence(
 def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
     labels = [health_label(each) for each in Health]
     assert len(set(labels)) == len(labels) == 7
-    assert {each.style for each in Health} == {"good", "warn", "bad", "quiet"}
+    assert {health_style(health) for health in Health} == {"good", "warn", "bad", "quiet"}
     assert [each for each in Health if each.is_wrong] == [Health.SLOW, Health.FAILING, Health.PAUSED]
 
 
