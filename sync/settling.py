@@ -18,11 +18,11 @@ from sync.clock import database_now_plus
 from sync.counting.hours import mark_hours
 from sync.ending import Ending
 from sync.linking import make_link, renewal
-from sync.models import SETTLED_STATES, Delivery
+from sync.models import SETTLED_STATES, WAITING, Delivery
 from sync.outcomes import outcome_of_attempt
 from sync.recording import AttemptRecorder
 from sync.sparing import is_no_news, tell_breakers
-from sync.subjects import WAITING, lock_open
+from sync.subjects import lock_open
 from sync.verdict import Verdict
 from sync.waiting import Telling, waiter_of
 from webhooks.models import Event, Payload, State, worst

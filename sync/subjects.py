@@ -8,9 +8,7 @@ from audit.statements import Statement
 from audit.storing import next_key
 from sync.linking import Linked
 from sync.models import Delivery
-from webhooks.models import State
 
-WAITING = (State.PENDING, State.RETRYING)
 SUBJECT = ("entity_id", "entity_type", "identity", "commercial")  # what deliveries of one have in common
 
 _OPEN = """entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s

@@ -11,7 +11,6 @@ from integration_hub.console.event_list import BY_ARRIVAL
 from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.keyset import Cursor
 from integration_hub.console.standing import Standing, gone, standing, surroundings_of
-from integration_hub.console.unsettled import open_deliveries
 from integration_hub.console.wording import reason
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.codes import Words, is_about_identity
@@ -198,7 +197,7 @@ def _replayed(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
 
 
 def _under_way(wanted: Wanted) -> tuple[OpenRow, ...]:
-    same = open_deliveries().filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
+    same = Delivery.objects.open().filter(entity_id=wanted.entity_id, entity_type=wanted.entity_type)
     rows = list(same.select_related(*_RELATED).order_by("pk")[:MOST_OPEN])
     around = surroundings_of(rows, rows)
     shown = []

@@ -9,8 +9,7 @@ from django.utils.translation import gettext, ngettext
 
 from integration_hub.console.filtering import EventFilter
 from integration_hub.console.keyset import Cursor, Keyset, Place, Rows
-from integration_hub.console.standing import WAITING
-from sync.models import Attempt, Delivery
+from sync.models import WAITING, Attempt, Delivery
 from webhooks.models import Event, State
 
 COUNTED = 1_000

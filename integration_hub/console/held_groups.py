@@ -7,7 +7,6 @@ from django.db.models import Count, F, Min, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from integration_hub.console.contents import ChangeTable, as_change
-from integration_hub.console.unsettled import open_deliveries
 from sync.models import Attempt, Delivery, Route
 from webhooks.models import State
 
@@ -40,7 +39,7 @@ class Group:
 
 def held() -> QuerySet[Delivery]:
     """Deliveries that wait for approval, oldest first; found among the open ones, for which there is an index."""
-    return open_deliveries().filter(state=State.HELD).order_by("pk")
+    return Delivery.objects.open().filter(state=State.HELD).order_by("pk")
 
 
 def groups(*, with_contents: bool) -> list[Group]:

@@ -15,19 +15,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integration_hub.console.protection import breaker_sentence
-from integration_hub.console.unsettled import open_deliveries, running_deliveries
 from integration_hub.console.wording import ahead, moment
 from sync.breaker_status import Passing, spared
 from sync.breaking import ENOUGH
 from sync.claiming import SUSPECT
 from sync.clock import read_clock
-from sync.models import OPEN_STATES, Connection, Delivery, Route
+from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
 from webhooks.codes import CATALOGUE, Words
 from webhooks.models import Source, State
 
 Sentence = str | SafeString
 
-WAITING = (State.PENDING, State.RETRYING)
 MOST_AHEAD = 200
 OVERDUE = timedelta(seconds=30)
 
@@ -88,13 +86,13 @@ def surroundings_of(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) 
 
 
 def _used(side: str, connections: set[int]) -> dict[int, int]:
-    running = running_deliveries().filter(**{f"{side}__in": connections})
+    running = Delivery.objects.running().filter(**{f"{side}__in": connections})
     return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
 
 
 def _rivals(delivery: Delivery) -> list[Delivery]:
     """Open deliveries of other events about the same entity."""
-    same = open_deliveries().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
+    same = Delivery.objects.open().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
     others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
     return list(others.select_related("event").order_by("pk")[:MOST_AHEAD])
 

@@ -14,7 +14,7 @@ from sync.models.counts import (
     FailureCount,
     RefusalCount,
 )
-from sync.models.delivery import OPEN_STATES, SETTLED_STATES, Delivery, Link, Takes
+from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING, Delivery, Link, Takes
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.failure import Care, FailureDecision, FailureGroup
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
@@ -26,6 +26,7 @@ from sync.models.route import Route
 __all__ = [
     "OPEN_STATES",
     "SETTLED_STATES",
+    "WAITING",
     "Alarm",
     "AlarmKind",
     "Attempt",

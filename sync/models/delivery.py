@@ -8,8 +8,12 @@ from sync.models.route import Route
 from webhooks.codes import is_about_identity
 from webhooks.models import Event, State, indexes_where_set
 
+WAITING = (State.PENDING, State.RETRYING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
+
+_OPEN = "sync_delivery.state IN ('pending', 'retrying', 'running', 'held')"
+_RUNNING = "sync_delivery.state = 'running'"
 
 
 class Takes(models.TextChoices):
@@ -18,6 +22,22 @@ class Takes(models.TextChoices):
     AS_ROUTED = "", "as the route says: fetched afresh, or relayed"
     RECEIVED = "received", "the payload as received, unless something newer was applied"
     ANYWAY = "anyway", "the payload as received, over whatever was applied since"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Deliveries that are not settled, found by the partial indexes that hold only those.
+
+    SQLite uses a partial index only if its condition stands word for word in the statement, so the states are no
+    parameters.
+    """
+
+    def open(self) -> "DeliveryQuerySet":
+        """Keep those that wait, run or are held."""
+        return self.extra(where=[_OPEN])  # noqa: S610
+
+    def running(self) -> "DeliveryQuerySet":
+        """Keep those that run."""
+        return self.extra(where=[_RUNNING])  # noqa: S610
 
 
 class Delivery(models.Model):
@@ -89,6 +109,8 @@ class Delivery(models.Model):
         help_text="that the last replay chose; empty: the newest",
     )
     settled_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)

@@ -8,8 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from sync.clock import database_now
-from sync.models import Delivery
-from sync.subjects import WAITING
+from sync.models import WAITING, Delivery
 from sync.tasks import run_due
 from webhooks.models import State
 
