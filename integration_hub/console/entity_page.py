@@ -10,8 +10,9 @@ from django.db.models import QuerySet
 from integration_hub.console.event_list import BY_ARRIVAL
 from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.keyset import Cursor
-from integration_hub.console.standing import Standing, gone, standing, surroundings_of
+from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import reason
+from sync.blockers import surroundings_of
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.codes import Words, is_about_identity
 from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym

@@ -12,8 +12,9 @@ from integration_hub.console.contents import Content, as_stored
 from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.missing import Missing
 from integration_hub.console.revealing import CONTENTS, revealed_for
-from integration_hub.console.standing import Standing, gone, is_paused, standing, surroundings
+from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import code_words, nothing_there, paused, reason
+from sync.blockers import is_paused, surroundings
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words
 from webhooks.models import Event, Receipt, State, is_erased

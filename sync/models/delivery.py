@@ -31,11 +31,11 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     parameters.
     """
 
-    def open(self) -> "DeliveryQuerySet":
+    def open(self) -> models.QuerySet["Delivery"]:
         """Keep those that wait, run or are held."""
         return self.extra(where=[_OPEN])  # noqa: S610
 
-    def running(self) -> "DeliveryQuerySet":
+    def running(self) -> models.QuerySet["Delivery"]:
         """Keep those that run."""
         return self.extra(where=[_RUNNING])  # noqa: S610
 
