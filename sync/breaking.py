@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from audit.log import Happening, append
@@ -70,6 +71,22 @@ def _now(breakers: QuerySet[Breaker]) -> Any:
     """Each with `is_open`, by the database's clock."""
     is_open = ExpressionWrapper(Q(open_until__gt=database_now()), output_field=BooleanField())
     return breakers.annotate(is_open=is_open)
+
+
+def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
+    """End the pause of a connection's breaker, on the audit log; return whether there was one.
+
+    The breaker stays half-open until enough deliveries succeeded: one goes first, and where it fails the next pause
+    begins.
+    """
+    with transaction.atomic():
+        paused = Breaker.objects.filter(connection=connection, open_until__gt=database_now())
+        ended = bool(paused.update(open_until=database_now()))
+        if ended:
+            stream = f"setting:connection:{connection.pk}"
+            append(Happening(stream, "connection.retried", actor, {"address": address}))
+    forget()
+    return ended
 
 
 def note_success(connection: Connection) -> None:

@@ -27,9 +27,10 @@ from integration_hub.console.connection_testing import PERMISSION, test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.resuming import try_now
+from integration_hub.console.recording import actor, address
 from integration_hub.console.sparks import beside
 from sync.breaker_status import measured
+from sync.breaking import end_pause_now
 from sync.connection_health import Health
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
@@ -157,7 +158,7 @@ class ConnectionAdmin(ConfirmedAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return not_pressed(request, "admin:sync_connection_change", pk)
-        if try_now(request, connection):
+        if end_pause_now(connection, actor(request), address(request)):
             messages.success(
                 request, _("The pause is over: the next delivery that is due tries the connection.")
             )
