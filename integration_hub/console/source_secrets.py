@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.confirming import ConfirmedAdmin, ReasonForm
-from integration_hub.console.rotating import NotRotated, end_now, live_secrets, newest_key, rotate
+from integration_hub.console.recording import actor, address
 from integration_hub.console.source_page import secret_lines
 from webhooks.models import Source, SourceSecret
+from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate
 
 _HOURS = [
     (24, gettext_lazy("in 24 hours")),
@@ -67,7 +68,7 @@ class SecretViews(ConfirmedAdmin):
         )
         if request.method == "POST" and form.is_valid():
             try:
-                value = rotate(request, source, **form.cleaned_data)
+                value = rotate(source, **form.cleaned_data, actor=actor(request), address=address(request))
             except NotRotated as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -90,7 +91,8 @@ class SecretViews(ConfirmedAdmin):
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            end_now(request, found, form.cleaned_data["reason"])
+            reason = form.cleaned_data["reason"]
+            end_now(found, reason=reason, actor=actor(request), address=address(request))
             messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         title = _("End the secret %(secret)s now?") % {"secret": found}

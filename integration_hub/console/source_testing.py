@@ -14,7 +14,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from integration_hub.console.recording import address, record
-from integration_hub.console.rotating import live_secrets
 from sync.service import Deliveries
 from sync.watching import TEST_WORD
 from webhooks.answers import Answer
@@ -23,6 +22,7 @@ from webhooks.models import Event, Source
 from webhooks.proving import prove
 from webhooks.receiving import receive_webhook
 from webhooks.schemes import is_public
+from webhooks.secret_rotation import live_secrets
 
 
 class NotSent(ValueError):

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.rotating import live_secrets
 from integration_hub.console.setting_words import SourceForm, source_consequences
 from integration_hub.console.source_figures import with_days
 from integration_hub.console.source_page import observed, routes_of, secret_lines
@@ -24,6 +23,7 @@ from integration_hub.console.source_secrets import SecretViews
 from integration_hub.console.source_testing import NotSent, Sent, send_test
 from integration_hub.console.wording import ago, code_words, pill
 from webhooks.models import Source
+from webhooks.secret_rotation import live_secrets
 
 
 @admin.register(Source)

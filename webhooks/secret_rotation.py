@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 
-from integration_hub.console.recording import record
+from audit.log import Happening, append
 from webhooks.models import Source, SourceSecret
 from webhooks.signatures import check_secret, new_secret
 
@@ -25,11 +24,14 @@ def live_secrets(source: Source) -> list[SourceSecret]:
     return [secret for secret in source.secrets.all() if secret.is_live(now) and secret.fits]
 
 
-def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newest: int, reason: str) -> str:
-    """Add the typed secret, or a fresh one, and let the others end in `hours`. Returns the new secret.
+def rotate(
+    source: Source, *, typed: str, hours: int, newest: int, reason: str, actor: str, address: str
+) -> str:
+    """Add the typed secret, or a fresh one, and let the others end in `hours`, on the audit log.
 
     `newest` is the key of the newest secret that the person saw (0: none): a page that was sent twice changes
-    nothing the second time. Raises `NotRotated`.
+    nothing the second time. `actor` is the person (`person:<id>`), `address` where the request came from, or "".
+    Returns the new secret. Raises `NotRotated`.
     """
     value = typed or _fresh(source)
     try:
@@ -45,8 +47,8 @@ def rotate(request: HttpRequest, source: Source, *, typed: str, hours: int, newe
         if len(live_secrets(source)) > MOST_LIVE:
             raise NotRotated(f"At most {MOST_LIVE} secrets can be live. End one first.")
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
-        details |= {"reason": reason}
-        record(request, f"setting:source:{source.pk}", "secret.added", details)
+        details |= {"reason": reason, "address": address}
+        append(Happening(f"setting:source:{source.pk}", "secret.added", actor, details))
     return value
 
 
@@ -55,14 +57,14 @@ def newest_key(source: Source) -> int:
     return int(source.secrets.order_by("-pk").values_list("pk", flat=True).first() or 0)
 
 
-def end_now(request: HttpRequest, secret: SourceSecret, reason: str) -> None:
-    """From now on the secret fits nothing. One that has ended already stays as it is."""
+def end_now(secret: SourceSecret, *, reason: str, actor: str, address: str) -> None:
+    """End a secret at this moment, on the audit log. One that has ended already stays as it is."""
     now = timezone.now()
     with transaction.atomic():
         ended = _still_live(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
         if ended:
-            details = {"secret": secret.pk, "reason": reason}
-            record(request, f"setting:source:{secret.source_id}", "secret.ended", details)
+            details = {"secret": secret.pk, "reason": reason, "address": address}
+            append(Happening(f"setting:source:{secret.source_id}", "secret.ended", actor, details))
 
 
 def _fresh(source: Source) -> str:
