@@ -22,6 +22,7 @@ from sync.models import (
     Route,
     Snooze,
 )
+from sync.search.event_filter import PERSONAL_PARAMS
 from sync.subject_rows import Person, requests_of
 from webhooks.models import Source, erased_id
 
@@ -41,7 +42,6 @@ WRITTEN: tuple[tuple[Any, str], ...] = (
     (LogEntry, "object_repr"),
     (LogEntry, "change_message"),
 )
-NAMES_SOMEBODY = ("entity_id", "q")  # words of a filter
 WITHHELD = "erased with the person whom it was about"
 
 
@@ -96,7 +96,7 @@ def _forget_filters(entity_id: str, name: str) -> None:
 def without_entity(words: Mapping[str, str], entity_id: str, name: str) -> dict[str, str]:
     """The words of a filter, with the name in place of the id where one of them is that id."""
     return {
-        word: name if word in NAMES_SOMEBODY and value.strip() == entity_id else value
+        word: name if word in PERSONAL_PARAMS and value.strip() == entity_id else value
         for word, value in words.items()
     }
 

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.filtering import resolve
 from sync import erasing, scrubbing
 from sync.erasing import erase, erase_confirmed
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person
 from sync.evidence import seal_audit
 from sync.models import Attempt, Call, Delivery, Erasure, Link
 from sync.replaying import request_replay
+from sync.search.event_filter import resolve
 from tests.console.staff import entries
 from tests.console.staff import person as staff
 from tests.erasure import (

@@ -9,10 +9,10 @@ from django.db.models import F
 from django.utils import timezone
 
 import sync.failure_groups
-from integration_hub.console.filtering import resolve
 from sync.counting.looking import count
 from sync.failure_groups import keep_failure_groups
 from sync.models import Connection, FailureCount, FailureGroup, Route
+from sync.search.event_filter import resolve
 from tests.console.history import a_delivery, a_route, a_source, an_event
 from tests.console.staff import browser
 from webhooks.models import Event

@@ -12,7 +12,7 @@ from audit.finding import about_kind, by_actor, by_people, of_action
 from audit.models import Entry
 from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_search import streams_of
-from integration_hub.console.spans import NoSuchFilter, span
+from sync.search.periods import NoSuchFilter, span
 
 WORDS = ("action", "who", "object", "when", "when_from", "when_to", "q")
 # Several actions under one word: the views that everybody has.

@@ -17,7 +17,7 @@ from integration_hub.console.audit_filter import WORDS, EntryFilter, resolve_ent
 from integration_hub.console.chips import Bar, Chip, Tab, Words
 from integration_hub.console.entry_words import OBJECTS, Told, tell_entries
 from integration_hub.console.keyset import Keyset, Place, Rows, Turning
-from integration_hub.console.spans import NoSuchFilter
+from sync.search.periods import NoSuchFilter
 
 BAR = Bar(WORDS, "when")
 BY_TIME = Keyset("at")

@@ -8,9 +8,11 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from integration_hub.console.spans import PERIODS, absolute, told_of, typed_of
+from sync.search.periods import absolute, told_of, typed_of
 
 Words = Mapping[str, str]
+
+PERIOD_LABELS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Bar:
         chosen = words.get(self.time, "")
         choices = [
             Choice(text.capitalize(), self.query({**plain, self.time: hours}), hours == chosen)
-            for hours, text in PERIODS.items()
+            for hours, text in PERIOD_LABELS.items()
         ]
         begin, end = words.get(first, ""), words.get(last, "")
         shown = next((each.text for each in choices if each.is_chosen), "")

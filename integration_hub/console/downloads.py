@@ -20,10 +20,10 @@ from audit.export import FORMATS, Format
 from integration_hub.console.exports import Export, Tally, encode
 from integration_hub.console.recording import actor, record
 from integration_hub.console.sending import in_place, too_many
-from integration_hub.console.spans import NoSuchFilter
+from sync.search.event_filter import PERSONAL_PARAMS
+from sync.search.periods import NoSuchFilter
 from webhooks.references import from_reference
 
-WITHHELD = ("q", "entity_id")
 _IGNORED = ("p", "e", "o", "all")
 
 
@@ -68,7 +68,9 @@ def asked_for(query: Mapping[str, str]) -> dict[str, str]:
     can say who a person is, and nothing is ever erased from that log.
     """
     kept = {name: value[:200] for name, value in query.items() if name not in _IGNORED}
-    return kept | {name: "withheld" for name in WITHHELD if kept.get(name) and not _is_reference(kept[name])}
+    return kept | {
+        name: "withheld" for name in PERSONAL_PARAMS if kept.get(name) and not _is_reference(kept[name])
+    }
 
 
 def _is_reference(text: str) -> bool:

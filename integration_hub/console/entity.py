@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.audit_search import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
-from integration_hub.console.filtering import NEEDS_SOMEBODY
-from integration_hub.console.spans import NoSuchFilter
+from sync.search.event_filter import NEEDS_SOMEBODY
+from sync.search.periods import NoSuchFilter
 from webhooks.models import is_erased
 
 _NEEDED = {

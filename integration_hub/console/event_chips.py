@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from django.utils.translation import gettext as _
 
 from integration_hub.console.chips import Bar, Chip, Tab, Words
-from integration_hub.console.filtering import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
 from integration_hub.console.wording import code_words, state_name
+from sync.search.event_filter import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
+from sync.search.event_search import Found, Match
 from webhooks.codes import CATALOGUE
-from webhooks.models import State
+from webhooks.models import Receipt, State
 
 BAR = Bar(WORDS, "received")
 # Why an event failed, or waits: of those of requests that were refused there is no event.
@@ -65,3 +66,28 @@ def tabs(words: Words, counts: Mapping[str, str], saved: Iterable[tuple[int, str
         Tab(name, BAR.query(view), BAR.query(view) == here, counts.get(key, "")) for key, name, view in views
     ]
     return found + [Tab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
+
+
+def found_sentence(found: Found) -> str:
+    """What a searched term was taken for; empty where nothing was searched."""
+    if found.receipt is not None:
+        return _receipt_sentence(found.receipt)
+    return {
+        Match.EVENT: _("The event with this reference."),
+        Match.EVENT_PAGE: _("The event of this page."),
+        Match.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
+        Match.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
+        Match.EVENT_ID: _("The event with this id at its source."),
+        Match.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": found.term},
+        Match.NOTHING: _(
+            "Nothing found for “%(term)s”. Paste a whole reference, event id or entity id; parts do not match."
+        )
+        % {"term": found.term},
+    }.get(found.match, "")
+
+
+def _receipt_sentence(receipt: Receipt) -> str:
+    """A request that was no webhook, and what it was answered."""
+    told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
+    when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integration_hub.console.chips import Chip, Tab
-from integration_hub.console.event_chips import BAR, chips, tabs
+from integration_hub.console.event_chips import BAR, chips, found_sentence, tabs
 from integration_hub.console.event_list import (
     BY_ARRIVAL,
     COUNTED,
@@ -22,11 +22,11 @@ from integration_hub.console.event_list import (
     has_any,
     read_rows,
 )
-from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.keyset import Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
-from integration_hub.console.spans import NoSuchFilter
 from integration_hub.console.wording import ahead, paused, reason
+from sync.search.event_filter import EventFilter, resolve
+from sync.search.periods import NoSuchFilter
 from webhooks.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
@@ -66,6 +66,11 @@ class ListPage:
     newest: str
     excluding: Sequence[Chip] = ()
     problem: str = ""
+
+    @property
+    def found(self) -> str:
+        """What the searched term was taken for."""
+        return found_sentence(self.meant.found)
 
     @property
     def is_filtered(self) -> bool:

@@ -17,8 +17,8 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.export import FORMATS
 from audit.log import Happening, append
-from integration_hub.console.downloads import WITHHELD
 from integration_hub.console.exports import Export, Tally, encode
+from sync.search.event_filter import PERSONAL_PARAMS
 
 
 def moment(text: str) -> datetime:
@@ -64,7 +64,9 @@ class ExportCommand(BaseCommand):
         details = {
             "what": self.export.name,
             "format": format,
-            "filters": {name: "withheld" if name in WITHHELD else value for name, value in filters.items()},
+            "filters": {
+                name: "withheld" if name in PERSONAL_PARAMS else value for name, value in filters.items()
+            },
             "download": str(uuid4()),
         }
         _record("download.started", details)

@@ -77,7 +77,7 @@ def failed_lately(group: FailureGroup, now: datetime) -> int:
 
 
 def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
-    """The filter of what failed for that reason there, in the words of `console.filtering`."""
+    """The filter of what failed for that reason there, in the words of `sync.search.event_filter`."""
     words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}
     return urlencode(words | ({"received_from": time_text(since)} if since else {}))
 

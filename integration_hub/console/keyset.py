@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 from django.http import QueryDict
 
-from integration_hub.console.spans import NoSuchFilter
+from sync.search.periods import NoSuchFilter
 
 ROWS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

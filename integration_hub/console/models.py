@@ -33,9 +33,9 @@ class Table(models.TextChoices):
 class Export(models.Model):
     """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
 
-    `filter` is resolved (see `console.filtering`). `progress` is where a killed run goes on, and `token` the claim:
-    only its holder writes. `lease_until` is a time of the database's clock. `register_key`, which is sealed, makes the
-    pseudonyms of the people in it (see `ExportedPerson`).
+    `filter` is resolved (see `sync.search.event_filter`). `progress` is where a killed run goes on, and `token` the
+    claim: only its holder writes. `lease_until` is a time of the database's clock. `register_key`, which is sealed,
+    makes the pseudonyms of the people in it (see `ExportedPerson`).
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)

@@ -7,10 +7,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
 from audit.statements import Statement
-from integration_hub.console.filtering import EventFilter, resolve
 from sync.bulk_replay.choosing import TooMany, begin_choice, discard, fill
 from sync.bulk_replay.looking import look as look_at_replays
 from sync.models import Replay, ReplayState
+from sync.search.event_filter import EventFilter, resolve
 from webhooks.models import Event
 
 logger = logging.getLogger("hub.replays")

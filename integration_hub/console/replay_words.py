@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integration_hub.console.meant import NOBODY, Systems
-from integration_hub.console.spans import told_of
 from integration_hub.console.wording import pill, state_name
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
+from sync.search.periods import told_of
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),

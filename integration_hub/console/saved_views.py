@@ -11,9 +11,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from integration_hub.console.filtering import WORDS
 from integration_hub.console.models import SavedView
 from integration_hub.console.pressing import not_pressed
+from sync.search.event_filter import WORDS
 from sync.withholding import without_entity, without_id
 
 MOST = 20

@@ -271,7 +271,7 @@ def _warm_up() -> int:
     from django.utils import timezone
 
     from integration_hub.console.exporting import jobs
-    from integration_hub.console.filtering import resolve
+    from sync.search.event_filter import resolve
 
     nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
     assert nothing.state == "done", nothing.failure
@@ -284,7 +284,7 @@ def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, An
     from django.utils import timezone
 
     from integration_hub.console.exporting import jobs
-    from integration_hub.console.filtering import resolve
+    from sync.search.event_filter import resolve
 
     began = time.monotonic()
     made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)

@@ -12,7 +12,6 @@ from django.db import transaction
 from django.test import Client, override_settings
 
 from integration_hub.console.exporting.jobs import record, request_export
-from integration_hub.console.filtering import resolve
 from integration_hub.console.generating.history import generate
 from integration_hub.console.models import Export, Table
 from sync.counting.rebuilding import count_again
@@ -33,6 +32,7 @@ from sync.models import (
     Route,
 )
 from sync.replaying import request_replay
+from sync.search.event_filter import resolve
 from sync.subject_rows import person as whose
 from tests.browser.chromium import Browser
 from tests.hub import ANNA, Hub, signed

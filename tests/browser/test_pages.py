@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.filtering import resolve
+from sync.search.event_filter import resolve
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
 from tests.hub import EXAMPLE, Hub

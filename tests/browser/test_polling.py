@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Delivery
+from sync.search.event_filter import resolve
 from tests.browser.conftest import LogIn
 from tests.hub import ANNA, Hub
 from tests.replays.bulk import failed

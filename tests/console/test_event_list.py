@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from integration_hub.console import event_list, keyset
 from integration_hub.console.event_list import read_rows
-from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.keyset import Cursor, Place
 from integration_hub.console.models import SavedView
+from sync.search.event_filter import EventFilter, resolve
 from tests.console.history import NOON, a_delivery, a_replay, a_route, an_attempt, an_event, logged_in
 from tests.console.staff import browser, person
 from webhooks.models import Event, State

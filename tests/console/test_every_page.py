@@ -18,8 +18,8 @@ from django.utils import timezone
 from audit.log import Happening, append
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.filtering import resolve
 from sync.models import Alarm, Erasure, FailureGroup
+from sync.search.event_filter import resolve
 from tests.console.history import a_delivery, a_replay, a_route, a_source, an_event
 from tests.console.staff import browser, person
 from webhooks.models import Refusal, SourceSecret

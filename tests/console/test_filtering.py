@@ -8,11 +8,11 @@ from django.core.management import CommandError, call_command
 from django.http import QueryDict
 from django.utils import timezone
 
-from integration_hub.console.filtering import WORDS, resolve
 from integration_hub.console.models import Export
 from integration_hub.console.replay_words import conditions
-from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
+from sync.search.event_filter import WORDS, resolve
+from sync.search.periods import NoSuchFilter
 from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
 from webhooks.models import Event
 

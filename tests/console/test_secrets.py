@@ -16,10 +16,10 @@ from django.utils import timezone
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.exporting.register import opened_key
-from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export
 from sync.evidence import seal_audit
 from sync.models import Connection
+from sync.search.event_filter import resolve
 from tests.console.settings_rows import STORED, TYPED, connection, signed
 from tests.console.staff import browser, entries
 from tests.hub import new_sealing_key

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from integration_hub.console.models import Preference
-from integration_hub.console.spans import absolute, told_of, typed_of
+from sync.search.periods import absolute, told_of, typed_of
 from tests.console.history import an_event
 from tests.console.staff import person
 

@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from integration_hub.console.exporting import jobs
-from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Route
+from sync.search.event_filter import resolve
 from tests.console.history import NOON, a_call, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event
 

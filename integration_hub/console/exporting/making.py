@@ -32,9 +32,9 @@ from integration_hub.console.exporting.reading_table import write_table
 from integration_hub.console.exporting.register import opened_key, register, unregister
 from integration_hub.console.exporting.rows import CHUNK, rows_of
 from integration_hub.console.exporting.snapshot import notes
-from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export
 from sync.clock import read_clock
+from sync.search.event_filter import resolve
 
 NOTE_SECONDS = 1.0
 _ENTITY = EVENTS.names.index("entity_id")

@@ -14,11 +14,11 @@ from django.db.models import QuerySet
 
 from integration_hub.console.exports import batches
 from integration_hub.console.models import Export, ExportedPerson
+from sync.search.event_filter import PERSONAL_PARAMS
 from webhooks.sealing import seal, unseal
 
 _SIZE = 16
 _AT_ONCE = 200
-_PERSONAL = ("entity_id", "q")
 
 
 def new_key() -> bytes:
@@ -70,5 +70,6 @@ def exports_with(entity_id: str) -> QuerySet[Export]:
 def without_people(words: Mapping[str, str], key: bytes) -> dict[str, str]:
     """A filter as the audit log may keep it: whoever is named by it is named by pseudonym."""
     return {
-        name: pseudonym(key, value).hex() if name in _PERSONAL else value for name, value in words.items()
+        name: pseudonym(key, value).hex() if name in PERSONAL_PARAMS else value
+        for name, value in words.items()
     }

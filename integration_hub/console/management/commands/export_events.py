@@ -15,10 +15,10 @@ from integration_hub.console.export_command import ExportCommand, in_order, one_
 from integration_hub.console.exporting.apart import resting, stand_back, until_told
 from integration_hub.console.exporting.jobs import TooMany, make_here
 from integration_hub.console.exports import EVENTS
-from integration_hub.console.filtering import WORDS, EventFilter, resolve
 from integration_hub.console.models import Export, ExportState
-from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
+from sync.search.event_filter import WORDS, EventFilter, resolve
+from sync.search.periods import NoSuchFilter
 from webhooks.models import Event, Source, State
 
 _HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}

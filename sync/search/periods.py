@@ -7,7 +7,7 @@ People type times of their own zone, and `absolute` makes moments of them.
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
-PERIODS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", "720": "last 30 days"}
+PERIODS = ("1", "24", "168", "720")  # in hours
 
 
 class NoSuchFilter(ValueError):

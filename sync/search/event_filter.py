@@ -13,9 +13,9 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.records import time_text
-from integration_hub.console.event_search import Found, find_events, found_again
-from integration_hub.console.spans import NoSuchFilter, span
 from sync.models import Connection, Delivery, Side
+from sync.search.event_search import Found, Match, find_events, found_again
+from sync.search.periods import NoSuchFilter, span
 from webhooks.codes import CATALOGUE
 from webhooks.models import Source, State
 
@@ -23,11 +23,12 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 OTHER = "other"
 
 _PLAIN = ("state", "code", "commercial", "entity_type", "event_type", "source", "entity_id")
+PERSONAL_PARAMS = ("entity_id", "q")  # what they ask for can say who a person is
 WORDS = (*_PLAIN, "received", "received_from", "received_to", "q")
 NEEDS_SOMEBODY = f"{State.DEAD},{State.HELD}"
 _UNHAPPY = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 _TAKEN_FOR = "q_taken_for"
-_NOTHING_SEARCHED = Found(Q(), "", "")
+_NOTHING_SEARCHED = Found(Q(), Match.NOT_SEARCHED, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ Equality only, each kind by its own index.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from uuid import UUID
 
 from django.db.models import Q
-from django.utils.translation import gettext
 
-from integration_hub.console.wording import code_words
 from sync.models import Attempt
 from webhooks.models import Event, Receipt, Source
 from webhooks.references import from_reference
@@ -22,22 +21,38 @@ _KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)  # sync.attemp
 _PAGE = re.compile(r"/event/([^/?#]+)/")
 
 
+class Match(Enum):
+    """What a search term turned out to be."""
+
+    NOT_SEARCHED = "not searched"
+    EVENT = "event"
+    EVENT_PAGE = "event page"
+    ATTEMPT_KEY = "attempt key"
+    RECEIPT_OF_EVENT = "receipt of event"
+    RECEIPT_WITHOUT_EVENT = "receipt without event"
+    EVENT_ID = "event id"
+    ENTITY = "entity"
+    NOTHING = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a term was taken for. `condition` narrows the list of events, `sentence` says it to people, `kind` is the
-    word by which `found_again` knows it.
+    """What a term was taken for. `condition` narrows the list of events, `kind` is the word by which `found_again`
+    knows it. `receipt`: the request that a reference names, where it has no event.
     """
 
     condition: Q
-    sentence: str
+    match: Match
     kind: str
+    term: str = ""
+    receipt: Receipt | None = None
 
 
 def find_events(text: str) -> Found:
     """What `text` names, the most exact kind first. At most six statements, none of them a scan."""
     term = text.strip()
     if not term:
-        return Found(Q(), "", "")
+        return Found(Q(), Match.NOT_SEARCHED, "")
     return _by_name(term) or _by_event_id(term) or _by_entity(term) or _nothing(term)
 
 
@@ -54,7 +69,7 @@ def _by_reference(term: str) -> Found | None:
     if uuid is None:
         return None
     if Event.objects.filter(uuid=uuid).exists():
-        return Found(Q(uuid=uuid), gettext("The event with this reference."), "reference")
+        return Found(Q(uuid=uuid), Match.EVENT, "reference")
     return _by_receipt(uuid) or _by_attempt(uuid)
 
 
@@ -69,14 +84,13 @@ def _by_key(name: str) -> Found | None:
     is_key = name.isascii() and name.isdecimal() and len(name) < 19
     if not is_key or not Event.objects.filter(pk=int(name)).exists():
         return None
-    return Found(Q(pk=int(name)), gettext("The event of this page."), "reference")
+    return Found(Q(pk=int(name)), Match.EVENT_PAGE, "reference")
 
 
 def _by_attempt(uuid: UUID) -> Found | None:
     """Each attempt has a key, which goes out with its requests: the other system's log may quote it."""
     event = Attempt.objects.filter(key=uuid).values_list("delivery__event", flat=True).first()
-    sentence = gettext("The event whose delivery sent requests with this key.")
-    return Found(Q(pk=event), sentence, "reference") if event else None
+    return Found(Q(pk=event), Match.ATTEMPT_KEY, "reference") if event else None
 
 
 def _uuid_of(term: str) -> UUID | None:
@@ -97,13 +111,8 @@ def _by_receipt(uuid: UUID) -> Found | None:
     if receipt is None:
         return None
     if receipt.event is not None:
-        return Found(
-            Q(pk=receipt.event.pk), gettext("The event of the request with this reference."), "reference"
-        )
-    told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
-    when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    sentence = f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."
-    return Found(Q(pk__in=[]), sentence, "reference")
+        return Found(Q(pk=receipt.event.pk), Match.RECEIPT_OF_EVENT, "reference")
+    return Found(Q(pk__in=[]), Match.RECEIPT_WITHOUT_EVENT, "reference", receipt=receipt)
 
 
 def _by_event_id(term: str) -> Found | None:
@@ -111,22 +120,18 @@ def _by_event_id(term: str) -> Found | None:
     sources = list(Source.objects.values_list("pk", flat=True))
     known = Event.objects.filter(source_id__in=sources, event_id=term).values_list("pk", flat=True)
     keys = list(known[:_MOST])
-    return Found(Q(pk__in=keys), "The event with this id at its source.", "event_id") if keys else None
+    return Found(Q(pk__in=keys), Match.EVENT_ID, "event_id") if keys else None
 
 
 def _by_entity(term: str) -> Found | None:
     is_known = Event.objects.filter(entity_id=term).exists()
     if not is_known:
         return None
-    return Found(Q(entity_id=term), f"Everything that happened to the entity {term}.", "entity_id")
+    return Found(Q(entity_id=term), Match.ENTITY, "entity_id", term)
 
 
 def _nothing(term: str) -> Found:
-    return Found(
-        Q(pk__in=[]),
-        f"Nothing found for “{term}”. Paste a whole reference, event id or entity id; parts do not match.",
-        "nothing",
-    )
+    return Found(Q(pk__in=[]), Match.NOTHING, "nothing", term)
 
 
 _AGAIN: Mapping[str, Callable[[str], Found | None]] = {
