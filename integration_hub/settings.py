@@ -225,7 +225,6 @@ REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 WORKER_LOOKS = {
     "exports": "integration_hub.console.exporting.apart.look",
     "backtests": "sync.backtest_jobs.look",
-    "replays": "integration_hub.console.replay_filling.look",
 }
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.

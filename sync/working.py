@@ -1,8 +1,8 @@
 """The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
 
-Five threads look (queue, sweep, suspects, clock, sealer), one more for each long work and each of WORKER_LOOKS, and
-DELIVERY_THREADS deliver. A message, which wakes a few deliveries at most, is taken only when a thread is free for it,
-so that what waits stays where every worker can take it.
+Six threads look (queue, sweep, suspects, clock, sealer, replays), one more for each long work and each of
+WORKER_LOOKS, and DELIVERY_THREADS deliver. A message, which wakes a few deliveries at most, is taken only when a thread
+is free for it, so that what waits stays where every worker can take it.
 """
 
 import logging
@@ -19,6 +19,7 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from audit.releasing import release_connection
+from sync.bulk_replay.choose_by_filter import look as look_at_replays
 from sync.evidence import seal_audit
 from sync.isolating import run_suspects
 from sync.periodic import LONG, PERIODIC, run_periodic
@@ -57,6 +58,7 @@ class Worker:
         _begin("sealer", self._watch, seal_audit, 1.0)
         for work in LONG:
             _begin(f"long-{work.name}", self._watch, partial(run_periodic, (work,)), 1.0)
+        _begin("replays", self._watch, partial(self._look, look_at_replays), 1.0)
         for name, look in settings.WORKER_LOOKS.items():
             _begin(name, self._watch, partial(self._look, import_string(look)), 1.0)
         if self.wake_ups is not None:
@@ -99,7 +101,7 @@ class Worker:
             run_suspects(self._goes_on)
 
     def _look(self, look: Callable[[Callable[[], bool]], object]) -> None:
-        """One look of WORKER_LOOKS, which is asked to give back what it does when the worker ends."""
+        """One look at long work, which is asked to give back what it does when the worker ends."""
         with self._counted():
             look(self._goes_on)
 

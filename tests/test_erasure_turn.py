@@ -52,7 +52,7 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
 
 def wait_for_its_threads() -> None:
     """A thread that outlives its test would look into the database of the next."""
-    looks = {"sweep", "suspects", "periodic", "sealer", "long-long", *settings.WORKER_LOOKS}
+    looks = {"sweep", "suspects", "periodic", "sealer", "long-long", "replays", *settings.WORKER_LOOKS}
     looks |= {f"long-{name}" for name in ("audit", "erasures")}
     for thread in threading.enumerate():
         if thread.name in looks:

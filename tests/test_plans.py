@@ -21,6 +21,7 @@ import sync.settling
 import sync.slots
 import sync.subjects
 from audit.statements import Statement
+from sync.bulk_replay.choose_by_filter import look as look_at_replays
 from sync.delivering import deliver
 from sync.evidence import seal_audit
 from sync.expiring import suspects
@@ -174,6 +175,7 @@ def test_what_workers_ask_again_and_again_is_found_by_an_index(
         seal_audit()
         for look in settings.WORKER_LOOKS.values():
             import_string(look)(lambda: True)
+        look_at_replays(lambda: True)
     assert len(statements) > 20
     found = unserved(connection, [each for each in statements if _is_about_much(each.sql)])
     assert {sql: plan for sql, plan in found.items() if not SMALL_INDEX.search("".join(plan))} == {}

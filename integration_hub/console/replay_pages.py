@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.meant import all_systems
 from integration_hub.console.recording import address
-from integration_hub.console.replay_filling import freeze_filter
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
 from integration_hub.console.replay_words import conditions
+from sync.bulk_replay.choose_by_filter import freeze_filter
 from sync.bulk_replay.choosing import TooMany, choose
 from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay
 from sync.search.event_filter import resolve

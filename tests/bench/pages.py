@@ -103,7 +103,7 @@ def _confirm(client: Any) -> str:
     """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
     from django.urls import reverse
 
-    from integration_hub.console import replay_filling
+    from sync.bulk_replay import choose_by_filter
     from sync.models import Replay
     from webhooks.models import Event
 
@@ -111,7 +111,7 @@ def _confirm(client: Any) -> str:
     words = {"received_from": since.isoformat()}
     answer = client.post(reverse("admin:webhooks_event_replay_new"), words)
     while Replay.objects.latest("pk").state == "choosing":
-        replay_filling.look()
+        choose_by_filter.look()
     return str(answer["Location"])
 
 

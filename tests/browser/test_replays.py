@@ -2,8 +2,8 @@
 
 import pytest
 
-from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
+from sync.bulk_replay.choose_by_filter import look
 from sync.models import Pace, Replay, ReplayState
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn

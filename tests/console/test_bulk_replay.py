@@ -317,7 +317,7 @@ def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choosing, "BATCH", 2)
-    monkeypatch.setattr("integration_hub.console.replay_filling._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
     path = frozen_by(support)
@@ -334,7 +334,7 @@ def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
 ) -> None:
     monkeypatch.setattr(choosing, "BATCH", 2)
     monkeypatch.setattr(choosing, "LARGEST", 3)
-    monkeypatch.setattr("integration_hub.console.replay_filling._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
     dead(5)
     support = logged_in("support")
     path = frozen_by(support)

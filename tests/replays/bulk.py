@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 
-from integration_hub.console.replay_filling import freeze_filter, look
+from sync.bulk_replay.choose_by_filter import freeze_filter, look
 from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, Pace, Replay, ReplayState
 from tests.hub import Hub

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.replay_filling import freeze_filter, look
 from sync.bulk_replay import choosing
+from sync.bulk_replay.choose_by_filter import freeze_filter, look
 from sync.bulk_replay.choosing import TooMany, begin_choice, choose, discard_old, fill
 from sync.erasing import erase
 from sync.models import Erasure, Member, Replay, ReplayState, Route
@@ -149,7 +149,7 @@ def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
 @pytest.mark.django_db
 def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "BATCH", 2)
-    monkeypatch.setattr("integration_hub.console.replay_filling._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
     for number in range(7):
         an_event(number, state="dead")
     replay = freeze_filter(staff(), {"state": "dead"})

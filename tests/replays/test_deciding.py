@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connections, transaction
 
 from audit.models import Entry
-from integration_hub.console.replay_filling import look
+from sync.bulk_replay.choose_by_filter import look
 from sync.bulk_replay.choosing import begin_choice, choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
 from sync.models import Attempt, Pace, Replay, ReplayState

@@ -9,8 +9,8 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
+from sync.bulk_replay.choose_by_filter import look
 from sync.bulk_replay.choosing import choose
 from sync.delivering import deliver
 from sync.models import Attempt, Member, Pace, Replay, ReplayState

@@ -6,8 +6,8 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
+from sync.bulk_replay.choose_by_filter import look
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, go_on, pause, stop
 from sync.models import Attempt, Delivery, Member, Pace, Paused, ReplayState, Route
