@@ -46,6 +46,16 @@ class Code:
         """The problem type of RFC 9457: a page that the hub itself serves."""
         return f"/problems/{self.code}"
 
+    @property
+    def replay_helps(self) -> bool:
+        """Return whether a replay can succeed without anybody changing the data first."""
+        return self.retryable
+
+    @property
+    def is_worth_a_replay(self) -> bool:
+        """Return whether a list may offer a replay at once: not if an administrator must act before."""
+        return self.replay_helps and self.owner != "hub"
+
 
 _Row = tuple[int, Owner, bool]
 

@@ -60,12 +60,12 @@ def dead_words(code: str, connection: Connection) -> Words:
 
 def replay_helps(code: str) -> bool:
     """Whether a replay can succeed without anybody changing the data first."""
-    return code in CATALOGUE and CATALOGUE[code].retryable
+    return code in CATALOGUE and CATALOGUE[code].replay_helps
 
 
 def is_worth_a_replay(code: str) -> bool:
     """Whether the button of a list may offer it at once: not where an administrator must act before."""
-    return replay_helps(code) and CATALOGUE[code].owner != "hub"
+    return code in CATALOGUE and CATALOGUE[code].is_worth_a_replay
 
 
 def failed_lately(group: FailureGroup, now: datetime) -> int:

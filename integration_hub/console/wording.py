@@ -63,7 +63,7 @@ def reason(state: str, code: str, connection: str = "") -> Words:
         return _UNDER_WAY[state]()
     found = code_words(code or state, connection)
     entry = CATALOGUE.get(code)
-    if state == State.DEAD and entry is not None and entry.retryable:
+    if state == State.DEAD and entry is not None and entry.replay_helps:
         return replace(found, next_step=_given_up(entry.owner, connection))
     return found
 

@@ -121,3 +121,10 @@ def test_the_gate_uses_only_codes_of_the_catalogue(module):
 )
 def test_the_best_language_that_we_have_is_chosen(header, language):
     assert choose_language(header) == language
+
+
+def test_a_replay_helps_where_trying_again_can_succeed_and_is_offered_where_nobody_must_act_before():
+    offered = {code: (CATALOGUE[code].replay_helps, CATALOGUE[code].is_worth_a_replay) for code in CATALOGUE}
+    assert offered["target-unavailable"] == (True, True)
+    assert offered["target-credentials"] == (True, False)
+    assert offered["target-rejected"] == (False, False)
