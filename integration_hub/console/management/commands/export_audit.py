@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.management import CommandError
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from integration_hub.console.actions import ACTIONS
-from integration_hub.console.export_command import ExportCommand, in_order, moment, one_of
+from integration_hub.console.export_command import ExportCommand, in_order, moment
 from integration_hub.console.exports import ENTRIES
 
 _LOOKUPS = {"since": "at__gte", "until": "at__lt", "action": "action", "actor": "actor", "stream": "stream"}
@@ -27,8 +27,8 @@ class Command(ExportCommand):
     def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         asked = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
         action = asked.get("action", "")
-        if not Entry.objects.filter(action=action).exists():
-            one_of("action", action, ACTIONS)
+        if action and not Entry.objects.filter(action=action).exists():
+            raise CommandError(f"No entry of the audit log has the action {action!r}.")
         in_order(asked.get("since"), asked.get("until"))
         rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in asked.items()})
         return rows.order_by("-at", "-id"), {name: str(value) for name, value in asked.items()}
