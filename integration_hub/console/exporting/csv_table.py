@@ -16,12 +16,12 @@ from django.db import connection
 from django.db.models import Case, CharField, F, Func, QuerySet, Value, When
 
 from audit.export import neutral
-from integration_hub.console.exporting.rows import CHUNK
 
 COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),
     *("occurred", "received", "signed", "state", "code", "body_sha256"),
 )
+CHUNK = 500  # events fetched at a time
 _BLOCK = 500
 _STRANGE = (
     "event_id",
