@@ -28,8 +28,3 @@ def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
         *(f"event:{to_reference(uuid)}" for uuid in events.values()),
         *(f"delivery:{pk}" for pk in deliveries),
     ]
-
-
-def term_of(entity_type: str, entity_id: str) -> str:
-    """What the search takes for everything about an entity."""
-    return f"entity:{entity_type}:{entity_id}"

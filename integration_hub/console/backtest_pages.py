@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.backtest_words import OUTCOMES, summary
 from integration_hub.console.contents import value_text
-from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author
+from integration_hub.console.mapping_pages import MappingPages, author
+from integration_hub.console.permissions import CONTENTS, MAY_EDIT
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.trying import WITHHELD
 from integration_hub.console.untestable import untestable
 from sync.backtest_jobs import (

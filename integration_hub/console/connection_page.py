@@ -14,9 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integration_hub.console.connection_figures import ConnectionShown, figures_of
-from integration_hub.console.connection_testing import PERMISSION, last_test
+from integration_hub.console.connection_testing import last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.health_words import percent_words, seconds_words
+from integration_hub.console.permissions import MAY_TEST
 from integration_hub.console.protection import at_once, rate
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
@@ -49,7 +50,7 @@ def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> 
         "shown": connection.shown,
         "facts": _facts(connection, now),
         "may_try": is_paused and may_change,
-        "may_test": request.user.has_perm(PERMISSION),
+        "may_test": request.user.has_perm(MAY_TEST),
         "tested": last_test(connection, now),
     }
 

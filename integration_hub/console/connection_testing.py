@@ -12,8 +12,6 @@ from integration_hub.console.recording import record
 from sync.models import Connection, ConnectionTest
 from sync.testing import keep_steps, kept_steps, try_connection
 
-PERMISSION = "sync.test_connection"
-
 
 @dataclass(frozen=True, slots=True)
 class Tested:

@@ -23,9 +23,10 @@ from integration_hub.console.connection_page import (
     waiting_link,
     with_figures,
 )
-from integration_hub.console.connection_testing import PERMISSION, test_now
+from integration_hub.console.connection_testing import test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
 from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.permissions import MAY_TEST
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import actor, address
 from integration_hub.console.sparks import beside
@@ -138,7 +139,7 @@ class ConnectionAdmin(ConfirmedAdmin):
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: four steps against the system, as it is stored now."""
         connection = get_object_or_404(Connection, pk=pk)
-        if not (request.user.has_perm(PERMISSION) and self.has_view_permission(request, connection)):
+        if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
             raise PermissionDenied
         if request.method != "POST":
             return not_pressed(request, "admin:sync_connection_change", pk)

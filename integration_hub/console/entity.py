@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from integration_hub.console.audit_search import term_of
 from integration_hub.console.entity_page import EntityPage, Wanted, entity_page, types_of
+from integration_hub.console.links import entity_url, term_of
 from sync.search.event_filter import NEEDS_SOMEBODY
 from sync.search.periods import NoSuchFilter
 from webhooks.models import is_erased
@@ -51,11 +51,6 @@ def entity_view(request: HttpRequest) -> HttpResponse:
         )
         return redirect(entity_url(wanted.entity_type, wanted.entity_id))
     return _page(request, _title(page), **_addresses(page), page=page, wanted=wanted, types=types)
-
-
-def entity_url(entity_type: str, entity_id: str, **more: str) -> str:
-    """The address of the page of an entity."""
-    return f"{reverse('admin:webhooks_entity')}?{urlencode({'type': entity_type, 'id': entity_id, **more})}"
 
 
 def _wanted(request: HttpRequest) -> Wanted:

@@ -12,20 +12,20 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from integration_hub.console.closing_pages import MAY_CLOSE, ClosingPages
+from integration_hub.console.closing_pages import ClosingPages
 from integration_hub.console.downloads import Downloadable, download_buttons
-from integration_hub.console.entity import entity_url
 from integration_hub.console.event_chips import BAR
 from integration_hub.console.event_list_page import list_page, listed, newer_since, unknown_words
 from integration_hub.console.event_page import event_page
 from integration_hub.console.evidence import EvidenceAdmin, found_by, without
-from integration_hub.console.export_pages import MAY_EXPORT
 from integration_hub.console.exports import EVENTS
 from integration_hub.console.keyset import ROWS
+from integration_hub.console.links import entity_url
+from integration_hub.console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
 from integration_hub.console.replay_pages import ReplayPages
-from integration_hub.console.revealing import CONTENTS, RevealPages
+from integration_hub.console.revealing import RevealPages
 from integration_hub.console.row_pages import RowPages
-from integration_hub.console.saved_views import MAY_SHARE, remove_view, save_view
+from integration_hub.console.saved_views import remove_view, save_view
 from webhooks.models import Event, State, is_erased
 from webhooks.references import from_reference
 

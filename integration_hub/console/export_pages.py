@@ -24,6 +24,7 @@ from integration_hub.console.export_words import export_mark
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.models import Export, ExportState, Table
+from integration_hub.console.permissions import MAY_EXPORT
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import actor, address
 from integration_hub.console.replay_words import conditions
@@ -31,8 +32,6 @@ from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import moment
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
-
-MAY_EXPORT = "console.request_export"
 
 
 class AskForm(forms.Form):

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Sum
-from django.urls import reverse
 
-from audit.records import time_text
 from integration_hub.console.charts import share
+from integration_hub.console.links import failed_query
 from integration_hub.console.wording import code_words, reason
 from sync.counting.hours import HOUR, hour_of
 from sync.models import Care, Connection, FailureCount, FailureGroup
@@ -74,17 +72,6 @@ def failed_lately(group: FailureGroup, now: datetime) -> int:
         hour__gte=_first_hour(now), connection=group.connection_id, code=group.code
     )
     return counts.aggregate(number=Sum("number"))["number"] or 0
-
-
-def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
-    """The filter of what failed for that reason there, in the words of `sync.search.event_filter`."""
-    words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}
-    return urlencode(words | ({"received_from": time_text(since)} if since else {}))
-
-
-def replay_address(query: str) -> str:
-    """The page that replays all that a filter means."""
-    return f"{reverse('admin:webhooks_event_changelist')}replay/new/?{query}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,12 @@ from integration_hub.console.confirming import REASON_AREA
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.held_choice import Choice, chosen, forget, freeze
 from integration_hub.console.held_groups import groups, held, show
+from integration_hub.console.permissions import CONTENTS, MAY_APPROVE
 from integration_hub.console.recording import address
-from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 from sync.models import Delivery, Replay, Route
 
-MAY_APPROVE = "sync.approve_delivery"
 MOST_LISTED = 100
 _SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"

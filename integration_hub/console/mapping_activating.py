@@ -9,8 +9,9 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from integration_hub.console.backtest_words import Summary, summary
-from integration_hub.console.mapping_pages import MAY_ACTIVATE, MappingPages, author, seen_in, typed_in
+from integration_hub.console.mapping_pages import MappingPages, author, seen_in, typed_in
 from integration_hub.console.mapping_words import differences, lines
+from integration_hub.console.permissions import MAY_ACTIVATE
 from sync.drafting import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
 from sync.models import Mapping, MappingDraft, MappingVersion
 

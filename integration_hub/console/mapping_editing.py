@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.declaration_text import LONGEST, Misread, plain_text
 from integration_hub.console.mapping_functions import FUNCTION_WORDS
-from integration_hub.console.mapping_pages import MAY_EDIT, MappingPages, author, seen_in, typed_in
+from integration_hub.console.mapping_pages import MappingPages, author, seen_in, typed_in
 from integration_hub.console.mapping_words import differences
-from integration_hub.console.revealing import CONTENTS
+from integration_hub.console.permissions import CONTENTS, MAY_EDIT
 from integration_hub.console.trying import Given, Problem, Trial, checked, choices, try_out
 from sync.backtest_jobs import routes_of
 from sync.drafting import (

@@ -7,15 +7,13 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from integration_hub.console.confirming import ReasonedAdmin
+from integration_hub.console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from integration_hub.console.recording import address
-from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.row_pages import RowPages
 from sync.backtest_jobs import AT_ONCE
 from sync.drafting import Author, Seen
 from sync.models import Mapping
 
-MAY_EDIT = "sync.change_mapping"
-MAY_ACTIVATE = "sync.activate_mapping"
 SIZES = (50, AT_ONCE, 500, 1_000)
 
 

@@ -20,8 +20,8 @@ from integration_hub.console.confirming import ReasonForm
 from integration_hub.console.declaration_text import Misread, plain_text
 from integration_hub.console.mapping_activating import MappingActivation
 from integration_hub.console.mapping_editing import EMPTY, MappingEditor
-from integration_hub.console.mapping_pages import MAY_EDIT
 from integration_hub.console.mapping_words import rules
+from integration_hub.console.permissions import MAY_EDIT
 from integration_hub.console.recording import Values, difference, plain, record
 from integration_hub.console.trying import checked
 from integration_hub.console.wording import moment, pill

@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integration_hub.console.connection_figures import connections_shown
-from integration_hub.console.failing_reasons import failing_reasons, replay_address
+from integration_hub.console.failing_reasons import failing_reasons
+from integration_hub.console.links import replay_address
 from integration_hub.console.overview_alerts import alerts
 from integration_hub.console.overview_figures import TARGET, figures_at, needing_somebody
 from integration_hub.console.overview_start import first_steps

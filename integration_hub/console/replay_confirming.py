@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.meant import NOBODY, all_systems
+from integration_hub.console.permissions import MAY_REPLAY_MANY
 from integration_hub.console.recording import address
 from integration_hub.console.replay_words import PACES, events, lasts, what, why_words
 from sync.bulk_replay.choosing import TooMany, is_too_large
@@ -20,7 +21,6 @@ from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 
 SAMPLE = 5
-MAY_REPLAY_MANY = "sync.replay_many"
 
 
 class TermsForm(forms.Form):

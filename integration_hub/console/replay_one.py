@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
+from integration_hub.console.permissions import CONTENTS, MAY_UNDO
 from integration_hub.console.recording import actor, address
-from integration_hub.console.revealing import CONTENTS
 from integration_hub.console.wording import code_words, nothing_there, reason
 from sync.models import Delivery, MappingVersion, Takes
 from sync.newer import is_outdated, with_newer
@@ -24,7 +24,6 @@ from sync.webhook import has_carried_data
 from webhooks.codes import Words
 from webhooks.models import Event, State
 
-MAY_UNDO = "sync.replay_older"
 _SALT = "replay-of-one"
 _LASTS = 24 * 3600
 _UNHAPPY = (State.DEAD, State.RETRYING)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.meant import all_systems
+from integration_hub.console.permissions import MAY_REPLAY
 from integration_hub.console.recording import address
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
 from integration_hub.console.replay_words import conditions
@@ -24,7 +25,6 @@ from sync.search.event_filter import resolve
 from sync.search.periods import NoSuchFilter
 from webhooks.models import Event, State
 
-MAY_REPLAY = "webhooks.replay_event"
 TICKED = 1_000
 COUNTED = 1_000
 

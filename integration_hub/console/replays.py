@@ -30,11 +30,11 @@ from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
 from integration_hub.console.meant import all_systems
+from integration_hub.console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed, wanted
-from integration_hub.console.replay_pages import MAY_REPLAY
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
 from integration_hub.console.replay_words import events, replay_mark, what
@@ -47,8 +47,6 @@ from sync.models import Member, MemberState, Pace, Replay, ReplayState, Request
 from sync.replaying import AlreadyRequested, NotReplayable
 
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
-MAY_APPROVE = "sync.approve_replay"
-MAY_DOWNLOAD = "webhooks.download_event"
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -214,13 +212,15 @@ class ReplayAdmin(RowPages, ChipListAdmin):
     def deed_view(self, request: HttpRequest, key: UUID, deed: str) -> HttpResponse:
         """Pause, continue, stop, approve, decline, or choose what failed again."""
         decides = deed in ("approve", "decline")
-        if not any(map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE) if decides else (MAY_REPLAY,))):
+        if not any(
+            map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE_REPLAY) if decides else (MAY_REPLAY,))
+        ):
             raise PermissionDenied
         replay = self._one(request, key)
         if request.method != "POST":
             return not_pressed(request, "admin:sync_replay_change", replay.pk)
         is_own = replay.requested_by_id == request.user.pk
-        permission = MAY_APPROVE if decides and not is_own else MAY_REPLAY
+        permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
         self.require(request, permission)
         assert request.user.is_authenticated, "admin_view lets in nobody else"
         if deed == "again":

@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from integration_hub.console.models import SavedView
+from integration_hub.console.permissions import MAY_SHARE
 from integration_hub.console.pressing import not_pressed
 from sync.search.event_filter import WORDS
 from sync.withholding import without_entity, without_id
 
 MOST = 20
-MAY_SHARE = "console.share_view"
 
 
 def saved_views(user: Any) -> list[tuple[int, str, str]]:

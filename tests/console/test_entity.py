@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.entity import entity_url
+from integration_hub.console.links import entity_url
 from sync.erasing import erase
 from sync.models import Connection, Erasure, Link
 from sync.replaying import request_replay
