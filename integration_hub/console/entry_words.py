@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from audit.circumstances import NAME
 from audit.models import Entry
 from integration_hub.console.actions import phrase
+from integration_hub.console.actors import actor_name
 from integration_hub.console.naming import Key, look_up
 from integration_hub.console.wording import code_words
 from webhooks.references import from_reference
@@ -139,7 +140,7 @@ def _told(entry: Entry, details: Mapping[str, Any], names: Mapping[Key, str], us
     return Told(
         entry=entry,
         details=details,
-        actor=_actor(entry.actor, names),
+        actor=actor_name(entry.actor, names),
         deed=phrase(entry.action, str(details.get("code", ""))),
         about=_about(entry.stream, names),
         url=_url(kind, key, names, user),
@@ -170,15 +171,6 @@ def _key_of_actor(actor: str) -> Key:
 def _kept_reason(entry: Entry, details: Mapping[str, Any]) -> Key:
     kind, member = _KEPT_REASONS.get(entry.action, ("", ""))
     return kind, str(details.get(member, "")) if member else entry.stream.partition(":")[2]
-
-
-def _actor(actor: str, names: Mapping[Key, str]) -> str:
-    kind, _colon, name = actor.partition(":")
-    if kind == "person":
-        return names.get((kind, name)) or _("person %(key)s, deleted") % {"key": name}
-    if kind == "source":
-        return _("source %(name)s") % {"name": names.get(("sender", name), name)}
-    return _("the hub") if actor == "system" else actor
 
 
 def _about(stream: str, names: Mapping[Key, str]) -> str:

@@ -4,10 +4,9 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth import get_user_model
-
 from audit.models import Entry
 from integration_hub.console.actions import phrase
+from integration_hub.console.actors import names_of
 from sync.models import FailureDecision, FailureGroup
 
 MOST = 20
@@ -29,7 +28,7 @@ def history_of(group: FailureGroup) -> list[Step]:
     told = [(entry, json.loads(entry.body)["details"]) for entry in entries]
     keys = [details["decision"] for _, details in told if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
-    people = _names([entry.actor for entry in entries])
+    people = names_of([entry.actor for entry in entries])
     steps = []
     for entry, details in told:
         decision = decisions.get(details.get("decision", 0))
@@ -43,9 +42,3 @@ def history_of(group: FailureGroup) -> list[Step]:
             )
         )
     return steps
-
-
-def _names(actors: list[str]) -> dict[str, str]:
-    keys = {int(each.removeprefix("person:")) for each in actors if each.startswith("person:")}
-    users = get_user_model()._default_manager.in_bulk(keys)
-    return {f"person:{key}": user.get_username() for key, user in users.items()}

@@ -1,0 +1,23 @@
+"""What actors of the audit log are called: people, sources and the hub itself."""
+
+from collections.abc import Iterable, Mapping
+
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext as _
+
+
+def names_of(actors: Iterable[str]) -> dict[str, str]:
+    """Return the login names of those actors that are people and have a login still, by one statement."""
+    keys = {int(actor.removeprefix("person:")) for actor in actors if actor.startswith("person:")}
+    users = get_user_model()._default_manager.in_bulk(keys)
+    return {f"person:{key}": user.get_username() for key, user in users.items()}
+
+
+def actor_name(actor: str, names: Mapping[tuple[str, str], str]) -> str:
+    """Name an actor. `names` holds what was looked up of people and sources, by kind (`person`, `sender`) and key."""
+    kind, _colon, name = actor.partition(":")
+    if kind == "person":
+        return names.get((kind, name)) or _("person %(key)s, deleted") % {"key": name}
+    if kind == "source":
+        return _("source %(name)s") % {"name": names.get(("sender", name), name)}
+    return _("the hub") if actor == "system" else actor
