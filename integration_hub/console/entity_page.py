@@ -7,9 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from integration_hub.console.event_list import BY_ARRIVAL
 from integration_hub.console.failing_reasons import replay_helps
-from integration_hub.console.keyset import Cursor
+from integration_hub.console.keyset import BY_ARRIVAL, Cursor
 from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import reason
 from sync.blockers import surroundings_of

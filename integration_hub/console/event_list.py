@@ -7,13 +7,12 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
-from integration_hub.console.keyset import Cursor, Keyset, Place, Rows
+from integration_hub.console.keyset import BY_ARRIVAL, Cursor, Place, Rows
 from sync.models import WAITING, Attempt, Delivery
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event, State
 
 COUNTED = 1_000
-BY_ARRIVAL = Keyset("received_at")
 
 
 def read_rows(meant: EventFilter, place: Place) -> Rows:

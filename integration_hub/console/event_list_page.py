@@ -14,15 +14,8 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.chips import Chip, Tab
 from integration_hub.console.event_chips import BAR, chips, found_sentence, tabs
-from integration_hub.console.event_list import (
-    BY_ARRIVAL,
-    COUNTED,
-    count_newer,
-    count_rows,
-    has_any,
-    read_rows,
-)
-from integration_hub.console.keyset import Cursor, Place, Rows, Turning
+from integration_hub.console.event_list import COUNTED, count_newer, count_rows, has_any, read_rows
+from integration_hub.console.keyset import BY_ARRIVAL, Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
 from integration_hub.console.wording import ahead, paused, reason
 from sync.search.event_filter import EventFilter, resolve

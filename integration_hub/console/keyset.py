@@ -125,3 +125,6 @@ class Keyset:
         if place.before is not None:
             return self.older(place.before)
         return self.newer(place.after) if place.after is not None else Q()
+
+
+BY_ARRIVAL = Keyset("received_at")

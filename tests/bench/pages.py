@@ -52,7 +52,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     """Each page, and how its address is found."""
     from django.db.models import Count
 
-    from integration_hub.console.event_list import BY_ARRIVAL
+    from integration_hub.console.keyset import BY_ARRIVAL
     from webhooks.models import Event
 
     newest = Event.objects.order_by("-received_at", "-id")
