@@ -1,19 +1,17 @@
-"""What holds for every answer: it is sent without a connection, machines get JSON, the console a strict policy."""
+"""What holds for every answer: it is sent without a connection to the database, and machines get JSON."""
 
 from collections.abc import Callable
-from typing import Any
 
-from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 
 from audit.releasing import release_connection
+from integration_hub.console.middleware import FOR_PEOPLE
 from webhooks.answers import problem
 from webhooks.codes import choose_language
 from webhooks.views import respond
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-_FOR_PEOPLE = ("/admin/", "/static/")
 _CODES = {
     400: "bad-request",
     404: "unknown-path",
@@ -22,10 +20,6 @@ _CODES = {
     429: "too-many-requests",
     503: "storage-unavailable",
 }
-_POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
-)
 
 
 class Unhurried:
@@ -49,30 +43,9 @@ class MachineErrors:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
         is_ours = response.get("Content-Type", "").startswith("application/problem+json")
-        if response.status_code < 400 or is_ours or request.path.startswith(_FOR_PEOPLE):
+        if response.status_code < 400 or is_ours or request.path.startswith(FOR_PEOPLE):
             return response
         fallback = "internal-error" if response.status_code >= 500 else "unknown-path"
         code = _CODES.get(response.status_code, fallback)
         language = choose_language(request.headers.get("Accept-Language"))
         return respond(problem(code, language, status=response.status_code))
-
-
-class ConsoleMessages(MessageMiddleware):
-    """Messages are for people: no webhook pays for a place to keep them."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return (
-            super().__call__(request) if request.path.startswith(_FOR_PEOPLE) else self.get_response(request)
-        )
-
-
-class ConsolePolicy:
-    """The Content-Security-Policy of every page: no inline script, no inline style, no other host."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self._get_response(request)
-        response.setdefault("Content-Security-Policy", _POLICY)
-        return response

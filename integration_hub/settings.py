@@ -56,11 +56,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "integration_hub.console.circumstances.Circumstances",
-    "integration_hub.middleware.ConsoleMessages",
+    "integration_hub.console.middleware.Circumstances",
+    "integration_hub.console.middleware.ConsoleMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "integration_hub.middleware.ConsolePolicy",
-    "integration_hub.console.preferences.PersonalConsole",
+    "integration_hub.console.middleware.ConsolePolicy",
+    "integration_hub.console.middleware.PersonalConsole",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"

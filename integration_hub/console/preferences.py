@@ -1,6 +1,5 @@
 """How each person wants the console: the zone of its times, and whether keys are shortcuts."""
 
-from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -21,21 +20,9 @@ from integration_hub.console.models import Preference
 _ZONE, _KEYS = "zone", "shortcuts"
 
 
-class PersonalConsole:
-    """Middleware: a person's pages tell times in the person's zone.
-
-    What was chosen stands in the session, so that a page costs no statement for it.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self._get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        zone = zone_named(request.session.get(_ZONE, "")) if request.path.startswith("/admin/") else None
-        if zone is None:
-            return self._get_response(request)
-        with timezone.override(zone):
-            return self._get_response(request)
+def zone_of(request: HttpRequest) -> ZoneInfo | None:
+    """The zone that the person chose; None where the hub's own is right."""
+    return zone_named(request.session.get(_ZONE, ""))
 
 
 def zone_named(name: str) -> ZoneInfo | None:
