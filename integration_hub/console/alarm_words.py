@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.wording import moment, pill
+from integration_hub.console.formatting import moment
+from integration_hub.console.wording import pill
 from sync.alarm_words import AlarmWords, words_of
 from sync.models import Alarm, AlarmKind, TellingState
 

@@ -20,9 +20,10 @@ from integration_hub.console.contents import (
     value_text,
 )
 from integration_hub.console.curl import curl
+from integration_hub.console.formatting import duration
 from integration_hub.console.missing import Missing
 from integration_hub.console.waterfall import Piece, Span, pieces, scale, waited
-from integration_hub.console.wording import code_words, duration
+from integration_hub.console.wording import code_words
 from sync.models import Attempt, Call, Delivery, Outcome
 from webhooks.codes import Words
 

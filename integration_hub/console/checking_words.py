@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integration_hub.console.health_words import seconds_words
+from integration_hub.console.formatting import seconds_words
 from integration_hub.console.wording import code_words
 from sync.connectors.checking import Step
 from webhooks.codes import CATALOGUE

@@ -11,13 +11,8 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from integration_hub.console.charts import line
-from integration_hub.console.health_words import (
-    health_label,
-    health_sentence,
-    health_shape,
-    health_style,
-    seconds_words,
-)
+from integration_hub.console.formatting import seconds_words
+from integration_hub.console.health_words import health_label, health_sentence, health_shape, health_style
 from integration_hub.console.sparks import spark
 from integration_hub.console.wording import pill
 from sync.breaker_status import breaker_of

@@ -16,12 +16,12 @@ from django.utils.translation import ngettext
 from integration_hub.console.connection_figures import ConnectionShown, figures_of
 from integration_hub.console.connection_testing import last_test
 from integration_hub.console.connection_waiting import waiting, waiting_words
-from integration_hub.console.health_words import percent_words, seconds_words
+from integration_hub.console.formatting import ago, moment, percent_words, seconds_words
 from integration_hub.console.permissions import MAY_TEST
 from integration_hub.console.protection import at_once, rate
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
-from integration_hub.console.wording import ago, code_words, moment
+from integration_hub.console.wording import code_words
 from sync.breaker_status import Passing, breaker_of, spared
 from sync.breaking import ENOUGH
 from sync.connection_health import ConnectionFigures

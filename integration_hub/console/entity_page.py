@@ -7,10 +7,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.keyset import BY_ARRIVAL, Cursor
 from integration_hub.console.standing import Standing, gone, standing
-from integration_hub.console.wording import reason
+from integration_hub.console.wording import reason, replay_helps
 from sync.blockers import surroundings_of
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.codes import Words, is_about_identity

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from integration_hub.console.chips import Chip, Tab
 from integration_hub.console.event_chips import BAR, chips, found_sentence, tabs
 from integration_hub.console.event_list import COUNTED, count_newer, count_rows, has_any, read_rows
+from integration_hub.console.formatting import ahead
 from integration_hub.console.keyset import BY_ARRIVAL, Cursor, Place, Rows, Turning
 from integration_hub.console.saved_views import saved_views
-from integration_hub.console.wording import ahead, paused, reason
+from integration_hub.console.wording import paused, reason
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
 from webhooks.codes import is_about_identity

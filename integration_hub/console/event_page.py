@@ -9,12 +9,11 @@ from django.utils import timezone
 
 from integration_hub.console.attempts import AttemptShown, attempts_of, speaker
 from integration_hub.console.contents import Content, as_stored
-from integration_hub.console.failing_reasons import replay_helps
 from integration_hub.console.missing import Missing
 from integration_hub.console.permissions import CONTENTS
 from integration_hub.console.revealing import revealed_for
 from integration_hub.console.standing import Standing, gone, standing
-from integration_hub.console.wording import code_words, nothing_there, paused, reason
+from integration_hub.console.wording import code_words, nothing_there, paused, reason, replay_helps
 from sync.blockers import is_paused, surroundings
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.codes import Words

@@ -9,11 +9,9 @@ from django.db.models import Sum
 
 from integration_hub.console.charts import share
 from integration_hub.console.links import failed_query
-from integration_hub.console.wording import code_words, reason
+from integration_hub.console.wording import dead_words, is_worth_a_replay
 from sync.counting.hours import HOUR, hour_of
 from sync.models import Care, Connection, FailureCount, FailureGroup
-from webhooks.codes import CATALOGUE, Words
-from webhooks.models import State
 
 HOURS = 7 * 24
 SHOWN = 10
@@ -49,21 +47,6 @@ class FailingReason:
     def query(self) -> str:
         """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
         return failed_query(self.code, self.connection, self.since)
-
-
-def dead_words(code: str, connection: Connection) -> Words:
-    """What broke there, and what to do."""
-    return reason(State.DEAD, code, connection.name) if code else code_words("dead", connection.name)
-
-
-def replay_helps(code: str) -> bool:
-    """Whether a replay can succeed without anybody changing the data first."""
-    return code in CATALOGUE and CATALOGUE[code].replay_helps
-
-
-def is_worth_a_replay(code: str) -> bool:
-    """Whether the button of a list may offer it at once: not where an administrator must act before."""
-    return code in CATALOGUE and CATALOGUE[code].is_worth_a_replay
 
 
 def failed_lately(group: FailureGroup, now: datetime) -> int:

@@ -8,8 +8,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.charts import share
-from integration_hub.console.failing_reasons import dead_words, is_worth_a_replay
 from integration_hub.console.links import failed_query, replay_address
+from integration_hub.console.wording import dead_words, is_worth_a_replay
 from sync.models import Care, FailureGroup
 from webhooks.codes import Words
 

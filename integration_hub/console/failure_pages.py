@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from integration_hub.console.closing_choice import freeze
 from integration_hub.console.closing_pages import Back, close_chosen
 from integration_hub.console.evidence import EvidenceAdmin
-from integration_hub.console.failing_reasons import dead_words, failed_lately, replay_helps
+from integration_hub.console.failing_reasons import failed_lately
 from integration_hub.console.failure_forms import CareForm, NotesForm
 from integration_hub.console.failure_history import history_of
 from integration_hub.console.failure_list import failure_tabs
@@ -24,6 +24,7 @@ from integration_hub.console.permissions import MAY_CLOSE, MAY_TEND
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
+from integration_hub.console.wording import dead_words, replay_helps
 from sync.approving import LARGEST, NotDecidable
 from sync.blaming import dead_of
 from sync.failure_decisions import Decider, decide_group, note_group

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from integration_hub.console.formatting import percent_words, seconds_words
 from sync.connection_health import ConnectionFigures, Health, health_of
 
 
@@ -102,17 +103,3 @@ def _slow(figures: ConnectionFigures) -> str:
     if figures.usual_p95 is None:
         return _("Requests take up to %(p95)s.") % values
     return _("Requests take up to %(p95)s (normally %(usual)s).") % values
-
-
-def percent_words(share: float) -> str:
-    """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
-    return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"
-
-
-def seconds_words(seconds: float) -> str:
-    """`212 ms`, `4.1 s`, `45 s`, `12 min`: as exact as anybody needs."""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integration_hub.console.connection_figures import ConnectionShown
-from integration_hub.console.health_words import seconds_words
+from integration_hub.console.formatting import seconds_words
 from sync.alarm_words import describe
 from sync.connection_health import Health
 from sync.models import Alarm, AlarmKind, Route

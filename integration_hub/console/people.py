@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.formatting import moment
 from integration_hub.console.passwords import record_change
 from integration_hub.console.person_forms import (
     NewPersonForm,
@@ -29,7 +30,7 @@ from integration_hub.console.person_forms import (
     who_may_change,
 )
 from integration_hub.console.recording import AuditedAdmin
-from integration_hub.console.wording import moment, pill
+from integration_hub.console.wording import pill
 
 _WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
 

@@ -8,7 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integration_hub.console.wording import ahead, code_words, moment
+from integration_hub.console.formatting import ahead, moment
+from integration_hub.console.wording import code_words
 from sync.breaker_status import Passing, breaker_of, spared
 from sync.breaking import ENOUGH
 from sync.models import Breaker, Connection

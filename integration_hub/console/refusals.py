@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integration_hub.console.chip_lists import ChipListAdmin
+from integration_hub.console.formatting import ago
 from integration_hub.console.row_pages import RowPages
-from integration_hub.console.wording import ago, code_words
+from integration_hub.console.wording import code_words
 from webhooks.codes import CATALOGUE
 from webhooks.models import Refusal, Source
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from integration_hub.console.formatting import moment
 from integration_hub.console.meant import Systems, all_systems
 from integration_hub.console.replay_words import (
     OVER,
@@ -24,7 +25,6 @@ from integration_hub.console.replay_words import (
     why_paused,
     why_words,
 )
-from integration_hub.console.wording import moment
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 
 LAST = 20

@@ -29,6 +29,7 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
+from integration_hub.console.formatting import ago
 from integration_hub.console.meant import all_systems
 from integration_hub.console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from integration_hub.console.pressing import not_pressed
@@ -40,7 +41,6 @@ from integration_hub.console.replay_results import happened, is_of_one, rows_of,
 from integration_hub.console.replay_words import events, replay_mark, what
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.sending import in_place, too_many
-from integration_hub.console.wording import ago
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
 from sync.models import Member, MemberState, Pace, Replay, ReplayState, Request

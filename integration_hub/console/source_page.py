@@ -1,14 +1,14 @@
 """What the page of a source tells: how it does, where what it sends goes, and who signs with which secret."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
-from django.utils.translation import ngettext
 
+from integration_hub.console.formatting import span_words
 from sync.models import RefusalCount, Route
 from sync.watching import newest_of_source
 from webhooks.models import Receipt, Source, SourceSecret
@@ -89,20 +89,6 @@ def _signers(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple
             number, last_at = found.get(secret, (0, at))
             found[secret] = (number + 1, last_at)
     return read[-1][2] if len(read) == MOST_READ else since, found
-
-
-def span_words(span: timedelta) -> str:
-    """Two units at most: `2 days 3 h`, `23 h 12 min`, `12 min`, `40 s`."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if hours < 1:
-        return f"{minutes} min"
-    if days < 1:
-        return f"{hours} h {minutes % 60} min"
-    told = ngettext("%d day", "%d days", days) % days
-    return f"{told} {hours % 24} h" if days < 3 else told
 
 
 def routes_of(source: Source) -> list[Route]:

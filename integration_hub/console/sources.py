@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.formatting import ago
 from integration_hub.console.json_fields import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.pressing import not_pressed
@@ -21,7 +22,7 @@ from integration_hub.console.source_figures import with_days
 from integration_hub.console.source_page import observed, routes_of, secret_lines
 from integration_hub.console.source_secrets import SecretViews
 from integration_hub.console.source_testing import NotSent, Sent, send_test
-from integration_hub.console.wording import ago, code_words, pill
+from integration_hub.console.wording import code_words, pill
 from webhooks.models import Source
 from webhooks.secret_rotation import live_secrets
 

@@ -9,8 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from integration_hub.console.formatting import ahead, moment
 from integration_hub.console.protection import breaker_sentence
-from integration_hub.console.wording import ahead, moment
 from sync.blockers import (
     Behind,
     BehindDelivery,

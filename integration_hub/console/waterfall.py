@@ -6,6 +6,8 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from integration_hub.console.formatting import long_time
+
 WIDTH = 1000
 
 
@@ -56,15 +58,3 @@ def waited(since: datetime | None, until: datetime) -> str:
     """The gap before an attempt, in words; empty below a second."""
     seconds = int((until - since).total_seconds()) if since else 0
     return _("waited %(time)s before this attempt") % {"time": long_time(seconds)} if seconds >= 1 else ""
-
-
-def long_time(seconds: int) -> str:
-    """`8 s`, `42 min 8 s`, `3 h 5 min`, `2 days 4 h`: the two largest units."""
-    parts = [
-        (seconds // 86_400, _("days") if seconds // 86_400 != 1 else _("day")),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    first = next((place for place, (number, _unit) in enumerate(parts) if number), len(parts) - 1)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"

@@ -1,16 +1,14 @@
-"""States, reasons, times and durations in the words of the console. Pure: the moment is passed in."""
+"""States and reasons in the words of the console."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timeuntil
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from sync.models import Connection
 from webhooks.codes import CATALOGUE, LANGUAGES, Words, words
 from webhooks.models import State
 
@@ -106,65 +104,16 @@ def code_words(code: str, connection: str = "") -> Words:
     return words(code, language, connection=connection, translate=_)
 
 
-def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
-    """A time to the second, in the person's zone; the machine's form is UTC and has its fractions."""
-    if at is None:
-        return absent
-    exact = _exact(at)
-    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _told(at))
+def dead_words(code: str, connection: Connection) -> Words:
+    """What broke there, and what to do."""
+    return reason(State.DEAD, code, connection.name) if code else code_words("dead", connection.name)
 
 
-def clock(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
-    """The time of that day alone, `12:22:59`; of any other day all of it. Its title tells it all."""
-    if at is None:
-        return absent
-    local = timezone.localtime(at)
-    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _told(at)
-    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), told)
+def replay_helps(code: str) -> bool:
+    """Whether a replay can succeed without anybody changing the data first."""
+    return code in CATALOGUE and CATALOGUE[code].replay_helps
 
 
-def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
-    """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
-
-    What lies ahead of `now` is `now`: clocks differ.
-    """
-    if at is None:
-        return absent
-    seconds = int(((now or timezone.now()) - at).total_seconds())
-    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), _since(seconds))
-
-
-def _since(seconds: int) -> str:
-    for name, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 172_800)):
-        if seconds < most:
-            return f"{seconds // length} {name} ago" if seconds >= length else _("now")
-    return ngettext("%(count)d day ago", "%(count)d days ago", seconds // 86_400) % {
-        "count": seconds // 86_400
-    }
-
-
-def _exact(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _told(at: datetime) -> str:
-    local = timezone.localtime(at)
-    return f"{local:%Y-%m-%d %H:%M:%S %Z}"
-
-
-def duration(seconds: float | None) -> str:
-    """Milliseconds below ten seconds, then seconds with one decimal."""
-    if seconds is None:
-        return "–"
-    return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
-
-
-def ahead(at: datetime | None, now: datetime) -> str:
-    """How far away a time is: `now`, `in 40 s`, `in 12 minutes`; empty where there is none."""
-    if at is None:
-        return ""
-    seconds = (at - now).total_seconds()
-    if seconds <= 0:
-        return _("now")
-    span = f"{seconds:.0f} s" if seconds < 60 else timeuntil(at, now).replace("\xa0", " ")
-    return _("in %(span)s") % {"span": span}
+def is_worth_a_replay(code: str) -> bool:
+    """Whether the button of a list may offer it at once: not where an administrator must act before."""
+    return code in CATALOGUE and CATALOGUE[code].is_worth_a_replay

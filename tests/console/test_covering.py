@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integration_hub.console.curl import curl
+from integration_hub.console.formatting import long_time
 from integration_hub.console.masking import COVER, masked, masked_address, masked_text
-from integration_hub.console.waterfall import WIDTH, Span, long_time, pieces, scale, waited
+from integration_hub.console.waterfall import WIDTH, Span, pieces, scale, waited
 
 pytestmark = pytest.mark.pure
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

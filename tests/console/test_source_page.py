@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from integration_hub.console import source_page
-from integration_hub.console.source_page import span_words
+from integration_hub.console.formatting import span_words
 from integration_hub.console.wording import code_words
 from sync.counting.looking import count
 from sync.watching import database_clock, measure

@@ -2,13 +2,13 @@
 
 from django import template
 
-from integration_hub.console import wording
+from integration_hub.console import formatting, wording
 from sync.models import Delivery
 
 register = template.Library()
-register.filter("moment", wording.moment)
-register.filter("clock", wording.clock)
-register.filter("ago", wording.ago)
+register.filter("moment", formatting.moment)
+register.filter("clock", formatting.clock)
+register.filter("ago", formatting.ago)
 register.filter("state_mark", wording.state_mark)
 
 
