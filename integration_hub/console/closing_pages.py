@@ -13,9 +13,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from integration_hub.console.audit_trail import address
 from integration_hub.console.closing_choice import chosen, forget
 from integration_hub.console.permissions import MAY_CLOSE
-from integration_hub.console.recording import address
 from sync.approving import AlreadyDecided, Decided, NotDecidable
 from sync.closing import closable, close_by_hand
 from sync.models import Delivery, Replay

@@ -15,25 +15,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from integration_hub.console.changes import Changed, changed
 from integration_hub.console.deleting import kept_by
+from integration_hub.console.forms import ReasonForm
 from integration_hub.console.held_change import held, hold, let_go
 from integration_hub.console.recording import AuditedAdmin, values_of
-
-REASON_AREA = forms.Textarea(attrs={"rows": 2, "cols": 60})
-
-
-class ReasonForm(forms.Form):
-    """Why; kept on the audit log."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason, kept in the audit log"), max_length=500, widget=REASON_AREA
-    )
-
-    def clean_reason(self) -> str:
-        return " ".join(str(self.cleaned_data["reason"]).split())
 
 
 class ReasonedAdmin(AuditedAdmin):

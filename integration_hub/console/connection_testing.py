@@ -7,8 +7,8 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
+from integration_hub.console.audit_trail import record
 from integration_hub.console.checking_words import StepLine, step_line
-from integration_hub.console.recording import record
 from sync.models import Connection, ConnectionTest
 from sync.testing import keep_steps, kept_steps, try_connection
 

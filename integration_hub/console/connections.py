@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.audit_trail import actor, address
 from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.connection_figures import ConnectionShown
 from integration_hub.console.connection_form import CREDENTIALS, ConnectionForm
@@ -25,10 +26,9 @@ from integration_hub.console.connection_page import (
 )
 from integration_hub.console.connection_testing import test_now
 from integration_hub.console.connection_waiting import waiting, waiting_words
-from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.forms import JSON_AS_TEXT
 from integration_hub.console.permissions import MAY_TEST
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.recording import actor, address
 from integration_hub.console.sparks import beside
 from sync.breaker_status import measured
 from sync.breaking import end_pause_now

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue
 from audit.export import FORMATS, Format
+from integration_hub.console.audit_trail import actor, record
 from integration_hub.console.exports import Export, Tally, encode
-from integration_hub.console.recording import actor, record
 from integration_hub.console.sending import in_place, too_many
 from sync.search.event_filter import PERSONAL_PARAMS
 from sync.search.periods import NoSuchFilter

@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from integration_hub.console.audit_trail import address
 from integration_hub.console.erasure_forms import AskForm, WhomForm
 from integration_hub.console.erasure_words import counted_rows, erasure_mark, ground_words
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.formatting import moment
 from integration_hub.console.links import entity_url
-from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person_of
 from sync.models import Erasure, ErasureState

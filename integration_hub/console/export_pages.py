@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from integration_hub.console.audit_trail import actor, address
 from integration_hub.console.downloads import refuse
 from integration_hub.console.event_chips import BAR
 from integration_hub.console.evidence import EvidenceAdmin, found_by
@@ -23,12 +24,11 @@ from integration_hub.console.export_showing import asked_by, file_name, question
 from integration_hub.console.export_words import export_mark
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.register import exports_with
+from integration_hub.console.filter_text import conditions
 from integration_hub.console.formatting import moment
 from integration_hub.console.models import Export, ExportState, Table
 from integration_hub.console.permissions import MAY_EXPORT
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.recording import actor, address
-from integration_hub.console.replay_words import conditions
 from integration_hub.console.row_pages import RowPages
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter

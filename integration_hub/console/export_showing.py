@@ -15,8 +15,8 @@ from integration_hub.console.event_chips import BAR, chips
 from integration_hub.console.event_list import count_meant
 from integration_hub.console.event_list_page import listed_sources
 from integration_hub.console.export_words import contents, export_mark, table_choices, table_label
+from integration_hub.console.filter_text import conditions
 from integration_hub.console.models import Export, ExportState
-from integration_hub.console.replay_words import conditions
 from sync.search.event_filter import EventFilter
 
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)

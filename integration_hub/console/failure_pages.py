@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from integration_hub.console.audit_trail import address
 from integration_hub.console.closing_choice import freeze
 from integration_hub.console.closing_pages import Back, close_chosen
 from integration_hub.console.evidence import EvidenceAdmin
@@ -22,7 +23,6 @@ from integration_hub.console.failure_list import failure_tabs
 from integration_hub.console.links import failed_query, replay_address
 from integration_hub.console.permissions import MAY_CLOSE, MAY_TEND
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import dead_words, replay_helps
 from sync.approving import LARGEST, NotDecidable

@@ -10,12 +10,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.confirming import REASON_AREA
+from integration_hub.console.audit_trail import address
 from integration_hub.console.evidence import EvidenceAdmin
+from integration_hub.console.forms import REASON_AREA
 from integration_hub.console.held_choice import Choice, chosen, forget, freeze
 from integration_hub.console.held_groups import groups, held, show
 from integration_hub.console.permissions import CONTENTS, MAY_APPROVE
-from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 from sync.models import Delivery, Replay, Route

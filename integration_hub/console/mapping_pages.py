@@ -6,9 +6,9 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from integration_hub.console.audit_trail import address
 from integration_hub.console.confirming import ReasonedAdmin
 from integration_hub.console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
-from integration_hub.console.recording import address
 from integration_hub.console.row_pages import RowPages
 from sync.backtest_jobs import AT_ONCE
 from sync.drafting import Author, Seen

@@ -14,16 +14,17 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.audit_trail import Values, record
 from integration_hub.console.backtest_pages import BackTests
 from integration_hub.console.backtest_words import summary
-from integration_hub.console.confirming import ReasonForm
 from integration_hub.console.declaration_text import Misread, plain_text
 from integration_hub.console.formatting import moment
+from integration_hub.console.forms import ReasonForm
 from integration_hub.console.mapping_activating import MappingActivation
 from integration_hub.console.mapping_editing import EMPTY, MappingEditor
 from integration_hub.console.mapping_words import rules
 from integration_hub.console.permissions import MAY_EDIT
-from integration_hub.console.recording import Values, difference, plain, record
+from integration_hub.console.recording import difference, plain
 from integration_hub.console.trying import checked
 from integration_hub.console.wording import pill
 from sync.backtest_jobs import routes_of

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from integration_hub.console.recording import record
+from integration_hub.console.audit_trail import record
 
 Page = TypeVar("Page", bound=HttpResponseBase)
 

@@ -12,8 +12,9 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from integration_hub.console.confirming import ConfirmedAdmin, ReasonForm
-from integration_hub.console.recording import record
+from integration_hub.console.audit_trail import record
+from integration_hub.console.confirming import ConfirmedAdmin
+from integration_hub.console.forms import ReasonForm
 from integration_hub.console.wording import pill
 from sync import configuration
 from sync.models import Route

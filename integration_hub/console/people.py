@@ -18,17 +18,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.access import lock_access, needs_role, who_may_change
 from integration_hub.console.formatting import moment
 from integration_hub.console.passwords import record_change
-from integration_hub.console.person_forms import (
-    NewPersonForm,
-    PermissionField,
-    PersonForm,
-    RoleForm,
-    lock_access,
-    needs_role,
-    who_may_change,
-)
+from integration_hub.console.person_forms import NewPersonForm, PermissionField, PersonForm, RoleForm
 from integration_hub.console.recording import AuditedAdmin
 from integration_hub.console.wording import pill
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import UserChangeForm, UserCreationForm
-from django.contrib.auth.models import Group, Permission, User
-from django.db.models import QuerySet
+from django.contrib.auth.models import Permission
 from django.utils.translation import gettext_lazy as _
+
+from integration_hub.console.access import needs_role, right_to_change_people, who_may_change
 
 _LABELS = {
     "username": _("Login name"),
@@ -72,7 +73,11 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         kept = cleaned.get("permissions", ())
-        if self.instance.pk and _right() not in kept and needs_role(self.asked_by, self.instance):
+        if (
+            self.instance.pk
+            and right_to_change_people() not in kept
+            and needs_role(self.asked_by, self.instance)
+        ):
             self.add_error("permissions", _NOT_FROM_YOURSELF)
         return cleaned
 
@@ -96,31 +101,9 @@ def _taken(cleaned: Mapping[str, Any]) -> list[str]:
 
 
 def _changes_people(cleaned: Mapping[str, Any]) -> bool:
-    permission = _right()
+    permission = right_to_change_people()
     return (
         cleaned["is_superuser"]
         or permission in cleaned["user_permissions"]
         or cleaned["groups"].filter(permissions=permission).exists()
     )
-
-
-def who_may_change() -> QuerySet[User]:
-    """Who may change people now, by whichever right."""
-    return User.objects.with_perm("auth.change_user").filter(is_staff=True)
-
-
-def lock_access() -> None:
-    """Whoever else is about to change what people may do waits for the end of this transaction."""
-    locked = Permission.objects.select_for_update(of=("self",), no_key=True)
-    locked.get(content_type__app_label="auth", codename="change_user")
-
-
-def needs_role(person: Any, role: Group) -> bool:
-    """Whether a person may change people through this role alone."""
-    held = person.groups.filter(permissions=_right())
-    is_alone = [each.pk for each in held] == [role.pk]
-    return is_alone and not (person.is_superuser or person.user_permissions.contains(_right()))
-
-
-def _right() -> Permission:
-    return Permission.objects.get(content_type__app_label="auth", codename="change_user")

@@ -12,37 +12,11 @@ from django.db import connection, models, transaction
 from django.http import HttpRequest
 
 from audit.canonical import JSONValue
-from audit.log import Happening, append
+from integration_hub.console.audit_trail import Values, because, record
 from sync.planning import same_json
-from webhooks.arrival import address_of
 from webhooks.sealing import SealedJSONField
 
 _LARGEST = 2**53
-Values = dict[str, JSONValue]
-
-
-def actor(request: HttpRequest) -> str:
-    """`person:<id>`; `anonymous` where nobody is logged in."""
-    user = getattr(request, "user", None)
-    return f"person:{user.pk}" if user is not None and user.is_authenticated else "anonymous"
-
-
-def address(request: HttpRequest) -> str:
-    """Where the request came from, or "". X-Forwarded-For counts as far as our own proxies wrote it."""
-    return address_of(request) or ""
-
-
-def record(
-    request: HttpRequest, stream: str, action: str, details: Mapping[str, JSONValue] | None = None
-) -> None:
-    """Append one entry of the logged-in person. `NotInTransaction` outside the transaction of the change."""
-    append(Happening(stream, action, actor(request), {**(details or {}), "address": address(request)}))
-
-
-def because(request: HttpRequest) -> Values:
-    """The reason that was given for what the request does, where one was asked for."""
-    reason = getattr(request, "reason", "")
-    return {"reason": reason} if reason else {}
 
 
 def plain(value: Any) -> JSONValue:

@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.meant import NOBODY, all_systems
+from integration_hub.console.audit_trail import address
+from integration_hub.console.filter_text import NOBODY, all_systems, events
 from integration_hub.console.permissions import MAY_REPLAY_MANY
-from integration_hub.console.recording import address
-from integration_hub.console.replay_words import PACES, events, lasts, what, why_words
+from integration_hub.console.replay_words import PACES, lasts, what, why_words
 from sync.bulk_replay.choosing import TooMany, is_too_large
 from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, MemberState, Pace, Replay, ReplayState

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from integration_hub.console.meant import Systems, all_systems
-from integration_hub.console.replay_words import counts_of, events, member_label, member_words, why_words
+from integration_hub.console.filter_text import Systems, all_systems, events
+from integration_hub.console.replay_words import counts_of, member_label, member_words, why_words
 from sync.models import Member, MemberState, Replay
 
 PAGE = 50

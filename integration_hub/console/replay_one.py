@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.audit_trail import actor, address
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
 from integration_hub.console.permissions import CONTENTS, MAY_UNDO
-from integration_hub.console.recording import actor, address
 from integration_hub.console.wording import code_words, nothing_there, reason
 from sync.models import Delivery, MappingVersion, Takes
 from sync.newer import is_outdated, with_newer

@@ -13,11 +13,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.meant import all_systems
+from integration_hub.console.audit_trail import address
+from integration_hub.console.filter_text import all_systems, conditions
 from integration_hub.console.permissions import MAY_REPLAY
-from integration_hub.console.recording import address
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
-from integration_hub.console.replay_words import conditions
 from sync.bulk_replay.choose_by_filter import freeze_filter
 from sync.bulk_replay.choosing import TooMany, choose
 from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay

@@ -9,13 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from integration_hub.console.filter_text import Systems, all_systems, events
 from integration_hub.console.formatting import moment
-from integration_hub.console.meant import Systems, all_systems
 from integration_hub.console.replay_words import (
     OVER,
     PACES,
     counts_of,
-    events,
     lasts,
     member_label,
     member_words,

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from integration_hub.console.replay_words import events
+from integration_hub.console.filter_text import events
 from integration_hub.console.wording import code_words, pill, state_mark
 from sync.models import Attempt, Delivery, Outcome, Replay, Request
 from webhooks.models import Event, State

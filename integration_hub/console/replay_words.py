@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from integration_hub.console.meant import NOBODY, Systems
-from integration_hub.console.wording import pill, state_name
+from integration_hub.console.filter_text import Systems, conditions, events
+from integration_hub.console.wording import pill
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
-from sync.search.periods import told_of
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
@@ -42,16 +40,6 @@ PACES: Mapping[str, object] = {
     Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
     Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
     Pace.FIRST: gettext_lazy("One first, then ask me"),
-}
-_WORDS: Mapping[str, object] = {
-    "event_type": gettext_lazy("Type"),
-    "entity_type": gettext_lazy("Entity type"),
-    "source": gettext_lazy("Source"),
-    "commercial": gettext_lazy("Connection"),
-    "entity_id": gettext_lazy("Entity"),
-    "received_from": gettext_lazy("Received from"),
-    "received_to": gettext_lazy("Received before"),
-    "q": gettext_lazy("Searched for"),
 }
 OVER = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
 _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
@@ -97,42 +85,11 @@ def why_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
     return systems.why(why, (replay.filter or {}).get("commercial", ""))
 
 
-def events(count: int) -> str:
-    """`1 event`, `710 events`."""
-    return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
-
-
 def what(replay: Replay, systems: Systems) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("chosen one by one")]
     return conditions(replay.filter, systems) or [_("all events")]
-
-
-def conditions(words: Mapping[str, str], systems: Systems = NOBODY) -> list[str]:
-    """A resolved filter for people, one condition each."""
-    return [told for name in words if (told := _condition(name, words, systems))]
-
-
-def _condition(name: str, words: Mapping[str, str], systems: Systems) -> str:
-    """One condition of a resolved filter."""
-    value = words[name]
-    if name == "state":
-        names = map(state_name, value.split(","))
-        return _("Status: %(states)s") % {"states": ", ".join(names)}
-    if name == "code":
-        return _("Reason: %(reason)s") % {"reason": systems.why(value, words.get("commercial", ""))}
-    if name == "commercial":
-        return f"{_WORDS[name]}: {systems.name(value)}"
-    if name in ("received_from", "received_to"):
-        return f"{_WORDS[name]} {told_of(value, timezone.get_current_timezone())}"
-    return (
-        f"{_WORDS[name]}: {value}"
-        if name in _WORDS
-        else ""
-        if name.endswith("_taken_for")
-        else f"{name}: {value}"
-    )
 
 
 def lasts(count: int, pace: str) -> str:

@@ -26,19 +26,19 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integration_hub.console.audit_trail import address, record
 from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
+from integration_hub.console.filter_text import all_systems, events
 from integration_hub.console.formatting import ago
-from integration_hub.console.meant import all_systems
 from integration_hub.console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.recording import address, record
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed, wanted
 from integration_hub.console.replay_progress import parts, progress_page
 from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
-from integration_hub.console.replay_words import events, replay_mark, what
+from integration_hub.console.replay_words import replay_mark, what
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.sending import in_place, too_many
 from sync.bulk_replay.choosing import choose

@@ -12,9 +12,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from integration_hub.console.audit_trail import record
 from integration_hub.console.permissions import CONTENTS
 from integration_hub.console.pressing import not_pressed
-from integration_hub.console.recording import record
 from webhooks.models import Event
 
 SECONDS = 60

@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.forms import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
+from integration_hub.console.route_form import RouteForm, route_consequences
 from integration_hub.console.route_words import policies, sentence
-from integration_hub.console.setting_words import RouteForm, route_consequences
 from integration_hub.console.wording import pill
 from sync.drafting import current_of
 from sync.models import Route

@@ -1,4 +1,4 @@
-"""What the settings of sources and routes are called where people change them, and what a change of them does."""
+"""What the settings of a source are called where people change them, and what a change of them does."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -41,22 +41,6 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
         }
 
 
-class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        labels: ClassVar[dict[str, Any]] = {
-            "is_enabled": gettext_lazy("Switched on"),
-            "identity": gettext_lazy("Read from"),
-            "commercial": gettext_lazy("Written to"),
-            "tries": gettext_lazy("Most tries"),
-            "gives_up_after_hours": gettext_lazy("Gives up after"),
-        }
-        help_texts: ClassVar[dict[str, Any]] = {
-            "is_enabled": gettext_lazy("Switched off, new events do not go this way."),
-            "tries": gettext_lazy("Then a delivery has failed for good."),
-            "gives_up_after_hours": gettext_lazy("Hours; what is older is not tried again."),
-        }
-
-
 def source_consequences(form: Any) -> Iterator[str]:
     """What a change of a source does at once, in sentences."""
     source = form.instance
@@ -68,9 +52,3 @@ def source_consequences(form: Any) -> Iterator[str]:
         yield _("Anybody who knows the address can send here then.")
     elif "scheme" in form.changed_data:
         yield _("What is not signed in the new way is refused.")
-
-
-def route_consequences(form: Any) -> Iterator[str]:
-    """What a change of a route does at once, in sentences."""
-    if "is_enabled" in form.changed_data and not form.instance.is_enabled:
-        yield _("New events do not go this way until it is switched on again. A pause would keep them.")

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.log import Happening, append
 from audit.models import Entry
-from integration_hub.console.recording import address
+from integration_hub.console.audit_trail import address
 
 _FAILED = "person.login-failed"
 _MOST_A_MINUTE = 60

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.confirming import REASON_AREA
-from integration_hub.console.recording import address
+from integration_hub.console.audit_trail import address
+from integration_hub.console.forms import REASON_AREA
 from sync.alarm_words import clock, words_of
 from sync.alarming import snooze_alarm
 from sync.models import Alarm

@@ -14,8 +14,9 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from integration_hub.console.confirming import ConfirmedAdmin, ReasonForm
-from integration_hub.console.recording import actor, address
+from integration_hub.console.audit_trail import actor, address
+from integration_hub.console.confirming import ConfirmedAdmin
+from integration_hub.console.forms import ReasonForm
 from integration_hub.console.source_page import secret_lines
 from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate

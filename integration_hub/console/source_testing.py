@@ -13,7 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from integration_hub.console.recording import address, record
+from integration_hub.console.audit_trail import address, record
 from sync.service import Deliveries
 from sync.watching import TEST_WORD
 from webhooks.answers import Answer

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.formatting import ago
-from integration_hub.console.json_fields import JSON_AS_TEXT
+from integration_hub.console.forms import JSON_AS_TEXT
 from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.setting_words import SourceForm, source_consequences

@@ -1,4 +1,4 @@
-"""JSON in a form: shown with indents, and of the shape that the model's default has."""
+"""Form fields that several settings share: JSON as a text with indents, and the reason for a change."""
 
 import json
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext_lazy
+
+REASON_AREA = forms.Textarea(attrs={"rows": 2, "cols": 60})
 
 
 class JSONText(forms.JSONField):
@@ -29,3 +32,14 @@ class JSONText(forms.JSONField):
 
 # For a ModelAdmin's `formfield_overrides`.
 JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONText}}
+
+
+class ReasonForm(forms.Form):
+    """Why; kept on the audit log."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept in the audit log"), max_length=500, widget=REASON_AREA
+    )
+
+    def clean_reason(self) -> str:
+        return " ".join(str(self.cleaned_data["reason"]).split())

@@ -1,0 +1,30 @@
+"""What the settings of a route are called where people change them, and what a change of them does."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+
+class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        labels: ClassVar[dict[str, Any]] = {
+            "is_enabled": gettext_lazy("Switched on"),
+            "identity": gettext_lazy("Read from"),
+            "commercial": gettext_lazy("Written to"),
+            "tries": gettext_lazy("Most tries"),
+            "gives_up_after_hours": gettext_lazy("Gives up after"),
+        }
+        help_texts: ClassVar[dict[str, Any]] = {
+            "is_enabled": gettext_lazy("Switched off, new events do not go this way."),
+            "tries": gettext_lazy("Then a delivery has failed for good."),
+            "gives_up_after_hours": gettext_lazy("Hours; what is older is not tried again."),
+        }
+
+
+def route_consequences(form: Any) -> Iterator[str]:
+    """What a change of a route does at once, in sentences."""
+    if "is_enabled" in form.changed_data and not form.instance.is_enabled:
+        yield _("New events do not go this way until it is switched on again. A pause would keep them.")
