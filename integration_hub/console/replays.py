@@ -1,6 +1,5 @@
 """Replays: who asked, when, why, and what came of it; of many events also what is to come of it."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,58 +18,29 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.urls import URLPattern, path
-from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integration_hub.console.audit_trail import address, record
 from integration_hub.console.chip_lists import ChipListAdmin
-from integration_hub.console.chips import Tab
 from integration_hub.console.evidence import found_by
-from integration_hub.console.filter_text import all_systems, events
-from integration_hub.console.formatting import ago
+from integration_hub.console.filter_text import all_systems
 from integration_hub.console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.replay_confirming import TermsForm, begin, confirm_page
+from integration_hub.console.replay_list import KindFilter, ReplayColumns, kind_tabs
 from integration_hub.console.replay_members import csv_lines, members_page, narrowed, wanted
-from integration_hub.console.replay_progress import parts, progress_page
-from integration_hub.console.replay_results import happened, is_of_one, rows_of, with_results
-from integration_hub.console.replay_words import replay_mark, what
+from integration_hub.console.replay_progress import progress_page
+from integration_hub.console.replay_results import is_of_one, rows_of, with_results
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.sending import in_place, too_many
 from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
-from sync.models import Member, MemberState, Pace, Replay, ReplayState, Request
+from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replaying import AlreadyRequested, NotReplayable
 
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
-
-
-class KindFilter(admin.SimpleListFilter):
-    """Replays, unless somebody asks for decisions about what was held."""
-
-    title = gettext_lazy("what was asked for")
-    parameter_name = "kind"
-
-    def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return [(Request.APPROVAL, _("approvals")), (Request.CLOSING, _("marked as done"))]
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        """Django's first choice means all; here it means replays."""
-        first, *others = super().choices(changelist)
-        yield {**first, "display": _("replays")}
-        yield from others
-
-    def value(self) -> str | None:
-        """What is asked for; a word that means nothing asks for nothing."""
-        given = super().value()
-        return given if given in Request.values else None
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
-        return queryset.filter(kind=self.value() or Request.REPLAY)
 
 
 class PaceForm(forms.Form):
@@ -80,7 +50,7 @@ class PaceForm(forms.Form):
 
 
 @admin.register(Replay)
-class ReplayAdmin(RowPages, ChipListAdmin):
+class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
     """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
     for decisions; one that nobody has confirmed yet is in no list.
     """
@@ -132,7 +102,7 @@ class ReplayAdmin(RowPages, ChipListAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The one filter as tabs; each row of one event with what came of it."""
         found = super().get_changelist_instance(request)
-        found.tabs, found.chips = list(_tabs(found)), []
+        found.tabs, found.chips = list(kind_tabs(found)), []
         found.result_list = list(found.result_list)
         with_results(found.result_list)
         systems = all_systems()
@@ -249,40 +219,6 @@ class ReplayAdmin(RowPages, ChipListAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)
         return redirect("admin:sync_replay_confirm", chosen.uuid)
-
-    @admin.display(description=gettext_lazy("requested by"))
-    def person(self, replay: Replay) -> str:
-        """Django would link to the login, which most who read this may not open."""
-        return str(replay.requested_by)
-
-    @admin.display(description=gettext_lazy("requested"))
-    def requested(self, replay: Replay) -> str | SafeString:
-        return ago(replay.created_at)
-
-    @admin.display(description=gettext_lazy("events"))
-    def what(self, replay: Any) -> str:
-        """Which: of many how many, and the filters in words."""
-        if replay.is_bulk:
-            return f"{events(replay.total)}: {' · '.join(what(replay, replay.systems))}"
-        return replay.result.words if is_of_one(replay) else happened(replay)
-
-    @admin.display(description=gettext_lazy("came of it"))
-    def progress(self, replay: Any) -> SafeString | str:
-        if not replay.is_bulk:
-            return replay.result.reason or "–" if is_of_one(replay) else "–"
-        context = {"parts": parts(replay), "replay": replay}
-        return SafeString(render_to_string("console/replay_bar.html", context))
-
-    @admin.display(description=gettext_lazy("status"))
-    def state_column(self, replay: Any) -> SafeString:
-        mark: SafeString = replay.result.mark if is_of_one(replay) else replay_mark(replay.state)
-        return mark
-
-
-def _tabs(found: Any) -> Iterator[Tab]:
-    for spec in found.filter_specs:
-        for each in spec.choices(found):
-            yield Tab(capfirst(str(each["display"])), each["query_string"], each["selected"])
 
 
 _DEEDS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}
