@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.checking_words import step_result, step_title
 from integration_hub.console.erasure_words import ground_words
-from integration_hub.console.export_words import table_label
 from integration_hub.console.filter_text import conditions
 from integration_hub.console.formatting import moment
+from integration_hub.console.models import table_label
 from integration_hub.console.replay_words import PACES
 from integration_hub.console.wording import code_words
 from webhooks.models import State

@@ -14,9 +14,9 @@ from integration_hub.console.entry_words import tell_entries
 from integration_hub.console.event_chips import BAR, chips
 from integration_hub.console.event_list import count_meant
 from integration_hub.console.event_list_page import listed_sources
-from integration_hub.console.export_words import contents, export_mark, table_choices, table_label
+from integration_hub.console.export_words import contents, export_mark, table_choices
 from integration_hub.console.filter_text import conditions
-from integration_hub.console.models import Export, ExportState
+from integration_hub.console.models import Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
 
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)

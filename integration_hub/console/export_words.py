@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, ngettext
 
-from integration_hub.console.models import Export, ExportState, Table
+from integration_hub.console.models import TABLES, Export, ExportState
 from integration_hub.console.wording import pill
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
@@ -16,15 +16,6 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ExportState.CANCELLED: ("quiet", "⊘", gettext_lazy("Cancelled")),
     ExportState.FAILED: ("bad", "✕", gettext_lazy("Failed")),
     ExportState.EXPIRED: ("quiet", "–", gettext_lazy("Expired")),
-}
-_TABLES: Mapping[str, tuple[object, object]] = {
-    Table.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
-    Table.CSV: (
-        gettext_lazy("CSV for spreadsheets"),
-        gettext_lazy("A text that a spreadsheet could take for a formula gets an apostrophe in front."),
-    ),
-    Table.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
-    Table.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
 }
 
 
@@ -43,14 +34,9 @@ def export_mark(state: str) -> SafeString:
     return pill(look, shape, str(word))
 
 
-def table_label(table: str) -> str:
-    """The table for reading, in words."""
-    return str(_TABLES[table][0])
-
-
 def table_choices() -> Sequence[TableChoice]:
     """All that may be asked for, in order."""
-    return [TableChoice(value, str(label), str(told)) for value, (label, told) in _TABLES.items()]
+    return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLES.items()]
 
 
 def contents(export: Export) -> list[str]:

@@ -1,10 +1,12 @@
 """Exports of the event history as evidence, and whom each of them contains."""
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class ExportState(models.TextChoices):
@@ -28,6 +30,22 @@ class Table(models.TextChoices):
     )
     RAW = "csv-raw", "with CSV as it is, for programs"
     XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
+
+
+TABLES: Mapping[str, tuple[object, object]] = {
+    Table.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
+    Table.CSV: (
+        gettext_lazy("CSV for spreadsheets"),
+        gettext_lazy("A text that a spreadsheet could take for a formula gets an apostrophe in front."),
+    ),
+    Table.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
+    Table.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
+}
+
+
+def table_label(table: str) -> str:
+    """The table for reading, in words."""
+    return str(TABLES[table][0])
 
 
 class Export(models.Model):
