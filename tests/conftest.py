@@ -85,13 +85,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What touches no database runs in one half of the suite only, and what a database cannot show not on it."""
-    for item in items:
-        if (
-            item.path.parent.name in ("webhooks", "sandbox", "connectors")
-            and "database" not in item.fixturenames
-        ):
-            item.add_marker("pure")
+    """Leave out the tests of what this database cannot show."""
     beyond = "writers_at_once" if connection.vendor == "sqlite" else "only_sqlite"
     others = [item for item in items if item.get_closest_marker(beyond)]
     if others:

@@ -14,6 +14,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import Notebook, identity, shop
 from tests.connectors.servers import Answering, Reply, Seen, Service, serving
 
+pytestmark = pytest.mark.pure
+
 OAUTH = {"scheme": "oauth2-client-credentials"}
 _clients = count(1)
 

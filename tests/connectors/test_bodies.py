@@ -18,6 +18,8 @@ from sync.planning import same_json
 from tests.connectors.building import identity, shop, shop_settings
 from tests.connectors.servers import Reply, raw_serving, read_request, serving
 
+pytestmark = pytest.mark.pure
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MIB = 1_048_576
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -14,6 +14,8 @@ from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailabl
 from tests.connectors.building import DEADLINE, Notebook, identity, shop
 from tests.connectors.servers import Reply, dripping, raw_serving, read_request, serving
 
+pytestmark = pytest.mark.pure
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 

@@ -12,6 +12,8 @@ from sync.connectors.urls import build_url, is_caged, parse_base_url
 from tests.connectors.building import Notebook, identity, shop
 from tests.connectors.servers import Reply, Seen, serving
 
+pytestmark = pytest.mark.pure
+
 HOSTILE = [
     "", ".", "..", "...", "a.", "-a", "_a", "../x", "a/b", "a\\b", "a?b", "a#b", "%2e%2e", "a%2fb", "a b",
     "a\nb", "a\r\nX: y", "a\x00", "ä", "\u2024\u2024", "a" * 129, "//evil.test", ".hidden", "a;b", "a&b",

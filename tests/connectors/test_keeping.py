@@ -14,6 +14,8 @@ from sync.connectors.wire import Wire
 from tests.connectors.building import identity
 from tests.connectors.servers import Reply, raw_serving, read_request, serving
 
+pytestmark = pytest.mark.pure
+
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"a1"}'
 WRONG = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"no"}'
 

@@ -12,6 +12,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import identity
 from tests.connectors.servers import Reply, Seen, serving
 
+pytestmark = pytest.mark.pure
+
 FIVE = [{"id": f"u{number}"} for number in range(5)]
 LIST = {"path": "/users", "size": 2, "results": "resources", "total": "total"}
 

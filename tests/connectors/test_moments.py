@@ -14,6 +14,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import identity
 from tests.connectors.servers import Reply, serving
 
+pytestmark = pytest.mark.pure
+
 MOMENT = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
 
 

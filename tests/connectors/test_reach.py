@@ -19,6 +19,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import DEADLINE, identity, shop, shop_settings
 from tests.connectors.servers import Reply, Seen, Service, serving
 
+pytestmark = pytest.mark.pure
+
 METADATA_SPELLINGS = [
     "169.254.169.254", "2852039166", "0xa9fea9fe", "0xA9.0xFE.0xA9.0xFE", "0251.0376.0251.0376",
     "169.254.43518", "169.16689662", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "0:0:0:0:0:ffff:a9fe:a9fe",

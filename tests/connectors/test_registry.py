@@ -13,6 +13,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import identity, shop, shop_settings
 from tests.connectors.servers import Reply, Seen, serving
 
+pytestmark = pytest.mark.pure
+
 
 def _entity(_: Seen) -> Reply:
     return Reply(200, {"id": "a1"})

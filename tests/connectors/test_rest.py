@@ -14,6 +14,8 @@ from sync.connectors.settings import SettingsInvalid
 from tests.connectors.building import Notebook, identity, shop, shop_settings
 from tests.connectors.servers import Reply, Seen, serving
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name: str) -> None:

@@ -12,6 +12,8 @@ from sync.connectors.errors import ConnectorError, Garbled, Rejected, Throttled,
 from sync.connectors.records import CommercialConnector, FieldError, IdentityConnector
 from tests.connectors.building import DEADLINE, Notebook, identity, shop, shop_settings
 
+pytestmark = pytest.mark.pure
+
 ANNA = "IDNUMBER1234"
 NEW = {"external_id": "NEW1", "email": "new@example.com", "first_name": "Nea", "active": True}
 TAKEN = "This e-mail address already belongs to another customer."

@@ -15,6 +15,8 @@ from tests.connectors.building import DEADLINE, shop, shop_settings
 from tests.connectors.certificates import certify
 from tests.connectors.servers import Reply, dripping, raw_serving, serving
 
+pytestmark = pytest.mark.pure
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 

@@ -15,6 +15,8 @@ from tests.connectors.building import Notebook, identity
 from tests.connectors.servers import Service, serving
 from tests.connectors.trivore import CLIENT, SECRET, Trivore
 
+pytestmark = pytest.mark.pure
+
 ANNA = "5a0000000000000000000000"
 
 

@@ -15,6 +15,8 @@ from tests.connectors.building import Notebook, identity, shop
 from tests.connectors.servers import Reply, Seen, Service, serving
 from tests.queueing import wait_until
 
+pytestmark = pytest.mark.pure
+
 _clients = count(1)
 
 

@@ -8,6 +8,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 PATH = "/api/customers/4711"
 
 

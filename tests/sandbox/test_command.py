@@ -12,6 +12,8 @@ import pytest
 
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 COMMAND = [sys.executable, "-m", "sandbox"]
 
 

@@ -18,6 +18,8 @@ from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 from tests.sandbox.receiving import REFUSED, SUCCEEDED, Received, Receiver
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.fixture
 def demo(hub: Receiver, identity: IdentityService, shop: ShopService, tmp_path: Path) -> Demo:

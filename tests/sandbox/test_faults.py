@@ -11,6 +11,8 @@ import requests
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 PATH = "/api/customers/4711"
 CHANGE = {"phone": "555"}
 

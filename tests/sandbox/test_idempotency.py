@@ -7,6 +7,8 @@ import pytest
 from sandbox.shop import ShopService, idempotency
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 KEY = {"Idempotency-Key": "01K0KEY"}
 
 

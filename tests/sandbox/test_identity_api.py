@@ -7,6 +7,8 @@ import pytest
 from sandbox.identity import IdentityService
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 ANNA = "/api/users/IDNUMBER1234"
 
 

@@ -5,9 +5,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import pytest
+
 from sandbox.journal import Journal
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
+
+pytestmark = pytest.mark.pure
 
 
 def test_an_entry_tells_the_whole_request_but_no_secret(shop: ShopService, call_shop: Client) -> None:

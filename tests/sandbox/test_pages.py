@@ -11,6 +11,8 @@ from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 from tests.sandbox.receiving import REFUSED, SUCCEEDED, Receiver
 
+pytestmark = pytest.mark.pure
+
 ANNA = "/users/IDNUMBER1234"
 FORM = {
     "given_name": "Anna",

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
+
+pytestmark = pytest.mark.pure
 
 KEY = {"Idempotency-Key": "K"}
 

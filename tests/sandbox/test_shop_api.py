@@ -11,6 +11,8 @@ import pytest
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 
+pytestmark = pytest.mark.pure
+
 
 def new_customer(call: Client, **members: Any) -> dict[str, Any]:
     answer = call("POST", "/api/customers", {"email": "new@example.com", **members})

@@ -14,6 +14,8 @@ from tests.sandbox.client import Client
 from tests.sandbox.conftest import SECRET
 from tests.sandbox.receiving import REFUSED, SUCCEEDED, Receiver
 
+pytestmark = pytest.mark.pure
+
 UPDATE = {"entityType": "USER", "id": "IDNUMBER1234", "eventType": "UPDATE"}
 
 

@@ -9,6 +9,8 @@ from sync.outcomes import EventOutcome, Result
 from tests.answering import LARGEST_ANSWER
 from webhooks.answers import outcome_answer
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize("many", [1, 20])
 def test_an_answer_has_as_many_errors_as_there_is_room_for(many: int) -> None:

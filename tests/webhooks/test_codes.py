@@ -10,6 +10,8 @@ from webhooks import parsing, strict_json
 from webhooks.codes import CATALOGUE, LANGUAGES, choose_language, words
 from webhooks.sentences import load
 
+pytestmark = pytest.mark.pure
+
 ENTRIES = [(code, language) for code in sorted(CATALOGUE) for language in LANGUAGES]
 
 

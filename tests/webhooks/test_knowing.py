@@ -10,6 +10,8 @@ import pytest
 from webhooks import knowing
 from webhooks.knowing import Known, known
 
+pytestmark = pytest.mark.pure
+
 
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from webhooks.parsing import EXTRA_ID_CHARACTERS, Notice, Respond, parse_notice
 
+pytestmark = pytest.mark.pure
+
 SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
 
 

@@ -10,6 +10,8 @@ from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RES
 from webhooks.codes import CATALOGUE
 from webhooks.parsing import Malformed, parse_notice
 
+pytestmark = pytest.mark.pure
+
 SEED = {
     "id": "IDNUMBER1234",
     "entityType": "USER",

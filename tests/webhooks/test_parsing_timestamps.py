@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.webhooks.corpus.members import TIMESTAMPS
 from webhooks.parsing import Malformed, parse_notice
 
+pytestmark = pytest.mark.pure
+
 
 def notice_of(timestamp):
     members = {"id": "1", "entityType": "USER", "eventType": "UPDATE", "timestamp": timestamp}

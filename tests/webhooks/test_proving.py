@@ -9,6 +9,8 @@ from webhooks.proving import prove
 from webhooks.schemes import SCHEMES, new_secret
 from webhooks.signatures import BadSignature, Secret, verify
 
+pytestmark = pytest.mark.pure
+
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 BODY = b'{"id":"HUB-TEST"}'
 WAYS: list[tuple[str, dict[str, str]]] = [

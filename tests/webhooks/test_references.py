@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from webhooks.references import from_reference, new_uuid, to_reference
 
+pytestmark = pytest.mark.pure
+
 NOW = datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
 
 

@@ -21,6 +21,8 @@ from webhooks.signatures import (
     verify,
 )
 
+pytestmark = pytest.mark.pure
+
 SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
 SEED_TIME = datetime.fromtimestamp(1546300800, UTC)
 PUBLISHED_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

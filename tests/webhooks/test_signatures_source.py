@@ -3,7 +3,11 @@
 import ast
 import inspect
 
+import pytest
+
 from webhooks import signatures
+
+pytestmark = pytest.mark.pure
 
 # Every comparison in the module. None has an operand that was made from a secret or is a signature that was
 # given: a new one is read with that question before it is written here.

@@ -13,6 +13,8 @@ from webhooks.codes import CATALOGUE
 from webhooks.parsing import parse_notice
 from webhooks.strict_json import Malformed, parse, pointer_to
 
+pytestmark = pytest.mark.pure
+
 CODES = {
     "byte-order-mark",
     "wrong-encoding",
