@@ -3,7 +3,7 @@
 import pytest
 
 from tests.alarms import SECRET
-from tests.test_settings import check, run
+from tests.support.processes.settings_check import check, run
 
 pytestmark = pytest.mark.pure
 

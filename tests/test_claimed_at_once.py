@@ -15,10 +15,10 @@ from sync import claiming, slots
 from sync.claiming import SUSPECT, Claim, Paused, claim
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.audit.chains import faults
-from tests.audit.test_chains import in_threads
 from tests.console.history import a_replay
 from tests.console.staff import person as staff
 from tests.hub import EXAMPLE, Hub
+from tests.support.threads import in_threads
 from webhooks.models import Event
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'

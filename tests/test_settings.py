@@ -1,23 +1,12 @@
 """A hub that would be unsafe does not start, and says in one sentence which variable is at fault."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.pure
+from tests.support.processes.settings_check import SOUND, check, run, serve
 
-ROOT = Path(__file__).resolve().parent.parent
-SOUND = {
-    "HUB_ENV_FILE": os.devnull,
-    "SECRET_KEY": "only-for-tests-0123456789abcdefghijklmnopqrstuvwxyz",
-    "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-    "ALLOWED_HOSTS": "hub.example.com",
-    "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com",
-}
+pytestmark = pytest.mark.pure
 
 
 def test_sound_settings_pass_without_a_word() -> None:
@@ -179,19 +168,3 @@ def test_on_a_laptop_only_this_machine_is_answered() -> None:
         ALLOWED_HOSTS=None,
     )
     assert done.stdout.strip() == "['localhost', '127.0.0.1', '[::1]']"
-
-
-def check(**variables: str | None) -> "subprocess.CompletedProcess[str]":
-    return run("manage.py", "check", **variables)
-
-
-def serve(**variables: str | None) -> "subprocess.CompletedProcess[str]":
-    return run("-c", "import integration_hub.wsgi", PATH=os.environ["PATH"], **variables)
-
-
-def run(*arguments: str, **variables: str | None) -> "subprocess.CompletedProcess[str]":
-    """Python with nothing of this process's environment but what is said; None takes a variable away."""
-    chosen = {name: value for name, value in (SOUND | variables).items() if value is not None}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=120
-    )

@@ -12,8 +12,8 @@ from audit.models import Entry
 from audit.storing import store_after
 from sync.models import Attempt, Delivery
 from tests.audit.chains import faults
-from tests.audit.test_chains import in_threads
 from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.threads import in_threads
 from tests.together import Sent, Together
 from webhooks import storing
 from webhooks.models import Event, Payload, Receipt, SubjectKey, are_there_still, subject_key

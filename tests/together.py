@@ -13,8 +13,8 @@ from django.test import Client
 
 from audit.committing import MOST
 from audit.gathering import Gathering
-from tests.audit.test_gathering import wait_until
 from tests.hub import Hub
+from tests.support.threads import wait_until
 from webhooks import storing
 
 Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
@@ -23,6 +22,8 @@ from audit.models import Entry
 from audit.storing import insert
 from tests.audit.chains import faults
 from tests.hub import EXAMPLE, Hub
+from tests.support.audit.unchained_entries import write_as_before
+from tests.support.threads import in_threads
 
 SEED = 20261124
 
@@ -30,17 +31,6 @@ SEED = 20261124
 def write(*streams: str) -> None:
     with transaction.atomic():
         append(*(Happening(stream, "test.happened") for stream in streams))
-
-
-def in_threads(work: Callable[[int], Any], threads: int = 8) -> list[Any]:
-    def one(number: int) -> Any:
-        try:
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, range(threads)))
 
 
 def test_entries_of_a_stream_follow_each_other(database: None) -> None:
@@ -267,22 +257,6 @@ def test_an_append_waits_for_its_own_streams_only() -> None:
     finally:
         with connection.cursor() as cursor:  # the connection goes back to the pool, and to other tests
             cursor.execute("RESET lock_timeout")
-
-
-OLD = (
-    "INSERT INTO audit_entry (stream, at, action, actor, body) "
-    "VALUES (%s, '2026-01-01 00:00:00+00:00', 'test.old', 'system', %s)"
-)
-
-
-def write_as_before(stream: str, number: int) -> None:
-    """What the version before the chains writes, even now."""
-    body = (
-        '{"action":"test.old","actor":"system","at":"2026-01-01T00:00:00.000000Z",'
-        f'"details":{{"number":{number}}},"stream":"{stream}","v":1}}'
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(OLD, [stream, body])
 
 
 def test_what_was_written_before_the_chains_is_chained_in_the_order_of_ids(

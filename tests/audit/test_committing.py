@@ -13,7 +13,7 @@ from audit import committing
 from audit.committing import commit
 from audit.log import Happening, append
 from audit.models import Entry
-from tests.audit.test_gathering import wait_until
+from tests.support.threads import wait_until
 
 pytestmark = pytest.mark.usefixtures("database")
 

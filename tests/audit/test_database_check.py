@@ -17,7 +17,8 @@ from audit.rows import checkpoint_record
 from audit.sealing import rotate_key, seal
 from sync.clock import read_clock
 from tests.audit.history import BOX, START, after, write, write_history
-from tests.audit.test_chains import in_threads, write_as_before
+from tests.support.audit.unchained_entries import write_as_before
+from tests.support.threads import in_threads
 
 SEED = 20261126
 

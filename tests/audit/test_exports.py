@@ -102,7 +102,7 @@ def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) ->
 def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
     """A row of the version before the chains is chained later than its neighbours, and sealed by its id."""
     from audit.chaining import chain_unchained
-    from tests.audit.test_chains import write_as_before
+    from tests.support.audit.unchained_entries import write_as_before
 
     write("event:a")
     for number in range(3):

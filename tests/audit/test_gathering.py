@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError
 
 from audit.gathering import Gathering, Scattered
+from tests.support.threads import wait_until
 
 
 class Work:
@@ -40,15 +41,6 @@ def gather(work: Work, names: str, most: int = 4) -> dict[str, Future[None]]:
             wait_until(lambda number=number: len(gathering._line) == number)
         work.go.set()
     return ended
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    ended = threading.Event()
-    for _ in range(20_000):
-        if holds():
-            return
-        ended.wait(0.001)
-    raise AssertionError("it did not come to that")
 
 
 def test_who_comes_meanwhile_is_done_together_and_in_order() -> None:

@@ -14,7 +14,7 @@ from audit.sealing import seal
 from sync.clock import read_clock
 from tests.audit.chains import faults
 from tests.audit.history import BOX, missed
-from tests.audit.test_chains import write_as_before
+from tests.support.audit.unchained_entries import write_as_before
 
 
 def migrate(name: str) -> None:

@@ -27,7 +27,7 @@ from audit.sealing import seal
 from audit.verifying.retention import ACTION, STREAM
 from tests.audit.exports import begin, both, checkpoint, finish
 from tests.audit.history import BOX, START, after, write, write_history
-from tests.audit.test_tampering import unguard
+from tests.support.audit.triggers import unguard
 
 SEED = 20261125
 DAYS = 10

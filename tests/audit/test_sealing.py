@@ -23,7 +23,8 @@ from audit.sealing import rotate_key, seal, seal_stragglers
 from audit.tree import stored_tree
 from audit.turns import turn
 from tests.audit.history import BOX, START, after, missed, sealed_ids, write, write_history
-from tests.audit.test_chains import in_threads, write_as_before
+from tests.support.audit.unchained_entries import write_as_before
+from tests.support.threads import in_threads
 
 SEED = 20261125
 

@@ -15,20 +15,10 @@ from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.packing import pack
 from tests.audit.state import State, build
 from tests.audit.tampering import KINDS, Tamper, body_and_leaf, rewritten, rewritten_with_the_newest_key
+from tests.support.audit.triggers import unguard
 
 SEED = 20261130
 HONEST = build(Random(SEED))
-
-
-def unguard() -> None:
-    """As who owns the database can: no trigger fires any more in this transaction."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL session_replication_role = replica")
-            return
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"DROP TRIGGER {name}")
 
 
 def store(state: State) -> None:

@@ -5,7 +5,7 @@ import json
 from sync.failure_groups import keep_failure_groups
 from sync.models import Mapping, Replay, ReplayState
 from tests.browser.conftest import LogIn
-from tests.browser.test_people import TAKEN, save_email
+from tests.browser.profile_page import TAKEN, save_email
 from tests.hub import ANNA, Hub
 from tests.replays.bulk import failed_people, work
 from webhooks.models import Event

@@ -1,5 +1,6 @@
 """Configured rows that the tests of the settings pages start from."""
 
+import json
 from typing import Any
 
 from sync.connectors.presets import preset
@@ -37,3 +38,21 @@ def mapping() -> Mapping:
     made = Mapping.objects.create(name="Person")
     MappingVersion.objects.create(mapping=made, number=1, declaration=DECLARATION)
     return made
+
+
+def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:
+    return {
+        "slug": of.slug,
+        "name": of.name,
+        "side": of.side,
+        "connector": of.connector,
+        "is_enabled": "on",
+        "base_url": of.base_url,
+        "authentication": json.dumps(of.authentication),
+        "settings": json.dumps(of.settings),
+        "deadline_seconds": "10",
+        "byte_cap": "1048576",
+        "breaker_failures": "5",
+        "breaker_seconds": "15",
+        "reason": "it joins",
+    } | changed

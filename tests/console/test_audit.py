@@ -24,8 +24,8 @@ from sync.evidence import seal_audit
 from sync.models import Alarm, Replay
 from tests.console.history import a_replay
 from tests.console.settings_rows import connection as connection_of_shop
+from tests.console.settings_rows import connection_form
 from tests.console.staff import browser, entries, event, person, save, source
-from tests.console.test_connections import connection_form
 
 pytestmark = pytest.mark.django_db
 

@@ -16,9 +16,8 @@ from integration_hub.console.recording import difference
 from sync.connectors.presets import preset
 from sync.models import Connection
 from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.settings_rows import STORED, connection
+from tests.console.settings_rows import STORED, connection, connection_form
 from tests.console.staff import browser, entries, save
-from tests.console.test_connections import connection_form
 
 pytestmark = pytest.mark.django_db
 

@@ -8,28 +8,10 @@ import pytest
 from audit.models import Entry
 from sync.connectors.presets import preset
 from sync.models import Connection
-from tests.console.settings_rows import STORED, connection
+from tests.console.settings_rows import STORED, connection, connection_form
 from tests.console.staff import browser, entries, save
 
 pytestmark = pytest.mark.django_db
-
-
-def connection_form(of: Connection, **changed: Any) -> dict[str, Any]:
-    return {
-        "slug": of.slug,
-        "name": of.name,
-        "side": of.side,
-        "connector": of.connector,
-        "is_enabled": "on",
-        "base_url": of.base_url,
-        "authentication": json.dumps(of.authentication),
-        "settings": json.dumps(of.settings),
-        "deadline_seconds": "10",
-        "byte_cap": "1048576",
-        "breaker_failures": "5",
-        "breaker_seconds": "15",
-        "reason": "it joins",
-    } | changed
 
 
 TYPED_ANEW = {"username": "u2", "password": "p2"}

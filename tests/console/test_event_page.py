@@ -4,7 +4,6 @@ import html
 import json
 import re
 import time
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,10 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.console.failed_events import SECRET, a_failed_event
 from tests.console.history import (
     a_call,
     a_delivery,
-    a_receipt,
     a_replay,
     a_route,
     an_attempt,
@@ -29,7 +28,6 @@ from webhooks.models import Event, State
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/webhooks/event/"
-SECRET = "anna.private@example.com"
 
 
 @pytest.fixture
@@ -47,32 +45,6 @@ def page_of(client: Client, event: Event) -> str:
     answer = client.get(f"{LIST}{event.pk}/change/")
     assert answer.status_code == 200
     return re.sub(r"\s+", " ", answer.content.decode())
-
-
-def a_failed_event(**values: Any) -> Event:
-    """An event of the shop's refusal, with one attempt of everything."""
-    payload = sealed("webhook", {"id": "USR-0", "previous": {"email": SECRET}})
-    event = an_event(**{"state": "dead", "code": "target-rejected", "payload": payload} | values)
-    a_receipt(event, status=422, code="target-rejected", answer=sealed("answer", {"detail": SECRET}))
-    change = {
-        "action": "update",
-        "record": "4711",
-        "fields": [{"name": "email", "before": "old@example.com", "after": SECRET}],
-        "same": {"language": "fi"},
-    }
-    attempt = an_attempt(
-        a_delivery(event, a_route(event.source), tries=1, last_number=1),
-        1,
-        code="target-rejected",
-        change=sealed("change", change),
-        answer=sealed(
-            "response", {"sentence": "Taken.", "errors": [{"field": "email", "code": "dup", "detail": ""}]}
-        ),
-    )
-    a_call(
-        attempt, status=422, response=sealed("response", {"headers": {}, "body": json.dumps({"who": SECRET})})
-    )
-    return event
 
 
 def test_the_page_tells_everything_of_a_failure(support: Client) -> None:

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from sync.closing import close_by_hand
 from sync.models import Member, Replay, ReplayState
 from sync.replaying import request_replay
+from tests.console.failed_events import a_failed_event
 from tests.console.history import (
     a_delivery,
     a_replay,
@@ -22,7 +23,6 @@ from tests.console.history import (
     an_event,
     logged_in,
 )
-from tests.console.test_event_page import a_failed_event
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.db import connection as database
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -18,27 +17,12 @@ from sync.watching import database_clock, measure
 from tests.console.history import a_receipt, a_route, an_event, logged_in
 from tests.console.overviews import counted
 from tests.console.settings_rows import TYPED, signed
+from tests.console.source_pages import WHY, page_of, read, sent
 from tests.console.staff import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
 from webhooks.schemes import new_secret
 
 pytestmark = pytest.mark.django_db
-
-WHY = {"reason": "the shop moves"}
-
-
-def page_of(of: Source) -> str:
-    return f"/admin/webhooks/source/{of.pk}/change/"
-
-
-def read(answer: Any) -> str:
-    assert answer.status_code == 200
-    assert " style=" not in answer.content.decode()
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
-
-
-def sent(client: Client, of: Source) -> str:
-    return read(client.post(f"/admin/webhooks/source/{of.pk}/test/", follow=True))
 
 
 def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:

@@ -11,8 +11,8 @@ from django.utils import timezone
 from sync.models import Delivery, Route
 from sync.pausing import look_at_pauses
 from tests.console.history import a_delivery, a_route, an_event
+from tests.console.source_pages import WHY, page_of, read, sent
 from tests.console.staff import browser, entries
-from tests.console.test_source_page import WHY, page_of, read, sent
 from tests.hub import EXAMPLE, Hub
 from webhooks.models import Event, Source, State
 

@@ -13,15 +13,26 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from audit.checkpoints import checkpoint_file, newest_checkpoint
 from audit.log import Happening, append
 from integration_hub.console.exporting import jobs
 from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
-from sync.models import Route
-from tests.console.history import NOON, a_call, a_delivery, a_receipt, a_route, a_source, an_attempt, an_event
+from sync.models import Attempt, Call, Route
+from tests.console.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_receipt,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+)
 from webhooks.models import Event
 
 PYTHON = str(getattr(sys, "_base_executable", sys.executable))  # not of the environment with our libraries
+FORMULAS = ["=1+1", "@SUM(A1)", "-1", '"=1', " +1", "＝1", '",=1', "a\n=1", "\t=1", 'x,"=1']
 
 
 def happened(number: int = 0, **values: Any) -> Event:
@@ -109,3 +120,20 @@ def run(command: Sequence[str], folder: Path) -> tuple[int, str]:
 def checked(folder: Path) -> list[int]:
     """How each of the README's commands ends."""
     return [run(command, folder)[0] for command in commands(folder)]
+
+
+def kept(folder: Path) -> bytes:
+    """The newest checkpoint, kept where the README says."""
+    record = newest_checkpoint()
+    assert record is not None
+    (folder.parent / "kept.json").write_bytes(checkpoint_file(record))
+    return checkpoint_file(record)
+
+
+def cut(event: Event) -> None:
+    """What somebody with the database deletes: an event and everything under it."""
+    Call.objects.filter(attempt__delivery__event=event).delete()
+    Attempt.objects.filter(delivery__event=event).delete()
+    event.deliveries.all().delete()
+    event.receipts.all().delete()
+    event.delete()

@@ -40,11 +40,14 @@ from tests.console.history import (
 )
 from tests.console.staff import entries
 from tests.exports.making import (
+    FORMULAS,
     checked,
     commands,
+    cut,
     exported,
     happened,
     history,
+    kept,
     lines,
     requested,
     run,
@@ -53,15 +56,6 @@ from tests.exports.making import (
 from webhooks.models import Event
 
 VERIFIER = Path(__file__).parents[2] / "audit" / "verify.py"
-FORMULAS = ["=1+1", "@SUM(A1)", "-1", '"=1', " +1", "＝1", '",=1', "a\n=1", "\t=1", 'x,"=1']
-
-
-def kept(folder: Path) -> bytes:
-    """The newest checkpoint, kept where the README says."""
-    record = newest_checkpoint()
-    assert record is not None
-    (folder.parent / "kept.json").write_bytes(checkpoint_file(record))
-    return checkpoint_file(record)
 
 
 @pytest.mark.parametrize(
@@ -214,15 +208,6 @@ ROWS: dict[str, Any] = {
         "is not on the audit log",
     ),
 }
-
-
-def cut(event: Event) -> None:
-    """What somebody with the database deletes: an event and everything under it."""
-    Call.objects.filter(attempt__delivery__event=event).delete()
-    Attempt.objects.filter(delivery__event=event).delete()
-    event.deliveries.all().delete()
-    event.receipts.all().delete()
-    event.delete()
 
 
 def append_elsewhere(event: Event) -> None:

@@ -15,8 +15,7 @@ from integration_hub.console.exporting.claiming import claim
 from integration_hub.console.management.commands import export_events, make_export
 from integration_hub.console.models import Export, ExportState
 from tests.console.staff import entries
-from tests.exports.making import checked, happened, history, lines, requested, unpacked
-from tests.exports.test_bundles import kept
+from tests.exports.making import checked, happened, history, kept, lines, requested, unpacked
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,8 @@ from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.retention import prune, prune_audit
 from tests.console.history import a_source
-from tests.exports.making import checked, commands, exported, happened, lines, run, unpacked
-from tests.exports.test_bundles import cut
-from tests.exports.test_bundles import kept as keep_checkpoint
+from tests.exports.making import checked, commands, cut, exported, happened, lines, run, unpacked
+from tests.exports.making import kept as keep_checkpoint
 from webhooks.models import Event
 
 

@@ -12,8 +12,8 @@ from audit.models import Entry
 from integration_hub.console.exporting import jobs, making, register
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
+from tests.exports.interruptions import Killed, elsewhere, end_leases, killed, killed_at
 from tests.exports.making import exported, happened, history, lines, requested, unpacked
-from tests.exports.test_resuming import Killed, elsewhere, end_leases, killed, killed_at, small_chunks  # noqa: F401
 
 
 def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_it_holds_no_name_and_two_exports_name_somebody_differently(database: No
 def test_people_of_a_resumed_export_are_in_it_too(
     database: None,
     monkeypatch: pytest.MonkeyPatch,
-    small_chunks: None,  # noqa: F811
+    small_chunks: None,
 ) -> None:
     history(9)
     export = killed_at(monkeypatch, chunk=3)
@@ -57,7 +57,7 @@ def test_people_of_a_resumed_export_are_in_it_too(
 def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
     database: None,
     monkeypatch: pytest.MonkeyPatch,
-    small_chunks: None,  # noqa: F811
+    small_chunks: None,
     is_careless: bool,
 ) -> None:
     """Killed between the two, a run that notes its files first forgets whom they hold."""

@@ -10,7 +10,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,67 +26,10 @@ from sync.evidence import seal_audit
 from sync.models import Attempt, Call, Connection, Delivery
 from tests.console.history import a_source, an_event
 from tests.console.staff import entries
-from tests.exports.making import checked, exported, happened, history, lines, requested, unpacked
-from tests.exports.test_bundles import cut, kept
+from tests.exports.interruptions import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
+from tests.exports.making import checked, cut, exported, happened, history, kept, lines, requested, unpacked
 from tests.running import ROOT
 from webhooks.models import Event, Receipt, Source
-
-
-class Killed(BaseException):
-    """Nothing of the export runs any further."""
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "CHUNK", 2)
-    monkeypatch.setattr(making, "NOTE_SECONDS", 0.0)
-
-
-def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
-    """Do something before the rows of a chunk are read."""
-    read, count = making.rows_of, 0
-
-    def rows_of(keys: list[int]) -> Any:
-        nonlocal count
-        count += 1
-        if count == number:
-            do()
-        return read(keys)
-
-    monkeypatch.setattr(making, "rows_of", rows_of)
-
-
-def killed() -> None:
-    raise Killed
-
-
-def elsewhere(do: Callable[[], object]) -> None:
-    """By another connection, committed when this returns."""
-
-    def done() -> None:
-        do()
-        connections.close_all()
-
-    thread = threading.Thread(target=done)
-    thread.start()
-    thread.join(timeout=10)
-    assert not thread.is_alive(), "a reader held up a writer"
-
-
-def end_leases() -> None:
-    Export.objects.filter(state=ExportState.RUNNING).update(lease_until=timezone.now() - timedelta(seconds=1))
-
-
-def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
-    """An export whose worker died before this chunk; its lease has ended."""
-    export = requested()
-    with monkeypatch.context() as patch:
-        before_chunk(patch, chunk, killed)
-        with pytest.raises(Killed):
-            jobs.look()
-    end_leases()
-    export.refresh_from_db()
-    return export
 
 
 def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
