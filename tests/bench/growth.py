@@ -64,7 +64,7 @@ def grow(
                 filled = _fill(environment, folder, size - before)
                 say_filled(kind, size, filled)
                 account = take_account(environment, folder, "result", 100)
-                plans = json.loads(_module(environment, "plans"))
+                plans = json.loads(_module(environment, "tests.bench.statement_plans"))
                 with running_hub(large, systems, folder) as hub:
                     sealed = _wait_until_sealed(large)
                     measure(hub, RESULT, systems, CLIENTS, 0, 0.5)  # the first requests cost more
@@ -77,7 +77,7 @@ def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -
     """Copy a real event so many times; the seconds that it took. `words`: see `filling`."""
     take_account(environment, folder, "result", 5)
     began = time.monotonic()
-    _module(environment, "filling", str(events), str(USERS), *words)
+    _module(environment, "tests.bench.filling", str(events), str(USERS), *words)
     return time.monotonic() - began
 
 
@@ -101,7 +101,7 @@ def say_filled(kind: str, size: int, seconds: float) -> None:
 
 def _module(environment: dict[str, str], name: str, *arguments: str) -> str:
     """Run a module of the benchmark in a process with the hub's environment; what it printed."""
-    command = [sys.executable, "-m", f"tests.bench.{name}", *arguments]
+    command = [sys.executable, "-m", name, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -1,9 +1,5 @@
-"""How the database finds the rows of each statement: by an index, or by reading a whole table.
+"""How the database finds the rows of each statement: by an index, or by reading a whole table."""
 
-Run by `growth` with the hub's environment: `python -m tests.bench.plans` prints one JSON document.
-"""
-
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,30 +120,3 @@ def _read_whole(vendor: str, plan: list[str]) -> Iterator[str]:
         match = _WHOLE[vendor].search(step)
         if match and "Index Cond" not in step and not OPEN_ONLY & set(match.groups()):
             yield match[match.lastindex or 0]
-
-
-def look() -> dict[str, Any]:
-    """What one webhook, one worker and one sweep ask, and which of it reads a whole table."""
-    from django.db import connection
-
-    from sync.expiring import suspects
-    from sync.sweeping import find_due
-    from tests.bench.accounting import Work
-
-    works = []
-    for mode in ("result", "worker"):
-        works.append(Work(mode, 2))  # its events are named by this moment
-        works[-1].run(1)  # what is read once a second is read now
-    with seeing() as seen:
-        for work in works:
-            work.run(1)
-        find_due()
-        suspects(10)
-    return {"statements": len({each.sql for each in seen}), "scans": scans(connection, seen)}
-
-
-if __name__ == "__main__":
-    import django
-
-    django.setup()
-    print(json.dumps(look()))
