@@ -10,7 +10,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.admission import TooManyRequests, admit, retry_headers
 from webhooks.gate import Refused
 from webhooks.models import Event, Pace, Payload, Receipt, Refusal, Source

@@ -13,10 +13,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from sync.alarming import look
 from sync.models import Alarm, AlarmKind, Telling
 from sync.telling import CLAIM, LONGEST_PAUSE, MOST_TRIES, tell
-from tests.alarms import PEOPLE, SECRET, heard, minutes, silent_alarm, watched
-from tests.console.history import NOON
-from tests.running import free_port
-from tests.sandbox.receiving import Receiver, receiving
+from tests.support.builders.alarms import PEOPLE, SECRET, heard, minutes, silent_alarm, watched
+from tests.support.builders.history import NOON
+from tests.support.http.webhook_receiver import Receiver, receiving
+from tests.support.processes.hub_processes import free_port
 from webhooks.models import Source
 
 pytestmark = pytest.mark.django_db

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.alarms import SECRET
+from tests.support.builders.alarms import SECRET
 from tests.support.processes.settings_check import check, run
 
 pytestmark = pytest.mark.pure

@@ -13,7 +13,7 @@ from django.db import connection, connections
 from sync.alarming import look, raise_alarm, snooze_alarm
 from sync.conditions import Condition
 from sync.models import Alarm, AlarmKind
-from tests.alarms import (
+from tests.support.builders.alarms import (
     PEOPLE,
     deeds,
     heard,
@@ -26,7 +26,7 @@ from tests.alarms import (
     silent_alarm,
     watched,
 )
-from tests.console.history import NOON, an_event
+from tests.support.builders.history import NOON, an_event
 from webhooks.models import Event, Source
 
 HALF_PAST = NOON + minutes(30)

@@ -13,7 +13,7 @@ from audit.log import Happening, NotInTransaction, append
 from audit.models import Entry
 from sync.models import Delivery
 from sync.replaying import request_replay
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'

@@ -17,11 +17,11 @@ from sync.backtest_jobs import NotTestable, ask, look, run
 from sync.erasing import erase
 from sync.mapping import Unmappable, parse_mapping
 from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
-from tests.backtests import a_draft, a_mapped_event, author, used_mapping
-from tests.console.history import NOON, a_delivery, a_source, an_attempt, an_event
-from tests.console.staff import entries
-from tests.erasure import come_by_webhook, confirmed, somebody
-from tests.hub import EXAMPLE, Hub
+from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import entries
 from webhooks.models import Event
 
 MAIL = {"fields": {"mail": {"path": "entity.mail"}}}

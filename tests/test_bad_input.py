@@ -12,7 +12,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from tests.answering import CANARY, sound
+from tests.support.http.machine_answers import CANARY, sound
 from tests.webhooks.corpus import ACCEPTED, CASES, Case
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, TIMESTAMPS, WORDS
 from webhooks.models import Event, Receipt, Refusal, Source

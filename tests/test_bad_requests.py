@@ -10,9 +10,9 @@ from django.test import Client
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.answering import CANARY, sound
-from tests.hub import EXAMPLE, SIGNING_SECRET
-from tests.running import Reply, RunningHub, running_hub
+from tests.support.http.machine_answers import CANARY, sound
+from tests.support.hub import EXAMPLE, SIGNING_SECRET
+from tests.support.processes.hub_processes import Reply, RunningHub, running_hub
 from webhooks.models import Receipt, Refusal, Source
 
 CLIENT = Client(raise_request_exception=False)

@@ -12,7 +12,7 @@ from sync.claiming import SUSPECT
 from sync.expiring import suspects
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
-from tests.breakers import (
+from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     PAST,
     SECONDS,
@@ -28,7 +28,7 @@ from tests.breakers import (
     told,
     webhook,
 )
-from tests.hub import Hub
+from tests.support.hub import Hub
 from webhooks.models import Event, State
 
 

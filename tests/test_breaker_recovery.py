@@ -14,7 +14,7 @@ from sync import breaking, slots, sparing
 from sync.delivering import deliver
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from sync.tasks import run_due
-from tests.breakers import (
+from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     SECONDS,
     ack,
@@ -30,7 +30,7 @@ from tests.breakers import (
     seconds_until,
     told,
 )
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import State
 
 

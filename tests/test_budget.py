@@ -12,9 +12,9 @@ from django.db.backends.utils import CursorWrapper
 
 from audit import statements
 from sync.tasks import run_due
-from tests.hub import EXAMPLE, Hub
-from tests.together import Together
-from tests.travelling import parts_of
+from tests.support.database.write_batches import parts_of
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.simultaneous_webhooks import Together
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'

@@ -16,10 +16,10 @@ from audit.anchoring import LONGEST_PAUSE, Way, anchor
 from audit.models import Anchoring, Checkpoint, Outlet
 from sync.checkpoint_ways import drop_file, file_name, ways
 from sync.evidence import BOX, seal_audit
-from tests.alarms import SECRET
-from tests.audit.history import write
-from tests.running import free_port
-from tests.sandbox.receiving import Receiver, receiving
+from tests.support.audit.entries import write
+from tests.support.builders.alarms import SECRET
+from tests.support.http.webhook_receiver import Receiver, receiving
+from tests.support.processes.hub_processes import free_port
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -14,10 +14,10 @@ from audit.log import Happening, append
 from sync import claiming, slots
 from sync.claiming import SUSPECT, Claim, Paused, claim
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
-from tests.audit.chains import faults
-from tests.console.history import a_replay
-from tests.console.staff import person as staff
-from tests.hub import EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
+from tests.support.builders.history import a_replay
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import person as staff
 from tests.support.threads import in_threads
 from webhooks.models import Event
 

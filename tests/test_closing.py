@@ -13,7 +13,7 @@ from sync.closing import close_by_hand
 from sync.counting.hours import hour_of
 from sync.models import CountMark, Delivery, Replay, Route
 from sync.replaying import request_replay
-from tests.console.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Event, State
 
 

@@ -6,7 +6,7 @@ from django.db.models import Model
 
 from sync.configuration import ways
 from sync.models import Connection, Mapping, MappingVersion, Route
-from tests.hub import Hub
+from tests.support.hub import Hub
 from webhooks.models import Source
 
 

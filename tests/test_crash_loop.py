@@ -15,8 +15,8 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import SIGNING_SECRET
-from tests.running import RunningHub, running_hub
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub, running_hub
 
 pytestmark = pytest.mark.slow
 

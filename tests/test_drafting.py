@@ -20,8 +20,8 @@ from sync.drafting import (
     seen_of,
 )
 from sync.models import Mapping, MappingDraft
-from tests.backtests import a_draft, author, used_mapping
-from tests.console.staff import entries
+from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.people import entries
 
 pytestmark = pytest.mark.django_db
 

@@ -23,8 +23,8 @@ from sync.replaying import request_replay
 from sync.settling import settle
 from sync.tasks import run_due
 from sync.verdict import superseded
-from tests.audit.chains import faults
-from tests.hub import EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt, Source
 
 pytestmark = pytest.mark.writers_at_once

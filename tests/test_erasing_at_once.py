@@ -10,9 +10,15 @@ from integration_hub.console import saved_views
 from sync import erasing
 from sync.erasing import erase, erase_confirmed
 from sync.models import Erasure, Link
-from tests.console.staff import entries
-from tests.erasure import Somebody, come_by_webhook, confirmed, in_the_middle_of_an_erasure, somebody
-from tests.hub import Hub
+from tests.support.builders.erasure import (
+    Somebody,
+    come_by_webhook,
+    confirmed,
+    in_the_middle_of_an_erasure,
+    somebody,
+)
+from tests.support.hub import Hub
+from tests.support.people import entries
 from webhooks.models import Event, Payload, SubjectKey
 
 

@@ -17,10 +17,17 @@ from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Rep
 from sync.pausing import pause
 from sync.replaying import request_replay
 from sync.withholding import WITHHELD
-from tests.console.staff import person as staff
-from tests.erasure import Somebody, come_by_webhook, confirmed, fill, found_in_tables, somebody
-from tests.hub import Hub
-from tests.replays.bulk import started, states, work
+from tests.support.builders.bulk_replays import started, states, work
+from tests.support.builders.erasure import (
+    Somebody,
+    come_by_webhook,
+    confirmed,
+    fill,
+    found_in_tables,
+    somebody,
+)
+from tests.support.hub import Hub
+from tests.support.people import person as staff
 from webhooks.models import Event, Source, is_erased
 
 GONE = somebody(1)

@@ -21,9 +21,7 @@ from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, pers
 from sync.evidence import seal_audit
 from sync.models import Attempt, Call, Delivery, Erasure, Link
 from sync.replaying import request_replay
-from tests.console.staff import entries
-from tests.console.staff import person as staff
-from tests.erasure import (
+from tests.support.builders.erasure import (
     Somebody,
     come_by_webhook,
     confirmed,
@@ -33,7 +31,9 @@ from tests.erasure import (
     readable_payloads,
     somebody,
 )
-from tests.hub import Hub
+from tests.support.hub import Hub
+from tests.support.people import entries
+from tests.support.people import person as staff
 from webhooks.models import Event, Payload, SubjectKey, is_erased
 
 

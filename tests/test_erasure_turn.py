@@ -14,8 +14,8 @@ from sync import working
 from sync.models import Erasure, Periodic
 from sync.periodic import LONG, Every, Work, run_periodic
 from sync.working import Worker
-from tests.erasure import confirmed, fill, somebody
-from tests.hub import Hub
+from tests.support.builders.erasure import confirmed, fill, somebody
+from tests.support.hub import Hub
 
 SECONDS = 20.0
 

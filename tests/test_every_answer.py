@@ -14,8 +14,8 @@ from django.urls import re_path
 
 from integration_hub import urls
 from sync.models import Delivery, Route
-from tests.answering import CANARY, sound
-from tests.hub import EXAMPLE, Hub
+from tests.support.http.machine_answers import CANARY, sound
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source
 from webhooks.views import Inbox
 

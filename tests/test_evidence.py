@@ -17,10 +17,10 @@ from sync.clock import read_clock
 from sync.evidence import BOX, look_at_everything, seal_audit, send_checkpoint
 from sync.models import Alarm, Periodic
 from sync.periodic import LONG, PERIODIC
-from tests.audit.history import write
-from tests.console.staff import browser
-from tests.hub import Hub
-from tests.queueing import wait_until, worker
+from tests.support.audit.entries import write
+from tests.support.hub import Hub
+from tests.support.people import browser
+from tests.support.processes.queues import wait_until, worker
 
 TOKEN = "monitor-0123456789"
 

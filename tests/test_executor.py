@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from sync import tasks
 from sync.configuration import ways
 from sync.models import Connection, Delivery, Route
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State
 
 MIKKO = "5f2a9c0e7b1d4e8890aa0001"

@@ -16,9 +16,9 @@ from sync.closing import close_by_hand
 from sync.failure_decisions import Decider, decide_group, note_group
 from sync.failure_groups import Found, keep_failure_groups, opens_again
 from sync.models import Care, Delivery, FailureGroup
-from tests.bench.plans import seeing
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.overviews import dead
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.overviews import dead
+from tests.support.database.query_plans import seeing
 
 pytestmark = pytest.mark.usefixtures("database")
 

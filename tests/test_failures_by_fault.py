@@ -18,8 +18,8 @@ from sync.counting.hours import hour_of
 from sync.counting.looking import count
 from sync.failure_groups import keep_failure_groups
 from sync.models import Connection, CountMark, Delivery, FailureCount, FailureDecision, FailureGroup, Route
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.staff import browser
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.people import browser
 from webhooks.models import Event
 
 pytestmark = pytest.mark.usefixtures("database")

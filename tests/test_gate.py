@@ -18,7 +18,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
-from tests.hub import EXAMPLE, SIGNING_SECRET, signed
+from tests.support.hub import EXAMPLE, SIGNING_SECRET, signed
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
 from webhooks.tally import write_down
 

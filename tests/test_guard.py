@@ -20,9 +20,9 @@ from sync.guarding import FEWEST_KNOWN, Held, _marks, guard, weight_of
 from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
 from sync.planning import Action, Change, FieldChange
 from sync.tasks import run_due
-from tests.breakers import make_due
-from tests.console.history import a_delivery, a_route, an_attempt, an_event
-from tests.hub import Hub
+from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
+from tests.support.circuit_breakers import make_due
+from tests.support.hub import Hub
 from webhooks.models import Event, Source, State
 
 SLUG = "aurora-unsigned"

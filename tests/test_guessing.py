@@ -12,8 +12,8 @@ import pytest
 
 from sync.erasing import erase
 from sync.models import Route
-from tests.erasure import Somebody, cells, confirmed, fill
-from tests.hub import Hub
+from tests.support.builders.erasure import Somebody, cells, confirmed, fill
+from tests.support.hub import Hub
 from webhooks.models import Pepper
 from webhooks.models.subject_keys import pseudonym
 from webhooks.sealing import unseal

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from sync.alarming import look
 from sync.models import Breaker
 from sync.watching import database_clock
-from tests.alarms import late_delivery, minutes, paused, watched
-from tests.console.history import an_event
+from tests.support.builders.alarms import late_delivery, minutes, paused, watched
+from tests.support.builders.history import an_event
 from webhooks.models import Pepper
 from webhooks.sealing import seal
 

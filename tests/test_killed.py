@@ -12,8 +12,8 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import ANNA, EXAMPLE, SIGNING_SECRET
-from tests.running import RunningHub, running_hub
+from tests.support.hub import ANNA, EXAMPLE, SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub, running_hub
 
 ACK = json.dumps(json.loads(EXAMPLE) | {"respond": "ack"}).encode()
 

@@ -12,8 +12,8 @@ from sync.expiring import expire
 from sync.models import Attempt, Call, Delivery, MappingVersion
 from sync.recording import AttemptRecorder, ClaimLost
 from sync.tasks import run_due
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.hub import EXAMPLE, Hub
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, State
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'

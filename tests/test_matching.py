@@ -6,7 +6,7 @@ import pytest
 
 from sync.models import Connection, Link, MappingVersion, Route
 from sync.tasks import run_due
-from tests.hub import ANNA, Hub
+from tests.support.hub import ANNA, Hub
 
 GRACE = "GRACE1"
 OLD, NEW = (

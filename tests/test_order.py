@@ -14,7 +14,7 @@ from django.test import Client
 
 from sync import claiming, opening, subjects
 from sync.models import Call, Delivery
-from tests.hub import Hub
+from tests.support.hub import Hub
 
 USERS, CHANGES, CLIENTS = 20, 10, 16
 CONSTRAINT = "one_running_delivery_a_subject"

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.models import Connection
 from sync.outcomes import outcome_of
-from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event
+from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.answers import outcome_answer
 from webhooks.codes import CATALOGUE, is_about_identity
 from webhooks.models import Event, Payload

@@ -10,8 +10,8 @@ from django.utils import timezone
 from sync import slots
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.tasks import run_due
-from tests.faults.ending import close_what_is_left
-from tests.hub import EXAMPLE, Hub, wait_until_quiet
+from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, Pace, State
 
 

@@ -18,9 +18,9 @@ from sync.configuration import Way, ways
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
 from sync.replaying import request_replay
-from tests.hub import EXAMPLE, Hub
-from tests.queueing import wait_until
-from tests.replays.bulk import staff
+from tests.support.builders.bulk_replays import staff
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.processes.queues import wait_until
 from webhooks.models import Event, Source, State
 
 Pausable = Source | Route

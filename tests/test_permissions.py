@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from integration_hub.permissions import Backend
-from tests.console.staff import person
+from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
 

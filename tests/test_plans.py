@@ -29,8 +29,8 @@ from sync.models import Connection, Delivery
 from sync.periodic import LONG, PERIODIC
 from sync.sweeping import find_due
 from sync.tasks import run_due
-from tests.bench.plans import Seen, pretend_that_tables_are_large, seeing, unserved
-from tests.hub import EXAMPLE, Hub
+from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import keys_of_subjects
 
 MODULES = (

@@ -12,10 +12,10 @@ import pytest
 
 from audit.models import Entry
 from sync.models import OPEN_STATES, Delivery, Outcome
-from tests.faults.ending import close_what_is_left
 from tests.faults.variants import POISON, environment
-from tests.hub import Hub
-from tests.queueing import WorkerProcess
+from tests.support.hub import Hub
+from tests.support.processes.queues import WorkerProcess
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.faults

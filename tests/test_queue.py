@@ -16,7 +16,7 @@ from django.db import transaction
 from sync import wakeups
 from sync.queue import Courier, defer
 from sync.wakeups import MOST_TOGETHER, UnknownQueue, WakeUps, validate
-from tests.queueing import KINDS, queue_of, queue_that, wait_until
+from tests.support.processes.queues import KINDS, queue_of, queue_that, wait_until
 
 
 @pytest.fixture(params=KINDS)

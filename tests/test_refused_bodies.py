@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from sync.erasing import erase
 from sync.erasure_requests import person
 from sync.subject_rows import count
-from tests.erasure import confirmed, found_in_tables, readable_payloads, somebody
-from tests.hub import EXAMPLE, Hub
+from tests.support.builders.erasure import confirmed, found_in_tables, readable_payloads, somebody
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Payload, Receipt, SubjectKey
 
 GRACE = somebody(1)

@@ -21,8 +21,8 @@ from sync.outcomes import give_up_what_must_not_go_on
 from sync.replaying import request_replay
 from sync.subjects import Seen
 from sync.tasks import run_due
-from tests.console.history import a_replay
-from tests.hub import ANNA, Hub, wait_until_quiet
+from tests.support.builders.history import a_replay
+from tests.support.hub import ANNA, Hub, wait_until_quiet
 from webhooks.models import Event, State, subject_key
 
 

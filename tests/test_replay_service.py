@@ -14,8 +14,8 @@ from sync.delivering import deliver
 from sync.models import Attempt, Delivery, Replay, Route
 from sync.replaying import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
 from sync.tasks import run_due
-from tests.dying import attempt_that_dies_alone, lease_ends
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
 from webhooks.models import Event, State
 
 REASON = "the shop was down on Tuesday"

@@ -7,7 +7,7 @@ from audit.models import Entry
 from sync.models import Attempt, Replay
 from sync.replaying import AlreadyRequested, request_replay
 from sync.tasks import run_due
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event
 
 LIISA, ANTTI = "liisa", "antti"

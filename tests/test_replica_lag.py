@@ -11,7 +11,7 @@ import pytest
 
 from sync import attempting
 from sync.models import Delivery, Route
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import State
 
 

@@ -18,9 +18,17 @@ from sync.clock import read_clock
 from sync.evidence import BOX
 from sync.models import Alarm, Attempt, Call, Delivery, Kept, Pruning, Telling
 from sync.retention import prune, pruned_at
-from tests.bench.plans import Seen, scans, seeing
-from tests.console.history import a_call, a_delivery, a_receipt, a_route, an_attempt, an_event, sealed
-from tests.console.staff import browser, entries
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_receipt,
+    a_route,
+    an_attempt,
+    an_event,
+    sealed,
+)
+from tests.support.database.query_plans import Seen, scans, seeing
+from tests.support.people import browser, entries
 from webhooks.models import Event, Payload, Receipt, Refusal
 from webhooks.models.pace import Pace
 

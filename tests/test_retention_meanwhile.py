@@ -9,7 +9,7 @@ import pytest
 from sync import pruning
 from sync.clock import read_clock
 from sync.retention import prune
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
 

@@ -18,8 +18,8 @@ from django.db import connection
 from audit import rights
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import EXAMPLE
-from tests.running import ROOT, RunningHub, running_hub
+from tests.support.hub import EXAMPLE
+from tests.support.processes.hub_processes import ROOT, RunningHub, running_hub
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 FORBIDDEN = [
@@ -64,7 +64,7 @@ def role(tmp_path: Path) -> Iterator[str]:
     if os.environ.get("HUB_TEST_DATABASE") != "postgresql":
         yield name
         return
-    from tests import postgresql
+    from tests.support.database import postgresql
 
     with psycopg.connect(postgresql.url(), autocommit=True) as link:
         link.execute(f"CREATE ROLE {name} LOGIN")

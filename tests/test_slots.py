@@ -18,9 +18,9 @@ from sync.claiming import Claim, claim
 from sync.expiring import expire
 from sync.models import Connection, Delivery
 from sync.tasks import run_due
-from tests.faults.ending import close_what_is_left
-from tests.hub import Hub
-from tests.queueing import wait_until, worker
+from tests.support.hub import Hub
+from tests.support.processes.queues import wait_until, worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 
 SLOTS = ("one_delivery_a_slot_of_commercial", "one_delivery_a_slot_of_identity")

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 
 from sync.alarming import look, snooze_alarm
 from sync.models import Alarm, Snooze, Telling
-from tests.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
-from tests.console.history import NOON
+from tests.support.builders.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
+from tests.support.builders.history import NOON
 from webhooks.models import Source
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sqlite_processes import count, finished, make_counter, start
+from tests.support.processes.sqlite_processes import count, finished, make_counter, start
 
 pytestmark = pytest.mark.pure
 

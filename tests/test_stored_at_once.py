@@ -11,10 +11,10 @@ from django.utils import timezone
 from audit.models import Entry
 from audit.storing import store_after
 from sync.models import Attempt, Delivery
-from tests.audit.chains import faults
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.simultaneous_webhooks import Sent, Together
 from tests.support.threads import in_threads
-from tests.together import Sent, Together
 from webhooks import storing
 from webhooks.models import Event, Payload, Receipt, SubjectKey, are_there_still, subject_key
 

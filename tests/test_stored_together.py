@@ -9,9 +9,9 @@ from django.db import OperationalError, connection
 
 from audit.models import Entry
 from sync.models import Delivery
-from tests.audit.chains import faults
-from tests.hub import EXAMPLE, Hub
-from tests.together import Sent, Together
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.simultaneous_webhooks import Sent, Together
 from webhooks import storing
 from webhooks.models import Event, Receipt, SubjectKey
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
 from webhooks.sealing import CannotOpen
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from sync.models import Connection, Delivery, Route
 from sync.sweeping import find_due
-from tests.console.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,8 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from tests.hub import EXAMPLE, Hub
-from tests.running import running_hub
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.processes.hub_processes import running_hub
 from webhooks import tally
 from webhooks.models import Refusal
 

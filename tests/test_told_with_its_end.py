@@ -9,7 +9,7 @@ from audit.models import Entry
 from sync import settling
 from sync.models import Attempt, Delivery
 from sync.waiting import Waiter
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Receipt
 
 

@@ -13,8 +13,8 @@ from audit.models import Entry
 from sync.expiring import expire_all
 from sync.models import Attempt, Call, Delivery
 from sync.tasks import run_due
-from tests.audit.chains import faults
-from tests.hub import EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt
 
 pytestmark = pytest.mark.only_sqlite

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sync.models import Attempt, Connection
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 
 UNREADABLE = "-----BEGIN CERTIFICATE----- MIIBszCCAVmgAwIBAgIU -----END CERTIFICATE-----"
 

@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from sync.alarming import look
 from sync.models import Alarm, Delivery
 from sync.watching import database_clock, measure
-from tests.alarms import late_delivery, minutes, watched
-from tests.console.history import NOON
+from tests.support.builders.alarms import late_delivery, minutes, watched
+from tests.support.builders.history import NOON
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)

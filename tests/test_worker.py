@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from sync.models import Connection, Delivery
 from sync.wakeups import WakeUps
-from tests.hub import ANNA, EXAMPLE, Hub
-from tests.queueing import KINDS, queue_of, redis_server, wait_until, worker
-from tests.running import free_port
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.processes.hub_processes import free_port
+from tests.support.processes.queues import KINDS, queue_of, redis_server, wait_until, worker
 from webhooks.models import State
 
 pytestmark = pytest.mark.slow  # processes that start, wait for leases and end

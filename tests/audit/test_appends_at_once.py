@@ -14,8 +14,8 @@ from audit.models import Entry, Stub
 from sync import delivering
 from sync.models import Attempt, Delivery
 from sync.tasks import run_due
-from tests.audit.chains import faults
-from tests.hub import EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
 from webhooks import telling
 from webhooks.models import Event, Receipt
 

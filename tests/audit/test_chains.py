@@ -20,9 +20,9 @@ from audit.joining import together
 from audit.log import Happening, append, appending, following
 from audit.models import Entry
 from audit.storing import insert
-from tests.audit.chains import faults
-from tests.hub import EXAMPLE, Hub
+from tests.support.audit.chain_faults import faults
 from tests.support.audit.unchained_entries import write_as_before
+from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
 
 SEED = 20261124

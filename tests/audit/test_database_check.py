@@ -16,7 +16,7 @@ from audit.models import Entry, Segment
 from audit.rows import checkpoint_record
 from audit.sealing import rotate_key, seal
 from sync.clock import read_clock
-from tests.audit.history import BOX, START, after, write, write_history
+from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.audit.unchained_entries import write_as_before
 from tests.support.threads import in_threads
 

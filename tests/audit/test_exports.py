@@ -14,8 +14,16 @@ from audit.checkpoints import checkpoint_file
 from audit.models import Entry, Segment
 from audit.rows import key_records
 from audit.sealing import rotate_key, seal
-from tests.audit.exports import VERIFIER, begin, both, checkpoint, export_filtered, export_whole, finish
-from tests.audit.history import BOX, after, write, write_history
+from tests.support.audit.entries import BOX, after, write, write_history
+from tests.support.audit.exports import (
+    VERIFIER,
+    begin,
+    both,
+    checkpoint,
+    export_filtered,
+    export_whole,
+    finish,
+)
 
 SEED = 20261127
 

@@ -12,8 +12,8 @@ from audit.log import Happening, append
 from audit.models import Entry, Stub
 from audit.sealing import seal
 from sync.clock import read_clock
-from tests.audit.chains import faults
-from tests.audit.history import BOX, missed
+from tests.support.audit.chain_faults import faults
+from tests.support.audit.entries import BOX, missed
 from tests.support.audit.unchained_entries import write_as_before
 
 

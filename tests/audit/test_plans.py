@@ -13,9 +13,9 @@ from audit.models.entry import ROUTINE
 from audit.sealing import seal
 from audit.standing import standing
 from integration_hub.console.audit_filter import TOGETHER
-from tests.audit.history import BOX, after, write, write_history
-from tests.bench.plans import Seen, scans, seeing
-from tests.console.history import logged_in
+from tests.support.audit.entries import BOX, after, write, write_history
+from tests.support.builders.history import logged_in
+from tests.support.database.query_plans import Seen, scans, seeing
 
 FEW = ("audit_outlet", "audit_signingkey")  # a handful of rows, whatever is stored
 

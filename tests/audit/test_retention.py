@@ -25,8 +25,8 @@ from audit.records import time_text
 from audit.retention import declare, let_go
 from audit.sealing import seal
 from audit.verifying.retention import ACTION, STREAM
-from tests.audit.exports import begin, both, checkpoint, finish
-from tests.audit.history import BOX, START, after, write, write_history
+from tests.support.audit.entries import BOX, START, after, write, write_history
+from tests.support.audit.exports import begin, both, checkpoint, finish
 from tests.support.audit.triggers import unguard
 
 SEED = 20261125

@@ -22,7 +22,7 @@ from audit.rows import key_records, segment_record
 from audit.sealing import rotate_key, seal, seal_stragglers
 from audit.tree import stored_tree
 from audit.turns import turn
-from tests.audit.history import BOX, START, after, missed, sealed_ids, write, write_history
+from tests.support.audit.entries import BOX, START, after, missed, sealed_ids, write, write_history
 from tests.support.audit.unchained_entries import write_as_before
 from tests.support.threads import in_threads
 

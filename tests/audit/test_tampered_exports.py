@@ -13,9 +13,8 @@ from audit.canonical import canonical
 from audit.checkpoints import checkpoint_file
 from audit.hashing import node
 from audit.verify import Export, Key
-from tests.audit.second_verifier import faults_of
-from tests.audit.state import State, build, facts, write_filtered, write_whole
-from tests.audit.tampering import (
+from tests.support.audit.log_state import State, build, facts, write_filtered, write_whole
+from tests.support.audit.log_tampering import (
     KINDS,
     Tamper,
     deleted,
@@ -24,6 +23,7 @@ from tests.audit.tampering import (
     some_entry,
     where,
 )
+from tests.support.audit.second_verifier import faults_of
 
 pytestmark = pytest.mark.pure
 

@@ -13,8 +13,14 @@ from audit.hashing import leaf_of
 from audit.merkle import Frontier
 from audit.models import Checkpoint, Entry, Segment, SigningKey
 from audit.packing import pack
-from tests.audit.state import State, build
-from tests.audit.tampering import KINDS, Tamper, body_and_leaf, rewritten, rewritten_with_the_newest_key
+from tests.support.audit.log_state import State, build
+from tests.support.audit.log_tampering import (
+    KINDS,
+    Tamper,
+    body_and_leaf,
+    rewritten,
+    rewritten_with_the_newest_key,
+)
 from tests.support.audit.triggers import unguard
 
 SEED = 20261130

@@ -15,7 +15,7 @@ from audit import statements as sql
 from tests.bench.driver import Load, requests
 from tests.bench.points import POINTS
 from tests.bench.stopwatch import Spent, Stopwatch
-from tests.travelling import parts_of
+from tests.support.database.write_batches import parts_of
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)
 _LISTS = re.compile(r"\(\s*%s(?:,\s*%s)*\s*\)(?:,\s*\(\s*%s(?:,\s*%s)*\s*\))*")

@@ -15,8 +15,8 @@ from typing import Any
 
 import psycopg
 
-from tests import postgresql
 from tests.bench.processes import Family, free_port
+from tests.support.database import postgresql
 
 _OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB"
 VARIABLE = "BENCH_POSTGRESQL_URL"

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests import postgresql
 from tests.bench.databases import Cluster, Database, fresh_database
 from tests.bench.growth import _fill, say_filled
 from tests.bench.processes import ROOT, _status
 from tests.bench.servers import _environment, _hub_environment, prepare_hub, running_hub
 from tests.bench.systems import Systems
+from tests.support.database import postgresql
 from webhooks.references import to_reference
 
 REPEATS = 3

@@ -14,7 +14,7 @@ def look() -> dict[str, Any]:
     from sync.expiring import suspects
     from sync.sweeping import find_due
     from tests.bench.accounting import Work
-    from tests.bench.plans import scans, seeing
+    from tests.support.database.query_plans import scans, seeing
 
     works = []
     for mode in ("result", "worker"):

@@ -5,7 +5,7 @@ import sys
 
 import django
 
-from tests import environment
+from tests.support import environment
 
 assert environment, "imported before Django reads its settings"
 os.environ["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"

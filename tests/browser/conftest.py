@@ -10,8 +10,8 @@ import pytest
 from tests.browser import chromium
 from tests.browser.chromium import Browser, Chromium
 from tests.browser.serving import served
-from tests.console.staff import person
-from tests.hub import Hub
+from tests.support.hub import Hub
+from tests.support.people import person
 
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery staple"

@@ -1,7 +1,7 @@
 """Anna's profile page at the identity service."""
 
 from tests.browser.chromium import Browser
-from tests.hub import ANNA, Hub
+from tests.support.hub import ANNA, Hub
 
 TAKEN = "taken@example.com"
 

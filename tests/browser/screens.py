@@ -21,7 +21,7 @@ from sync.models import (
     Route,
 )
 from tests.browser.staging import Stage
-from tests.hub import ANNA
+from tests.support.hub import ANNA
 from webhooks.models import Refusal, Source, State
 
 Address = Callable[[Stage], str]

@@ -20,8 +20,8 @@ from tests.browser.chromium import Browser, Chromium, program
 from tests.browser.screens import SCREENS, Screen
 from tests.browser.serving import served
 from tests.browser.staging import Stage, folder_for_exports, staged
-from tests.hub import SIGNING_SECRET
-from tests.joining import joined
+from tests.support.hub import SIGNING_SECRET
+from tests.support.wired_hub import joined
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}

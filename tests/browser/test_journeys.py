@@ -16,7 +16,7 @@ import pytest
 from sandbox.identity.signing import sign
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import SIGNING_SECRET, Hub
+from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models import Event, Receipt, Source
 
 REASON = "The yearly rotation"

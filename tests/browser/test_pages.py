@@ -10,7 +10,7 @@ from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.filtering import resolve
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub
 
 WIDTHS = (390, 320, 1280)
 UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")

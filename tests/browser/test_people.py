@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
 from tests.browser.profile_page import TAKEN, save_email
-from tests.hub import ANNA, Hub
+from tests.support.hub import ANNA, Hub
 
 EVENTS = "/admin/webhooks/event/"
 

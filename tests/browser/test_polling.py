@@ -11,8 +11,8 @@ from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Delivery
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import failed
+from tests.support.builders.bulk_replays import failed
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, State
 
 REPLAY, CLOSE = ".tools a[href$='/replay/']", ".tools a[href$='/close/']"

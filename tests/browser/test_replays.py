@@ -7,8 +7,8 @@ from sync.bulk_replay import sending
 from sync.models import Pace, Replay, ReplayState
 from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import failed, failed_people, work
+from tests.support.builders.bulk_replays import failed, failed_people, work
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
 
 

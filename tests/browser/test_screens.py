@@ -13,7 +13,7 @@ from tests.browser.chromium import Browser, Chromium
 from tests.browser.screens import SCREENS, Screen
 from tests.browser.serving import served
 from tests.browser.staging import Stage, folder_for_exports, staged
-from tests.joining import joined, wipe
+from tests.support.wired_hub import joined, wipe
 
 THEMES = ("light", "dark")
 WIDTHS = (1440, 390, 320)

@@ -11,8 +11,8 @@ import pytest
 from sync.connectors.errors import ConnectorError, CredentialsRefused, Throttled
 from sync.connectors.records import IdentityConnector
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import Notebook, identity, shop
-from tests.connectors.servers import Answering, Reply, Seen, Service, serving
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Answering, Reply, Seen, Service, serving
 
 pytestmark = pytest.mark.pure
 

@@ -15,8 +15,8 @@ from sync.connectors.answers import as_id, read_json
 from sync.connectors.errors import Garbled, Rejected, Throttled, parse_retry_after
 from sync.connectors.records import Record
 from sync.planning import same_json
-from tests.connectors.building import identity, shop, shop_settings
-from tests.connectors.servers import Reply, raw_serving, read_request, serving
+from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
 pytestmark = pytest.mark.pure
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailable
-from tests.connectors.building import DEADLINE, Notebook, identity, shop
-from tests.connectors.servers import Reply, dripping, raw_serving, read_request, serving
+from tests.support.http.connectors import DEADLINE, Notebook, identity, shop
+from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
 pytestmark = pytest.mark.pure
 

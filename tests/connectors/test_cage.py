@@ -9,8 +9,8 @@ import pytest
 
 from sync.connectors.errors import Garbled, Unavailable, Unsafe
 from sync.connectors.urls import build_url, is_caged, parse_base_url
-from tests.connectors.building import Notebook, identity, shop
-from tests.connectors.servers import Reply, Seen, serving
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Reply, Seen, serving
 
 pytestmark = pytest.mark.pure
 

@@ -13,8 +13,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.connectors.checking import Step, Subject, check
 from sync.connectors.presets import preset
-from tests.connectors.certificates import ISSUER, certify
-from tests.connectors.servers import Reply, Seen, dripping, raw_serving, serving
+from tests.support.http.certificates import ISSUER, certify
+from tests.support.http.servers import Reply, Seen, dripping, raw_serving, serving
 
 pytestmark = pytest.mark.pure
 

@@ -13,7 +13,7 @@ from sync.connectors.heads import head, header_lines, is_plain
 from sync.connectors.http import prepared, transmit
 from sync.connectors.urls import UnsafeValueError, build_url, is_caged, parse_base_url
 from sync.connectors.wire import Request, Uncaged, Wire
-from tests.connectors.servers import raw_serving, read_request
+from tests.support.http.servers import raw_serving, read_request
 
 pytestmark = pytest.mark.pure
 

@@ -11,8 +11,8 @@ import pytest
 from sync.connectors.errors import Garbled
 from sync.connectors.keeping import MOST_IDLE, MOST_ORIGINS, Keeper
 from sync.connectors.wire import Wire
-from tests.connectors.building import identity
-from tests.connectors.servers import Reply, raw_serving, read_request, serving
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
 pytestmark = pytest.mark.pure
 

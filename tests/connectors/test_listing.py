@@ -9,8 +9,8 @@ from sync.connectors.errors import Garbled, Rejected, Unsafe
 from sync.connectors.records import IdentityConnector
 from sync.connectors.registry import validate
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import identity
-from tests.connectors.servers import Reply, Seen, serving
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, Seen, serving
 
 pytestmark = pytest.mark.pure
 

@@ -11,8 +11,8 @@ from sync.connectors.moments import as_moment
 from sync.connectors.presets import preset
 from sync.connectors.registry import validate
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import identity
-from tests.connectors.servers import Reply, serving
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, serving
 
 pytestmark = pytest.mark.pure
 

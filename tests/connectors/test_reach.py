@@ -16,8 +16,8 @@ from sync.connectors.errors import TimedOut, Unavailable
 from sync.connectors.registry import validate
 from sync.connectors.resolving import MOST_THREADS, addresses
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import DEADLINE, identity, shop, shop_settings
-from tests.connectors.servers import Reply, Seen, Service, serving
+from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, Service, serving
 
 pytestmark = pytest.mark.pure
 

@@ -10,8 +10,8 @@ from sync.connectors import registry
 from sync.connectors.fingerprints import fingerprint
 from sync.connectors.presets import preset
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import identity, shop, shop_settings
-from tests.connectors.servers import Reply, Seen, serving
+from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, serving
 
 pytestmark = pytest.mark.pure
 

@@ -11,8 +11,8 @@ from sync.connectors.presets import PRESETS, preset
 from sync.connectors.records import FieldError, Record
 from sync.connectors.registry import validate
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import Notebook, identity, shop, shop_settings
-from tests.connectors.servers import Reply, Seen, serving
+from tests.support.http.connectors import Notebook, identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, serving
 
 pytestmark = pytest.mark.pure
 

@@ -10,7 +10,7 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.connectors.errors import ConnectorError, Garbled, Rejected, Throttled, TimedOut, Unavailable
 from sync.connectors.records import CommercialConnector, FieldError, IdentityConnector
-from tests.connectors.building import DEADLINE, Notebook, identity, shop, shop_settings
+from tests.support.http.connectors import DEADLINE, Notebook, identity, shop, shop_settings
 
 pytestmark = pytest.mark.pure
 

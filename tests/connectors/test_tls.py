@@ -11,9 +11,9 @@ import pytest
 from sync.connectors.errors import TimedOut, Unavailable
 from sync.connectors.registry import validate
 from sync.connectors.settings import SettingsInvalid
-from tests.connectors.building import DEADLINE, shop, shop_settings
-from tests.connectors.certificates import certify
-from tests.connectors.servers import Reply, dripping, raw_serving, serving
+from tests.support.http.certificates import certify
+from tests.support.http.connectors import DEADLINE, shop, shop_settings
+from tests.support.http.servers import Reply, dripping, raw_serving, serving
 
 pytestmark = pytest.mark.pure
 

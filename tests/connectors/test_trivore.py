@@ -11,9 +11,9 @@ from trivoreid.utils.criteria import Filter
 from sync.connectors.errors import CredentialsRefused
 from sync.connectors.presets import preset
 from sync.connectors.records import IdentityConnector
-from tests.connectors.building import Notebook, identity
-from tests.connectors.servers import Service, serving
 from tests.connectors.trivore import CLIENT, SECRET, Trivore
+from tests.support.http.connectors import Notebook, identity
+from tests.support.http.servers import Service, serving
 
 pytestmark = pytest.mark.pure
 

@@ -11,9 +11,9 @@ import pytest
 from sync.connectors.errors import ConnectorError, Throttled, TimedOut
 from sync.connectors.exchange import Outgoing
 from sync.connectors.records import CommercialConnector, Entity, IdentityConnector
-from tests.connectors.building import Notebook, identity, shop
-from tests.connectors.servers import Reply, Seen, Service, serving
-from tests.queueing import wait_until
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Reply, Seen, Service, serving
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.pure
 

@@ -5,7 +5,7 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import unquote
 
-from tests.connectors.servers import Reply, Seen
+from tests.support.http.servers import Reply, Seen
 
 CLIENT, SECRET = "mgmt-client", "mgmt-secret"
 _PATH = re.compile(r"/api/rest/v1/(user|group|datastorage)(?:/([^/]+))?")

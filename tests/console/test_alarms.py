@@ -14,8 +14,8 @@ from django.utils import timezone
 from integration_hub.console.snoozing import next_monday
 from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
 from sync.watching import database_clock
-from tests.alarms import deeds, late_delivery, minutes, paused, watched
-from tests.console.history import NOON, an_event
+from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
+from tests.support.builders.history import NOON, an_event
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sync/alarm/"

@@ -22,10 +22,10 @@ from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_sealed import sealed_in
 from sync.evidence import seal_audit
 from sync.models import Alarm, Replay
-from tests.console.history import a_replay
-from tests.console.settings_rows import connection as connection_of_shop
-from tests.console.settings_rows import connection_form
-from tests.console.staff import browser, entries, event, person, save, source
+from tests.support.builders.history import a_replay
+from tests.support.builders.settings_rows import connection as connection_of_shop
+from tests.support.builders.settings_rows import connection_form
+from tests.support.people import browser, entries, event, person, save, source
 
 pytestmark = pytest.mark.django_db
 

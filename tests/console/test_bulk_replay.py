@@ -13,10 +13,10 @@ from django.utils import timezone
 from integration_hub.console.models import Preference
 from sync.bulk_replay import choosing, sending
 from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
-from tests.console.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
-from tests.console.staff import entries, person
-from tests.hub import Hub
-from tests.replays.bulk import failed_people, look, states, work
+from tests.support.builders.bulk_replays import failed_people, look, states, work
+from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
+from tests.support.hub import Hub
+from tests.support.people import entries, person
 from webhooks.models import Event
 
 LIST = "/admin/webhooks/event/"

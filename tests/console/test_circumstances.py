@@ -7,8 +7,8 @@ from django.test import Client
 
 from audit.circumstances import under
 from audit.log import Happening, append
-from tests.console.history import an_event
-from tests.console.staff import browser, circumstances, person, source
+from tests.support.builders.history import an_event
+from tests.support.people import browser, circumstances, person, source
 
 pytestmark = pytest.mark.django_db
 

@@ -15,9 +15,9 @@ from integration_hub.console.changes import Changed, changed
 from integration_hub.console.recording import difference
 from sync.connectors.presets import preset
 from sync.models import Connection
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.settings_rows import STORED, connection, connection_form
-from tests.console.staff import browser, entries, save
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.settings_rows import STORED, connection, connection_form
+from tests.support.people import browser, entries, save
 
 pytestmark = pytest.mark.django_db
 

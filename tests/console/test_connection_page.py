@@ -18,9 +18,17 @@ from integration_hub.console import connection_waiting
 from sync.connectors.presets import preset
 from sync.counting.looking import count
 from sync.models import Connection, ConnectionTest, CountedHour, Route
-from tests.connectors.servers import Reply, serving
-from tests.console.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, logged_in
-from tests.console.staff import browser, entries
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.http.servers import Reply, serving
+from tests.support.people import browser, entries
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ import pytest
 from audit.models import Entry
 from sync.connectors.presets import preset
 from sync.models import Connection
-from tests.console.settings_rows import STORED, connection, connection_form
-from tests.console.staff import browser, entries, save
+from tests.support.builders.settings_rows import STORED, connection, connection_form
+from tests.support.people import browser, entries, save
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.export import csv_lines, json_lines, neutral
-from tests.console.staff import browser, entries, event, source
+from tests.support.people import browser, entries, event, source
 from webhooks.models import Event, Receipt, Source, State
 
 FORMULAS = [

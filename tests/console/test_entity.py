@@ -15,11 +15,11 @@ from integration_hub.console.entity import entity_url
 from sync.erasing import erase
 from sync.models import Connection, Erasure, Link
 from sync.replaying import request_replay
-from tests.bench.plans import OPEN_ONLY, scans, seeing
-from tests.console.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
-from tests.console.staff import browser, person
-from tests.erasure import come_by_webhook, confirmed, somebody
-from tests.hub import Hub
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
+from tests.support.database.query_plans import OPEN_ONLY, scans, seeing
+from tests.support.hub import Hub
+from tests.support.people import browser, person
 from webhooks.models import Event, erased_id, pseudonym
 
 ODD = [

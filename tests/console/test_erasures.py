@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from sync.models import Erasure
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.staff import browser, entries
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.people import browser, entries
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db

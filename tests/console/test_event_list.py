@@ -15,8 +15,16 @@ from integration_hub.console.event_list import read_rows
 from integration_hub.console.filtering import EventFilter, resolve
 from integration_hub.console.keyset import Cursor, Place
 from integration_hub.console.models import SavedView
-from tests.console.history import NOON, a_delivery, a_replay, a_route, an_attempt, an_event, logged_in
-from tests.console.staff import browser, person
+from tests.support.builders.history import (
+    NOON,
+    a_delivery,
+    a_replay,
+    a_route,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.people import browser, person
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.django_db

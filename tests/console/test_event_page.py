@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.console.failed_events import SECRET, a_failed_event
-from tests.console.history import (
+from tests.support.builders.failed_events import SECRET, a_failed_event
+from tests.support.builders.history import (
     a_call,
     a_delivery,
     a_replay,
@@ -23,7 +23,7 @@ from tests.console.history import (
     logged_in,
     sealed,
 )
-from tests.console.staff import entries
+from tests.support.people import entries
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.django_db

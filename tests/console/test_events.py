@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.console.history import (
+from tests.support.builders.history import (
     a_delivery,
     a_receipt,
     a_route,
@@ -19,7 +19,7 @@ from tests.console.history import (
     an_event,
     logged_in,
 )
-from tests.console.staff import browser
+from tests.support.people import browser
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from audit.models import Entry
 from integration_hub.console.wording import code_words
 from sync.failure_groups import keep_failure_groups
 from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
-from tests.console.history import logged_in
-from tests.console.overviews import dead
+from tests.support.builders.history import logged_in
+from tests.support.builders.overviews import dead
 from webhooks.models import State
 
 pytestmark = pytest.mark.django_db

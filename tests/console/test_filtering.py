@@ -13,7 +13,7 @@ from integration_hub.console.models import Export
 from integration_hub.console.replay_words import conditions
 from integration_hub.console.spans import NoSuchFilter
 from sync.models import Connection
-from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db

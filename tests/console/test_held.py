@@ -17,9 +17,17 @@ from integration_hub.console.held_choice import _KEPT
 from integration_hub.console.held_groups import held
 from sync.approving import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
 from sync.models import Attempt, Delivery, Replay, Request, Route
-from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in, sealed
-from tests.console.staff import entries
-from tests.hub import ANNA, Hub
+from tests.support.builders.history import (
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
+from tests.support.hub import ANNA, Hub
+from tests.support.people import entries
 from webhooks.models import Event, State
 
 LIST = "/admin/sync/delivery/"

@@ -15,10 +15,10 @@ from integration_hub.console.mapping_words import rules
 from sync.backtest_jobs import look
 from sync.mapping import FUNCTIONS
 from sync.models import BackTest, Mapping, MappingDraft
-from tests.backtests import a_draft, a_mapped_event, author, used_mapping
-from tests.console.history import sealed
-from tests.console.settings_rows import DECLARATION, mapping
-from tests.console.staff import browser, entries, person
+from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
+from tests.support.builders.history import sealed
+from tests.support.builders.settings_rows import DECLARATION, mapping
+from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db
 

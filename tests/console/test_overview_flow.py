@@ -14,9 +14,9 @@ from sync.models import CallCount, Care, EventCount, FailureGroup, RefusalCount
 from sync.periodic import PERIODIC
 from sync.replaying import request_replay
 from sync.tasks import run_due
-from tests.bench.plans import seeing, unserved
-from tests.console.history import logged_in
-from tests.hub import EXAMPLE, Hub
+from tests.support.builders.history import logged_in
+from tests.support.database.query_plans import seeing, unserved
+from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event
 
 

@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from integration_hub.console.people import PersonAdmin
-from tests.console.staff import browser, entries, person
+from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db
 

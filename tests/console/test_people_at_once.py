@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.test import Client
 
 from integration_hub.console.person_forms import lock_access, who_may_change
-from tests.console.staff import browser
+from tests.support.people import browser
 
 ROLES = ("people of anna", "people of eva")
 Request = tuple[str, dict[str, Any]]

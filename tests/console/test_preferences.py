@@ -9,7 +9,7 @@ from django.test import Client
 
 from integration_hub.console.models import Preference
 from integration_hub.console.wording import ago
-from tests.console.history import an_event, logged_in
+from tests.support.builders.history import an_event, logged_in
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/preferences/"

@@ -15,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from sync.breaking import Failing, note_failure, passing
 from sync.clock import database_now, read_clock
 from sync.models import Breaker, Connection, Delivery, Route
-from tests.console.history import a_delivery, a_route, a_source, an_event, logged_in
-from tests.console.staff import entries
-from tests.hub import Hub
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
+from tests.support.hub import Hub
+from tests.support.people import entries
 from webhooks.models import Event
 
 LIST = "/admin/sync/connection/"

@@ -18,9 +18,9 @@ from integration_hub.console.wording import code_words
 from sync.attempting import run
 from sync.breaking import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
-from tests.console.history import a_delivery, a_replay, a_route, an_event, logged_in
-from tests.console.staff import browser, entries
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.people import browser, entries
 from webhooks.models import Event, State, SubjectKey
 
 LIST = "/admin/webhooks/event/"

@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from sync.closing import close_by_hand
 from sync.models import Member, Replay, ReplayState
 from sync.replaying import request_replay
-from tests.console.failed_events import a_failed_event
-from tests.console.history import (
+from tests.support.builders.failed_events import a_failed_event
+from tests.support.builders.history import (
     a_delivery,
     a_replay,
     a_route,

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.drafting import activate, current_of, draft_of, seen_of
 from sync.models import Mapping, Route
-from tests.backtests import a_draft, author, used_mapping
-from tests.console.staff import browser
+from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.people import browser
 
 pytestmark = pytest.mark.django_db
 

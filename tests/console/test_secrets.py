@@ -21,8 +21,8 @@ from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export
 from sync.evidence import seal_audit
 from sync.models import Connection
-from tests.console.settings_rows import STORED, TYPED, connection, signed
-from tests.console.staff import browser, entries
+from tests.support.builders.settings_rows import STORED, TYPED, connection, signed
+from tests.support.people import browser, entries
 from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
 from webhooks.sealing import unseal
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from integration_hub.console.sending import MOST, most_with
 from sync.models import Replay
-from tests.console.staff import browser, entries, event, source
+from tests.support.people import browser, entries, event, source
 
 EVENTS = "/admin/webhooks/event/download/csv?state=succeeded"
 Begin = Callable[[str], Any]

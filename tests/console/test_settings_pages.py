@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from sync.connectors.presets import preset
 from sync.models import Route
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.settings_rows import TYPED, connection, mapping, signed
-from tests.console.staff import browser, entries, event, save, source
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.settings_rows import TYPED, connection, mapping, signed
+from tests.support.people import browser, entries, event, save, source
 from webhooks.models import Source, SourceSecret
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,11 @@ from integration_hub.console.source_page import span_words
 from integration_hub.console.wording import code_words
 from sync.counting.looking import count
 from sync.watching import database_clock, measure
-from tests.console.history import a_receipt, a_route, an_event, logged_in
-from tests.console.overviews import counted
-from tests.console.settings_rows import TYPED, signed
-from tests.console.source_pages import WHY, page_of, read, sent
-from tests.console.staff import browser, entries, source
+from tests.console.settings.source_pages import WHY, page_of, read, sent
+from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
+from tests.support.builders.overviews import counted
+from tests.support.builders.settings_rows import TYPED, signed
+from tests.support.people import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
 from webhooks.schemes import new_secret
 

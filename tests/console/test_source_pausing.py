@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from sync.models import Delivery, Route
 from sync.pausing import look_at_pauses
-from tests.console.history import a_delivery, a_route, an_event
-from tests.console.source_pages import WHY, page_of, read, sent
-from tests.console.staff import browser, entries
-from tests.hub import EXAMPLE, Hub
+from tests.console.settings.source_pages import WHY, page_of, read, sent
+from tests.support.builders.history import a_delivery, a_route, an_event
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import browser, entries
 from webhooks.models import Event, Source, State
 
 

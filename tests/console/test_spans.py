@@ -9,8 +9,8 @@ from django.test import Client
 
 from integration_hub.console.models import Preference
 from integration_hub.console.spans import absolute, told_of, typed_of
-from tests.console.history import an_event
-from tests.console.staff import person
+from tests.support.builders.history import an_event
+from tests.support.people import person
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
 LIST = "/admin/webhooks/event/"

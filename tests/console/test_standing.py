@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.clock import read_clock
 from sync.models import Breaker, Connection, Delivery, Route
-from tests.console.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in
+from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db

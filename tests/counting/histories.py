@@ -29,7 +29,7 @@ from sync.models import (
 )
 from sync.replaying import AlreadyRequested, request_replay
 from sync.settling import refresh_events
-from tests.console.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
+from tests.support.builders.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event, State
 
 CODES = ("target-unavailable", "target-rejected", "unmappable", "identity-timeout")

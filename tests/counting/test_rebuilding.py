@@ -10,7 +10,7 @@ from django.utils import timezone
 from sync.counting.hours import HOUR, hour_of
 from sync.counting.rebuilding import count_again, hours_left
 from sync.models import EventCount
-from tests.console.history import a_route, a_source, an_event
+from tests.support.builders.history import a_route, a_source, an_event
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from integration_hub.console.exporting import jobs, making
 from integration_hub.console.models import Export, ExportState
-from tests.exports.making import requested
+from tests.support.builders.exports import requested
 
 
 class Killed(BaseException):

@@ -25,21 +25,9 @@ from integration_hub.console.models import Export, ExportState
 from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.models import Attempt, Call
-from tests.audit.state import State, build, write_filtered, write_whole
-from tests.audit.tampering import KINDS, Tamper
-from tests.console.history import (
-    NOON,
-    a_call,
-    a_delivery,
-    a_route,
-    a_source,
-    an_attempt,
-    an_event,
-    logged_in,
-    sealed,
-)
-from tests.console.staff import entries
-from tests.exports.making import (
+from tests.support.audit.log_state import State, build, write_filtered, write_whole
+from tests.support.audit.log_tampering import KINDS, Tamper
+from tests.support.builders.exports import (
     FORMULAS,
     checked,
     commands,
@@ -53,6 +41,18 @@ from tests.exports.making import (
     run,
     unpacked,
 )
+from tests.support.builders.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
+from tests.support.people import entries
 from webhooks.models import Event
 
 VERIFIER = Path(__file__).parents[2] / "audit" / "verify.py"

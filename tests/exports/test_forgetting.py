@@ -9,8 +9,8 @@ from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.models import Export, ExportState
 from sync import erasing
 from sync.erasing import erase
-from tests.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
-from tests.exports.making import exported, happened, history, requested
+from tests.support.builders.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
+from tests.support.builders.exports import exported, happened, history, requested
 
 ERASED = Somebody("PXerased1", "Qvist", "zx@example.com")
 

@@ -13,7 +13,7 @@ from integration_hub.console.exporting import snapshot as taking
 from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.models import Export, ExportState
 from tests.exports.interruptions import before_chunk, elsewhere
-from tests.exports.making import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 from webhooks.models import Event
 
 pytestmark = pytest.mark.only_sqlite

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from integration_hub.console.exporting import jobs
 from integration_hub.console.models import Export, ExportState
-from tests.console.staff import browser, entries, person
-from tests.exports.making import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.people import browser, entries, person
 
 LIST = "/admin/console/export/"
 NEW = f"{LIST}new/"

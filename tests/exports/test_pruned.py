@@ -14,9 +14,9 @@ from sync import pruning, retention
 from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.retention import prune, prune_audit
-from tests.console.history import a_source
-from tests.exports.making import checked, commands, cut, exported, happened, lines, run, unpacked
-from tests.exports.making import kept as keep_checkpoint
+from tests.support.builders.exports import checked, commands, cut, exported, happened, lines, run, unpacked
+from tests.support.builders.exports import kept as keep_checkpoint
+from tests.support.builders.history import a_source
 from webhooks.models import Event
 
 

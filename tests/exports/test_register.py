@@ -13,7 +13,7 @@ from integration_hub.console.exporting import jobs, making, register
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
 from tests.exports.interruptions import Killed, elsewhere, end_leases, killed, killed_at
-from tests.exports.making import exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 
 
 def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:

@@ -24,11 +24,21 @@ from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
 from sync.evidence import seal_audit
 from sync.models import Attempt, Call, Connection, Delivery
-from tests.console.history import a_source, an_event
-from tests.console.staff import entries
 from tests.exports.interruptions import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
-from tests.exports.making import checked, cut, exported, happened, history, kept, lines, requested, unpacked
-from tests.running import ROOT
+from tests.support.builders.exports import (
+    checked,
+    cut,
+    exported,
+    happened,
+    history,
+    kept,
+    lines,
+    requested,
+    unpacked,
+)
+from tests.support.builders.history import a_source, an_event
+from tests.support.people import entries
+from tests.support.processes.hub_processes import ROOT
 from webhooks.models import Event, Receipt, Source
 
 

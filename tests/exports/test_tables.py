@@ -14,8 +14,17 @@ import pytest
 from integration_hub.console.exporting import check_rows, jobs, xlsx_table
 from integration_hub.console.exporting.csv_table import COLUMNS
 from integration_hub.console.models import ExportState, Table
-from tests.console.history import NOON, a_source
-from tests.exports.making import FORMULAS, cut, exported, happened, history, lines, requested, unpacked
+from tests.support.builders.exports import (
+    FORMULAS,
+    cut,
+    exported,
+    happened,
+    history,
+    lines,
+    requested,
+    unpacked,
+)
+from tests.support.builders.history import NOON, a_source
 
 STRANGE = ["_x0041_", "a\x01b\r", " both ends ", "<&>\"'", "ä€😀", "\ufffe", "1e5", "007"]
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")

@@ -23,14 +23,14 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests import postgresql
 from tests.faults import mutants
 from tests.faults.checker import Report, Sending, observe
 from tests.faults.enumeration_cases import Case, Outcome, Scenario
 from tests.faults.preparing import prepared_hub
-from tests.hub import SIGNING_SECRET, signed
-from tests.migrated import migrated_database
-from tests.running import JSON, ROOT, RunningHub
+from tests.support.database import postgresql
+from tests.support.database.template_database import migrated_database
+from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.processes.hub_processes import JSON, ROOT, RunningHub
 
 LEASE_SECONDS = "0.4"
 WAIT_SECONDS = 20

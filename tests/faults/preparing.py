@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import SIGNING_SECRET
-from tests.running import RunningHub
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub
 
 
 def prepared_hub(

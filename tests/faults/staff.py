@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tests.running import ROOT, RunningHub
+from tests.support.processes.hub_processes import ROOT, RunningHub
 
 STAFF = 5
 LONGEST_PAUSE = 0.2

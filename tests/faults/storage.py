@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests import postgresql
 from tests.faults.storm_fleet import Fleet
-from tests.running import free_port
+from tests.support.database import postgresql
+from tests.support.processes.hub_processes import free_port
 
 Outage = Callable[[Fleet], AbstractContextManager[None]]
 """The fleet's storage fails inside of it."""
@@ -27,8 +27,8 @@ class Cluster:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hub-storage-"))
-        self._user = postgresql._unprivileged_user(self.folder)
-        self._programs = postgresql._programs() or _programs_of_the_wheel()
+        self._user = postgresql.unprivileged_user(self.folder)
+        self._programs = postgresql.server_programs() or _programs_of_the_wheel()
         self._port = free_port()
         self._run("initdb", "-U", "hub", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.url = f"postgres://hub@127.0.0.1:{self._port}/postgres"
@@ -71,7 +71,7 @@ class Cluster:
 
     def _run(self, program: str, *arguments: str) -> None:
         command: list[object] = [self._programs / program, "-D", self.folder / "data", *arguments]
-        postgresql._run(command, self._user, self.folder)
+        postgresql.run_as(command, self._user, self.folder)
 
 
 def _programs_of_the_wheel() -> Path:

@@ -12,8 +12,8 @@ from itertools import count
 
 from sandbox.identity import IdentityService
 from tests.faults.checker import Sending
-from tests.hub import signed
-from tests.running import JSON
+from tests.support.hub import signed
+from tests.support.processes.hub_processes import JSON
 
 MOST_TRIES = 300
 

@@ -16,8 +16,8 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults import mutants
 from tests.faults.preparing import prepared_hub
-from tests.migrated import migrated_database
-from tests.running import ROOT, RunningHub, free_port
+from tests.support.database.template_database import migrated_database
+from tests.support.processes.hub_processes import ROOT, RunningHub, free_port
 
 START_SECONDS = 30
 VARIABLES = {

@@ -21,8 +21,8 @@ from tests.faults.checker import Report, observe
 from tests.faults.staff import replaying
 from tests.faults.storm_driver import Driver, Webhook, plan
 from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.running import RunningHub
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub
 
 pytestmark = pytest.mark.faults
 

@@ -23,8 +23,8 @@ from sandbox.shop import ShopService
 from tests.faults.checker import Report, observe
 from tests.faults.storm_driver import Driver, Webhook
 from tests.faults.storm_fleet import Fleet, Member, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.queueing import wait_until
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -21,7 +21,6 @@ from sync.connectors import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults import mutants
 from tests.faults.answers import TABLE, expected
-from tests.faults.ending import close_what_is_left
 from tests.faults.moody import (
     CREATE,
     MOODS,
@@ -32,8 +31,9 @@ from tests.faults.moody import (
     MoodyShop,
     person,
 )
-from tests.hub import SIGNING_SECRET, Hub
-from tests.queueing import worker
+from tests.support.hub import SIGNING_SECRET, Hub
+from tests.support.processes.queues import worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.codes import CATALOGUE
 from webhooks.models import Event, State
 

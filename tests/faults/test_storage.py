@@ -31,9 +31,9 @@ from tests.faults.storage import (
 )
 from tests.faults.storm_driver import Driver, Webhook
 from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET, signed
-from tests.queueing import wait_until
-from tests.running import JSON
+from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.processes.hub_processes import JSON
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -12,7 +12,7 @@ from sandbox.shop import ShopService
 from tests.faults.checker import Report
 from tests.faults.storm import Weather, storm
 from tests.faults.storm_fleet import running_fleet
-from tests.hub import SIGNING_SECRET
+from tests.support.hub import SIGNING_SECRET
 
 pytestmark = pytest.mark.faults
 

@@ -20,8 +20,8 @@ from sandbox.shop import ShopService
 from tests.faults.checker import Report, observe
 from tests.faults.storm_driver import Driver, plan
 from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.running import ROOT
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.pure]
 

@@ -10,8 +10,8 @@ from sync.bulk_replay.choosing import choose
 from sync.bulk_replay.deciding import Person, pause
 from sync.bulk_replay.ending import note_ends
 from sync.models import Breaker, Delivery, ReplayState
-from tests.hub import Hub
-from tests.replays.bulk import a_user, failed_people, staff, started, tell, work
+from tests.support.builders.bulk_replays import a_user, failed_people, staff, started, tell, work
+from tests.support.hub import Hub
 from webhooks.models import State
 
 pytestmark = pytest.mark.usefixtures("hurry")

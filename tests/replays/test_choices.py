@@ -12,9 +12,9 @@ from sync.approving import Decision, decide
 from sync.models import Attempt, Delivery, MappingVersion, Replay, Route, Takes
 from sync.replaying import Choice, NotReplayable, request_replay
 from sync.tasks import run_due
-from tests.console.staff import entries
-from tests.hub import ANNA, Hub, wait_until_quiet
-from tests.replays.bulk import staff
+from tests.support.builders.bulk_replays import staff
+from tests.support.hub import ANNA, Hub, wait_until_quiet
+from tests.support.people import entries
 from webhooks.models import Event, State
 
 RECEIVED, ANYWAY = Choice(takes=Takes.RECEIVED), Choice(takes=Takes.ANYWAY)

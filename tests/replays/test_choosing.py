@@ -14,10 +14,19 @@ from sync.erasing import erase
 from sync.models import Erasure, Member, Replay, ReplayState, Route
 from sync.replaying import NotReplayable, request_replay
 from sync.tasks import run_due
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.erasure import come_by_webhook, confirmed, somebody
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import a_user, failed, failed_people, frozen, staff, started, states, tell
+from tests.support.builders.bulk_replays import (
+    a_user,
+    failed,
+    failed_people,
+    frozen,
+    staff,
+    started,
+    states,
+    tell,
+)
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
 
 

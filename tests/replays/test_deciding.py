@@ -12,10 +12,10 @@ from sync.bulk_replay.choosing import begin_choice, choose
 from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
 from sync.models import Attempt, Pace, Replay, ReplayState
 from sync.replaying import AlreadyRequested, NotReplayable
-from tests.console.history import a_delivery, a_route, a_source, an_event
-from tests.console.staff import entries
-from tests.hub import Hub
-from tests.replays.bulk import failed_people, frozen, staff, started, work
+from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import Hub
+from tests.support.people import entries
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from sync.bulk_replay.choosing import choose
 from sync.delivering import deliver
 from sync.models import Attempt, Member, Pace, Replay, ReplayState
 from sync.tasks import run_due
-from tests.dying import attempt_that_dies_alone, lease_ends
-from tests.hub import Hub
-from tests.queueing import wait_until, worker
-from tests.replays.bulk import failed_people, staff, started, states, work
+from tests.support.builders.bulk_replays import failed_people, staff, started, states, work
+from tests.support.hub import Hub
+from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
+from tests.support.processes.queues import wait_until, worker
 
 
 def attempts_of(replay: Replay) -> Counter[int]:

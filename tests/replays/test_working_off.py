@@ -13,9 +13,20 @@ from sync.bulk_replay.deciding import Person, go_on, pause, stop
 from sync.models import Attempt, Delivery, Member, Pace, Paused, ReplayState, Route
 from sync.retention import prune
 from sync.tasks import run_due
-from tests.console.staff import entries
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import WHY, a_user, failed, failed_people, frozen, staff, started, states, tell, work
+from tests.support.builders.bulk_replays import (
+    WHY,
+    a_user,
+    failed,
+    failed_people,
+    frozen,
+    staff,
+    started,
+    states,
+    tell,
+    work,
+)
+from tests.support.hub import ANNA, Hub
+from tests.support.people import entries
 from webhooks.models import Event, State
 
 

@@ -16,7 +16,7 @@ from sandbox.identity import IdentityService
 from sandbox.remote import DemoError, Remote
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
-from tests.sandbox.receiving import REFUSED, SUCCEEDED, Received, Receiver
+from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Received, Receiver
 
 pytestmark = pytest.mark.pure
 

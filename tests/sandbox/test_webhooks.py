@@ -12,7 +12,7 @@ from sandbox.identity import IdentityService
 from sandbox.identity.sender import KEPT
 from tests.sandbox.client import Client
 from tests.sandbox.conftest import SECRET
-from tests.sandbox.receiving import REFUSED, SUCCEEDED, Receiver
+from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Receiver
 
 pytestmark = pytest.mark.pure
 

@@ -6,7 +6,7 @@ import pytest
 
 from sync.connectors.records import FieldError
 from sync.outcomes import EventOutcome, Result
-from tests.answering import LARGEST_ANSWER
+from tests.support.http.machine_answers import LARGEST_ANSWER
 from webhooks.answers import outcome_answer
 
 pytestmark = pytest.mark.pure

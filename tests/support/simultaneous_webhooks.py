@@ -13,7 +13,7 @@ from django.test import Client
 
 from audit.committing import MOST
 from audit.gathering import Gathering
-from tests.hub import Hub
+from tests.support.hub import Hub
 from tests.support.threads import wait_until
 from webhooks import storing
 

@@ -10,7 +10,7 @@ from django.test import Client
 from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import SIGNING_SECRET, Hub
+from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models.pace import forget_shares
 
 KEPT = {

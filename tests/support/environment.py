@@ -1,11 +1,11 @@
-"""Loaded before Django's settings (`-p tests.environment`): the environment of the tests, and their database.
+"""Loaded before Django's settings (`-p tests.support.environment`): the environment of the tests, and their database.
 
 HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`.
 """
 
 import os
 
-from tests import postgresql
+from tests.support.database import postgresql
 
 os.environ.update(
     HUB_ENV_FILE=os.devnull,

@@ -16,7 +16,7 @@ from audit.hashing import ZERO, digest, leaf_of, segment_hash
 from audit.merkle import frontier_of, inclusion_proof, perfect_of, root_of
 from audit.packing import pack
 from audit.records import Record, key_id, public_key, sign, signer, statement, time_text
-from tests.audit.history import START, after
+from tests.support.audit.entries import START, after
 
 STEP = 61.0  # seconds between segments
 

@@ -19,7 +19,7 @@ from integration_hub.console.exporting import jobs
 from integration_hub.console.filtering import resolve
 from integration_hub.console.models import Export, ExportState
 from sync.models import Attempt, Call, Route
-from tests.console.history import (
+from tests.support.builders.history import (
     NOON,
     a_call,
     a_delivery,

@@ -19,10 +19,15 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.hub import SIGNING_SECRET, signed
-from tests.migrated import migrated_database
+from sync.claiming import SUSPECT, claim
+from sync.expiring import expire
+from sync.models import Delivery
+from tests.support.database.template_database import migrated_database
+from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet
+from webhooks.models import State
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
+LONG_AGO = "2020-01-01T00:00:00Z"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -148,3 +153,18 @@ def running_hub(
             yield hub
         finally:
             hub.kill()
+
+
+def attempt_that_dies_alone(delivery: Delivery) -> None:
+    """Two processes died under it before; this one has it for itself."""
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state=State.RETRYING, deaths=SUSPECT, due_at=LONG_AGO, settled_at=None
+    )
+    assert claim(delivery.pk, alone=True)
+
+
+def lease_ends(pk: int) -> None:
+    """The process is found to be gone: by whoever calls, not by a thread that still looks for what is due."""
+    wait_until_quiet()
+    Delivery.objects.filter(pk=pk).update(lease_until=LONG_AGO)
+    assert expire(Delivery.objects.get(pk=pk))

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from sync.erasure_requests import ask_erasure, decide_erasure, person
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
-from tests.hub import Hub
+from tests.support.hub import Hub
 from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, subject_key
 

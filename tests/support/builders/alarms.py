@@ -7,7 +7,7 @@ from typing import Any
 from audit.models import Entry
 from sync.alarming import look
 from sync.models import Alarm, Breaker, Connection, Delivery, Route
-from tests.console.history import NOON, a_delivery, a_route, an_event
+from tests.support.builders.history import NOON, a_delivery, a_route, an_event
 from webhooks.models import Event, Source
 
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS1hbGFybXMtMzItYnl0ZXMtbG9uZw=="

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from integration_hub.console.replay_filling import freeze_filter, look
 from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, Pace, Replay, ReplayState
-from tests.hub import Hub
+from tests.support.hub import Hub
 from webhooks.models import Event, State
 
 WHY = "the shop refused everybody on Tuesday"

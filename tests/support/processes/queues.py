@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from tests import postgresql
-from tests.running import ROOT, free_port
+from tests.support.database import postgresql
+from tests.support.processes.hub_processes import ROOT, free_port
 
 HAS_POSTGRESQL = os.environ.get("HUB_TEST_DATABASE") == "postgresql"
 KINDS = ("sqlite", "postgresql", "redis") if HAS_POSTGRESQL else ("sqlite", "redis")

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from sync.models import Breaker, Connection, Delivery
-from tests.faults.ending import close_what_is_left
-from tests.hub import Hub, wait_until_quiet
+from tests.support.hub import Hub, wait_until_quiet
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 from webhooks.models.pace import forget_shares
 

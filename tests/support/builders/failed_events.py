@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.console.history import (
+from tests.support.builders.history import (
     a_call,
     a_delivery,
     a_receipt,

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests import postgresql
+from tests.support.database import postgresql
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[3]
 _kept: dict[str, str] = {}
 """The template of each server: the name of a database; of none, a file."""
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from audit import verify
 from audit.bundle import Anchor, Bundle, Facts, measure
 from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
 from audit.checkpoints import make_checkpoint
@@ -13,10 +14,10 @@ from audit.models import Entry
 from audit.records import Record, time_text
 from audit.rows import checkpoint_record
 from audit.verify import Export
-from tests.audit.history import BOX, START
-from tests.audit.second_verifier import faults_of
+from tests.support.audit.entries import BOX, START
+from tests.support.audit.second_verifier import faults_of
 
-VERIFIER = Path(__file__).parents[2] / "audit" / "verify.py"
+VERIFIER = Path(verify.__file__)
 
 
 def checkpoint(at: datetime = START) -> Record:

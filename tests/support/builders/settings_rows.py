@@ -5,7 +5,7 @@ from typing import Any
 
 from sync.connectors.presets import preset
 from sync.models import Connection, Mapping, MappingVersion
-from tests.console.staff import source
+from tests.support.people import source
 from webhooks.models import Source
 
 TYPED = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr"
