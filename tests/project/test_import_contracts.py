@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.pure
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("audit", "webhooks", "sync", "integration_hub", "sandbox")
 LINT = Path(sys.executable).parent / "lint-imports"
 
