@@ -18,8 +18,8 @@ from sync.counting.keeping import count_hour
 from sync.counting.looking import count as look_and_count
 from sync.models import CountedHour, CountMark, EventCount, Kept, Pruning, RefusalCount
 from sync.replaying import request_replay
-from tests.counting.histories import History, counted, plain
 from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
+from tests.sync.statistics.random_histories import History, counted, plain
 from webhooks.models import Event, Refusal
 
 pytestmark = pytest.mark.usefixtures("database")
