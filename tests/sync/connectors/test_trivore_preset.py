@@ -11,9 +11,9 @@ from trivoreid.utils.criteria import Filter
 from sync.connectors.errors import CredentialsRefused
 from sync.connectors.presets import preset
 from sync.connectors.records import IdentityConnector
-from tests.connectors.trivore import CLIENT, SECRET, Trivore
 from tests.support.http.connectors import Notebook, identity
 from tests.support.http.servers import Service, serving
+from tests.sync.connectors.trivore_server import CLIENT, SECRET, Trivore
 
 pytestmark = pytest.mark.pure
 
