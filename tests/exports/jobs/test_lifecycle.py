@@ -24,7 +24,7 @@ from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
 from sync.evidence import seal_audit
 from sync.models import Attempt, Call, Connection, Delivery
-from tests.exports.interruptions import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
+from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
 from tests.support.builders.exports import (
     checked,
     cut,
@@ -320,7 +320,7 @@ def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes
     """A process that makes this export, slowly, and has come half way."""
     environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
     environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
-    command = [sys.executable, "-m", "tests.exports.slowly", *how]
+    command = [sys.executable, "-m", "tests.exports.slow_worker", *how]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     until = time.monotonic() + 60
     while not Export.objects.filter(pk=export.pk, position__gte=30).exists():

@@ -1,4 +1,4 @@
-"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slowly <seconds a chunk> [how]`.
+"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds a chunk> [how]`.
 
 Alone it looks once. `worker`: the hub's worker until SIGTERM, whose exports are made by this module too; `deaf`: they
 go on when they are told to end. That worker puts the claim behind.

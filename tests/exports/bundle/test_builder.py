@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from audit import verify
 from audit.anchoring import anchor
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.export import neutral
@@ -55,7 +56,7 @@ from tests.support.builders.history import (
 from tests.support.people import entries
 from webhooks.models import Event
 
-VERIFIER = Path(__file__).parents[2] / "audit" / "verify.py"
+VERIFIER = Path(verify.__file__)
 
 
 @pytest.mark.parametrize(

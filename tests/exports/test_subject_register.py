@@ -12,7 +12,7 @@ from audit.models import Entry
 from integration_hub.console.exporting import jobs, making, register
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import ExportedPerson
-from tests.exports.interruptions import Killed, elsewhere, end_leases, killed, killed_at
+from tests.exports.interrupted_exports import Killed, elsewhere, end_leases, killed, killed_at
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 
 

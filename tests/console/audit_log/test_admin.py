@@ -30,7 +30,7 @@ from tests.support.people import browser, entries, event, person, save, source
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/audit/entry/"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def happened(*happenings: Happening) -> None:

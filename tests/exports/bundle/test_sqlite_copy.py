@@ -12,7 +12,7 @@ from integration_hub.console.exporting import detaching, jobs, making
 from integration_hub.console.exporting import snapshot as taking
 from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.models import Export, ExportState
-from tests.exports.interruptions import before_chunk, elsewhere
+from tests.exports.interrupted_exports import before_chunk, elsewhere
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 from webhooks.models import Event
 
