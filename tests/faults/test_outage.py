@@ -17,7 +17,7 @@ import pytest
 from django.db.models import F, Sum
 
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
-from tests.faults.variants import environment
+from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
 from tests.support.people import browser
 from tests.support.processes.queues import wait_until, worker

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from sandbox.identity import IdentityService
-from tests.faults.checker import Sending
+from tests.faults.consistency.checker import Sending
 from tests.support.hub import signed
 from tests.support.processes.hub_processes import JSON
 

@@ -12,7 +12,7 @@ import pytest
 
 from audit.models import Entry
 from sync.models import OPEN_STATES, Delivery, Outcome
-from tests.faults.variants import POISON, environment
+from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
 from tests.support.processes.queues import WorkerProcess
 from tests.support.unfinished_deliveries import close_what_is_left

@@ -23,10 +23,10 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults import mutants
-from tests.faults.checker import Report, Sending, observe
-from tests.faults.enumeration_cases import Case, Outcome, Scenario
-from tests.faults.preparing import prepared_hub
+from tests.faults.consistency.checker import Report, Sending, observe
+from tests.faults.enumeration.cases import Case, Outcome, Scenario
+from tests.faults.fleet.prepared_hub import prepared_hub
+from tests.faults.variants import mutants
 from tests.support.database import postgresql
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signed
@@ -193,7 +193,7 @@ def _close_journal(hub: RunningHub) -> None:
 @contextmanager
 def _server(hub: RunningHub, folder: Path) -> Iterator[Path]:
     path = Path(f"/tmp/hub-{secrets.token_hex(6)}.socket")
-    command = [sys.executable, "-m", "tests.faults.enumeration_server", str(path)]
+    command = [sys.executable, "-m", "tests.faults.enumeration.server", str(path)]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=hub.environment, stderr=log, start_new_session=True)
     try:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.faults import breaking
-from tests.faults.mutants import ROOT, Mutant, _Breaker, _require
+from tests.faults.variants import broken_functions
+from tests.faults.variants.mutants import ROOT, Mutant, _Breaker, _require
 
 POISON = "POISON"
 
@@ -50,7 +50,7 @@ VARIANTS: Mapping[str, Mutant] = {
     ),
     "all-at-once": Mutant(
         "Deliveries of one subject run at the same time.",
-        {"sync.claiming:_goes_first": breaking.let_them_all_run},
+        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
     ),
 }
 
@@ -63,7 +63,7 @@ def environment(folder: Path, name: str | None) -> dict[str, str]:
     startup = folder / f"startup-{name}"
     startup.mkdir()
     (startup / "sitecustomize.py").write_text(
-        f"from tests.faults.variants import install\n\ninstall({name!r})\n"
+        f"from tests.faults.variants.process_variants import install\n\ninstall({name!r})\n"
     )
     return {"PYTHONPATH": os.pathsep.join([str(startup), str(ROOT)])}
 

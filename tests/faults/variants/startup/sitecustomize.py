@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from tests.faults.mutants import install
+from tests.faults.variants.mutants import install
 
 install()
 

@@ -14,8 +14,8 @@ from typing import IO
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults import mutants
-from tests.faults.preparing import prepared_hub
+from tests.faults.fleet.prepared_hub import prepared_hub
+from tests.faults.variants import mutants
 from tests.support.database.template_database import migrated_database
 from tests.support.processes.hub_processes import ROOT, RunningHub, free_port
 

@@ -1,4 +1,4 @@
-"""Staff who replay events at random, in a process of their own: `manage.py shell -c "from tests.faults.staff import …"`.
+"""Staff who replay events at random, in a process of their own: `manage.py shell -c "from tests.faults.load.staff import …"`.
 
 The hub is imported late: the tests' own process sets its environment up first.
 """
@@ -26,7 +26,7 @@ def replaying(
 ) -> Iterator[list[list[str]]]:
     """So many replays meanwhile, none of the `spared` people; when it is left, what the two clicks of each were told."""
     answers: list[list[str]] = []
-    script = f"from tests.faults.staff import work; work({replays}, {seed}, {list(spared)})"
+    script = f"from tests.faults.load.staff import work; work({replays}, {seed}, {list(spared)})"
     command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", script]
     process = subprocess.Popen(command, cwd=ROOT, env=hub.environment, stdout=subprocess.PIPE, text=True)
     try:

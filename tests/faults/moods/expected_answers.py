@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.faults.moody import FETCH, STEPS
+from tests.faults.moods.moody_systems import FETCH, STEPS
 from webhooks.models import State
 
 # Mood → what becomes of a fetch, a creation and an update. A word that is no state is the code of a failure.

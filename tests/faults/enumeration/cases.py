@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.faults.checker import Report
+from tests.faults.consistency.checker import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report, observe
-from tests.faults.storm_driver import Driver, Webhook, plan
-from tests.faults.storm_fleet import Fleet, Member
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.hub_fleet import Fleet, Member
+from tests.faults.load.source_driver import Driver, Webhook, plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.faults.storm_fleet import Fleet
+from tests.faults.fleet.hub_fleet import Fleet
 from tests.support.database import postgresql
 from tests.support.processes.hub_processes import free_port
 

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.enumeration_server SOCKET`: the hub's web process, loaded once and forked for each webhook.
+"""`python -m tests.faults.enumeration.server SOCKET`: the hub's web process, loaded once and forked for each webhook.
 
 A cold start costs a second, a fork a few milliseconds. Nothing is open before the fork but the socket: each child
 has its own database and serves exactly one webhook through the WSGI application, over a real connection.
@@ -25,7 +25,7 @@ from django.db import connections
 from django.urls import get_resolver
 
 from integration_hub.wsgi import application
-from tests.faults.enumeration_operations import Operations, watch
+from tests.faults.enumeration.operations import Operations, watch
 
 LINGER_SECONDS = 0.08
 DRAIN_SECONDS = 3.0

@@ -20,10 +20,10 @@ from typing import Any
 
 import psycopg
 
-from tests.faults import breaking
+from tests.faults.variants import broken_functions
 
 STARTUP = Path(__file__).resolve().parent / "startup"
-ROOT = STARTUP.parent.parent.parent
+ROOT = STARTUP.parents[3]
 VARIABLE = "HUB_MUTANT"
 
 Break = Callable[[Any], Any]
@@ -65,28 +65,28 @@ def _find(module: ModuleType, target: str) -> tuple[Any, str, Any]:
 MUTANTS: Mapping[str, Mutant] = {
     "answer-before-storing": Mutant(
         "The source is told 202, then its webhook is stored.",
-        {"webhooks.views:receive_webhook": breaking.answer_first},
+        {"webhooks.views:receive_webhook": broken_functions.answer_first},
     ),
     "row-after-response": Mutant(
         "The row of a write is written when its answer is there.",
-        {"sync.recording:AttemptRecorder.about_to_send": breaking.record_no_write_before},
+        {"sync.recording:AttemptRecorder.about_to_send": broken_functions.record_no_write_before},
     ),
     "settle-without-token": Mutant(
         "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
         {
-            "sync.claiming:_HOLD": breaking.believe_every_token,
-            "sync.claiming:_LEFT_OF_LEASE": breaking.believe_every_token_of,
-            "sync.settling:_END_DELIVERY": breaking.believe_every_token,
+            "sync.claiming:_HOLD": broken_functions.believe_every_token,
+            "sync.claiming:_LEFT_OF_LEASE": broken_functions.believe_every_token_of,
+            "sync.settling:_END_DELIVERY": broken_functions.believe_every_token,
         },
     ),
     "claim-without-constraint": Mutant(
         "Several deliveries of one subject may run at once.",
-        {"sync.claiming:_goes_first": breaking.let_them_all_run},
+        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
         statements=("DROP INDEX one_running_delivery_a_subject",),
     ),
     "cover-after-fetch": Mutant(
         "Webhooks that came after the fetch began settle with its outcome.",
-        {"sync.settling:settle": breaking.settle_what_came_later},
+        {"sync.settling:settle": broken_functions.settle_what_came_later},
     ),
     "lease-for-ever": Mutant(
         "A delivery whose process died is never taken from it.",
@@ -94,7 +94,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "retry-never-due": Mutant(
         "What failed for a moment waits for ever.",
-        {"sync.backoff:next_try": breaking.wait_for_ever},
+        {"sync.backoff:next_try": broken_functions.wait_for_ever},
     ),
 }
 

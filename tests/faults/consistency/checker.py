@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.effects import Request, doubled, falls, overlaps, read_requests
+from tests.faults.consistency.effects import Request, doubled, falls, overlaps, read_requests
 
 Entry = Mapping[str, Any]
 Rows = Callable[[str], list[tuple[Any, ...]]]
