@@ -6,10 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.databases import Cluster, fresh_database
-from tests.bench.measuring import ACK, INGEST, INSERT, NAIVE, NOTHING, RESULT, Figures, Subject, measure
-from tests.bench.servers import Server, running_hub, running_naive
-from tests.bench.systems import Systems
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.servers import Server, running_hub, running_naive
+from tests.bench.machinery.systems import Systems
+from tests.bench.subjects.measurement import (
+    ACK,
+    INGEST,
+    INSERT,
+    NAIVE,
+    NOTHING,
+    RESULT,
+    Figures,
+    Subject,
+    measure,
+)
 
 
 @dataclass(frozen=True, slots=True)

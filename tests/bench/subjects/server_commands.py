@@ -4,13 +4,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from tests.bench.comparing import both, say
-from tests.bench.databases import Cluster
-from tests.bench.measuring import NAIVE, NOTHING, RESULT, Figures, measure
-from tests.bench.report import Rounds, of_subject
-from tests.bench.servers import GRANIAN, GUNICORN
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.machinery.databases import Cluster
+from tests.bench.machinery.servers import GRANIAN, GUNICORN
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.report import Rounds, of_subject
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import both, say
+from tests.bench.subjects.measurement import NAIVE, NOTHING, RESULT, Figures, measure
 
 COMMANDS = {"gunicorn": GUNICORN, "granian": GRANIAN}
 SUBJECTS = (NOTHING, NAIVE, RESULT)

@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.databases import Database
-from tests.bench.driver import SIGNING_SECRET
-from tests.bench.processes import ROOT, Family, free_port, running, wait_for_port
-from tests.bench.standins import FIRST_RECORD
-from tests.bench.systems import Systems
+from tests.bench.machinery.databases import Database
+from tests.bench.machinery.driver import SIGNING_SECRET
+from tests.bench.machinery.processes import ROOT, Family, free_port, running, wait_for_port
+from tests.bench.machinery.stand_ins import FIRST_RECORD
+from tests.bench.machinery.systems import Systems
 
 GUNICORN = (
     "gunicorn integration_hub.wsgi --worker-class gthread --workers 1 --threads ${WEB_THREADS:-32} "

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.bench.comparing import say
-from tests.bench.databases import Cluster, fresh_database
-from tests.bench.measuring import ACK, measure
-from tests.bench.servers import running_hub
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.servers import running_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import say
+from tests.bench.subjects.measurement import ACK, measure
 
 STEP = 2_500
 _LOAD = replace(ACK, most=2_500)

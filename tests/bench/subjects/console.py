@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.databases import Cluster, fresh_database
-from tests.bench.processes import ROOT
-from tests.bench.servers import prepare_hub
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import prepare_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.table import table
 
 REPEATS = 15
 LIST_STATEMENTS = 8
@@ -91,12 +91,12 @@ def measure_console(
         environment = prepare_hub(database, systems, folder)
         began = time.monotonic()
         _run(environment, "manage", "generate_history", "--events", str(events))
-        _run(environment, "tests.bench.entries", str(events))
+        _run(environment, "tests.bench.rows.audit_entries", str(events))
         seconds = time.monotonic() - began
         print(f"console: {kind}, {events:,} events in {seconds:.0f} s", file=sys.stderr, flush=True)
         if (ROOT / "sync" / "management" / "commands" / "count_again.py").exists():
             _run(environment, "manage", "count_again")
-        taken = json.loads(_run(environment, "tests.bench.pages", str(repeats)))
+        taken = json.loads(_run(environment, "tests.bench.subjects.console_pages", str(repeats)))
     return {"database": kind, "events": events, "filled_in": seconds, **taken}
 
 

@@ -3,7 +3,7 @@
 Before events come in, the row of one is deleted past the hub, with everything under it: whoever checks the export as
 its README says has to miss it, and nothing else.
 
-Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.exporting <folder>`.
+Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.subjects.exports <folder>`.
 """
 
 import gc
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.bench.databases import Cluster, Database, fresh_database
-from tests.bench.growth import _fill, say_filled
-from tests.bench.processes import ROOT, _status
-from tests.bench.servers import _environment, _hub_environment, prepare_hub, running_hub
-from tests.bench.systems import Systems
+from tests.bench.machinery.databases import Cluster, Database, fresh_database
+from tests.bench.machinery.processes import ROOT, _status
+from tests.bench.machinery.servers import _environment, _hub_environment, prepare_hub, running_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.subjects.growth import _fill, say_filled
 from tests.support.database import postgresql
 from webhooks.references import to_reference
 
@@ -47,9 +47,9 @@ def measure_export(
     with fresh_database(kind, cluster, folder) as database:
         environment = prepare_hub(database, systems, folder)
         say_filled(kind, events, _fill(environment, folder, events, "bare"))
-        _python(environment, folder, "tests.bench.exporting", str(folder), "settle")
+        _python(environment, folder, "tests.bench.subjects.exports", str(folder), "settle")
         at_rest = json.loads(
-            _python(environment, folder, "tests.bench.exporting", str(folder), _psql(database))
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), _psql(database))
         )
         return {"database": kind, **at_rest, "meanwhile": _meanwhile(database, systems, folder)}
 
@@ -104,10 +104,12 @@ def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, 
             coming.take()
             time.sleep(TURN_SECONDS)
             at_rest += coming.take()
-            _python(environment, folder, "tests.bench.exporting", str(folder), "compute")
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), "compute")
             computing += coming.take()
         began = time.monotonic()
-        made = json.loads(_python(environment, folder, "tests.bench.exporting", str(folder), "meanwhile"))
+        made = json.loads(
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), "meanwhile")
+        )
         answered, spent = coming.take(), time.monotonic() - began
     archive = Path(made["archive"])
     with zipfile.ZipFile(archive) as packed:

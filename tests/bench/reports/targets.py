@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.report import Part, Rounds, cpu, of_subject, rate, ratio, spread
+from tests.bench.reports.report import Part, Rounds, cpu, of_subject, rate, ratio, spread
 
 CLIENTS = 16
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 _TICK = os.sysconf("SC_CLK_TCK")
 _PARENT, _CPU = 1, slice(11, 15)  # fields of /proc/<pid>/stat after the name: utime, stime, cutime, cstime
 

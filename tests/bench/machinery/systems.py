@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.bench.processes import ROOT, free_port
+from tests.bench.machinery.processes import ROOT, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,13 @@ class Systems:
 def running_systems() -> Iterator[Systems]:
     """Both systems, ready to be called."""
     systems = Systems(free_port(), free_port())
-    command = [sys.executable, "-m", "tests.bench.standins", str(systems.identity), str(systems.shop)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.machinery.stand_ins",
+        str(systems.identity),
+        str(systems.shop),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     try:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.databases import Cluster, fresh_database
-from tests.bench.processes import ROOT
-from tests.bench.servers import prepare_hub
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import prepare_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.table import table
 
 WORTH_A_ROW = 0.01  # milliseconds
 
@@ -32,7 +32,7 @@ def account(
 
 def take_account(environment: dict[str, str], folder: Path, mode: str, events: int) -> dict[str, Any]:
     """The account as `accounting` prints it, from a process of its own with this environment."""
-    command = [sys.executable, "-m", "tests.bench.accounting", mode, str(events)]
+    command = [sys.executable, "-m", "tests.bench.account.process_account", mode, str(events)]
     with (folder / "account.log").open("ab") as log:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, timeout=600
@@ -61,7 +61,7 @@ def show(taken: dict[str, Any]) -> str:
         *(f"{number:3} {statement}" for number, statement in enumerate(taken["one_event"], 1)),
     ]
     if taken["missing"]:
-        lines += ["", f"Not found, see tests/bench/points.py: {', '.join(taken['missing'])}"]
+        lines += ["", f"Not found, see tests/bench/account/points.py: {', '.join(taken['missing'])}"]
     return "\n".join(lines)
 
 

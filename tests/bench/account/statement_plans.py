@@ -1,6 +1,6 @@
 """Which statements of one webhook, one worker and one sweep read a whole table.
 
-Run by `growth` with the hub's environment: `python -m tests.bench.statement_plans` prints one JSON document.
+Run by `growth` with the hub's environment: `python -m tests.bench.account.statement_plans` prints one JSON document.
 """
 
 import json
@@ -13,7 +13,7 @@ def look() -> dict[str, Any]:
 
     from sync.expiring import suspects
     from sync.sweeping import find_due
-    from tests.bench.accounting import Work
+    from tests.bench.account.process_account import Work
     from tests.support.database.query_plans import scans, seeing
 
     works = []

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.measuring import Figures
-from tests.bench.processes import ROOT
-from tests.bench.table import table
+from tests.bench.machinery.processes import ROOT
+from tests.bench.reports.table import table
+from tests.bench.subjects.measurement import Figures
 
 Part = Callable[[Figures], float]
 Rounds = Sequence[Sequence[Figures]]

@@ -1,6 +1,6 @@
 """Fill the hub's tables with copies of one real event, in the database itself (`--growth`, `--export`).
 
-Run with the hub's environment: `python -m tests.bench.filling <events> <people> [bare]`. Each copy has keys, unique
+Run with the hub's environment: `python -m tests.bench.rows.event_copies <events> <people> [bare]`. Each copy has keys, unique
 values, times and audit streams of its own, the copies lie half a minute apart in the past, and the people take turns.
 `bare`: without contents, as events are once KEEP_PAYLOADS_DAYS are over.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.bench.chaining import Chains, Copied
+from tests.bench.rows.audit_chains import Chains, Copied
 from webhooks.references import to_reference
 
 CHUNK = 10_000

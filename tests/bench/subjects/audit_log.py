@@ -11,16 +11,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.bench.comparing import say
-from tests.bench.databases import Cluster, fresh_database
-from tests.bench.measuring import ACK, RESULT, Figures, measure
-from tests.bench.processes import ROOT
-from tests.bench.report import Rounds, of_subject
-from tests.bench.servers import Server, running_hub
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import Server, running_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.report import Rounds, of_subject
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import say
+from tests.bench.subjects.measurement import ACK, RESULT, Figures, measure
 
-STARTUP = Path(__file__).resolve().parent / "startup"
+STARTUP = Path(__file__).resolve().parents[1] / "startup"
 VARIANTS = {"with": {}, "without": {"BENCH_WITHOUT": "audit", "PYTHONPATH": f"{STARTUP}:{ROOT}"}}
 SUBJECTS = (RESULT, ACK)
 CLIENTS = 8  # of each

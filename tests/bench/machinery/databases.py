@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from tests.bench.processes import Family, free_port
+from tests.bench.machinery.processes import Family, free_port
 from tests.support.database import postgresql
 
 _OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB"

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 
-from tests.bench.standins import user_name
+from tests.bench.machinery.stand_ins import user_name
 
 SIGNING_SECRET = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2g="
 

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
 
-from tests.bench.driver import Load
-from tests.bench.processes import ROOT, Family
-from tests.bench.servers import USERS, Server
-from tests.bench.systems import Systems
+from tests.bench.machinery.driver import Load
+from tests.bench.machinery.processes import ROOT, Family
+from tests.bench.machinery.servers import USERS, Server
+from tests.bench.machinery.systems import Systems
 
 OPEN = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'running', 'retrying')"
 
@@ -131,7 +131,7 @@ def measure(
 
 def _drive(server: Server, load: Load, figures: Figures, subject: Subject) -> tuple[dict[str, Any], _Spent]:
     held = server.worker if subject.holds else None
-    command = [sys.executable, "-m", "tests.bench.driver", json.dumps(asdict(load))]
+    command = [sys.executable, "-m", "tests.bench.machinery.driver", json.dumps(asdict(load))]
     driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert driver.stdout is not None
     try:

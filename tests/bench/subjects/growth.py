@@ -14,15 +14,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.account import take_account
-from tests.bench.comparing import say
-from tests.bench.databases import Cluster, Database, fresh_database
-from tests.bench.measuring import INGEST, NAIVE, RESULT, Figures, Subject, measure
-from tests.bench.processes import ROOT
-from tests.bench.report import Part, cpu, of_subject, rate, ratio
-from tests.bench.servers import USERS, Server, prepare_hub, running_hub, running_naive
-from tests.bench.systems import Systems
-from tests.bench.table import table
+from tests.bench.account.cpu_account import take_account
+from tests.bench.machinery.databases import Cluster, Database, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import USERS, Server, prepare_hub, running_hub, running_naive
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.report import Part, cpu, of_subject, rate, ratio
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import say
+from tests.bench.subjects.measurement import INGEST, NAIVE, RESULT, Figures, Subject, measure
 
 CLIENTS = 16
 _LONGEST_SEALING = 600.0
@@ -64,7 +64,7 @@ def grow(
                 filled = _fill(environment, folder, size - before)
                 say_filled(kind, size, filled)
                 account = take_account(environment, folder, "result", 100)
-                plans = json.loads(_module(environment, "tests.bench.statement_plans"))
+                plans = json.loads(_module(environment, "tests.bench.account.statement_plans"))
                 with running_hub(large, systems, folder) as hub:
                     sealed = _wait_until_sealed(large)
                     measure(hub, RESULT, systems, CLIENTS, 0, 0.5)  # the first requests cost more
@@ -77,7 +77,7 @@ def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -
     """Copy a real event so many times; the seconds that it took. `words`: see `filling`."""
     take_account(environment, folder, "result", 5)
     began = time.monotonic()
-    _module(environment, "tests.bench.filling", str(events), str(USERS), *words)
+    _module(environment, "tests.bench.rows.event_copies", str(events), str(USERS), *words)
     return time.monotonic() - began
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from audit import statements as sql
-from tests.bench.driver import Load, requests
-from tests.bench.points import POINTS
-from tests.bench.stopwatch import Spent, Stopwatch
+from tests.bench.account.points import POINTS
+from tests.bench.account.stopwatch import Spent, Stopwatch
+from tests.bench.machinery.driver import Load, requests
 from tests.support.database.write_batches import parts_of
 
 _TABLE = re.compile(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)"?', re.IGNORECASE)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from tests.bench.exporting import A_SECOND
-from tests.bench.table import table
+from tests.bench.reports.table import table
+from tests.bench.subjects.exports import A_SECOND
 
 MOST_OVER_IDLE = 16 * 2**20
 MOST_COPIED, MOST_READ = 2.5, 10.0  # times what psql takes
