@@ -13,6 +13,6 @@ os.environ["ENVIRONMENT"] = "staging"
 django.setup()
 
 if __name__ == "__main__":
-    from tests.browser.screenshots import main
+    from tests.browser.stage.screenshots import main
 
     main(sys.argv[1:])

@@ -6,8 +6,8 @@ import pytest
 
 from sync.failure_groups import keep_failure_groups
 from sync.models import Connection, FailureGroup
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
+from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, tell
 from tests.support.hub import ANNA, Hub
 

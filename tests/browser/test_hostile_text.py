@@ -2,8 +2,8 @@
 
 from integration_hub.console.seeding import UNSIGNED
 from sync.models import Connection
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
+from tests.browser.driver.chromium import Browser
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 

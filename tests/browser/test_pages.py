@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.filtering import resolve
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
+from tests.browser.driver.chromium import Browser
 from tests.support.hub import EXAMPLE, Hub
 
 WIDTHS = (390, 320, 1280)

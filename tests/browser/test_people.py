@@ -3,9 +3,9 @@
 import json
 from urllib.parse import urljoin
 
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.browser.profile_page import TAKEN, save_email
+from tests.browser.driver.chromium import Browser
+from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.hub import ANNA, Hub
 
 EVENTS = "/admin/webhooks/event/"

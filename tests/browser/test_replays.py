@@ -5,8 +5,8 @@ import pytest
 from integration_hub.console.replay_filling import look
 from sync.bulk_replay import sending
 from sync.models import Pace, Replay, ReplayState
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
+from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, failed_people, work
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event

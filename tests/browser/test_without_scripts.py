@@ -22,8 +22,8 @@ from sync.models import (
     Route,
     Snooze,
 )
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
+from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, failed_people, tell, work
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source

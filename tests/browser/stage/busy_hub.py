@@ -34,7 +34,7 @@ from sync.models import (
 )
 from sync.replaying import request_replay
 from sync.subject_rows import person as whose
-from tests.browser.chromium import Browser
+from tests.browser.driver.chromium import Browser
 from tests.support.hub import ANNA, Hub, signed
 from webhooks.models import Event, Receipt, Refusal, Source, State
 

@@ -16,14 +16,14 @@ from PIL import Image
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.browser.chromium import Browser, Chromium, program
-from tests.browser.screens import SCREENS, Screen
-from tests.browser.serving import served
-from tests.browser.staging import Stage, folder_for_exports, staged
+from tests.browser.driver.chromium import Browser, Chromium, program
+from tests.browser.driver.live_server import served
+from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
+from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.hub import SIGNING_SECRET
 from tests.support.wired_hub import joined
 
-FOLDER = Path(__file__).parents[2] / "docs" / "screens"
+FOLDER = Path(__file__).parents[3] / "docs" / "screens"
 KINDS = {"desktop": ("light", 1440, 900), "phone": ("light", 390, 844), "dark": ("dark", 1440, 900)}
 MOST_BYTES = 8_000_000
 TALLEST = {"desktop": 1800, "phone": 3200, "dark": 1800}  # px; what is below is more of the same

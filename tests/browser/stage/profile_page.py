@@ -1,6 +1,6 @@
 """Anna's profile page at the identity service."""
 
-from tests.browser.chromium import Browser
+from tests.browser.driver.chromium import Browser
 from tests.support.hub import ANNA, Hub
 
 TAKEN = "taken@example.com"

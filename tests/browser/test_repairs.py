@@ -5,7 +5,7 @@ import json
 from sync.failure_groups import keep_failure_groups
 from sync.models import Mapping, Replay, ReplayState
 from tests.browser.conftest import LogIn
-from tests.browser.profile_page import TAKEN, save_email
+from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.builders.bulk_replays import failed_people, work
 from tests.support.hub import ANNA, Hub
 from webhooks.models import Event

@@ -20,7 +20,7 @@ from sync.models import (
     ReplayState,
     Route,
 )
-from tests.browser.staging import Stage
+from tests.browser.stage.busy_hub import Stage
 from tests.support.hub import ANNA
 from webhooks.models import Refusal, Source, State
 

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
-from tests.browser.apart import Apart, Thread
+from tests.browser.driver.thread_proxy import Apart, Thread
 
 FLAGS = ("--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--hide-scrollbars")
 PHONES = 500  # px; narrower than this is emulated as a phone, which honours the page's viewport
