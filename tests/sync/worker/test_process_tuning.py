@@ -1,15 +1,20 @@
-"""A process of many threads keeps to one core, goes where it gets more, and lets its children run anywhere."""
+"""A process of many threads keeps to one core, goes where it gets more, and lets its children run anywhere.
+
+The garbage collector leaves alone what was loaded at the start.
+"""
 
 import json
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from sync import cores
 from sync.cores import allowed_cores, choose, idle_between, read_busy
+from tests.support.processes.sqlite_processes import finished, make_counter, start
 
 
 @pytest.mark.parametrize(
@@ -136,3 +141,22 @@ def test_it_is_looked_after_in(process: str, keeps: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == str(keeps == "on" and len(allowed_cores()) > 1)
+
+
+LOOK = """
+import gc, weakref
+from integration_hub.wsgi import application
+print(gc.get_freeze_count() > 50_000)
+class Node:
+    def __init__(self):
+        self.itself = self
+made = [weakref.ref(Node()) for _ in range(50_000)]
+print(sum(each() is not None for each in made) < 25_000)
+"""
+
+
+@pytest.mark.pure
+def test_a_web_process_keeps_what_it_loaded_and_still_collects_what_comes_later(
+    tmp_path: Path,
+) -> None:
+    assert finished(start(make_counter(tmp_path), LOOK)).split() == ["True", "True"]
