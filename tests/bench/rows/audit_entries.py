@@ -1,7 +1,7 @@
 """Fill the audit log with what a hub would have appended, chained (`--console`).
 
-Run with the hub's environment: `python -m tests.bench.rows.audit_entries <entries>`. Most are of webhooks, two in a hundred of
-people, of whom one did a single thing long ago.
+Run with the hub's environment: `python -m tests.bench.rows.audit_entries <entries>`. Most are of webhooks, two in a
+hundred of people, of whom one did a single thing long ago.
 """
 
 import sys

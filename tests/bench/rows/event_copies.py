@@ -1,8 +1,8 @@
 """Fill the hub's tables with copies of one real event, in the database itself (`--growth`, `--export`).
 
-Run with the hub's environment: `python -m tests.bench.rows.event_copies <events> <people> [bare]`. Each copy has keys, unique
-values, times and audit streams of its own, the copies lie half a minute apart in the past, and the people take turns.
-`bare`: without contents, as events are once KEEP_PAYLOADS_DAYS are over.
+Run with the hub's environment: `python -m tests.bench.rows.event_copies <events> <people> [bare]`. Each copy has keys,
+unique values, times and audit streams of its own, the copies lie half a minute apart in the past, and the people take
+turns. `bare`: without contents, as events are once KEEP_PAYLOADS_DAYS are over.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """What each page of the console costs, measured in one process with the hub's environment.
 
-Run by `console`: `python -m tests.bench.subjects.console_pages <repeats>` prints one JSON document. The yardstick is taken in turn
-with the pages: what the machine does meanwhile falls on both.
+Run by `console`: `python -m tests.bench.subjects.console_pages <repeats>` prints one JSON document. The yardstick is
+taken in turn with the pages: what the machine does meanwhile falls on both.
 """
 
 import gzip

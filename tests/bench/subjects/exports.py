@@ -3,7 +3,8 @@
 Before events come in, the row of one is deleted past the hub, with everything under it: whoever checks the export as
 its README says has to miss it, and nothing else.
 
-Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.subjects.exports <folder>`.
+Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.subjects.exports
+<folder>`.
 """
 
 import gc

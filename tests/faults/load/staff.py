@@ -1,4 +1,6 @@
-"""Staff who replay events at random, in a process of their own: `manage.py shell -c "from tests.faults.load.staff import …"`.
+"""Staff who replay events at random, in a process of their own.
+
+It is started by `manage.py shell -c "from tests.faults.load.staff import …"`.
 
 The hub is imported late: the tests' own process sets its environment up first.
 """
