@@ -16,6 +16,7 @@ from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
 from sync.watching import database_clock
 from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
 from tests.support.builders.history import NOON, an_event
+from tests.support.pages import visible_text
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/sync/alarm/"
@@ -42,12 +43,6 @@ def alarm(**values: Any) -> Alarm:
     )
 
 
-def page(answer: Any) -> str:
-    """Its text, without tags."""
-    assert answer.status_code == 200, answer.status_code
-    return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
-
-
 def listed(client: Client, query: str = "") -> list[Alarm]:
     return [each.alarm for each in client.get(LIST + query).context["cl"].result_list]
 
@@ -69,7 +64,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
         an_event(number, state="dead")
     watched("Borealis", heard=now - minutes(31))
     paused(now - minutes(6), now + minutes(1), slug="other")
-    text = page(support().get(LIST))
+    text = visible_text(support().get(LIST))
     for shown in (
         "Longest wait for a turn since",
         "Waiting for their turn 1 with those that wait for a paused connection Failed events 3 Held for approval 0",
@@ -84,7 +79,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
 
 
 def test_a_hub_at_rest_says_so() -> None:
-    text = page(support().get(LIST))
+    text = visible_text(support().get(LIST))
     for shown in (
         "wait for a turn none",
         "Paused connections none",
@@ -106,7 +101,7 @@ def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
         alarm=made, channel="webhook", news="raised", tries=4, due_at=NOON, failure="answered <b>500</b>"
     )
     answer = support().get(f"{LIST}{made.pk}/change/")
-    text = page(answer)
+    text = visible_text(answer)
     for shown in (
         "Aurora is silent",
         "more than 30 minutes of silence",
@@ -133,7 +128,7 @@ def test_nobody_changes_an_alarm_and_a_stranger_does_not_see_it() -> None:
 
 def test_an_alarm_is_snoozed_with_a_reason_who_and_for_how_long() -> None:
     made, client = alarm(), support()
-    assert "Snooze 1 alarm?" in page(client.get(f"{SNOOZE}?alarm={made.pk}"))
+    assert "Snooze 1 alarm?" in visible_text(client.get(f"{SNOOZE}?alarm={made.pk}"))
     before = timezone.now()
     done = client.post(f"{SNOOZE}?alarm={made.pk}", WHY, follow=True, REMOTE_ADDR="192.0.2.9")
     assert done.request["PATH_INFO"] == f"{LIST}{made.pk}/change/"
@@ -142,7 +137,7 @@ def test_an_alarm_is_snoozed_with_a_reason_who_and_for_how_long() -> None:
     assert (snooze.reason, snooze.requested_by) == ("planned work", User.objects.get())
     made.refresh_from_db()
     assert made.snoozed_until == snooze.until
-    assert "planned work" in page(done)
+    assert "planned work" in visible_text(done)
     ((action, body),) = deeds()
     assert (action, body["actor"]) == ("alarm.snoozed", f"person:{snooze.requested_by_id}")
     assert (body["details"]["snooze"], body["details"]["address"]) == (snooze.pk, "192.0.2.9")
@@ -155,8 +150,8 @@ def test_several_are_snoozed_at_once_from_the_list() -> None:
     offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
     assert sorted(map(int, offered)) == [each.pk for each in open_ones], "one that is over has no box"
     asked = f"{SNOOZE}?" + "&".join(f"alarm={each.pk}" for each in (*open_ones, over))
-    assert "Snooze 2 alarms?" in page(client.get(asked))
-    told = page(client.post(asked, WHY | {"length": "hour"}, follow=True))
+    assert "Snooze 2 alarms?" in visible_text(client.get(asked))
+    told = visible_text(client.post(asked, WHY | {"length": "hour"}, follow=True))
     assert "2 alarms snoozed until" in told
     assert Snooze.objects.count() == 2
     over.refresh_from_db()
@@ -182,8 +177,8 @@ def test_looking_at_the_page_snoozes_nothing() -> None:
 def test_who_only_sees_alarms_can_snooze_none() -> None:
     made, auditor = alarm(), browser("view_alarm")
     assert auditor.post(f"{SNOOZE}?alarm={made.pk}", WHY).status_code == 403
-    assert "Snooze…" not in page(auditor.get(f"{LIST}{made.pk}/change/"))
-    assert "Snooze selected…" not in page(auditor.get(LIST))
+    assert "Snooze…" not in visible_text(auditor.get(f"{LIST}{made.pk}/change/"))
+    assert "Snooze selected…" not in visible_text(auditor.get(LIST))
     assert not Snooze.objects.exists()
 
 
@@ -199,7 +194,7 @@ def test_an_alarm_leads_to_where_somebody_can_act_if_one_may_go_there() -> None:
 
 def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
     alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
-    text = page(browser("view_alarm", "view_delivery").get(LIST))
+    text = visible_text(browser("view_alarm", "view_delivery").get(LIST))
     assert "3 events held for approval Details" in text
     assert "Look at what would be changed" not in text
 
@@ -207,12 +202,12 @@ def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
 @pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
 def test_an_alarm_that_is_not_open_is_said_to_be_over(asked: str) -> None:
     answer = support().post(SNOOZE + asked, WHY, follow=True)
-    assert "None of these alarms is open any more." in page(answer)
+    assert "None of these alarms is open any more." in visible_text(answer)
 
 
 def test_without_a_choice_nothing_is_snoozed() -> None:
     alarm()
-    assert "Choose an alarm that is open." in page(support().get(SNOOZE, follow=True))
+    assert "Choose an alarm that is open." in visible_text(support().get(SNOOZE, follow=True))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from sync.models import Alarm, Replay
 from tests.support.builders.history import a_replay
 from tests.support.builders.settings_rows import connection as connection_of_shop
 from tests.support.builders.settings_rows import connection_form
+from tests.support.pages import visible_text
 from tests.support.people import browser, entries, event, person, save, source
 
 pytestmark = pytest.mark.django_db
@@ -270,7 +271,7 @@ def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
     client.get("/admin/audit/entry/download/csv").getvalue()
     row = client.get(LIST).context["page"].rows[0]
     assert (row.actor, row.roles, row.deed) == ("eva", "auditor", "finished a download")
-    page = " ".join(re.sub(r"<[^>]+>", " ", client.get(LIST).content.decode()).split())
+    page = visible_text(client.get(LIST))
     assert f"eva auditor finished a download eva 127.0.0.1 session {row.session[:6]}" in page
 
 

@@ -27,6 +27,7 @@ from tests.support.builders.history import (
     sealed,
 )
 from tests.support.hub import ANNA, Hub
+from tests.support.pages import text_of
 from tests.support.people import entries
 from webhooks.models import Event, State
 
@@ -66,10 +67,6 @@ def choose(client: Client, decision: str, *deliveries: Delivery, **more: Any) ->
     answer = client.post(f"{LIST}route/{Route.objects.get().pk}/", values)
     assert answer.status_code == 302
     return str(answer["Location"])
-
-
-def text_of(answer: Any) -> str:
-    return re.sub(r"\s+", " ", answer.content.decode())
 
 
 @pytest.fixture

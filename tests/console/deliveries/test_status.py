@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from sync.clock import read_clock
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in
+from tests.support.pages import visible_text
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -26,9 +27,7 @@ def support() -> Client:
 
 
 def text_of(client: Client, event: Event) -> str:
-    answer = client.get(f"{LIST}{event.pk}/change/")
-    assert answer.status_code == 200
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+    return visible_text(client.get(f"{LIST}{event.pk}/change/"))
 
 
 def waiting(

@@ -19,6 +19,7 @@ from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
 from tests.support.database.query_plans import OPEN_ONLY, scans, seeing
 from tests.support.hub import Hub
+from tests.support.pages import text_of
 from tests.support.people import browser, person
 from webhooks.models import Event, erased_id, pseudonym
 
@@ -263,7 +264,7 @@ def test_the_page_begins_with_whether_anybody_is_needed() -> None:
     for number, state, code in ((2, "dead", "target-rejected"), (3, "held", "held")):
         a_delivery(an_event(number, entity_id="U", state=state, code=code), route)
     an_event(4, entity_id="V", state="dead", code="target-rejected")
-    text = re.sub(r"\s+", " ", read(client, "U").content.decode())
+    text = text_of(read(client, "U"))
     assert "2 events need somebody.</strong> The shop refused the change. 2 deliveries under way." in text
     link = re.search(r'href="([^"]+)">Show what needs somebody', text)
     assert link

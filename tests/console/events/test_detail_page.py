@@ -23,6 +23,7 @@ from tests.support.builders.history import (
     logged_in,
     sealed,
 )
+from tests.support.pages import text_of
 from tests.support.people import entries
 from webhooks.models import Event, State
 
@@ -44,7 +45,7 @@ def revealed(client: Client, event: Event) -> str:
 def page_of(client: Client, event: Event) -> str:
     answer = client.get(f"{LIST}{event.pk}/change/")
     assert answer.status_code == 200
-    return re.sub(r"\s+", " ", answer.content.decode())
+    return text_of(answer)
 
 
 def test_the_page_tells_everything_of_a_failure(support: Client) -> None:

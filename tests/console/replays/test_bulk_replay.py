@@ -16,6 +16,7 @@ from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
 from tests.support.builders.bulk_replays import failed_people, look, states, work
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
+from tests.support.pages import text_of
 from tests.support.people import entries, person
 from webhooks.models import Event
 
@@ -27,10 +28,6 @@ TERMS = {"reason": "the shop refused everybody", "pace": "normal", "pauses": "on
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
-
-
-def text_of(answer: Any) -> str:
-    return re.sub(r"\s+", " ", answer.content.decode())
 
 
 def frozen_by(client: Client, **words: str) -> str:

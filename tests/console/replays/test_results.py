@@ -1,6 +1,5 @@
 """What the list and the page of a replay say of one that was not worked off over time."""
 
-import re
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +22,7 @@ from tests.support.builders.history import (
     an_event,
     logged_in,
 )
+from tests.support.pages import without_tags
 from webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -31,8 +31,7 @@ LIST = "/admin/sync/replay/"
 
 def text_of(answer: Any) -> str:
     assert answer.status_code == 200
-    main = answer.content.decode().partition("<main")[2]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", main))
+    return without_tags(answer.content.decode().partition("<main")[2])
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Replay of one event: what it would do is asked of the live systems and shown; then it is done once, on record."""
 
 import json
-import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -20,15 +19,12 @@ from sync.breaking import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
 from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.pages import text_of
 from tests.support.people import browser, entries
 from webhooks.models import Event, State, SubjectKey
 
 LIST = "/admin/webhooks/event/"
 WHY = "  the shop   was down "
-
-
-def text_of(answer: Any) -> str:
-    return re.sub(r"\s+", " ", answer.content.decode())
 
 
 def page_of(event: Event, query: str = "") -> str:

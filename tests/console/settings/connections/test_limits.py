@@ -17,6 +17,7 @@ from sync.clock import database_now, read_clock
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
+from tests.support.pages import visible_text
 from tests.support.people import entries
 from webhooks.models import Event
 
@@ -30,9 +31,7 @@ def shop(db: None) -> Connection:
 
 
 def text_of(client: Client, address: str) -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+    return visible_text(client.get(address))
 
 
 def paused(of: Connection, until: timedelta = MINUTE, **values: Any) -> Breaker:

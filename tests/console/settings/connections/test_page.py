@@ -28,6 +28,7 @@ from tests.support.builders.history import (
     logged_in,
 )
 from tests.support.http.servers import Reply, serving
+from tests.support.pages import visible_text
 from tests.support.people import browser, entries
 
 pytestmark = pytest.mark.django_db
@@ -58,13 +59,7 @@ def page_of(of: Connection) -> str:
 
 
 def after_testing(client: Client, of: Connection) -> str:
-    return read(client.post(f"/admin/sync/connection/{of.pk}/test/", follow=True))
-
-
-def read(answer: Any) -> str:
-    assert answer.status_code == 200
-    assert " style=" not in answer.content.decode()
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.content.decode()))
+    return visible_text(client.post(f"/admin/sync/connection/{of.pk}/test/", follow=True))
 
 
 @pytest.mark.parametrize("role", ["support", "administrator"])
@@ -107,12 +102,12 @@ def test_a_name_that_nobody_knows_is_said_with_what_to_do() -> None:
 
 def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:
     client, of = browser("administrator"), a_connection()
-    assert "Not tested yet." in read(client.get(page_of(of)))
+    assert "Not tested yet." in visible_text(client.get(page_of(of)))
     after_testing(client, of)
     with serving(lambda _: Reply(200, {"items": []})) as service:
         Connection.objects.filter(pk=of.pk).update(base_url=service.url)
         after_testing(client, of)
-    assert "✕ Failed" not in read(client.get(page_of(of)))
+    assert "✕ Failed" not in visible_text(client.get(page_of(of)))
     assert ConnectionTest.objects.count() == 1
 
 
@@ -128,10 +123,10 @@ def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
 def test_only_a_post_of_who_may_tests() -> None:
     of = a_connection()
     address = f"/admin/sync/connection/{of.pk}/test/"
-    opened = read(browser("administrator").get(address, follow=True))
+    opened = visible_text(browser("administrator").get(address, follow=True))
     assert "Nothing was done: press the button again." in opened
     assert browser("auditor").post(address).status_code == 403
-    assert "Test connection" not in read(logged_in("auditor").get(page_of(of)))
+    assert "Test connection" not in visible_text(logged_in("auditor").get(page_of(of)))
     assert not ConnectionTest.objects.exists()
 
 
@@ -164,10 +159,10 @@ def test_every_page_tells_the_same_of_a_connection_and_reads_no_request() -> Non
     some_calls_of(of, 4, status=503, error="target-unavailable", seconds=2.0)
     told = "4 of 10 requests failed lately (40 %)."
     with CaptureQueriesContext(database) as early:
-        assert "No traffic" in read(client.get(page_of(of))), "nobody counted yet"
+        assert "No traffic" in visible_text(client.get(page_of(of))), "nobody counted yet"
     page = counted_page(of)
     with CaptureQueriesContext(database) as late:
-        pages = page, read(client.get("/admin/sync/connection/")), read(client.get("/admin/"))
+        pages = page, visible_text(client.get("/admin/sync/connection/")), visible_text(client.get("/admin/"))
     assert all("✕ Failing" in each for each in pages)
     assert told in pages[0]
     assert told in pages[2]
@@ -178,7 +173,7 @@ def counted_page(of: Connection) -> str:
     """What support reads after the worker looked."""
     CountedHour.objects.update(counted_at=None)
     count(seconds=60.0)
-    return read(logged_in("support").get(page_of(of)))
+    return visible_text(logged_in("support").get(page_of(of)))
 
 
 def some_calls_of(of: Connection, number: int, **values: Any) -> None:
@@ -214,13 +209,13 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     a_delivery(an_event(8, source=route.source, state="held"), route)
     client = logged_in("support")
     page = client.get(page_of(route.commercial))
-    assert "Waiting 4 deliveries" in read(page)
+    assert "Waiting 4 deliveries" in visible_text(page)
     (waiting,) = re.findall(r'<a href="([^"]*)">4 deliveries</a>', page.content.decode())
     events = client.get(unescape(waiting))
     assert len(events.context["page"].rows) == 4
-    assert "Status: Pending, Retrying" in read(events)
+    assert "Status: Pending, Retrying" in visible_text(events)
     monkeypatch.setattr(connection_waiting, "MOST_WAITING", 2)
-    assert "Waiting at least 3 deliveries" in read(client.get(page_of(route.commercial)))
+    assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.commercial)))
 
 
 @pytest.mark.parametrize(("days", "said"), [(12, "Token expires in 12 days"), (-1, "Token expired 2")])
@@ -228,7 +223,7 @@ def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
     end = int((timezone.now() + timedelta(days=days, hours=1)).timestamp())
     body = urlsafe_b64encode(json.dumps({"exp": end}).encode()).decode().rstrip("=")
     of = a_connection(credentials={"token": f"x.{body}.y"})
-    text = read(logged_in("support").get(page_of(of)))
+    text = visible_text(logged_in("support").get(page_of(of)))
     assert said in text
     assert body not in text
 
@@ -242,7 +237,7 @@ def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
 )
 def test_a_token_that_says_nothing_is_no_matter(token: str) -> None:
     of = a_connection(credentials={"token": token})
-    assert "Token e" not in read(logged_in("support").get(page_of(of)))
+    assert "Token e" not in visible_text(logged_in("support").get(page_of(of)))
 
 
 def test_the_page_costs_the_same_whatever_happened() -> None:

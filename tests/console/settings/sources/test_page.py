@@ -14,10 +14,11 @@ from integration_hub.console.source_page import span_words
 from integration_hub.console.wording import code_words
 from sync.counting.looking import count
 from sync.watching import database_clock, measure
-from tests.console.settings.source_pages import WHY, page_of, read, sent
+from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
 from tests.support.builders.overviews import counted
 from tests.support.builders.settings_rows import TYPED, signed
+from tests.support.pages import visible_text
 from tests.support.people import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
 from webhooks.schemes import new_secret
@@ -32,9 +33,9 @@ def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
 def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such() -> None:
     of, client = signed(), browser("administrator")
     a_secret(of)
-    assert "does not fit" not in read(client.get(page_of(of)))
+    assert "does not fit" not in visible_text(client.get(page_of(of)))
     Source.objects.filter(pk=of.pk).update(scheme="basic")
-    text = read(client.get(page_of(of)))
+    text = visible_text(client.get(page_of(of)))
     assert "does not fit how it is verified" in text
     assert "No live secret: every webhook of this source is refused." in text
     assert "End now…" in text
@@ -51,7 +52,7 @@ def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_th
             a_receipt(None, source=of, verified_by=f"standard-webhooks:{secret.pk}", received_at=now)
     a_receipt(None, source=of, verified_by=f"standard-webhooks:{old.pk}", received_at=now - timedelta(days=2))
     a_receipt(None, source=source("other"), verified_by=f"bearer:{old.pk}", received_at=now)
-    text = read(client.get(page_of(of)))
+    text = visible_text(client.get(page_of(of)))
     assert re.search(
         rf"{re.escape(str(old))} 400 days ↻ in 23 h 12 min 3 webhooks, last .{{1,12}} ! still used", text
     )
@@ -64,7 +65,7 @@ def test_an_old_secret_that_nobody_uses_any_more_is_not_called_used() -> None:
     of = signed()
     a_secret(of, ends_at=timezone.now() + timedelta(hours=1))
     a_secret(of, new_secret("standard-webhooks"))
-    assert "still used" not in read(logged_in("administrator").get(page_of(of)))
+    assert "still used" not in visible_text(logged_in("administrator").get(page_of(of)))
 
 
 def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,11 +73,13 @@ def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: py
     secret = a_secret(of)
     SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
     page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
-    assert "No webhook of the last 3 days was signed with it. What came before" in read(client.get(page))
+    assert "No webhook of the last 3 days was signed with it. What came before" in visible_text(
+        client.get(page)
+    )
     hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
     a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
     monkeypatch.setattr(source_page, "MOST_READ", 1)
-    assert "No webhook of the last 1 h 0 min was signed with it." in read(client.get(page))
+    assert "No webhook of the last 1 h 0 min was signed with it." in visible_text(client.get(page))
 
 
 def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> None:
@@ -84,26 +87,26 @@ def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> N
     old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
     pages = [f"/admin/webhooks/source/{of.pk}/secrets/{each.pk}/end/" for each in (old, new)]
     told = "It is the only live secret: every webhook of Signed will be refused"
-    assert told not in read(client.get(pages[0]))
-    assert "has ended." in read(client.post(pages[0], WHY, follow=True))
-    assert told in read(client.get(pages[1]))
-    assert "has ended already." in read(client.get(pages[0], follow=True))
+    assert told not in visible_text(client.get(pages[0]))
+    assert "has ended." in visible_text(client.post(pages[0], WHY, follow=True))
+    assert told in visible_text(client.get(pages[1]))
+    assert "has ended already." in visible_text(client.get(pages[0], follow=True))
 
 
 def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
     of, client = signed(), browser("administrator")
     rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
-    assert "Add a secret… History" in read(client.get(page_of(of)))
-    text = read(client.get(rotating))
+    assert "Add a secret… History" in visible_text(client.get(page_of(of)))
+    text = visible_text(client.get(rotating))
     assert "Add a secret to Signed" in text
     assert "The other secrets end" not in text
     form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
-    text = read(client.post(rotating, form))
+    text = visible_text(client.post(rotating, form))
     assert "The new secret of Signed" in text
     assert "other secrets" not in text
     form["newest"] = str(of.secrets.get().pk)
-    assert "The other secrets end in 24 hours." in read(client.post(rotating, form | {"typed": ""}))
-    assert "Rotate secret… History" in read(client.get(page_of(of)))
+    assert "The other secrets end in 24 hours." in visible_text(client.post(rotating, form | {"typed": ""}))
+    assert "Rotate secret… History" in visible_text(client.get(page_of(of)))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
 def test_others_only_look(role: str, way: str) -> None:
     of, client = signed(), browser(role)
     assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
-    text = read(client.get(page_of(of)))
+    text = visible_text(client.get(page_of(of)))
     for word in ("Send a test event", "Pause…", "Rotate secret…"):
         assert f" {word} " not in text.replace("“Rotate secret…”", "")
 
@@ -197,12 +200,12 @@ def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the
         Refusal.objects.create(source=of, code="bad-signature", **facts)
     count(seconds=60.0)
     with CaptureQueriesContext(database) as one:
-        text = read(client.get("/admin/webhooks/source/"))
+        text = visible_text(client.get("/admin/webhooks/source/"))
     assert re.search(r"Busy ✓ Enabled 1 5 min ago 14 ", text)
     for number in range(20):
         source(f"s{number}")
     with CaptureQueriesContext(database) as twenty:
-        read(client.get("/admin/webhooks/source/"))
+        visible_text(client.get("/admin/webhooks/source/"))
     assert len(twenty) == len(one)
 
 
@@ -218,8 +221,8 @@ def test_the_list_and_the_page_tell_what_came_in_a_day_by_the_counts_alone() -> 
     assert len(heights) == 23, "the hour that has begun is no low one"
     assert heights[-1] == 4.0, "the highest hour"
     assert heights.count(96.0) == 21, "hours in which nothing came are as low as can be"
-    assert "Busy ✓ Enabled 1,334 never" in read(pages[0])
-    assert "Events, 24 h 1,334 " in read(pages[1])
+    assert "Busy ✓ Enabled 1,334 never" in visible_text(pages[0])
+    assert "Events, 24 h 1,334 " in visible_text(pages[1])
 
 
 def test_the_page_costs_the_same_whatever_happened() -> None:
@@ -228,13 +231,13 @@ def test_the_page_costs_the_same_whatever_happened() -> None:
     a_route(of)
     client.get(page_of(of))
     with CaptureQueriesContext(database) as few:
-        read(client.get(page_of(of)))
+        visible_text(client.get(page_of(of)))
     for number in range(20):
         a_receipt(an_event(number, source=of), received_at=timezone.now())
         a_secret(of, ends_at=timezone.now())
         a_route(of, entity_type=f"T{number}")
     with CaptureQueriesContext(database) as many:
-        read(client.get(page_of(of)))
+        visible_text(client.get(page_of(of)))
     assert len(many) == len(few)
     assert len(many) <= 10
 
