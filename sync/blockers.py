@@ -216,7 +216,7 @@ def tries_left(delivery: Delivery) -> TriesLeft | None:
     if delivery.state not in OPEN_STATES or delivery.state == State.HELD:
         return None
     left = max(0, delivery.route.tries - delivery.tries)
-    if delivery.opened_at is None or not left:
+    if not left:
         return TriesLeft(left, None)
     return TriesLeft(left, delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours))
 

@@ -12,10 +12,10 @@ from django.test.utils import setup_databases, teardown_databases
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.tasks import run_due
-from tests import migrated
-from tests.hub import SIGNING_SECRET, Hub
-from tests.joining import joined, wipe
-from tests.together import Together
+from tests.support.database import template_database
+from tests.support.hub import SIGNING_SECRET, Hub
+from tests.support.simultaneous_webhooks import Together
+from tests.support.wired_hub import joined, wipe
 from webhooks import tally
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
@@ -33,7 +33,7 @@ def django_db_setup(
         connection.close()
         if connection.vendor == "postgresql":
             connection.close_pool()  # type: ignore[attr-defined]
-        migrated.keep(str(connection.settings_dict["NAME"]))
+        template_database.keep(str(connection.settings_dict["NAME"]))
     yield
     with django_db_blocker.unblock():
         connections.close_all()
@@ -85,13 +85,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What touches no database runs in one half of the suite only, and what a database cannot show not on it."""
-    for item in items:
-        if (
-            item.path.parent.name in ("webhooks", "sandbox", "connectors")
-            and "database" not in item.fixturenames
-        ):
-            item.add_marker("pure")
+    """Leave out the tests of what this database cannot show."""
     beyond = "writers_at_once" if connection.vendor == "sqlite" else "only_sqlite"
     others = [item for item in items if item.get_closest_marker(beyond)]
     if others:

@@ -4,7 +4,7 @@ import json
 import time
 
 from sync.models import Attempt, Call, Connection
-from tests.hub import ANNA, EXAMPLE, Hub
+from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source, State
 
 

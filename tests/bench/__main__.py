@@ -7,20 +7,20 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tests.bench.account import account, show
-from tests.bench.auditing import ROUNDS, SECONDS, measure_audit, show_audit
-from tests.bench.comparing import QUICK, Plan, compare
-from tests.bench.console import REPEATS, measure_console, show_console
-from tests.bench.databases import Cluster, sync_milliseconds
-from tests.bench.export_report import show_export
-from tests.bench.exporting import measure_export
-from tests.bench.growth import grow, show_growth
-from tests.bench.measuring import SUBJECTS
-from tests.bench.memory import show_memory, watch_memory
-from tests.bench.report import as_rows, comparison, surroundings, write
-from tests.bench.serving import measure_servers, show_servers
-from tests.bench.systems import Systems, running_systems
-from tests.bench.targets import verdicts
+from tests.bench.account.cpu_account import account, show
+from tests.bench.machinery.databases import Cluster, sync_milliseconds
+from tests.bench.machinery.systems import Systems, running_systems
+from tests.bench.reports.export_report import show_export
+from tests.bench.reports.report import as_rows, comparison, surroundings, write
+from tests.bench.reports.targets import verdicts
+from tests.bench.subjects.audit_log import ROUNDS, SECONDS, measure_audit, show_audit
+from tests.bench.subjects.comparison import QUICK, Plan, compare
+from tests.bench.subjects.console import REPEATS, measure_console, show_console
+from tests.bench.subjects.exports import measure_export
+from tests.bench.subjects.growth import grow, show_growth
+from tests.bench.subjects.measurement import SUBJECTS
+from tests.bench.subjects.memory import show_memory, watch_memory
+from tests.bench.subjects.server_commands import measure_servers, show_servers
 
 
 def numbers(text: str) -> tuple[int, ...]:

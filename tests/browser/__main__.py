@@ -5,7 +5,7 @@ import sys
 
 import django
 
-from tests import environment
+from tests.support import environment
 
 assert environment, "imported before Django reads its settings"
 os.environ["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
@@ -13,6 +13,6 @@ os.environ["ENVIRONMENT"] = "staging"
 django.setup()
 
 if __name__ == "__main__":
-    from tests.browser.screenshots import main
+    from tests.browser.stage.screenshots import main
 
     main(sys.argv[1:])

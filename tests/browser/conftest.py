@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium
-from tests.browser.chromium import Browser, Chromium
-from tests.browser.serving import served
-from tests.console.staff import person
-from tests.hub import Hub
+from tests.browser.driver import chromium
+from tests.browser.driver.chromium import Browser, Chromium
+from tests.browser.driver.live_server import served
+from tests.support.hub import Hub
+from tests.support.people import person
 
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery staple"

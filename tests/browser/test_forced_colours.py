@@ -6,10 +6,10 @@ import pytest
 
 from sync.failure_groups import keep_failure_groups
 from sync.models import Connection, FailureGroup
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import failed, tell
+from tests.browser.driver.chromium import Browser
+from tests.support.builders.bulk_replays import failed, tell
+from tests.support.hub import ANNA, Hub
 
 EVENTS = "/admin/webhooks/event/"
 EDGED = ".pill, .notice, .button:not(.plain, .menu-items *), .card, .figure"

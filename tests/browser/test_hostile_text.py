@@ -2,9 +2,9 @@
 
 from integration_hub.console.seeding import UNSIGNED
 from sync.models import Connection
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
+from tests.browser.driver.chromium import Browser
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 
 MARK = "<b data-hostile>bold</b>"

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.identity.signing import sign
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import SIGNING_SECRET, Hub
+from tests.browser.driver.chromium import Browser
+from tests.support.hub import SIGNING_SECRET, Hub
 from webhooks.models import Event, Receipt, Source
 
 REASON = "The yearly rotation"

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from integration_hub.console.exporting.jobs import request_export
 from sync.search.event_filter import resolve
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import EXAMPLE, Hub
+from tests.browser.driver.chromium import Browser
+from tests.support.hub import EXAMPLE, Hub
 
 WIDTHS = (390, 320, 1280)
 UNLOOKED = re.compile(r"/download/|/logout/|/jsi18n/|[?&](_popup|_to_field|o|e|all)=")

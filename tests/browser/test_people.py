@@ -3,19 +3,12 @@
 import json
 from urllib.parse import urljoin
 
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
+from tests.browser.driver.chromium import Browser
+from tests.browser.stage.profile_page import TAKEN, save_email
+from tests.support.hub import ANNA, Hub
 
 EVENTS = "/admin/webhooks/event/"
-TAKEN = "taken@example.com"
-
-
-def save_email(browser: Browser, hub: Hub, address: str) -> None:
-    """Anna types a new address on her profile page and presses Save."""
-    browser.open(f"{hub.identity.url}/users/{ANNA}")
-    browser.type("#email", address)
-    browser.press("form.fields button.primary")
 
 
 def test_a_person_who_saves_a_new_address_is_told_that_the_shop_has_it(browser: Browser, hub: Hub) -> None:

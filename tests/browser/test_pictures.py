@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from tests.browser.screenshots import COLOURS, in_few_colours
+from tests.browser.stage.screenshots import COLOURS, in_few_colours
 
 GROUND, CARD, WARNING = (245, 246, 248), (255, 255, 255), (214, 69, 56)
 

@@ -5,10 +5,10 @@ import pytest
 from sync.bulk_replay import sending
 from sync.bulk_replay.choose_by_filter import look
 from sync.models import Pace, Replay, ReplayState
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import failed, failed_people, work
+from tests.browser.driver.chromium import Browser
+from tests.support.builders.bulk_replays import failed, failed_people, work
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event
 
 

@@ -8,12 +8,12 @@ from django.utils import timezone
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.browser.axe import prepare, violations
-from tests.browser.chromium import Browser, Chromium
-from tests.browser.screens import SCREENS, Screen
-from tests.browser.serving import served
-from tests.browser.staging import Stage, folder_for_exports, staged
-from tests.joining import joined, wipe
+from tests.browser.driver.axe import prepare, violations
+from tests.browser.driver.chromium import Browser, Chromium
+from tests.browser.driver.live_server import served
+from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
+from tests.browser.stage.screens import SCREENS, Screen
+from tests.support.wired_hub import joined, wipe
 
 THEMES = ("light", "dark")
 WIDTHS = (1440, 390, 320)

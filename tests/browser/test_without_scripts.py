@@ -22,10 +22,10 @@ from sync.models import (
     Route,
     Snooze,
 )
-from tests.browser.chromium import Browser
 from tests.browser.conftest import LogIn
-from tests.hub import ANNA, Hub
-from tests.replays.bulk import failed, failed_people, tell, work
+from tests.browser.driver.chromium import Browser
+from tests.support.builders.bulk_replays import failed, failed_people, tell, work
+from tests.support.hub import ANNA, Hub
 from webhooks.models import Event, Source
 
 EVENTS = "/admin/webhooks/event/"

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.views.defaults import bad_request, server_error
 
-from tests.console.staff import browser, person
+from tests.support.people import browser, person
 
 WAY_OUT = '<a class="button" href="/admin/">'
 

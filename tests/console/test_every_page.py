@@ -20,8 +20,8 @@ from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
 from sync.models import Alarm, Erasure, FailureGroup
 from sync.search.event_filter import resolve
-from tests.console.history import a_delivery, a_replay, a_route, a_source, an_event
-from tests.console.staff import browser, person
+from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
+from tests.support.people import browser, person
 from webhooks.models import Refusal, SourceSecret
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 
-from tests.console.staff import browser, entries, event, person, source
+from tests.support.people import browser, entries, event, person, source
 
 pytestmark = pytest.mark.django_db
 

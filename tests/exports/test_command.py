@@ -14,9 +14,8 @@ from integration_hub.console.exporting import choosing
 from integration_hub.console.exporting.claiming import claim
 from integration_hub.console.management.commands import export_events, make_export
 from integration_hub.console.models import Export, ExportState
-from tests.console.staff import entries
-from tests.exports.making import checked, happened, history, lines, requested, unpacked
-from tests.exports.test_bundles import kept
+from tests.support.builders.exports import checked, happened, history, kept, lines, requested, unpacked
+from tests.support.people import entries
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,13 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.balancer import Balancer
-from tests.faults.checker import Report, observe
-from tests.faults.storm_driver import Driver, Webhook
-from tests.faults.storm_fleet import Fleet, Member, _is_healthy, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.queueing import wait_until
-from tests.running import ROOT
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.balancer import Balancer
+from tests.faults.fleet.hub_fleet import Fleet, Member, _is_healthy, running_fleet
+from tests.faults.load.source_driver import Driver, Webhook
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import ROOT
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.faults
 

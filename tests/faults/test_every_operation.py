@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.enumeration import Lane, open_lane, run_all
-from tests.faults.enumeration_cases import Case, Scenario
+from tests.faults.enumeration.cases import Case, Scenario
+from tests.faults.enumeration.lanes import Lane, open_lane, run_all
 
 pytestmark = pytest.mark.faults
 

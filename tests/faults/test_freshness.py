@@ -17,12 +17,12 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report, observe
-from tests.faults.staff import replaying
-from tests.faults.storm_driver import Driver, Webhook, plan
-from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.running import RunningHub
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.load.source_driver import Driver, Webhook, plan
+from tests.faults.load.staff import replaying
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub
 
 pytestmark = pytest.mark.faults
 

@@ -20,11 +20,11 @@ import pytest
 from integration_hub.sqlite.queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report, observe
-from tests.faults.storm_driver import Driver, Webhook
-from tests.faults.storm_fleet import Fleet, Member, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.queueing import wait_until
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.hub_fleet import Fleet, Member, running_fleet
+from tests.faults.load.source_driver import Driver, Webhook
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.faults
 

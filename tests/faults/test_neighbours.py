@@ -16,10 +16,10 @@ from django.db import connection, connections
 
 from sync import sparing
 from sync.models import Breaker, Connection, Delivery
-from tests.faults.ending import close_what_is_left
-from tests.faults.variants import environment
-from tests.hub import Hub
-from tests.queueing import wait_until, worker
+from tests.faults.variants.process_variants import environment
+from tests.support.hub import Hub
+from tests.support.processes.queues import wait_until, worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 
 pytestmark = pytest.mark.faults

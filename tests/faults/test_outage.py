@@ -17,11 +17,11 @@ import pytest
 from django.db.models import F, Sum
 
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
-from tests.console.staff import browser
-from tests.faults.ending import close_what_is_left
-from tests.faults.variants import environment
-from tests.hub import Hub
-from tests.queueing import wait_until, worker
+from tests.faults.variants.process_variants import environment
+from tests.support.hub import Hub
+from tests.support.people import browser
+from tests.support.processes.queues import wait_until, worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 from webhooks.models.pace import Pace, forget_shares
 

@@ -19,10 +19,8 @@ from django.utils import timezone
 from integration_hub.console.seeding import Systems, seed
 from sync.connectors import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
-from tests.faults import mutants
-from tests.faults.answers import TABLE, expected
-from tests.faults.ending import close_what_is_left
-from tests.faults.moody import (
+from tests.faults.moods.expected_answers import TABLE, expected
+from tests.faults.moods.moody_systems import (
     CREATE,
     MOODS,
     RETRY_AFTER,
@@ -32,8 +30,10 @@ from tests.faults.moody import (
     MoodyShop,
     person,
 )
-from tests.hub import SIGNING_SECRET, Hub
-from tests.queueing import worker
+from tests.faults.variants import mutants
+from tests.support.hub import SIGNING_SECRET, Hub
+from tests.support.processes.queues import worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.codes import CATALOGUE
 from webhooks.models import Event, State
 

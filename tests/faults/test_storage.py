@@ -18,8 +18,9 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report, Sending, observe
-from tests.faults.storage import (
+from tests.faults.consistency.checker import Report, Sending, observe
+from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.fleet.storage import (
     Cluster,
     Outage,
     disk_full,
@@ -29,11 +30,10 @@ from tests.faults.storage import (
     may_mount,
     small_disk,
 )
-from tests.faults.storm_driver import Driver, Webhook
-from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET, signed
-from tests.queueing import wait_until
-from tests.running import JSON
+from tests.faults.load.source_driver import Driver, Webhook
+from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.processes.hub_processes import JSON
+from tests.support.processes.queues import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -9,10 +9,10 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report
-from tests.faults.storm import Weather, storm
-from tests.faults.storm_fleet import running_fleet
-from tests.hub import SIGNING_SECRET
+from tests.faults.consistency.checker import Report
+from tests.faults.fleet.hub_fleet import running_fleet
+from tests.faults.load.storm import Weather, storm
+from tests.support.hub import SIGNING_SECRET
 
 pytestmark = pytest.mark.faults
 

@@ -17,11 +17,11 @@ import pytest
 from integration_hub.sqlite.queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.checker import Report, observe
-from tests.faults.storm_driver import Driver, plan
-from tests.faults.storm_fleet import Fleet, running_fleet
-from tests.hub import SIGNING_SECRET
-from tests.running import ROOT
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.load.source_driver import Driver, plan
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import ROOT
 
 pytestmark = [pytest.mark.faults, pytest.mark.pure]
 
@@ -31,7 +31,7 @@ WORST_SECONDS = 3.0
 LOCKED = ("database is locked", "the database gave", "could not be settled", "the database is away")
 BEFORE_THE_LINE = """
 import sys
-from tests.faults.mutants import Mutant, _Breaker
+from tests.faults.variants.mutants import Mutant, _Breaker
 
 def deferred(databases):
     options = databases["default"]["OPTIONS"] | {"transaction_mode": "DEFERRED"}

@@ -7,7 +7,7 @@ import pytest
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
-from tests.sandbox.receiving import Receiver, receiving
+from tests.support.http.webhook_receiver import Receiver, receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -9,7 +9,9 @@ import requests
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
-from tests.sandbox.receiving import REFUSED, SUCCEEDED, Receiver
+from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Receiver
+
+pytestmark = pytest.mark.pure
 
 ANNA = "/users/IDNUMBER1234"
 FORM = {

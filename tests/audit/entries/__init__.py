@@ -1,0 +1,1 @@
+"""Tests of how entries of the audit log are appended and found."""

@@ -1,0 +1,253 @@
+"""The audit log: written with what it records or not at all, never changed, and free of personal data."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+
+from audit.log import Happening, NotInTransaction, append
+from audit.models import Entry
+from sync.models import Delivery
+from sync.replaying import request_replay
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from webhooks.models import Event, Receipt
+
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+ANYWHERE = [
+    "UPDATE audit_entry SET body = '{}'",
+    "UPDATE audit_entry SET id = id + 1000",
+    "UPDATE audit_entry SET actor = actor WHERE id = (SELECT min(id) FROM audit_entry)",
+    "DELETE FROM audit_entry",
+    "DELETE FROM audit_entry WHERE id = (SELECT max(id) FROM audit_entry)",
+    "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE true ON CONFLICT (id) DO UPDATE SET body = '{}'",
+]
+ON_SQLITE = [
+    "INSERT OR REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
+    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
+    "REPLACE INTO audit_entry (id, stream, at, action, actor, body) "
+    "SELECT id, stream, at, action, 'x', body FROM audit_entry",
+    "INSERT OR REPLACE INTO audit_entry (stream, at, action, actor, body, stream_seq, leaf) "
+    "SELECT stream, at, action, 'x', body, stream_seq, leaf FROM audit_entry",
+    "UPDATE OR REPLACE audit_entry SET stream_seq = 1",
+    "INSERT OR REPLACE INTO audit_entry (rowid, stream, at, action, actor, body) "
+    "SELECT rowid, stream, at, action, 'x', body FROM audit_entry",
+    "UPDATE OR REPLACE audit_entry SET id = 1",
+    "UPDATE OR IGNORE audit_entry SET body = '{}'",
+]
+ON_POSTGRESQL = [
+    "TRUNCATE audit_entry",
+    "TRUNCATE audit_entry RESTART IDENTITY CASCADE",
+    "WITH gone AS (DELETE FROM audit_entry RETURNING *) SELECT * FROM gone",
+]
+STATEMENTS = ANYWHERE + (ON_SQLITE if connection.vendor == "sqlite" else ON_POSTGRESQL)
+
+
+def test_an_entry_outside_a_transaction_is_refused(database: None) -> None:
+    with pytest.raises(NotInTransaction):
+        append(Happening("system", "test.happened"))
+    assert Entry.objects.count() == 0
+
+
+def test_an_entry_goes_with_its_transaction(database: None) -> None:
+    with transaction.atomic():
+        append(Happening("system", "test.undone"))
+        assert Entry.objects.count() == 1
+        transaction.set_rollback(True)
+    assert Entry.objects.count() == 0
+    with transaction.atomic():
+        append(Happening("system", "test.kept"))
+    assert list(Entry.objects.values_list("action", flat=True)) == ["test.kept"]
+
+
+@pytest.mark.parametrize(
+    "details", [{"seconds": 0.1}, {"size": 2**53}, {"at": datetime.now(UTC)}, {1: "one"}]
+)
+def test_details_without_a_canonical_form_leave_nothing_behind(database: None, details: Any) -> None:
+    with pytest.raises((TypeError, ValueError)), transaction.atomic():
+        append(Happening("system", "test.first"), Happening("system", "test.second", details=details))
+    assert Entry.objects.count() == 0
+
+
+def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database: None) -> None:
+    at = datetime(2026, 3, 4, 14, 0, tzinfo=timezone(timedelta(hours=2)))
+    with transaction.atomic():
+        append(*(Happening("system", f"test.{number}") for number in range(20)), at=at)
+    rows = Entry.objects.order_by("pk")
+    assert [each.action for each in rows] == [f"test.{number}" for number in range(20)]
+    assert {each.at for each in rows} == {at}
+
+
+def test_the_body_says_all_that_its_columns_say(database: None) -> None:
+    at = datetime(2026, 3, 4, 14, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
+    with transaction.atomic():
+        append(Happening("person:7", "login.failed", "person:7", {"ä": [1, None, True]}), at=at)
+    entry = Entry.objects.get()
+    assert entry.body == (
+        '{"action":"login.failed","actor":"person:7","at":"2026-03-04T12:00:00.000005Z",'
+        f'"details":{{"\\u00e4":[1,null,true]}},"prev_leaf":"{"0" * 64}","stream":"person:7","stream_seq":1,"v":1}}'
+    )
+    assert (entry.stream, entry.action, entry.actor, entry.at) == ("person:7", "login.failed", "person:7", at)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_the_database_refuses_to_change_an_entry(database: None, statement: str) -> None:
+    with transaction.atomic():
+        append(Happening("system", "test.one"), Happening("system", "test.two"))
+    before = list(Entry.objects.order_by("pk").values())
+    assert refused(lambda: run(statement)) == "audit entries are insert-only"
+    assert list(Entry.objects.order_by("pk").values()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: Entry.objects.update(body="{}"),
+        lambda entry: Entry.objects.all().delete(),
+        lambda entry: entry.save(),
+        lambda entry: entry.delete(),
+    ],
+)
+def test_so_does_it_what_django_asks_for(database: None, change: Callable[[Entry], object]) -> None:
+    with transaction.atomic():
+        append(Happening("system", "test.one"))
+    assert refused(lambda: change(Entry.objects.get())) == "audit entries are insert-only"
+    assert Entry.objects.get().action == "test.one"
+
+
+def test_a_refused_change_takes_its_transaction_with_it(database: None) -> None:
+    with transaction.atomic():
+        append(Happening("system", "test.one"))
+
+    def change() -> None:
+        with transaction.atomic():
+            append(Happening("system", "test.two"))
+            run("DELETE FROM audit_entry WHERE action = 'test.one'")
+
+    assert refused(change)
+    assert list(Entry.objects.values_list("action", flat=True)) == ["test.one"]
+
+
+def test_a_webhook_leaves_its_story_in_order(hub: Hub) -> None:
+    hub.change_email("anna.audit@example.com")
+    settings = Entry.objects.latest("pk").pk
+    hub.post_signed(EXAMPLE)
+    event, delivery = Event.objects.get(), Delivery.objects.get()
+    story = [
+        (each.stream, each.action, each.actor)
+        for each in Entry.objects.filter(pk__gt=settings).order_by("pk")
+    ]
+    assert story == [
+        (event.stream, "webhook.received", "source:aurora"),
+        (delivery.stream, "attempt.started", "system"),
+        (delivery.stream, "attempt.succeeded", "system"),
+        (event.stream, "webhook.answered", "system"),
+    ]
+
+
+def test_what_is_answered_as_it_is_stored_leaves_one_entry_with_the_answer(hub: Hub) -> None:
+    assert hub.post_signed(ACK).status_code == 202
+    event, receipt = Event.objects.get(), Receipt.objects.get()
+    (body,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
+    entry = json.loads(body)
+    assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
+    assert entry["details"] == {
+        "receipt": receipt.pk,
+        "verified_by": receipt.verified_by,
+        "size": receipt.size,
+        "state": "pending",
+        "status": 202,
+        "code": receipt.code,
+    }
+
+
+def test_what_an_attempt_changed_is_named_and_its_values_are_not(hub: Hub) -> None:
+    hub.change_email("anna.fields@example.com")
+    hub.post_signed(EXAMPLE)
+    details = json.loads(Entry.objects.get(action="attempt.succeeded").body)["details"]
+    attempt = Delivery.objects.get().attempts.get()
+    assert details["attempt"] == str(attempt.key)
+    assert (details["action"], details["fields"], details["state"]) == ("updated", ["email"], "succeeded")
+    assert details["event"] == Event.objects.get().reference
+
+
+def succeeds(hub: Hub) -> list[str]:
+    hub.post_signed(EXAMPLE)
+    return ["webhook.received", "attempt.started", "attempt.succeeded", "webhook.answered"]
+
+
+def is_refused_by_the_shop(hub: Hub) -> list[str]:
+    hub.change_email("taken@example.com")
+    hub.post_signed(EXAMPLE)
+    return ["webhook.received", "attempt.started", "attempt.failed", "webhook.answered"]
+
+
+def finds_the_shop_down(hub: Hub) -> list[str]:
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    return ["webhook.received", "attempt.started", "attempt.failed", "webhook.answered"]
+
+
+def is_no_webhook(hub: Hub) -> list[str]:
+    hub.post_signed({"id": ANNA, "entityType": "Anna Aalto", "eventType": "UPDATE"})
+    return ["webhook.unusable"]
+
+
+def has_a_bad_signature(hub: Hub) -> list[str]:
+    hub.post(EXAMPLE, "aurora", **{"webhook-id": ANNA, "webhook-signature": "v1,anna.secret@example.com"})
+    return ["webhook.refused"]
+
+
+def comes_twice(hub: Hub) -> list[str]:
+    hub.post_signed(EXAMPLE, ANNA)
+    hub.post_signed(EXAMPLE, ANNA)
+    story = ["webhook.received", "attempt.started", "attempt.succeeded", "webhook.answered"]
+    return [*story, "webhook.repeated", "webhook.answered"]
+
+
+def is_replayed(hub: Hub) -> list[str]:
+    hub.post_signed(EXAMPLE)
+    request_replay(Event.objects.all(), by=User.objects.create_user("staff"), reason="Anna Aalto called")
+    hub.wait_until_idle()
+    story = ["webhook.received", "attempt.started", "attempt.succeeded", "webhook.answered"]
+    return [*story, "event.replayed", "attempt.started", "attempt.unchanged"]
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [
+        succeeds,
+        is_refused_by_the_shop,
+        finds_the_shop_down,
+        is_no_webhook,
+        has_a_bad_signature,
+        comes_twice,
+        is_replayed,
+    ],
+)
+def test_no_entry_holds_personal_data_whatever_becomes_of_a_webhook(
+    hub: Hub, flow: Callable[[Hub], list[str]]
+) -> None:
+    hub.change_email("anna.secret@example.com")
+    seeded = Entry.objects.latest("pk").pk
+    expected = flow(hub)
+    entries = Entry.objects.order_by("pk")
+    assert [each.action for each in entries if each.pk > seeded] == expected
+    written = json.dumps(list(entries.values("stream", "action", "actor", "body"))).lower()
+    personal = ["secret@", "taken@", "@example.com", "anna", "aalto", "+358", "401234567", ANNA.lower()]
+    assert [each for each in personal if each in written] == []
+
+
+def run(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def refused(change: Callable[[], object]) -> str:
+    """The first line of what the database said to it; a failure where it said nothing."""
+    with pytest.raises(DatabaseError) as caught, transaction.atomic():
+        change()
+    return str(caught.value).splitlines()[0]

@@ -1,0 +1,103 @@
+"""Somebody else appends to the same streams of the audit log while a webhook is on its way: it costs a look, no more."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.models import Entry, Stub
+from sync import delivering
+from sync.models import Attempt, Delivery
+from sync.tasks import run_due
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
+from webhooks import telling
+from webhooks.models import Event, Receipt
+
+ACK = json.loads(EXAMPLE) | {"respond": "ack"}
+
+
+def meddle(*streams: str) -> None:
+    with transaction.atomic():
+        append(*(Happening(stream, "test.meddled") for stream in streams))
+
+
+def actions(stream: str) -> list[str]:
+    return list(Entry.objects.filter(stream=stream).order_by("stream_seq").values_list("action", flat=True))
+
+
+def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = delivering._run
+
+    def meanwhile(taken: Any, *arguments: Any) -> Any:
+        verdict = run(taken, *arguments)
+        meddle(taken.delivery.stream, taken.delivery.event.stream)
+        return verdict
+
+    monkeypatch.setattr(delivering, "_run", meanwhile)
+    hub.change_email("anna.meddled@example.com")
+    assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
+    event, attempt = Event.objects.get(), Attempt.objects.get()
+    assert actions(event.stream) == ["webhook.received", "test.meddled", "webhook.answered"]
+    assert actions(attempt.delivery.stream) == ["attempt.started", "test.meddled", "attempt.succeeded"]
+    assert faults() == []
+
+
+def test_a_first_attempt_begins_though_its_stream_had_begun(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.begun@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    delivery = Delivery.objects.get()
+    meddle(delivery.stream)
+    run_due()
+    assert hub.customer()["email"] == "anna.begun@example.com"
+    assert actions(delivery.stream) == ["test.meddled", "attempt.started", "attempt.succeeded"]
+    assert faults() == []
+
+
+def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No constraint refuses a second first entry where the other one was let go."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.late@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    delivery = Delivery.objects.get()
+    Stub.objects.create(stream=delivery.stream, seq=3, leaf=bytes(range(32)), segment=1)
+    Event.objects.update(received_at=timezone.now() - timedelta(days=40))
+    run_due()
+    assert hub.customer()["email"] == "anna.late@example.com"
+    begun = Entry.objects.filter(stream=delivery.stream).earliest("stream_seq")
+    assert (begun.stream_seq, bytes(begun.prev_leaf or b"")) == (4, bytes(range(32)))
+
+
+@pytest.mark.writers_at_once
+def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    appending = telling.appending
+
+    def other() -> None:
+        try:
+            meddle(Event.objects.get().stream)
+        finally:
+            connection.close()
+
+    def meanwhile(*happenings: Any, **options: Any) -> Any:
+        entry = appending(*happenings, **options)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(other).result()
+        return entry
+
+    monkeypatch.setattr(telling, "appending", meanwhile)
+    monkeypatch.setattr("sync.settling.waiter_of", lambda _: None)
+    hub.change_email("anna.told@example.com")
+    assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
+    assert Receipt.objects.get().answer is not None
+    assert actions(Event.objects.get().stream) == ["webhook.received", "test.meddled", "webhook.answered"]
+    assert faults() == []

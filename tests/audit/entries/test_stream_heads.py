@@ -1,0 +1,281 @@
+"""Each stream is a chain: nothing in it can be left out, whoever appends at the same time."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.utils import timezone
+
+from audit import ends, log
+from audit.canonical import canonical
+from audit.ends import START, End
+from audit.joining import together
+from audit.log import Happening, append, appending, following
+from audit.models import Entry
+from audit.storing import insert
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.threads import in_threads
+
+SEED = 20261124
+
+
+def write(*streams: str) -> None:
+    with transaction.atomic():
+        append(*(Happening(stream, "test.happened") for stream in streams))
+
+
+def test_entries_of_a_stream_follow_each_other(database: None) -> None:
+    write("event:a", "delivery:1", "event:a")
+    write("event:a")
+    rows = Entry.objects.order_by("id").values_list("stream", "stream_seq")
+    assert list(rows) == [("delivery:1", 1), ("event:a", 1), ("event:a", 2), ("event:a", 3)]
+    assert faults() == []
+
+
+def test_a_chain_that_is_broken_is_seen(database: None) -> None:
+    write("event:a", "event:a", "event:b")
+    with transaction.atomic():
+        known = Entry.objects.first()
+        row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
+        row.prev_leaf, row.leaf = known.leaf, bytes(32)
+        insert(row)
+    assert faults() == [
+        "event:a 4: does not follow 2",
+        "event:a 4: a hash is wrong",
+    ]
+
+
+def test_the_webhooks_of_the_hub_leave_whole_chains(hub: Hub) -> None:
+    for number in range(3):
+        hub.change_email(f"anna.chain{number}@example.com")
+        assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert Entry.objects.values("stream").distinct().count() > 6
+    assert faults() == []
+
+
+def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
+    database: None, django_assert_num_queries: Any
+) -> None:
+    savepoint = 2 if connection.vendor == "postgresql" else 0
+    for _ in range(2):
+        with transaction.atomic(), django_assert_num_queries(2 + savepoint):
+            append(
+                Happening("event:a", "test.one"), Happening("event:b", "test.two"), Happening("event:a", "x")
+            )
+        write("event:a")
+    assert faults() == []
+
+
+def test_appends_of_one_transaction_follow_each_other(database: None) -> None:
+    with transaction.atomic():
+        append(Happening("event:a", "test.one"))
+        append(Happening("event:a", "test.two"), Happening("event:b", "test.one"))
+        append(Happening("event:b", "test.two"), Happening("event:a", "test.three"))
+    assert faults() == []
+
+
+def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
+    write("event:a")
+    for stream in ("event:a", "event:new"):
+        with transaction.atomic():
+            append(Happening(stream, "test.undone"))
+            transaction.set_rollback(True)
+        write(stream)
+    assert list(Entry.objects.order_by("id").values_list("stream", "stream_seq")) == [
+        ("event:a", 1),
+        ("event:a", 2),
+        ("event:new", 1),
+    ]
+    assert faults() == []
+
+
+def test_details_without_a_canonical_form_leave_no_gap_even_where_the_error_is_caught(
+    database: None,
+) -> None:
+    write("event:a")
+    with transaction.atomic():
+        with contextlib.suppress(TypeError):
+            append(
+                Happening("event:a", "test.one"), Happening("event:b", "test.two", details={"seconds": 0.5})
+            )
+        append(Happening("event:a", "test.three"))
+    assert list(Entry.objects.values_list("stream", "stream_seq")) == [("event:a", 1), ("event:a", 2)]
+    assert faults() == []
+
+
+def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
+    with transaction.atomic():
+        append(Happening('event:"ä\u2028', "test.{}", 'person:"}', {"zz": {"v": 1}, "a": ["}", "{"]}))
+    body = Entry.objects.get().body
+    assert canonical(json.loads(body)) == body
+
+
+def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: None) -> None:
+    def third(known: Mapping[str, End]) -> Mapping[str, End]:
+        with transaction.atomic():
+            entry = appending(Happening("event:a", "test.happened"), ends=known)
+            together(*entry.writes)
+        return entry.ends
+
+    once = third(third({"event:a": START}))
+    assert once["event:a"].seq == 2
+    write("event:a")
+    with pytest.raises(IntegrityError):
+        third(once)
+    assert Entry.objects.count() == 3
+    assert faults() == []
+
+
+def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "MOST", 7)
+    monkeypatch.setattr("audit.log.BATCH", 5)
+    for _ in range(2):
+        write(*(f"event:{number}" for number in range(23)))
+    assert Entry.objects.count() == 46
+    assert faults() == []
+
+
+def crowd(number: int) -> int:
+    """Appends to some of twelve streams, in any order; how many entries."""
+    generator, written = Random(f"{SEED} {number}"), 0
+    for _ in range(40):
+        streams = [f"event:{generator.randrange(12)}" for _ in range(generator.randint(1, 8))]
+        write(*streams)
+        written += len(streams)
+    return written
+
+
+def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(database: None) -> None:
+    print("seed", SEED)
+    assert sum(in_threads(crowd)) == Entry.objects.count()
+    assert faults() == []
+
+
+def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None:
+    """Whoever waits for one of them has none that another one waits for."""
+    write("event:a", "delivery:b")
+    known = ends.ends_of({"event:a", "delivery:b"})
+    said = [Happening("event:a", "second"), Happening("delivery:b", "second"), Happening("event:a", "third")]
+    with transaction.atomic():
+        (stored,) = following(*said, at=timezone.now(), ends=known).writes
+        together(stored)
+    rows = Entry.objects.order_by("pk").values_list("stream", "action")[2:]
+    assert list(rows) == [("delivery:b", "second"), ("event:a", "second"), ("event:a", "third")]
+    assert faults() == []
+
+
+@pytest.mark.writers_at_once
+def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "sorted", lambda said, key: list(said), raising=False)
+
+    def impatient(number: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET deadlock_timeout = '10ms'")
+        crowd(number)
+
+    with pytest.raises(OperationalError, match="deadlock"):
+        in_threads(impatient)
+
+
+@pytest.mark.writers_at_once
+def test_who_does_not_look_again_would_meet_the_place_of_another_one(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database refuses the second entry of one place."""
+    write("event:a")
+    monkeypatch.setattr("audit.log._COLLISIONS", 1)
+    monkeypatch.setattr("audit.log._row", slowly(log._row))
+    with pytest.raises(IntegrityError):
+        in_threads(lambda _: write("event:a"), 4)
+
+
+@pytest.mark.writers_at_once
+def test_a_collision_costs_nothing_of_what_the_transaction_did_before(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.log._row", slowly(log._row))
+
+    def twice(number: int) -> None:
+        with transaction.atomic():
+            append(Happening(f"delivery:{number}", "test.first"))
+            append(Happening("event:a", "test.second"))
+
+    in_threads(twice, 4)
+    assert Entry.objects.filter(action="test.first").count() == 4
+    assert Entry.objects.filter(action="test.second").count() == 4
+    assert faults() == []
+
+
+def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
+    def later(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return work(*arguments)
+
+    return later
+
+
+@pytest.fixture
+def held(database: None) -> Iterator[None]:
+    """Another transaction has appended to `event:held` and is not over."""
+    write("event:held", "event:free")
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                append(Happening("event:held", "test.happened"))
+                begun.set()
+                over.wait(20)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(10)
+    yield
+    over.set()
+    thread.join()
+    assert faults() == []
+
+
+@pytest.mark.writers_at_once
+@pytest.mark.usefixtures("held")
+def test_an_append_waits_for_its_own_streams_only() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '300ms'")
+    write("event:free", "event:new")
+    try:
+        with pytest.raises(OperationalError, match="lock timeout"):
+            write("event:held")
+    finally:
+        with connection.cursor() as cursor:  # the connection goes back to the pool, and to other tests
+            cursor.execute("RESET lock_timeout")
+
+
+@pytest.mark.parametrize(
+    "change", ["body = '{}'", "leaf = NULL", "action = 'x', leaf = prev_leaf", "stream_seq = 9"]
+)
+def test_an_entry_is_never_changed(database: None, change: str) -> None:
+    write("event:a")
+    with pytest.raises(DatabaseError, match="insert-only"), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE audit_entry SET {change}")
+    assert faults() == []
+
+
+@pytest.mark.parametrize("column", ["stream_seq", "prev_leaf", "leaf"])
+def test_an_entry_without_its_place_in_the_chain_is_refused(database: None, column: str) -> None:
+    write("event:a")
+    entry = Entry.objects.get()
+    entry.pk, entry.stream_seq = None, 2
+    setattr(entry, column, None)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        entry.save(force_insert=True)
+    assert faults() == []

@@ -1,0 +1,1 @@
+"""Tests of exports of the audit log, and of their verifiers."""

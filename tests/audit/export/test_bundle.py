@@ -1,0 +1,186 @@
+"""Exports prove themselves: whole ones pass both verifiers, with outside checkpoints of any age that they cover."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from audit.bundle import measure
+from audit.bundle_rows import anchor_of, whole_bodies, whole_segments
+from audit.canonical import canonical
+from audit.checkpoints import checkpoint_file
+from audit.hashing import ZERO, leaf_of
+from audit.log import VERSION
+from audit.models import Entry, Segment
+from audit.records import time_text
+from audit.rows import key_records
+from audit.sealing import rotate_key, seal
+from tests.support.audit.entries import BOX, START, after, write, write_history
+from tests.support.audit.exports import (
+    VERIFIER,
+    begin,
+    both,
+    checkpoint,
+    export_filtered,
+    export_whole,
+    finish,
+)
+
+SEED = 20261127
+
+
+def sealed_again(at: float) -> None:
+    """More history after the first."""
+    write("event:1", "event:2", "event:later")
+    seal(BOX, after(at))
+
+
+def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> None:
+    print("seed", SEED)
+    generator, outside = Random(SEED), []
+    write_history(generator, segments=6, most=5)
+    for number in range(25):
+        sealed_again(1000 + number)
+        if number % 7 == 3:
+            rotate_key(BOX, after(1000 + number))
+        outside.append(checkpoint())
+        newest = outside[-1]["count"]
+        first = generator.randint(1, newest)
+        export_whole(tmp_path / f"whole{number}", first, generator.randint(first, newest))
+        export_filtered(tmp_path / f"filtered{number}", earlier=[each["count"] for each in outside])
+        assert both(tmp_path / f"whole{number}", checkpoint_file(outside[-1])) == ([], [])
+        assert both(tmp_path / f"filtered{number}", checkpoint_file(generator.choice(outside))) == ([], [])
+
+
+def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: None, tmp_path: Path) -> None:
+    kept = []
+    for number in range(9):
+        sealed_again(number)
+        kept.append(checkpoint_file(checkpoint()))
+    export_whole(tmp_path / "all")
+    export_whole(tmp_path / "middle", 4, 7)
+    for number, file in enumerate(kept, start=1):
+        assert both(tmp_path / "all", file) == ([], [])
+        first, second = both(tmp_path / "middle", file)
+        assert bool(first) == bool(second) == (number not in (3, 4, 5, 6, 7, 9, len(kept)))
+
+
+@pytest.mark.parametrize("kind", ["whole", "filtered"])
+def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kind: str) -> None:
+    write_history(Random(SEED))
+    (export_whole if kind == "whole" else export_filtered)(tmp_path / "export")
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(checkpoint_file(checkpoint()))
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", str(tmp_path / "export" / "verify.py"), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={}, check=False)
+
+    said = run(tmp_path / "export", "--checkpoint", kept)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("Verified ")
+    assert f"({kind}, segments 1 to 1" in said.stdout
+    assert "No outside checkpoint" in run(tmp_path / "export").stdout
+    (tmp_path / "export" / "entries.jsonl").write_text("{}\n")
+    said = run(tmp_path / "export")
+    assert (said.returncode, said.stderr) == (1, "")
+    assert "FAULT entries.jsonl: is not as the manifest says" in said.stdout
+
+
+def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
+    database: None, tmp_path: Path
+) -> None:
+    write("event:a", "event:b", "event:a")
+    seal(BOX, after(1))
+    write("event:a")
+    manifest = export_filtered(tmp_path / "export", ["event:a"])
+    assert manifest["entries"] == 2
+    assert both(tmp_path / "export") == ([], [])
+
+
+def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) -> None:
+    seal(BOX, after(1))
+    seal(BOX, after(2))
+    seal(BOX, after(100))
+    assert Segment.objects.get(number=3).count == 0
+    manifest = export_whole(tmp_path / "export", 3, 3)
+    assert (manifest["entries"], manifest["segments"]) == (0, 1)
+    assert both(tmp_path / "export") == ([], [])
+
+
+def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
+    """Segments hold entries in the order of their ids, which need not be that of their stream."""
+    store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
+    seal(BOX, after(1))
+    places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
+    assert places == [1, 4, 5, 6, 2, 3]
+    export_whole(tmp_path / "whole")
+    export_filtered(tmp_path / "filtered", ["event:a"])
+    assert both(tmp_path / "whole") == both(tmp_path / "filtered") == ([], [])
+
+
+def store_chain(stream: str, ids: list[int]) -> None:
+    """Store the entries 1, 2, 3 … of a stream under these ids."""
+    leaf = ZERO
+    for seq, pk in enumerate(ids, start=1):
+        facts = {"stream": stream, "stream_seq": seq, "action": "test.happened", "actor": "system"}
+        document = {"v": VERSION, "at": time_text(START), "details": {}, "prev_leaf": leaf.hex(), **facts}
+        body, before = canonical(document), leaf
+        leaf = leaf_of(body)
+        Entry.objects.create(pk=pk, at=START, body=body, prev_leaf=before, leaf=leaf, **facts)
+
+
+def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_path: Path) -> None:
+    write_history(Random(SEED))
+    manifest = export_filtered(tmp_path / "export")
+    names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
+    assert manifest["files"] == {name: measure(tmp_path / "export" / name) for name in names}
+    assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
+
+
+def test_sha256sum_checks_the_files_without_anything_of_ours(database: None, tmp_path: Path) -> None:
+    write_history(Random(SEED))
+    folder = tmp_path / "export"
+    export_whole(folder)
+
+    def run() -> int:
+        return subprocess.run(
+            ["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True
+        ).returncode
+
+    assert run() == 0
+    names = {line.split("  ")[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+    assert names == {each.name for each in folder.iterdir()} - {"SHA256SUMS", "manifest.json"}
+    (folder / "entries.jsonl").write_bytes((folder / "entries.jsonl").read_bytes()[:-1])
+    assert run() != 0
+
+
+def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
+    database: None, tmp_path: Path
+) -> None:
+    write_history(Random(SEED))
+    anchor = anchor_of(checkpoint())
+    bundle = begin(tmp_path / "export", anchor)
+    said = bundle.whole(whole_segments(1, 12), whole_bodies(1, 12))
+    rotate_key(BOX, after(5000))
+    finish(bundle, said, key_records())
+    assert both(tmp_path / "export") == ([], [])
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None, tmp_path: Path) -> None:
+    """With a segment for every fifty, as a quiet hub seals them; promise I5."""
+    for number in range(2_000):
+        write(*(f"event:{number * 25 + each // 2}" for each in range(50)))
+        seal(BOX, after(number))
+    manifest = export_whole(tmp_path / "export")
+    assert (manifest["entries"], manifest["segments"]) == (100_001, 2_000)
+    begun = time.monotonic()
+    command = [sys.executable, "-I", str(VERIFIER), str(tmp_path / "export")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    took = time.monotonic() - begun
+    print(f"{took:.1f} s")
+    assert took < 60

@@ -1,0 +1,298 @@
+"""Whatever is tampered with before or after an export is found by both verifiers, with its place."""
+
+import json
+import shutil
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from audit.bundle import measure
+from audit.canonical import canonical
+from audit.checkpoints import checkpoint_file
+from audit.hashing import node
+from audit.verify import Export, Key
+from tests.support.audit.log_state import State, build, facts, write_filtered, write_whole
+from tests.support.audit.log_tampering import (
+    KINDS,
+    Tamper,
+    deleted,
+    rewritten,
+    rewritten_with_the_newest_key,
+    some_entry,
+    where,
+)
+from tests.support.audit.second_verifier import faults_of
+
+pytestmark = pytest.mark.pure
+
+SEED = 20261129
+HONEST = build(Random(SEED))
+OUTSIDE = checkpoint_file(HONEST.checkpoint)
+WRITERS = {"whole": write_whole, "filtered": write_filtered}
+PLACES = [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.slow)]
+
+
+def both(folder: Path, outside: bytes | None = OUTSIDE) -> tuple[list[str], list[str]]:
+    return Export(str(folder)).check(outside), faults_of(folder, outside)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_an_honest_log_passes(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path / "export", HONEST)
+    assert both(tmp_path / "export") == ([], [])
+
+
+@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("tamper", KINDS, ids=lambda each: each.__name__)
+def test_tampering_with_the_log_is_found_in_its_exports(
+    tmp_path: Path, kind: str, tamper: Tamper, places: int
+) -> None:
+    print("seed", SEED)
+    generator = Random(f"{SEED} {tamper.__name__} {kind}")
+    for number in range(places):
+        state = HONEST.copy()
+        words = tamper(state, generator)
+        folder = tmp_path / str(number)
+        WRITERS[kind](folder, state)
+        first, second = both(folder)
+        if tamper is deleted and kind == "filtered" and is_the_end(words):
+            continue
+        assert any(word in fault for word in words for fault in first), (words, first)
+        assert any(word in fault for word in words for fault in second), (words, second)
+
+
+def is_the_end(words: set[str]) -> bool:
+    """Whether it is about the last entry of a stream."""
+    said = [HONEST.said(each) for each in HONEST.bodies]
+    ends = {each["stream"]: each["stream_seq"] for each in sorted(said, key=lambda each: each["stream_seq"])}
+    return any(f"{stream} at {seq}" in words for stream, seq in ends.items())
+
+
+def test_that_a_stream_went_on_is_not_known_by_a_filtered_export_but_by_a_whole_one(tmp_path: Path) -> None:
+    """What docs/audit.md says is not proved: the manifest names the end of a stream, and nothing else does."""
+    state = HONEST.copy()
+    last = max(entry for entry in state.bodies if state.said(entry)["stream"] == "event:1")
+    words = where(state, last)
+    del state.bodies[last], state.leaves[last]
+    write_filtered(tmp_path / "filtered", state)
+    write_whole(tmp_path / "whole", state)
+    assert both(tmp_path / "filtered") == ([], [])
+    for faults in both(tmp_path / "whole"):
+        assert any(word in fault for word in words for fault in faults)
+
+
+@pytest.mark.parametrize("places", PLACES)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_an_export_with_one_entry_left_out_is_found(tmp_path: Path, kind: str, places: int) -> None:
+    """Kind 14."""
+    generator = Random(f"{SEED} {kind}")
+    for number in range(places):
+        entry = some_entry(HONEST, generator)
+        while is_the_end(where(HONEST, entry)):
+            entry = some_entry(HONEST, generator)
+        WRITERS[kind](tmp_path / str(number), HONEST, left_out=entry)
+        for faults in both(tmp_path / str(number)):
+            assert any(
+                word in fault for word in where(HONEST, entry) | {"entries.jsonl"} for fault in faults
+            ), faults
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_rewriting_with_the_right_keys_is_found_by_an_outside_checkpoint_alone(
+    tmp_path: Path, kind: str
+) -> None:
+    state = HONEST.copy()
+    rewritten(state, Random(SEED))
+    WRITERS[kind](tmp_path / "export", state)
+    assert both(tmp_path / "export", None) == ([], [])
+    assert all(
+        ["the outside checkpoint" in fault for fault in faults] == [True]
+        for faults in both(tmp_path / "export")
+    )
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_checkpoint(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = HONEST.copy()
+    words = rewritten_with_the_newest_key(state, Random(SEED))
+    WRITERS[kind](tmp_path / "export", state)
+    for faults in both(tmp_path / "export", None):
+        assert any(word in fault and "valid" in fault for word in words for fault in faults), faults
+    always = property(lambda self: "", lambda self, value: None)
+    for name in ("begins", "until"):
+        monkeypatch.setattr(Key, name, always, raising=False)
+    careless = Export(str(tmp_path / "export")).check()
+    assert [fault for fault in careless if "key" not in fault] == []
+    assert not any(word in fault for word in words for fault in careless), (
+        "a verifier without this rule sees nothing"
+    )
+
+
+def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) -> None:
+    write_whole(tmp_path / "export", HONEST)
+    other = build(Random("another"))
+    stripped = checkpoint_file({**HONEST.checkpoint, "signature": ""})
+    renamed = checkpoint_file({**HONEST.checkpoint, "count": 3})
+    for content in (
+        b"",
+        b"{}\n",
+        OUTSIDE[:-1],
+        OUTSIDE + b"\n",
+        b" " + OUTSIDE,
+        stripped,
+        renamed,
+        checkpoint_file(other.checkpoint),
+    ):
+        first, second = both(tmp_path / "export", content)
+        assert first
+        assert second
+
+
+MUTATIONS = [pytest.param(40, id="40"), pytest.param(500, id="500", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("mutations", MUTATIONS)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_one_byte_that_is_changed_in_any_file_is_found(tmp_path: Path, kind: str, mutations: int) -> None:
+    """A thousand of them, of both kinds of exports together."""
+    print("seed", SEED)
+    folder, generator = tmp_path / "export", Random(f"{SEED} {kind}")
+    WRITERS[kind](folder, HONEST)
+    files = sorted(folder.iterdir())
+    for number in range(mutations):
+        file = files[number % len(files)]
+        content = file.read_bytes()
+        place = generator.randrange(len(content))
+        other = generator.choice([each for each in range(256) if each != content[place]])
+        file.write_bytes(content[:place] + bytes([other]) + content[place + 1 :])
+        first, second = both(folder, None)
+        assert any(file.name in fault for fault in first), (file.name, place, other, first)
+        assert second, (file.name, place, other)
+        file.write_bytes(content)
+    assert both(folder) == ([], [])
+
+
+def resigned(folder: Path, state: State) -> None:
+    """The manifest measures and signs whatever stands in the folder now, as who holds the key could."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"] = {
+        each.name: measure(each) for each in folder.iterdir() if each.name != "manifest.json"
+    }
+    signed = facts(state)[1](
+        "manifest", {name: value for name, value in manifest.items() if name != "signature"}
+    )
+    (folder / "manifest.json").write_bytes(canonical(signed).encode() + b"\n")
+
+
+def edit(folder: Path, name: str, change: Any) -> None:
+    """Change one of the JSON lines of a file in place."""
+    lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    change(lines)
+    (folder / name).write_text("".join(canonical(line) + "\n" for line in lines))
+
+
+def longest(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(lines, key=lambda line: len(line.get("path", [])))
+
+
+PROOFS = {
+    "empty": lambda line: line.update(path=[]),
+    "too short": lambda line: line["path"].pop(),
+    "too long": lambda line: line["path"].append("00" * 32),
+    "turned round": lambda line: line["path"].reverse(),
+    "another side": lambda line: line.update(index=line["index"] ^ 1),
+    "beyond": lambda line: line.update(index=10**6),
+    "before": lambda line: line.update(index=-1),
+    "another segment": lambda line: line.update(segment=line["segment"] % 8 + 1),
+    "no segment": lambda line: line.update(segment=99),
+    "no hash": lambda line: line["path"].__setitem__(0, "00"),
+    "upper case": lambda line: line["path"].__setitem__(0, line["path"][0].upper() + ""),
+    "no text": lambda line: line["path"].__setitem__(0, 7),
+    "no list": lambda line: line.update(path="00" * 32),
+    "another member": lambda line: line.update(more=1),
+}
+
+
+@pytest.mark.parametrize("change", PROOFS)
+def test_a_proof_of_an_entry_that_is_none_is_found(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "export"
+    write_filtered(folder, HONEST)
+    edit(folder, "proofs.jsonl", lambda lines: PROOFS[change](longest(lines)))
+    resigned(folder, HONEST)
+    first, second = both(folder)
+    assert any("proofs.jsonl line" in fault for fault in first), first
+    assert any("proofs.jsonl line" in fault for fault in second), second
+
+
+SEGMENTS = {
+    "no signature": lambda line: line.pop("signature"),
+    "an empty signature": lambda line: line.update(signature=""),
+    "a signature of another": lambda line: line.update(signature=HONEST.segments[0].record["signature"]),
+    "no path": lambda line: line.pop("path"),
+    "an empty path": lambda line: line.update(path=[]),
+    "a longer path": lambda line: line["path"].append("00" * 32),
+    "a null path": lambda line: line.update(path=None),
+    "late": lambda line: line.update(late=True),
+    "later": lambda line: line.update(sealed_at="2027-01-01T00:00:00.000000Z"),
+    "no time": lambda line: line.update(sealed_at="2026"),
+    "no ids": lambda line: line.update(packed=""),
+    "ids that cannot be read": lambda line: line.update(packed="80"),
+    "an unknown key": lambda line: line.update(key="0" * 32),
+}
+
+
+@pytest.mark.parametrize("change", SEGMENTS)
+def test_a_segment_that_was_changed_is_found(tmp_path: Path, change: str) -> None:
+    folder = tmp_path / "export"
+    write_whole(folder, HONEST)
+    edit(folder, "segments.jsonl", lambda lines: SEGMENTS[change](lines[-1]))
+    resigned(folder, HONEST)
+    for faults in both(folder):
+        assert any("segment 8" in fault or "segments.jsonl line 8" in fault for fault in faults), faults
+
+
+def test_a_node_does_not_pass_for_an_entry(tmp_path: Path) -> None:
+    """The two hashes under a node, as a body, have the prefix of a leaf: another hash."""
+    segment = next(each for each in HONEST.segments if len(each.leaves) >= 4)
+    left, right = segment.leaves[:2]
+    text = (left + right).decode("latin-1")
+    folder = tmp_path / "export"
+    write_whole(folder, HONEST)
+    lines = (folder / "entries.jsonl").read_bytes().split(b"\n")
+    before = sum(len(each.ids) for each in HONEST.segments[: HONEST.segments.index(segment)])
+    lines[before : before + 2] = [text.encode("latin-1").replace(b"\n", b"")]
+    (folder / "entries.jsonl").write_bytes(b"\n".join(lines))
+    resigned(folder, HONEST)
+    for faults in both(folder):
+        assert any("entries.jsonl" in fault for fault in faults), faults
+    assert node(left, right) not in segment.leaves
+
+
+def test_entries_that_are_doubled_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write_whole(folder, HONEST)
+    lines = (folder / "entries.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "entries.jsonl").write_bytes(b"".join([*lines[:5], lines[4], *lines[6:]]))
+    resigned(folder, HONEST)
+    for faults in both(folder):
+        assert any("segment 1" in fault for fault in faults), faults
+
+
+def test_files_that_are_missing_or_too_many_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    for name in ("keys.json", "checkpoint.json", "segments.jsonl", "entries.jsonl", "manifest.json"):
+        write_whole(folder, HONEST)
+        (folder / name).unlink()
+        for faults in both(folder):
+            assert any(name in fault for fault in faults), faults
+        shutil.rmtree(folder)
+    write_whole(folder, HONEST)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "more.txt").write_text("")
+    for faults in both(folder):
+        assert any("deep/more.txt" in fault for fault in faults), faults

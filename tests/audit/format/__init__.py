@@ -1,0 +1,1 @@
+"""Tests of the bytes that are hashed, packed and signed."""

@@ -1,0 +1,1 @@
+"""Tests of which entries may be deleted, and by whom."""

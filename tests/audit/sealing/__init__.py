@@ -1,0 +1,1 @@
+"""Tests of how entries become signed segments."""

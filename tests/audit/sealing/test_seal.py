@@ -1,0 +1,403 @@
+"""The sealer: every entry in one segment, none missed and none twice, whoever writes and seals at the same time."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from audit import looking
+from audit.hashing import ZERO, segment_hash
+from audit.log import Happening, append
+from audit.looking import Rows, last_segment, low_water
+from audit.merkle import perfect_of, root_of, tree_root
+from audit.models import Entry, Segment, SigningKey
+from audit.packing import unpack
+from audit.records import is_signed, statement
+from audit.rows import key_records, segment_record
+from audit.sealing import rotate_key, seal, seal_stragglers
+from audit.tree import stored_tree
+from audit.turns import turn
+from tests.support.audit.entries import BOX, START, after, missed, sealed_ids, write, write_history
+from tests.support.threads import in_threads
+
+SEED = 20261125
+
+
+def test_what_is_new_becomes_a_segment_of_its_own(database: None) -> None:
+    write("event:a", "event:b", "event:a")
+    assert seal(BOX, after(1)) == 1
+    assert seal(BOX, after(2)) == 1, "the entry that says that a key began"
+    assert seal(BOX, after(3)) == 0
+    first, second = Segment.objects.order_by("number")
+    entries = list(Entry.objects.order_by("id"))
+    assert sealed_ids() == [each.pk for each in entries]
+    assert (first.number, first.count, second.number, second.count) == (1, 3, 2, 1)
+    assert bytes(first.prev_hash) == ZERO
+    assert (
+        bytes(second.prev_hash)
+        == bytes(first.hash)
+        == segment_hash(statement("segment", segment_record(first)))
+    )
+    assert bytes(first.leaves) == b"".join(bytes(each.leaf or b"") for each in entries[:3])
+    assert bytes(first.root) == root_of([bytes(each.leaf or b"") for each in entries[:3]])
+    key = SigningKey.objects.get()
+    assert is_signed("segment", segment_record(first), bytes(key.public))
+    assert (first.sealed_at, first.key_id, first.is_late) == (after(1), key.key, False)
+
+
+def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("looking", "sealing"):
+        monkeypatch.setattr(f"audit.{module}.MOST", 10)
+    write(*["event:a"] * 35)
+    assert seal(BOX, after(1)) == 4
+    assert list(Segment.objects.order_by("number").values_list("count", flat=True)) == [10, 10, 10, 6]
+    assert missed() == 0
+
+
+@pytest.fixture
+def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Eighty entries, two a segment. The ids of each segment that is read, as they are read."""
+    for module in ("looking", "sealing"):
+        monkeypatch.setattr(f"audit.{module}.MOST", 2)
+    write(*["event:a"] * 80)
+    read: list[bytes] = []
+    unpack = looking.unpack
+    monkeypatch.setattr(looking, "unpack", lambda packed: (read.append(packed), unpack(packed))[1])
+    return read
+
+
+def test_a_long_backlog_costs_what_is_in_it(backlog: list[bytes]) -> None:
+    """Not its square: on SQLite each look holds up every writer."""
+    segments = seal(BOX, after(1))
+    assert (segments, missed()) == (41, 0)
+    assert len(backlog) <= segments
+
+
+def test_who_forgets_what_was_read_is_caught(backlog: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking._known, "_read_on", lambda: False)
+    assert seal(BOX, after(1)) == 41
+    assert len(backlog) > 10 * 41
+
+
+@pytest.mark.parametrize("last", [(1, b"\x01" * 32), (99, b"\x01" * 32)])
+def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
+    database: None, last: tuple[int, bytes]
+) -> None:
+    write("event:a")
+    seal(BOX, after(1))
+    known, newest = looking._known, Segment.objects.latest("number")
+    assert known.sealed_after(0).largest == newest.highest_id
+    known.ids.add_all([10**6])
+    assert known.sealed_after(0).largest == 10**6, "what is still there is not read again"
+    known.last = last
+    assert known.sealed_after(0).largest == newest.highest_id
+
+
+def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database: None) -> None:
+    write("event:a")
+    seal(BOX, after(1))
+    seal(BOX, after(2))
+    first, second = (unpack(bytes(each.ids)) for each in Segment.objects.order_by("number"))
+    known = looking._Known()
+    assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
+    assert (second[0] in known.sealed_after(0), first[0] in known.sealed_after(0)) == (True, True)
+
+
+def test_silence_is_sealed_each_minute(database: None) -> None:
+    seal(BOX, START)
+    seal(BOX, after(1))
+    assert [seal(BOX, after(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [0, 0, 1, 0, 0, 1]
+    assert Segment.objects.get(number=3).count == 0
+    assert bytes(Segment.objects.get(number=3).root) == root_of([])
+
+
+def test_times_of_segments_never_go_back(database: None) -> None:
+    seal(BOX, after(100))
+    for seconds in (50, 20):
+        write("event:a")
+        seal(BOX, after(seconds))
+        rotate_key(BOX, after(seconds))
+    write("event:a")
+    seal(BOX, after(10))
+    times = list(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
+    assert times == sorted(times)
+    for segment in Segment.objects.all():
+        key = SigningKey.objects.get(key=segment.key_id)
+        assert key.valid_from <= segment.sealed_at
+        assert key.valid_until is None or segment.sealed_at < key.valid_until
+
+
+def test_the_stored_nodes_are_those_of_the_tree_over_all_segments(database: None) -> None:
+    write_history(Random(SEED), segments=21, most=2)
+    hashes = [bytes(each) for each in Segment.objects.order_by("number").values_list("hash", flat=True)]
+    for size in range(1, len(hashes) + 1):
+        assert tree_root(stored_tree(), size) == tree_root(perfect_of(hashes), size)
+
+
+def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_gone(database: None) -> None:
+    seal(BOX, START)
+    rotate_key(BOX, after(10))
+    write("event:a")
+    seal(BOX, after(11))
+    first, second = key_records()
+    assert is_signed("key", first, bytes.fromhex(first["public"]))
+    assert is_signed("key", second, bytes.fromhex(first["public"]))
+    assert not is_signed("key", second, bytes.fromhex(second["public"]))
+    assert second["prev"] == first["key"]
+    old, new = SigningKey.objects.order_by("number")
+    assert old.private is None
+    assert old.valid_until == new.valid_from == after(10)
+    assert BOX.unseal(bytes(new.private or b"")) not in bytes(new.private or b"")
+    assert Segment.objects.latest("number").key_id == new.key
+    began = Entry.objects.filter(action="signing-key.begun").order_by("id")
+    assert [each.stream for each in began] == ["setting:signing-key"] * 2
+    assert second["signature"] in began[1].body
+
+
+def test_a_key_that_is_worn_is_changed_by_the_sealer(database: None) -> None:
+    for hours in (0, 23, 24, 25, 47, 49):
+        write("event:a")
+        seal(BOX, after(hours * 3600), key_days=1)
+    begun = SigningKey.objects.order_by("number").values_list("valid_from", flat=True)
+    assert list(begun) == [START, after(24 * 3600), after(49 * 3600)]
+    write("event:a")
+    seal(BOX, after(1000 * 3600), key_days=0)
+    assert SigningKey.objects.count() == 3
+
+
+def test_many_sealers_at_once_seal_everything_once(database: None) -> None:
+    write(*[f"event:{number}" for number in range(200)])
+    in_threads(lambda number: [seal(BOX, after(1)) for _ in range(3)], 4)
+    seal(BOX, after(1))
+    assert missed() == 0
+    assert len(sealed_ids()) == len(set(sealed_ids())) == Entry.objects.count()
+    numbers = list(Segment.objects.order_by("number").values_list("number", flat=True))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.writers_at_once
+def test_while_one_seals_another_does_not_wait(database: None) -> None:
+    write("event:a")
+    with turn() as is_ours:
+        assert is_ours
+        assert in_threads(lambda _: seal(BOX, START), 1) == [0]
+    assert seal(BOX, START) > 0
+
+
+class Crowd:
+    """Writers whose transactions stay open for a while, and a sealer that runs all the time."""
+
+    def __init__(self, *, seconds: float = 1.2, writers: int = 6) -> None:
+        self.until = time.monotonic() + seconds
+        self.writers = writers
+
+    def run(self) -> int:
+        """How many entries were missed, after a last look with nobody writing."""
+        sealer = threading.Thread(target=self._seal)
+        sealer.start()
+        in_threads(self._write, self.writers)
+        sealer.join()
+        seal(BOX, after(1))
+        seal(BOX, after(1))
+        return missed()
+
+    def _write(self, number: int) -> None:
+        generator = Random(f"{SEED} {number}")
+        while time.monotonic() < self.until:
+            with transaction.atomic():
+                append(Happening(f"event:{number}", "test.happened"), at=START)
+                time.sleep(generator.random() * 0.03)
+                if generator.random() < 0.1:
+                    transaction.set_rollback(True)
+
+    def _seal(self) -> None:
+        try:
+            while time.monotonic() < self.until:
+                seal(BOX, START)
+                time.sleep(0.005)
+        finally:
+            connection.close()
+
+
+@pytest.mark.writers_at_once
+def test_no_entry_is_missed_while_many_write(database: None) -> None:
+    print("seed", SEED)
+    assert Crowd().run() == 0
+    assert len(sealed_ids()) == len(set(sealed_ids())) > 100
+
+
+def above_all_sealed(last: Any) -> Rows:
+    """The sealer that goes by the highest id it has seen: the fault that set difference is there for."""
+    return looking._rows(looking._ABOVE.rows(last.highest_id, 5000))
+
+
+@pytest.mark.writers_at_once
+def test_a_sealer_that_goes_by_a_watermark_misses_entries(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.sealing.unsealed", above_all_sealed)
+    lost = Crowd().run()
+    print("missed", lost, "of", Entry.objects.count())
+    assert lost > 0
+
+
+def late_commit(stream: str, between: Callable[[], None]) -> None:
+    """An entry whose transaction commits after whatever happens in between."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                append(Happening(stream, "test.late"), at=START)
+                begun.set()
+                go_on.wait(20)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(10)
+    between()
+    go_on.set()
+    thread.join()
+
+
+@pytest.mark.writers_at_once
+def test_a_late_commit_is_found_after_hours_without_a_look(database: None) -> None:
+    """Low water does not move by the clock: only a look after it can have settled anything."""
+
+    def others_are_sealed() -> None:
+        write("event:b")
+        seal(BOX, START)
+        seal(BOX, START)
+
+    late_commit("event:a", others_are_sealed)
+    assert missed() == 1
+    seal(BOX, START + timedelta(hours=5))
+    assert missed() == 0
+    assert not Segment.objects.filter(is_late=True).exists()
+
+
+@pytest.mark.writers_at_once
+def test_what_comes_after_low_water_is_found_by_the_nightly_look(database: None) -> None:
+    def minutes_pass() -> None:
+        write("event:b")
+        for seconds in range(0, 400, 60):
+            seal(BOX, after(seconds))
+
+    late_commit("event:a", minutes_pass)
+    seal(BOX, after(401))
+    assert missed() == 1, "this commit took more than three minutes"
+    assert seal_stragglers(BOX, after(402)) == 1
+    assert missed() == 0
+    late = Segment.objects.get(is_late=True)
+    assert (late.count, late.number) == (1, last_segment().number)
+    assert seal_stragglers(BOX, after(403)) == 0
+
+
+def test_the_nightly_look_finds_nothing_where_nothing_was_missed(database: None) -> None:
+    end = write_history(Random(SEED))
+    assert seal_stragglers(BOX, end) == 0
+    assert not Segment.objects.filter(is_late=True).exists()
+
+
+def what_the_sealer_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry far below low water that no segment holds."""
+    with monkeypatch.context() as blind:
+        blind.setattr("audit.sealing.unsealed", lambda last: looking.unsealed(last)[1:])
+        write("event:a", "event:b")
+        for seconds in range(0, 400, 60):
+            seal(BOX, after(seconds))
+    assert missed() == 1
+
+
+def look_while(happens: Callable[[], Any]) -> int:
+    """How many entries the nightly look seals, where something happens while it reads the log."""
+    waiting = [happens]
+
+    def once(execute: Any, sql: str, *rest: Any) -> Any:
+        result = execute(sql, *rest)
+        if waiting and 'FROM "audit_entry"' in sql:
+            in_threads(lambda _: waiting.pop()(), 1)
+        return result
+
+    with connection.execute_wrapper(once):
+        found = seal_stragglers(BOX, after(402))
+    assert not waiting
+    return found
+
+
+def test_low_water_does_not_move_by_what_the_nightly_look_found(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That look read nothing above low water: what was open meanwhile is asked for all the same."""
+    what_the_sealer_missed(monkeypatch)
+    write("event:c")
+    seal(BOX, after(401))
+    low = low_water()
+    assert seal_stragglers(BOX, after(800)) == 1
+    assert low_water() == low
+
+
+def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_the_sealer_missed(monkeypatch)
+    sealed: list[int] = []
+
+    def go_on() -> None:
+        write("event:c")
+        sealed.append(seal(BOX, after(401)))
+
+    assert look_while(go_on) == 1
+    assert sealed == [1]
+    assert missed() == 0
+
+
+def test_what_another_look_has_sealed_meanwhile_is_not_sealed_twice(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what_the_sealer_missed(monkeypatch)
+    assert look_while(lambda: seal_stragglers(BOX, after(401))) == 0
+    assert missed() == 0
+    assert len(sealed_ids()) == len(set(sealed_ids()))
+    assert Segment.objects.filter(is_late=True).count() == 1
+
+
+CHANGES = [
+    "UPDATE audit_segment SET root = root",
+    "DELETE FROM audit_segment",
+    "UPDATE audit_signingkey SET valid_from = '2020-01-01 00:00:00+00:00'",
+    "UPDATE audit_signingkey SET public = signature",
+    "UPDATE audit_signingkey SET private = signature WHERE private IS NULL",
+    "UPDATE audit_signingkey SET valid_until = NULL WHERE valid_until IS NOT NULL",
+    "DELETE FROM audit_signingkey",
+    *(
+        ["TRUNCATE audit_segment", "TRUNCATE audit_signingkey", "TRUNCATE audit_checkpoint CASCADE"]
+        if connection.vendor == "postgresql"
+        else [
+            "INSERT OR REPLACE INTO audit_segment SELECT * FROM audit_segment",
+            "INSERT OR REPLACE INTO audit_signingkey SELECT * FROM audit_signingkey",
+            "UPDATE OR REPLACE audit_segment SET number = 1",
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_database_refuses_to_change_what_was_sealed(database: None, change: str) -> None:
+    write("event:a")
+    seal(BOX, START)
+    rotate_key(BOX, after(1))
+    seal(BOX, after(2))
+    before = (list(Segment.objects.values()), list(SigningKey.objects.values()))
+    with pytest.raises(DatabaseError, match=r"insert-only|evidence"), connection.cursor() as cursor:
+        cursor.execute(change)
+    assert (list(Segment.objects.values()), list(SigningKey.objects.values())) == before

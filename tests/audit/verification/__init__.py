@@ -1,0 +1,1 @@
+"""Tests of whether the log in the database is whole."""

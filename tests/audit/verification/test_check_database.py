@@ -1,0 +1,117 @@
+"""`manage.py verify_audit`: a whole log passes and says up to where; memory does not grow with entries."""
+
+import time
+import tracemalloc
+from io import StringIO
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit.checkpoints import checkpoint_file, make_checkpoint
+from audit.database_check import check_database
+from audit.models import Entry, Segment
+from audit.rows import checkpoint_record
+from audit.sealing import rotate_key, seal
+from sync.clock import read_clock
+from tests.support.audit.entries import BOX, START, after, write, write_history
+from tests.support.threads import in_threads
+
+SEED = 20261126
+
+
+def verify(*arguments: Any) -> str:
+    out = StringIO()
+    call_command("verify_audit", *arguments, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def test_an_empty_log_is_whole(database: None) -> None:
+    assert "segment 0 (0 entries" in verify()
+
+
+def test_a_whole_log_passes_and_says_up_to_where(database: None, tmp_path: Path) -> None:
+    end = write_history(Random(SEED))
+    outside = make_checkpoint(BOX, end)
+    assert outside is not None
+    file = tmp_path / "checkpoint.json"
+    file.write_bytes(checkpoint_file(checkpoint_record(outside)))
+    write("event:new", "event:a", at=end)
+    said = verify("--checkpoint", file)
+    sealed = Entry.objects.count() - 2
+    assert (
+        f"Verified up to segment 12 ({sealed} entries, the highest id {sealed}), sealed at 2026-03-04T12:12:12"
+        in said
+    )
+    assert "2 entries are not sealed yet" in said
+    assert "No outside checkpoint" not in said
+    assert "No outside checkpoint was compared." in verify()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
+    generator = Random(f"{SEED} {seed}")
+    end = write_history(generator, segments=generator.randint(3, 9), most=generator.randint(1, 9))
+    make_checkpoint(BOX, end)
+    report = check_database()
+    assert report.faults == ()
+    assert (report.segments, report.unsealed) == (
+        Segment.objects.count(),
+        Entry.objects.count() - report.entries,
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"count": 1}', None])
+def test_what_is_no_checkpoint_is_refused(database: None, tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "checkpoint.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CommandError, match=r"checkpoint\.json"):
+        verify("--checkpoint", file)
+
+
+def test_a_look_while_others_write_seal_and_change_keys_raises_no_alarm(database: None) -> None:
+    print("seed", SEED)
+    until = time.monotonic() + 1.2
+
+    def busy(number: int) -> int:
+        looks = 0
+        while time.monotonic() < until:
+            if number == 0:
+                seal(BOX, read_clock())
+                make_checkpoint(BOX, read_clock())
+            elif number == 1:
+                rotate_key(BOX, read_clock())
+                time.sleep(0.05)
+            elif number == 2:
+                assert check_database().faults == ()
+                looks += 1
+            else:
+                write(f"event:{number}", f"event:{looks % 7}")
+        return looks
+
+    assert sum(in_threads(busy, 5)) > 2
+    assert check_database().faults == ()
+
+
+def peak_of_a_look() -> int:
+    tracemalloc.start()
+    assert check_database().faults == ()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_entries(database: None) -> None:
+    peaks = []
+    for more in (1_000, 9_000):
+        for start in range(0, more, 500):
+            write(*(f"event:{start + number}" for number in range(500)))
+            seal(BOX, START)
+        seal(BOX, after(1))
+        check_database()
+        peaks.append(peak_of_a_look())
+    assert peaks[1] < peaks[0] + 1_000_000, peaks

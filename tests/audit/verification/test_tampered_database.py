@@ -1,0 +1,175 @@
+"""Whatever is tampered with in the database is found by `verify_audit`, with its place."""
+
+from io import StringIO
+from random import Random
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from audit.canonical import canonical
+from audit.database_check import check_database
+from audit.hashing import leaf_of
+from audit.merkle import Frontier
+from audit.models import Checkpoint, Entry, Segment, SigningKey
+from audit.packing import pack
+from tests.support.audit.log_state import State, build
+from tests.support.audit.log_tampering import (
+    KINDS,
+    Tamper,
+    body_and_leaf,
+    rewritten,
+    rewritten_with_the_newest_key,
+)
+from tests.support.audit.triggers import unguard
+
+SEED = 20261130
+HONEST = build(Random(SEED))
+
+
+def store(state: State) -> None:
+    """Put a log into the tables, with all that follows from it in step."""
+    _store_entries(state)
+    _store_keys(state)
+    tree, highest = Frontier(), 0
+    rows = []
+    for each in state.segments:
+        record = each.record
+        nodes = b"".join(tree.push(each.hash))
+        highest = max([highest, *each.ids])
+        rows.append(
+            Segment(
+                number=record["number"], prev_hash=bytes.fromhex(record["prev"]), count=record["count"],
+                ids=pack(each.ids), leaves=b"".join(each.leaves), root=bytes.fromhex(record["root"]),
+                sealed_at=record["sealed_at"], key_id=record["key"], is_late=record["late"],
+                signature=bytes.fromhex(record["signature"]), hash=each.hash, nodes=nodes, highest_id=highest,
+            )
+        )  # fmt: skip
+    Segment.objects.bulk_create(rows)
+    told = state.checkpoint
+    Checkpoint.objects.create(
+        count=told["count"], root=bytes.fromhex(told["root"]), head=bytes.fromhex(told["head"]), at=told["at"],
+        key_id=told["key"], signature=bytes.fromhex(told["signature"]),
+    )  # fmt: skip
+
+
+def _store_entries(state: State) -> None:
+    rows = []
+    for entry, text in state.bodies.items():
+        said = state.said(entry)
+        row = Entry(
+            pk=entry, stream=said["stream"], at=said["at"], action=said["action"], actor=said["actor"], body=text,
+            stream_seq=said["stream_seq"], prev_leaf=bytes.fromhex(said["prev_leaf"]), leaf=state.leaves[entry],
+        )  # fmt: skip
+        rows.append(row)
+    Entry.objects.bulk_create(rows)
+
+
+def _store_keys(state: State) -> None:
+    untils = [each["from"] for each in state.keys[1:]] + [None]
+    SigningKey.objects.bulk_create(
+        SigningKey(
+            number=each["number"], key=each["key"], public=bytes.fromhex(each["public"]), valid_from=each["from"],
+            valid_until=until, signature=bytes.fromhex(each["signature"]), private=None if until else b"sealed",
+        )
+        for each, until in zip(state.keys, untils, strict=True)
+    )  # fmt: skip
+
+
+def faults(state: State, *, outside: bool = True) -> list[str]:
+    """What a look at this log finds; the tables are empty again afterwards."""
+    with transaction.atomic():
+        unguard()
+        store(state)
+        report = check_database(HONEST.checkpoint if outside else None)
+        transaction.set_rollback(True)
+    return [str(each) for each in report.faults]
+
+
+def test_an_honest_log_passes(database: None) -> None:
+    assert faults(HONEST) == []
+
+
+@pytest.mark.parametrize(
+    "places", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("tamper", KINDS, ids=lambda each: each.__name__)
+def test_tampering_with_the_database_is_found(database: None, tamper: Tamper, places: int) -> None:
+    print("seed", SEED)
+    generator = Random(f"{SEED} {tamper.__name__}")
+    for _ in range(places):
+        state = HONEST.copy()
+        words = tamper(state, generator)
+        words |= {word.replace(" at ", " ") for word in words}
+        found = faults(state)
+        assert any(word in fault for word in words for fault in found), (words, found)
+
+
+def test_a_rewriting_with_the_right_keys_is_found_by_an_outside_checkpoint_alone(database: None) -> None:
+    state = HONEST.copy()
+    rewritten(state, Random(SEED))
+    assert faults(state, outside=False) == []
+    assert ["the outside checkpoint" in fault for fault in faults(state)] == [True]
+
+
+def test_a_stolen_key_cannot_rewrite_the_time_before_it(database: None) -> None:
+    state = HONEST.copy()
+    rewritten_with_the_newest_key(state, Random(SEED))
+    assert any("segment 1: its key was not valid" in fault for fault in faults(state, outside=False))
+
+
+COLUMNS = {
+    "an action that the body does not have": "UPDATE audit_entry SET action = 'x' WHERE id = {entry}",
+    "an actor that the body does not have": "UPDATE audit_entry SET actor = 'x' WHERE id = {entry}",
+    "another time": "UPDATE audit_entry SET at = '2020-01-01 00:00:00+00:00' WHERE id = {entry}",
+    "another hash": "UPDATE audit_entry SET leaf = prev_leaf WHERE id = {entry}",
+    "a stored node": "UPDATE audit_segment SET nodes = hash WHERE number = 3",
+    "a highest id": "UPDATE audit_segment SET highest_id = highest_id + 1 WHERE number = 3",
+    "hashes of a segment": "UPDATE audit_segment SET leaves = hash WHERE number = 3",
+    "ids of a segment": "UPDATE audit_segment SET ids = hash WHERE number = 3",
+    "lateness": "UPDATE audit_segment SET is_late = NOT is_late WHERE number = 3",
+    "the time of a key": "UPDATE audit_signingkey SET valid_from = '2020-01-01 00:00:00+00:00' WHERE number = 2",
+    "a secret that was kept": "UPDATE audit_signingkey SET private = public WHERE number = 1",
+    "a key that ended": "UPDATE audit_signingkey SET valid_until = valid_from WHERE number = 3",
+    "a missing key": "DELETE FROM audit_signingkey WHERE number = 3",
+    "a checkpoint": "UPDATE audit_checkpoint SET root = head",
+    "the head of a checkpoint": "UPDATE audit_checkpoint SET head = root",
+    "a key that is not on record": "DELETE FROM audit_entry WHERE action = 'signing-key.begun'",
+}
+
+
+@pytest.mark.parametrize("what", COLUMNS)
+def test_every_column_is_looked_at(database: None, what: str) -> None:
+    entry = next(each for each in HONEST.bodies if HONEST.said(each)["stream"] == "event:1")
+    with transaction.atomic():
+        unguard()
+        store(HONEST)
+        with connection.cursor() as cursor:
+            cursor.execute(COLUMNS[what].format(entry=entry))
+        assert check_database().faults != ()
+        transaction.set_rollback(True)
+
+
+def test_the_command_names_each_place_and_ends_with_one(database: None) -> None:
+    state, said = HONEST.copy(), StringIO()
+    words = body_and_leaf(state, Random(SEED))
+    with transaction.atomic():
+        unguard()
+        store(state)
+        with pytest.raises(CommandError, match="faults") as ended:
+            call_command("verify_audit", stdout=said, stderr=said)
+        transaction.set_rollback(True)
+    assert ended.value.returncode == 1
+    assert any(word in said.getvalue() for word in words)
+    assert "Looked at everything up to segment 8" in said.getvalue()
+
+
+def test_an_entry_that_was_slipped_in_long_ago_stands_in_no_segment(database: None) -> None:
+    """It can only be told from one that waits for the sealer by its id: the highest one is not proof enough."""
+    gap = next(each for each in range(1, max(HONEST.bodies)) if each not in HONEST.bodies)
+    state = HONEST.copy()
+    said = {**state.said(min(state.bodies)), "stream": "event:new", "stream_seq": 1, "prev_leaf": "00" * 32}
+    state.bodies[gap] = canonical(said)
+    state.leaves[gap] = leaf_of(state.bodies[gap])
+    found = faults(state)
+    assert found == [f"entry {gap} (event:new 1): stands in no segment"]

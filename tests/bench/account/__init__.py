@@ -1,0 +1,1 @@
+"""Where does the CPU time of one webhook go?"""

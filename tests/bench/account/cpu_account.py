@@ -1,0 +1,75 @@
+"""Where the CPU of one webhook goes, part by part, and every statement of it (`--account`)."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import prepare_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.table import table
+
+WORTH_A_ROW = 0.01  # milliseconds
+
+
+def account(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
+) -> list[dict[str, Any]]:
+    """The account of a `result` event, of an `ack` event, and of what a worker does for that; each in a process of
+    its own.
+    """
+    with fresh_database(kind, cluster, folder) as database:
+        environment = prepare_hub(database, systems, folder)
+        return [
+            take_account(environment, folder, mode, events) | {"database": kind}
+            for mode in ("result", "worker", "ack")  # the last leaves deliveries open
+        ]
+
+
+def take_account(environment: dict[str, str], folder: Path, mode: str, events: int) -> dict[str, Any]:
+    """The account as `accounting` prints it, from a process of its own with this environment."""
+    command = [sys.executable, "-m", "tests.bench.account.process_account", mode, str(events)]
+    with (folder / "account.log").open("ab") as log:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, timeout=600
+        )
+    assert done.returncode == 0, (folder / "account.log").read_text()[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def show(taken: dict[str, Any]) -> str:
+    """The account as text: parts from dear to cheap, then the statements of one event in order."""
+    parts = dict(sorted(taken["parts"].items(), key=lambda item: -item[1]["cpu"]))
+    named = sum(each["cpu"] for each in parts.values())
+    rows = [_row(name, each, named) for name, each in parts.items() if each["cpu"] >= WORTH_A_ROW]
+    small = [each for each in parts.values() if each["cpu"] < WORTH_A_ROW]
+    rows.append(_row(f"{len(small)} smaller ones", _sum(small), named))
+    rows.append(_row("all parts", _sum(parts.values()), named))
+    lines = [
+        f"## Account of one `{taken['mode']}` event on {taken['database']}, in process, without the web server",
+        "",
+        f"CPU {taken['cpu']:.2f} ms, {taken['wall']:.2f} ms one after the other; "
+        f"{taken['statements']:.1f} statements, {taken['commits']:.1f} commits.",
+        "",
+        table(["part", "CPU ms", "share", "ms", "calls"], rows),
+        "",
+        *(f"{number:3} {statement}" for number, statement in enumerate(taken["one_event"], 1)),
+    ]
+    if taken["missing"]:
+        lines += ["", f"Not found, see tests/bench/account/points.py: {', '.join(taken['missing'])}"]
+    return "\n".join(lines)
+
+
+def _sum(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    listed = list(parts)
+    return {name: sum(each[name] for each in listed) for name in ("cpu", "wall", "calls")}
+
+
+def _row(name: str, part: dict[str, float], total: float) -> list[str]:
+    share = part["cpu"] / total
+    return [name, f"{part['cpu']:.2f}", f"{share:.0%}", f"{part['wall']:.2f}", f"{part['calls']:.1f}"]

@@ -1,0 +1,1 @@
+"""Which processes, databases and stand-in systems run while something is measured?"""

@@ -1,0 +1,145 @@
+"""The hub and the naive project, each as processes behind the same server command."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.machinery.databases import Database
+from tests.bench.machinery.driver import SIGNING_SECRET
+from tests.bench.machinery.processes import ROOT, Family, free_port, running, wait_for_port
+from tests.bench.machinery.stand_ins import FIRST_RECORD
+from tests.bench.machinery.systems import Systems
+
+GUNICORN = (
+    "gunicorn integration_hub.wsgi --worker-class gthread --workers 1 --threads ${WEB_THREADS:-32} "
+    "--bind 127.0.0.1:${HUB_PORT:-8000} --graceful-timeout 30 --log-level warning"
+)
+GRANIAN = (
+    "granian integration_hub.wsgi:application --interface wsgi --workers 1 "
+    "--blocking-threads ${WEB_THREADS:-32} --host 127.0.0.1 --port ${HUB_PORT:-8000} --log-level warning"
+)
+
+
+# Every person has a record in the shop already: the steady state of an update.
+USERS = 20_000
+LINKS = f"""
+WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < {USERS - 1})
+INSERT INTO sync_link (identity_id, commercial_id, entity_type, entity_id, record_id, version, applied_at)
+SELECT DISTINCT identity_id, commercial_id, 'USER', 'U' || substr(CAST(10000000 + n AS text), 2),
+    CAST({FIRST_RECORD} + n AS text), '', CURRENT_TIMESTAMP
+FROM sync_route CROSS JOIN numbers WHERE entity_type = 'USER'
+ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A project that runs: its web process, its worker where it has one, and its database."""
+
+    port: int
+    web: Family
+    worker: Family | None
+    database: Database
+
+
+def procfile(name: str) -> str:
+    """The command of the Procfile's line of this name."""
+    found = re.search(rf"^{name}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    assert found, f"the Procfile has no {name}"
+    return found[1]
+
+
+@contextmanager
+def running_hub(
+    database: Database,
+    systems: Systems,
+    folder: Path,
+    web: str = "",
+    workers: int = 1,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """The hub as production starts it, migrated and joined to the stand-in systems; `variables` for its processes."""
+    environment = prepare_hub(database, systems, folder) | dict(variables or {})
+    with ExitStack() as stack:
+        worker = None
+        if workers:
+            log = stack.enter_context((folder / "worker.log").open("ab"))
+            command = ["sh", "-c", f"exec {procfile('worker')}"]
+            worker = Family(stack.enter_context(running(command, environment, log)).pid)
+        yield stack.enter_context(_serving(database, environment, web or procfile("web"), folder, worker))
+
+
+def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
+    """Migrate, and join the hub to the stand-in systems. The environment of its processes."""
+    environment = _environment(database) | _hub_environment(database, systems, folder)
+    _manage(environment, "migrate", "--verbosity", "0")
+    _manage(environment, "seed_sandbox", "--logins", str(folder / "logins.txt"))
+    database.write(LINKS)
+    return environment
+
+
+@contextmanager
+def running_naive(database: Database, systems: Systems, folder: Path, web: str = "") -> Iterator[Server]:
+    """The naive project behind the hub's own server command."""
+    environment = _environment(database) | {
+        "DJANGO_SETTINGS_MODULE": "tests.bench.naive.settings",
+        "BENCH_IDENTITY_URL": f"http://127.0.0.1:{systems.identity}",
+        "BENCH_SHOP_URL": f"http://127.0.0.1:{systems.shop}",
+    }
+    _run([sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"], environment)
+    command = (web or procfile("web")).replace("integration_hub.wsgi", "tests.bench.naive.wsgi")
+    with _serving(database, environment, command, folder, None) as server:
+        yield server
+
+
+@contextmanager
+def _serving(
+    database: Database, environment: dict[str, str], web: str, folder: Path, worker: Family | None
+) -> Iterator[Server]:
+    port = free_port()
+    with (folder / "web.log").open("ab") as log:
+        command = ["sh", "-c", f"exec {web}"]
+        with running(command, environment | {"HUB_PORT": str(port)}, log) as process:
+            wait_for_port(port, process)
+            yield Server(port, Family(process.pid), worker, database)
+
+
+def _environment(database: Database) -> dict[str, str]:
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return os.environ | {"DATABASE_URL": database.url, "PATH": programs}
+
+
+def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
+    """As in production: DEBUG off, the log at its default level into a file."""
+    queue = f"sqlite:///{database.file.with_name('queue.sqlite3')}" if database.file else database.url
+    return {
+        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
+        "HUB_ENV_FILE": os.devnull,
+        "DEBUG": "off",
+        "SECRET_KEY": "only-for-the-benchmark-0123456789abcdefghijklmnopqrstuvwxyz",
+        "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "QUEUE_URL": queue,
+        "SANDBOX_IDENTITY_PORT": str(systems.identity),
+        "SANDBOX_SHOP_PORT": str(systems.shop),
+        "SANDBOX_IDENTITY_TOKEN": "identity-token",
+        "SANDBOX_SHOP_TOKEN": "shop-token",
+        "SANDBOX_SIGNING_SECRET": SIGNING_SECRET,
+        "HUB_URL": "http://127.0.0.1",
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(folder),
+    }
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> None:
+    _run([sys.executable, "manage.py", *arguments], environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,46 @@
+"""The two stand-in systems as the benchmark holds them: a process, two ports, a count of calls."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.bench.machinery.processes import ROOT, free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """Where the identity service and the shop listen."""
+
+    identity: int
+    shop: int
+
+    def calls(self, delay: float = 0.0) -> int:
+        """How many calls were served so far; from now on each takes `delay` milliseconds."""
+        url = f"http://127.0.0.1:{self.shop}/-/calls?delay={delay:g}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return sum(json.load(answer).values())
+
+
+@contextmanager
+def running_systems() -> Iterator[Systems]:
+    """Both systems, ready to be called."""
+    systems = Systems(free_port(), free_port())
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.machinery.stand_ins",
+        str(systems.identity),
+        str(systems.shop),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"ready\n", "the stand-in systems did not start"
+        yield systems
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,1 @@
+"""How are figures summed up, printed and judged?"""

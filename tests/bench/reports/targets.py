@@ -1,0 +1,65 @@
+"""What the figures are to be at 16 clients, and whether they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.reports.report import Part, Rounds, cpu, of_subject, rate, ratio, spread
+
+CLIENTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure of a subject, over another subject's where one is named, and the bound that it keeps."""
+
+    words: str
+    subject: str
+    part: Part
+    other: str
+    bound: float
+    is_upper: bool = True
+
+    def keeps(self, found: float) -> bool:
+        return found <= self.bound if self.is_upper else found >= self.bound
+
+
+TARGETS = (
+    Target("CPU an event in `result` ÷ naive's", "result", cpu, "naive", 1.0),
+    Target("rate of taking in ÷ one durable INSERT's", "ingest", rate, "insert", 0.6, is_upper=False),
+    Target("p99 ÷ p50 in `result`", "result", spread, "", 5.0),
+    Target("p99 ÷ p50 of taking in", "ingest", spread, "", 5.0),
+)
+
+
+def verdicts(rounds: Rounds) -> str:
+    """One line a target, database and delay."""
+    places = dict.fromkeys((each.database, each.delay) for each in rounds[0])
+    return "\n".join(line for place in places for line in _lines(rounds, *place))
+
+
+def _lines(rounds: Rounds, database: str, delay: int) -> Iterator[str]:
+    here = [[each for each in taken if (each.database, each.delay) == (database, delay)] for taken in rounds]
+    for target in TARGETS:
+        found = _found(here, target)
+        if found is not None:
+            sign = "at most" if target.is_upper else "at least"
+            kept = "kept" if target.keeps(found) else "NOT KEPT"
+            yield f"{kept:8}  {database}, {delay} ms: {target.words}: {found:.2f} ({sign} {target.bound:g})"
+    yield from _disagreements(here)
+
+
+def _found(here: Rounds, target: Target) -> float | None:
+    if target.other:
+        return ratio(here, target.subject, target.other, CLIENTS, target.part)
+    same = of_subject(here, target.subject, CLIENTS)
+    return median(target.part(each) for each in same) if same else None
+
+
+def _disagreements(here: Rounds) -> Iterator[str]:
+    """Errors, and calls that make the comparison unfair."""
+    for each in (each for taken in here for each in taken):
+        if each.bad:
+            yield f"ERRORS    {each.database} {each.subject}, {each.clients} clients: {each.bad} {each.first_bad}"
+        if each.subject in ("naive", "result", "ack", "ingest") and abs(each.calls - 3) > 0.02:
+            yield f"UNEQUAL   {each.database} {each.subject}, {each.clients} clients: {each.calls:.2f} calls an event"

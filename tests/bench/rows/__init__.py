@@ -1,0 +1,1 @@
+"""How is a database filled before it is measured?"""

@@ -1,0 +1,111 @@
+"""What the audit log costs (`--audit`): the hub beside the same hub whose appends do nothing, both at once.
+
+In turn they would differ by a tenth either way, for what else the machine does: so both get half the senders at the same
+time, and whatever slows one down slows the other. Of two that are the same, the one that was started first took 3 % more
+CPU (16 rounds, twice): so each is started first for half the rounds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import Server, running_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.report import Rounds, of_subject
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import say
+from tests.bench.subjects.measurement import ACK, RESULT, Figures, measure
+
+STARTUP = Path(__file__).resolve().parents[1] / "startup"
+VARIANTS = {"with": {}, "without": {"BENCH_WITHOUT": "audit", "PYTHONPATH": f"{STARTUP}:{ROOT}"}}
+SUBJECTS = (RESULT, ACK)
+CLIENTS = 8  # of each
+MOST_SHARE = 0.1
+ROUNDS, SECONDS = 12, 2.0
+
+Taken = dict[str, list[list[Figures]]]
+
+
+def measure_audit(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, rounds: int, seconds: float
+) -> Taken:
+    """The rounds of both variants; within a round at the same time."""
+    taken: Taken = {name: [] for name in VARIANTS}
+    halves = (rounds - rounds // 2, rounds // 2)
+    for first, some in zip(VARIANTS, halves, strict=True):
+        order = sorted(VARIANTS, key=lambda name, first=first: name != first)
+        with _running(order, kind, cluster, systems, folder / f"{kind}-{first}-first") as serving:
+            for _ in range(some):
+                _measure_round(serving, systems, seconds, taken)
+                _say_round(taken, rounds)
+    return taken
+
+
+@contextmanager
+def _running(
+    order: Sequence[str], kind: str, cluster: Cluster | None, systems: Systems, folder: Path
+) -> Iterator[dict[str, Server]]:
+    """A hub of each variant, started in this order and warmed up."""
+    with ExitStack() as stack:
+        serving: dict[str, Server] = {}
+        for name in order:
+            place = folder / name
+            place.mkdir(parents=True)
+            database = stack.enter_context(fresh_database(kind, cluster, place))
+            hub = running_hub(database, systems, place, variables=VARIANTS[name])
+            serving[name] = stack.enter_context(hub)
+            measure(serving[name], RESULT, systems, clients=32, delay=0, seconds=0.8)
+        _check(serving)
+        yield serving
+
+
+def _measure_round(serving: Mapping[str, Server], systems: Systems, seconds: float, taken: Taken) -> None:
+    found: dict[str, list[Figures]] = {name: [] for name in serving}
+    for subject in SUBJECTS:
+        with ThreadPoolExecutor(len(serving)) as threads:
+            measured = {
+                name: threads.submit(measure, server, subject, systems, CLIENTS, 0, seconds)
+                for name, server in serving.items()
+            }
+        for name, each in measured.items():
+            found[name].append(each.result())
+    for name, figures in found.items():
+        taken[name].append(figures)
+
+
+def _say_round(taken: Taken, rounds: int) -> None:
+    """What the last round gave."""
+    for name, each in taken.items():
+        for figures in each[-1]:
+            say(figures, f"{len(each)}/{rounds} {name}")
+
+
+def _check(serving: dict[str, Server]) -> None:
+    """The variants are what they are called."""
+    for name, server in serving.items():
+        rows = server.database.rows("SELECT count(*) FROM audit_entry WHERE action = 'webhook.received'")
+        assert bool(rows[0][0]) == (name == "with"), f"{rows[0][0]} entries {name} the audit log"
+
+
+def show_audit(taken: Taken) -> str:
+    """Medians; the share is of the CPU of web and worker, within each round."""
+    heads = (f"{CLIENTS} clients each", "CPU ms with", "without", "the log's share", "at most", "")
+    rows = [_row(subject.name, taken["with"], taken["without"]) for subject in SUBJECTS]
+    return table(heads, rows)
+
+
+def _row(subject: str, logged: Rounds, silent: Rounds) -> list[str]:
+    pairs = list(zip(of_subject(logged, subject, CLIENTS), of_subject(silent, subject, CLIENTS), strict=True))
+    share = median(1 - without.cpu / found.cpu for found, without in pairs)
+    return [
+        subject,
+        f"{median(found.cpu for found, _ in pairs):.2f}",
+        f"{median(without.cpu for _, without in pairs):.2f}",
+        f"{share:.0%}",
+        f"{MOST_SHARE:.0%}",
+        "kept" if share <= MOST_SHARE else "NOT KEPT",
+    ]

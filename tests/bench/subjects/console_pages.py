@@ -1,0 +1,229 @@
+"""What each page of the console costs, measured in one process with the hub's environment.
+
+Run by `console`: `python -m tests.bench.subjects.console_pages <repeats>` prints one JSON document. The yardstick is
+taken in turn with the pages: what the machine does meanwhile falls on both.
+"""
+
+import gzip
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+YARDSTICK = """SELECT e.*, s.name FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id
+    ORDER BY e.received_at DESC, e.id DESC LIMIT 51"""
+BULK = 10_000
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of one page, medians of the repeats; in milliseconds and bytes. `slowest`: of its statements, in any repeat.
+
+    `cpu` is of this process: far below `server` where others took the machine meanwhile, or the database worked.
+    """
+
+    name: str
+    sql: float = 0.0
+    statements: int = 0
+    slowest: float = 0.0
+    slowest_statement: str = ""
+    server: float = 0.0
+    cpu: float = 0.0
+    html: int = 0
+    zipped: int = 0
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Taken:
+    """The yardstick, the pages, and the weight of the list with what it loads: files, their bytes, scripts alone."""
+
+    yardstick: float
+    pages: list[Cost]
+    weight: dict[str, int] = field(default_factory=dict)
+
+
+def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
+    """Each page, and how its address is found."""
+    from django.db.models import Count
+
+    from integration_hub.console.keyset import BY_ARRIVAL
+    from webhooks.models import Event
+
+    newest = Event.objects.order_by("-received_at", "-id")
+    total = Event.objects.count()
+    middle = newest[total // 2]
+    failed = Event.objects.filter(state="dead").latest("id")
+    tried = Event.objects.filter(pk__gt=middle.pk, state__in=("dead", "retrying", "succeeded"))
+    longest = tried.annotate(tries=Count("deliveries__attempts")).order_by("-tries", "-pk").first() or failed
+    events, entity = (
+        "/admin/webhooks/event/",
+        f"type={failed.entity_type}&id={failed.entity_id}",
+    )
+    yield "overview", lambda _: "/admin/"
+    yield "list", lambda _: events
+    yield "list, failed", lambda _: f"{events}?state=dead"
+    yield "list, failed, 7 days", lambda _: f"{events}?state=dead&received=168"
+    yield "list, cursor in the middle", lambda _: f"{events}?before={BY_ARRIVAL.cursor(middle)}"
+    yield "search, event id", lambda _: f"{events}?q={failed.reference}"
+    yield "search, entity id", lambda _: f"{events}?q={failed.entity_id}"
+    yield "event", lambda _: f"{events}{longest.pk}/change/"
+    yield f"replay of {BULK:,}: confirm", _confirm
+    yield "entity", lambda _: f"/admin/webhooks/entity/?{entity}"
+    yield from log_addresses()
+
+
+def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
+    """The pages of the audit log."""
+    from audit.models import Entry
+    from integration_hub.console.audit_list import BY_TIME
+
+    log = "/admin/audit/entry/"
+    first, last = (Entry.objects.order_by(way).first() for way in ("id", "-id"))
+    middle = Entry.objects.filter(pk__gte=(first.pk + last.pk) // 2).order_by("id").first()
+    changed = Entry.objects.filter(action="source.changed").latest("at")
+    yield "log", lambda _: log
+    yield "log, cursor in the middle", lambda _: f"{log}?before={BY_TIME.cursor(middle)}"
+    yield "log, people", lambda _: f"{log}?who=person"
+    yield "log, a person long ago", lambda _: f"{log}?who=person:1"
+    yield "log, an action", lambda _: f"{log}?action=attempt.failed"
+    yield "log, exports", lambda _: f"{log}?action=exports"
+    yield "log, settings", lambda _: f"{log}?object=setting"
+    yield "log, settings in the middle", lambda _: f"{log}?object=setting&before={BY_TIME.cursor(middle)}"
+    yield "log, an object", lambda _: f"{log}?q={changed.stream}"
+    yield "entry", lambda _: f"{log}{changed.pk}/change/"
+
+
+def _confirm(client: Any) -> str:
+    """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
+    from django.urls import reverse
+
+    from sync.bulk_replay import choose_by_filter
+    from sync.models import Replay
+    from webhooks.models import Event
+
+    since = Event.objects.order_by("-received_at")[min(BULK, Event.objects.count()) - 1].received_at
+    words = {"received_from": since.isoformat()}
+    answer = client.post(reverse("admin:webhooks_event_replay_new"), words)
+    while Replay.objects.latest("pk").state == "choosing":
+        choose_by_filter.look()
+    return str(answer["Location"])
+
+
+def cost_of(client: Any, name: str, address: str, repeats: int, aside: Callable[[], None]) -> Cost:
+    """The page so many times, after once that does not count; `aside` is called between."""
+    from django.db import connection
+
+    client.get(address, follow=True)
+    taken, statements = [], []
+    for _ in range(repeats):
+        spent: list[tuple[float, str]] = []
+        with connection.execute_wrapper(timed(spent)):
+            began, worked = time.perf_counter(), time.process_time()
+            answer = client.get(address, follow=True)
+            server, cpu = time.perf_counter() - began, time.process_time() - worked
+        if answer.status_code != 200:
+            return Cost(name, problem=f"answered {answer.status_code}")
+        taken.append((sum(seconds for seconds, _ in spent), len(spent), server, cpu))
+        statements += spent
+        aside()
+    sql, number, server, cpu = (median(each) for each in zip(*taken, strict=True))
+    slowest, statement = max(statements, default=(0.0, ""))
+    return Cost(
+        name,
+        sql=sql * 1000,
+        statements=int(number),
+        slowest=slowest * 1000,
+        slowest_statement=" ".join(statement.split())[:300],
+        server=server * 1000,
+        cpu=cpu * 1000,
+        html=len(answer.content),
+        zipped=len(gzip.compress(answer.content, 6)),
+    )
+
+
+def timed(spent: list[tuple[float, str]]) -> Callable[..., Any]:
+    """An execute wrapper that keeps each statement with its seconds."""
+
+    def wrapper(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return execute(sql, *arguments)
+        finally:
+            spent.append((time.perf_counter() - began, sql))
+
+    return wrapper
+
+
+@contextmanager
+def person() -> Iterator[Any]:
+    """The session of somebody who may do everything, for as long as this runs."""
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    user, _ = User.objects.get_or_create(username="bench", defaults={"is_staff": True, "is_superuser": True})
+    client = Client(raise_request_exception=False, SERVER_NAME="127.0.0.1")
+    client.force_login(user)
+    yield client
+    client.logout()
+
+
+def weight(client: Any, address: str) -> dict[str, int]:
+    """The page with every file that it names: how many requests, and what they weigh zipped."""
+    from django.contrib.staticfiles import finders
+
+    html = client.get(address).content
+    named = re.findall(rb'(?:href|src)="/static/([^"?#]+\.(?:css|js|svg|png|woff2?))', html)
+    files = {name: gzip.compress(_read(finders.find(name)), 6) for name in {each.decode() for each in named}}
+    page = len(gzip.compress(html, 6))
+    return {
+        "requests": 1 + len(files),
+        "zipped": page + sum(map(len, files.values())),
+        "scripts": sum(len(each) for name, each in files.items() if name.endswith(".js")),
+        "html": len(html),
+        "elsewhere": len(re.findall(rb'(?:href|src)="(?:https?:)?//', html)),
+    }
+
+
+def _read(path: Any) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def measure(repeats: int) -> Taken:
+    from django.db import connection
+
+    yards: list[float] = []
+
+    def yardstick() -> None:
+        with connection.cursor() as cursor:
+            began = time.perf_counter()
+            cursor.execute(YARDSTICK)
+            cursor.fetchall()
+            yards.append(time.perf_counter() - began)
+
+    yardstick()
+    yards.clear()
+    pages = []
+    with person() as client:
+        for name, find in addresses():
+            try:
+                address = find(client)
+            except Exception as error:
+                pages.append(Cost(name, problem=f"not here: {type(error).__name__}"))
+                continue
+            pages.append(cost_of(client, name, address, repeats, yardstick))
+        carried = weight(client, "/admin/webhooks/event/")
+    return Taken(median(yards) * 1000, pages, carried)
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    print(json.dumps(asdict(measure(int(sys.argv[1])))))

@@ -1,0 +1,317 @@
+"""What an export costs, and whether one is whole while events come in (`--export --events 100000`).
+
+Before events come in, the row of one is deleted past the hub, with everything under it: whoever checks the export as
+its README says has to miss it, and nothing else.
+
+Run by itself with the hub's environment it measures, in a process of its own: `python -m tests.bench.subjects.exports
+<folder>`.
+"""
+
+import gc
+import http.client
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from tests.bench.machinery.databases import Cluster, Database, fresh_database
+from tests.bench.machinery.processes import ROOT, _status
+from tests.bench.machinery.servers import _environment, _hub_environment, prepare_hub, running_hub
+from tests.bench.machinery.systems import Systems
+from tests.bench.subjects.growth import _fill, say_filled
+from tests.support.database import postgresql
+from webhooks.references import to_reference
+
+REPEATS = 3
+A_SECOND = 50
+SENDERS = 8
+TURNS, TURN_SECONDS = 3, 12.0
+_SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e.event_type, e.occurred_at, e.received_at,
+    e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
+
+
+def measure_export(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
+) -> dict[str, Any]:
+    """Fill a hub, export it at rest, then while fifty events a second come in."""
+    with fresh_database(kind, cluster, folder) as database:
+        environment = prepare_hub(database, systems, folder)
+        say_filled(kind, events, _fill(environment, folder, events, "bare"))
+        _python(environment, folder, "tests.bench.subjects.exports", str(folder), "settle")
+        at_rest = json.loads(
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), _psql(database))
+        )
+        return {"database": kind, **at_rest, "meanwhile": _meanwhile(database, systems, folder)}
+
+
+def _delete_one(database: Database) -> str:
+    """Delete an event from the middle, as somebody with the database does; its reference."""
+    ((key, uuid),) = database.rows(
+        "SELECT id, uuid FROM webhooks_event WHERE id = (SELECT max(id) / 2 FROM webhooks_event)"
+    )
+    deliveries = f"SELECT id FROM sync_delivery WHERE event_id = {key}"
+    attempts = f"SELECT id FROM sync_attempt WHERE delivery_id IN ({deliveries})"
+    database.write(
+        f"DELETE FROM sync_call WHERE attempt_id IN ({attempts})",
+        f"DELETE FROM sync_attempt WHERE delivery_id IN ({deliveries})",
+        f"DELETE FROM sync_delivery WHERE event_id = {key}",
+        f"DELETE FROM webhooks_receipt WHERE event_id = {key}",
+        f"DELETE FROM webhooks_event WHERE id = {key}",
+    )
+    return to_reference(UUID(str(uuid)))
+
+
+def _python(environment: dict[str, str], folder: Path, *arguments: str) -> str:
+    """What it prints; in a session of its own, as a worker runs an export."""
+    surroundings = environment | {"EXPORT_FOLDER": str(folder / "exports")}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT, env=surroundings, capture_output=True, text=True, timeout=7200, start_new_session=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def _psql(database: Database) -> str:
+    """psql's own COPY of the same rows, as a command; nothing on SQLite."""
+    programs = postgresql.server_programs()
+    if database.file is not None or programs is None:
+        return ""
+    copy = f"\\copy ({' '.join(_SAME_ROWS.split())}) to /dev/null csv"
+    return json.dumps([str(programs / "psql"), database.url, "-q", "-c", copy])
+
+
+def _meanwhile(database: Database, systems: Systems, folder: Path) -> dict[str, Any]:
+    """An export while events come in: what is missing, what is doubled, and what its own checkers say."""
+    environment = _environment(database) | _hub_environment(database, systems, folder)
+    deleted = _delete_one(database)
+    uuids = database.rows("SELECT uuid FROM webhooks_event")
+    there = {to_reference(UUID(str(each))) for (each,) in uuids}
+    with running_hub(database, systems, folder) as hub, _coming_in(hub.port) as coming:
+        time.sleep(2)
+        at_rest, computing = [], []
+        for _ in range(TURNS):
+            coming.take()
+            time.sleep(TURN_SECONDS)
+            at_rest += coming.take()
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), "compute")
+            computing += coming.take()
+        began = time.monotonic()
+        made = json.loads(
+            _python(environment, folder, "tests.bench.subjects.exports", str(folder), "meanwhile")
+        )
+        answered, spent = coming.take(), time.monotonic() - began
+    archive = Path(made["archive"])
+    with zipfile.ZipFile(archive) as packed:
+        written = [json.loads(line)["reference"] for line in packed.open("export/events.jsonl")]
+        sealed = {stream for line in packed.open("export/entries.jsonl") if (stream := _begun(line))}
+        packed.extractall(folder / "unpacked")
+    archive.unlink()
+    known = set(written)
+    return {
+        **made,
+        "came": len(answered),
+        "a_second": len(answered) / spent,
+        "p95": {"at rest": _p95(at_rest), "computing": _p95(computing), "meanwhile": _p95(answered)},
+        "rows": len(written),
+        "doubled": len(written) - len(known),
+        "missing": len((sealed | there) - known - {deleted}),
+        "checked": _check(folder / "unpacked" / "export", deleted),
+    }
+
+
+def _check(folder: Path, deleted: str) -> dict[str, Any]:
+    """How the two checkers end, each with nothing but Python; and whether all that they find is the deleted event."""
+    took, said = {}, {}
+    for name in ("verify.py", "check_rows.py"):
+        command = ["env", "-i", sys.executable, "-I", name, "."]
+        began = time.monotonic()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        took[name], said[name] = time.monotonic() - began, (done.returncode, done.stdout + done.stderr)
+    shutil.rmtree(folder)
+    faults = [line for line in said["check_rows.py"][1].splitlines() if line.startswith("FAULT")]
+    return {
+        "seconds": took,
+        "entries": said["verify.py"],
+        "found": len(faults) == 1 and deleted in faults[0] and "has no row" in faults[0],
+        "faults": faults[:3],
+    }
+
+
+def _begun(line: bytes) -> str:
+    """The reference of an event whose first entry this is; of copies, which have other streams, nothing."""
+    entry = json.loads(line)
+    kind, _, reference = entry["stream"].partition(":")
+    return (
+        reference
+        if kind == "event" and entry["stream_seq"] == 1 and entry["action"] == "webhook.received"
+        else ""
+    )
+
+
+class _Coming:
+    """What the senders were answered."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+        self._lock = threading.Lock()
+
+    def answered(self, seconds: float) -> None:
+        with self._lock:
+            self._seconds.append(seconds)
+
+    def take(self) -> list[float]:
+        """The seconds that each answer took that came since this was asked last."""
+        with self._lock:
+            found, self._seconds = self._seconds, []
+        return found
+
+
+def _p95(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.95)]
+
+
+@contextmanager
+def _coming_in(port: int) -> Iterator[_Coming]:
+    """Fifty webhooks a second, by so many senders that none is late while an answer takes a sixth of a second."""
+    stop, coming = threading.Event(), _Coming()
+
+    def send(sender: int) -> None:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        due = time.monotonic() + sender / A_SECOND
+        for number in itertools.count(sender, SENDERS):
+            if stop.wait(max(0.0, due - time.monotonic())):
+                return
+            body = {
+                "id": f"U{number % 20_000:07}",
+                "entityType": "USER",
+                "eventType": "UPDATE",
+                "respond": "ack",
+            }
+            began = time.monotonic()
+            link.request(
+                "POST", "/webhooks/aurora-unsigned", json.dumps(body), {"Content-Type": "application/json"}
+            )
+            answer = link.getresponse()
+            answer.read()
+            if answer.status < 300:
+                coming.answered(time.monotonic() - began)
+            due += SENDERS / A_SECOND
+
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield coming
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _timed(do: Callable[[], object]) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began
+
+
+def _settle() -> None:
+    """Seal and count what was filled in, so that no worker is busy with it later."""
+    from sync.counting.looking import count
+    from sync.evidence import seal_audit
+
+    while seal_audit() > 1:
+        pass
+    while count(seconds=60.0):
+        pass
+
+
+def _compute() -> None:
+    """What any work in the background does to those who share its cores: no database, no file, nothing of the hub."""
+    noise, end = os.urandom(100_000), time.monotonic() + TURN_SECONDS
+    while time.monotonic() < end:
+        zlib.compress(noise)
+
+
+def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
+    """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
+    from integration_hub.console.exporting import csv_table
+    from integration_hub.console.exporting.snapshot import streaming
+    from webhooks.models import Event
+
+    idle = _warm_up()
+    events = Event.objects.order_by("id")
+
+    def write(way: Any) -> None:
+        with streaming(), (folder / "events.csv").open("wb") as file:
+            for _, block in way(events):
+                file.write(block)
+
+    taken: dict[str, list[float]] = {"psql": [], "csv": [], "orm": []}
+    for _ in range(REPEATS):
+        if psql:
+            taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
+        taken["csv"].append(_timed(lambda: write(csv_table.copied if psql else csv_table.read)))
+        taken["orm"].append(_timed(lambda: write(csv_table.read)))
+    found = {**taken, **_make(idle)}
+    Path(found["archive"]).unlink()
+    return found
+
+
+def _warm_up() -> int:
+    """Resident bytes at rest, of a process that has made an export of nothing."""
+    from django.utils import timezone
+
+    from integration_hub.console.exporting import jobs
+    from sync.search.event_filter import resolve
+
+    nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
+    assert nothing.state == "done", nothing.failure
+    gc.collect()
+    return _status(os.getpid(), "VmRSS")
+
+
+def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, Any]:
+    """A whole export by this process: how long, how large, and the most memory that the process ever had."""
+    from django.utils import timezone
+
+    from integration_hub.console.exporting import jobs
+    from sync.search.event_filter import resolve
+
+    began = time.monotonic()
+    made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
+    assert made.state == "done", made.failure
+    memory = {"idle": idle, "peak": _status(os.getpid(), "VmHWM")}
+    facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
+    return {"seconds": time.monotonic() - began, **memory, **facts}
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    if sys.argv[2] == "settle":
+        _settle()
+    elif sys.argv[2] in ("compute", "meanwhile"):
+        from integration_hub.console.exporting.apart import resting, stand_back
+        from sync.loaded import keep_what_is_loaded
+
+        stand_back()
+        keep_what_is_loaded()
+        if sys.argv[2] == "compute":
+            _compute()
+        else:
+            print(json.dumps(_make(_warm_up(), resting(lambda: True))))
+    else:
+        print(json.dumps(_measure(Path(sys.argv[1]), json.loads(sys.argv[2] or "[]"))))

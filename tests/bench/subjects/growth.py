@@ -1,0 +1,168 @@
+"""How the cost of an event grows with what is stored (`--growth`).
+
+A second hub, which stays at the first size, is measured in turn with the one that grows: what the machine does
+meanwhile falls on both.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench.account.cpu_account import take_account
+from tests.bench.machinery.databases import Cluster, Database, fresh_database
+from tests.bench.machinery.processes import ROOT
+from tests.bench.machinery.servers import USERS, Server, prepare_hub, running_hub, running_naive
+from tests.bench.machinery.systems import Systems
+from tests.bench.reports.report import Part, cpu, of_subject, rate, ratio
+from tests.bench.reports.table import table
+from tests.bench.subjects.comparison import say
+from tests.bench.subjects.measurement import INGEST, NAIVE, RESULT, Figures, Subject, measure
+
+CLIENTS = 16
+_LONGEST_SEALING = 600.0
+REFERENCE = replace(RESULT, name="reference")
+HEADS = (
+    "stored events", "database MB", "statements", "commits", "CPU ms", "of the database", "CPU ÷ small hub",
+    "database ÷ small hub", "CPU ÷ naive", "a second", "p99 ms", "taken in a second", "filled in s", "sealed in s",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Stage:
+    """What was measured with so many events stored."""
+
+    database: str
+    events: int
+    megabytes: float
+    account: dict[str, Any]
+    plans: dict[str, Any]
+    rounds: list[list[Figures]]
+    fill_seconds: float
+    seal_seconds: float
+
+
+def grow(
+    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, sizes: Sequence[int], rounds: int
+) -> list[Stage]:
+    """Fill up to each size, and measure there."""
+    with (
+        fresh_database(kind, cluster, folder) as for_naive,
+        fresh_database(kind, cluster, folder) as small,
+        fresh_database(kind, cluster, folder) as large,
+        running_naive(for_naive, systems, folder) as naive,
+    ):
+        _fill(prepare_hub(small, systems, folder), folder, sizes[0])
+        environment, stages = prepare_hub(large, systems, folder), []
+        with running_hub(small, systems, folder) as reference:
+            for before, size in zip([0, *sizes], sizes, strict=False):
+                filled = _fill(environment, folder, size - before)
+                say_filled(kind, size, filled)
+                account = take_account(environment, folder, "result", 100)
+                plans = json.loads(_module(environment, "tests.bench.account.statement_plans"))
+                with running_hub(large, systems, folder) as hub:
+                    sealed = _wait_until_sealed(large)
+                    measure(hub, RESULT, systems, CLIENTS, 0, 0.5)  # the first requests cost more
+                    taken = [_round(naive, reference, hub, systems) for _ in range(rounds)]
+                stages.append(Stage(kind, size, _megabytes(large), account, plans, taken, filled, sealed))
+    return stages
+
+
+def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -> float:
+    """Copy a real event so many times; the seconds that it took. `words`: see `filling`."""
+    take_account(environment, folder, "result", 5)
+    began = time.monotonic()
+    _module(environment, "tests.bench.rows.event_copies", str(events), str(USERS), *words)
+    return time.monotonic() - began
+
+
+def _wait_until_sealed(database: Database) -> float:
+    """What was filled in comes before the audit log's sealer all at once, as after days without a worker; the seconds
+    that it took. A worker that is stopped in the middle of that, for `ingest`, might hold the lock of SQLite.
+    """
+    began = time.monotonic()
+    while database.rows(
+        "SELECT 1 WHERE (SELECT MAX(id) FROM audit_entry) > (SELECT COALESCE(MAX(highest_id), 0) FROM audit_segment)"
+    ):
+        assert time.monotonic() - began < _LONGEST_SEALING, "the worker does not keep up"
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def say_filled(kind: str, size: int, seconds: float) -> None:
+    """Progress: one line to standard error."""
+    print(f"growth: {kind} filled to {size:,} in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def _module(environment: dict[str, str], name: str, *arguments: str) -> str:
+    """Run a module of the benchmark in a process with the hub's environment; what it printed."""
+    command = [sys.executable, "-m", name, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=7200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def _round(naive: Server, reference: Server, hub: Server, systems: Systems) -> list[Figures]:
+    def one(server: Server, subject: Subject) -> Figures:
+        figures = measure(server, subject, systems, CLIENTS, 0, 2.0)
+        say(figures, "growth")
+        return figures
+
+    return [one(naive, NAIVE), one(reference, REFERENCE), one(hub, RESULT), one(hub, INGEST)]
+
+
+def _megabytes(database: Database) -> float:
+    if database.file is not None:
+        return database.file.stat().st_size / 2**20
+    return float(database.rows("SELECT pg_database_size(current_database())")[0][0]) / 2**20
+
+
+def show_growth(stages: Sequence[Stage]) -> str:
+    """A row a stage; the last line says how the last compares with the first."""
+    rows = [_row(stage) for stage in stages]
+    first, last = (stage.account for stage in (stages[0], stages[-1]))
+    plans = stages[-1].plans
+    scans = "\n".join(f"  {sql}\n    {plan}" for sql, plan in plans["scans"].items())
+    return (
+        f"## {stages[0].database}: cost of a `result` event by what is stored, {CLIENTS} clients\n\n"
+        f"{table(HEADS, rows)}\n\n"
+        f"From {stages[0].events:,} to {stages[-1].events:,} events: statements {first['statements']:.1f} → "
+        f"{last['statements']:.1f}, commits {first['commits']:.1f} → {last['commits']:.1f}\n"
+        f"At {stages[-1].events:,}: {plans['statements']} different statements find rows, {len(plans['scans'])} of them by "
+        f"reading a whole table{':' if scans else '.'}\n{scans}"
+    )
+
+
+def _row(stage: Stage) -> list[str]:
+    result = of_subject(stage.rounds, "result", CLIENTS)
+    return [
+        f"{stage.events:,}",
+        f"{stage.megabytes:.0f}",
+        f"{stage.account['statements']:.1f}",
+        f"{stage.account['commits']:.1f}",
+        f"{median(map(cpu, result)):.2f}",
+        f"{median(map(database_cpu, result)):.2f}",
+        _ratio(stage.rounds, "reference", cpu),
+        _ratio(stage.rounds, "reference", database_cpu),
+        _ratio(stage.rounds, "naive", cpu),
+        f"{median(map(rate, result)):.0f}",
+        f"{median(each.p99 for each in result):.1f}",
+        f"{median(map(rate, of_subject(stage.rounds, 'ingest', CLIENTS))):.0f}",
+        f"{stage.fill_seconds:.0f}",
+        f"{stage.seal_seconds:.0f}",
+    ]
+
+
+def _ratio(rounds: Sequence[Sequence[Figures]], other: str, part: Part) -> str:
+    found = ratio(rounds, "result", other, CLIENTS, part)
+    return f"{found:.2f}" if found else ""
+
+
+def database_cpu(figures: Figures) -> float:
+    """Of the database's own processes, where it has some."""
+    return figures.database_cpu

@@ -1,0 +1,1 @@
+"""A real browser, and a hub that it can look at."""

@@ -1,0 +1,1 @@
+"""Which screens there are, and the busy hub that they show."""

@@ -1,0 +1,277 @@
+"""A hub in which a lot has happened: what every screen is looked at with. The same every time but for the moment."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from tempfile import TemporaryDirectory
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.test import Client, override_settings
+
+from integration_hub.console.exporting.jobs import record, request_export
+from integration_hub.console.generating.history import generate
+from integration_hub.console.models import Export, Table
+from sync.counting.rebuilding import count_again
+from sync.erasure_requests import ask_erasure
+from sync.failure_groups import keep_failure_groups
+from sync.models import (
+    Alarm,
+    AlarmKind,
+    Attempt,
+    Breaker,
+    Call,
+    Delivery,
+    Erasure,
+    Ground,
+    Link,
+    Mapping,
+    Replay,
+    Route,
+)
+from sync.replaying import request_replay
+from sync.search.event_filter import resolve
+from sync.subject_rows import person as whose
+from tests.browser.driver.chromium import Browser
+from tests.support.hub import ANNA, Hub, signed
+from webhooks.models import Event, Receipt, Refusal, Source, State
+
+PEOPLE = {
+    "support": ("saara", "Saara", "Salo"),
+    "auditor": ("antti", "Antti", "Heino"),
+    "administrator": ("pekka", "Pekka", "Laine"),
+}
+LEAVERS = ("MEMBER2041", "MEMBER2042", "MEMBER2043")
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Stage:
+    """The hub, the moment it is looked at, its address, and the people who look."""
+
+    hub: Hub
+    site: str
+    now: datetime
+    people: dict[str, User] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)
+    backtest: str = ""
+
+    def client(self, role: str) -> Client:
+        """This person's session, which the browser shares; without a role, nobody's."""
+        if role not in self.clients:
+            self.clients[role] = Client(raise_request_exception=False)
+            if role:
+                self.clients[role].force_login(self.people[role])
+        return self.clients[role]
+
+    def enter(self, browser: Browser, role: str) -> None:
+        """Let the browser be this person's, with what the person was told just now."""
+        browser.context.clear_cookies()
+        cookies = self.client(role).cookies
+        browser.context.add_cookies(
+            [{"name": name, "value": each.value, "url": self.site} for name, each in cookies.items()]
+        )
+        cookies.pop("messages", None)
+
+    def posted(self, role: str, address: str, **values: object) -> str:
+        """Where a form of this person leads."""
+        answer = self.client(role).post(address, values)
+        assert answer.status_code == 302, f"{address}: {answer.status_code}"
+        return str(answer["Location"])
+
+    def event(self, state: str, code: str = "", **values: object) -> Event:
+        """The newest one in this state, with its contents where there is one."""
+        found = Event.objects.filter(state=state, **({"code": code} if code else {}), **values)
+        return found.exclude(payload=None).order_by("-id").first() or found.latest("id")
+
+
+@contextmanager
+def folder_for_exports() -> Iterator[None]:
+    """Where the stage's files are, for as long as it stands."""
+    with TemporaryDirectory() as folder, override_settings(EXPORT_FOLDER=folder):
+        yield
+
+
+def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
+    """Three people; ten days of history; and of the last hour one of everything that can happen."""
+    stage = Stage(hub, site, now)
+    for role, (name, first, last) in PEOPLE.items():
+        stage.people[role] = User.objects.create_user(
+            name, f"{name}@example.com", first_name=first, last_name=last, is_staff=True
+        )
+        stage.people[role].set_password(f"the password of {name}")
+        stage.people[role].save()
+        stage.people[role].groups.add(Group.objects.get(name=role))
+    for _ in generate(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=120):
+        pass
+    for make in (_refused, _recent, _retrying, _held, _alarming, _asked, _drafted, _counted):
+        make(stage)
+    return stage
+
+
+def _at(event: Event, at: datetime) -> None:
+    """Let what really happened just now have happened at this moment."""
+    moved = at - event.received_at
+    Event.objects.filter(pk=event.pk).update(received_at=at)
+    for receipt in Receipt.objects.filter(event=event):
+        ended = receipt.answered_at and receipt.answered_at + moved
+        Receipt.objects.filter(pk=receipt.pk).update(
+            received_at=receipt.received_at + moved, answered_at=ended
+        )
+    ended = at + timedelta(seconds=0.2)
+    for place, attempt in enumerate(Attempt.objects.filter(delivery__event=event).order_by("id")):
+        began = at + timedelta(seconds=0.02) + 7 * place * MINUTE
+        ended = began + timedelta(seconds=0.18)
+        Attempt.objects.filter(pk=attempt.pk).update(started_at=began, ended_at=attempt.ended_at and ended)
+        Replay.objects.filter(pk=attempt.replay_id).update(created_at=began - timedelta(seconds=2))
+        for step, call in enumerate(Call.objects.filter(attempt=attempt).order_by("started_at")):
+            Call.objects.filter(pk=call.pk).update(
+                started_at=began + timedelta(seconds=0.01 + 0.055 * step), seconds=0.048 - 0.009 * step
+            )
+    for delivery in Delivery.objects.filter(event=event):
+        settled = delivery.settled_at and ended
+        Delivery.objects.filter(pk=delivery.pk).update(opened_at=at, settled_at=settled)
+    Link.objects.filter(entity_id=event.entity_id, applied_at__gt=ended).update(applied_at=ended)
+
+
+def _came(stage: Stage, entity_id: str, entity_type: str = "USER") -> None:
+    """A signed webhook of this moment, and what came of it."""
+    stage.hub.sent += 1
+    body = json.dumps({"id": entity_id, "entityType": entity_type, "eventType": "UPDATE"}).encode()
+    headers = signed(body, f"msg_{stage.hub.sent}", stage.now.timestamp())
+    answer = stage.hub.post(body, "aurora", **headers)
+    assert answer.status_code in {200, 202, 422, 424}, answer.content
+    stage.hub.wait_until_quiet()
+
+
+def _refused(stage: Stage) -> None:
+    """Requests that did not pass the gate."""
+    stage.hub.client.post("/webhooks/aurora", b"{}", content_type="application/json")
+    stage.hub.post(b"not json")
+    Refusal.objects.update(first_at=stage.now - 31 * MINUTE, last_at=stage.now - 30 * MINUTE, times=4)
+
+
+def _recent(stage: Stage) -> None:
+    """Anna's address: changed, then one that is taken, and free again, replayed by Saara."""
+    for address, minutes in (("anna.new@example.com", 34), ("taken@example.com", 26)):
+        stage.hub.change_email(address)
+        _came(stage, ANNA, "USER")
+        _at(Event.objects.latest("id"), stage.now - minutes * MINUTE)
+    _came(stage, "GROUPREGULARS", "GROUP")
+    request_replay(
+        [Event.objects.filter(entity_id="GROUPREGULARS").latest("id")],
+        by=stage.people["support"],
+        reason="The segment was renamed by hand in the shop",
+    )
+    stage.hub.wait_until_idle()
+    _at(Event.objects.latest("id"), stage.now - 18 * MINUTE)
+
+
+def _retrying(stage: Stage) -> None:
+    """The shop is down for a while: what came meanwhile waits for its next try."""
+    stage.hub.shop.faults.add("error", status=503)
+    for user, minutes in (("5f2a9c0e7b1d4e8890aa0001", 12), ("5f2a9c0e7b1d4e8890aa0002", 11)):
+        stage.hub.change_email(f"{user[-4:]}@example.org", user)
+        _came(stage, user, "USER")
+        event = Event.objects.latest("id")
+        _at(event, stage.now - minutes * MINUTE)
+        # Django's clock and the database's may differ here: as far away as no test lasts.
+        Delivery.objects.filter(event=event).update(due_at=stage.now + 9 * MINUTE)
+    stage.hub.shop.faults.clear()
+    Breaker.objects.all().delete()
+
+
+def _held(stage: Stage) -> None:
+    """Three people left at once on a route that lets no removal pass by itself."""
+    for user in LEAVERS:
+        emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+        stage.hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        stage.hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
+    stage.hub.wait_until_quiet()
+    Route.objects.update(most_removals=0)
+    for user in LEAVERS:
+        stage.hub.identity.directory.delete("users", user)
+        stage.hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
+    stage.hub.wait_until_quiet()
+    for place, event in enumerate(Event.objects.filter(entity_id__in=LEAVERS).order_by("id")):
+        _at(event, stage.now - (9 - place) * MINUTE)
+
+
+def _alarming(stage: Stage) -> None:
+    began = stage.now - 25 * MINUTE
+    held = Event.objects.filter(state=State.HELD).count()
+    Alarm.objects.create(kind=AlarmKind.DELIVERIES_HELD, count=held, began_at=began, raised_at=began + MINUTE)
+    began = stage.now - timedelta(hours=31)
+    Alarm.objects.create(
+        kind=AlarmKind.CONNECTION_PAUSED,
+        subject="connection:2",
+        name="The shop",
+        began_at=began,
+        raised_at=began + MINUTE,
+        ended_at=began + 90 * MINUTE,
+    )
+
+
+def _made(stage: Stage) -> None:
+    """An export that somebody took twice."""
+    auditor = stage.people["auditor"]
+    made = request_export(resolve({}, stage.now), by=auditor, reason="Yearly audit", table=Table.XLSX)
+    with transaction.atomic():
+        for _ in range(2):
+            record(made, "export.downloaded", f"person:{auditor.pk}", {})
+    made.archive.write_bytes(b"what an archive would be")
+    Export.objects.filter(pk=made.pk).update(
+        state="done",
+        created_at=stage.now - 90 * MINUTE,
+        snapshot_at=stage.now - 89 * MINUTE,
+        ended_at=stage.now - 80 * MINUTE,
+        expires_at=stage.now + 6 * 24 * 60 * MINUTE,
+        total=3_011,
+        position=3_011,
+        size=1_482_113,
+        counts={"attempts": 3_480, "calls": 9_112, "deliveries": 3_011, "events": 3_011, "receipts": 3_019},
+        sha256="5f1c0e9a" * 8,
+    )
+
+
+def _asked(stage: Stage) -> None:
+    """An export that was made and one that waits, and an erasure that waits."""
+    _made(stage)
+    meant = resolve({"state": "dead"}, stage.now)
+    request_export(meant, by=stage.people["auditor"], reason="Quarterly review of what failed")
+    ask_erasure(
+        whose("USER", "USR-000001", Source.objects.get(slug="aurora").pk),
+        ground=Ground.CONSENT,
+        reason="A letter of the 3rd of March",
+        by=stage.people["administrator"],
+        address="192.0.2.9",
+    )
+    Erasure.objects.update(asked_at=stage.now - 50 * MINUTE)
+
+
+def _drafted(stage: Stage) -> None:
+    """A mapping that somebody is about to change, and what that would have changed."""
+    mapping = Mapping.objects.get(name="Person to customer")
+    declaration = mapping.current().declaration
+    declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
+    page = f"/admin/sync/mapping/{mapping.pk}"
+    stage.posted(
+        "administrator",
+        f"{page}/edit/",
+        declaration=json.dumps(declaration, indent=2),
+        note="First names in capitals",
+        seen_version=mapping.current().number,
+        seen_draft=0,
+        save="1",
+    )
+    stage.backtest = stage.posted("administrator", f"{page}/backtest/", events=50)
+    stage.clients["administrator"].get(stage.backtest)  # reads what was said of the draft
+
+
+def _counted(stage: Stage) -> None:
+    """What the worker keeps of all this."""
+    for _ in count_again(stage.now):
+        pass
+    keep_failure_groups()

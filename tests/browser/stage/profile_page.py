@@ -1,0 +1,13 @@
+"""Anna's profile page at the identity service."""
+
+from tests.browser.driver.chromium import Browser
+from tests.support.hub import ANNA, Hub
+
+TAKEN = "taken@example.com"
+
+
+def save_email(browser: Browser, hub: Hub, address: str) -> None:
+    """Anna types a new address on her profile page and presses Save."""
+    browser.open(f"{hub.identity.url}/users/{ANNA}")
+    browser.type("#email", address)
+    browser.press("form.fields button.primary")

@@ -1,0 +1,338 @@
+"""Every screen of the console: its name, whose it is, and where it is once the stage is set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group, User
+
+from audit.models import Entry
+from integration_hub.console.models import Export
+from sync.counting.looking import count
+from sync.failure_groups import keep_failure_groups
+from sync.models import (
+    Alarm,
+    Connection,
+    Delivery,
+    Erasure,
+    FailureGroup,
+    Mapping,
+    Replay,
+    ReplayState,
+    Route,
+)
+from tests.browser.stage.busy_hub import Stage
+from tests.support.hub import ANNA
+from webhooks.models import Refusal, Source, State
+
+Address = Callable[[Stage], str]
+STAFF = ("support", "auditor", "administrator")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """`title` says what a picture of it shows. `status` is what it is answered with."""
+
+    name: str
+    title: str
+    role: str
+    address: Address
+    status: int = 200
+
+
+def _page(path: str) -> Address:
+    return lambda _: f"/admin/{path}"
+
+
+def _change(path: str, find: Callable[[Stage], object], then: str = "change/") -> Address:
+    return lambda stage: f"/admin/{path}/{find(stage)}/{then}"
+
+
+def _event(state: str, code: str = "", then: str = "change/", **values: object) -> Address:
+    return lambda stage: f"/admin/webhooks/event/{stage.event(state, code, **values).pk}/{then}"
+
+
+def _held_route(_: Stage) -> int:
+    return Delivery.objects.filter(state=State.HELD).latest("id").route_id
+
+
+def _replay(stage: Stage) -> str:
+    taken = stage.event(State.DEAD, entity_id=ANNA)
+    return stage.posted("support", f"/admin/webhooks/event/{taken.pk}/replay/")
+
+
+def _replay_of_many(stage: Stage) -> str:
+    return stage.posted("support", "/admin/webhooks/event/replay/new/", state=State.DEAD)
+
+
+def _begun(stage: Stage) -> str:
+    terms = {"reason": "the shop refused them on Tuesday", "pace": "gentle", "pauses": "on"}
+    return stage.posted("support", _replay_of_many(stage), **terms)
+
+
+def _members(stage: Stage) -> str:
+    _begun(stage)
+    return f"/admin/sync/replay/{Replay.objects.latest('id').uuid}/events/"
+
+
+def _deciding(stage: Stage) -> str:
+    page = f"/admin/sync/delivery/route/{_held_route(stage)}/"
+    return stage.posted("support", page, decision="approve", everything="1")
+
+
+def _confirming(stage: Stage) -> str:
+    page = f"/admin/webhooks/source/{_aurora(stage)}/change/"
+    form = stage.client("administrator").get(page).context["adminform"].form
+    given = {name: form[name].value() for name in form.fields}
+    typed = {name: "on" if value is True else value for name, value in given.items() if value}
+    return stage.posted("administrator", page, **typed | {"name": "Aurora ID, Turku", "wait_seconds": 5})
+
+
+def _ending(stage: Stage) -> str:
+    source = Source.objects.get(pk=_aurora(stage))
+    return f"/admin/webhooks/source/{source.pk}/secrets/{source.secrets.earliest('pk').pk}/end/"
+
+
+def _closing(stage: Stage) -> str:
+    return stage.posted("support", f"/admin/sync/failuregroup/{_group(stage)}/close/")
+
+
+def _source_tested(stage: Stage) -> str:
+    return stage.posted("administrator", f"/admin/webhooks/source/{_aurora(stage)}/test/")
+
+
+def _connection_tested(stage: Stage) -> str:
+    page = stage.posted("administrator", f"/admin/sync/connection/{_shop(stage)}/test/")
+    return page.partition("#")[0]  # from the same page a browser would only scroll there
+
+
+def _aurora(_: Stage) -> int:
+    return Source.objects.get(slug="aurora").pk
+
+
+def _shop(_: Stage) -> int:
+    return Connection.objects.get(slug="shop").pk
+
+
+def _group(_: Stage) -> int:
+    return FailureGroup.objects.order_by("-number").values_list("pk", flat=True)[0]
+
+
+def _mapping(_: Stage) -> int:
+    return Mapping.objects.get(name="Person to customer").pk
+
+
+def _counted(then: Address) -> Address:
+    """As a worker's look leaves it."""
+
+    def address(stage: Stage) -> str:
+        count(seconds=30.0)
+        keep_failure_groups()
+        return then(stage)
+
+    return address
+
+
+LOOKING = (
+    Screen("overview", "Overview", "support", _counted(_page(""))),
+    Screen("failures", "Failure groups", "support", _counted(_page("sync/failuregroup/"))),
+    Screen(
+        "failure",
+        "A failure group",
+        "support",
+        _counted(_change("sync/failuregroup", lambda _: FailureGroup.objects.latest("number").pk)),
+    ),
+    Screen("failure-close", "Mark all of a failure group as done by hand", "support", _closing),
+    Screen("close", "Mark as done by hand", "support", _event("dead", then="close/", entity_id=ANNA)),
+    Screen("events", "Events", "support", _page("webhooks/event/")),
+    Screen("events-failed", "Events that need somebody", "support", _page("webhooks/event/?state=dead,held")),
+    Screen("events-none", "A list without a match", "support", _page("webhooks/event/?entity_id=NOBODY")),
+    Screen("event-failed", "An event that failed", "support", _event("dead", entity_id=ANNA)),
+    Screen("event-retrying", "An event that is retried", "support", _event("retrying")),
+    Screen("event-succeeded", "An event that succeeded", "support", _event("succeeded", entity_id=ANNA)),
+    Screen(
+        "event-replayed",
+        "An event that was replayed",
+        "support",
+        _event("unchanged", entity_id="GROUPREGULARS"),
+    ),
+    Screen("event-auditor", "An event as an auditor sees it", "auditor", _event("dead", entity_id=ANNA)),
+    Screen(
+        "entity",
+        "Everything that happened to one person",
+        "support",
+        _page(f"webhooks/entity/?type=USER&id={ANNA}"),
+    ),
+    Screen("replay", "Replay one event: what will be sent", "support", _replay),
+    Screen("replay-many", "Replay many events: what will happen", "support", _replay_of_many),
+    Screen(
+        "replay-new",
+        "Replay many events: which they are",
+        "support",
+        _page("webhooks/event/replay/new/?state=dead&code=target-rejected"),
+    ),
+    Screen("replay-progress", "A replay of many events under way", "support", _begun),
+    Screen("replays", "Replays", "support", _page("sync/replay/")),
+    Screen(
+        "replay-done",
+        "A replay",
+        "support",
+        _change("sync/replay", lambda _: Replay.objects.filter(state=ReplayState.FINISHED).latest("id").pk),
+    ),
+    Screen("replay-members", "What became of each event of a replay", "support", _members),
+    Screen("held", "Held for approval", "support", _page("sync/delivery/")),
+    Screen(
+        "held-route",
+        "What the guard of a route holds",
+        "support",
+        _change("sync/delivery/route", _held_route, ""),
+    ),
+    Screen("held-decide", "Approve what is held", "support", _deciding),
+    Screen("refusals", "Refused requests", "support", _page("webhooks/refusal/")),
+    Screen(
+        "refusal",
+        "A refused request",
+        "support",
+        _change("webhooks/refusal", lambda _: Refusal.objects.latest("id").pk),
+    ),
+    Screen("alarms", "Alarms", "support", _page("sync/alarm/")),
+    Screen(
+        "alarms-snooze",
+        "Snooze alarms",
+        "support",
+        lambda _: f"/admin/sync/alarm/snooze/?alarm={Alarm.objects.get(ended_at=None).pk}",
+    ),
+)
+CONFIGURING = (
+    Screen("sources", "Sources", "administrator", _page("webhooks/source/")),
+    Screen("source", "A source", "administrator", _change("webhooks/source", _aurora)),
+    Screen("source-test", "A source to which a test event was sent", "administrator", _source_tested),
+    Screen("source-pause", "Pause a source", "administrator", _change("webhooks/source", _aurora, "pause/")),
+    Screen("source-confirm", "Confirm what changes of a source", "administrator", _confirming),
+    Screen(
+        "source-rotate",
+        "Rotate the secret of a source",
+        "administrator",
+        _change("webhooks/source", _aurora, "rotate/"),
+    ),
+    Screen("source-secret-end", "End a secret at once", "administrator", _ending),
+    Screen(
+        "source-delete",
+        "Why a source cannot be deleted",
+        "administrator",
+        _change("webhooks/source", _aurora, "delete/"),
+    ),
+    Screen("connections", "Connections", "administrator", _page("sync/connection/")),
+    Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
+    Screen("connection-test", "A connection that was tested", "administrator", _connection_tested),
+    Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
+    Screen("routes", "Routes", "administrator", _page("sync/route/")),
+    Screen(
+        "route", "A route", "administrator", _change("sync/route", lambda _: Route.objects.earliest("id").pk)
+    ),
+    Screen(
+        "route-pause",
+        "Pause a route",
+        "administrator",
+        _change("sync/route", lambda _: Route.objects.earliest("id").pk, "pause/"),
+    ),
+    Screen("mappings", "Mappings", "administrator", _page("sync/mapping/")),
+    Screen("mapping", "A mapping", "administrator", _change("sync/mapping", _mapping)),
+    Screen(
+        "mapping-edit",
+        "Edit a mapping, and try it out",
+        "administrator",
+        _change("sync/mapping", _mapping, "edit/"),
+    ),
+    Screen(
+        "mapping-compare",
+        "What a draft changes",
+        "administrator",
+        _change("sync/mapping", _mapping, "compare/?from=1&to=draft"),
+    ),
+    Screen(
+        "mapping-backtest",
+        "What would have come out differently",
+        "administrator",
+        lambda stage: stage.backtest,
+    ),
+    Screen(
+        "mapping-discard",
+        "Discard a draft",
+        "administrator",
+        _change("sync/mapping", _mapping, "discard/"),
+    ),
+    Screen(
+        "mapping-activate",
+        "Put a draft in force",
+        "administrator",
+        _change("sync/mapping", _mapping, "activate/"),
+    ),
+)
+AUDITING = (
+    Screen("audit", "Audit log", "auditor", _page("audit/entry/")),
+    Screen(
+        "audit-entry",
+        "An entry of the audit log",
+        "auditor",
+        _change("audit/entry", lambda _: Entry.objects.latest("id").pk),
+    ),
+    Screen("exports", "Exports", "auditor", _page("console/export/")),
+    Screen("export-new", "A new export", "auditor", _page("console/export/new/")),
+    Screen(
+        "export",
+        "An export",
+        "auditor",
+        _change("console/export", lambda _: Export.objects.latest("created_at").pk),
+    ),
+    Screen(
+        "export-made",
+        "An export that was made",
+        "auditor",
+        _change("console/export", lambda _: Export.objects.get(state="done").pk),
+    ),
+    Screen("erasures", "Erasures", "administrator", _page("sync/erasure/")),
+    Screen(
+        "erasure",
+        "An erasure that waits for a second person",
+        "administrator",
+        _change("sync/erasure", lambda _: Erasure.objects.latest("id").pk),
+    ),
+    Screen("erasure-look", "Erase a person", "administrator", _page("sync/erasure/look/")),
+)
+ENTERING = (
+    Screen("people", "People", "administrator", _page("auth/user/")),
+    Screen(
+        "person",
+        "A person's login",
+        "administrator",
+        _change("auth/user", lambda stage: stage.people["support"].pk),
+    ),
+    Screen("person-add", "A new login", "administrator", _page("auth/user/add/")),
+    Screen(
+        "person-password",
+        "Somebody's password",
+        "administrator",
+        _change("auth/user", lambda stage: stage.people["support"].pk, "password/"),
+    ),
+    Screen(
+        "person-delete",
+        "Delete a login",
+        "administrator",
+        _change(
+            "auth/user", lambda _: User.objects.create_user(f"gone-{User.objects.count()}").pk, "delete/"
+        ),
+    ),
+    Screen("roles", "Roles", "administrator", _page("auth/group/")),
+    Screen(
+        "role",
+        "A role",
+        "administrator",
+        _change("auth/group", lambda _: Group.objects.get(name="support").pk),
+    ),
+    Screen("preferences", "Preferences", "support", _page("preferences/")),
+    Screen("password", "Change one's password", "support", _page("password_change/")),
+    Screen("login", "Log in", "", _page("login/")),
+    Screen("not-allowed", "A page that one may not see", "support", _page("audit/entry/"), 403),
+    Screen("not-found", "A page that is not there", "support", _page("nowhere/"), 404),
+)
+SCREENS = (*LOOKING, *CONFIGURING, *AUDITING, *ENTERING)

@@ -1,0 +1,52 @@
+"""A page that refreshes itself tells one story: its heading changes with its body."""
+
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.models import Export, ExportState
+from sync.models import Delivery
+from sync.search.event_filter import resolve
+from tests.browser.conftest import LogIn
+from tests.support.builders.bulk_replays import failed
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event, State
+
+REPLAY, CLOSE = ".tools a[href$='/replay/']", ".tools a[href$='/close/']"
+
+
+def test_the_heading_of_an_event_says_what_its_body_says_after_a_while(log_in: LogIn, hub: Hub) -> None:
+    [event] = failed(hub, ANNA)
+    _put(State.PENDING, "")
+    browser = log_in("support")
+    browser.open(f"/admin/webhooks/event/{event.pk}/change/")
+    assert browser.read("#event-state") == "○ Pending"
+    assert not browser.has(CLOSE)
+    browser.find(REPLAY).focus()
+    _put(State.DEAD, "target-timeout")
+    browser.find("#live:not([data-poll])").wait_for()
+    assert browser.read("#event-state") == "✕ Failed"
+    assert browser.has(f"{REPLAY}.primary:focus")
+    assert browser.has(CLOSE)
+
+
+def _put(state: State, code: str) -> None:
+    for rows in (Event.objects, Delivery.objects):
+        rows.update(state=state, code=code)
+
+
+def test_the_heading_of_an_export_does_not_wait_beside_what_ended(
+    log_in: LogIn, settings: Any, tmp_path: Path
+) -> None:
+    settings.EXPORT_FOLDER = str(tmp_path)
+    browser = log_in("auditor")
+    export = request_export(resolve({}, timezone.now()), by=User.objects.get(), reason="Yearly audit")
+    browser.open(f"/admin/console/export/{export.pk}/change/")
+    assert browser.read(".head-line .pill") == "○ Waiting"
+    Export.objects.update(state=ExportState.CANCELLED)
+    browser.find("#export:not([data-poll])").wait_for()
+    assert "cancelled" in browser.read("#export")
+    assert "Waiting" not in browser.read(".head-line .pill")

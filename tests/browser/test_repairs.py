@@ -1,0 +1,89 @@
+"""From a failure to its mending, by clicks alone: one event, a whole group, and a mapping that is changed first."""
+
+import json
+
+from sync.failure_groups import keep_failure_groups
+from sync.models import Mapping, Replay, ReplayState
+from tests.browser.conftest import LogIn
+from tests.browser.stage.profile_page import TAKEN, save_email
+from tests.support.builders.bulk_replays import failed_people, work
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event
+
+EVENTS = "/admin/webhooks/event/"
+
+
+def test_a_failed_save_is_understood_previewed_replayed_and_ends_well(log_in: LogIn, hub: Hub) -> None:
+    browser = log_in("support")
+    save_email(browser, hub, TAKEN)
+    browser.open(EVENTS)
+    browser.press(".tabs a:has-text('Needs attention')")
+    browser.press("table.events tbody th a")
+    diagnosis = browser.read("#diagnosis")
+    assert "refused the change" in diagnosis
+    assert "Correct the values in the identity service, then replay." in diagnosis
+    hub.change_email("anna.free@example.com")
+    browser.press(".tools a[href$='/replay/']")
+    assert browser.read("ins.now") == "anna.free@example.com"
+    assert hub.customer()["email"] == "anna.aalto@example.com", "a look changes nothing"
+    browser.type("[name=reason]", "She chose another address")
+    browser.press("form[method=post] .primary")
+    hub.wait_until_idle()
+    browser.page.reload()
+    assert "Succeeded" in browser.read("#event-state")
+    assert hub.customer()["email"] == "anna.free@example.com"
+    assert "She chose another address" in browser.read("[aria-labelledby=lineage]")
+
+
+def test_a_group_of_failures_is_replayed_with_one_refusal_inside(log_in: LogIn, hub: Hub) -> None:
+    failed_people(hub, 7)
+    hub.change_email(TAKEN, "PERSON3")
+    keep_failure_groups()
+    browser = log_in("support")
+    browser.open("/admin/sync/failuregroup/")
+    browser.press("#content table a:has-text('refused the change')")
+    assert "7 deliveries failed" in browser.text
+    browser.type("[name=reason]", "The shop takes changes again")
+    browser.press("button:has-text('Take it on and replay 7')")
+    assert "commercial=" in browser.address
+    browser.press("form .primary")
+    assert browser.read("h1") == "Replay 7 events"
+    browser.type("[name=reason]", "the shop refused everybody")
+    browser.press("form .primary")
+    work(Replay.objects.get(), ReplayState.FINISHED)
+    browser.find("text=Finished").wait_for()
+    assert "6 succeeded" in browser.text
+    assert "1 failed again" in browser.text
+    keep_failure_groups()
+    browser.open("/admin/sync/failuregroup/")
+    browser.press("#content table a:has-text('refused the change')")
+    assert "1 delivery failed" in browser.text
+    assert Event.objects.get(entity_id="PERSON3").state == "dead"
+
+
+def test_a_mapping_is_changed_after_a_back_test_told_what_differs(log_in: LogIn, hub: Hub) -> None:
+    hub.change_email("anna.new@example.com")
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    mapping = Mapping.objects.get(name="Person to customer")
+    declaration = json.loads(json.dumps(mapping.current().declaration))
+    declaration["fields"]["first_name"]["apply"] = ["trim", "upper"]
+    browser = log_in("administrator")
+    browser.open("/admin/sync/mapping/")
+    browser.press("#result_list a:has-text('Person to customer')")
+    browser.press("a[href$='/edit/']")
+    browser.find("#id_declaration").fill(json.dumps(declaration, indent=2))
+    browser.find("#id_note").fill("First names in capitals")
+    browser.press("[name=save]")
+    writes = len(hub.writes())
+    browser.press("#content form.inline button:has-text('Back-test')")
+    assert "1 of 1 tested events come out differently" in browser.text
+    assert "first_name" in browser.text
+    assert len(hub.writes()) == writes, "a back-test sends nothing"
+    assert mapping.current().number == 1, "and puts nothing in force"
+    browser.press(".tools .primary")
+    browser.find("#id_reason").fill("The shop prints labels")
+    browser.press(".actions .primary")
+    assert mapping.current().number == 2
+    hub.change_email("anna.later@example.com")
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    assert hub.customer()["first_name"] == "ANNA"

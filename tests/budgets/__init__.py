@@ -1,0 +1,1 @@
+"""What one webhook may cost in statements, and whether each statement uses an index."""

@@ -1,0 +1,126 @@
+"""What is asked each second and each minute does not grow with the log: an index bounds it, or ends it at once."""
+
+from random import Random
+
+import pytest
+from django.db import connection, transaction
+
+from audit.anchoring import Way, anchor
+from audit.finding import by_people, of_action
+from audit.log import Happening, append
+from audit.models import Entry
+from audit.models.entry import ROUTINE
+from audit.sealing import seal
+from audit.standing import standing
+from integration_hub.console.audit_filter import TOGETHER
+from tests.support.audit.entries import BOX, after, write, write_history
+from tests.support.builders.history import logged_in
+from tests.support.database.query_plans import Seen, scans, seeing
+
+FEW = ("audit_outlet", "audit_signingkey")  # a handful of rows, whatever is stored
+
+
+def unserved(seen: list[Seen]) -> list[str]:
+    """Statements that read more than an index leads them to: neither bounded by it, nor ended by a LIMIT that takes
+    rows in its order. What a LIMIT is to end has to be in order even where it is bounded: the bound may be most of it.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        whole = scans(connection, seen)
+        unordered = {each.sql for each in seen if is_cut(each.sql) and not is_in_order(each.plan(connection))}
+    unbounded = {sql for sql in whole if not is_cut(sql)}
+    return [sql for sql in sorted(unordered | unbounded) if not any(table in sql for table in FEW)]
+
+
+def is_cut(sql: str) -> bool:
+    return "LIMIT" in sql and "ORDER BY" in sql
+
+
+def is_in_order(plan: list[str]) -> bool:
+    text = "\n".join(plan)
+    return not any(word in text for word in ("Seq Scan", "TEMP B-TREE", "Sort"))
+
+
+def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: None) -> None:
+    end = write_history(Random(1), segments=9, most=4)
+    write("event:a", "event:new", at=end)
+    with seeing() as seen:
+        seal(BOX, end)
+        seal(BOX, after(9_000))
+        anchor(BOX, end, {"nowhere": Way(lambda *_: None, after(1) - after(0))})
+        standing()
+    asked = {each.sql.split(" FROM ")[-1].split()[0].strip('"') for each in seen}
+    assert {"audit_entry", "audit_segment", "audit_checkpoint", "audit_signingkey"} <= asked
+    assert unserved(seen) == []
+
+
+def test_a_statement_that_no_index_serves_is_found(database: None) -> None:
+    write("event:a")
+    with seeing() as seen:
+        list(Entry.objects.filter(body="x")[:1])
+        list(Entry.objects.order_by("body")[:1])
+    assert len(unserved(seen)) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({}, "audit_entry_at"),
+        ({"action": "webhook.received"}, "audit_entry_at"),
+        ({"action": "export.requested"}, "audit_entry_seldom"),
+        ({"who": "person"}, "audit_entry_people"),
+        ({"who": "system"}, "audit_entry_at"),
+        ({"who": "person:1"}, "audit_entry_person"),
+        ({"object": "event"}, "audit_entry_at"),
+        ({"object": "export"}, "audit_entry_apart"),
+        ({"object": "setting", "when": "24"}, "audit_entry_apart"),
+        ({"action": "event.revealed", "before": "1700000000000000-9"}, "audit_entry_seldom"),
+    ],
+)
+def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(
+    database: None, asked: dict[str, str], index: str
+) -> None:
+    with transaction.atomic():  # enough for one person's own index to pay
+        append(*(Happening("event:a", "event.replayed", f"person:{number % 400}") for number in range(2_000)))
+    if connection.vendor == "postgresql":
+        connection.cursor().execute("ANALYZE audit_entry")
+    client = logged_in("auditor")
+    with seeing() as seen:
+        assert client.get("/admin/audit/entry/", asked).status_code == 200
+    plan = plan_of_page(seen)
+    assert is_in_order(plan)
+    assert index in "\n".join(plan)
+
+
+@pytest.mark.parametrize("view", ["exports", "secrets", "replays"])
+def test_a_view_of_several_actions_reads_the_first_rows_of_each(database: None, view: str) -> None:
+    write("event:a")
+    client = logged_in("auditor")
+    with seeing() as seen:
+        assert client.get("/admin/audit/entry/", {"action": view}).status_code == 200
+    plan = "\n".join(plan_of_page(seen))
+    many = len(TOGETHER[view])
+    assert plan.count("audit_entry_seldom") == many > 5
+    assert "audit_entry_at" not in plan
+    assert plan.count("Limit" if connection.vendor == "postgresql" else "SEARCH") >= many
+
+
+def plan_of_page(seen: list[Seen]) -> list[str]:
+    """Of the one statement that reads rows of the log; PostgreSQL sorts and scans small tables where it may."""
+    (page,) = [each for each in seen if '"audit_entry"."body"' in each.sql]
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            connection.cursor().execute("SET LOCAL enable_sort = off")
+        return page.plan(connection)
+
+
+@pytest.mark.parametrize("action", [*ROUTINE, "export.requested"])
+def test_entries_are_found_by_what_was_done_and_by_people(database: None, action: str) -> None:
+    with transaction.atomic():
+        for each in (*ROUTINE, "export.requested", "export.failed"):
+            append(Happening("system", each, "person:1" if each.startswith("export") else "source:a"))
+    every = Entry.objects.order_by("id")
+    assert [each.action for each in of_action(every, action)] == [action]
+    assert {each.actor for each in by_people(every, connection.vendor)} == {"person:1"}

@@ -1,0 +1,187 @@
+"""Every statement of a webhook's way finds its rows by an index: its cost does not grow with what is stored."""
+
+import re
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils.module_loading import import_string
+
+import sync.claiming
+import sync.delivering
+import sync.ending
+import sync.expiring
+import sync.linking
+import sync.recording
+import sync.settling
+import sync.slots
+import sync.subjects
+from audit.statements import Statement
+from sync.bulk_replay.choose_by_filter import look as look_at_replays
+from sync.delivering import deliver
+from sync.evidence import seal_audit
+from sync.expiring import suspects
+from sync.linking import is_linked_to_another
+from sync.models import Connection, Delivery
+from sync.periodic import LONG, PERIODIC
+from sync.sweeping import find_due
+from sync.tasks import run_due
+from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import keys_of_subjects
+
+MODULES = (
+    sync.claiming,
+    sync.delivering,
+    sync.ending,
+    sync.expiring,
+    sync.linking,
+    sync.recording,
+    sync.settling,
+    sync.slots,
+    sync.subjects,
+)
+GROWING = (
+    "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
+    "sync_call", "sync_link", "audit_entry",
+)  # fmt: skip
+SMALL_INDEX = re.compile("delivery_dead")  # of what failed
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+
+
+@pytest.fixture
+def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]:
+    """Two webhooks, one by a worker and under a lease that is too short not to be renewed, under connections that are
+    limited, and one that is tried again; a sweep; a look for a process that died, and one for whose a record is that a
+    search found.
+    """
+    Connection.objects.update(concurrency=4)
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    with seeing() as statements:
+        for number, (body, lease) in enumerate(((EXAMPLE, 40.0), (ACK, 12.0))):
+            settings.LEASE_SECONDS = lease
+            hub.change_email(f"anna.plan{number}@example.com")
+            assert hub.post_signed(body).status_code in (200, 202)
+            hub.wait_until_quiet()
+            run_due()
+        hub.shop.faults.add("error", status=503, times=1)
+        assert hub.post_signed(ACK).status_code == 202
+        run_due()
+    failed = Delivery.objects.filter(state="retrying")
+    assert failed.update(due_at=F("opened_at")) == 1
+    with seeing() as again:
+        run_due()
+        find_due()
+        find_due(limit=0)
+        suspects(10)
+    settled = Delivery.objects.latest("pk")
+    with seeing() as more:
+        deliver(settled.pk)
+        is_linked_to_another(settled, "1")
+    return [*statements, *again, *more]
+
+
+def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
+    assert unserved(connection, seen) == {}
+
+
+def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
+    asked = [re.sub(r"\(SELECT k FROM w\d+\)", "%s", each.sql) for each in seen]
+    finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
+    missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
+    assert missed == set()
+
+
+@pytest.mark.usefixtures("database")
+def test_keys_are_found_by_an_index_one_or_several() -> None:
+    people = [(1, "USER", f"U{number}") for number in range(8)]
+    keys_of_subjects(people)
+    with seeing() as statements:
+        keys_of_subjects(people)
+        keys_of_subjects(people[:1])
+    assert len(statements) == 2
+    assert unserved(connection, statements) == {}
+
+
+@pytest.mark.usefixtures("database")
+def test_a_statement_that_no_index_serves_is_found() -> None:
+    with seeing() as statements:
+        Delivery.objects.filter(code="nothing").first()
+        Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").run("", 999)
+    assert len(unserved(connection, statements)) == 2
+
+
+def test_what_a_long_snapshot_keeps_in_a_partial_index_is_not_read(seen: list[Seen]) -> None:
+    """An export or a backup of minutes keeps there all that was settled meanwhile: ten thousands for each webhook."""
+    assert _astray(seen) == {}
+    if connection.vendor == "postgresql":
+        plain = [replace(each, sql=each.sql.replace("COALESCE(state, '')", "state")) for each in seen]
+        assert _astray(plain) != {}, "the variant is caught"
+
+
+def _astray(statements: list[Seen]) -> dict[str, list[str]]:
+    """What is asked for by its key or its subject, and looked for among everything that is open."""
+    found = {}
+    with transaction.atomic():
+        pretend_that_tables_are_large(connection)
+        if connection.vendor == "postgresql":
+            connection.cursor().execute(
+                "UPDATE pg_class SET reltuples = 1000000, relpages = 20000 WHERE relname = 'sync_delivery';"
+                "UPDATE pg_class SET reltuples = 1000000, relpages = 3000 WHERE relname = 'sync_delivery_pkey';"
+                "UPDATE pg_class SET reltuples = 0, relpages = 1"
+                " WHERE relname IN ('one_running_delivery_a_subject', 'delivery_due', 'delivery_open_subject')"
+            )
+        for each in statements:
+            if re.search(r"sync_delivery (SET .*)?WHERE (id|entity_id) = ", each.sql):
+                lines = [
+                    line for line in each.plan(connection) if re.search(r"(delivery_due|one_running)", line)
+                ]
+                if lines and "lease_until <= " not in each.sql:
+                    found[each.sql] = lines
+        transaction.set_rollback(True)
+    return found
+
+
+def _statements() -> dict[str, str]:
+    """The text of every Statement of the modules, of one for each database only ours."""
+    found = {}
+    for module in MODULES:
+        for name, value in vars(sys.modules[module.__name__]).items():
+            if isinstance(value, Statement):
+                found[f"{module.__name__}.{name}"] = value.sql
+            elif isinstance(value, dict) and isinstance(value.get(connection.vendor), Statement):
+                found[f"{module.__name__}.{name}"] = value[connection.vendor].sql
+    return found
+
+
+def _begins(sql: str) -> str:
+    """A statement up to the clock, which each database spells in its own way."""
+    return sql.partition("{")[0].partition("STRFTIME")[0].partition("(STATEMENT_")[0][:200]
+
+
+def test_what_workers_ask_again_and_again_is_found_by_an_index(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hub.post(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    with seeing() as statements:
+        for work in (*PERIODIC, *LONG):
+            if work.name != "audit":  # once a night: everything
+                work.run()
+        seal_audit()
+        for look in settings.WORKER_LOOKS.values():
+            import_string(look)(lambda: True)
+        look_at_replays(lambda: True)
+    assert len(statements) > 20
+    found = unserved(connection, [each for each in statements if _is_about_much(each.sql)])
+    assert {sql: plan for sql, plan in found.items() if not SMALL_INDEX.search("".join(plan))} == {}
+
+
+def _is_about_much(sql: str) -> bool:
+    """Not one row at an end of a table."""
+    is_one = re.search(r"ORDER BY (1|\S+id\S*)( ASC| DESC)? LIMIT 1$", sql)
+    return is_one is None and any(each in sql for each in GROWING)

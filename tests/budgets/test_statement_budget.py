@@ -1,0 +1,197 @@
+"""What one webhook costs in statements and commits, listed, so that they cannot creep up."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from audit import statements
+from sync.tasks import run_due
+from tests.support.database.write_batches import parts_of
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.simultaneous_webhooks import Together
+
+VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+KEY = ["SELECT webhooks_subjectkey"]  # what seals all that is kept of this person
+RECEIVED = [
+    "INSERT webhooks_payload",  # the body, and of `ack` the answer
+    "INSERT webhooks_event",
+    "INSERT webhooks_receipt",
+    "INSERT sync_delivery",
+]
+LOGGED = ["INSERT audit_entry"]
+SENT = [  # promise I3: on record before the first byte of a write, with a lease that proves the claim
+    "SELECT sync_delivery",
+    "INSERT webhooks_payload",
+    "INSERT sync_call",
+]
+SETTLED = [
+    "UPDATE sync_delivery",
+    "INSERT webhooks_payload",  # before and after, what was read, what was answered, and our own answer
+]
+ENDED = [
+    "UPDATE sync_attempt",
+    "INSERT sync_call",  # the reads
+    "UPDATE sync_call",  # the write
+]
+ENDED_TOO = ["UPDATE webhooks_event", "INSERT audit_entry", "UPDATE sync_link"]
+RESULT = [
+    *SENT,
+    *SETTLED,
+    *ENDED,
+    "UPDATE webhooks_receipt",
+    *ENDED_TOO,
+    "SELECT sync_delivery",  # who waited behind it
+]
+LOADED = ["SELECT sync_delivery"]  # with its event, the webhook's body and the key of the person
+CLAIMED = ["UPDATE sync_delivery", "INSERT sync_attempt", *LOGGED]
+DELIVERED = [
+    "SELECT sync_link",
+    *SENT,
+    *SETTLED,
+    *ENDED,
+    *ENDED_TOO,
+    "SELECT sync_delivery",
+]
+# Round trips to PostgreSQL, but for those that begin and end a transaction, where there is one.
+TRIPS = {"result": 6, "ack": 2, "worker": 8}
+READ_ONCE_A_SECOND = {
+    "webhooks_source",
+    "webhooks_sourcesecret",
+    "sync_route",
+    "sync_mappingversion",
+    "sync_breaker",
+    "webhooks_pepper",
+}
+
+
+@dataclass
+class Watched:
+    """What all threads did."""
+
+    statements: list[str] = field(default_factory=list)
+    commits: int = 0
+    trips: int = 0
+
+    def note(self, sql: str) -> None:
+        """What travels together to PostgreSQL counts as it runs on SQLite: rows of one table are one statement."""
+        known = len(self.statements)
+        for part in parts_of(sql):
+            verb = part.split(None, 1)[0]
+            table = re.search(r'(?:FROM|INTO|UPDATE)\s+"?(\w+)', part)
+            if table and table[1] not in READ_ONCE_A_SECOND and verb in VERBS:
+                named = f"{verb} {table[1]}"
+                if named not in self.statements[known:]:
+                    self.statements.append(named)
+        self.trips += len(self.statements) > known
+
+
+@pytest.fixture
+def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """Everything that goes to the database, past the ORM or through it, from any thread."""
+    hub.change_email("anna.warm@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    seen = Watched()
+    execute, wrapped, commit = (
+        statements.execute,
+        CursorWrapper._execute_with_wrappers,
+        BaseDatabaseWrapper.commit,
+    )
+
+    def past_the_orm(connection: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
+        seen.note(sql)
+        seen.commits += sql.startswith("WITH") and not connection.in_atomic_block
+        return execute(connection, sql, *args, **kwargs)
+
+    def through_the_orm(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
+        seen.note(sql)
+        return wrapped(self, sql, *args, **kwargs)
+
+    def counted(self: Any) -> Any:
+        seen.commits += 1
+        return commit(self)
+
+    monkeypatch.setattr(statements, "execute", past_the_orm)
+    monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
+    monkeypatch.setattr(BaseDatabaseWrapper, "commit", counted)
+    return seen
+
+
+def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched) -> None:
+    hub.change_email("anna.budget@example.com")
+    assert b'"updated"' in hub.post_signed(EXAMPLE).content
+    hub.wait_until_quiet()
+    assert watched.statements == [
+        *KEY,
+        "SELECT sync_delivery",  # what else is open for this person, and their record
+        *is_there_still(),
+        *RECEIVED,
+        "INSERT sync_attempt",
+        *LOGGED,
+        *RESULT,
+    ]
+    assert watched.commits == 3, "stored and claimed; on record before it is sent; settled and told"
+    assert watched.trips == trips("result", watched)
+
+
+def test_a_webhook_of_somebody_new(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    assert hub.post_signed(ACK.replace(b"1234", b"9876")).status_code == 202
+    assert watched.statements == [*KEY, "INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
+    assert watched.commits == 1
+    run_due()
+
+
+def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.budget@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    assert watched.statements == [*KEY, *is_there_still(), *RECEIVED, *LOGGED]
+    assert watched.commits == 1
+    assert watched.trips == trips("ack", watched)
+    run_due()
+
+
+def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.change_email("anna.budget@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    watched.statements.clear()
+    watched.commits = watched.trips = 0
+    assert run_due() == 1
+    sweep = ["SELECT sync_delivery", "SELECT sync_delivery"]  # leases that ended, and what is due
+    assert watched.statements == [*sweep, *LOADED, *what_else_is_open(), *CLAIMED, *DELIVERED]
+    assert watched.commits == 3
+    assert watched.trips == trips("worker", watched)
+
+
+def is_there_still() -> list[str]:
+    """On PostgreSQL a key is looked up before the one statement that stores, which makes sure of it."""
+    return KEY if connection.vendor == "postgresql" else []
+
+
+def what_else_is_open() -> list[str]:
+    """On PostgreSQL the one statement that claims sees to it that there is nothing."""
+    return [] if connection.vendor == "postgresql" else ["SELECT sync_delivery"]
+
+
+def trips(way: str, watched: Watched) -> int:
+    return TRIPS[way] if connection.vendor == "postgresql" else len(watched.statements)
+
+
+def test_webhooks_that_are_stored_together(watched: Watched, together: Together) -> None:
+    """One commit, and the statements of one; PostgreSQL numbers the rows of several first."""
+    sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
+    assert {each.status_code for each in together.send(*sent)} == {202}
+    new = ["INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
+    numbered = ["SELECT generate_series"] if connection.vendor == "postgresql" else []
+    assert together.sizes == [1, 8]
+    assert watched.statements == [*KEY, *new, *KEY, *numbered, *new]
+    assert watched.commits == 2

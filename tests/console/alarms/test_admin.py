@@ -1,0 +1,246 @@
+"""The alarm pages: what is wrong stands first, the figures above it, and quiet takes a permission and a reason."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console.snoozing import next_monday
+from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
+from sync.watching import database_clock
+from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
+from tests.support.builders.history import NOON, an_event
+from tests.support.pages import visible_text
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/sync/alarm/"
+SNOOZE = f"{LIST}snooze/"
+WHY = {"length": "shift", "reason": "  planned   work "}
+
+
+def browser(*permissions: str) -> Client:
+    """Of a member of staff who has these permissions."""
+    user = User.objects.create_user(f"someone-{User.objects.count()}", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def support() -> Client:
+    return browser("view_alarm", "snooze_alarm")
+
+
+def alarm(**values: Any) -> Alarm:
+    return Alarm.objects.create(
+        **{"kind": AlarmKind.DELIVERIES_DEAD, "count": 3, "began_at": NOON, "raised_at": NOON} | values
+    )
+
+
+def listed(client: Client, query: str = "") -> list[Alarm]:
+    return [each.alarm for each in client.get(LIST + query).context["cl"].result_list]
+
+
+def test_what_is_wrong_now_stands_before_what_was() -> None:
+    over = alarm(ended_at=NOON + minutes(9))
+    longer_over = alarm(ended_at=NOON + minutes(5))
+    first = alarm(raised_at=NOON - minutes(60))
+    latest = alarm(kind=AlarmKind.DELIVERIES_HELD)
+    assert listed(support()) == [latest, first, over, longer_over]
+    assert listed(support(), "?when=now") == [latest, first]
+    assert listed(support(), "?kind=deliveries-dead&when=over") == [over, longer_over]
+
+
+def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
+    now = database_clock()
+    late_delivery(now - minutes(10))
+    for number in range(1, 4):
+        an_event(number, state="dead")
+    watched("Borealis", heard=now - minutes(31))
+    paused(now - minutes(6), now + minutes(1), slug="other")
+    text = visible_text(support().get(LIST))
+    for shown in (
+        "Longest wait for a turn since",
+        "Waiting for their turn 1 with those that wait for a paused connection Failed events 3 Held for approval 0",
+        "tries again",
+        "The shop since",
+        "The shop does not work at the moment",
+        "Aurora",
+        "no alarm –",
+        "30 minutes ✕ Silent",
+    ):
+        assert shown in text, text
+
+
+def test_a_hub_at_rest_says_so() -> None:
+    text = visible_text(support().get(LIST))
+    for shown in (
+        "wait for a turn none",
+        "Paused connections none",
+        "No source is enabled",
+        "No alarm was raised yet",
+    ):
+        assert shown in text
+
+
+def test_an_alarm_says_what_is_so_what_to_do_and_who_was_told() -> None:
+    source = watched()
+    made = alarm(
+        kind=AlarmKind.SOURCE_SILENT, subject=f"source:{source.pk}", name="Aurora", limit_seconds=1800
+    )
+    Telling.objects.create(
+        alarm=made, channel="email", news="raised", state="told", due_at=NOON, told_at=NOON
+    )
+    Telling.objects.create(
+        alarm=made, channel="webhook", news="raised", tries=4, due_at=NOON, failure="answered <b>500</b>"
+    )
+    answer = support().get(f"{LIST}{made.pk}/change/")
+    text = visible_text(answer)
+    for shown in (
+        "Aurora is silent",
+        "more than 30 minutes of silence",
+        "Ask its owner",
+        "raised by e-mail: told",
+        "raised by webhook: waits after 4 tries answered &lt;b&gt;500&lt;/b&gt;",
+        "Snooze…",
+    ):
+        assert shown in text, text
+    may_see = browser("view_alarm", "view_source").get(f"{LIST}{made.pk}/change/").content.decode()
+    assert f'href="/admin/webhooks/source/{source.pk}/change/">See the source' in may_see
+
+
+def test_nobody_changes_an_alarm_and_a_stranger_does_not_see_it() -> None:
+    made = alarm()
+    superuser = Client()
+    superuser.force_login(User.objects.create_superuser("root"))
+    for address in (f"{LIST}{made.pk}/delete/", f"{LIST}add/"):
+        assert superuser.post(address, {"count": 9}).status_code == 403
+    assert superuser.post(f"{LIST}{made.pk}/change/", {"count": 9}).status_code == 405
+    stranger = browser("view_event")
+    assert [stranger.get(address).status_code for address in (LIST, SNOOZE)] == [403, 403]
+
+
+def test_an_alarm_is_snoozed_with_a_reason_who_and_for_how_long() -> None:
+    made, client = alarm(), support()
+    assert "Snooze 1 alarm?" in visible_text(client.get(f"{SNOOZE}?alarm={made.pk}"))
+    before = timezone.now()
+    done = client.post(f"{SNOOZE}?alarm={made.pk}", WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    assert done.request["PATH_INFO"] == f"{LIST}{made.pk}/change/"
+    snooze = Snooze.objects.get()
+    assert timedelta(0) <= snooze.until - (before + timedelta(hours=8)) < minutes(1)
+    assert (snooze.reason, snooze.requested_by) == ("planned work", User.objects.get())
+    made.refresh_from_db()
+    assert made.snoozed_until == snooze.until
+    assert "planned work" in visible_text(done)
+    ((action, body),) = deeds()
+    assert (action, body["actor"]) == ("alarm.snoozed", f"person:{snooze.requested_by_id}")
+    assert (body["details"]["snooze"], body["details"]["address"]) == (snooze.pk, "192.0.2.9")
+
+
+def test_several_are_snoozed_at_once_from_the_list() -> None:
+    open_ones = [alarm(), alarm(kind=AlarmKind.DELIVERIES_HELD)]
+    over = alarm(ended_at=NOON)
+    client = support()
+    offered = re.findall(r'name="alarm" value="(\d+)"', client.get(LIST).content.decode())
+    assert sorted(map(int, offered)) == [each.pk for each in open_ones], "one that is over has no box"
+    asked = f"{SNOOZE}?" + "&".join(f"alarm={each.pk}" for each in (*open_ones, over))
+    assert "Snooze 2 alarms?" in visible_text(client.get(asked))
+    told = visible_text(client.post(asked, WHY | {"length": "hour"}, follow=True))
+    assert "2 alarms snoozed until" in told
+    assert Snooze.objects.count() == 2
+    over.refresh_from_db()
+    assert over.snoozed_until is None
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"length": "hour", "reason": "  "}, {"length": "year", "reason": "x"}, {"reason": "x"}]
+)
+def test_without_a_length_and_a_reason_nothing_is_snoozed(form: dict[str, str]) -> None:
+    made = alarm()
+    answer = support().post(f"{SNOOZE}?alarm={made.pk}", form)
+    assert "errorlist" in answer.content.decode()
+    assert not Snooze.objects.exists()
+
+
+def test_looking_at_the_page_snoozes_nothing() -> None:
+    made = alarm()
+    support().get(f"{SNOOZE}?alarm={made.pk}&length=hour&reason=x")
+    assert not Snooze.objects.exists()
+
+
+def test_who_only_sees_alarms_can_snooze_none() -> None:
+    made, auditor = alarm(), browser("view_alarm")
+    assert auditor.post(f"{SNOOZE}?alarm={made.pk}", WHY).status_code == 403
+    assert "Snooze…" not in visible_text(auditor.get(f"{LIST}{made.pk}/change/"))
+    assert "Snooze selected…" not in visible_text(auditor.get(LIST))
+    assert not Snooze.objects.exists()
+
+
+def test_an_alarm_leads_to_where_somebody_can_act_if_one_may_go_there() -> None:
+    made = alarm(kind=AlarmKind.DELIVERIES_HELD)
+    leads = '<a data-open href="{}">3 events are held for approval</a>'
+    there, here = "/admin/sync/delivery/", f"{LIST}{made.pk}/change/"
+    may_act = browser("view_alarm", "view_delivery").get(LIST).content.decode()
+    assert leads.format(there) in may_act
+    assert f'href="{here}"' in may_act, "who was told stands on its own page"
+    assert leads.format(here) in support().get(LIST).content.decode()
+
+
+def test_what_is_over_is_told_in_the_past_and_asks_for_nothing() -> None:
+    alarm(kind=AlarmKind.DELIVERIES_HELD, ended_at=NOON + minutes(5))
+    text = visible_text(browser("view_alarm", "view_delivery").get(LIST))
+    assert "3 events held for approval Details" in text
+    assert "Look at what would be changed" not in text
+
+
+@pytest.mark.parametrize("asked", ["?alarm=99", "?alarm=x", "?alarm=²", f"?alarm={'9' * 40}"])
+def test_an_alarm_that_is_not_open_is_said_to_be_over(asked: str) -> None:
+    answer = support().post(SNOOZE + asked, WHY, follow=True)
+    assert "None of these alarms is open any more." in visible_text(answer)
+
+
+def test_without_a_choice_nothing_is_snoozed() -> None:
+    alarm()
+    assert "Choose an alarm that is open." in visible_text(support().get(SNOOZE, follow=True))
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (datetime(2026, 3, 2, 5, 59, tzinfo=UTC), datetime(2026, 3, 2, 6, tzinfo=UTC)),
+        (datetime(2026, 3, 2, 6, 0, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
+        (datetime(2026, 3, 4, 12, 0, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
+        (datetime(2026, 3, 8, 23, 59, tzinfo=UTC), datetime(2026, 3, 9, 6, tzinfo=UTC)),
+        (datetime(2026, 12, 31, 9, 0, tzinfo=UTC), datetime(2027, 1, 4, 6, tzinfo=UTC)),
+    ],
+)
+def test_until_monday_is_the_next_monday_morning(now: datetime, expected: datetime) -> None:
+    assert next_monday(now) == expected
+
+
+def test_the_list_costs_the_same_for_one_row_and_for_forty() -> None:
+    client = support()
+    alarm()
+    with CaptureQueriesContext(connection) as one:
+        listed(client)
+    for number in range(1, 40):
+        alarm(subject=f"source:{number}", kind=AlarmKind.SOURCE_SILENT, name=f"Source {number}")
+    with CaptureQueriesContext(connection) as forty:
+        assert len(listed(client)) == 40
+    assert len(forty) == len(one) <= 19
+
+
+def test_a_name_that_is_markup_stays_text() -> None:
+    shop = Connection.objects.create(
+        slug="x", name="<script>alert(1)</script>", side="commercial", connector="rest-commercial"
+    )
+    made = alarm(kind=AlarmKind.CONNECTION_PAUSED, subject=f"connection:{shop.pk}", name=shop.name)
+    client = support()
+    for address in (LIST, f"{LIST}{made.pk}/change/", f"{SNOOZE}?alarm={made.pk}"):
+        assert "<script>alert" not in client.get(address).content.decode()

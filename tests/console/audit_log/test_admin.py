@@ -1,0 +1,438 @@
+"""The audit log's pages, and what staff leave on it."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.log import Happening, append
+from audit.models import Entry, Segment
+from audit.packing import pack
+from integration_hub.console import sign_in
+from integration_hub.console.actions import ACTIONS
+from integration_hub.console.audit_sealed import sealed_in
+from sync.evidence import seal_audit
+from sync.models import Alarm, Replay
+from tests.support.builders.history import a_replay
+from tests.support.builders.settings_rows import connection as connection_of_shop
+from tests.support.builders.settings_rows import connection_form
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries, event, person, save, source
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/audit/entry/"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def happened(*happenings: Happening) -> None:
+    with transaction.atomic():
+        append(*happenings)
+
+
+def test_the_list_says_in_words_who_did_what_about_what() -> None:
+    anna = person("support", "anna")
+    found = event(source())
+    happened(Happening(found.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}))
+    page = browser("auditor").get(LIST).content.decode()
+    assert "anna" in page
+    assert "replayed an event" in page
+    assert "· result: The commercial system refused the change (target-rejected)" in page
+    assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "said"),
+    [
+        ("attempt.held", "held", "ended an attempt: held for approval"),
+        ("attempt.unknown", "interrupted", "found an attempt that never ended"),
+        ("attempt.unknown", "crashes-hub", "found an attempt that stopped the process it had for itself"),
+        ("delivery.approved", "", "approved a held delivery"),
+        ("delivery.closed", "", "closed a held delivery"),
+        ("delivery.postponed", "target-timeout", "let a delivery wait for a paused connection"),
+        ("connection.paused", "target-timeout", "paused a connection that does not work"),
+        ("connection.resumed", "", "ended the pause of a connection that works again"),
+        ("connection.retried", "", "ended the pause of a connection early"),
+        ("alarm.raised", "", "raised an alarm"),
+        ("alarm.woken", "", "reminded of an alarm after its snooze"),
+        ("alarm.snoozed", "", "snoozed an alarm"),
+        ("alarm.ended", "", "ended an alarm"),
+    ],
+)
+def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said: str) -> None:
+    with transaction.atomic():
+        append(Happening("system", action, details={"code": code} if code else {}))
+    page = browser("auditor").get(LIST).context["page"]
+    assert said in [row.deed for row in page.rows]
+
+
+def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
+    now = timezone.now()
+    alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
+    with transaction.atomic():
+        append(Happening(alarm.stream, "alarm.raised"))
+    client = browser("auditor")
+    page = client.get("/admin/audit/entry/").content.decode()
+    assert (
+        f'<a href="/admin/sync/alarm/{alarm.pk}/change/" title="{alarm.stream}">alarm {alarm.pk}</a>' in page
+    )
+    assert client.get(f"/admin/sync/alarm/{alarm.pk}/change/").status_code == 200
+
+
+def test_an_action_without_words_is_shown_as_it_is() -> None:
+    happened(Happening("system", "moon.was-full"))
+    assert "moon was full" in browser("auditor").get(LIST).content.decode()
+
+
+@pytest.mark.parametrize("rows", [5, 50])
+def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(rows: int) -> None:
+    of = source()
+    people = [User.objects.create_user(f"user{number}") for number in range(rows)]
+    kept = str(a_replay(people[0]).uuid)
+    happened(
+        *(
+            Happening(event(of).stream, "event.replayed", f"person:{each.pk}", {"replay": kept})
+            for each in people
+        ),
+        Happening(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
+    )
+    client = browser("auditor")
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(LIST).context["page"].rows) == min(50, rows + 2)
+    assert len(queries) <= 8, [query["sql"][:80] for query in queries]
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("action=event.replayed", ["event.replayed"]),
+        ("action=nothing-known", []),
+        ("who=source", ["webhook.received"]),
+        ("who=system", ["settings.seeded"]),
+        ("q=system", ["settings.seeded"]),
+        ("q=syst", []),
+        ("when=1&who=person", ["event.replayed"]),
+        ("when_from=2999-01-01", []),
+        ("who=person:999999", ["event.replayed"]),
+        ("object=event", ["webhook.received", "event.replayed"]),
+        ("object=person&action=event.replayed", []),
+        ("action=replays", ["event.replayed"]),
+        ("action=replays&who=system", []),
+        ("action=replays&q=entity:USER:NOBODY", []),
+    ],
+)
+def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
+    client = browser("auditor")
+    happened(
+        Happening("event:x", "event.replayed", "person:999999"),
+        Happening("event:x", "webhook.received", "source:crm"),
+        Happening("system", "settings.seeded"),
+    )
+    rows = client.get(f"{LIST}?{query}").context["page"].rows
+    actions = [row.entry.action for row in rows]
+    assert [each for each in actions if each != "person.logged-in"] == shown
+
+
+def test_an_events_reference_finds_its_entries_in_any_case() -> None:
+    found = event(source())
+    happened(
+        Happening(found.stream, "webhook.received", "source:crm"),
+        Happening("event:other", "webhook.received"),
+    )
+    rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["page"].rows
+    assert [row.entry.stream for row in rows] == [found.stream]
+
+
+def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
+    happened(Happening("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
+    entry = Entry.objects.get(action="settings.seeded")
+    client = browser()
+    page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert client.post(f"{LIST}{entry.pk}/change/", {"action": "x"}).status_code == 405
+    assert client.post(f"{LIST}{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"{LIST}add/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        (
+            {"is_good": True, "steps": {"name": "name-known", "way": "way-plain"}},
+            "Everything worked yes Steps Name (DNS): known Connection (TCP and TLS): connected, not encrypted",
+        ),
+        (
+            {"code": "succeeded", "state": "dead", "was": "held"},
+            "Status after it Failed Status before it Held",
+        ),
+        ({"filter": {"state": "dead"}, "of": 1200}, "Which events Status: Failed Of how many 1,200"),
+        ({"until": "2026-03-01T10:00:00+00:00"}, "Until 2026-03-01 10:00:00 UTC"),
+        ({"fields": [], "odd_one": None}, "Fields none Odd one –"),
+        ({"ground": "consent-withdrawn"}, "Legal ground The person withdrew consent"),
+        ({"ground": "in other words", "steps": 3}, "Legal ground in other words Steps 3"),
+    ],
+)
+def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str) -> None:
+    happened(Happening("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
+    entry = Entry.objects.get(action="settings.seeded")
+    page = browser("auditor").get(f"{LIST}{entry.pk}/change/").content.decode()
+    told, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
+    assert said in " ".join(told.split())
+    assert "an-internal-key" not in told
+    assert "an-internal-key" in recorded
+
+
+def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> None:
+    of = source()
+    happened(Happening(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
+    entry = Entry.objects.get(action="webhook.refused")
+    client = browser("auditor")
+    assert (
+        f"source {of.name} was refused a webhook" in client.get(f"{LIST}{entry.pk}/change/").content.decode()
+    )
+    row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
+    assert row.actor == f"source {of.name}"
+    anna = person("support", "anna")
+    happened(Happening(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
+    paused = Entry.objects.get(action="source.paused")
+    title = client.get(f"{LIST}{paused.pk}/change/").context["title"]
+    assert title == f"anna paused a source: {of.name}"
+
+
+def test_an_entry_says_in_which_segment_it_is_sealed() -> None:
+    client = browser("auditor")
+    happened(Happening("system", "settings.seeded"))
+    entry = Entry.objects.get(action="settings.seeded")
+    page = f"{LIST}{entry.pk}/change/"
+    assert client.get(page).context["sealed"] is None
+    seal_audit()
+    segment = Segment.objects.latest("number")
+    assert client.get(page).context["sealed"] == (segment.number, segment.sealed_at)
+    happened(Happening("system", "signing-key.begun"))
+    assert client.get(page.replace(str(entry.pk), str(entry.pk + 1))).context["sealed"] is None
+
+
+def test_what_was_sealed_before_a_long_silence_is_found() -> None:
+    """Each minute of silence is a segment with the same highest id, here stored before the one that is looked for."""
+    happened(Happening("system", "settings.seeded"))
+    entry = Entry.objects.latest("pk")
+
+    def segment(number: int, *ids: int) -> Segment:
+        names = ("prev_hash", "leaves", "root", "signature", "hash", "nodes")
+        values = dict.fromkeys(names, b"") | {"number": number, "count": len(ids), "ids": pack(ids)}
+        return Segment(highest_id=entry.pk, sealed_at=timezone.now(), key_id="key", **values)
+
+    Segment.objects.bulk_create(segment(number) for number in range(1001, 1201))
+    segment(1000, entry.pk).save(force_insert=True)
+    found = sealed_in(entry)
+    assert found is not None
+    assert found.number == 1000
+
+
+def test_the_page_of_the_seals_says_when_the_log_begins() -> None:
+    client = browser("auditor")
+    first = Entry.objects.earliest("pk")
+    assert client.get(f"{LIST}standing/").context["begins_at"] == first.at
+
+
+def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_asked_for() -> None:
+    anna = person("support", "anna")
+    replay, of = a_replay(anna), source()
+    happened(
+        Happening("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
+        Happening(
+            f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}
+        ),
+        Happening("replay:nonsense", "replay.started", f"person:{anna.pk}"),
+    )
+    client = browser("auditor")
+    rows = {row.entry.action: row for row in client.get(LIST).context["page"].rows}
+    assert rows["event.replayed"].why == "the shop was down"
+    assert rows["source.paused"].why == "<b>noise</b>"
+    assert rows["source.paused"].about == "source Crm"
+    assert rows["replay.started"].why == ""
+    assert "<b>noise" not in client.get(LIST).content.decode()
+    Replay.objects.update(reason="")
+    assert {row.why for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
+
+
+def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
+    client = browser("auditor", "eva")
+    client.get("/admin/audit/entry/download/csv").getvalue()
+    row = client.get(LIST).context["page"].rows[0]
+    assert (row.actor, row.roles, row.deed) == ("eva", "auditor", "finished a download")
+    page = visible_text(client.get(LIST))
+    assert f"eva auditor finished a download eva 127.0.0.1 session {row.session[:6]}" in page
+
+
+@pytest.mark.parametrize(
+    ("view", "found"),
+    [
+        ("Reveals", {"event.revealed"}),
+        ("Exports", {"export.requested", "download.refused", "replay.downloaded"}),
+        ("Secret changes", {"secret.added", "signing-key.begun"}),
+        ("Replays", {"event.replayed", "replay.stopped"}),
+    ],
+)
+def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: str, found: set[str]) -> None:
+    client = browser("auditor")
+    happened(Happening("system", "settings.seeded"))
+    for number in range(30):
+        happened(*(Happening(f"export:{number}", action, "person:1") for action in sorted(found)))
+    page = client.get(LIST).context["page"]
+    (tab,) = [tab for tab in page.tabs if tab.name == view]
+    seen, address = [], tab.query
+    while address:
+        page = client.get(LIST + address).context["page"]
+        assert next(tab.name for tab in page.tabs if tab.is_current) == view
+        seen += [row.entry for row in page.rows]
+        address = page.turning.older
+    assert {each.action for each in seen} == found
+    assert len(seen) == 30 * len(found)
+    assert seen == sorted(seen, key=lambda each: (each.at, each.pk), reverse=True)
+
+
+def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbours() -> None:
+    client = browser("administrator", "anna")
+    of = connection_of_shop()
+    save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, name="Other"), "it moved")
+    happened(
+        Happening(of_stream := f"setting:connection:{of.pk}", "connection.paused", details={"failures": 5})
+    )
+    entry = Entry.objects.get(action="connection.changed")
+    page = client.get(f"{LIST}{entry.pk}/change/").context["page"]
+    assert [(line.label, line.before, line.after) for line in page.changes] == [
+        ("Name", "Aurora ID", "Other")
+    ]
+    assert (page.told.why, page.told.roles, page.told.about) == (
+        "it moved",
+        "administrator",
+        "connection Other",
+    )
+    assert len(page.told.request) == 36
+    assert [each.entry.action for each in page.of_object] == ["connection.paused"]
+    assert page.of_request == []
+    paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
+    assert paused.context["page"].facts == [("Failures in a row", "5")]
+    assert [each.entry.action for each in paused.context["page"].of_object] == ["connection.changed"]
+
+
+def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
+    client = browser("auditor", "eva")
+    for _ in range(2):
+        client.get("/admin/audit/entry/download/csv").getvalue()
+    first = Entry.objects.filter(action="download.started").earliest("id")
+    page = client.get(f"{LIST}{first.pk}/change/").context["page"]
+    assert [each.entry.action for each in page.of_request] == ["download.finished"]
+    assert page.of_request[0].request == page.told.request
+
+
+def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "_MOST_A_MINUTE", 5)
+    began = timezone.now()
+    monkeypatch.setattr(sign_in, "timezone", SimpleNamespace(now=lambda: began))
+    guess = {"username": "root", "password": "wrong"}
+    for number in (1, 1, 2, 1, *range(3, 8)):
+        assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200
+    told = [each["details"]["address"] for each in entries("person.login-failed")]
+    assert told == [f"192.0.2.{number}" for number in range(1, 6)]
+
+
+def test_login_failed_login_and_logout_are_recorded_without_the_name_that_was_typed() -> None:
+    User.objects.create_user("anna", password="correct horse battery", is_staff=True)
+    client = Client()
+    client.post(
+        "/admin/login/", {"username": "hunter2-as-name", "password": "wrong"}, REMOTE_ADDR="192.0.2.7"
+    )
+    client.post("/admin/login/", {"username": "anna", "password": "correct horse battery"})
+    client.post("/admin/logout/")
+    assert [each["details"] for each in entries("person.login-failed")] == [{"address": "192.0.2.7"}]
+    anna = User.objects.get()
+    assert [each["actor"] for each in entries("person.logged-in")] == [f"person:{anna.pk}"]
+    assert [each["actor"] for each in entries("person.logged-out")] == [f"person:{anna.pk}"]
+    assert not Entry.objects.filter(body__contains="hunter2").exists()
+
+
+def test_an_own_new_password_is_recorded_and_a_refused_one_is_not() -> None:
+    anna = User.objects.create_user("anna", password="correct horse battery", is_staff=True)
+    client = Client()
+    client.force_login(anna)
+    new = {
+        "old_password": "wrong",
+        "new_password1": "a staple that is new",
+        "new_password2": "a staple that is new",
+    }
+    client.post("/admin/password_change/", new)
+    assert not entries("person.password-changed")
+    client.post("/admin/password_change/", new | {"old_password": "correct horse battery"})
+    assert [each["stream"] for each in entries("person.password-changed")] == [f"person:{anna.pk}"]
+
+
+def test_another_persons_new_password_is_recorded_with_who_set_it() -> None:
+    anna = person("support", "anna")
+    client = browser()
+    new = {
+        "password1": "a staple that is new",
+        "password2": "a staple that is new",
+        "usable_password": "true",
+    }
+    assert client.post(f"/admin/auth/user/{anna.pk}/password/", new).status_code == 302
+    (entry,) = entries("person.password-changed")
+    assert entry["stream"] == f"person:{anna.pk}"
+    assert entry["actor"] == f"person:{User.objects.get(username='root').pk}"
+
+
+def test_a_change_of_a_login_names_its_groups_but_no_personal_value() -> None:
+    anna = person("support", "anna")
+    auditor = Group.objects.get(name="auditor")
+    form = {
+        "username": "anna",
+        "email": "secret-address@example.com",
+        "groups": [auditor.pk],
+        "is_active": "on",
+        "is_staff": "on",
+    }
+    answer = browser().post(f"/admin/auth/user/{anna.pk}/change/", form)
+    assert answer.status_code == 302, answer.context["errors"]
+    (entry,) = entries("person.changed")
+    assert entry["details"]["after"]["groups"] == [auditor.pk]
+    assert entry["details"]["changed"] == ["email"]
+    assert "secret-address" not in json.dumps(entry)
+
+
+def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
+    role = Group.objects.create(name="interns")
+    right = Group.objects.get(name="support").permissions.first()
+    assert right is not None
+    browser().post(f"/admin/auth/group/{role.pk}/change/", {"name": "interns", "permissions": [right.pk]})
+    (entry,) = entries("group.changed")
+    assert entry["stream"] == f"setting:group:{role.pk}"
+    assert entry["details"]["before"] == {"permissions": []}
+    assert entry["details"]["after"] == {"permissions": [right.pk]}
+
+
+def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> None:
+    found = set()
+    for folder in ("audit", "webhooks", "sync", "integration_hub"):
+        for file in (ROOT / folder).rglob("*.py"):
+            calls = (each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call))
+            for call in calls:
+                if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("Happening", "record"):
+                    texts = [each.value for each in call.args if isinstance(each, ast.Constant)]
+                    found |= {
+                        text
+                        for text in texts
+                        if isinstance(text, str) and re.fullmatch(r"[a-z-]+[.][a-z-]+", text)
+                    }
+    assert len(found) > 20
+    assert sorted(found - set(ACTIONS)) == []

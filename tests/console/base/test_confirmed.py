@@ -1,0 +1,201 @@
+"""Settings change in two steps: what changes is shown first, and made only with a reason."""
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from audit.models import Entry
+from integration_hub.console import held_change
+from integration_hub.console.changes import Changed, changed
+from integration_hub.console.recording import difference
+from sync.connectors.presets import preset
+from sync.models import Connection
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.settings_rows import STORED, connection, connection_form
+from tests.support.people import browser, entries, save
+
+pytestmark = pytest.mark.django_db
+
+NEW = "a-new-p4ssword"
+WHY = "the owner moved it"
+
+
+def address(of: Connection) -> str:
+    return f"/admin/sync/connection/{of.pk}/change/"
+
+
+def ask(client: Client, of: Connection, **changed: Any) -> str:
+    """Send the form; the address of the page that confirms."""
+    answer = client.post(address(of), connection_form(of, **changed))
+    assert answer.status_code == 302, answer.context["errors"]
+    assert "/confirm/" in answer["Location"]
+    return str(answer["Location"])
+
+
+def confirm(client: Client, page: str, **changed: str) -> Any:
+    seen = client.get(page).context["seen"]
+    return client.post(page, {"reason": WHY, "seen": seen} | changed, follow=True)
+
+
+def cells(client: Client, page: str) -> list[str]:
+    found = client.get(page).content.decode()
+    return re.findall(r"<(?:del|ins) class=\"(?:was|now)\">([^<]*)<", found)
+
+
+def test_nothing_is_changed_before_it_is_confirmed() -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, name="Other", deadline_seconds="7")
+    assert cells(client, page) == ["Aurora ID", "Other", "10.0", "7.0"]
+    of.refresh_from_db()
+    assert of.name == "Aurora ID"
+    assert not entries("connection.changed")
+
+
+def test_a_confirmed_change_is_made_with_its_reason_on_the_audit_log() -> None:
+    of, client = connection(), browser("administrator")
+    assert "changed successfully" in confirm(client, ask(client, of, name="Other")).content.decode()
+    of.refresh_from_db()
+    assert of.name == "Other"
+    assert not entries("secret.changed")
+    (entry,) = entries("connection.changed")
+    assert entry["details"] == {
+        "before": {"name": "Aurora ID"},
+        "after": {"name": "Other"},
+        "reason": WHY,
+        "address": "127.0.0.1",
+    }
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
+def test_without_a_reason_nothing_is_changed(reason: str) -> None:
+    of, client = connection(), browser("administrator")
+    page = confirm(client, ask(client, of, name="Other"), reason=reason)
+    assert page.status_code == 200
+    assert page.context["reason_form"].errors
+    of.refresh_from_db()
+    assert of.name == "Aurora ID"
+
+
+def test_a_member_of_settings_is_shown_and_not_the_whole_document() -> None:
+    of, client = connection(), browser("administrator")
+    changed = {**of.settings, "headers": {"X-Tenant": "b"}}
+    page = ask(client, of, settings=json.dumps(changed))
+    assert cells(client, page) == ["b"]
+    assert "Settings / headers / X-Tenant" in client.get(page).content.decode()
+
+
+def test_a_typed_secret_goes_through_both_steps_and_stands_in_no_page_and_no_session() -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, password=NEW)
+    shown = client.get(page).content.decode()
+    assert "Password: a new value" in shown
+    assert NEW not in shown
+    kept = [each.get_decoded() for each in Session.objects.all()]
+    assert kept
+    assert NEW not in str(kept)
+    confirm(client, page)
+    of.refresh_from_db()
+    assert of.credentials == STORED | {"password": NEW}
+    assert [each["details"]["reason"] for each in entries("secret.changed")] == [WHY]
+    assert not Entry.objects.filter(body__contains=NEW).exists()
+
+
+def test_nothing_changed_is_nothing_to_confirm() -> None:
+    of, client = connection(), browser("administrator")
+    answer = client.post(address(of), connection_form(of), follow=True)
+    assert "Nothing was changed." in answer.content.decode()
+    assert not entries("connection.changed")
+
+
+def test_what_was_changed_meanwhile_is_shown_again() -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, name="Other")
+    seen = client.get(page).context["seen"]
+    Connection.objects.filter(pk=of.pk).update(name="Renamed", deadline_seconds=3)
+    answer = client.post(page, {"reason": WHY, "seen": seen})
+    assert "changed meanwhile" in answer.content.decode()
+    assert cells(client, page) == ["Renamed", "Other", "3.0", "10.0"]
+    of.refresh_from_db()
+    assert of.name == "Renamed"
+    confirm(client, page)
+    of.refresh_from_db()
+    assert of.name == "Other"
+
+
+def test_a_change_is_made_once_however_often_it_is_sent() -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, name="Other")
+    confirm(client, page)
+    answer = client.post(page, {"reason": WHY}, follow=True)
+    assert "not kept any more" in answer.content.decode()
+    assert len(entries("connection.changed")) == 1
+
+
+def test_a_change_is_kept_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, name="Other")
+    late = held_change.time.time() + timedelta(minutes=16).total_seconds()
+    monkeypatch.setattr(held_change.time, "time", lambda: late)
+    assert "not kept any more" in client.get(page, follow=True).content.decode()
+
+
+def test_nobody_confirms_what_somebody_else_typed_or_for_another_row() -> None:
+    of, other, client = connection(), connection(slug="other", name="Second"), browser("administrator")
+    page = ask(client, of, name="Other")
+    assert "not kept any more" in browser("", "root").get(page, follow=True).content.decode()
+    elsewhere = page.replace(f"/{of.pk}/confirm", f"/{other.pk}/confirm")
+    client.post(elsewhere, {"reason": WHY})
+    other.refresh_from_db()
+    assert other.name == "Second"
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_change_nothing_and_confirm_nothing(role: str) -> None:
+    of, client = connection(), browser("administrator")
+    page = ask(client, of, name="Other")
+    assert browser(role).post(page, {"reason": WHY}).status_code == 403
+    assert browser(f"{role}", "second").post(address(of), connection_form(of, name="x")).status_code == 403
+
+
+def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
+    route = a_route(a_source())
+    for number in range(3):
+        event = an_event(number, state="retrying", source=route.source)
+        a_delivery(event, route, due_at=event.received_at)
+    settled = an_event(9, source=route.source)
+    a_delivery(settled, route)
+    client, of = browser("administrator"), route.commercial
+    whole = {"settings": preset("sandbox-shop")["settings"], "authentication": {"scheme": "none"}}
+    Connection.objects.filter(pk=of.pk).update(**whole)
+    of.refresh_from_db()
+    form = connection_form(of)
+    form.pop("is_enabled")
+    asked = client.post(address(of), form)
+    assert asked.status_code == 302, asked.context["errors"]
+    page = client.get(asked["Location"]).content.decode()
+    assert "Waiting for this connection now: 3 deliveries." in page
+    save(client, address(of), form)
+    of.refresh_from_db()
+    assert not of.is_enabled
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({"active": 0}, {"active": False}, Changed("Fields / active", "0", "no")),
+        ({"active": False}, {"active": False, "left": None}, Changed("Fields / left", None, "null")),
+        ({"active": [1]}, {"active": [True]}, Changed("Fields / active", "[1]", "[true]")),
+        ({"name": "a"}, {"name": ""}, Changed("Fields / name", "a", '""')),
+    ],
+)
+def test_a_change_of_json_is_a_change_where_python_sees_none(before: Any, after: Any, told: Changed) -> None:
+    assert changed({"fields": before}, {"fields": after}, {"fields": "Fields"}) == [told]
+    assert difference({"fields": before}, {"fields": after}, frozenset()) == {
+        "before": {"fields": before},
+        "after": {"fields": after},
+    }

@@ -1,0 +1,107 @@
+"""Long answers hold a connection as long as their reader likes: few at once. All others hold none while they are sent."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from integration_hub.console.sending import MOST, most_with
+from sync.models import Replay
+from tests.support.people import browser, entries, event, source
+
+EVENTS = "/admin/webhooks/event/download/csv?state=succeeded"
+Begin = Callable[[str], Any]
+
+
+@pytest.fixture
+def auditor(db: None) -> Client:
+    event(source())
+    return browser("auditor")
+
+
+def leave(answer: Any) -> None:
+    """As a server does when the reader has gone; `close()` would end the connection too."""
+    for close in answer._resource_closers:
+        close()
+
+
+@pytest.fixture
+def begin(auditor: Client) -> Iterator[Begin]:
+    """Begins a download whose reader takes its time, until the end of the test."""
+    with ExitStack() as stack:
+
+        def begun(address: str = EVENTS) -> Any:
+            answer = auditor.get(address)
+            assert answer.streaming
+            stack.callback(leave, answer)
+            return answer
+
+        yield begun
+
+
+def members() -> str:
+    """The address of the events of a replay, as a file."""
+    asked, now = User.objects.get(), timezone.now()
+    replay = Replay.objects.create(requested_by=asked, created_at=now, filter={}, frozen_at=now)
+    return f"/admin/sync/replay/{replay.uuid}/events/?format=csv&member=failed"
+
+
+@pytest.mark.parametrize("of", ["events", "members"])
+def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
+    auditor: Client, begin: Begin, of: str
+) -> None:
+    address = EVENTS if of == "events" else members()
+    for _ in range(MOST):
+        begin(address)
+    refused = auditor.get(address, follow=True)
+    assert refused.status_code == 200
+    assert f"{MOST} downloads are being sent already." in refused.content.decode()
+    (to, _), *_ = refused.redirect_chain
+    assert to.partition("?")[2].startswith("state=succeeded" if of == "events" else "member=failed")
+    assert len(entries("download.started") + entries("replay.downloaded")) == MOST
+
+
+@pytest.mark.pure
+def test_half_of_the_connections_are_left_for_webhooks() -> None:
+    assert [most_with(pool) for pool in (1, 2, 5, 8, 100)] == [1, 1, 2, 4, 4]
+
+
+def is_read(answer: Any) -> None:
+    assert b"".join(answer.streaming_content).count(b"\n") == 2
+
+
+def is_left(answer: Any) -> None:
+    next(iter(answer.streaming_content))
+    leave(answer)
+
+
+@pytest.mark.parametrize("ends", [is_read, is_left, leave])
+def test_the_next_may_begin_when_one_has_ended(auditor: Client, begin: Begin, ends: Any) -> None:
+    first, *_ = [begin(EVENTS) for _ in range(MOST)]
+    ends(first)
+    begin(EVENTS)
+    assert not auditor.get(EVENTS).streaming
+
+
+def test_what_cannot_be_put_on_record_takes_no_place(
+    auditor: Client, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(MOST - 1):
+        begin(EVENTS)
+    with monkeypatch.context() as patched, suppress(ZeroDivisionError):
+        patched.setattr("integration_hub.console.downloads.record", lambda *_: 1 / 0)
+        auditor.get(EVENTS)
+    begin(EVENTS)
+
+
+@pytest.mark.writers_at_once
+def test_an_answer_holds_no_connection_once_it_is_made(database: None) -> None:
+    client = browser("auditor")
+    assert connection.connection is not None
+    assert client.get("/admin/webhooks/event/").status_code == 200
+    assert connection.connection is None

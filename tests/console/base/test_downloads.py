@@ -1,0 +1,220 @@
+"""Downloads: what is on the screen, safe in a spreadsheet, on the audit log with its hash."""
+
+import csv
+import hashlib
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from audit.export import csv_lines, json_lines, neutral
+from tests.support.people import browser, entries, event, source
+from webhooks.models import Event, Receipt, Source, State
+
+FORMULAS = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\tx", "\rx", "＝1", "＋1", "－1", "＠x",
+    " =1", '"=1', "'=1", ";=1", ",=1", "\u200b=1", "\ufeff=1", "\x00=1", "“=1", "−1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_of_a_csv_can_be_taken_for_a_formula(text: str) -> None:
+    lines = "".join(csv_lines(["a"], [[text]]))
+    _header, (cell,) = csv.reader(io.StringIO(lines, newline=""))
+    assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "plain", "a=b", "anna@example.com", "1-2", "O'Neill", "ä"])
+def test_a_harmless_text_stays_as_it_is(text: str) -> None:
+    assert neutral(text) == text
+
+
+def test_a_csv_is_read_back_as_rfc_4180_says() -> None:
+    row = ['say "hi", now', "two\r\nlines", None, True, 7, [{"a": 1}]]
+    lines = "".join(csv_lines(list("abcdef"), [row]))
+    assert list(csv.reader(io.StringIO(lines, newline="")))[1] == [
+        'say "hi", now', "two\r\nlines", "", "true", "7", '[{"a":1}]'
+    ]  # fmt: skip
+    assert lines.endswith("\r\n")
+
+
+def test_json_lines_keep_every_value() -> None:
+    row = ["=1+1", None, True, 7, [{"a": "line\nbreak"}]]
+    (line,) = json_lines(list("abcde"), [row])
+    assert json.loads(line) == dict(zip("abcde", row, strict=True))
+    assert line.count("\n") == 1
+
+
+def downloaded(client: Client, address: str) -> bytes:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Content-Disposition"].startswith("attachment; ")
+    return b"".join(answer.streaming_content)
+
+
+@pytest.mark.django_db
+def test_the_file_holds_exactly_the_filtered_list() -> None:
+    of = source()
+    dead = event(of, state=State.DEAD, code="target-rejected", entity_id="U7")
+    event(of)
+    Receipt.objects.create(
+        source=of,
+        event=dead,
+        verified_by="none",
+        size=9,
+        received_at=dead.received_at,
+        status=422,
+        code="target-rejected",
+    )
+    rows = (
+        downloaded(browser("auditor"), "/admin/webhooks/event/download/jsonl?state=dead")
+        .decode()
+        .splitlines()
+    )
+    (row,) = (json.loads(line) for line in rows)
+    assert row["reference"] == dead.reference
+    assert (row["source"], row["entity_id"], row["state"], row["code"]) == (
+        "crm",
+        "U7",
+        "dead",
+        "target-rejected",
+    )
+    assert row["body_sha256"] == "07" * 32
+    assert [(told["status"], told["code"]) for told in row["answers"]] == [(422, "target-rejected")]
+    assert row["attempts"] == 0
+
+
+@pytest.mark.django_db
+def test_a_download_is_recorded_at_its_start_and_with_rows_and_hash_at_its_end() -> None:
+    event(source())
+    client = browser("auditor")
+    body = downloaded(client, "/admin/webhooks/event/download/csv?state=succeeded")
+    (started,), (finished,) = entries("download.started"), entries("download.finished")
+    assert started["details"]["filters"] == {"state": "succeeded"}
+    assert started["details"]["download"] == finished["details"]["download"]
+    assert finished["details"]["rows"] == 1
+    assert finished["details"]["bytes"] == len(body)
+    assert finished["details"]["sha256"] == hashlib.sha256(body).hexdigest()
+    assert finished["actor"] == started["actor"] != "system"
+
+
+@pytest.mark.django_db
+def test_a_download_that_the_reader_leaves_is_recorded_as_interrupted() -> None:
+    of = source()
+    for _ in range(600):
+        event(of)
+    answer = browser("auditor").get("/admin/webhooks/event/download/csv")
+    next(iter(answer.streaming_content))
+    answer._iterator.close()  # as a server does when the reader has gone; `close()` would end the connection
+    (entry,) = entries("download.interrupted")
+    assert 0 < entry["details"]["rows"] < 600
+    assert not entries("download.finished")
+
+
+@pytest.mark.django_db
+def test_the_number_of_statements_does_not_grow_with_the_rows() -> None:
+    of, client, counts = source(), browser("auditor"), []
+    for wanted in (1, 40):
+        for _ in range(wanted):
+            event(of)
+        with CaptureQueriesContext(connection) as queries:
+            downloaded(client, "/admin/webhooks/event/download/jsonl")
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.django_db
+def test_a_searched_text_that_can_be_an_address_is_not_kept_in_the_log() -> None:
+    downloaded(browser("auditor"), "/admin/webhooks/event/download/csv?q=anna@example.com")
+    assert entries("download.started")[0]["details"]["filters"] == {"q": "withheld"}
+
+
+@pytest.mark.django_db
+def test_the_audit_log_is_downloaded_with_its_stored_text() -> None:
+    client = browser("auditor")
+    rows = (
+        downloaded(client, "/admin/audit/entry/download/jsonl?action=person.logged-in").decode().splitlines()
+    )
+    (row,) = (json.loads(line) for line in rows)
+    assert json.loads(row["body"]) == entries("person.logged-in")[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/admin/webhooks/event/", "/admin/audit/entry/"])
+def test_the_list_offers_its_own_filters_for_download(address: str) -> None:
+    page = browser("auditor").get(f"{address}?q=U1").content.decode()
+    assert 'href="download/csv?q=U1"' in page
+
+
+@pytest.mark.django_db
+def test_an_unknown_format_is_not_found_and_a_wrong_filter_is_refused() -> None:
+    client = browser("auditor")
+    assert client.get("/admin/audit/entry/download/xlsx").status_code == 404
+    assert client.get("/admin/audit/entry/download/csv?body__contains=a").status_code == 400
+
+
+@pytest.mark.django_db
+def test_the_command_writes_the_filtered_history_to_a_file_that_appears_whole(tmp_path: Path) -> None:
+    of = source()
+    event(of, entity_id="U7")
+    event(of)
+    file = tmp_path / "history.csv"
+    call_command("export_events", entity_id="U7", format="csv", output=file)
+    rows = list(csv.DictReader(file.open(newline="", encoding="utf-8")))
+    assert [row["entity_id"] for row in rows] == ["U7"]
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+    (finished,) = entries("download.finished")
+    assert finished["details"]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert finished["details"]["filters"] == {"entity_id": "withheld"}
+    with pytest.raises(CommandError, match="is a folder"):
+        call_command("export_events", format="csv", output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+@pytest.mark.django_db
+def test_the_audit_command_writes_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    browser("auditor")
+    call_command("export_audit", "--action=person.logged-in", "--since=2026-01-01")
+    (line,) = capfdbinary.readouterr().out.splitlines()
+    assert json.loads(line)["action"] == "person.logged-in"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--action=nosuch"], "No entry of the audit log has the action 'nosuch'."),
+        (["--since=2026-02-01", "--until=2026-01-01"], "there is no time"),
+    ],
+)
+def test_the_audit_command_refuses_a_slip(words: list[str], told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        call_command("export_audit", *words)
+    assert entries("download.started") == []
+
+
+def test_a_download_holds_up_no_writer_and_does_not_show_what_came_after_it_began(database: None) -> None:
+    of = source()
+    for _ in range(600):
+        event(of)
+    answer = browser("auditor").get("/admin/webhooks/event/download/jsonl")
+    pieces = iter(answer.streaming_content)
+    first = next(pieces)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(written_elsewhere, of.pk).result(timeout=5)
+    assert len((first + b"".join(pieces)).splitlines()) == 600
+    assert Event.objects.count() == 601
+    assert entries("download.finished")[0]["details"]["rows"] == 600
+
+
+def written_elsewhere(source_pk: int) -> None:
+    """An event that another connection commits."""
+    event(Source.objects.get(pk=source_pk))
+    connection.close()

@@ -1,0 +1,1 @@
+"""Tests of the pages of deliveries: held ones, and what blocks one."""

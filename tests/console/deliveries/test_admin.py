@@ -1,0 +1,382 @@
+"""What the guard holds: seen by route, approved or closed once, with who and why on record."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from audit.models import Entry
+from integration_hub.console.held_choice import _KEPT
+from integration_hub.console.held_groups import held
+from sync.approving import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
+from sync.models import Attempt, Delivery, Replay, Request, Route
+from tests.support.builders.history import (
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
+from tests.support.hub import ANNA, Hub
+from tests.support.pages import text_of
+from tests.support.people import entries
+from webhooks.models import Event, State
+
+LIST = "/admin/sync/delivery/"
+WHY = {"reason": "  they   really left "}
+
+
+def approver(*roles: str) -> Client:
+    """A member of these groups who may also decide."""
+    client = logged_in(*roles)
+    decides, _ = Permission.objects.get_or_create(
+        codename="approve_delivery",
+        content_type=ContentType.objects.get_for_model(Delivery),
+        defaults={"name": "Can approve or close held deliveries"},
+    )
+    User.objects.get(pk=client.session["_auth_user_id"]).user_permissions.add(decides)
+    return client
+
+
+def of_route(**values: Any) -> Route:
+    return a_route(a_source(), **values)
+
+
+def a_held(route: Route, number: int = 0, **facts: Any) -> Delivery:
+    """A held removal of `USR-<number>`, with the attempt that planned it."""
+    event = an_event(number, source=route.source, state=State.HELD, code="held", **facts)
+    delivery = a_delivery(event, route, last_number=1)
+    fields = [{"name": "active", "before": True, "after": f"gone-{number}"}]
+    change = {"action": "update", "record": "R1", "fields": fields, "same": {}}
+    an_attempt(delivery, 1, code="held", change=sealed("change", change))
+    return delivery
+
+
+def choose(client: Client, decision: str, *deliveries: Delivery, **more: Any) -> str:
+    """The address of the page that confirms."""
+    values = {"decision": decision, "chosen": [each.pk for each in deliveries], **more}
+    answer = client.post(f"{LIST}route/{Route.objects.get().pk}/", values)
+    assert answer.status_code == 302
+    return str(answer["Location"])
+
+
+@pytest.fixture
+def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
+    """Two persons who left, on a route that lets no removal pass by itself."""
+    users = ["LEAVER1", "LEAVER2"]
+    for user in users:
+        emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"})
+    Route.objects.update(most_removals=0)
+    for user in users:
+        hub.identity.directory.delete("users", user)
+        answer = hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
+        assert answer.status_code == 202
+    return hub, list(held())
+
+
+def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[Hub, list[Delivery]]) -> None:
+    hub, (first, second) = two_left
+    staff = approver("support")
+    assert "</span> 2 deliveries</span>" in text_of(staff.get(LIST))
+    page = staff.get(f"{LIST}route/{first.route_id}/")
+    assert (
+        '<del class="was">true</del></td><td data-label="Would be sent"><ins class="now">false</ins>'
+        in text_of(page)
+    )
+    values = {"decision": "approve", "chosen": [first.pk]}
+    confirm = staff.post(f"{LIST}route/{first.route_id}/", values, follow=True)
+    assert ">Approve 1 delivery</button>" in text_of(confirm)
+    done = staff.post(confirm.request["PATH_INFO"], WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    assert "1 delivery approved." in text_of(done)
+    hub.wait_until_idle()
+    assert hub.customer("LEAVER1")["active"] is False
+    assert hub.customer("LEAVER2")["active"] is True
+    assert [each.pk for each in held()] == [second.pk]
+    assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
+    request, staff_member = Replay.objects.get(), User.objects.get()
+    assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
+    assert (request.kind, request.events) == (Request.APPROVAL, 1)
+    assert Attempt.objects.filter(delivery=first).latest("pk").replay == request
+    (entry,) = entries("delivery.approved")
+    assert (entry["stream"], entry["actor"]) == (first.stream, f"person:{staff_member.pk}")
+    assert entry["details"] == {"request": str(request.uuid), "of": 1, "address": "192.0.2.9"}
+
+
+def test_what_is_closed_is_never_sent_and_says_why(two_left: tuple[Hub, list[Delivery]]) -> None:
+    hub, deliveries = two_left
+    staff = approver("support")
+    writes = len(hub.writes())
+    values = {"decision": "close", "everything": "1"}
+    path = staff.post(f"{LIST}route/{deliveries[0].route_id}/", values)["Location"]
+    assert "Close 2 deliveries" in text_of(staff.get(path))
+    assert "2 deliveries closed." in text_of(staff.post(path, WHY, follow=True))
+    hub.wait_until_idle()
+    assert len(hub.writes()) == writes
+    for delivery in deliveries:
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.code, delivery.settled_at is None) == ("closed", "closed", False)
+        assert delivery.replay.reason == "they really left"
+        assert Event.objects.get(pk=delivery.event_id).state == State.CLOSED
+    assert Entry.objects.filter(action="delivery.closed").count() == 2
+    page = text_of(staff.get(f"/admin/webhooks/event/{deliveries[0].event_id}/change/"))
+    assert "<dt>Closed</dt>" in page
+    assert "they really left" in page
+    assert "2 events marked as done" in text_of(staff.get("/admin/sync/replay/?kind=closing"))
+
+
+@pytest.mark.django_db
+def test_a_second_click_or_a_reload_decides_nothing_twice() -> None:
+    first, second = (a_held(of_route() if not number else Route.objects.get(), number) for number in (0, 1))
+    staff = approver("support")
+    path = choose(staff, "close", first)
+    assert staff.post(path, WHY).status_code == 302
+    assert "decided already" in text_of(staff.post(path, WHY, follow=True))
+    assert Replay.objects.count() == 1
+    assert [each.pk for each in held()] == [second.pk]
+
+
+def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
+    Route.objects.all().delete()
+    route = of_route()
+    deliveries = [a_held(route, number) for number in range(3)]
+    staff = approver("support")
+    path = choose(staff, "close", *deliveries)
+
+    def click(_: int) -> int:
+        browser = Client()
+        browser.cookies = staff.cookies
+        try:
+            return int(browser.post(path, WHY).status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as clicks:
+        assert list(clicks.map(click, range(4))) == [302] * 4
+    assert Replay.objects.count() == 1
+    assert Entry.objects.filter(action="delivery.closed").count() == 3
+
+
+@pytest.mark.django_db
+def test_what_somebody_else_decided_meanwhile_is_left_alone() -> None:
+    route = of_route()
+    first, second = a_held(route, 1), a_held(route, 2)
+    staff, colleague = approver("support"), approver("support")
+    path = choose(staff, "close", first, second)
+    colleague.post(choose(colleague, "close", first), {"reason": "the colleague"})
+    done = staff.post(path, WHY, follow=True)
+    assert "1 delivery closed. 1 not held any more." in text_of(done)
+    first.refresh_from_db()
+    assert first.replay.reason == "the colleague"
+    with pytest.raises(NotDecidable, match="Nothing of this is held"):
+        decide([first.pk], Decision.APPROVE, by=User.objects.first(), reason="late", key=uuid4())
+
+
+@pytest.mark.django_db
+def test_approved_deliveries_are_spread_so_that_no_herd_arrives() -> None:
+    route = of_route()
+    deliveries = [a_held(route, number) for number in range(2 * A_SECOND + 5)]
+    keys = [each.pk for each in deliveries]
+    decided = decide(keys, Decision.APPROVE, by=User.objects.create_user("boss"), reason="all", key=uuid4())
+    assert len(decided.deliveries) == len(keys)
+    rows = Delivery.objects.order_by("due_at")
+    assert {(each.state, each.is_approved, each.tries) for each in rows} == {("pending", True, 0)}
+    begin = rows[0].due_at
+    seconds = [round((each.due_at - begin).total_seconds()) for each in rows]
+    assert [seconds.count(second) for second in range(3)] == [A_SECOND, A_SECOND, 5]
+    assert all(each.opened_at == each.due_at for each in rows)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
+def test_without_a_good_reason_nothing_is_decided(reason: str) -> None:
+    delivery = a_held(of_route())
+    staff = approver("support")
+    answer = staff.post(choose(staff, "approve", delivery), {"reason": reason})
+    assert "errorlist" in text_of(answer)
+    assert held().count() == 1
+
+
+@pytest.mark.django_db
+def test_bounds_and_keys_are_those_of_the_service_too() -> None:
+    delivery, boss, key = a_held(of_route()), User.objects.create_user("boss"), uuid4()
+    for keys, reason in ([], "why"), (range(1_001), "why"), ([delivery.pk], " "):
+        with pytest.raises(NotDecidable):
+            decide(keys, Decision.CLOSE, by=boss, reason=reason, key=uuid4())
+    decide([delivery.pk], Decision.CLOSE, by=boss, reason="why", key=key)
+    with pytest.raises(AlreadyDecided):
+        decide([delivery.pk], Decision.CLOSE, by=boss, reason="why", key=key)
+
+
+@pytest.mark.django_db
+def test_only_what_is_held_of_this_route_can_be_chosen() -> None:
+    route = of_route()
+    done = a_delivery(an_event(9, source=route.source), route)
+    staff = approver("support")
+    path = f"{LIST}route/{route.pk}/"
+    for values in (
+        {"decision": "approve", "chosen": [done.pk]},
+        {"decision": "approve"},
+        {"decision": "approve", "everything": "1"},
+        {"decision": "explode", "everything": "1"},
+    ):
+        assert "Choose deliveries that are still held." in text_of(staff.post(path, values, follow=True))
+    done.refresh_from_db()
+    assert done.state == State.SUCCEEDED
+
+
+@pytest.mark.django_db
+def test_who_may_not_decide_looks_and_who_may_not_look_is_refused() -> None:
+    delivery = a_held(of_route())
+    path = f"{LIST}route/{delivery.route_id}/"
+    staff, auditor = approver("support"), logged_in("auditor")
+    confirm = choose(staff, "approve", delivery)
+    seen = text_of(auditor.get(path))
+    assert "Approve…" not in seen
+    assert "USR-0" in seen
+    for answer in (
+        auditor.post(path, {"decision": "approve", "everything": "1"}),
+        auditor.get(confirm),
+        auditor.post(confirm, WHY),
+        logged_in().get(LIST),
+        logged_in().get(path),
+    ):
+        assert answer.status_code == 403
+    assert held().count() == 1
+
+
+@pytest.mark.django_db
+def test_before_and_after_are_for_those_who_may_see_contents() -> None:
+    delivery = a_held(of_route())
+    for path in (LIST, f"{LIST}route/{delivery.route_id}/"):
+        assert "gone-0" in text_of(logged_in("support").get(path))
+        assert "gone-0" not in text_of(logged_in("auditor").get(path))
+
+
+@pytest.mark.django_db
+def test_a_choice_is_its_persons_own_and_not_kept_for_ever() -> None:
+    delivery = a_held(of_route())
+    staff = approver("support")
+    first = choose(staff, "approve", delivery)
+    assert "not kept any more" in text_of(approver("support").get(first, follow=True))
+    for _ in range(_KEPT):
+        choose(staff, "approve", delivery)
+    assert "not kept any more" in text_of(staff.get(first, follow=True))
+
+
+@pytest.mark.django_db
+def test_nothing_can_be_decided_from_another_site() -> None:
+    delivery = a_held(of_route())
+    root = Client(enforce_csrf_checks=True)
+    root.force_login(User.objects.create_superuser("root"))
+    path = f"{LIST}route/{delivery.route_id}/"
+    assert root.post(path, {"decision": "approve", "everything": "1"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_looking_changes_nothing_and_a_delivery_leads_to_its_event() -> None:
+    delivery = a_held(of_route())
+    staff = approver("support")
+    confirm = choose(staff, "approve", delivery)
+    for path in (LIST, f"{LIST}route/{delivery.route_id}/", confirm):
+        assert staff.get(path).status_code == 200
+    delivery.refresh_from_db()
+    assert (delivery.state, delivery.is_approved, Replay.objects.exists()) == ("held", False, False)
+    answer = staff.get(f"{LIST}{delivery.pk}/change/")
+    assert answer["Location"] == f"/admin/webhooks/event/{delivery.event_id}/change/"
+    assert staff.get(f"{LIST}no-number/change/").status_code == 404
+
+
+@pytest.mark.django_db
+def test_what_a_stranger_wrote_stays_text() -> None:
+    a_held(of_route(), entity_id="<script>alert(1)</script>")
+    for path in (LIST, f"{LIST}route/{Route.objects.get().pk}/"):
+        page = logged_in("support").get(path).content.decode()
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.django_db
+def test_the_pages_cost_the_same_for_two_deliveries_and_for_forty() -> None:
+    route = of_route()
+    support = logged_in("support")
+    counts = []
+    for number in range(40):
+        a_held(route, number)
+        if number in (2, 39):
+            with CaptureQueriesContext(connection) as asked:
+                for path in (LIST, f"{LIST}route/{route.pk}/"):
+                    page = text_of(support.get(path))
+            counts.append(len(asked))
+    assert counts[0] == counts[1]
+    assert "40 held" in page
+    assert ANNA not in page
+
+
+def test_what_is_held_is_found_by_an_index(database: None) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET enable_seqscan = off")
+    assert "delivery_open_subject" in held().order_by().explain()
+
+
+@pytest.mark.django_db
+def test_the_list_says_how_many_more_a_route_holds_than_it_shows() -> None:
+    route, support = of_route(), logged_in("support")
+    for number in range(3):
+        a_held(route, number)
+    assert "more</p>" not in text_of(support.get(LIST))
+    a_held(route, 3)
+    assert "and 1 more" in text_of(support.get(LIST))
+
+
+@pytest.mark.django_db
+def test_what_would_be_sent_lies_open_and_a_line_without_it_has_nothing_to_unfold() -> None:
+    route, support = of_route(), logged_in("support")
+    kept, gone = a_held(route, 1), a_held(route, 2)
+    gone.attempts.update(change=None)
+    page = text_of(support.get(f"{LIST}route/{route.pk}/"))
+    assert page.count('<details class="attempt" open>') == page.count("</details>") - 1 == 1
+    assert "What would be sent: update" in page
+    assert "not kept any more" in page
+    for delivery in (kept, gone):
+        assert f'href="/admin/webhooks/entity/?type=USER&amp;id={delivery.entity_id}"' in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"most_removals": 0}, "No removal passes by itself: each waits for approval."),
+        ({"most_removals": 1}, "At most 1 removal in 10 minutes passes by itself"),
+        ({"most_removals": 5}, "At most 5 removals in 10 minutes pass by themselves"),
+        ({"most_removals": None, "most_changed_percent": 20}, "Changes of at most 20 % of the known records"),
+        ({"most_removals": None}, "Nothing bounds this route by now"),
+    ],
+)
+def test_the_page_of_a_route_says_what_passes_by_itself(bounds: dict[str, Any], told: str) -> None:
+    route = of_route(guard_minutes=10, **({"most_changed_percent": None} | bounds))
+    assert told in text_of(logged_in("support").get(f"{LIST}route/{route.pk}/"))
+
+
+@pytest.mark.django_db
+def test_what_is_held_has_one_name_in_menu_filter_pill_and_list() -> None:
+    delivery = a_held(of_route())
+    support = logged_in("support")
+    events = text_of(support.get("/admin/webhooks/event/?state=held"))
+    assert re.search(r"state=held[^>]*>\s*Held for approval", events)
+    assert "‖</span> Held for approval</span>" in events
+    assert "<h1>Held for approval</h1>" in text_of(support.get(LIST))
+    assert "‖</span> Held for approval</span>" in text_of(
+        support.get(f"/admin/webhooks/event/{delivery.event_id}/change/")
+    )

@@ -1,0 +1,225 @@
+"""Where a delivery stands, as its event's page tells it: who holds it, what it waits for, what it may still do."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from sync.clock import read_clock
+from sync.models import Breaker, Connection, Delivery, Route
+from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in
+from tests.support.pages import visible_text
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def support() -> Client:
+    return logged_in("support")
+
+
+def text_of(client: Client, event: Event) -> str:
+    return visible_text(client.get(f"{LIST}{event.pk}/change/"))
+
+
+def waiting(
+    number: int = 0, state: str = "retrying", code: str = "target-unavailable", **values: Any
+) -> Delivery:
+    """A delivery that is due now and has failed twice."""
+    event = an_event(number, state=state, code=code, entity_id=values.pop("entity_id", f"USR-{number}"))
+    route = _route()
+    now = read_clock()
+    return a_delivery(
+        event, route, **{"due_at": now, "opened_at": now, "tries": 2, "last_number": 2} | values
+    )
+
+
+def _route() -> Route:
+    return Route.objects.first() or a_route(a_source())
+
+
+def running(number: int = 0, lease: timedelta = MINUTE, **values: Any) -> Delivery:
+    claimed = {
+        "token": uuid4(),
+        "lease_until": read_clock() + lease,
+        "due_at": None,
+        "tries": 3,
+        "last_number": 3,
+    }
+    made = waiting(number, "running", **claimed | values)
+    an_attempt(made, 3, outcome="started", ended_at=None, code="", is_alone=values.get("deaths", 0) >= 2)
+    return made
+
+
+def paused(until: timedelta, **values: Any) -> Breaker:
+    now = read_clock()
+    return Breaker.objects.create(
+        connection=Connection.objects.get(slug="shop"),
+        **{
+            "failures": 5,
+            "openings": 1,
+            "code": "target-unavailable",
+            "opened_at": now,
+            "open_until": now + until,
+        }
+        | values,
+    )
+
+
+def test_a_delivery_that_runs_says_since_when_until_when_and_hides_the_code_of_an_earlier_try(
+    support: Client,
+) -> None:
+    text = text_of(support, running().event)
+    assert re.search(
+        r"Held by a process since [\d-]+ [\d:]+ UTC ; its claim lasts until [\d-]+ [\d:]+ UTC", text
+    )
+    assert "3 of 8; 5 more tries, none after" in text
+    assert "target-unavailable" not in text
+    assert "alone in it" not in text
+
+
+def test_a_suspect_runs_alone_and_the_page_says_so(support: Client) -> None:
+    assert "UTC , alone in it; its claim lasts until" in text_of(support, running(deaths=2).event)
+
+
+def test_a_claim_that_ended_says_that_its_process_may_be_gone(support: Client) -> None:
+    text = text_of(support, running(lease=-MINUTE).event)
+    assert re.search(r"its claim ended [\d-]+ [\d:]+ UTC , so it may be gone", text)
+    assert text.count("Its process may be gone") == 1, "in the diagnosis"
+    assert "An attempt is under way" not in text
+
+
+def test_a_paused_connection_is_why_it_waits_and_until_when(support: Client) -> None:
+    made = waiting()
+    text = text_of(support, made.event)
+    assert "Waits" not in text
+    assert "Next try now" in text
+    paused(2 * MINUTE)
+    text = text_of(support, made.event)
+    assert re.search(
+        r"Waits The shop is paused until [\d-]+ [\d:]+ UTC \(in 1 minute\) after 5 failures: "
+        r"The shop does not work at the moment\. No try is spent meanwhile\.",
+        text,
+    )
+    assert "Next try in 1 minute" in text
+    assert "2 of 8; 6 more tries" in text
+
+
+def test_a_connection_that_is_tried_again_lets_few_pass(support: Client) -> None:
+    made = waiting()
+    paused(-MINUTE, successes=1)
+    assert "Waits" not in text_of(support, made.event)
+    for number in (1, 2):
+        running(number, commercial_slot=number)
+    assert (
+        "The shop has as many deliveries as may run at once while it is tried again (1 of 8 successes): 2 of 2."
+        in text_of(support, made.event)
+    )
+
+
+def test_a_full_connection_is_why_it_waits(support: Client) -> None:
+    made = waiting()
+    Connection.objects.filter(slug="aurora-id").update(concurrency=2)
+    running(1, identity_slot=1)
+    assert "Waits" not in text_of(support, made.event)
+    running(2, identity_slot=2)
+    text = text_of(support, made.event)
+    assert "Waits Aurora ID has as many deliveries as may run at once: 2 of 2." in text
+
+
+def test_another_of_its_subject_that_runs_is_named_and_one_of_another_subject_is_not(support: Client) -> None:
+    made = waiting()
+    running(1)
+    assert "Waits" not in text_of(support, made.event)
+    rival = running(2, entity_id="USR-0")
+    text = text_of(support, made.event)
+    assert f"Behind {rival.event.reference} about the same entity, which is being delivered." in text
+    Delivery.objects.filter(pk=rival.pk).update(lease_until=read_clock() - MINUTE)
+    assert "about the same entity, whose process may be gone." in text_of(support, made.event)
+
+
+def test_what_is_relayed_waits_for_an_older_one(support: Client) -> None:
+    older = waiting(1, entity_id="USR-0", is_relayed=True)
+    made = waiting(0, is_relayed=True)
+    text = text_of(support, made.event)
+    assert f"Behind {older.event.reference} , which is older: what is relayed goes in order." in text
+    assert "Waits" not in text_of(support, older.event)
+
+
+def test_a_suspect_waits_for_a_process_of_its_own(support: Client) -> None:
+    text = text_of(support, waiting(deaths=2, code="interrupted").event)
+    assert "2 processes died while they ran it: it runs next alone" in text
+
+
+def test_a_connection_that_is_switched_off_is_named(support: Client) -> None:
+    made = waiting(code="connection-disabled")
+    Connection.objects.filter(slug="shop").update(is_enabled=False)
+    assert "The shop is switched off: a try fails until" in text_of(support, made.event)
+
+
+def test_what_nothing_holds_back_and_nobody_takes_asks_for_a_worker(support: Client) -> None:
+    text = text_of(support, waiting(due_at=read_clock() - MINUTE).event)
+    assert "Nothing holds it back, yet it has been due since" in text
+    assert "see that a worker runs" in text
+
+
+def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
+    made = waiting(0, "held", "held", due_at=None)
+    page = support.get(f"{LIST}{made.event_id}/change/").content.decode()
+    assert f'<a href="/admin/sync/delivery/route/{made.route_id}/">Look at what is held</a>' in page
+    assert "more tries" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "fault", "next_step"),
+    [
+        ("retrying", "target-unavailable", "The shop", "The hub tries again by itself."),
+        ("retrying", "interrupted", "this hub", "The hub reads both systems afresh"),
+        ("dead", "target-unavailable", "The shop", "The hub has stopped trying. Ask the owner of The shop"),
+        ("dead", "identity-timeout", "Aurora ID", "The hub has stopped trying. Ask the owner of Aurora ID"),
+        (
+            "dead",
+            "internal-failure",
+            "this hub",
+            "The hub has stopped trying. An administrator must remove the cause",
+        ),
+        ("dead", "target-rejected", "Aurora ID", "Replaying now will fail again."),
+        ("dead", "crashes-hub", "this hub", "An administrator must read the log"),
+    ],
+)
+def test_a_failure_says_whose_it_is_and_the_next_step_that_is_true_now(
+    support: Client, state: str, code: str, fault: str, next_step: str
+) -> None:
+    text = text_of(support, waiting(0, state, code).event)
+    assert f"Whose fault {fault}" in text
+    assert text.count(next_step) == 1
+    assert ("tries again by itself" in text) == (state == "retrying")
+
+
+def test_nobody_is_at_fault_where_nothing_failed(support: Client) -> None:
+    for number, (state, code) in enumerate(
+        [("succeeded", "succeeded"), ("pending", ""), ("running", "held")]
+    ):
+        made = running(number) if state == "running" else waiting(number, state, code)
+        assert "Whose fault" not in text_of(support, made.event)
+
+
+def test_the_page_of_what_waits_costs_the_same_however_many_wait(support: Client) -> None:
+    made = waiting()
+    paused(MINUTE)
+    with CaptureQueriesContext(connection) as alone:
+        text_of(support, made.event)
+    for number in range(1, 10):
+        waiting(number, entity_id="USR-0")
+        running(number + 20, commercial_slot=number)
+    with CaptureQueriesContext(connection) as among_many:
+        text_of(support, made.event)
+    assert len(among_many) == len(alone) <= 18

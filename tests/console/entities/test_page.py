@@ -1,0 +1,282 @@
+"""The page of one entity: everything that happened to it, by index, whatever its id looks like."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console.links import entity_url
+from sync.erasing import erase
+from sync.models import Connection, Erasure, Link
+from sync.replaying import request_replay
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
+from tests.support.database.query_plans import OPEN_ONLY, scans, seeing
+from tests.support.hub import Hub
+from tests.support.pages import text_of
+from tests.support.people import browser, person
+from webhooks.models import Event, erased_id, pseudonym
+
+ODD = [
+    "plain",
+    "a/b?c&d=e#f",
+    'é"<script>alert(1)</script>',
+    "50%25+2 %2F",
+    "~ not a pseudonym's shape; 1=1",
+    "ünïcödé 🙂",
+    "..",
+    "x" * 128,
+]
+
+
+def read(client: Client, entity_id: str, **more: str) -> Any:
+    answer = client.get(entity_url("USER", entity_id, **more))
+    assert answer.status_code == 200, answer.content
+    return answer
+
+
+def pages(client: Client, entity_id: str) -> list[int]:
+    """The events of every page, by following its link to older ones."""
+    found: list[int] = []
+    address = entity_url("USER", entity_id)
+    while address:
+        answer = client.get(address)
+        found += [each.row.pk for each in answer.context["page"].timeline]
+        link = re.search(r'href="([^"]+)" rel="next"', answer.content.decode())
+        address = unescape(link[1]) if link else ""
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("entity_id", ODD)
+def test_an_entity_is_found_by_its_id_whatever_that_looks_like(entity_id: str) -> None:
+    for number in range(60):
+        an_event(number, entity_id=entity_id)
+    an_event(61, entity_id=entity_id[:-1] + "!")
+    client = browser("support")
+    assert len(pages(client, entity_id)) == len(set(pages(client, entity_id))) == 60
+    text = read(client, entity_id).content.decode()
+    assert "<script>alert" not in text
+    link = re.search(r'href="([^"]+)">In the list of events', text)
+    assert link
+    listed = client.get(unescape(link[1])).content.decode()
+    assert len(set(re.findall(r"/admin/webhooks/event/(\d+)/change/", listed))) == 50
+
+
+@pytest.mark.django_db
+def test_the_timeline_is_newest_first_and_pages_give_every_event_once_also_within_one_moment() -> None:
+    made = [an_event(number // 40, entity_id="U", state="ignored", code="ignored") for number in range(130)]
+    an_event(1, entity_id="U", entity_type="GROUP")
+    an_event(1, entity_id="V")
+    expected = [each.pk for each in sorted(made, key=lambda each: (each.received_at, each.pk), reverse=True)]
+    assert pages(browser("auditor"), "U") == expected
+
+
+@pytest.mark.django_db
+def test_a_row_tells_state_reason_source_and_that_it_was_replayed() -> None:
+    event = an_event(0, entity_id="U", state="dead", code="target-rejected")
+    again = a_delivery(event, a_route(event.source))
+    an_attempt(again, 1)
+    an_attempt(again, 2, cause="replay", replay=a_replay(person("support", "someone")))
+    an_event(5, entity_id="U")
+    text = read(browser("support"), "U").content.decode()
+    rows = text[text.index("Everything that happened") :]
+    assert "The shop rejected" in rows or "The shop" in rows
+    assert rows.count("replayed</span>") == 1
+    assert "Aurora" in rows
+    assert "pill-dead" in rows
+
+
+@pytest.mark.django_db
+def test_what_is_under_way_says_why_it_waits() -> None:
+    first, second = an_event(3, entity_id="U", state="running"), an_event(2, entity_id="U", state="pending")
+    route = a_route(first.source)
+    lease = timezone.now() + timedelta(minutes=1)
+    a_delivery(first, route, token="0f9a4c2e-0000-4000-8000-000000000000", lease_until=lease)
+    a_delivery(second, route, due_at=timezone.now())
+    answer = read(browser("support"), "U")
+    assert len(answer.context["page"].under_way) == 2
+    assert f'Behind <a href="/admin/webhooks/event/{first.pk}/change/">' in answer.content.decode()
+    assert "2 deliveries under way" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
+    one, two = a_source("one"), a_source("two")
+    route = a_route(one)
+    other = Connection.objects.create(
+        slug="other-id",
+        name="Other ID",
+        side="identity",
+        connector="rest-identity",
+        base_url="https://y.test",
+    )
+    a_route(two, identity=other)
+    Link.objects.create(
+        identity=other,
+        commercial=route.commercial,
+        entity_type="USER",
+        entity_id="U",
+        record_id="R-4711",
+        version="v9",
+        applied_at=NOON,
+    )
+    ours, theirs = an_event(0, entity_id="U", source=one), an_event(1, entity_id="U", source=two)
+    client = browser("support")
+    page = read(client, "U").context["page"]
+    assert {each.identity.name: len(each.links) for each in page.subjects} == {"Aurora ID": 0, "Other ID": 1}
+    assert [each.row.pk for each in page.timeline] == [ours.pk, theirs.pk]
+    narrowed = read(client, "U", identity=str(other.pk))
+    assert [each.row.pk for each in narrowed.context["page"].timeline] == [theirs.pk]
+    assert "R-4711" in narrowed.content.decode()
+    assert "version v9" not in narrowed.content.decode(), "what nobody reads"
+
+
+def test_who_was_erased_is_shown_by_pseudonym_only_and_nothing_can_be_replayed(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    assert erase(confirmed(gone))
+    source = Event.objects.latest("pk").source_id
+    name = erased_id(pseudonym(source, "USER", gone.entity_id))
+    text = read(browser("support"), name).content.decode()
+    assert "This person was erased" in text
+    assert "Replay newest" not in text
+    assert gone.entity_id not in text
+    plain = read(browser("support", "second"), gone.entity_id).content.decode()
+    assert "Nothing is known of" in plain
+    assert name not in plain
+    known = read(browser("administrator"), gone.entity_id).content.decode()
+    assert "of this id was erased" in known
+    assert name in unescape(re.search(r'href="([^"]*id=(?:~|%7E)[^"]*)"', known)[1]).replace("%7E", "~")  # type: ignore[index]
+    ended = read(browser("administrator", "other"), Erasure.objects.get().entity_id).content.decode()
+    assert "consent withdrawn" in ended
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("place", ["x", "1-x", "-", "1", "9" * 40 + "-1", "1-1-1"])
+def test_a_place_that_is_none_leads_to_the_newest_events(place: str) -> None:
+    an_event(0, entity_id="U")
+    answer = browser("support").get(entity_url("USER", "U", before=place), follow=True)
+    assert "names no place in the timeline" in answer.content.decode()
+    assert len(answer.context["page"].timeline) == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "query", ["", "?id=", "?type=USER", "?id=nobody", "?id=a%00b&type=USER", "?type=USER&id=" + "x" * 200]
+)
+def test_without_an_entity_there_is_a_form(query: str) -> None:
+    answer = browser("support").get(f"/admin/webhooks/entity/{query}")
+    assert answer.status_code == 200
+    assert 'name="id"' in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_an_id_without_its_type_leads_to_the_one_that_is_known_or_to_a_choice() -> None:
+    an_event(0, entity_id="U")
+    client = browser("support")
+    assert client.get("/admin/webhooks/entity/?id=U")["Location"] == entity_url("USER", "U")
+    an_event(1, entity_id="U", entity_type="GROUP")
+    text = client.get("/admin/webhooks/entity/?id=U").content.decode()
+    assert "GROUP U" in text
+    assert "USER U" in text
+
+
+@pytest.mark.django_db
+def test_each_role_sees_what_it_may_do() -> None:
+    event = an_event(0, entity_id="U", state="dead", code="target-rejected")
+    a_delivery(event, a_route(event.source))
+    seen = {
+        role: [word for word in ("Replay newest", "Erase…", "Audit log</a>", "Copy") if word in text]
+        for role in ("support", "auditor", "administrator")
+        for text in [
+            re.sub(r"(?s)<nav id=.console-nav.*?</nav>", "", read(browser(role), "U").content.decode())
+        ]
+    }
+    assert seen == {
+        "support": ["Replay newest", "Copy"],
+        "auditor": ["Audit log</a>", "Copy"],
+        "administrator": ["Replay newest", "Erase…", "Audit log</a>", "Copy"],
+    }
+    stranger = person("support", "stranger")
+    stranger.groups.clear()
+    client = Client()
+    client.force_login(stranger)
+    assert client.get(entity_url("USER", "U")).status_code == 403
+    assert browser("support", "poster").post(entity_url("USER", "U")).status_code == 405
+
+
+@pytest.mark.django_db
+def test_the_audit_log_is_narrowed_to_the_events_of_the_entity() -> None:
+    client = browser("administrator", "auditing")
+    event, other = an_event(0, entity_id="a/ü&b"), an_event(1, entity_id="V")
+    for each in (event, other):
+        a_delivery(each, a_route(each.source, entity_type=f"USER{each.pk}"))
+        request_replay([each], by=person("support", f"p{each.pk}"), reason="again")
+    link = re.search(
+        r'href="([^"]+)">Audit log</a>',
+        re.sub(r"(?s)<nav.*?</nav>", "", read(client, "a/ü&b").content.decode()),
+    )
+    assert link
+    found = client.get(unescape(link[1])).context["page"].rows
+    assert {each.entry.stream for each in found} == {event.stream}
+
+
+@pytest.mark.django_db
+def test_statements_are_bounded_and_none_reads_a_whole_table() -> None:
+    route = a_route(a_source())
+    client, costs = browser("administrator"), []
+    for number in range(120):
+        event = an_event(number, entity_id="U", state="retrying", code="target-unavailable")
+        a_delivery(event, route, due_at=timezone.now())
+        if number in (2, 119):
+            with CaptureQueriesContext(connection) as seen:
+                read(client, "U")
+            costs.append(len(seen))
+    assert costs[0] == costs[1]
+    assert costs[0] <= 20, costs
+    with seeing() as statements:
+        read(client, "U")
+    mine = [each for each in statements if re.search(r"webhooks_event|sync_(?!route)", each.sql)]
+    assert len(mine) >= 7
+    if connection.vendor == "postgresql":  # a small table is read whole because that is cheaper
+        connection.cursor().execute("SET LOCAL enable_seqscan = off")
+    whole = scans(connection, mine).items()
+    assert [sql for sql, plan in whole if not any(name in "".join(plan) for name in OPEN_ONLY)] == []
+
+
+@pytest.mark.django_db
+def test_the_page_begins_with_whether_anybody_is_needed() -> None:
+    client = browser("support")
+    well = an_event(0, entity_id="U")
+    assert "All is well." in read(client, "U").content.decode()
+    route = a_route(well.source)
+    waits = an_event(1, entity_id="U", state="retrying", code="target-unavailable")
+    a_delivery(waits, route, due_at=timezone.now())
+    text = read(client, "U").content.decode()
+    assert "Nothing needs you." in text
+    assert "1 delivery under way." in text
+    for number, state, code in ((2, "dead", "target-rejected"), (3, "held", "held")):
+        a_delivery(an_event(number, entity_id="U", state=state, code=code), route)
+    an_event(4, entity_id="V", state="dead", code="target-rejected")
+    text = text_of(read(client, "U"))
+    assert "2 events need somebody.</strong> The shop refused the change. 2 deliveries under way." in text
+    link = re.search(r'href="([^"]+)">Show what needs somebody', text)
+    assert link
+    listed = client.get(unescape(link[1])).context["page"].rows
+    assert [row.event.state for row in listed] == ["dead", "held"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("code", "is_primary"), [("target-unavailable", True), ("target-rejected", False)])
+def test_replaying_the_newest_is_the_next_step_only_where_it_can_help(code: str, is_primary: bool) -> None:
+    an_event(0, entity_id="U", state="dead", code=code)
+    (classes,) = re.findall(
+        r'class="(button[^"]*)" href="[^"]+/replay/"', read(browser("support"), "U").content.decode()
+    )
+    assert ("primary" in classes) is is_primary

@@ -1,0 +1,87 @@
+"""Erasing in the console: looked at, asked for by one administrator, confirmed by another."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from sync.models import Erasure
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.people import browser, entries
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+WHOM = {"entity_type": "USER", "entity_id": "USR-0", "source": ""}
+WHY = {"ground": "consent-withdrawn", "reason": "a letter of the 3rd"}
+
+
+@pytest.fixture
+def event() -> Event:
+    made = an_event(0)
+    a_delivery(made, a_route(a_source()))
+    return made
+
+
+def asked(client: Client) -> Erasure:
+    answer = client.post("/admin/sync/erasure/ask/", WHOM | WHY)
+    made = Erasure.objects.get()
+    assert answer["Location"] == f"/admin/sync/erasure/{made.pk}/change/"
+    return made
+
+
+def test_it_begins_at_the_page_of_an_event_and_shows_what_is_kept(event: Event) -> None:
+    client = browser("administrator")
+    link = re.search(r'href="(/admin/sync/erasure/look/\?event=\d+)"', _text(client, event))
+    assert link
+    assert 'value="USR-0"' in client.get(link[1]).content.decode()
+    page = client.post("/admin/sync/erasure/look/", WHOM).content.decode()
+    assert '<td>Events</td><td class="number">1</td>' in page
+    assert '<td>Deliveries</td><td class="number">1</td>' in page
+    assert "Reasons of replays" not in page, "there is none"
+    assert not Erasure.objects.exists()
+
+
+def test_one_asks_and_another_confirms(event: Event) -> None:
+    first, second = browser("administrator", "first"), browser("administrator", "second")
+    made = asked(first)
+    address = f"/admin/sync/erasure/{made.pk}/change/"
+    waiting = first.get(address).content.decode()
+    assert "Waits for a second administrator" in waiting
+    assert '<a class="mono" href="/admin/webhooks/entity/?type=USER&amp;id=USR-0">USR-0</a>' in waiting
+    assert "The person withdrew consent (GDPR, Article 17(1)(b))" in waiting
+    assert "Confirm and erase" not in waiting
+    first.post(address, {"confirm": "yes"})
+    assert Erasure.objects.get().state == "asked"
+    assert "Confirm and erase" in second.get(address).content.decode()
+    second.post(address, {"confirm": "yes"})
+    assert Erasure.objects.get().state == "confirmed"
+    assert len(entries("erasure.asked")) == len(entries("erasure.confirmed")) == 1
+
+
+def test_who_asked_may_withdraw(event: Event) -> None:
+    client = browser("administrator")
+    made = asked(client)
+    client.post(f"/admin/sync/erasure/{made.pk}/change/", {"refuse": "yes"})
+    assert Erasure.objects.get().state == "refused"
+
+
+def test_without_a_reason_nothing_is_asked_for(event: Event) -> None:
+    page = browser("administrator").post("/admin/sync/erasure/ask/", WHOM | WHY | {"reason": ""})
+    assert "This field is required" in page.content.decode()
+    assert not Erasure.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_neither_see_nor_ask_nor_decide(role: str, event: Event) -> None:
+    made, client = asked(browser("administrator")), browser(role)
+    for address in ("look/", "ask/", f"{made.pk}/change/"):
+        assert (
+            client.post(f"/admin/sync/erasure/{address}", WHOM | WHY | {"confirm": "yes"}).status_code == 403
+        )
+    assert Erasure.objects.get().state == "asked"
+    assert "erasure/look" not in _text(client, event)
+
+
+def _text(client: Client, event: Event) -> str:
+    return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()

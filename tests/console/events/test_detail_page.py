@@ -1,0 +1,395 @@
+"""The page of one event: what it shows, to whom, and what it costs."""
+
+import html
+import json
+import re
+import time
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.support.builders.failed_events import SECRET, a_failed_event
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_replay,
+    a_route,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
+from tests.support.pages import text_of
+from tests.support.people import entries
+from webhooks.models import Event, State
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+
+
+@pytest.fixture
+def support() -> Client:
+    return logged_in("support")
+
+
+def revealed(client: Client, event: Event) -> str:
+    """The page after somebody said why its contents must be read."""
+    assert client.post(f"{LIST}{event.pk}/reveal/", {"reason": "she asked why"}).status_code == 302
+    return page_of(client, event)
+
+
+def page_of(client: Client, event: Event) -> str:
+    answer = client.get(f"{LIST}{event.pk}/change/")
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def test_the_page_tells_everything_of_a_failure(support: Client) -> None:
+    event = a_failed_event(event_id="msg_1")
+    text = revealed(support, event)
+    for shown in (
+        event.reference,
+        "The shop refused the change",
+        "Replaying now will fail again. Correct the values in the identity service, then replay.",
+        "msg_1",
+        "signature checked",
+        "The shop refused the change (422)",
+        "Delivery to The shop",
+        "1 of 8",
+        "Person to customer, version 1",
+        "PATCH /customers/{id}",
+        "123 ms",
+        f'<del class="was">old@example.com</del></td><td data-label="Sent"><ins class="now">{SECRET}</ins></td>',
+        '<th scope="row">language</th><td data-label="Before">fi</td><td>unchanged</td></tr>',
+        "The shop answered: <q>Taken.</q> <q>email: dup</q>",
+        "Replay…",
+    ):
+        assert shown in text, shown
+
+
+def test_contents_are_shown_only_with_the_permission_and_the_page_says_which(support: Client) -> None:
+    event = a_failed_event()
+    assert revealed(support, event).count(SECRET) == 4
+    with CaptureQueriesContext(connection) as captured:
+        without = page_of(logged_in("auditor"), event)
+    assert SECRET not in without
+    assert "old@example.com" not in without
+    assert without.count("Contents are hidden for your role.") == 1
+    assert "Taken." not in without
+    assert not any("sealed" in each["sql"] for each in captured.captured_queries)
+
+
+def test_a_stranger_is_refused(support: Client) -> None:
+    event = an_event()
+    nobody = logged_in()
+    for path in ("", f"{event.pk}/change/", f"{event.reference}/change/"):
+        assert nobody.get(LIST + path).status_code == 403
+        assert Client().get(LIST + path).status_code == 302
+    for path in ("add/", f"{event.pk}/delete/"):
+        assert support.get(LIST + path).status_code == 403
+    assert support.post(f"{LIST}{event.pk}/change/", {"state": "closed"}).status_code == 405
+
+
+def test_an_event_opens_by_its_reference_too(support: Client) -> None:
+    event = an_event()
+    assert event.reference in support.get(f"{LIST}{event.reference.lower()}/change/").content.decode()
+    for wrong in ("0" * 26, "999", "x", "9" * 40):
+        assert support.get(f"{LIST}{wrong}/change/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"<script>alert(1)</script>",
+        b'{"a":"<script>alert(1)</script>"}',
+        b"\xff\xfe\x00<script>",
+        b"[" * 60_000,
+        b'{"a":"\\ud800<script>"}',
+        b'{"n":' + b"9" * 5_000 + b"}",
+    ],
+)
+def test_hostile_contents_are_text_and_break_nothing(support: Client, hostile: bytes) -> None:
+    event = a_failed_event(payload=sealed("webhook", hostile))
+    call = event.deliveries.get().attempts.get().calls.get()
+    call.response = sealed("response", {"headers": {}, "body": hostile.decode("utf-8", "replace")})
+    call.request = sealed("request", hostile)
+    call.save()
+    text = page_of(support, event) + revealed(support, event)
+    assert "<script>alert" not in text
+    assert "\x00<script>" not in text
+
+
+def test_a_large_payload_is_cut_at_64_kilobytes(support: Client) -> None:
+    event = an_event(payload=sealed("webhook", b"x" * 70_000))
+    text = revealed(support, event)
+    assert "x" * 65_536 in text
+    assert "x" * 65_537 not in text
+    assert "the whole has 70000 bytes" in text
+
+
+def test_a_payload_that_is_gone_or_sealed_with_a_lost_key_is_said_so(support: Client) -> None:
+    assert "Not kept, or deleted since." in page_of(support, an_event(1))
+    lost = sealed("webhook", b"{}")
+    lost.sealed = b"x" * 80
+    lost.save()
+    assert "Sealed with a key that the hub does not have any more." in page_of(
+        support, an_event(2, payload=lost)
+    )
+
+
+def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_newest_fifty(
+    support: Client,
+) -> None:
+    event = a_failed_event()
+    delivery = event.deliveries.get()
+    for number in range(2, 11):
+        a_call(an_attempt(delivery, number))
+    with CaptureQueriesContext(connection) as ten:
+        page_of(support, event)
+    assert len(ten) <= 25
+    for number in range(11, 61):
+        a_call(an_attempt(delivery, number))
+    with CaptureQueriesContext(connection) as sixty:
+        text = page_of(support, event)
+    assert len(sixty) == len(ten)
+    numbers = [int(each) for each in re.findall(r'"try-number">#(\d+)<', text)]
+    assert numbers == list(range(60, 10, -1))
+    assert text.count("<code>PATCH /customers/{id}</code>") == 20
+
+
+def test_a_covered_delivery_links_to_what_covered_it(support: Client) -> None:
+    first, second = an_event(1), an_event(2)
+    route = a_route(first.source)
+    attempt = an_attempt(a_delivery(first, route), 1)
+    a_delivery(second, route, covered_by=attempt)
+    assert f'<a href="{LIST}{first.pk}/change/">attempt 1 of {first.reference}</a>' in page_of(
+        support, second
+    )
+
+
+def test_a_replay_names_its_person_and_reason(support: Client) -> None:
+    event = a_failed_event()
+    person = User.objects.create_user("maija")
+    replay = a_replay(person, reason="<i>the shop</i> is up")
+    an_attempt(event.deliveries.get(), 2, cause="replay", replay=replay)
+    text = page_of(support, event)
+    assert f'<a href="/admin/sync/replay/{replay.pk}/change/">replay {replay.pk}</a> by maija' in text
+    assert text.count("by maija") == 1, "said once"
+    assert "“&lt;i&gt;the shop&lt;/i&gt; is up”" in text
+    listed = support.get("/admin/sync/replay/").content.decode()
+    assert "maija" in listed
+    detail = support.get(f"/admin/sync/replay/{replay.pk}/change/").content.decode()
+    assert f"{LIST}{event.pk}/change/" in detail
+    assert "Failed again" in detail
+
+
+@pytest.mark.parametrize("state", State.values)
+def test_every_state_has_a_word_a_shape_and_a_page(support: Client, state: str) -> None:
+    event = an_event(
+        state=state, code="" if state in ("pending", "running") else state if state != "dead" else "no-match"
+    )
+    extra = {"token": event.uuid, "lease_until": timezone.now()} if state == "running" else {}
+    a_delivery(event, a_route(event.source), **extra)
+    text = page_of(support, event)
+    assert f'class="pill pill-{state}"' in text
+    assert 'aria-hidden="true">?' not in text
+
+
+def test_the_pages_obey_the_strict_policy(support: Client) -> None:
+    event = a_failed_event()
+    for path in ("", f"{event.pk}/change/", "?state=dead"):
+        answer = support.get(LIST + path)
+        assert "script-src 'self'; style-src 'self'" in answer["Content-Security-Policy"]
+        text = answer.content.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", text)
+
+
+def test_contents_are_covered_until_somebody_says_why_and_again_after_a_minute(
+    support: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = a_failed_event()
+    covered = page_of(support, event)
+    assert covered.count(SECRET) == 1  # before and after, which is what support is for
+    assert "•••" in covered
+    assert "Revealed for 60 seconds" in revealed(support, event)
+    (entry,) = entries("event.revealed")
+    assert entry["details"]["reason"] == "she asked why"
+    assert page_of(support, an_event(1)).count("Revealed for") == 0
+    later = time.time() + 61
+    monkeypatch.setattr("integration_hub.console.revealing.time.time", lambda: later)
+    assert page_of(support, event).count(SECRET) == 1
+
+
+def test_nobody_reveals_without_the_permission_or_a_reason(support: Client) -> None:
+    event = a_failed_event()
+    address = f"{LIST}{event.pk}/reveal/"
+    assert logged_in("auditor").post(address, {"reason": "curious"}).status_code == 403
+    opened = support.get(address, follow=True).content.decode()
+    assert "Nothing was done: press the button again." in opened
+    for reason in ("", "  ", "x" * 201):
+        assert (
+            "Nothing was revealed" in support.post(address, {"reason": reason}, follow=True).content.decode()
+        )
+    assert not entries("event.revealed")
+    assert page_of(support, event).count(SECRET) == 1
+
+
+def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(support: Client) -> None:
+    event = a_failed_event()
+    call = event.deliveries.get().attempts.get().calls.get()
+    sent = {
+        "url": f"https://x.test/customers/1?email={SECRET}",
+        "headers": {"Authorization": "[redacted]", "X-Note": "it's"},
+        "body": json.dumps({"email": SECRET}),
+    }
+    call.request = sealed("request", sent)
+    call.save()
+    commands = re.findall(r'data-copy="(curl [^"]*)"', revealed(support, event))
+    assert len(commands) == 1
+    assert SECRET not in commands[0]
+    assert "$TOKEN" in commands[0]
+    assert "•••" in commands[0]
+
+
+def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> None:
+    event = a_failed_event()
+    listed = support.get(f"{LIST}?state=dead&event_type=UPDATE").content.decode()
+    (link,) = re.findall(r'data-open href="([^"]+)"', listed)
+    page = support.get(html.unescape(link)).content.decode()
+    assert f'<a href="{LIST}?state=dead&amp;event_type=UPDATE">← Events</a>' in page
+    assert (
+        "javascript:"
+        not in support.get(f"{LIST}{event.pk}/change/?list=javascript:alert(1)").content.decode()
+    )
+
+
+def test_gaps_between_attempts_and_other_events_of_the_entity_are_told(support: Client) -> None:
+    event = a_failed_event()
+    an_attempt(event.deliveries.get(), 4)
+    other = an_event(5, entity_id=event.entity_id)
+    an_event(6)
+    text = page_of(support, event)
+    assert "waited 2 min 59 s before this attempt" in text
+    assert text.count(f'href="{LIST}{other.pk}/change/"') == 1
+    assert "Never replayed." in text
+
+
+def unfolded(text: str) -> list[int]:
+    """The calls whose request and answer are shown at once."""
+    return [int(key) for key in re.findall(r'<details id="call-(\d+)" open', text)]
+
+
+def test_only_the_failing_call_of_the_newest_attempt_is_unfolded(support: Client) -> None:
+    event = a_failed_event()
+    a_call(event.deliveries.get().attempts.get(), status=200, is_write=False)
+    newest = an_attempt(event.deliveries.get(), 2, code="target-rejected")
+    good = a_call(newest, status=200, is_write=False)
+    bad = a_call(newest, status=422)
+    text = page_of(support, event)
+    assert unfolded(text) == [bad.pk]
+    assert f'id="call-{good.pk}"' in text
+
+
+GONE = "Aurora ID does not have this entity, and"
+NO_CHANGE = "nothing had to change, and nothing was sent."
+
+
+@pytest.mark.parametrize(
+    ("when_gone", "entity_id", "record_id", "told"),
+    [
+        ("delete", "USR-0", "", f"{GONE} The shop has no record of it. Nothing was sent."),
+        ("ignore", "USR-0", "", f"{GONE} its route leaves the record alone. Nothing was sent."),
+        ("delete", "USR-0", "4711", NO_CHANGE),
+        ("delete", "~erased", "", NO_CHANGE),
+    ],
+)
+def test_where_there_was_no_record_nothing_is_called_equal(
+    support: Client, when_gone: str, entity_id: str, record_id: str, told: str
+) -> None:
+    event = an_event(state="unchanged", code="unchanged", entity_id=entity_id)
+    nothing = sealed("change", {"action": "nothing", "record": None, "fields": [], "same": {}})
+    found = {"outcome": "unchanged", "code": "unchanged", "action": "none", "record_id": record_id}
+    an_attempt(a_delivery(event, a_route(event.source, when_gone=when_gone)), 1, change=nothing, **found)
+    text = page_of(support, event)
+    assert told in text
+    assert "What this event changes" not in text
+    assert 'class="change list"' not in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "action", "told"),
+    [
+        ("succeeded", "updated", "Record 4711 updated."),
+        ("failed", "updated", "Was to be: record 4711 updated."),
+        ("held", "deleted", "Was to be: record 4711 deleted."),
+        ("unchanged", "none", ""),
+    ],
+)
+def test_an_attempt_tells_what_it_did_or_was_to_do(
+    support: Client, outcome: str, action: str, told: str
+) -> None:
+    event = an_event(state="dead", code="target-rejected")
+    delivery = a_delivery(event, a_route(event.source))
+    an_attempt(delivery, 1, outcome=outcome, code="", action=action, record_id="4711")
+    text = page_of(support, event)
+    assert told in text
+    assert text.count("4711") == (1 if told else 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "is_primary"),
+    [
+        ("dead", "target-unavailable", True),
+        ("dead", "target-rejected", False),
+        ("retrying", "target-unavailable", False),
+        ("succeeded", "succeeded", False),
+    ],
+)
+def test_replay_is_the_next_step_only_of_what_failed_and_can_succeed(
+    support: Client, state: str, code: str, is_primary: bool
+) -> None:
+    event = an_event(state=state, code=code)
+    (classes,) = re.findall(r'class="(button[^"]*)" data-key="r"', page_of(support, event))
+    assert ("primary" in classes) is is_primary
+
+
+def test_what_the_other_system_said_is_told_once_and_not_again_beside_its_code(support: Client) -> None:
+    event = a_failed_event()
+    said = {
+        "sentence": "This address is taken.",
+        "errors": [
+            {"field": "email", "code": "duplicate", "detail": "This address is taken."},
+            {"field": "mobile", "code": "invalid", "detail": "Too short."},
+        ],
+    }
+    event.deliveries.get().attempts.update(answer=sealed("response", said))
+    text = page_of(support, event)
+    assert "<q>This address is taken.</q> <q>email: duplicate</q> <q>mobile: Too short.</q>" in text
+    assert text.count("This address is taken.") == 1
+    assert text.count("Too short.") == 1
+
+
+def test_what_the_hub_found_itself_is_not_put_into_the_mouth_of_a_system(support: Client) -> None:
+    event = an_event(state="dead", code="unmappable")
+    found = sealed("response", {"errors": [{"field": "age", "code": "unmappable", "detail": "no number"}]})
+    an_attempt(a_delivery(event, a_route(event.source)), 1, code="unmappable", answer=found)
+    text = page_of(support, event)
+    assert "What the hub found: <q>age: no number</q>" in text
+    assert "answered:" not in text
+
+
+def test_a_time_of_the_same_day_is_shown_short_and_told_whole(support: Client) -> None:
+    event = a_failed_event()
+    an_attempt(event.deliveries.get(), 1500)
+    text = page_of(support, event)
+    assert 'title="2026-03-04 12:01:00 UTC">12:01:00</time>' in text
+    assert ">2026-03-05 13:00:00 UTC</time>" in text
+
+
+def test_what_changes_comes_before_the_attempts(support: Client) -> None:
+    text = page_of(support, a_failed_event())
+    assert text.index("What this event was to change") < text.index(">Attempts ")

@@ -1,0 +1,187 @@
+"""The event list: what it shows, what its filters and its search find, and what that costs."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.support.builders.history import (
+    a_delivery,
+    a_receipt,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.people import browser
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+
+
+@pytest.fixture
+def support() -> Client:
+    return logged_in("support")
+
+
+def entities(page: Any) -> list[str]:
+    """The entity ids of a list, in its order."""
+    return [row.event.entity_id for row in page.context["page"].rows]
+
+
+def test_the_list_is_newest_first_and_tells_state_event_entity_reason_source_and_time(
+    support: Client,
+) -> None:
+    an_event(1, code="succeeded")
+    an_event(0, state="dead", code="target-rejected")
+    page = support.get(LIST)
+    assert entities(page) == ["USR-0", "USR-1"]
+    text = page.content.decode()
+    assert '<span aria-hidden="true">✕</span> Failed' in text
+    assert "The commercial system refused the change" in text
+    assert "UPDATE USER" in text
+    assert '<time datetime="2026-03-04T12:00:00Z" title="2026-03-04 12:00:00 UTC">' in text
+
+
+def test_a_page_of_fifty_costs_at_most_eight_statements_and_none_is_unbounded(support: Client) -> None:
+    for number in range(60):
+        an_event(number)
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        page = support.get(LIST)
+    assert len(page.context["page"].rows) == 50
+    statements = [each["sql"] for each in few.captured_queries]
+    assert len(statements) <= 8
+    about_events = [sql for sql in statements if 'FROM "webhooks_event"' in sql]
+    assert about_events
+    assert all(
+        re.search("LIMIT|MAX", sql) and "DISTINCT" not in sql and "OFFSET" not in sql for sql in about_events
+    )
+    assert page.context["page"].count == "about 60 events"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("state=dead", ["USR-2"]),
+        ("event_type=CREATE", ["USR-3"]),
+        ("event_type=other", ["USR-4"]),
+        ("source=other", ["USR-5"]),
+        ("received=1", ["USR-1"]),
+        ("received_from=2026-01-01T00:00&received_to=2026-01-02T00:00", ["USR-6"]),
+        ("received_to=2026-01-02T00:00%2B02:00", ["USR-6"]),
+        ("entity_id=USR-3", ["USR-3"]),
+        ("state=dead&event_type=CREATE", []),
+    ],
+)
+def test_each_filter_leaves_what_it_says(support: Client, query: str, expected: list[str]) -> None:
+    an_event(1, received_at=timezone.now() - timedelta(minutes=5))
+    an_event(2, state="dead")
+    an_event(3, event_type="CREATE")
+    an_event(4, event_type="MOVED")
+    an_event(5, source=a_source("other"))
+    new_year = an_event(6)
+    Event.objects.filter(pk=new_year.pk).update(received_at="2026-01-01T12:00:00Z")
+    assert entities(support.get(f"{LIST}?{query}")) == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "received=2",
+        "received_from=soon",
+        "received_to=99999",
+        "entity_id=%00",
+        "before=x",
+        "after=1-" + "9" * 40,
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_said_so(support: Client, query: str) -> None:
+    answer = support.get(f"{LIST}?{query}")
+    assert "The filters of this address cannot be used" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["entity_id__icontains=a", "payload__sealed__startswith=a", "source__secrets__hint=a"]
+)
+def test_no_look_up_but_those_of_the_filters_is_taken(support: Client, query: str) -> None:
+    answer = support.get(f"{LIST}?{query}")
+    assert (answer.status_code, answer["Location"]) == (302, LIST)
+
+
+@pytest.mark.parametrize("path", [LIST, "/admin/audit/entry/"])
+@pytest.mark.parametrize(
+    ("query", "left", "told"),
+    [
+        ("foo=1", "", "This list has no filter “foo”: it was left out."),
+        ("order=oldest&foo=1&foo=2", "?order=oldest", "This list has no filter “foo”: it was left out."),
+        ("%3Cb%3E=1&foo=", "", "This list has no filters “&lt;b&gt;”, “foo”: they were left out."),
+    ],
+)
+def test_a_word_that_is_no_filter_is_left_out_and_named(path: str, query: str, left: str, told: str) -> None:
+    client = browser("auditor")
+    answer = client.get(f"{path}?{query}")
+    assert (answer.status_code, answer["Location"]) == (302, path + left)
+    assert told in client.get(path + left).content.decode()
+    assert told not in client.get(path + left).content.decode()
+
+
+def test_the_search_recognises_a_reference_an_event_id_and_an_entity_id(support: Client) -> None:
+    event = an_event(1, event_id="msg_1")
+    an_event(2)
+    spellings = (event.reference, event.reference.lower(), f" {event.reference} ", str(event.uuid))
+    for term in (*spellings, "msg_1", "USR-1"):
+        page = support.get(LIST, {"q": term})
+        assert entities(page) == ["USR-1"], term
+    assert "Everything that happened to the entity USR-1." in page.content.decode()
+
+
+def test_the_search_recognises_the_key_of_an_attempt_also_as_the_systems_got_it(support: Client) -> None:
+    source = a_source()
+    event = an_event(1, source=source)
+    attempt = an_attempt(a_delivery(event, a_route(source)), 1)
+    an_event(2)
+    for term in (str(attempt.key), f"{attempt.key}-0123456789abcdef"):
+        page = support.get(LIST, {"q": term})
+        assert entities(page) == ["USR-1"], term
+        assert "sent requests with this key" in page.content.decode()
+    for term in (f"{attempt.key}-0123456789abcde", f"{attempt.key}-0123456789abcdeg", f"{event.uuid}-x"):
+        assert entities(support.get(LIST, {"q": term})) == [], term
+
+
+@pytest.mark.parametrize("term", ["USR", "usr-1", "msg", "0" * 26, "<b>"])
+def test_what_is_not_there_is_not_found_and_said_so(support: Client, term: str) -> None:
+    an_event(1, event_id="msg_1")
+    page = support.get(LIST, {"q": term})
+    assert entities(page) == []
+    assert "Nothing found for" in page.content.decode()
+    assert "<b>" not in page.content.decode()
+
+
+def test_an_event_id_is_found_at_every_source(support: Client) -> None:
+    an_event(1, event_id="msg_1")
+    an_event(2, event_id="msg_1", source=a_source("other"))
+    assert entities(support.get(LIST, {"q": "msg_1"})) == ["USR-1", "USR-2"]
+
+
+def test_a_request_that_was_no_webhook_is_found_by_its_reference(support: Client) -> None:
+    receipt = a_receipt(None, status=400, code="not-json")
+    page = support.get(LIST, {"q": receipt.reference})
+    assert "A request of Aurora that was no webhook" in page.content.decode()
+    assert "The message is not JSON" in page.content.decode()
+
+
+def test_a_search_looks_only_through_indexes(support: Client) -> None:
+    an_event(1)
+    with CaptureQueriesContext(connection) as captured:
+        support.get(LIST, {"q": "nowhere"})
+    for sql in (each["sql"] for each in captured.captured_queries if 'FROM "webhooks_event"' in each["sql"]):
+        assert not re.search(r"LIKE|UPPER|REGEXP", sql), sql

@@ -1,0 +1,319 @@
+"""The list of events page by page: nothing twice, nothing left out; tabs, chips and saved views."""
+
+import random
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console import event_list, keyset
+from integration_hub.console.event_list import read_rows
+from integration_hub.console.keyset import Cursor, Place
+from integration_hub.console.models import SavedView
+from sync.search.event_filter import EventFilter, resolve
+from tests.support.builders.history import (
+    NOON,
+    a_delivery,
+    a_replay,
+    a_route,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.pages import text_of
+from tests.support.people import browser, person
+from webhooks.models import Event, State
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+
+
+@pytest.fixture
+def support() -> Client:
+    return logged_in("support")
+
+
+def many(count: int, seed: int = 7) -> None:
+    """Events of few moments, so that many share one, in a few states."""
+    chance = random.Random(seed)
+    for number in range(count):
+        an_event(
+            number,
+            received_at=NOON + timedelta(seconds=chance.randrange(8)),
+            state=chance.choice([State.DEAD, State.HELD, State.SUCCEEDED, State.RETRYING]),
+        )
+
+
+def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
+    """All pages from the first to the last by their links, and back again."""
+    place, seen, back = Place(oldest_first=oldest_first), [], []
+    rows = read_rows(meant, place)
+    while True:
+        seen.append([event.pk for event in rows.shown])
+        ahead = rows.newer if oldest_first else rows.older
+        if ahead is None:
+            break
+        rows = read_rows(meant, _at(ahead, not oldest_first, oldest_first))
+    while True:
+        back.append([event.pk for event in rows.shown])
+        behind = rows.older if oldest_first else rows.newer
+        if behind is None:
+            break
+        rows = read_rows(meant, _at(behind, oldest_first, oldest_first))
+    assert [key for page in back[::-1] for key in page] == [key for page in seen for key in page]
+    return [key for page in seen for key in page]
+
+
+def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> Place:
+    return Place(
+        before=cursor if is_before else None, after=None if is_before else cursor, oldest_first=oldest_first
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"state": "dead"}, {"state": "dead,held"}, {"state": "dead,held,retrying"}]
+)
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_turning_all_pages_shows_every_event_once_in_order(
+    monkeypatch: pytest.MonkeyPatch, words: dict[str, str], oldest_first: bool
+) -> None:
+    monkeypatch.setattr(keyset, "ROWS", 7)
+    many(60)
+    meant = resolve(words, timezone.now())
+    order = ("received_at", "pk") if oldest_first else ("-received_at", "-pk")
+    expected = list(meant.narrow(Event.objects.order_by(*order)).values_list("pk", flat=True))
+    assert len(expected) > 14
+    assert turned(meant, oldest_first=oldest_first) == expected
+
+
+def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
+    for number in range(120):
+        an_event(number)
+    second = support.get(LIST).context["page"].turning.older
+    before = [row.event.pk for row in support.get(LIST + second).context["page"].rows]
+    for number in range(5):
+        an_event(number, received_at=timezone.now())
+    assert [row.event.pk for row in support.get(LIST + second).context["page"].rows] == before
+
+
+def test_needs_attention_is_what_failed_and_what_is_held_and_the_tab_counts_them(support: Client) -> None:
+    for number, state in enumerate(("dead", "held", "retrying", "succeeded")):
+        an_event(number, state=state)
+    page = support.get(LIST, {"state": "dead,held"}).context["page"]
+    assert [row.event.state for row in page.rows] == ["dead", "held"]
+    assert [(tab.name, tab.count, tab.is_current) for tab in page.tabs[:3]] == [
+        ("All events", "", False),
+        ("Needs attention", "2", True),
+        ("Retrying", "1", False),
+    ]
+
+
+def test_a_row_tells_tries_the_next_try_and_that_somebody_replayed(support: Client) -> None:
+    event = an_event(state="retrying", code="target-unavailable")
+    delivery = a_delivery(
+        event,
+        a_route(event.source),
+        tries=2,
+        last_number=3,
+        due_at=timezone.now() + timedelta(minutes=12, seconds=5),
+    )
+    an_attempt(delivery, 1, cause="replay", replay=a_replay(person("support", "maija")))
+    text = text_of(support.get(LIST))
+    assert (
+        'title="The shop does not work at the moment">next try in 12 minutes · The shop does not work at the moment</td>'
+        in text
+    )
+    assert '<td class="number tries" data-label="Tries">3</td>' in text
+    assert 'title="Somebody replayed it" aria-label="Replayed">↺</span>' in text
+    assert f'title="{event.reference}"' in text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "state=dead", "state=dead,held", "received=24&state=dead", "entity_id=USR-1"]
+)
+def test_a_list_costs_at_most_eight_statements_and_as_many_with_more_rows(
+    support: Client, query: str
+) -> None:
+    first = an_event(0, state="dead", received_at=timezone.now())
+    route = a_route(first.source)
+
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert support.get(f"{LIST}?{query}").context["page"].rows
+        return len(captured)
+
+    a_delivery(an_event(1, state="dead", received_at=timezone.now()), route)
+    few = cost()
+    for number in range(2, 40):
+        a_delivery(an_event(number, state="dead", received_at=timezone.now()), route)
+    assert cost() == few <= (9 if "," in query else 8)
+
+
+def test_what_came_since_is_told_without_moving_a_row(support: Client) -> None:
+    an_event(5)
+    page = support.get(LIST).context["page"]
+    assert "newer event" not in support.get(LIST + page.newest).content.decode()
+    an_event(1)
+    an_event(2)
+    told = support.get(LIST + page.newest).content.decode()
+    assert "2 newer events – show" in told
+    assert 'id="newer"' in told
+    assert "<table" not in told
+    assert "0 newer" not in support.get(f"{LIST}?newer=nonsense").content.decode()
+
+
+def test_a_view_is_saved_under_a_name_and_is_a_tab_of_its_owner_only() -> None:
+    maija, other = browser("support", "maija"), browser("support", "other")
+    answer = maija.post(
+        f"{LIST}views/save/", {"name": "Refused", "query": "?code=target-rejected&state=dead&x=1"}
+    )
+    assert answer["Location"] == f"{LIST}?state=dead&code=target-rejected"
+    tab = maija.get(answer["Location"]).context["page"].own_view
+    assert tab.name == "Refused"
+    assert not any(each.key for each in other.get(LIST).context["page"].tabs)
+    assert other.post(f"{LIST}views/{tab.key}/remove/").status_code == 404
+    assert maija.post(f"{LIST}views/{tab.key}/remove/").status_code == 302
+    assert not SavedView.objects.exists()
+
+
+def test_a_shared_view_is_a_tab_of_everybody_and_auditors_share_none() -> None:
+    maija, auditor = browser("support", "maija"), browser("auditor")
+    asked = {"name": "Held", "query": "state=held", "is_shared": "on"}
+    assert auditor.post(f"{LIST}views/save/", asked).status_code == 403
+    maija.post(f"{LIST}views/save/", asked)
+    assert "Held" in [tab.name for tab in auditor.get(LIST).context["page"].tabs]
+
+
+@pytest.mark.parametrize(
+    ("name", "query"), [("", "state=dead"), ("x", ""), ("x", "nothing=known"), ("x", "q=" + "a" * 2000)]
+)
+def test_a_view_without_name_or_filter_is_refused_in_words(support: Client, name: str, query: str) -> None:
+    answer = support.post(f"{LIST}views/save/", {"name": name, "query": query}, follow=True)
+    assert "Nothing was saved" in answer.content.decode()
+    assert not SavedView.objects.exists()
+
+
+def test_the_address_of_an_event_and_the_key_of_an_attempt_find_it(support: Client) -> None:
+    event = an_event(1)
+    an_event(2, entity_id=str(event.pk))
+    attempt = an_attempt(a_delivery(event, a_route(event.source)), 1)
+    for term in (
+        f"https://hub.example.com/admin/webhooks/event/{event.pk}/change/",
+        f"/admin/webhooks/event/{event.reference}/change/?x=1",
+        str(attempt.key),
+    ):
+        page = support.get(LIST, {"q": term}).context["page"]
+        assert [row.event.pk for row in page.rows] == [event.pk], term
+    numeric = support.get(LIST, {"q": str(event.pk)}).context["page"]
+    assert [row.event.entity_id for row in numeric.rows] == [str(event.pk)]
+
+
+def test_ticked_events_are_replayed_and_none_is_said_so(support: Client) -> None:
+    event = an_event(state="dead", code="target-rejected")
+    a_delivery(event, a_route(event.source))
+    nothing = support.post(f"{LIST}?state=dead", {"action": "replay_selected"}, follow=True)
+    assert "Tick the events first" in nothing.content.decode()
+    answer = support.post(LIST, {"action": "replay_selected", "_selected_action": [str(event.pk)]})
+    assert "/replay" in answer["Location"]
+    for refused in ({"action": "delete_selected", "_selected_action": [str(event.pk)]}, {}):
+        assert support.post(LIST, refused).status_code == 403
+    assert logged_in("auditor").post(LIST, {"action": "replay_selected"}).status_code == 403
+
+
+def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
+    for number in range(120):
+        an_event(number)
+    with CaptureQueriesContext(connection) as captured:
+        support.get(LIST + support.get(LIST).context["page"].turning.older)
+    assert not any("OFFSET" in each["sql"] for each in captured.captured_queries)
+
+
+def test_a_count_ends_at_its_bound_and_is_exact_below_it(
+    support: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_list, "COUNTED", 55)
+    for number in range(55):
+        an_event(number, state="dead")
+    assert support.get(LIST, {"state": "dead"}).context["page"].count == "55 events"
+    an_event(55, state="held")
+    assert support.get(LIST, {"state": "dead,held"}).context["page"].count == "more than 55 events"
+    an_event(56, state="dead")
+    with CaptureQueriesContext(connection) as captured:
+        page = support.get(LIST, {"state": "dead"}).context["page"]
+    assert page.count == "more than 55 events"
+    counts = [each["sql"] for each in captured.captured_queries if "COUNT(*)" in each["sql"]]
+    assert counts
+    assert all("LIMIT 56" in sql for sql in counts)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("state=dead&source=aurora", ""),
+        ("event_type=UPDATE", ""),
+        ("source=aurora", "51 events"),
+        ("q=USR-1", "51 events"),
+    ],
+)
+def test_what_no_single_index_counts_is_not_counted(support: Client, query: str, count: str) -> None:
+    for number in range(51):
+        an_event(number, state="dead", entity_id="USR-1")
+    assert support.get(f"{LIST}?{query}").context["page"].count == count
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("target-unavailable", "The shop does not work at the moment"),
+        ("identity-unavailable", "Aurora ID does not work at the moment"),
+        ("no-match", "The shop has no record for this"),
+    ],
+)
+def test_a_reason_names_the_system_as_the_page_of_the_event_does(
+    support: Client, code: str, told: str
+) -> None:
+    event = an_event(state="dead", code=code)
+    a_delivery(event, a_route(event.source))
+    (row,) = support.get(LIST).context["page"].rows
+    assert row.reason == told
+    assert told in support.get(f"{LIST}{event.pk}/change/").content.decode()
+
+
+def test_all_that_match_are_offered_for_a_replay_only_where_something_was_asked_for(support: Client) -> None:
+    an_event(state="dead", code="target-rejected")
+    assert "Replay all that match" not in support.get(LIST).content.decode()
+    assert "Replay all that match" in support.get(LIST, {"state": "dead"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
+)
+def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
+    assert event_list.roughly(count) == told
+
+
+@pytest.mark.parametrize(
+    ("query", "excluding"),
+    [
+        ({"entity_id": "NOBODY"}, ["Entity"]),
+        ({"state": "dead", "entity_id": "USR-1"}, ["Status", "Entity"]),
+        ({"state": "dead", "entity_id": "NOBODY"}, ["Entity"]),
+        ({"state": "held", "entity_id": "NOBODY"}, []),
+        ({"state": "dead", "received_from": "2026-03-05T00:00:00Z"}, ["Received"]),
+        ({"state": "dead"}, []),
+    ],
+)
+def test_a_list_without_a_match_names_the_filter_that_leaves_nothing(
+    support: Client, query: dict[str, str], excluding: list[str]
+) -> None:
+    an_event(1)
+    an_event(2, state="dead", code="target-rejected")
+    page = support.get(LIST, query)
+    assert [chip.label for chip in page.context["page"].excluding] == excluding
+    for chip in page.context["page"].excluding:
+        assert f">Remove “{chip.label}: {chip.value}”</a>" in page.content.decode()
+        assert support.get(LIST + chip.without).context["page"].rows
+    assert ("leaves nothing" in page.content.decode()) is (len(excluding) == 1)

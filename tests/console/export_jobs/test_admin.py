@@ -1,0 +1,210 @@
+"""The pages of exports: asked for from the list, watched, downloaded; and who may do what."""
+
+import hashlib
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from integration_hub.console.exporting import jobs
+from integration_hub.console.models import Export, ExportState
+from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.pages import text_of
+from tests.support.people import browser, entries, person
+
+LIST = "/admin/console/export/"
+NEW = f"{LIST}new/"
+
+
+def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Path) -> None:
+    history(3)
+    happened(7, state="dead")
+    client = browser("auditor")
+    page = text_of(client.get("/admin/webhooks/event/?state=dead"))
+    assert f'<a class="button" href="{NEW}?state=dead">Export…</a>' in page
+    question = client.get(f"{NEW}?state=dead")
+    assert "<strong>1 event</strong>" in text_of(question)
+    assert ">Export 1 event</button>" in text_of(question)
+    assert "Status: <strong>Failed</strong>" in text_of(question)
+    assert '<a href="?state=retrying">' in text_of(question), "the filters can be changed here"
+    assert '<input type="hidden" name="state" value="dead">' in text_of(question)
+    asked = client.post(NEW, {"state": "dead", "reason": "why it failed", "table": "csv"})
+    assert asked.status_code == 302
+    waiting = text_of(client.get(asked["Location"]))
+    assert "Waits for a worker" in waiting
+    assert "<progress" not in waiting, "nobody knows yet how much it is"
+    assert 'id="export" data-poll="3"' in waiting
+    jobs.look()
+    done = text_of(client.get(asked["Location"]))
+    export = Export.objects.get()
+    assert export.requested_by is not None
+    assert (export.reason, export.filter) == ("why it failed", {"state": "dead"})
+    assert export.sha256 in done
+    assert "refresh" not in done
+    assert "Status: Failed" in done
+    assert "1 event, 1 request of a source" in done
+    answer = client.get(f"{LIST}{export.uuid}/download/")
+    content = b"".join(answer.streaming_content)
+    assert hashlib.sha256(content).hexdigest() == export.sha256
+    assert "no-store" in answer["Cache-Control"]
+    assert [row["entity_id"] for row in lines(unpacked(export, tmp_path), "events")] == ["USR-7"]
+    assert "Nobody has downloaded it." in done
+    again = text_of(client.get(asked["Location"]))
+    assert f"<li>{export.requested_by.get_username()}, <time" in again
+    (downloaded,) = entries("export.downloaded")
+    assert downloaded["details"]["sha256"] == export.sha256
+    assert downloaded["actor"] == f"person:{export.requested_by.pk}"
+
+
+def test_a_period_that_was_chosen_is_frozen_on_the_page_that_asks(database: None) -> None:
+    page = text_of(browser("auditor").get(f"{NEW}?received=24"))
+    assert re.search(r'name="received_from" value="\d{4}-\d\d-\d\dT', page)
+    assert 'name="received"' not in page
+
+
+def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(database: None) -> None:
+    export = requested()
+    begun = timezone.now() - timedelta(seconds=10)
+    Export.objects.update(
+        state="running", token=export.uuid, lease_until=begun, snapshot_at=begun, total=9_000, position=3_000
+    )
+    page = text_of(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
+    assert re.search(
+        r"Writes rows: 3,000 of 9,000 events\. (29\d|300) events a second, about 2\d s left\.", page
+    ), page
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"reason": ""}, {"reason": "x" * 501}, {"reason": "y", "table": "pdf"}]
+)
+def test_a_reason_and_a_known_form_are_required(database: None, given: dict[str, str]) -> None:
+    answer = browser("auditor").post(NEW, {"table": "csv"} | given)
+    assert answer.status_code == 200
+    assert "errorlist" in text_of(answer)
+    assert not Export.objects.exists()
+
+
+def test_filters_that_cannot_be_used_lead_back_to_the_list(database: None) -> None:
+    answer = browser("auditor").get(f"{NEW}?received=2")
+    assert answer["Location"] == "/admin/webhooks/event/"
+
+
+def test_the_register_answers_on_the_page_of_exports(database: None) -> None:
+    history(2)
+    happened(7, state="dead")
+    exported({"state": "dead"}, reason="only what failed")
+    exported({"state": "succeeded"}, reason="only what went well")
+    page = text_of(browser("auditor").get(LIST, {"q": "USR-7"}))
+    assert "only what failed" in page
+    assert "only what went well" not in page
+    assert "1 result " in page
+    everything = text_of(browser("administrator").get(LIST))
+    assert "only what went well" in everything
+    assert "result" not in re.sub(r'(class|id)="[^"]*"', "", everything), "nobody searched"
+    assert "Status: Failed" in everything
+
+
+def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> None:
+    export = requested()
+    client = browser("auditor")
+    page = text_of(client.get(f"{LIST}{export.pk}/change/"))
+    assert "Cancel this export" in page
+    assert "Nothing was done: press the button again." in text_of(
+        client.get(f"{LIST}{export.uuid}/cancel/", follow=True)
+    )
+    answer = client.post(f"{LIST}{export.uuid}/cancel/", follow=True)
+    assert "The export is cancelled" in text_of(answer)
+    assert Export.objects.get().state == ExportState.CANCELLED
+    jobs.look()
+    assert Export.objects.get().state == ExportState.CANCELLED
+    assert "had ended already" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
+
+
+def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(database: None) -> None:
+    history(1)
+    export, client = exported(), browser("auditor")
+    Export.objects.update(expires_at=timezone.now())
+    jobs.delete_expired()
+    answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
+    assert "There is no file of this export here" in text_of(answer)
+    assert "Its files were deleted" in text_of(answer)
+    assert not entries("export.downloaded")
+
+
+def test_the_page_says_why_a_file_that_was_made_cannot_be_downloaded(database: None) -> None:
+    history(1)
+    export = exported()
+    page = f"{LIST}{export.uuid}/change/"
+    client = browser("auditor")
+    assert "Download the archive" in text_of(client.get(page))
+    export.archive.unlink()
+    gone = text_of(client.get(page))
+    assert "Download the archive" not in gone
+    assert "not in the folder for exports any more" in gone
+    assert "it needs the permission" in text_of(browser("administrator").get(page))
+
+
+def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings.EXPORT_FOLDER = str(tmp_path / "file")
+    export = requested()
+    jobs.look()
+    assert "folder for exports cannot be written" in text_of(
+        browser("auditor").get(f"{LIST}{export.uuid}/change/")
+    )
+
+
+def test_the_audit_log_leads_to_the_export(database: None) -> None:
+    export = requested()
+    page = text_of(browser("auditor").get("/admin/audit/entry/?action=export.requested"))
+    assert f'href="{LIST}{export.uuid}/change/"' in page
+    assert "asked for an export as evidence" in page
+
+
+MATRIX = {
+    "auditor": {"list": 200, "detail": 200, "new": 200, "ask": 302, "download": 200, "cancel": 302},
+    "administrator": {"list": 200, "detail": 200, "new": 403, "ask": 403, "download": 403, "cancel": 403},
+    "support": dict.fromkeys(["list", "detail", "new", "ask", "download", "cancel"], 403),
+}
+
+
+@pytest.mark.parametrize("role", MATRIX)
+def test_each_role_does_what_is_its_own_and_a_refusal_is_on_record(database: None, role: str) -> None:
+    history(1)
+    export = exported()
+    client = browser(role)
+    found = {
+        "list": client.get(LIST),
+        "detail": client.get(f"{LIST}{export.uuid}/change/"),
+        "new": client.get(NEW),
+        "ask": client.post(NEW, {"reason": "because", "table": "none"}),
+        "download": client.get(f"{LIST}{export.uuid}/download/"),
+        "cancel": client.post(f"{LIST}{export.uuid}/cancel/"),
+    }
+    assert {name: answer.status_code for name, answer in found.items()} == MATRIX[role]
+    assert len(entries("download.refused")) == (0 if role == "auditor" else 4)
+    page = client.get("/admin/webhooks/event/").content.decode()
+    assert ("Export…" in page) == (role == "auditor")
+    assert ("New export…" in text_of(found["list"])) == (role == "auditor")
+    if role == "administrator":
+        assert "Download the archive" not in found["detail"].content.decode()
+
+
+def test_a_stranger_is_sent_to_the_login(database: None) -> None:
+    export = requested()
+    for page in (LIST, NEW, f"{LIST}{export.uuid}/change/", f"{LIST}{export.uuid}/download/"):
+        assert "/admin/login/" in Client().get(page)["Location"]
+
+
+def test_nobody_adds_changes_or_deletes_an_export_by_hand(database: None) -> None:
+    export = requested()
+    client = Client()
+    client.force_login(person(""))
+    assert client.get(f"{LIST}add/").status_code == 403
+    assert client.post(f"{LIST}{export.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"{LIST}{export.pk}/change/").status_code == 200
+    assert client.get(f"{LIST}nowhere/change/").status_code == 404

@@ -1,0 +1,274 @@
+"""Failure groups and closing by hand in the console: each role its own, reasons required, nothing done twice."""
+
+import re
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.models import Entry
+from integration_hub.console.wording import code_words
+from sync.failure_groups import keep_failure_groups
+from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
+from tests.support.builders.history import logged_in
+from tests.support.builders.overviews import dead
+from webhooks.models import State
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/sync/failuregroup/"
+
+
+@pytest.fixture
+def group() -> FailureGroup:
+    for number in range(3):
+        dead(number + 1, "target-unavailable")
+    dead(9, "target-rejected")
+    keep_failure_groups()
+    return FailureGroup.objects.get(code="target-unavailable")
+
+
+def page(group: FailureGroup, client: Client | None = None) -> str:
+    answer = (client or logged_in("support")).get(f"{LIST}{group.pk}/change/")
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_the_list_has_the_worst_first_and_tabs_for_what_is_decided(group: FailureGroup) -> None:
+    support = logged_in("support")
+    listed = support.get(LIST).content.decode()
+    assert code_words("target-unavailable", "The shop").title in listed
+    rows = re.findall(r"failuregroup/(\d+)/change/", listed)
+    assert rows[0] == str(group.pk)
+    assert len(set(rows)) == 2
+    FailureGroup.objects.filter(pk=group.pk).update(state=Care.RESOLVED)
+    assert f"failuregroup/{group.pk}/change/" not in support.get(LIST).content.decode()
+    assert f"failuregroup/{group.pk}/change/" in support.get(f"{LIST}?shown=resolved").content.decode()
+    assert "No group is in this state." in support.get(f"{LIST}?shown=ignored").content.decode()
+
+
+def test_the_number_of_statements_is_constant(group: FailureGroup) -> None:
+    support = logged_in("support")
+
+    def statements() -> tuple[int, int]:
+        counts = []
+        for path in (LIST, f"{LIST}{group.pk}/change/"):
+            support.get(path)
+            with CaptureQueriesContext(connection) as seen:
+                support.get(path)
+            counts.append(len(seen))
+        return counts[0], counts[1]
+
+    few = statements()
+    for number in range(12):
+        dead(20 + number, f"target-{number}")
+        dead(40 + number, "target-unavailable")
+    keep_failure_groups()
+    assert statements() == few
+    assert few[0] <= 6
+    assert few[1] <= 11
+
+
+def test_a_person_takes_it_on_with_a_reason(group: FailureGroup) -> None:
+    support = logged_in("support")
+    path = f"{LIST}{group.pk}/decide/"
+    assert support.post(path, {"decision": "acknowledged", "reason": "I call them"}).status_code == 302
+    group.refresh_from_db()
+    assert (group.state, group.owner is None) == ("acknowledged", False)
+    shown = page(group, support)
+    assert "I call them" in shown
+    assert "took a group of failures on" in shown
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [("acknowledged", "acknowledged"), ("resolved", "open"), ("ignored", "open"), ("open", "open")],
+)
+def test_only_taking_a_group_on_needs_no_reason(group: FailureGroup, decision: str, state: str) -> None:
+    answer = logged_in("support").post(f"{LIST}{group.pk}/decide/", {"decision": decision, "reason": " "})
+    assert ("This field is required." in answer.content.decode()) is (decision != "acknowledged")
+    group.refresh_from_db()
+    assert group.state == state
+
+
+def test_taking_on_and_replaying_leads_to_the_replay_of_exactly_this_filter(group: FailureGroup) -> None:
+    support = logged_in("support")
+    shown = page(group, support)
+    (decision,) = re.findall(
+        r'name="decision" value="(\w+)" formaction="[^"]+replay=1">Take it on and replay 3…', shown
+    )
+    answer = support.post(f"{LIST}{group.pk}/decide/?replay=1", {"decision": decision, "reason": ""})
+    assert answer["Location"] == (
+        "/admin/webhooks/event/replay/new/?state=dead&code=target-unavailable&commercial=shop"
+    )
+    group.refresh_from_db()
+    assert group.state == Care.ACKNOWLEDGED, "nothing is replayed before it is confirmed"
+    rejected = FailureGroup.objects.get(code="target-rejected")
+    offered = page(rejected, support)
+    assert '<button class="button" name="decision" value="acknowledged" formaction' in offered, (
+        "after the data are mended"
+    )
+
+
+def test_notes_owner_and_known_fix_are_kept(group: FailureGroup) -> None:
+    support = logged_in("support")
+    shown = page(group, support)
+    owner = re.findall(r'<option value="(\d+)"', shown.split('name="owner"')[1])[0]
+    values = {"owner": owner, "note": "since Monday", "known_fix": "Restart <it>."}
+    assert support.post(f"{LIST}{group.pk}/note/", values).status_code == 302
+    shown = page(group, support)
+    assert "Restart &lt;it&gt;." in shown
+    assert "changed what is known of a group of failures" in shown
+    assert support.post(f"{LIST}{group.pk}/note/", values | {"owner": "99999"}).status_code == 200
+    group.refresh_from_db()
+    assert str(group.owner_id) == owner
+
+
+def test_an_auditor_reads_and_decides_nothing(group: FailureGroup) -> None:
+    auditor = logged_in("auditor")
+    shown = page(group, auditor)
+    for word in ("Mark as resolved", "Mark all", "Save", "I look after it"):
+        assert f">{word}" not in shown
+    for path, values in (("decide", {"decision": "resolved", "reason": "x"}), ("note", {}), ("close", {})):
+        assert auditor.post(f"{LIST}{group.pk}/{path}/", values).status_code == 403
+    nobody = logged_in()
+    assert [nobody.get(path).status_code for path in (LIST, f"{LIST}{group.pk}/change/")] == [403, 403]
+
+
+def test_all_of_a_group_are_closed_by_hand_and_what_came_later_is_not(group: FailureGroup) -> None:
+    support = logged_in("support")
+    assert "Mark all 3 as done by hand…" in page(group, support)
+    confirm = support.post(f"{LIST}{group.pk}/close/")["Location"]
+    later = dead(60, "target-unavailable")
+    shown = support.get(confirm).content.decode()
+    assert "Mark 3 deliveries as done by hand?" in shown
+    assert ">Mark 3 deliveries as done by hand</button>" in shown
+    key = re.findall(r'name="key" value="([^"]+)"', shown)[0]
+    assert confirm.endswith(f"/close/{key}/")
+    done = support.post(confirm, {"reason": "typed in by hand", "key": key}, follow=True)
+    assert "3 deliveries marked as done by hand." in done.content.decode()
+    assert Delivery.objects.filter(state=State.CLOSED).count() == 3
+    later.refresh_from_db()
+    assert later.state == State.DEAD
+    again = support.post(confirm, {"reason": "typed in by hand", "key": key}, follow=True)
+    assert "nothing was done twice" in again.content.decode()
+    assert Entry.objects.filter(action="delivery.done-by-hand").count() == 3
+
+
+def test_one_event_is_closed_by_hand(group: FailureGroup) -> None:
+    support = logged_in("support")
+    delivery = Delivery.objects.filter(code="target-rejected").get()
+    path = f"/admin/webhooks/event/{delivery.event_id}/close/"
+    shown = support.get(path).content.decode()
+    assert "Mark 1 delivery as done by hand?" in shown
+    assert code_words("target-rejected", "The shop").title in shown
+    missing = support.post(path, {"reason": "", "key": str(uuid4())})
+    assert "This field is required." in missing.content.decode()
+    done = support.post(path, {"reason": "done in the shop", "key": str(uuid4())})
+    assert done["Location"] == f"/admin/webhooks/event/{delivery.event_id}/change/"
+    delivery.refresh_from_db()
+    assert delivery.state == State.CLOSED
+    assert "done in the shop" in support.get(done["Location"]).content.decode()
+    assert "There is nothing to mark as done any more" in support.get(path).content.decode()
+
+
+def test_whoever_may_not_close_gets_a_403_and_changes_nothing(group: FailureGroup) -> None:
+    delivery = Delivery.objects.filter(code="target-rejected").get()
+    path = f"/admin/webhooks/event/{delivery.event_id}/close/"
+    for client in (logged_in("auditor"), logged_in()):
+        assert client.get(path).status_code == 403
+        assert client.post(path, {"reason": "x", "key": str(uuid4())}).status_code == 403
+    assert client.get(f"{LIST}{group.pk}/close/{uuid4()}/").status_code == 403
+    assert not Replay.objects.exists()
+
+
+def test_a_choice_of_somebody_else_is_not_shown(group: FailureGroup) -> None:
+    confirm = logged_in("support").post(f"{LIST}{group.pk}/close/")["Location"]
+    other = logged_in("support").get(confirm, follow=True).content.decode()
+    assert "not kept any more" in other
+
+
+def test_closing_a_group_asks_first_folds_a_long_list_and_leads_back_to_the_group(
+    group: FailureGroup,
+) -> None:
+    for number in range(10, 16):
+        dead(number, "target-unavailable")
+    support = logged_in("support")
+    confirm = support.post(f"{LIST}{group.pk}/close/")["Location"]
+    shown = support.get(confirm).content.decode()
+    listed, folded = shown.split("<details><summary>Show 4 more</summary>")
+    assert listed.index("What was done") < listed.index("What is marked as done")
+    events = r'<td><a href="/admin/webhooks/event/\d+/change/'
+    assert (len(re.findall(events, listed)), len(re.findall(events, folded))) == (5, 4)
+    assert f'<a href="{LIST}{group.pk}/change/">← The shop does not work at the moment</a>' in shown
+    assert f'<a href="{LIST}" aria-current="page">' in shown
+    assert "/admin/webhooks/entity/?type=USER&amp;id=USR-1" in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "is_offered"),
+    [("target-unavailable", True), ("target-rejected", False), ("target-credentials", False)],
+)
+def test_the_list_offers_a_replay_only_where_nobody_must_mend_something_before(
+    group: FailureGroup, code: str, is_offered: bool
+) -> None:
+    dead(30, "target-credentials")
+    keep_failure_groups()
+    listed = logged_in("support").get(LIST).content.decode()
+    assert (f"replay/new/?state=dead&amp;code={code}&amp;" in listed) is is_offered
+    assert "replay/new/" not in logged_in("auditor").get(LIST).content.decode()
+
+
+def test_the_tabs_count_their_groups_and_a_pill_says_only_what_was_decided(group: FailureGroup) -> None:
+    support = logged_in("support")
+    assert 'Need you<span class="count">2</span>' in support.get(LIST).content.decode()
+    assert "pill-bad" not in support.get(LIST).content.decode()
+    FailureGroup.objects.filter(pk=group.pk).update(state=Care.IGNORED)
+    listed = support.get(f"{LIST}?shown=ignored").content.decode()
+    assert 'Need you<span class="count">1</span>' in listed
+    assert 'Ignored<span class="count quiet-count">1</span>' in listed
+    assert "pill-quiet" in listed
+
+
+def test_the_page_says_how_many_of_the_overview_are_in_it(group: FailureGroup) -> None:
+    hour = timezone.now() - timedelta(hours=3)
+    for ago, code, number in ((0, group.code, 2), (8 * 24, group.code, 9), (0, "target-rejected", 1)):
+        FailureCount.objects.create(
+            hour=hour - timedelta(hours=ago), connection=group.connection, code=code, number=number
+        )
+    assert "<dd>3 (2 in the last 7 days)</dd>" in page(group)
+
+
+def test_a_known_fix_stands_in_place_of_the_general_advice(group: FailureGroup) -> None:
+    advice = page(group).split('class="notice')[1].split("</div>")[0]
+    assert "Ask the owner of The shop" in advice
+    FailureGroup.objects.filter(pk=group.pk).update(known_fix="Restart it.")
+    advice = page(group).split('class="notice')[1].split("</div>")[0]
+    assert "Restart it." in advice
+    assert "Ask the owner of The shop" not in advice
+
+
+def test_the_page_counts_what_is_failed_now_before_the_worker_looks_again(group: FailureGroup) -> None:
+    counted = {"connection": group.connection, "code": group.code, "number": 3}
+    FailureCount.objects.create(hour=timezone.now().replace(minute=0, second=0, microsecond=0), **counted)
+    Delivery.objects.filter(code="target-unavailable").order_by("pk")[:1].get().delete()
+    shown = page(group)
+    assert "2 deliveries failed and wait for somebody." in shown
+    assert "Take it on and replay 2…" in shown
+    assert "Mark all 2 as done by hand…" in shown
+    assert "<dd>2 (2 in the last 7 days)</dd>" in shown
+    Delivery.objects.filter(code="target-unavailable").delete()
+    shown = page(group)
+    assert "Nothing of this group is failed now." in shown
+    assert "Mark all" not in shown
+
+
+@pytest.mark.parametrize(("state", "waits"), [("open", True), ("acknowledged", True), ("ignored", False)])
+def test_an_ignored_group_waits_for_nobody(group: FailureGroup, state: str, waits: bool) -> None:
+    FailureGroup.objects.filter(pk=group.pk).update(state=state)
+    shown = page(group)
+    assert ("3 deliveries failed and wait for somebody." in shown) is waits
+    assert ("3 deliveries failed." in shown) is not waits

@@ -1,0 +1,88 @@
+"""From the webhook to the overview: what really failed is counted, looked after, replayed, and gone again."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from sync.counting.events import events_of
+from sync.counting.hours import hour_of
+from sync.counting.looking import count
+from sync.failure_groups import keep_failure_groups
+from sync.models import CallCount, Care, EventCount, FailureGroup, RefusalCount
+from sync.periodic import PERIODIC
+from sync.replaying import request_replay
+from sync.tasks import run_due
+from tests.support.builders.history import logged_in
+from tests.support.database.query_plans import seeing, unserved
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Event
+
+
+def look(hub: Hub, minutes: int = 0) -> None:
+    hub.wait_until_quiet()
+    last = Event.objects.latest("pk").received_at + timedelta(minutes=minutes, seconds=1)
+    count(last, seconds=60.0)
+    keep_failure_groups(last)
+
+
+def test_a_failure_is_counted_and_after_its_replay_it_is_not(hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    assert hub.post(EXAMPLE).status_code == 422
+    assert hub.client.post("/webhooks/aurora", EXAMPLE, content_type="application/json").status_code == 401
+    look(hub)
+    group = FailureGroup.objects.get()
+    assert (group.code, group.number, group.state) == ("target-rejected", 1, "open")
+    assert dict(EventCount.objects.values_list("state", "number")) == {"dead": 1}
+    assert RefusalCount.objects.get().number == 1
+    assert all(each.number >= sum(each.durations) > 0 for each in CallCount.objects.all())
+    support = logged_in("support")
+    page = support.get("/admin/").content.decode()
+    assert '<strong class="bad">1</strong>' in page
+    assert "1 bad signature today" in page
+    assert f"/admin/sync/failuregroup/{group.pk}/change/" in page
+
+    support.post(
+        f"/admin/sync/failuregroup/{group.pk}/decide/", {"decision": "resolved", "reason": "renamed"}
+    )
+    hub.change_email("anna.free@example.com")
+    event = Event.objects.get()
+    anna = type(group)._meta.get_field("owner").related_model.objects.latest("pk")
+    request_replay([event], by=anna, reason="renamed")
+    run_due()
+    look(hub, minutes=1)
+    group.refresh_from_db()
+    assert (group.number, group.state) == (0, Care.RESOLVED)
+    assert dict(EventCount.objects.values_list("state", "number")) == {"succeeded": 1}
+    assert "Nothing that came in the last 7 days has failed." in support.get("/admin/").content.decode()
+
+
+def test_the_worker_counts_by_itself() -> None:
+    assert {"counts", "failures"} <= {each.name for each in PERIODIC}
+
+
+def test_an_hour_is_found_by_indexes(hub: Hub) -> None:
+    assert hub.post(json.dumps(json.loads(EXAMPLE) | {"respond": "ack"}).encode()).status_code == 202
+    hub.wait_until_idle()
+    at = Event.objects.get().received_at
+    count(at)
+    with seeing() as seen:
+        events_of(hour_of(at))
+        count(at + timedelta(minutes=2))
+    found = unserved(connection, seen)
+    big = ("webhooks_event", "sync_delivery", "sync_call", "webhooks_refusal", "eventcount", "callcount")
+    wrong = {
+        sql
+        for sql, lines in found.items()
+        if any(f'FROM "{each}' in sql for each in big)
+        and "LIMIT 1" not in sql
+        and not any("delivery_dead" in line for line in lines)  # whole, it is as large as what is dead
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("role", ["support", "administrator"])
+def test_the_menu_leads_to_the_failure_groups(hub: Hub, role: str) -> None:
+    assert "/admin/sync/failuregroup/" in logged_in(role).get("/admin/").content.decode()
+    assert "/admin/sync/failuregroup/" not in logged_in().get("/admin/").content.decode()

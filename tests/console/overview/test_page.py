@@ -1,0 +1,339 @@
+"""The overview: right figures from counts, for each role its own, with a constant number of statements."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console.charts import Hour, stacked
+from integration_hub.console.overview_figures import CHARTED, figures_at
+from integration_hub.console.templatetags.overview import days, hour
+from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
+from sync.pausing import pause
+from tests.support.builders.history import a_route, a_source, an_event, logged_in
+from tests.support.builders.overviews import called, counted, dead, failing, now_hour, refused
+from tests.support.database.query_plans import scans, seeing
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/"
+ROLES = ("support", "auditor", "administrator")
+
+
+@pytest.fixture
+def hub() -> Route:
+    """One route, one event that came now."""
+    source = a_source()
+    an_event(received_at=timezone.now(), source=source)
+    counted(0, number=1)
+    return a_route(source)
+
+
+def shown(*roles: str) -> str:
+    answer = logged_in(*(roles or ("support",))).get(PAGE)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_figures_are_of_the_last_day_and_compare_with_the_one_before(hub: Route) -> None:
+    counted(3, number=90)
+    counted(5, "unchanged", 8)
+    counted(6, "dead", 2)
+    counted(7, "ignored", 9)
+    counted(23, "retrying", 4)
+    counted(24, "dead", 3)
+    counted(47, number=97)
+    counted(48, number=1000)
+    CountedHour.objects.filter(begins_at=now_hour() - timedelta(hours=23)).update(open=4)
+    figures = figures_at(timezone.now())
+    assert figures.today.received == 1 + 90 + 8 + 2 + 9 + 4
+    assert figures.today.failed == 2
+    assert figures.yesterday.received == 100
+    assert figures.yesterday.failed == 3
+    assert figures.today.succeeded_percent == "98.01", "99 of 101 that ended"
+    assert (figures.in_flight.number, figures.in_flight.retrying) == (4, 4)
+    assert figures.in_flight.since == now_hour() - timedelta(hours=23)
+    assert figures.change_percent is not None
+    assert figures.change_percent > 0
+
+
+def test_one_failure_among_many_is_not_rounded_away(hub: Route) -> None:
+    counted(1, number=999_999)
+    counted(2, "dead", 1)
+    assert figures_at(timezone.now()).today.succeeded_percent == "99.99"
+
+
+def test_the_page_says_what_the_counts_say(hub: Route) -> None:
+    counted(3, number=1233)
+    counted(4, "dead", 7)
+    page = shown()
+    assert "<strong>1,241</strong>" in page
+    assert '<strong class="bad">7</strong>' in page
+    assert "<strong>99.43<small>" in page
+    since = (now_hour() - timedelta(hours=23)).isoformat().replace("+00:00", "")
+    assert f"?state=dead&amp;received_from={since}" in page
+    assert "1,233 received, 0 failed, 0 in flight" in page
+    assert page.count("<title>") == CHARTED + 1
+    assert "style=" not in page
+    assert "<style" not in page
+
+
+def test_each_hour_of_the_chart_stands_in_the_table_too(hub: Route) -> None:
+    counted(95, "dead", 41)
+    page = shown()
+    assert "41 received, 41 failed, 0 in flight" in page
+    assert page.count('<th scope="row">') >= CHARTED
+
+
+def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:
+    failing("target-unavailable", 740)
+    failing("target-rejected", 12)
+    failing("unmappable", 5000).__class__.objects.filter(code="unmappable").update(state=Care.IGNORED)
+    page = shown()
+    assert "Replay 740…" in page
+    assert page.index("740") < page.index("Review")
+    assert "Replay 12" not in page, "the same data would be rejected again"
+    assert (
+        "/admin/webhooks/event/replay/new/?state=dead&amp;code=target-unavailable&amp;commercial=shop" in page
+    )
+    assert page.count('<th scope="row" class="name">') == 2, "somebody decided to ignore the third"
+    assert "Replay 740" not in shown("auditor")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (5000, "5,000 failed deliveries of the last 7 days belong to groups that are ignored."),
+        (1, "1 failed delivery of the last 7 days belongs to a group that is ignored."),
+    ],
+)
+def test_what_is_ignored_has_failed_all_the_same(hub: Route, number: int, told: str) -> None:
+    nothing, link = (
+        "Nothing that came in the last 7 days has failed.",
+        "/admin/sync/failuregroup/?shown=ignored",
+    )
+    assert nothing in shown()
+    assert link not in shown()
+    failing("unmappable", number)
+    FailureGroup.objects.update(state=Care.IGNORED)
+    page = shown()
+    assert told in page
+    assert link in page
+    assert nothing not in page
+
+
+def test_a_known_fix_stands_in_place_of_the_general_advice(hub: Route) -> None:
+    group = failing("target-rejected", 12)
+    group.known_fix = "Ask Berit for the new price list."
+    group.save()
+    assert "Ask Berit for the new price list." in shown()
+
+
+def test_nothing_wrong_shows_no_alert(hub: Route) -> None:
+    called(hub.commercial, 0, 0.2)
+    called(hub.identity, 0, 0.1)
+    page = shown()
+    assert "notice" not in page.split("overview-head")[1]
+    assert page.count("Healthy") == 2
+
+
+def test_a_slow_connection_is_told_with_since_when(hub: Route) -> None:
+    for ago in range(3):
+        called(hub.commercial, ago, 4.1)
+    called(hub.commercial, 3, 0.2)
+    page = shown()
+    since = timezone.localtime(now_hour() - timedelta(hours=2))
+    assert f"The shop is slow since {since:%H:%M}." in page
+    assert "(normally 200 ms)" in page
+    assert "nothing is lost" in page
+    assert f"/admin/sync/connection/{hub.commercial_id}/change/" in page
+
+
+def test_a_paused_and_a_failing_connection_are_told(hub: Route) -> None:
+    called(hub.commercial, 0, 0.2, failed=40)
+    Breaker.objects.create(connection=hub.identity, open_until=timezone.now() + timedelta(seconds=90))
+    page = shown()
+    assert "Aurora ID is paused." in page
+    assert "The shop does not work as it should." in page
+
+
+def test_what_somebody_paused_is_told_with_who_and_why(hub: Route) -> None:
+    by = User.objects.create(username="berit")
+    pause(hub, "the shop moves", by)
+    pause(a_source("borealis"), "it floods us", by)
+    page = shown()
+    assert "Aurora: USER → The shop is paused." in page
+    assert "By berit: the shop moves. What comes is kept until somebody lets it go on." in page
+    assert f"/admin/sync/route/{hub.pk}/change/" in page
+    assert "Borealis is paused." in page
+
+
+def test_an_open_alarm_is_told_and_a_snoozed_one_is_not(hub: Route) -> None:
+    now = timezone.now()
+    alarm = Alarm.objects.create(
+        kind="source-silent",
+        name="Borealis",
+        subject="source:99",
+        began_at=now,
+        raised_at=now,
+        limit_seconds=300,
+    )
+    assert "Borealis is silent" in shown()
+    alarm.snoozed_until = timezone.now() + timedelta(hours=1)
+    alarm.save()
+    assert "Borealis is silent" not in shown()
+
+
+def test_figures_that_nobody_counts_say_so(hub: Route) -> None:
+    assert "These figures are old." not in shown()
+    CountedHour.objects.update(counted_at=timezone.now() - timedelta(minutes=3))
+    assert "These figures are old." in shown()
+
+
+def test_sources_that_are_silent_and_wrong_signatures_are_told(hub: Route) -> None:
+    a_source("borealis", silence_minutes=5)
+    hub.source.__class__.objects.filter(slug="borealis").update(
+        created_at=timezone.now() - timedelta(minutes=9)
+    )
+    refused(3)
+    refused(4, "too-large")
+    page = shown()
+    assert "1 of 2 sending" in page
+    assert "Borealis is silent" in page
+    assert "3 bad signatures today" in page
+
+
+def test_an_empty_hub_says_what_to_do_first() -> None:
+    page = shown("administrator")
+    assert "Nothing has come yet. What to do first" in page
+    assert page.count("Add…") == 5
+    a_route(a_source())
+    page = shown("administrator")
+    assert page.count("Add…") == 0
+    assert "Send the first webhook" in page
+    assert "Add…" not in shown("support"), "who may not do it is shown no button"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_sees_what_it_may(hub: Route, role: str) -> None:
+    failing("target-unavailable", 740)
+    page = shown(role)
+    assert ("Replay 740…" in page) == (role != "auditor")
+    assert "Connections" in page
+
+
+def test_whoever_may_see_nothing_is_told_so_and_costs_nothing(hub: Route) -> None:
+    failing("target-unavailable", 740)
+    called(hub.commercial, 0, 4.1)
+    client = logged_in()
+    with CaptureQueriesContext(connection) as seen:
+        page = client.get(PAGE).content.decode()
+    assert "Your login may see none of what stands here." in page
+    assert "target-unavailable" not in page
+    assert not [each for each in seen if "count" in each["sql"].split("FROM")[-1][:30]]
+
+
+def test_the_number_of_statements_is_constant_and_no_event_is_read(hub: Route) -> None:
+    failing("target-rejected", 1)
+    CountedHour.objects.update(open=1)
+    client = logged_in("administrator")
+    client.get(PAGE)
+
+    def statements() -> list[str]:
+        with CaptureQueriesContext(connection) as seen:
+            assert client.get(PAGE).status_code == 200
+        return [each["sql"] for each in seen]
+
+    few = statements()
+    _much()
+    many = statements()
+    assert len(many) == len(few) <= 21, "\n".join(many)
+    events = [sql for sql in many if 'FROM "webhooks_event"' in sql and "webhooks_source" not in sql]
+    assert len(events) == 1, "whether there is one at all"
+    assert 'FROM "sync_delivery"' not in " ".join(many)
+
+
+def test_no_statement_of_it_reads_a_whole_table_of_counts_or_events(hub: Route) -> None:
+    _much()
+    client = logged_in("administrator")
+    with seeing() as seen:
+        client.get(PAGE)
+    if connection.vendor == "postgresql":
+        connection.cursor().execute("SET LOCAL enable_seqscan = off")
+    tables = ("eventcount", "failurecount", "callcount", "refusalcount", "webhooks_event", "sync_delivery")
+    found = {sql for sql in scans(connection, seen) if any(each in sql for each in tables)}
+    assert found == {'SELECT %s AS "a" FROM "webhooks_event" LIMIT 1'}, "one row, whichever"
+
+
+def _much() -> None:
+    for number in range(8):
+        other = Connection.objects.create(
+            slug=f"crm{number}", name=f"CRM {number}", side="commercial", connector="rest-commercial"
+        )
+        a_source(f"source{number}", silence_minutes=1)
+        failing("target-timeout", number + 1, connection=other)
+        for ago in range(24):
+            called(other, ago, 3.0)
+    for ago in range(96):
+        for state in ("dead", "retrying", "succeeded"):
+            counted(ago, state, 5) if not _is_counted(ago, state) else None
+    for number in range(20):
+        dead(number + 1)
+
+
+def _is_counted(ago: int, state: str) -> Any:
+    return EventCount.objects.filter(hour=now_hour() - timedelta(hours=ago), state=state).exists()
+
+
+def test_a_share_under_its_target_is_marked(hub: Route) -> None:
+    counted(3, number=97)
+    counted(4, "dead", 2)
+    assert '<strong class="bad">98<small>' in shown()
+
+
+def test_failed_of_today_and_all_that_need_somebody_are_two_numbers(hub: Route) -> None:
+    counted(4, "dead", 7)
+    for number, state in enumerate(Care):
+        group = failing(f"target-{number}", 10**number)
+        FailureGroup.objects.filter(pk=group.pk).update(state=state)
+    page = shown()
+    assert '<strong class="bad">7</strong>' in page
+    assert "0 the day before · 11 need you in all" in page
+
+
+def test_a_replay_is_not_offered_before_the_hub_itself_is_mended(hub: Route) -> None:
+    failing("target-credentials", 16)
+    failing("target-timeout", 4)
+    page = shown()
+    assert "Replay 4…" in page
+    assert "Replay 16…" not in page
+    assert "/admin/webhooks/event/?state=dead&amp;code=target-credentials" in page
+
+
+@pytest.mark.parametrize(
+    ("first", "hours", "names"),
+    [
+        (0, 48, [("0.00", "25.00", "middle"), ("50.00", "75.00", "middle")]),
+        (16, 48, [("0.00", "0.00", "start"), ("16.67", "41.67", "middle"), ("66.67", "83.33", "middle")]),
+        (6, 42, [("0.00", "21.43", "middle"), ("42.86", "71.43", "middle")]),
+        (0, 32, [("0.00", "37.50", "middle"), ("75.00", "100.00", "end")]),
+    ],
+)
+def test_no_name_of_a_day_is_cut_at_the_edge(
+    first: int, hours: int, names: list[tuple[str, str, str]]
+) -> None:
+    midnight = timezone.localtime(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
+    chart = stacked([Hour(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)])
+    assert [(day.x, day.place, day.anchor) for day in days(chart, hours)] == names
+    assert len(days(chart, 20)) <= 2, "of its last hours only"
+
+
+def test_the_oldest_in_flight_is_told_by_the_hour_that_it_came_in(hub: Route) -> None:
+    counted(5, "retrying", 4)
+    begins = now_hour() - timedelta(hours=5)
+    CountedHour.objects.filter(begins_at=begins).update(open=4)
+    first, last = (hour(each, timezone.now()) for each in (begins, begins + timedelta(hours=1)))
+    assert f"oldest from the hour {first} to {last}" in shown()

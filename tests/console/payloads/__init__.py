@@ -1,0 +1,1 @@
+"""Tests of how personal content is masked."""

@@ -1,0 +1,1 @@
+"""Tests of logins, roles and preferences."""

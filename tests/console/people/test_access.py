@@ -1,0 +1,88 @@
+"""Two people who take from each other, at the same moment, what lets them change people: one of them keeps it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connections, transaction
+from django.test import Client
+
+from integration_hub.console.access import lock_access, who_may_change
+from tests.support.people import browser
+
+ROLES = ("people of anna", "people of eva")
+Request = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+def roles(database: None) -> Iterator[None]:
+    """Those that this test makes go again: others stay over all tests."""
+    yield
+    Group.objects.filter(name__in=ROLES).delete()
+
+
+def switching_off(other: User) -> Request:
+    return f"/admin/auth/user/{other.pk}/change/", {"username": other.username}
+
+
+def deleting(other: User) -> Request:
+    return f"/admin/auth/user/{other.pk}/delete/", {"post": "yes"}
+
+
+def emptying_the_role(other: User) -> Request:
+    role = other.groups.get()
+    return f"/admin/auth/group/{role.pk}/change/", {"name": role.name, "permissions": []}
+
+
+def with_a_role_of_ones_own(name: str) -> Client:
+    client = browser("support", name)
+    role = Group.objects.create(name=f"people of {name}")
+    role.permissions.set(Permission.objects.filter(content_type__app_label="auth"))
+    User.objects.get(username=name).groups.set([role])
+    return client
+
+
+def with_every_right(name: str) -> Client:
+    return browser(name=name)
+
+
+def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
+    """Their statuses. All have begun, and wait, before the first of them may look at what there is."""
+
+    def one(post: Callable[[], Any]) -> int:
+        try:
+            return int(post().status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(posts)) as people:
+        with transaction.atomic():
+            lock_access()
+            answers = [people.submit(one, post) for post in posts]
+            time.sleep(0.5)
+        return [answer.result() for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("made", "taking"),
+    [
+        (with_a_role_of_ones_own, switching_off),
+        (with_a_role_of_ones_own, deleting),
+        (with_a_role_of_ones_own, emptying_the_role),
+        (with_every_right, switching_off),
+        (with_every_right, deleting),
+    ],
+)
+def test_of_two_who_take_it_from_each_other_one_keeps_the_right_to_change_people(
+    roles: None, made: Callable[[str], Client], taking: Callable[[User], Request]
+) -> None:
+    anna, eva = made("anna"), made("eva")
+    of_anna, of_eva = (User.objects.get(username=name) for name in ("anna", "eva"))
+    assert who_may_change().count() == 2
+    statuses = at_once([lambda: anna.post(*taking(of_eva)), lambda: eva.post(*taking(of_anna))])
+    assert who_may_change().count() == 1
+    assert statuses.count(302) == 1
+    assert set(statuses) <= {200, 302, 403}

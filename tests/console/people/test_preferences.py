@@ -1,0 +1,99 @@
+"""What each person sees around the pages: the menu of the role, the zone of the times, the keys."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from integration_hub.console.formatting import ago
+from integration_hub.console.models import Preference
+from tests.support.builders.history import an_event, logged_in
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/preferences/"
+
+
+def menu(client: Client) -> list[str]:
+    """The lines of the menu, in order."""
+    text = client.get(PAGE).content.decode()
+    nav = text[text.index('<nav id="console-nav"') : text.index("</nav>")]
+    return re.findall(r"<li><a [^>]*>([^<]+)</a>", nav)
+
+
+def test_the_menu_has_what_the_role_may_open_and_nothing_else() -> None:
+    support, auditor, administrator = (
+        menu(logged_in(role)) for role in ("support", "auditor", "administrator")
+    )
+    assert "Events" in support
+    assert "Audit log" not in support
+    assert "Exports" in auditor
+    assert "People" not in auditor
+    assert {"Sources", "Connections", "People", "Audit log"} <= set(administrator)
+    assert menu(logged_in()) == ["Overview"]
+
+
+def test_every_line_of_the_menu_opens(client: Client) -> None:
+    administrator = logged_in("administrator")
+    text = administrator.get(PAGE).content.decode()
+    links = re.findall(r'<li><a href="([^"]+)"', text)
+    assert len(links) > 8
+    assert {link: administrator.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+
+
+def test_times_are_told_in_the_zone_of_the_person_from_the_next_page_on_and_after_the_next_login() -> None:
+    event = an_event()
+    client = logged_in("support")
+    assert client.post(PAGE, {"time_zone": "Europe/Helsinki", "has_shortcuts": "on"}).status_code == 302
+    assert (
+        "2026-03-04 14:00:00 EET" in client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+    )
+    later = Client()
+    later.force_login(User.objects.get(preference__time_zone="Europe/Helsinki"))
+    assert (
+        "2026-03-04 14:00:00 EET" in later.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+    )
+    somebody = logged_in("support").get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+    assert "2026-03-04 12:00:00 UTC" in somebody
+
+
+def test_a_zone_that_there_is_not_is_refused_and_nothing_is_kept() -> None:
+    answer = logged_in("support").post(PAGE, {"time_zone": "../../etc/passwd"})
+    assert "Select a valid choice" in answer.content.decode()
+    assert not Preference.objects.exists()
+
+
+def test_shortcuts_can_be_switched_off() -> None:
+    client = logged_in("support")
+    assert "no-keys" not in client.get(PAGE).content.decode()
+    client.post(PAGE, {"time_zone": ""})
+    assert "no-keys" in client.get(PAGE).content.decode()
+
+
+def test_a_page_costs_no_statement_for_preferences(django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
+    client = logged_in("support")
+    client.post(PAGE, {"time_zone": "Asia/Tokyo"})
+    with django_assert_num_queries(4):  # session, person, permissions, and the form's own row
+        client.get(PAGE)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "now"),
+        (0, "now"),
+        (1, "1 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (3599, "59 min ago"),
+        (3600, "1 h ago"),
+        (172_799, "47 h ago"),
+        (172_800, "2 days ago"),
+    ],
+)
+def test_how_long_ago_is_told_in_one_unit(seconds: int, text: str) -> None:
+    now = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    told = ago(now - timedelta(seconds=seconds), now)
+    assert f">{text}</time>" in told
+    assert 'datetime="2026-03-0' in told

@@ -1,0 +1,423 @@
+"""Replay of many: from a filter to a frozen set, to the page that confirms, to the page that tells how far it is."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console.models import Preference
+from sync.bulk_replay import choosing, sending
+from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
+from tests.support.builders.bulk_replays import failed_people, look, states, work
+from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
+from tests.support.hub import Hub
+from tests.support.pages import text_of
+from tests.support.people import entries, person
+from webhooks.models import Event
+
+LIST = "/admin/webhooks/event/"
+NEW = f"{LIST}replay/new/"
+TERMS = {"reason": "the shop refused everybody", "pace": "normal", "pauses": "on"}
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
+
+
+def frozen_by(client: Client, **words: str) -> str:
+    """The address of the page that confirms."""
+    answer = client.post(NEW, words or {"state": "dead"})
+    assert answer.status_code == 302
+    assert "/confirm/" in answer["Location"]
+    return str(answer["Location"])
+
+
+def dead(count: int, **values: Any) -> None:
+    route = a_route(a_source())
+    for number in range(count):
+        a_delivery(an_event(number, state="dead", code="target-rejected", **values), route)
+
+
+def test_many_are_replayed_from_the_filter_to_the_end(hub: Hub, hurry: None) -> None:
+    failed_people(hub, 6)
+    hub.change_email("taken@example.com", "PERSON5")
+    support = logged_in("support")
+    page = text_of(support.get(f"{NEW}?state=dead"))
+    assert "6 events match now." in page
+    path = frozen_by(support)
+    page = text_of(support.get(path))
+    assert "<h1>Replay 6 events</h1>" in page
+    assert '<button class="button primary" type="submit">Replay 6 events</button>' in page
+    assert "Events that fail after this moment are not included." in page
+    assert "A look at 5 of them" in page
+    done = support.post(path, TERMS, follow=True)
+    replay = Replay.objects.get()
+    assert done.request["PATH_INFO"] == f"/admin/sync/replay/{replay.pk}/change/"
+    assert "Running" in text_of(done)
+    work(replay, ReplayState.FINISHED)
+    page = support.get(done.request["PATH_INFO"])
+    assert "5 succeeded" in text_of(page)
+    assert "1 failed again" in text_of(page)
+    assert "data-poll=" not in text_of(page)
+    assert "“the shop refused everybody”" in text_of(page)
+    failed = text_of(support.get(f"/admin/sync/replay/{replay.uuid}/events/?member=failed"))
+    assert "PERSON5" in failed
+    assert "PERSON1" not in failed
+
+
+def test_what_failed_again_is_replayed_from_there(hub: Hub, hurry: None) -> None:
+    failed_people(hub, 5)
+    hub.change_email("taken@example.com", "PERSON4")
+    support = logged_in("support")
+    support.post(frozen_by(support), TERMS)
+    first = work(Replay.objects.get())
+    page = support.get(f"/admin/sync/replay/{first.pk}/change/")
+    assert "Replay the 1 that failed again…" in text_of(page)
+    hub.change_email("free@example.com", "PERSON4")
+    answer = support.post(f"/admin/sync/replay/{first.uuid}/again/")
+    support.post(answer["Location"], TERMS)
+    second = work(Replay.objects.latest("pk"))
+    assert states(second) == {"PERSON4": "succeeded"}
+
+
+def test_ticked_events_and_all_that_match_lead_to_the_same_page(db: None) -> None:
+    dead(3)
+    an_event(9)
+    support = logged_in("support")
+    ticked = [event.pk for event in Event.objects.filter(state="dead")[:2]]
+    answer = support.post(LIST, {"action": "replay_selected", "_selected_action": ticked, "index": 0})
+    assert "Replay 2 events" in text_of(support.get(answer["Location"]))
+    everything = {"action": "replay_selected", "_selected_action": ticked[:1], "select_across": 1}
+    answer = support.post(f"{LIST}?state=dead", everything)
+    assert "Replay 3 events" in text_of(support.get(answer["Location"]))
+    page = text_of(support.get(answer["Location"]))
+    assert "3 events: Status: Failed" in page
+    assert '<a class="button" href="/admin/webhooks/event/?state=dead">Cancel</a>' in page
+
+
+def test_what_is_skipped_is_said_with_its_reason_and_shown(db: None) -> None:
+    dead(3)
+    an_event(9, state="dead", entity_type="DEVICE", entity_id="X1")
+    support = logged_in("support")
+    page = text_of(support.get(frozen_by(support)))
+    assert "Replay 3 events" in page
+    assert "no route for such events" in page
+    [address] = re.findall(r'href="([^"]+why=unrouted)"', page)
+    shown = text_of(support.get(address.replace("&amp;", "&")))
+    assert "X1" in shown
+    assert "USR-1" not in shown
+
+
+def test_a_filter_that_matches_nothing_says_so_and_offers_nothing(db: None) -> None:
+    page = text_of(logged_in("support").get(f"{NEW}?state=dead"))
+    assert "There is nothing to replay." in page
+    assert "See what will happen" not in page
+
+
+def test_a_filter_that_means_nothing_freezes_nothing(db: None) -> None:
+    support = logged_in("support")
+    for answer in (support.get(f"{NEW}?received=0"), support.post(NEW, {"received": "0"})):
+        assert answer["Location"] == LIST
+    assert not Replay.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("zone", "word", "at"),
+    [
+        ("Pacific/Auckland", "received_to", "9999-12-31T23:59:59Z"),
+        ("America/New_York", "received_from", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_that_no_clock_of_the_persons_zone_shows_is_told_as_it_stands(
+    db: None, zone: str, word: str, at: str
+) -> None:
+    dead(1)
+    liisa, support = person("support"), Client()
+    Preference.objects.create(person=liisa, time_zone=zone)
+    support.force_login(liisa)
+    assert at.removesuffix("Z") in text_of(support.get(f"{NEW}?{word}={at}"))
+    support.post(frozen_by(support, **{word: at}), TERMS)
+    assert at.removesuffix("Z") in text_of(support.get("/admin/sync/replay/"))
+
+
+def test_a_relative_time_is_resolved_when_the_set_is_frozen(db: None) -> None:
+    dead(1, received_at=timezone.now())
+    support = logged_in("support")
+    frozen_by(support, received="24")
+    words = Replay.objects.get().filter
+    assert set(words) == {"received_from"}
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_without_a_reason_nothing_begins(db: None, reason: str) -> None:
+    dead(2)
+    support = logged_in("support")
+    answer = support.post(frozen_by(support), TERMS | {"reason": reason})
+    assert answer.status_code == 200
+    assert "errorlist" in text_of(answer)
+    assert Replay.objects.get().state == ReplayState.CHOSEN
+
+
+def test_a_reload_starts_nothing_twice(hub: Hub, hurry: None) -> None:
+    failed_people(hub, 2)
+    support = logged_in("support")
+    path = frozen_by(support)
+    support.post(path, TERMS)
+    again = support.post(path, TERMS, follow=True)
+    assert "nothing was started twice" in text_of(again)
+    assert "nothing was started twice" in text_of(support.get(path, follow=True))
+    work(Replay.objects.get())
+    assert Attempt.objects.filter(cause="replay").count() == 2
+
+
+def test_a_set_is_its_persons_own_until_it_is_started(db: None) -> None:
+    dead(2)
+    liisa, antti = logged_in("support"), logged_in("support")
+    path = frozen_by(liisa)
+    assert "not kept any more" in text_of(antti.get(path, follow=True))
+    assert antti.get(path.replace("confirm", "events")).status_code == 404
+    assert "sync/replay/1/" not in text_of(liisa.get("/admin/sync/replay/"))
+    liisa.post(path, TERMS)
+    assert antti.get(path.replace("confirm", "events")).status_code == 200
+
+
+def test_above_the_limit_a_second_person_approves_on_the_page(db: None, settings: Any) -> None:
+    settings.REPLAY_LIMIT = 2
+    dead(3)
+    liisa, antti, auditor = logged_in("support"), logged_in("support"), logged_in("auditor")
+    path = frozen_by(liisa)
+    asked = text_of(liisa.get(path))
+    assert "A second person approves this." in asked
+    assert '<button class="button primary" type="submit">Ask for approval of 3 events</button>' in asked
+    page = liisa.post(path, TERMS, follow=True)
+    assert "Waits for approval" in text_of(page)
+    replay = Replay.objects.get()
+    address = f"/admin/sync/replay/{replay.uuid}"
+    assert "Approve: replay" not in text_of(page)
+    assert "Withdraw" in text_of(page)
+    liisa.post(f"{address}/approve/")
+    assert "Approve: replay" not in text_of(auditor.get(page.request["PATH_INFO"]))
+    assert auditor.post(f"{address}/approve/").status_code == 403
+    assert Replay.objects.get().state == ReplayState.AWAITING
+    assert "Approve: replay 3 events" in text_of(antti.get(page.request["PATH_INFO"]))
+    antti.post(f"{address}/approve/")
+    replay.refresh_from_db()
+    assert replay.state == ReplayState.RUNNING
+    assert replay.decided_by != replay.requested_by
+    assert len(entries("replay.approved")) == 1
+
+
+def test_an_administrator_has_a_limit_of_their_own(db: None, settings: Any) -> None:
+    settings.REPLAY_LIMIT, settings.REPLAY_LIMIT_ADMIN = 1, 3
+    dead(3)
+    administrator = logged_in("administrator")
+    administrator.post(frozen_by(administrator), TERMS)
+    assert Replay.objects.get().state == ReplayState.RUNNING
+
+
+def test_pause_continue_and_stop_on_the_page(db: None) -> None:
+    dead(3)
+    support = logged_in("support")
+    page = support.post(frozen_by(support), TERMS, follow=True)
+    address = f"/admin/sync/replay/{Replay.objects.get().uuid}"
+    assert "Pause" in text_of(page)
+    assert 'data-poll="2"' in text_of(page)
+    paused = text_of(support.post(f"{address}/pause/", follow=True))
+    assert "Paused by someone-" in paused
+    assert 'data-poll="2"' not in paused
+    support.post(f"{address}/continue/", {"pace": "gentle"})
+    replay = Replay.objects.get()
+    assert (replay.state, replay.pace) == (ReplayState.RUNNING, "gentle")
+    page = text_of(support.post(f"{address}/stop/", follow=True))
+    assert "3 not sent" in page
+    late = text_of(support.post(f"{address}/pause/", follow=True))
+    assert "not possible any more" in late
+    opened = text_of(support.get(f"{address}/stop/", follow=True))
+    assert "Nothing was done: press the button again." in opened
+
+
+def test_an_auditor_sees_replays_and_does_nothing_to_them(db: None) -> None:
+    dead(2)
+    support, auditor = logged_in("support"), logged_in("auditor")
+    support.post(frozen_by(support), TERMS)
+    replay = Replay.objects.get()
+    page = text_of(auditor.get(f"/admin/sync/replay/{replay.pk}/change/"))
+    assert "Running" in page
+    assert "Pause" not in page
+    for deed in ("pause", "continue", "stop", "approve", "decline", "again"):
+        assert auditor.post(f"/admin/sync/replay/{replay.uuid}/{deed}/").status_code == 403
+    assert auditor.get(f"/admin/sync/replay/{replay.uuid}/confirm/").status_code == 403
+    assert auditor.post(NEW, {"state": "dead"}).status_code == 403
+    replay.refresh_from_db()
+    assert replay.state == ReplayState.RUNNING
+
+
+def test_the_list_says_who_why_what_and_how_far(db: None) -> None:
+    dead(2)
+    support = logged_in("support")
+    support.post(frozen_by(support), TERMS)
+    page = text_of(support.get("/admin/sync/replay/"))
+    assert "the shop refused everybody" in page
+    assert "Status: Failed" in page
+    assert "2 waiting" in page
+    assert re.search(r'<a href="/admin/sync/replay/\d+/change/">2 events: Status: Failed</a>', page)
+    assert "Running" in page
+
+
+def test_the_list_of_members_is_downloaded_by_who_may_and_that_is_on_record(db: None) -> None:
+    dead(3)
+    Event.objects.filter(entity_id="USR-1").update(entity_id="=1+1")
+    support, auditor = logged_in("support"), logged_in("auditor")
+    support.post(frozen_by(support), TERMS)
+    address = f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv"
+    assert support.get(address).status_code == 403
+    lines = b"".join(auditor.get(address).streaming_content).decode().splitlines()
+    assert lines[0].startswith("reference,source,event_type")
+    assert len(lines) == 4
+    assert any(",'=1+1,waiting," in line for line in lines)
+    assert b"".join(auditor.get(address + "&member=skipped").streaming_content).count(b"\n") == 1
+    told = [each["details"] for each in entries("replay.downloaded")]
+    assert [(each["count"], each["of"]) for each in told] == [(3, 3), (0, 3)]
+
+
+def test_a_reason_that_no_database_takes_leaves_everything_in(db: None) -> None:
+    dead(1)
+    support = logged_in("support")
+    support.post(frozen_by(support), TERMS)
+    page = text_of(
+        support.get(f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?member=waiting&why=%00")
+    )
+    assert "USR-0" in page
+
+
+def test_members_are_paged_by_a_cursor(db: None) -> None:
+    dead(120)
+    support = logged_in("support")
+    path = frozen_by(support).replace("confirm", "events")
+    seen, address = [], path
+    while True:
+        page = support.get(address)
+        seen += [each.event_id for each, _ in page.context["rows"]]
+        if not page.context["next"]:
+            break
+        address = path + page.context["next"]
+    assert seen == sorted(Event.objects.values_list("pk", flat=True))
+
+
+def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 2)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
+    dead(5)
+    support = logged_in("support")
+    path = frozen_by(support)
+    page = text_of(support.get(path))
+    assert "2 events so far" in page
+    assert 'data-poll="2"' in page
+    assert "still being counted" in text_of(support.post(path, TERMS, follow=True))
+    look()
+    assert "Replay 5 events" in text_of(support.get(path))
+
+
+def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 2)
+    monkeypatch.setattr(choosing, "LARGEST", 3)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
+    dead(5)
+    support = logged_in("support")
+    path = frozen_by(support)
+    look()
+    for page in (support.get(path), support.post(path, TERMS, follow=True)):
+        assert "More than 3 events match. Narrow the filters, and replay in parts." in text_of(page)
+        assert "data-poll=" not in text_of(page)
+    assert not Member.objects.exists()
+    assert "Replay 1 event" in text_of(support.get(frozen_by(support, entity_id="USR-1")))
+
+
+def test_pages_cost_the_same_for_few_and_for_many(db: None) -> None:
+    """Statements, whatever the size; rendering is bounded by the sample and the page."""
+    dead(120)
+    support = logged_in("support")
+    few, many = frozen_by(support, entity_id="USR-1"), frozen_by(support)
+    costs = [cost(support, path) for path in (few, many)]
+    assert costs[0] == costs[1]
+    assert costs[0] <= 12
+    support.post(many, TERMS)
+    replay = Replay.objects.latest("pk")
+    page = f"/admin/sync/replay/{replay.pk}/change/"
+    before = cost(support, page)
+    Member.objects.filter(replay=replay).update(state="failed", why="target-rejected")
+    Replay.objects.filter(pk=replay.pk).update(events=120, failed=120)
+    assert cost(support, page) == before + 1
+    assert before <= 12
+    members = many.replace("confirm", "events")
+    assert cost(support, f"{members}?member=failed") == cost(support, f"{members}?member=waiting") <= 12
+    assert cost(support, "/admin/sync/replay/") <= 12
+
+
+def cost(client: Client, path: str) -> int:
+    with CaptureQueriesContext(connection) as statements:
+        assert client.get(path).status_code == 200
+    return len(statements)
+
+
+def test_the_page_and_the_list_count_every_event_of_the_set(db: None) -> None:
+    by = User.objects.create_user("maija")
+    counts = {"total": 4, "skipped": 2, "events": 2, "succeeded": 1, "failed": 1}
+    replay = a_replay(by, state=ReplayState.FINISHED, frozen_at=NOON, filter={"state": "dead"}, **counts)
+    support = logged_in("support")
+    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
+    assert "Replay of 4 events" in page
+    assert "4 of 4" in page
+    assert "4 events: Status: Failed" in text_of(support.get("/admin/sync/replay/"))
+    Replay.objects.update(state=ReplayState.RUNNING, total=6, events=3)
+    page = text_of(support.get(f"/admin/sync/replay/{replay.pk}/change/"))
+    assert "4 of 6" in page, "one is under way, one waits"
+
+
+@pytest.mark.parametrize("is_chosen", [True, False])
+def test_a_replay_names_the_one_system_that_is_meant(db: None, is_chosen: bool) -> None:
+    dead(1)
+    meant = {"commercial": "shop"} if is_chosen else {}
+    if is_chosen:
+        a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+    words = {"state": "dead", "code": "target-timeout", **meant}
+    counts = {"total": 1, "events": 1, "failed": 1, "frozen_at": NOON}
+    replay = a_replay(User.objects.create_user("maija"), filter=words, **counts)
+    Member.objects.create(
+        replay=replay, event=Event.objects.get(), state="failed", why="target-timeout", at=NOON
+    )
+    support = logged_in("support")
+    page = f"/admin/sync/replay/{replay.uuid}/events/?member=failed&why=target-timeout"
+    for address in (page, f"/admin/sync/replay/{replay.pk}/change/", "/admin/sync/replay/"):
+        shown = text_of(support.get(address))
+        assert "The shop did not answer in time" in shown, address
+        assert "The commercial system" not in shown
+    asked = text_of(support.get(NEW, words))
+    assert "Reason: The shop did not answer in time" in asked
+    assert ("Connection: The shop" in asked) is is_chosen
+
+
+def test_where_several_systems_can_be_meant_none_is_named(db: None) -> None:
+    dead(1)
+    a_route(a_source("other"), commercial=a_connection("crm", "The CRM"))
+    words = {"state": "dead", "code": "target-timeout"}
+    assert "Reason: The commercial system did not" in text_of(logged_in("support").get(NEW, words))
+    words = {"state": "dead", "code": "identity-timeout", "commercial": "crm"}
+    asked = text_of(logged_in("support").get(NEW, words))
+    assert "Reason: Aurora ID did not answer in time" in asked
+    assert "Connection: The CRM" in asked
+
+
+def a_connection(slug: str, name: str) -> Connection:
+    values = {"side": "commercial", "connector": "rest-commercial", "base_url": "https://x.test"}
+    return Connection.objects.create(slug=slug, name=name, **values)

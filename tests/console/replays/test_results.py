@@ -1,0 +1,181 @@
+"""What the list and the page of a replay say of one that was not worked off over time."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from sync.closing import close_by_hand
+from sync.models import Member, Replay, ReplayState
+from sync.replaying import request_replay
+from tests.support.builders.failed_events import a_failed_event
+from tests.support.builders.history import (
+    a_delivery,
+    a_replay,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.pages import without_tags
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/sync/replay/"
+
+
+def text_of(answer: Any) -> str:
+    assert answer.status_code == 200
+    return without_tags(answer.content.decode().partition("<main")[2])
+
+
+@pytest.fixture
+def support() -> Client:
+    return logged_in("support")
+
+
+@pytest.fixture
+def maija() -> User:
+    return User.objects.create_user("maija")
+
+
+def tried(event: Event, by: User, outcome: str, code: str = "") -> Replay:
+    replay = a_replay(by, events=1, deliveries=1)
+    an_attempt(event.deliveries.get(), 2, cause="replay", replay=replay, outcome=outcome, code=code)
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "said"),
+    [
+        ("started", "", "Under way"),
+        ("failed", "target-rejected", "Failed again"),
+        ("held", "held", "Held for approval"),
+        ("unchanged", "", "Nothing to change"),
+        ("succeeded", "", "Succeeded"),
+    ],
+)
+def test_a_replay_of_one_event_says_which_and_what_came_of_it(
+    support: Client, maija: User, outcome: str, code: str, said: str
+) -> None:
+    event = a_failed_event()
+    replay = tried(event, maija, outcome, code)
+    for page in (LIST, f"{LIST}{replay.pk}/change/"):
+        text = text_of(support.get(page))
+        assert f"{event.event_type} {event.entity_type}, {event.entity_id}" in text
+        assert said in text
+        assert "Finished" not in text
+        assert ("The shop refused the change" in text) is (outcome == "failed")
+
+
+def test_one_that_was_asked_for_just_now_waits_and_is_not_called_finished(
+    support: Client, maija: User
+) -> None:
+    event = a_failed_event()
+    replay = request_replay([event], by=maija, reason="the shop was down").replay
+    for page in (LIST, f"{LIST}{replay.pk}/change/"):
+        assert "Waits for its turn" in text_of(support.get(page))
+    assert "It is sent when its turn comes." in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+
+
+def test_those_that_wait_are_found_among_many_that_wait_for_others(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
+    for event in failed:
+        a_delivery(event, route)
+    first = request_replay(failed[:1], by=maija, reason="the shop was down").replay
+    many = a_bulk(maija, state=ReplayState.RUNNING)
+    for number in range(3, 63):
+        a_delivery(an_event(number, state="pending"), route, state="pending", replay=many)
+    last = request_replay(failed[1:], by=maija, reason="the shop was down").replay
+    assert first.pk < many.pk < last.pk
+    assert text_of(support.get(LIST)).count("Waits for its turn") == 2
+
+
+def test_one_that_no_route_took_says_that_nothing_was_sent(support: Client, maija: User) -> None:
+    replay = request_replay([an_event(entity_type="DEVICE")], by=maija, reason="why").replay
+    assert "Nothing was sent" in text_of(support.get(LIST))
+    assert "No route takes this event" in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+
+
+def test_a_decision_says_how_many_it_was_about(support: Client, maija: User) -> None:
+    for kind, told in (("approval", "7 events approved"), ("closing", "7 events marked as done")):
+        replay = a_replay(maija, kind=kind, events=7, deliveries=7)
+        assert told in text_of(support.get(f"{LIST}?kind={kind}"))
+        assert told in text_of(support.get(f"{LIST}{replay.pk}/change/"))
+
+
+def test_what_was_marked_as_done_is_listed_until_it_is_replayed(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    failed = [an_event(number, state="dead", code="target-rejected") for number in (1, 2)]
+    chosen = [a_delivery(event, route).pk for event in failed]
+    close_by_hand(chosen, by=maija, reason="put right in the shop", key=uuid4())
+    page = f"{LIST}{Replay.objects.get().pk}/change/"
+    told = support.get(page)
+    assert {each.event for each in told.context["rows"]} == set(failed)
+    assert text_of(told).count("Closed") == 2
+    assert "What was replayed since" not in text_of(told)
+    request_replay(failed[:1], by=maija, reason="after all")
+    told = support.get(page)
+    assert [each.event for each in told.context["rows"]] == failed[1:]
+    assert "What was replayed since is not listed." in text_of(told)
+
+
+def test_the_list_costs_the_same_for_one_and_for_thirty(support: Client, maija: User) -> None:
+    route = a_route(a_source())
+    for number in range(31):
+        event = an_event(number, state="dead")
+        a_delivery(event, route)
+        tried(event, maija, "succeeded")
+        if number in (0, 30):
+            with CaptureQueriesContext(connection) as seen:
+                support.get(LIST)
+            if number == 0:
+                first = len(seen)
+    assert len(seen) == first
+
+
+def a_bulk(by: User, **values: Any) -> Replay:
+    replay = a_replay(
+        by, frozen_at=an_event(99).received_at, started_at=an_event(98).received_at, total=5, **values
+    )
+    return Replay.objects.get(pk=replay.pk)
+
+
+def test_who_stopped_or_declined_it_is_said(support: Client, maija: User) -> None:
+    stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
+    assert "Stopped by maija. Not sent: 3 events." in text_of(support.get(f"{LIST}{stopped.pk}/change/"))
+    stopping = a_bulk(maija, state=ReplayState.STOPPING, paused_by=maija, events=2, succeeded=1)
+    assert "What is under way ends by itself; 3 events will not be sent." in text_of(
+        support.get(f"{LIST}{stopping.pk}/change/")
+    )
+    assert "Stopping" in text_of(support.get(f"{LIST}{stopping.pk}/change/"))
+    antti = User.objects.create_user("antti")
+    declined = a_bulk(maija, state=ReplayState.STOPPED, paused_by=antti, decided_by=antti)
+    text = text_of(support.get(f"{LIST}{declined.pk}/change/"))
+    assert "Declined by antti. Nothing was sent." in text
+    assert "approved by" not in text
+
+
+def test_a_replay_whose_events_were_all_sent_offers_no_stop(support: Client, maija: User) -> None:
+    running = a_bulk(maija, state=ReplayState.RUNNING, events=3, skipped=2)
+    text = text_of(support.get(f"{LIST}{running.pk}/change/"))
+    assert "2 of 5" in text
+    assert "Replay of 5 events" in text
+    assert "Stop…" not in text
+    assert "Pause " not in text
+
+
+def test_the_events_of_a_replay_are_counted_in_their_tabs(support: Client, maija: User) -> None:
+    stopped = a_bulk(maija, state=ReplayState.STOPPED, paused_by=maija, events=2, succeeded=2)
+    event = an_event(1)
+    Member.objects.create(replay=stopped, event=event, at=event.received_at)
+    text = text_of(support.get(f"{LIST}{stopped.uuid}/events/"))
+    assert "All 5 Succeeded 2 Not sent 3 " in text
+    assert "Waiting" not in text
+    assert " not sent UPDATE USER" in text

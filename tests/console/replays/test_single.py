@@ -1,0 +1,394 @@
+"""Replay of one event: what it would do is asked of the live systems and shown; then it is done once, on record."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test import Client
+from django.utils import timezone
+
+from audit.models import Entry
+from integration_hub.console.replay_one import token_of
+from integration_hub.console.wording import code_words
+from sync.attempting import run
+from sync.breaking import forget
+from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
+from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.pages import text_of
+from tests.support.people import browser, entries
+from webhooks.models import Event, State, SubjectKey
+
+LIST = "/admin/webhooks/event/"
+WHY = "  the shop   was down "
+
+
+def page_of(event: Event, query: str = "") -> str:
+    return f"{LIST}{event.pk}/replay/{query}"
+
+
+def confirmed(client: Client, event: Event, query: str = "", **values: str) -> dict[str, str]:
+    """What the page's form sends."""
+    page = client.get(page_of(event, query))
+    choice = page.context["choice"]
+    then = "then" if choice.maps_as_then else ""
+    return {"token": page.context["token"], "takes": choice.takes, "mapping": then, "reason": WHY} | values
+
+
+def refused(hub: Hub, address: str = "taken@example.com", **carried: Any) -> Event:
+    """An event that the shop refused."""
+    hub.change_email(address)
+    fault = hub.shop.faults.add("refuse")
+    body = {"id": ANNA, "entityType": "USER", "eventType": "UPDATE", **carried}
+    assert hub.post_signed(body).status_code == 422
+    hub.shop.faults.clear(fault.id)
+    return Event.objects.latest("pk")
+
+
+def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
+    event = refused(hub)
+    before = hub.customer()["email"]
+    hub.change_email("anna.free@example.com")
+    writes = len(hub.writes())
+    page = logged_in("support").get(page_of(event))
+    [told] = page.context["told"]
+    assert [(row.name, row.before, row.sent) for row in told.change.fields] == [
+        ("email", before, "anna.free@example.com")
+    ]
+    assert "The record will be updated." in text_of(page)
+    assert "Last time: The shop refused the change" in text_of(page)
+    assert code_words("target-rejected", "The shop").next_step in text_of(page)
+    assert "fields stay as they are</summary>" in text_of(page)
+    assert f'<del class="was">{before}</del>' in text_of(page)
+    assert len(hub.writes()) == writes
+    assert Attempt.objects.count() == 1
+
+
+def test_who_looked_and_which_calls_that_made_is_on_the_audit_log_without_a_value(hub: Hub) -> None:
+    event = refused(hub)
+    support = logged_in("support")
+    support.get(page_of(event), REMOTE_ADDR="192.0.2.9")
+    person = f"person:{User.objects.get().pk}"
+    [begun], [ended] = entries("preview.begun"), entries("preview.ended")
+    assert (begun["actor"], begun["stream"]) == (person, f"event:{event.reference}")
+    assert begun["details"] == {"systems": ["shop"], "address": "192.0.2.9"}
+    assert [call.split()[0] for call in ended["details"]["calls"]] == ["GET", "GET"]
+    assert all(call.endswith(" 200") for call in ended["details"]["calls"])
+    assert ANNA not in json.dumps(ended)
+
+
+def test_a_failed_event_is_replayed_with_who_and_why_on_record(hub: Hub) -> None:
+    event = refused(hub)
+    address = hub.change_email("anna.free@example.com")
+    support = logged_in("support")
+    done = support.post(page_of(event), confirmed(support, event), follow=True, REMOTE_ADDR="192.0.2.9")
+    assert done.request["PATH_INFO"] == f"{LIST}{event.pk}/change/"
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    event.refresh_from_db()
+    assert event.state == State.SUCCEEDED
+    replay, person = Replay.objects.get(), User.objects.get()
+    assert (replay.requested_by, replay.reason) == (person, "the shop was down")
+    assert Attempt.objects.latest("pk").replay == replay
+    [entry] = entries("event.replayed")
+    assert (entry["stream"], entry["actor"]) == (f"event:{event.reference}", f"person:{person.pk}")
+    assert entry["details"] == {"replay": str(replay.uuid), "of": 1, "address": "192.0.2.9"}
+    assert "shop was down" not in Entry.objects.get(action="event.replayed").body
+
+
+def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_possible_all_the_same(
+    hub: Hub,
+) -> None:
+    event = refused(hub, "anna.later@example.com")
+    hub.shop.faults.add("error", status=503)
+    support = logged_in("support")
+    page = support.get(page_of(event))
+    assert code_words("target-unavailable", "The shop").title in text_of(page)
+    assert "there is no preview. You can replay all the same" in text_of(page)
+    hub.shop.faults.clear()
+    form = {"token": page.context["token"], "takes": "", "mapping": "", "reason": WHY}
+    assert support.post(page_of(event), form).status_code == 302
+    hub.wait_until_idle()
+    event.refresh_from_db()
+    assert event.state in (State.SUCCEEDED, State.UNCHANGED)
+
+
+def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = refused(hub)
+    monkeypatch.setattr("sync.previewing.CALL_SECONDS", 0.2)
+    hub.shop.faults.add("hang", seconds=20)
+    page = logged_in("support").get(page_of(event))
+    hub.shop.faults.clear()
+    assert "there is no preview" in text_of(page)
+    monkeypatch.setattr("sync.previewing.DEADLINE_SECONDS", -1.0)
+    asked = len(hub.identity.journal())
+    page = browser("support").get(page_of(event))
+    assert "The systems took too long to answer" in text_of(page)
+    assert len(hub.identity.journal()) == asked
+
+
+def test_a_paused_connection_is_left_alone_by_previews_too(hub: Hub) -> None:
+    event = refused(hub)
+    shop = Connection.objects.get(slug="shop")
+    until = timezone.now() + timedelta(minutes=5)
+    Breaker.objects.update_or_create(
+        connection=shop, defaults={"open_until": until, "code": "target-timeout"}
+    )
+    forget()
+    asked = len(hub.shop.journal())
+    page = logged_in("support").get(page_of(event))
+    assert "The connection is paused" in text_of(page)
+    assert len(hub.shop.journal()) == asked
+
+
+def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = refused(hub)
+    hub.change_email("anna.never@example.com")
+    monkeypatch.setattr("sync.attempting.guard", lambda *_, **__: None)
+    monkeypatch.setattr("sync.previewing.plan", run)  # an engine that goes on to apply
+    writes = len(hub.writes())
+    page = logged_in("support").get(page_of(event))
+    assert "there is no preview" in text_of(page)
+    assert len(hub.writes()) == writes
+
+
+def test_values_are_shown_to_those_who_may_see_contents(hub: Hub) -> None:
+    event = refused(hub)
+    hub.change_email("anna.secret@example.com")
+    page = text_of(logged_in("administrator").get(page_of(event)))
+    assert "Fields that differ:" in page
+    assert "email" in page
+    assert "anna.secret@example.com" not in page
+
+
+def test_fetching_afresh_after_a_newer_event_is_said_to_do_no_harm(hub: Hub) -> None:
+    event = refused(hub)
+    hub.change_email("anna.newer@example.com")
+    hub.post(EXAMPLE)
+    page = text_of(logged_in("support").get(page_of(event)))
+    assert "A newer event for this entity was already applied." in page
+    assert "That does no harm" in page
+    assert "Nothing would change" in page
+
+
+def carrying(hub: Hub) -> Event:
+    """A refused event that carries old data, and a newer one that was applied."""
+    data = {"id": ANNA, "emails": [{"address": "old@example.com", "verified": True}]}
+    event = refused(hub, "old@example.com", data=data)
+    hub.change_email("new@example.com")
+    hub.post(EXAMPLE)
+    return event
+
+
+def test_the_payload_as_received_after_a_newer_event_does_nothing(hub: Hub) -> None:
+    event = carrying(hub)
+    support = logged_in("support")
+    page = support.get(page_of(event, "?takes=received"))
+    assert "would undo newer data, so nothing will be sent" in text_of(page)
+    assert "Replay, and send nothing" in text_of(page)
+    support.post(page_of(event), confirmed(support, event, "?takes=received"))
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == "new@example.com"
+    assert Attempt.objects.latest("pk").outcome == "superseded"
+
+
+def test_over_newer_data_takes_a_permission_of_its_own(hub: Hub) -> None:
+    event = carrying(hub)
+    support, administrator = logged_in("support"), logged_in("administrator")
+    assert "over newer data" not in text_of(support.get(page_of(event)))
+    assert support.get(page_of(event, "?takes=anyway")).status_code == 403
+    form = confirmed(support, event)
+    assert support.post(page_of(event), form | {"takes": "anyway"}).status_code == 403
+    page = administrator.get(page_of(event, "?takes=anyway"))
+    assert "That is what you chose" in text_of(page)
+    administrator.post(page_of(event), confirmed(administrator, event, "?takes=anyway"))
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == "old@example.com"
+
+
+def test_a_payload_without_data_offers_no_choice(hub: Hub) -> None:
+    event = refused(hub)
+    assert "The payload as received" not in text_of(logged_in("support").get(page_of(event)))
+
+
+def test_a_payload_that_nobody_can_open_any_more_offers_no_choice(hub: Hub) -> None:
+    event = carrying(hub)
+    SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
+    administrator = logged_in("administrator")
+    page = administrator.get(page_of(event))
+    assert page.status_code == 200
+    assert "The payload as received" not in text_of(page)
+    assert administrator.get(page_of(event, "?takes=anyway")).status_code == 403
+    administrator.post(page_of(event), confirmed(administrator, event, "?takes=received"))
+    assert not Replay.objects.exists()
+
+
+def test_the_mapping_of_then_is_offered_where_it_is_another_and_previewed(hub: Hub) -> None:
+    event = refused(hub)
+    hub.change_email("anna.then@example.com")
+    support = logged_in("support")
+    assert "of then" not in text_of(support.get(page_of(event)))
+    first = Attempt.objects.get().mapping_version
+    declaration = json.loads(json.dumps(first.declaration))
+    declaration["fields"]["email"] = {"constant": "now@example.com"}
+    MappingVersion.objects.create(mapping=first.mapping, number=first.number + 1, declaration=declaration)
+    page = support.get(page_of(event))
+    assert f"of then (version {first.number})" in text_of(page)
+    assert sent(page) == {"email": "now@example.com"}
+    page = support.get(page_of(event, "?mapping=then"))
+    assert sent(page) == {"email": "anna.then@example.com"}
+    support.post(page_of(event), confirmed(support, event, "?mapping=then"))
+    hub.wait_until_idle()
+    assert Attempt.objects.latest("pk").mapping_version == first
+
+
+def sent(page: Any) -> dict[str, str]:
+    return {row.name: row.sent for told in page.context["told"] for row in told.change.fields}
+
+
+def test_an_event_without_a_route_says_so_and_cannot_be_replayed(hub: Hub) -> None:
+    hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
+    page = text_of(logged_in("support").get(page_of(Event.objects.get())))
+    assert "No route takes this event." in page
+    assert "Replay 1 event" not in page
+
+
+def test_an_event_that_had_no_route_is_previewed_on_the_route_of_now(hub: Hub) -> None:
+    Route.objects.update(is_enabled=False)
+    hub.change_email("anna.routed@example.com")
+    hub.post(EXAMPLE)
+    Route.objects.update(is_enabled=True)
+    event = Event.objects.get()
+    page = logged_in("support").get(page_of(event))
+    assert sent(page) == {"email": "anna.routed@example.com"}
+    event.refresh_from_db()
+    assert (event.state, event.deliveries.count()) == (State.IGNORED, 0)
+
+
+def test_a_second_click_or_a_reload_starts_nothing_twice(hub: Hub) -> None:
+    event = refused(hub)
+    support = logged_in("support")
+    form = confirmed(support, event)
+    assert support.post(page_of(event), form).status_code == 302
+    hub.wait_until_idle()
+    again = support.post(page_of(event), form, follow=True)
+    assert "This was started already" in text_of(again)
+    hub.wait_until_idle()
+    assert Replay.objects.count() == 1
+    assert Attempt.objects.count() == 2
+
+
+def test_two_clicks_at_the_same_moment_start_one_replay(hub: Hub) -> None:
+    event = refused(hub)
+    support = logged_in("support")
+    form = confirmed(support, event)
+
+    def click(_: int) -> int:
+        one = Client()
+        one.cookies = support.cookies
+        try:
+            return int(one.post(page_of(event), form).status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as clicks:
+        assert list(clicks.map(click, range(4))) == [302] * 4
+    hub.wait_until_idle()
+    assert Replay.objects.count() == 1
+    assert Attempt.objects.filter(cause="replay").count() == 1
+
+
+def test_a_page_of_another_event_confirms_nothing(hub: Hub) -> None:
+    event = refused(hub)
+    hub.post(EXAMPLE)
+    other = Event.objects.latest("pk")
+    support = logged_in("support")
+    form = confirmed(support, other)
+    assert "too old" in text_of(support.post(page_of(event), form, follow=True))
+    assert not Replay.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
+def test_without_a_good_reason_nothing_is_replayed(hub: Hub, reason: str) -> None:
+    event = refused(hub)
+    support = logged_in("support")
+    answer = support.post(page_of(event), confirmed(support, event, reason=reason))
+    assert answer.status_code == 200
+    assert "errorlist" in text_of(answer)
+    assert not Replay.objects.exists()
+
+
+def test_what_neither_system_has_is_not_called_right_already(hub: Hub) -> None:
+    hub.post_signed({"id": "NEVERSEEN", "entityType": "USER", "eventType": "DELETE"})
+    event = Event.objects.latest("pk")
+    assert event.state == "unchanged"
+    told = text_of(browser("support").get(page_of(event)))
+    route = event.deliveries.get().route
+    sentence = f"{route.identity} does not have this entity, and {route.commercial} has no record of it."
+    assert f"{sentence} Nothing will be sent." in told
+
+
+@pytest.mark.django_db
+def test_what_is_held_is_decided_and_not_replayed() -> None:
+    event = an_event(state="held", code="held")
+    delivery = a_delivery(event, a_route(event.source))
+    support = logged_in("support")
+    link = f'href="/admin/sync/delivery/route/{delivery.route_id}/"'
+    shown = text_of(support.get(f"{LIST}{event.pk}/change/"))
+    assert "Replay…" not in shown
+    assert link in shown.split('<div id="live"')[0]
+    of_entity = text_of(support.get(f"/admin/webhooks/entity/?type=USER&id={event.entity_id}"))
+    assert event.reference[-6:] in of_entity
+    assert page_of(event) not in of_entity
+    form = {"token": token_of(event), "reason": "again"}
+    for answer in (support.get(page_of(event)), support.post(page_of(event), form)):
+        assert answer.status_code == 200
+        assert "This change waits for approval, so there is nothing to replay." in text_of(answer)
+        assert link in text_of(answer)
+    assert not Replay.objects.exists()
+    assert not Entry.objects.filter(action="preview.begun").exists()
+
+
+@pytest.mark.django_db
+def test_who_may_not_replay_gets_no_button_and_a_403() -> None:
+    event = an_event()
+    auditor = logged_in("auditor")
+    assert "replay_selected" not in text_of(auditor.get(LIST))
+    assert "Replay…" not in text_of(auditor.get(f"{LIST}{event.pk}/change/"))
+    assert auditor.get(page_of(event)).status_code == 403
+    assert auditor.post(page_of(event), {"token": "x", "reason": "y"}).status_code == 403
+    assert auditor.get(f"{LIST}replay/new/").status_code == 403
+    assert not Entry.objects.filter(action="preview.begun").exists()
+
+
+@pytest.mark.django_db
+def test_the_button_cannot_be_pressed_from_another_site() -> None:
+    event = an_event()
+    support = Client(enforce_csrf_checks=True)
+    support.force_login(User.objects.create_superuser("root"))
+    assert support.post(page_of(event)).status_code == 403
+
+
+@pytest.mark.django_db
+def test_the_list_is_of_replays_and_decisions_have_lists_of_their_own() -> None:
+    person = User.objects.create_user("maija")
+    for kind in Request:
+        a_replay(person, kind=kind, reason=f"because of a {kind}")
+    support = logged_in("support")
+    for query, kind in (
+        ("", "replay"),
+        ("?kind=%00", "replay"),
+        ("?kind=approval", "approval"),
+        ("?kind=closing", "closing"),
+    ):
+        page = text_of(support.get(f"/admin/sync/replay/{query}"))
+        shown = [each for each in Request.values if f"because of a {each}" in page]
+        assert shown == [kind], query
+    decided = Replay.objects.get(kind="approval")
+    assert "because of a approval" in text_of(support.get(f"/admin/sync/replay/{decided.pk}/change/"))

@@ -1,0 +1,144 @@
+"""Connections: credentials go in and never come out."""
+
+import json
+from typing import Any
+
+import pytest
+
+from audit.models import Entry
+from sync.connectors.presets import preset
+from sync.models import Connection
+from tests.support.builders.settings_rows import STORED, connection, connection_form
+from tests.support.people import browser, entries, save
+
+pytestmark = pytest.mark.django_db
+
+
+TYPED_ANEW = {"username": "u2", "password": "p2"}
+TOKEN_ELSEWHERE = '{"scheme": "oauth2-client-credentials", "token_url": "https://evil.example.net/token"}'
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({}, STORED),
+        ({"name": "Other"}, STORED),
+        ({"base_url": "https://id.example.com/v2"}, STORED),
+        ({"password": "new-password"}, STORED | {"password": "new-password"}),
+        ({"clear_credentials": "on"}, None),
+        ({"base_url": "https://evil.example.net/"}, None),
+        ({"base_url": "http://id.example.com/"}, None),
+        ({"base_url": "https://id.example.com:8443/"}, None),
+        (
+            {"base_url": "https://evil.example.net/", "username": "u2", "password": "p2"},
+            {"username": "u2", "password": "p2"},
+        ),
+        ({"authentication": '{"scheme": "bearer"}'}, None),
+    ],
+)
+def test_credentials_stay_until_they_are_replaced_or_the_origin_changes(
+    changed: dict[str, str], kept: dict[str, str] | None
+) -> None:
+    of = connection()
+    client = browser("administrator")
+    save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, **changed))
+    of.refresh_from_db()
+    assert of.credentials == kept
+    assert not Entry.objects.filter(body__contains='password":').exists()
+    if kept != STORED:
+        assert entries("connection.changed")[0]["details"]["changed"] == ["credentials"]
+
+
+def test_another_token_address_lets_go_of_the_credentials_too() -> None:
+    of = connection(
+        authentication={"scheme": "oauth2-client-credentials"},
+        credentials={"client_id": "hub", "client_secret": "s3cret-s3cret"},
+    )
+    form = connection_form(of, authentication=TOKEN_ELSEWHERE)
+    page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form)
+    of.refresh_from_db()
+    assert of.credentials is None
+    assert "the stored credentials were removed" in page.content.decode()
+
+
+def test_stored_credentials_are_never_rendered() -> None:
+    of = connection()
+    page = browser("administrator").get(f"/admin/sync/connection/{of.pk}/change/").content.decode()
+    assert "hub-user" not in page
+    assert "hub-password" not in page
+    assert "leave empty to keep it" in page
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ({"deadline_seconds": "0"}, "greater than or equal to 0.1."),
+        ({"deadline_seconds": "31"}, "less than or equal to 30."),
+        ({"byte_cap": "0"}, "greater than or equal to 1024."),
+        ({"byte_cap": "16777217"}, "less than or equal to 16777216."),
+    ],
+)
+def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], told: str) -> None:
+    of = connection()
+    form = connection_form(of, **typed)
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert told in page
+    assert "Constraint" not in page
+
+
+@pytest.mark.parametrize(
+    ("scheme", "typed", "told"),
+    [
+        ("basic", {}, "lacks User name, Password:"),
+        ("basic", {"username": "hub"}, "lacks Password:"),
+        ("basic", TYPED_ANEW, None),
+        ("none", {}, None),
+    ],
+)
+def test_credentials_that_are_missing_are_told_when_it_is_saved(
+    scheme: str, typed: dict[str, str], told: str | None
+) -> None:
+    of = connection(credentials=None)
+    form = connection_form(of, name="Other", authentication=json.dumps({"scheme": scheme}), **typed)
+    page = save(browser("administrator"), f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert told in page if told else "Its authentication lacks" not in page
+
+
+def test_a_credential_that_the_authentication_does_not_use_is_refused() -> None:
+    of = connection()
+    form = connection_form(of, token="a-token")
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert "does not use this" in page
+    assert "a-token" not in page
+
+
+def test_a_preset_fills_the_form_and_can_be_saved() -> None:
+    client = browser("administrator")
+    page = client.get("/admin/sync/connection/add/?preset=sandbox-shop")
+    text = page.content.decode()
+    assert '<a class="button" href="?preset=trivore">' in text
+    assert '<a class="button primary" href="?preset=sandbox-shop" aria-current="true">' in text
+    assert "Not stored" not in text, "there is nothing yet that could be stored"
+    initial = page.context["adminform"].form.initial
+    assert initial["settings"] == preset("sandbox-shop")["settings"]
+    made = Connection(**{name: initial[name] for name in ("side", "connector", "authentication", "settings")})
+    made.slug, made.name, made.base_url = "shop", "The shop", "http://127.0.0.1:8102"
+    form = connection_form(made, token="shop-token")
+    answer = client.post("/admin/sync/connection/add/", form)
+    assert answer.status_code == 302, answer.context["errors"]
+    assert Connection.objects.get().credentials == {"token": "shop-token"}
+    assert entries("connection.created")[0]["details"]["reason"] == "it joins"
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"entities": 5}, "/settings/entities"),
+        (preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "/settings/ca"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:
+    of = connection(side="commercial", connector="rest-commercial")
+    form = connection_form(of, settings=json.dumps(settings))
+    page = browser("administrator").post(f"/admin/sync/connection/{of.pk}/change/", form).content.decode()
+    assert place in page

@@ -1,0 +1,221 @@
+"""What the pages of connections tell of their protection, and how a person ends a pause."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from sync.breaking import Failing, note_failure, passing
+from sync.clock import database_now, read_clock
+from sync.models import Breaker, Connection, Delivery, Route
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
+from tests.support.hub import Hub
+from tests.support.pages import visible_text
+from tests.support.people import entries
+from webhooks.models import Event
+
+LIST = "/admin/sync/connection/"
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def shop(db: None) -> Connection:
+    return a_route(a_source()).commercial
+
+
+def text_of(client: Client, address: str) -> str:
+    return visible_text(client.get(address))
+
+
+def paused(of: Connection, until: timedelta = MINUTE, **values: Any) -> Breaker:
+    now = read_clock()
+    defaults = {
+        "failures": 5,
+        "openings": 1,
+        "code": "target-timeout",
+        "opened_at": now,
+        "open_until": now + until,
+    }
+    return Breaker.objects.create(connection=of, **defaults | values)
+
+
+def run_some(of: Connection, number: int) -> None:
+    route = of_route(of)
+    for each in range(number):
+        event = an_event(each, state="running", source=route.source)
+        a_delivery(event, route, token=uuid4(), lease_until=read_clock() + MINUTE, commercial_slot=each + 1)
+
+
+def of_route(of: Connection) -> Route:
+    return Route.objects.get(commercial=of)
+
+
+@pytest.mark.parametrize(
+    ("breaker", "said", "on_page"),
+    [
+        (None, "– No traffic", "Sending Yes Waiting"),
+        (
+            {"open_until": None, "opened_at": None, "failures": 2},
+            "– No traffic",
+            r"Sending Yes; 2 failures in a row, 5 stop it\.",
+        ),
+        ({"open_until": None, "opened_at": None, "failures": 0}, "– No traffic", "Sending Yes Waiting"),
+        (
+            {},
+            r"‖ Paused Left alone because it does not work; tried again in (5\d|60) s\.",
+            r"Stopped sending after 5 failures \(The shop did not answer in time\); tries again in (5\d|60) s\.",
+        ),
+        ({"openings": 3}, "‖ Paused Left alone", "Stopped sending after 5 failures"),
+        (
+            {"until": -MINUTE, "successes": 3},
+            "‖ Paused Tried again, one by one: 3 of 8 successes",
+            "Trying again, one by one: 3 of 8 successes",
+        ),
+    ],
+)
+def test_the_list_and_the_page_say_how_the_breaker_stands(
+    shop: Connection, breaker: dict[str, Any] | None, said: str, on_page: str
+) -> None:
+    if breaker is not None:
+        paused(shop, **breaker)
+    assert re.search(said, text_of(logged_in("support"), LIST))
+    assert re.search(on_page, text_of(logged_in("support"), f"{LIST}{shop.pk}/change/"))
+
+
+def test_one_that_is_switched_off_says_so(shop: Connection) -> None:
+    Connection.objects.filter(pk=shop.pk).update(is_enabled=False)
+    assert "⊘ Switched off" in text_of(logged_in("support"), LIST)
+
+
+@pytest.mark.parametrize(
+    ("limits", "breaker", "said"),
+    [
+        ({}, None, "Deliveries at once 3 running now; no limit Requests a second no limit"),
+        (
+            {"concurrency": 4, "requests_per_second": 2.5},
+            None,
+            "at once 3 running now; at most 4 Requests a second 2.5",
+        ),
+        ({"concurrency": 4}, {"until": -MINUTE, "successes": 2}, "at once 3 running now; at most 3 Requests"),
+        ({}, {"until": -MINUTE, "successes": 5}, "at once 3 running now; at most 6 Requests"),
+        ({"concurrency": 4}, {}, "at once 3 running now; no more while it is paused Requests"),
+    ],
+)
+def test_the_page_says_what_is_used_of_the_limits_that_count_now(
+    shop: Connection, limits: dict[str, Any], breaker: dict[str, Any] | None, said: str
+) -> None:
+    Connection.objects.filter(pk=shop.pk).update(**limits)
+    if breaker is not None:
+        paused(shop, **breaker)
+    run_some(shop, 3)
+    assert said in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
+
+
+def test_the_list_costs_the_same_for_two_connections_and_for_twenty(shop: Connection) -> None:
+    client = logged_in("support")
+    with CaptureQueriesContext(connection) as two:
+        text_of(client, LIST)
+    for number in range(18):
+        made = Connection.objects.create(
+            slug=f"c{number}",
+            name=f"C{number}",
+            side="commercial",
+            connector="rest-commercial",
+            base_url="https://c.test",
+        )
+        paused(made)
+    with CaptureQueriesContext(connection) as twenty:
+        assert text_of(client, LIST).count("Left alone") == 18
+    assert len(twenty) == len(two)
+
+
+def test_try_now_ends_the_pause_lets_one_pass_and_is_on_record(shop: Connection) -> None:
+    for _ in range(5):
+        note_failure(shop, Failing("target-unavailable"))
+    assert passing(shop) == 0
+    client = logged_in("administrator")
+    page = f"{LIST}{shop.pk}/change/"
+    assert f'action="{LIST}{shop.pk}/try-now/"' in client.get(page).content.decode()
+    answer = client.post(f"{LIST}{shop.pk}/try-now/", follow=True, REMOTE_ADDR="192.0.2.9")
+    assert "The pause is over" in answer.content.decode()
+    assert "Trying again, one by one: 0 of 8 successes" in answer.content.decode()
+    assert passing(shop) == 1
+    (entry,) = entries("connection.retried")
+    person = User.objects.get()
+    assert (entry["actor"], entry["details"]) == (f"person:{person.pk}", {"address": "192.0.2.9"})
+    again = client.post(f"{LIST}{shop.pk}/try-now/", follow=True)
+    assert "not paused any more; nothing was done" in again.content.decode()
+    assert len(entries("connection.retried")) == 1
+    assert note_failure(shop, Failing("target-unavailable")), "a failed probe pauses it anew"
+    assert passing(shop) == 0
+
+
+def test_only_who_may_change_connections_ends_a_pause_and_only_with_a_post(shop: Connection) -> None:
+    breaker, address = paused(shop), f"{LIST}{shop.pk}/try-now/"
+    opened = logged_in("administrator").get(address, follow=True).content.decode()
+    assert "Nothing was done: press the button again." in opened
+    assert "Try now" not in text_of(logged_in("support"), f"{LIST}{shop.pk}/change/")
+    for role in ("support", "auditor"):
+        assert logged_in(role).post(address).status_code == 403
+    assert Client().post(address).status_code == 302
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.create_superuser("root"))
+    assert strict.post(address).status_code == 403
+    until = breaker.open_until
+    breaker.refresh_from_db()
+    assert breaker.open_until == until
+
+
+def test_who_may_not_see_breakers_sees_none(shop: Connection) -> None:
+    paused(shop)
+    client = logged_in()
+    user = User.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    for address in (LIST, f"{LIST}{shop.pk}/change/"):
+        assert "Paused" not in text_of(client, address)
+        assert "Stopped sending" not in text_of(client, address)
+
+
+def test_the_menu_calls_the_list_of_what_is_held_by_its_name(shop: Connection) -> None:
+    page = logged_in("support").get("/admin/").content.decode()
+    assert '<a href="/admin/sync/delivery/">Held for approval</a>' in page
+
+
+def test_the_pages_tell_the_truth_while_a_shop_is_down_and_when_it_is_back(hub: Hub) -> None:
+    shop = Connection.objects.get(side="commercial")
+    page, staff = f"{LIST}{shop.pk}/change/", logged_in("administrator")
+    Connection.objects.filter(pk=shop.pk).update(breaker_failures=2, breaker_seconds=600)
+    hub.shop.faults.add("error")
+    users = ["OUTAGE1", "OUTAGE2", "OUTAGE3"]
+    for user in users:
+        emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+        hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+        assert hub.post({"id": user, "entityType": "USER", "eventType": "CREATE"}).status_code == 424
+    assert "Stopped sending after 2 failures" in text_of(staff, page)
+    tried, _, spared = (Event.objects.get(entity_id=user) for user in users)
+    assert re.search(
+        r"Waits The shop is paused until .* after 2 failures: .* Tries 1 of 8; 7 more tries",
+        event_text(staff, tried),
+    )
+    assert re.search(r"No try is spent meanwhile\. .* Tries 0 of 8; 8 more tries", event_text(staff, spared))
+    hub.shop.faults.clear()
+    staff.post(f"{LIST}{shop.pk}/try-now/")
+    assert "one by one: 0 of 8 successes" in text_of(staff, page)
+    hub.wait_until_quiet()
+    Delivery.objects.filter(state="retrying").update(due_at=database_now())
+    call_command("deliver_due")
+    assert "one by one: 3 of 8 successes" in text_of(staff, page)
+    assert [hub.customer(user) is not None for user in users] == [True] * 3
+    assert "Waits" not in event_text(staff, spared)
+    assert "Tries 1 of 8" in event_text(staff, spared)
+
+
+def event_text(client: Client, event: Event) -> str:
+    return text_of(client, f"/admin/webhooks/event/{event.pk}/change/")

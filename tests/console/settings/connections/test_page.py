@@ -1,0 +1,255 @@
+"""The page of a connection: how it does, what waits for it, and the test in four lines."""
+
+import json
+import re
+from base64 import urlsafe_b64encode
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.models import Entry
+from integration_hub.console import connection_waiting
+from sync.connectors.presets import preset
+from sync.counting.looking import count
+from sync.models import Connection, ConnectionTest, CountedHour, Route
+from tests.support.builders.history import (
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+)
+from tests.support.http.servers import Reply, serving
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "s3cret-shop-token"
+
+
+def a_connection(url: str = "http://127.0.0.1:9", **values: Any) -> Connection:
+    chosen = preset("sandbox-shop")
+    return Connection.objects.create(
+        **{
+            "slug": "shop",
+            "name": "The shop",
+            "side": "commercial",
+            "connector": chosen["connector"],
+            "base_url": url,
+            "authentication": {"scheme": "bearer"},
+            "settings": chosen["settings"],
+            "credentials": {"token": SECRET},
+            "deadline_seconds": 5.0,
+        }
+        | values
+    )
+
+
+def page_of(of: Connection) -> str:
+    return f"/admin/sync/connection/{of.pk}/change/"
+
+
+def after_testing(client: Client, of: Connection) -> str:
+    return visible_text(client.post(f"/admin/sync/connection/{of.pk}/test/", follow=True))
+
+
+@pytest.mark.parametrize("role", ["support", "administrator"])
+def test_a_good_connection_is_tested_in_four_lines_and_on_record(role: str) -> None:
+    with serving(lambda _: Reply(200, {"items": []})) as service:
+        of = a_connection(service.url)
+        text = after_testing(browser(role), of)
+    assert "All four steps are good." in text
+    assert re.search(r"Name \(DNS\) ✓ OK 127\.0\.0\.1 [\d.]+ m?s", text)
+    assert re.search(
+        r"Connection \(TCP and TLS\) ! Not encrypted Connected, but everything can be read", text
+    )
+    assert "Credentials ✓ OK Accepted with the sample call." in text
+    assert re.search(
+        r"Sample call ✓ OK Answered; 0 records found \(GET /api/customers, 200\)\. [\d.]+ m?s", text
+    )
+    (entry,) = entries("connection.tested")
+    assert entry["stream"] == f"setting:connection:{of.pk}"
+    steps = {"name": "name-known", "way": "way-plain", "credentials": "shown-by-read", "read": "read"}
+    assert entry["details"] == {"is_good": True, "steps": steps, "address": "127.0.0.1"}
+
+
+def test_refused_credentials_are_said_in_words_and_no_secret_shows() -> None:
+    with serving(lambda _: Reply(401, {"message": f"{SECRET} is wrong"})) as service:
+        of = a_connection(service.url)
+        text = after_testing(browser("administrator"), of)
+    assert "The test failed" in text
+    assert re.search(r"Credentials ✕ Failed The shop .* answered 401", text)
+    assert re.search(r"Sample call – Not reached An earlier step failed\.", text)
+    assert SECRET not in text
+    assert SECRET not in json.dumps(ConnectionTest.objects.get().steps)
+    assert not Entry.objects.filter(body__contains=SECRET).exists()
+
+
+def test_a_name_that_nobody_knows_is_said_with_what_to_do() -> None:
+    text = after_testing(browser("administrator"), a_connection("https://hub-test.invalid"))
+    assert "Name (DNS) ✕ Failed Nobody knows this host name. Check the base URL" in text
+    assert text.count("Not reached") == 3
+
+
+def test_the_last_test_stays_on_the_page_and_a_new_one_replaces_it() -> None:
+    client, of = browser("administrator"), a_connection()
+    assert "Not tested yet." in visible_text(client.get(page_of(of)))
+    after_testing(client, of)
+    with serving(lambda _: Reply(200, {"items": []})) as service:
+        Connection.objects.filter(pk=of.pk).update(base_url=service.url)
+        after_testing(client, of)
+    assert "✕ Failed" not in visible_text(client.get(page_of(of)))
+    assert ConnectionTest.objects.count() == 1
+
+
+def test_two_tests_of_one_connection_do_not_run_at_once() -> None:
+    of = a_connection()
+    ConnectionTest.objects.create(connection=of, begun_at=timezone.now() - timedelta(seconds=5))
+    assert "Somebody tests this connection at this moment" in after_testing(browser("administrator"), of)
+    assert not entries("connection.tested")
+    ConnectionTest.objects.update(begun_at=timezone.now() - timedelta(minutes=1))
+    assert "The test failed" in after_testing(browser("", "root"), of), "a process died: the next one may"
+
+
+def test_only_a_post_of_who_may_tests() -> None:
+    of = a_connection()
+    address = f"/admin/sync/connection/{of.pk}/test/"
+    opened = visible_text(browser("administrator").get(address, follow=True))
+    assert "Nothing was done: press the button again." in opened
+    assert browser("auditor").post(address).status_code == 403
+    assert "Test connection" not in visible_text(logged_in("auditor").get(page_of(of)))
+    assert not ConnectionTest.objects.exists()
+
+
+def some_calls(number: int, **values: Any) -> Connection:
+    """So many calls to the shop, of 0.01 s, 0.02 s and so on, just now."""
+    route = a_route(a_source())
+    attempt = an_attempt(a_delivery(an_event(source=route.source), route), 1)
+    for each in range(number):
+        facts = {"status": 200, "seconds": (each + 1) / 100, "started_at": timezone.now()}
+        a_call(attempt, **facts | values)
+    return route.commercial
+
+
+def test_the_page_says_how_long_requests_took_and_how_many_failed() -> None:
+    of = some_calls(19)
+    some_calls_of(of, 1, status=503, error="target-unavailable", seconds=2.0)
+    text = counted_page(of)
+    assert re.search(r"Requests since \d\d:00 20 ", text)
+    p50, p95 = (int(re.search(rf"\({each}\) (\d+) ms", text)[1]) for each in ("p50", "p95"))  # type: ignore[index]
+    assert p50 == pytest.approx(100, rel=0.33)
+    assert p95 == pytest.approx(190, rel=0.33)
+    assert "Failed 5 %" in text
+    assert re.search(r"Last success (now|\d+ s ago)", text)
+    assert "! Some failures" in text
+    assert "1 of 20 requests failed lately (5 %)." in text
+
+
+def test_every_page_tells_the_same_of_a_connection_and_reads_no_request() -> None:
+    of, client = some_calls(6), logged_in("administrator")
+    some_calls_of(of, 4, status=503, error="target-unavailable", seconds=2.0)
+    told = "4 of 10 requests failed lately (40 %)."
+    with CaptureQueriesContext(database) as early:
+        assert "No traffic" in visible_text(client.get(page_of(of))), "nobody counted yet"
+    page = counted_page(of)
+    with CaptureQueriesContext(database) as late:
+        pages = page, visible_text(client.get("/admin/sync/connection/")), visible_text(client.get("/admin/"))
+    assert all("✕ Failing" in each for each in pages)
+    assert told in pages[0]
+    assert told in pages[2]
+    assert not [each for each in (*early, *late) if 'FROM "sync_call"' in each["sql"]]
+
+
+def counted_page(of: Connection) -> str:
+    """What support reads after the worker looked."""
+    CountedHour.objects.update(counted_at=None)
+    count(seconds=60.0)
+    return visible_text(logged_in("support").get(page_of(of)))
+
+
+def some_calls_of(of: Connection, number: int, **values: Any) -> None:
+    attempt = an_attempt(a_delivery(an_event(50), route_of(of)), 1)
+    for _ in range(number):
+        a_call(attempt, **{"started_at": timezone.now()} | values)
+
+
+def route_of(of: Connection) -> Route:
+    return Route.objects.get(commercial=of)
+
+
+def test_a_system_that_fails_is_called_failing_and_what_was_refused_is_not_its_fault() -> None:
+    of = some_calls(6, status=422, error="target-rejected")
+    assert "✓ Healthy" in counted_page(of)
+    some_calls_of(of, 4, status=503, error="target-unavailable")
+    assert "✕ Failing" in counted_page(of)
+
+
+def test_what_is_older_than_the_hour_before_does_not_count_but_as_the_last_success() -> None:
+    of = some_calls(5, started_at=timezone.now() - timedelta(hours=2))
+    text = counted_page(of)
+    assert re.search(r"Requests since \d\d:00 0 ", text)
+    assert "Last success 2 h ago" in text
+    assert "No traffic" in text
+
+
+def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = a_route(a_source())
+    for number in range(4):
+        event = an_event(number, state="retrying", source=route.source)
+        a_delivery(event, route, due_at=event.received_at)
+    a_delivery(an_event(8, source=route.source, state="held"), route)
+    client = logged_in("support")
+    page = client.get(page_of(route.commercial))
+    assert "Waiting 4 deliveries" in visible_text(page)
+    (waiting,) = re.findall(r'<a href="([^"]*)">4 deliveries</a>', page.content.decode())
+    events = client.get(unescape(waiting))
+    assert len(events.context["page"].rows) == 4
+    assert "Status: Pending, Retrying" in visible_text(events)
+    monkeypatch.setattr(connection_waiting, "MOST_WAITING", 2)
+    assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.commercial)))
+
+
+@pytest.mark.parametrize(("days", "said"), [(12, "Token expires in 12 days"), (-1, "Token expired 2")])
+def test_a_token_that_says_when_it_ends_is_read(days: int, said: str) -> None:
+    end = int((timezone.now() + timedelta(days=days, hours=1)).timestamp())
+    body = urlsafe_b64encode(json.dumps({"exp": end}).encode()).decode().rstrip("=")
+    of = a_connection(credentials={"token": f"x.{body}.y"})
+    text = visible_text(logged_in("support").get(page_of(of)))
+    assert said in text
+    assert body not in text
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("x.y", "x.%%%.z", "x.bnVsbA.z", "x.eyJleHAiOiAibm8ifQ.z", "x.eyJleHAiOiAxZTk5fQ.z"),
+        "x.eyJleHAiOiAyNTM0MDIzMDA3OTl9.y",  # the last second that there is: never
+    ],
+)
+def test_a_token_that_says_nothing_is_no_matter(token: str) -> None:
+    of = a_connection(credentials={"token": token})
+    assert "Token e" not in visible_text(logged_in("support").get(page_of(of)))
+
+
+def test_the_page_costs_the_same_whatever_happened() -> None:
+    of, client = some_calls(1), logged_in("administrator")
+    client.get(page_of(of))
+    with CaptureQueriesContext(database) as few:
+        client.get(page_of(of))
+    some_calls_of(of, 40)
+    for number in range(20):
+        event = an_event(100 + number, state="retrying")
+        a_delivery(event, route_of(of), due_at=event.received_at)
+    with CaptureQueriesContext(database) as many:
+        client.get(page_of(of))
+    assert len(many) == len(few)
+    assert len(many) <= 11

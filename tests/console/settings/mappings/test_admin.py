@@ -1,0 +1,419 @@
+"""Mappings in the console: written, tried out, compared, back-tested, put in force; each by those who may."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from integration_hub.console.mapping_functions import FUNCTION_WORDS
+from integration_hub.console.mapping_words import rules
+from sync.backtest_jobs import look
+from sync.mapping import FUNCTIONS
+from sync.models import BackTest, Mapping, MappingDraft
+from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
+from tests.support.builders.history import sealed
+from tests.support.builders.settings_rows import DECLARATION, mapping
+from tests.support.people import browser, entries, person
+
+pytestmark = pytest.mark.django_db
+
+LOWER = {"fields": {"email": {"path": "entity.email", "apply": ["lower"]}}}
+UPPER = {"fields": {"email": {"path": "entity.email", "apply": ["upper"]}, "active": {"constant": True}}}
+SECRET = "Anna.Secret@example.com"
+
+
+def address(of: Mapping, what: str = "change") -> str:
+    return f"/admin/sync/mapping/{of.pk}/{what}/"
+
+
+def form(declaration: Any, version: int = 1, draft: int = 0, **more: str) -> dict[str, Any]:
+    text = declaration if isinstance(declaration, str) else json.dumps(declaration, indent=2)
+    return {
+        "declaration": text,
+        "seen_version": version,
+        "seen_draft": draft,
+        "save": "1",
+        "note": "n",
+    } | more
+
+
+def seeing_contents() -> Client:
+    """An administrator who is in support too."""
+    user = person("administrator", "both")
+    user.groups.add(Group.objects.get(name="support"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_a_declaration_is_saved_as_a_draft_and_the_version_in_force_stays() -> None:
+    of, client = mapping(), browser("administrator")
+    page = client.get(address(of, "edit")).content.decode()
+    assert "entity.email" in page
+    assert client.post(address(of, "edit"), form(UPPER, note="in capitals")).status_code == 302
+    draft = MappingDraft.objects.get()
+    assert (draft.declaration, draft.note, draft.text) == (UPPER, "in capitals", json.dumps(UPPER, indent=2))
+    assert of.current().declaration == DECLARATION
+    page = client.get(address(of)).content.decode()
+    assert "in capitals" in page
+    assert "What it changes" in page
+    assert "lower" not in client.get(address(of, "edit")).context["given"].declaration
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"fields": {\n  "a": {"path": "x"}\n  "b": 1}}', "Line 3: A comma or a closing bracket is missing"),
+        (
+            '{"fields": {\n  "a": {"path": "x",\n    "apply": ["lowr"]}}}',
+            "Line 3: a: no function &#x27;lowr&#x27;",
+        ),
+        ('{"fields": {"a": {"path": "x"},\n\n"a": {"path": "y"}}}', "Line 3: “a” stands here twice"),
+        ('{"fields": {\n"a": {"path": "a[["}}}', "Line 2: a: &#x27;a[[&#x27; is not a JMESPath expression"),
+        ('{"fields": {"a": {"constant": 1e999}}}', "is too large"),
+        (
+            '{"fields": {"a": {"constant":\n "\\u0000"}}}',
+            "Line 2: A text holds a character that cannot be kept",
+        ),
+        ('{"fields": {"a": {"constant": "\\ud800"}}}', "cannot be kept"),
+        ("[" * 100_000, "Line|nested too deeply"),
+        ('{"match": {}}', "Line 1: fields: an object is expected"),
+        ("", "Line 1"),
+    ],
+)
+def test_what_is_no_declaration_is_refused_with_its_line_and_stays_in_the_form(text: str, told: str) -> None:
+    of = mapping()
+    answer = browser("administrator").post(address(of, "edit"), form(text))
+    page = answer.content.decode()
+    assert re.search(told if "|" in told else re.escape(told), page)
+    assert answer.context["given"].declaration == text
+    assert not MappingDraft.objects.exists()
+
+
+def test_the_second_of_two_who_edit_is_told_what_the_first_saved_and_loses_nothing() -> None:
+    of, anna, ben = mapping(), browser("administrator", "anna"), browser("administrator", "ben")
+    anna.post(address(of, "edit"), form(LOWER | {"match": {"new": ["email"]}}))
+    mine = {"fields": {"email": {"path": "entity.mine"}}}
+    answer = ben.post(address(of, "edit"), form(mine))
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert "anna saved a draft" in page
+    assert "not required any more" in page
+    assert "entity.mine" in page
+    assert MappingDraft.objects.count() == 1
+    seen = answer.context["seen"]
+    assert ben.post(address(of, "edit"), form(mine, seen.version, seen.draft)).status_code == 302
+    assert list(MappingDraft.objects.order_by("pk").values_list("state", flat=True)) == ["replaced", "open"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"entity": '{"email": "ANNA@EXAMPLE.COM"}'}, "anna@example.com"),
+        ({"entity": "{}"}, "email: it is required"),
+        ({"entity": "{"}, "The entity, line 1: "),
+        ({"entity": "[" * 100_000}, "nested too deeply"),
+        ({"entity": "{}", "webhook": "[]"}, "The webhook: an object is expected"),
+        ({"entity": "{}", "declaration": '{"fields": {"x": {"constant": "unsaved"}}}'}, "unsaved"),
+        ({"declaration": '{"fields": {}}'}, "between 1 and 200 fields"),
+        ({"event": "99999999"}, "did not go over a route"),
+        ({"event": "x"}, "did not go over a route"),
+    ],
+)
+@pytest.mark.parametrize("page", ["edit", "try"])
+def test_a_declaration_is_tried_out_with_script_and_without_and_nothing_is_saved(
+    given: dict[str, str], shown: str, page: str
+) -> None:
+    of = mapping()
+    text = {"declaration": json.dumps(DECLARATION)}
+    answer = browser("administrator").post(address(of, page), text | given)
+    assert shown in answer.content.decode()
+    assert of.versions.get().declaration == DECLARATION
+    assert not MappingDraft.objects.exists()
+    assert not entries("mapping.drafted")
+
+
+def test_a_trial_on_an_event_shows_what_would_change_beside_the_last_known_record() -> None:
+    of, route = used_mapping(LOWER)
+    event = a_mapped_event(route, {"email": SECRET})
+    document = {
+        "action": "update",
+        "record": "4711",
+        "fields": [{"name": "email", "before": "old@example.com", "after": SECRET.lower()}],
+        "same": {"active": True},
+    }
+    attempt = event.deliveries.get().attempts.get()
+    attempt.change, attempt.outcome = sealed("change", document), "succeeded"
+    attempt.save()
+    given = {"declaration": json.dumps(UPPER | {"match": {}}), "event": str(event.pk)}
+    page = seeing_contents().post(address(of, "try"), given)
+    fields = {each.name: each for each in page.context["trial"].fields}
+    assert (fields["email"].before, fields["email"].value) == (SECRET.lower(), SECRET.upper())
+    assert fields["active"].kind == "same"
+    assert SECRET.upper() in page.content.decode()
+    withheld = browser("administrator").post(address(of, "try"), given).content.decode()
+    assert SECRET.lower() not in withheld.lower()
+    assert "•••" in withheld
+
+
+def test_a_draft_is_back_tested_then_activated_with_a_reason() -> None:
+    of, route = used_mapping(LOWER)
+    for number in range(3):
+        a_mapped_event(route, {"email": SECRET if number else "x@example.com"}, number)
+    client = seeing_contents()
+    client.post(address(of, "edit"), form(UPPER))
+    untested = client.get(address(of, "activate")).content.decode()
+    assert "was not back-tested" in untested
+    assert 0 < untested.find("Back-test</button>") < untested.find('id="id_reason"')
+    answer = client.post(address(of, "backtest"), {"events": "50"})
+    row = BackTest.objects.get()
+    assert answer["Location"] == f"{address(of, 'backtest')}{row.uuid}/"
+    page = client.get(answer["Location"]).content.decode()
+    assert SECRET.upper() in page
+    assert "3 of 3 tested events come out differently" in page
+    question = client.get(address(of, "activate"))
+    assert "was not back-tested" not in question.content.decode()
+    assert "3 of 3 tested events come out differently" in question.content.decode()
+    seen = question.context["seen"]
+    sent = {"seen_version": seen.version, "seen_draft": seen.draft}
+    assert "Say why" in client.post(address(of, "activate"), sent).content.decode()
+    assert of.current().number == 1
+    assert client.post(address(of, "activate"), sent | {"reason": "asked for by sales"}).status_code == 302
+    assert (of.current().number, of.current().declaration, of.current().reason) == (
+        2,
+        UPPER,
+        "asked for by sales",
+    )
+    assert len(entries("mapping.activated")) == 1
+    assert "version 2 by now" in client.get(f"{address(of, 'backtest')}{row.uuid}/").content.decode()
+
+
+def test_what_fails_with_and_without_the_draft_is_no_difference_and_named_apart() -> None:
+    field = {"path": "entity.email", "required": True}
+    of, route = used_mapping({"fields": {"email": field}})
+    for number in range(5):
+        a_mapped_event(route, {"email": "anna@example.com"} if number < 3 else {}, number)
+    client = browser("administrator")
+    client.post(address(of, "edit"), form({"fields": {"email": field | {"apply": ["trim"]}}}))
+    page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
+    assert "None of 5 tested events comes out differently. 2 fail with and without the draft." in page
+    assert "Look at the fields" not in page
+    client.post(
+        address(of, "edit"),
+        form({"fields": {"email": field | {"apply": ["upper"]}}}, draft=of.drafts.get().pk),
+    )
+    page = client.post(address(of, "backtest"), {"events": "50"}, follow=True).content.decode()
+    assert "3 of 5 tested events come out differently. 2 fail with and without the draft." in page
+
+
+def test_values_of_examples_are_withheld_from_whoever_may_not_see_contents() -> None:
+    of, route = used_mapping(LOWER)
+    event = a_mapped_event(route, {"email": SECRET})
+    a_draft(of, UPPER)
+    client = browser("administrator")
+    page = client.post(address(of, "backtest"), {"events": "10"}, follow=True).content.decode()
+    assert "withheld" in page
+    assert SECRET.lower() not in page.lower()
+    (example,) = re.findall(r"<li>.*</li>", page.partition('<ul class="examples">')[2].partition("</ul>")[0])
+    assert f'href="/admin/webhooks/event/{event.pk}/change/"' in example
+    assert '<span class="mono">email</span>' in example
+    assert "<table" not in page.partition('id="examples"')[2].partition("</section>")[0]
+
+
+def test_the_editor_opens_with_what_comes_of_the_newest_event() -> None:
+    of, route = used_mapping(LOWER)
+    a_mapped_event(route, {"email": "older@example.com"}, 2)
+    newest = a_mapped_event(route, {"email": SECRET}, 1)
+    page = seeing_contents().get(address(of, "edit"))
+    assert page.context["given"].event == str(newest.pk)
+    assert SECRET.lower() in page.content.decode()
+    withheld = browser("administrator").get(address(of, "edit")).content.decode()
+    assert SECRET.lower() not in withheld.lower()
+    assert "•••" in withheld
+
+
+def test_a_draft_is_discarded_after_a_question_that_says_what_it_would_have_changed() -> None:
+    of, client = mapping(), browser("administrator")
+    draft = a_draft(of, UPPER)
+    page = client.get(address(of, "discard")).content.decode()
+    assert "in capitals" in page
+    assert MappingDraft.objects.get().state == "open"
+    assert client.post(address(of, "discard"), {"draft": draft.pk}).status_code == 302
+    assert MappingDraft.objects.get().state == "discarded"
+    assert "not open any more" in client.get(address(of, "discard"), follow=True).content.decode()
+
+
+def test_the_list_says_since_when_what_uses_it_and_whether_a_draft_waits() -> None:
+    drafted, route = used_mapping(LOWER)
+    unused = mapping()
+    a_draft(drafted, UPPER)
+    page = browser("support").get("/admin/sync/mapping/").content.decode()
+    found = {each.name: row for each in (drafted, unused) for row in page.split("<tr>") if f">{each}<" in row}
+    assert f'<a href="/admin/sync/route/{route.pk}/change/">' in found[drafted.name]
+    assert "Draft</span>" in found[drafted.name]
+    assert f"{drafted.current().created_at:%Y-%m-%d %H:%M:%S}" in found[drafted.name]
+    assert "no route" in found[unused.name]
+    assert "Draft</span>" not in found[unused.name]
+
+
+def test_the_list_costs_the_same_statements_for_two_mappings_and_for_ten() -> None:
+    client, costs = browser("support"), []
+    for number in range(10):
+        used_mapping(LOWER)
+        if number in (1, 9):
+            with CaptureQueriesContext(connection) as asked:
+                assert client.get("/admin/sync/mapping/").status_code == 200
+            costs.append(len(asked))
+    assert costs[0] == costs[1]
+
+
+def test_each_function_has_words() -> None:
+    assert FUNCTION_WORDS.keys() == FUNCTIONS.keys()
+    (email,) = rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
+    assert email.sentence == "taken from entity.emails; the first of the list, without spaces around it"
+
+
+def test_going_back_needs_no_draft_but_a_reason() -> None:
+    of, client = mapping(), browser("administrator")
+    a_draft(of, UPPER)
+    question = client.get(address(of, "activate"))
+    seen = {"seen_version": 1, "seen_draft": question.context["seen"].draft, "reason": "go"}
+    client.post(address(of, "activate"), seen)
+    page = client.get(address(of)).content.decode()
+    assert "?version=1" in page
+    back = {"seen_version": 2, "seen_draft": 0, "reason": "it broke the shop"}
+    assert client.post(f"{address(of, 'activate')}?version=1", back).status_code == 302
+    assert (of.current().number, of.current().restores.number, of.current().declaration) == (
+        3,
+        1,
+        DECLARATION,
+    )
+    stale = client.post(f"{address(of, 'activate')}?version=2", back).content.decode()
+    assert "changed this mapping since" in stale
+    assert of.versions.count() == 3
+
+
+def test_what_no_database_takes_is_left_out_of_the_words_about_a_change() -> None:
+    of, client = mapping(), browser("administrator")
+    client.post(address(of, "edit"), form(UPPER, note="new\0 rules"))
+    draft = of.drafts.get()
+    assert draft.note == "new rules"
+    seen = {"seen_version": 1, "seen_draft": draft.pk, "reason": "asked\0 for"}
+    client.post(address(of, "activate"), seen)
+    assert of.current().reason == "asked for"
+
+
+def test_two_versions_are_told_apart_field_by_field_in_words() -> None:
+    of = mapping()
+    a_draft(of, UPPER)
+    page = browser("support").get(f"{address(of, 'compare')}?from=1&to=draft").content.decode()
+    for told in (
+        "now in capitals instead of in small letters",
+        "not required any more",
+        "always true",
+        "added",
+    ):
+        assert told in page
+    assert browser("support", "other").get(f"{address(of, 'compare')}?from=1&to=9").status_code == 404
+
+
+READS = ["change", "compare/?from=0&to=1", "backtest/{row}"]
+WRITES = ["edit", "activate"]
+POSTS = ["edit", "try", "discard", "backtest", "activate"]
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
+def test_each_role_reads_and_only_administrators_write(role: str) -> None:
+    of, _ = used_mapping(LOWER)
+    a_draft(of, UPPER)
+    row = BackTest.objects.create(
+        draft=MappingDraft.objects.get(),
+        wanted=10,
+        asked_by=author().user,
+        asked_at=of.created_at,
+        state="done",
+    )
+    client = browser(role)
+    for page in READS:
+        path = f"/admin/sync/mapping/{of.pk}/{page.format(row=row.uuid)}"
+        answer = client.get(path if "?" in path else f"{path}/")
+        assert answer.status_code == 200, page
+        for word in ("Activate…", "Edit the draft", "Back-test</button>", "Save the name"):
+            assert word not in answer.content.decode() or role == "administrator", (page, word)
+    expected = 200 if role == "administrator" else 403
+    assert [client.get(address(of, page)).status_code for page in WRITES] == [expected] * 2
+    if role != "administrator":
+        assert {client.post(address(of, page), form(LOWER)).status_code for page in [*POSTS, "change"]} == {
+            403
+        }
+        assert (MappingDraft.objects.count(), of.versions.count()) == (1, 1)
+
+
+def test_whoever_may_edit_but_not_activate_is_not_shown_how() -> None:
+    of, user = mapping(), person("support", "editor")
+    user.user_permissions.add(Permission.objects.get(codename="change_mapping"))
+    client = Client()
+    client.force_login(user)
+    a_draft(of, UPPER)
+    assert "Activate…" not in client.get(address(of)).content.decode()
+    assert client.get(address(of, "activate")).status_code == 403
+
+
+def test_a_new_mapping_begins_with_version_1_and_another_name_is_recorded() -> None:
+    client = browser("administrator")
+    new = {"name": "New", "declaration": json.dumps(LOWER)}
+    assert client.post("/admin/sync/mapping/add/", new).context["adminform"].form.errors.keys() == {"reason"}
+    answer = client.post("/admin/sync/mapping/add/", new | {"reason": "for the shop"})
+    assert answer.status_code == 302
+    assert entries("mapping.created")[0]["details"]["reason"] == "for the shop"
+    of = Mapping.objects.get()
+    assert (of.current().number, of.current().declaration) == (1, LOWER)
+    assert "This field is required" in client.post(address(of), {"name": "Renamed"}).content.decode()
+    client.post(address(of), {"name": "Renamed", "reason": "a better name"})
+    of.refresh_from_db()
+    assert of.name == "Renamed"
+    (entry,) = entries("mapping.changed")
+    assert (entry["details"]["after"], entry["details"]["reason"]) == ({"name": "Renamed"}, "a better name")
+    wrong = client.post("/admin/sync/mapping/add/", {"name": "Other", "declaration": '{"fields":\n{"a": 1}}'})
+    assert "Line 2: a: an object is expected" in wrong.content.decode()
+
+
+def test_pages_cost_the_same_statements_whatever_there_is_of_versions_and_events() -> None:
+    of, route = used_mapping(LOWER)
+    client = browser("administrator")
+    a_draft(of, UPPER)
+    costs = []
+    for number in range(12):
+        a_mapped_event(route, {"email": f"{number}@X"}, number)
+        if number in (1, 11):
+            path = client.post(address(of, "backtest"), {"events": "50"})["Location"]
+            found = []
+            for page in (address(of), address(of, "edit"), address(of, "activate"), path):
+                with CaptureQueriesContext(connection) as seen:
+                    assert client.get(page).status_code == 200
+                found.append(len(seen))
+            costs.append(found)
+    assert costs[0] == costs[1]
+    assert max(costs[0]) <= 18, costs
+
+
+def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
+    of, route = used_mapping(LOWER)
+    a_mapped_event(route, {"email": SECRET})
+    a_draft(of, UPPER)
+    client = browser("administrator")
+    path = client.post(address(of, "backtest"), {"events": "1000"})["Location"]
+    page = client.get(path).content.decode()
+    assert 'data-poll="2"' in page
+    assert "0 of 1,000 events tested" in page
+    look()
+    page = client.get(path).content.decode()
+    assert "data-poll=" not in page
+    assert "1 of 1 tested events come out differently" in page
+    told = client.post(address(of, "backtest"), {"events": "7"}, follow=True).content.decode()
+    assert "Choose between 10 and 1,000 events" in told

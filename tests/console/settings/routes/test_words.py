@@ -1,0 +1,81 @@
+"""Routes in the console say what they do, and by which version."""
+
+import json
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sync.drafting import activate, current_of, draft_of, seen_of
+from sync.models import Mapping, Route
+from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.people import browser
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/sync/route/"
+FIRST = {"fields": {"mail": {"path": "entity.mail"}}}
+SECOND = {"fields": {"mail": {"path": "entity.email"}}}
+
+
+def page(route: Route) -> str:
+    return browser("support", f"reader-{route.pk}").get(f"{LIST}{route.pk}/change/").content.decode()
+
+
+def test_a_route_says_what_it_does_and_which_version_is_in_force() -> None:
+    mapping, route = used_mapping(FIRST)
+    a_draft(mapping, SECOND)
+    told = f"read from Aurora ID, made into a record by {mapping}, version 1, and written to The shop."
+    assert told in browser("support").get(LIST).content.decode()
+    assert told in page(route)
+    activate(draft_of(mapping), seen_of(current_of(mapping), draft_of(mapping)), "why", author())  # type: ignore[arg-type]
+    assert f"{mapping}, version 2" in browser("auditor").get(LIST).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"is_enabled": False}, "It is switched off"),
+        ({"relays": True}, "nothing is read from Aurora ID"),
+        ({"without_match": "refuse"}, "an UPDATE without one fails"),
+        ({"when_gone": "delete"}, "its record is deleted"),
+        ({"when_gone": "ignore"}, "left alone"),
+    ],
+)
+def test_its_policy_is_in_the_words(values: dict[str, object], told: str) -> None:
+    _, route = used_mapping(FIRST)
+    Route.objects.update(**values)
+    assert told in page(route)
+
+
+def test_a_mapping_without_a_version_is_a_fault_in_words() -> None:
+    _, route = used_mapping(FIRST)
+    Route.objects.update(mapping=Mapping.objects.create(name="Empty"))
+    assert "no version yet: its deliveries fail" in page(route)
+    assert "No mapping" in browser("support").get(LIST).content.decode()
+
+
+def test_the_list_costs_the_same_however_many_routes_there_are() -> None:
+    client, costs = browser("support"), []
+    for number in range(8):
+        used_mapping(FIRST)
+        if number in (0, 7):
+            with CaptureQueriesContext(connection) as seen:
+                client.get(LIST)
+            costs.append(len(seen))
+    assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("entity_type", ["bad type", "1USER", "ÄITI", "USER/1"])
+def test_an_entity_type_that_no_webhook_can_have_is_refused(entity_type: str) -> None:
+    _, route = used_mapping(FIRST)
+    typed = {"entity_type": entity_type}
+    text = browser("administrator").post(f"{LIST}{route.pk}/change/", typed).content.decode()
+    assert "A letter, then letters, digits" in text
+
+
+def test_what_is_refused_says_what_is_stored_not_what_was_typed() -> None:
+    _, route = used_mapping(FIRST)
+    typed = {"entity_type": "GROUP", "deactivation": json.dumps([])}
+    text = browser("administrator").post(f"{LIST}{route.pk}/change/", typed).content.decode()
+    assert "USER events of" in text

@@ -1,0 +1,250 @@
+"""The page of a source: who signs with which secret, a test event by the real gate, a pause with a reason."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from integration_hub.console import source_page
+from integration_hub.console.formatting import span_words
+from integration_hub.console.wording import code_words
+from sync.counting.looking import count
+from sync.watching import database_clock, measure
+from tests.console.settings.source_pages import WHY, page_of, sent
+from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
+from tests.support.builders.overviews import counted
+from tests.support.builders.settings_rows import TYPED, signed
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries, source
+from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
+from webhooks.schemes import new_secret
+
+pytestmark = pytest.mark.django_db
+
+
+def a_secret(of: Source, value: str = TYPED, **values: Any) -> SourceSecret:
+    return SourceSecret.objects.create(source=of, value=value, hint=value[-4:], **values)
+
+
+def test_a_secret_that_does_not_fit_how_the_source_is_verified_is_shown_as_such() -> None:
+    of, client = signed(), browser("administrator")
+    a_secret(of)
+    assert "does not fit" not in visible_text(client.get(page_of(of)))
+    Source.objects.filter(pk=of.pk).update(scheme="basic")
+    text = visible_text(client.get(page_of(of)))
+    assert "does not fit how it is verified" in text
+    assert "No live secret: every webhook of this source is refused." in text
+    assert "End now…" in text
+
+
+def test_during_a_rotation_the_page_counts_down_and_says_who_still_signs_with_the_old_one() -> None:
+    of, client = signed(), browser("administrator")
+    old = a_secret(of, ends_at=timezone.now() + timedelta(hours=23, minutes=12, seconds=30))
+    SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=400))
+    new = a_secret(of, new_secret("standard-webhooks"))
+    now = timezone.now() + timedelta(seconds=1)
+    for secret, number in ((old, 3), (new, 2)):
+        for _ in range(number):
+            a_receipt(None, source=of, verified_by=f"standard-webhooks:{secret.pk}", received_at=now)
+    a_receipt(None, source=of, verified_by=f"standard-webhooks:{old.pk}", received_at=now - timedelta(days=2))
+    a_receipt(None, source=source("other"), verified_by=f"bearer:{old.pk}", received_at=now)
+    text = visible_text(client.get(page_of(of)))
+    assert re.search(
+        rf"{re.escape(str(old))} 400 days ↻ in 23 h 12 min 3 webhooks, last .{{1,12}} ! still used", text
+    )
+    assert re.search(rf"{re.escape(str(new))} \d+ s ✓ never 2 webhooks, last", text)
+    assert "End old secret now…" in text
+    assert TYPED not in text
+
+
+def test_an_old_secret_that_nobody_uses_any_more_is_not_called_used() -> None:
+    of = signed()
+    a_secret(of, ends_at=timezone.now() + timedelta(hours=1))
+    a_secret(of, new_secret("standard-webhooks"))
+    assert "still used" not in visible_text(logged_in("administrator").get(page_of(of)))
+
+
+def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    of, client = signed(), browser("administrator")
+    secret = a_secret(of)
+    SourceSecret.objects.update(created_at=timezone.now() - timedelta(days=3, hours=1))
+    page = f"/admin/webhooks/source/{of.pk}/secrets/{secret.pk}/end/"
+    assert "No webhook of the last 3 days was signed with it. What came before" in visible_text(
+        client.get(page)
+    )
+    hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
+    a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
+    monkeypatch.setattr(source_page, "MOST_READ", 1)
+    assert "No webhook of the last 1 h 0 min was signed with it." in visible_text(client.get(page))
+
+
+def test_ending_the_only_live_secret_says_that_everything_is_refused_then() -> None:
+    of, client = signed(), browser("administrator")
+    old, new = a_secret(of), a_secret(of, new_secret("standard-webhooks"))
+    pages = [f"/admin/webhooks/source/{of.pk}/secrets/{each.pk}/end/" for each in (old, new)]
+    told = "It is the only live secret: every webhook of Signed will be refused"
+    assert told not in visible_text(client.get(pages[0]))
+    assert "has ended." in visible_text(client.post(pages[0], WHY, follow=True))
+    assert told in visible_text(client.get(pages[1]))
+    assert "has ended already." in visible_text(client.get(pages[0], follow=True))
+
+
+def test_a_source_without_a_secret_is_offered_its_first_one() -> None:
+    of, client = signed(), browser("administrator")
+    rotating = f"/admin/webhooks/source/{of.pk}/rotate/"
+    assert "Add a secret… History" in visible_text(client.get(page_of(of)))
+    text = visible_text(client.get(rotating))
+    assert "Add a secret to Signed" in text
+    assert "The other secrets end" not in text
+    form = {"typed": TYPED, "hours": "24", "newest": "0", **WHY}
+    text = visible_text(client.post(rotating, form))
+    assert "The new secret of Signed" in text
+    assert "other secrets" not in text
+    form["newest"] = str(of.secrets.get().pk)
+    assert "The other secrets end in 24 hours." in visible_text(client.post(rotating, form | {"typed": ""}))
+    assert "Rotate secret… History" in visible_text(client.get(page_of(of)))
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(seconds=40), "40 s"),
+        (timedelta(minutes=12, seconds=59), "12 min"),
+        (timedelta(hours=23, minutes=12), "23 h 12 min"),
+        (timedelta(days=2, hours=3), "2 days 3 h"),
+        (timedelta(days=90, hours=3), "90 days"),
+        (timedelta(seconds=-5), "0 s"),
+    ],
+)
+def test_a_countdown_has_two_units_at_most(span: timedelta, said: str) -> None:
+    assert span_words(span) == said
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings"),
+    [
+        ("standard-webhooks", {}),
+        ("body-hmac", {"header": "X-Sig", "encoding": "base64", "prefix": "sha256="}),
+        ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds"}),
+        ("bearer", {}),
+        ("basic", {}),
+        ("header", {"header": "X-Secret"}),
+        ("none", {}),
+    ],
+)
+def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
+    scheme: str, settings: dict[str, str]
+) -> None:
+    of = source("tried", scheme=scheme, scheme_settings=settings)
+    if scheme != "none":
+        a_secret(of, new_secret(scheme), ends_at=timezone.now() + timedelta(hours=1))
+        newest = a_secret(of, new_secret(scheme))
+    text = sent(browser("administrator"), of)
+    assert "The test event was verified and stored. It was delivered nowhere, as it should be." in text
+    event = Event.objects.get()
+    assert (event.state, event.entity_type, event.is_signed) == (State.IGNORED, "HUB-TEST", scheme != "none")
+    receipt = Receipt.objects.get()
+    assert receipt.verified_by == (scheme if scheme == "none" else f"{scheme}:{newest.pk}")
+    (entry,) = entries("source.tested")
+    told = {"status": 200, "code": "ignored", "event": event.reference, "address": "127.0.0.1"}
+    assert entry["details"] == told
+
+
+def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> None:
+    of = source("off", is_enabled=False)
+    text = sent(browser("administrator"), of)
+    assert f"was not accepted: {code_words('source-disabled').title}." in text
+    assert "(source-disabled)" in text
+    assert not Event.objects.exists()
+
+
+def test_nothing_is_sent_without_a_secret_or_where_the_word_means_something() -> None:
+    client = browser("administrator")
+    of = signed()
+    assert "no live secret. Add one first." in sent(client, of)
+    a_secret(of, "whpk_" + "A" * 43)
+    assert "signs with a key of its own" in sent(client, of)
+    of = source("worded", event_words={"hub-test": "UPDATE"})
+    assert "give HUB-TEST a meaning" in sent(client, of)
+    assert not Event.objects.exists()
+
+
+def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
+    of = source("quiet")
+    heard = an_event(source=of).received_at
+    sent(browser("administrator"), of)
+    (figure,) = measure(database_clock()).sources
+    assert figure.heard_at == heard
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+@pytest.mark.parametrize("way", ["pause", "resume", "test", "rotate"])
+def test_others_only_look(role: str, way: str) -> None:
+    of, client = signed(), browser(role)
+    assert client.post(f"/admin/webhooks/source/{of.pk}/{way}/", WHY).status_code == 403
+    text = visible_text(client.get(page_of(of)))
+    for word in ("Send a test event", "Pause…", "Rotate secret…"):
+        assert f" {word} " not in text.replace("“Rotate secret…”", "")
+
+
+def test_the_list_tells_the_last_event_and_bad_signatures_of_today_and_costs_the_same_for_twenty() -> None:
+    of, client = source("busy"), logged_in("support")
+    an_event(source=of, received_at=timezone.now() - timedelta(minutes=5, seconds=1))
+    now = timezone.now()
+    for number, at in enumerate((now, now, now - timedelta(days=2))):
+        facts = {"first_at": at, "last_at": at, "times": 7, "bucket": str(number)}
+        Refusal.objects.create(source=of, code="bad-signature", **facts)
+    count(seconds=60.0)
+    with CaptureQueriesContext(database) as one:
+        text = visible_text(client.get("/admin/webhooks/source/"))
+    assert re.search(r"Busy ✓ Enabled 1 5 min ago 14 ", text)
+    for number in range(20):
+        source(f"s{number}")
+    with CaptureQueriesContext(database) as twenty:
+        visible_text(client.get("/admin/webhooks/source/"))
+    assert len(twenty) == len(one)
+
+
+def test_the_list_and_the_page_tell_what_came_in_a_day_by_the_counts_alone() -> None:
+    of, client = source("busy"), logged_in("administrator")
+    for ago, number in ((0, 200), (1, 900), (5, 134), (23, 0), (24, 7000)):
+        counted(ago, number=number, source=of)
+    counted(5, "dead", 100, source=of)
+    counted(2, source=source("other"))
+    pages = [client.get(page) for page in ("/admin/webhooks/source/", page_of(of))]
+    (points,) = {re.search(r'points="([^"]+)"', each.content.decode())[1] for each in pages}  # type: ignore[index]
+    heights = [float(each.partition(",")[2]) for each in points.split()]
+    assert len(heights) == 23, "the hour that has begun is no low one"
+    assert heights[-1] == 4.0, "the highest hour"
+    assert heights.count(96.0) == 21, "hours in which nothing came are as low as can be"
+    assert "Busy ✓ Enabled 1,334 never" in visible_text(pages[0])
+    assert "Events, 24 h 1,334 " in visible_text(pages[1])
+
+
+def test_the_page_costs_the_same_whatever_happened() -> None:
+    of, client = signed(), logged_in("administrator")
+    a_secret(of)
+    a_route(of)
+    client.get(page_of(of))
+    with CaptureQueriesContext(database) as few:
+        visible_text(client.get(page_of(of)))
+    for number in range(20):
+        a_receipt(an_event(number, source=of), received_at=timezone.now())
+        a_secret(of, ends_at=timezone.now())
+        a_route(of, entity_type=f"T{number}")
+    with CaptureQueriesContext(database) as many:
+        visible_text(client.get(page_of(of)))
+    assert len(many) == len(few)
+    assert len(many) <= 10
+
+
+def test_each_cell_of_the_list_says_what_it_is_on_a_phone() -> None:
+    source("busy", name="<b>Busy</b>")
+    page = logged_in("support").get("/admin/webhooks/source/").content.decode()
+    for label in ("Status", "Events, 24 h", "Last event", "Bad signatures today"):
+        assert f'<td data-label="{label}" class="field-' in page
+    assert "<b>Busy" not in page

@@ -1,0 +1,146 @@
+"""Secrets of sources: shown once, ended in time, never more than three; sealed anew."""
+
+import re
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+from django.test.utils import override_settings
+from django.urls import reverse
+from django.utils import timezone
+
+from audit.models import Entry
+from integration_hub.console.exporting.jobs import request_export
+from integration_hub.console.exporting.register import opened_key
+from integration_hub.console.models import Export
+from sync.evidence import seal_audit
+from sync.models import Connection
+from sync.search.event_filter import resolve
+from tests.support.builders.settings_rows import STORED, TYPED, connection, signed
+from tests.support.hub import new_sealing_key
+from tests.support.people import browser, entries
+from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
+from webhooks.sealing import unseal
+
+pytestmark = pytest.mark.django_db
+
+
+def rotated(client: Client, of: Source, **form: Any) -> str:
+    """The page after rotating."""
+    address = reverse("admin:webhooks_source_rotate", args=[of.pk])
+    newest = client.get(address).context["form"].initial["newest"]
+    typed = {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"}
+    return client.post(address, typed | form).content.decode()
+
+
+def test_a_secret_that_the_hub_made_is_shown_once_and_never_again() -> None:
+    of, client = signed(), browser("administrator")
+    shown = re.search(r'id="new-secret">(whsec_[^<]+)<', rotated(client, of))
+    assert shown
+    secret = SourceSecret.objects.get()
+    assert secret.value == shown[1]
+    for address in (f"/admin/webhooks/source/{of.pk}/change/", f"/admin/webhooks/source/{of.pk}/rotate/"):
+        page = client.get(address).content.decode()
+        assert shown[1] not in page
+    assert f"…{shown[1][-4:]}" in client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
+    assert not Entry.objects.filter(body__contains=shown[1][-12:]).exists()
+    assert entries("secret.added")[0]["details"]["secret"] == secret.pk
+
+
+def test_a_typed_secret_is_stored_and_not_shown() -> None:
+    of = signed()
+    assert TYPED not in rotated(browser("administrator"), of, typed=TYPED)
+    assert SourceSecret.objects.get().value == TYPED
+
+
+def test_a_weak_secret_is_refused_without_repeating_it() -> None:
+    page = rotated(browser("administrator"), signed(), typed="c2hvcnQtc2VjcmV0")
+    assert "at least 24 bytes" in page
+    assert "c2hvcnQtc2VjcmV0" not in page
+    assert not SourceSecret.objects.exists()
+
+
+@pytest.mark.parametrize("hours", [0, 24, 72])
+def test_the_old_secret_ends_when_it_was_told_to(hours: int) -> None:
+    of = signed()
+    old = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    rotated(browser("administrator"), of, hours=hours)
+    old.refresh_from_db()
+    assert old.ends_at is not None
+    assert abs(old.ends_at - timezone.now() - timedelta(hours=hours)) < timedelta(seconds=30)
+    assert SourceSecret.objects.get(ends_at=None).value != TYPED
+
+
+def test_a_fourth_live_secret_is_refused_and_nothing_is_changed() -> None:
+    of, client = signed(), browser("administrator")
+    for _ in range(3):
+        rotated(client, of, hours=72)
+    before = list(SourceSecret.objects.values_list("pk", "ends_at"))
+    assert "At most 3 secrets" in rotated(client, of, hours=72)
+    assert list(SourceSecret.objects.values_list("pk", "ends_at")) == before
+    assert len(entries("secret.added")) == 3
+
+
+def test_the_same_rotation_sent_twice_makes_one_secret() -> None:
+    of, client = signed(), browser("administrator")
+    rotated(client, of, newest=0)
+    assert "Nothing was changed" in rotated(client, of, newest=0)
+    assert SourceSecret.objects.count() == 1
+
+
+def test_a_secret_can_be_ended_at_once_after_a_question() -> None:
+    of, client = signed(), browser("administrator")
+    secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    address = reverse("admin:webhooks_source_end_secret", args=[of.pk, secret.pk])
+    assert client.get(address).status_code == 200
+    assert SourceSecret.objects.get().is_live(timezone.now())
+    assert client.post(address).status_code == 200, "it needs a reason"
+    assert SourceSecret.objects.get().is_live(timezone.now())
+    client.post(address, {"reason": "it leaked"})
+    client.post(address, {"reason": "it leaked"})
+    assert not SourceSecret.objects.get().is_live(timezone.now())
+    (ended,) = entries("secret.ended")
+    assert ended["details"]["reason"] == "it leaked"
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_cannot_touch_secrets(role: str) -> None:
+    of, client = signed(), browser(role)
+    secret = SourceSecret.objects.create(source=of, value=TYPED, hint="GKYq")
+    for name, keys in (("rotate", [of.pk]), ("end_secret", [of.pk, secret.pk])):
+        assert client.post(reverse(f"admin:webhooks_source_{name}", args=keys)).status_code == 403
+
+
+def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> None:
+    secret = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq")
+    of = connection()
+    payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
+    payload.save()
+    export = request_export(resolve({}, timezone.now()), by=None, reason="a key of an export is sealed too")
+    of_export = opened_key(export)
+    key = subject_key(of.pk, "USER", "U1")
+    theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)
+    theirs.save()
+    seal_audit()
+    fresh = new_sealing_key()
+    with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
+        call_command("reseal", stdout=(told := StringIO()))
+    assert "restart them all" in told.getvalue()
+    with override_settings(SEALING_KEYS=[fresh]):
+        assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
+        assert Connection.objects.get(pk=of.pk).credentials == STORED
+        assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
+        assert opened_key(Export.objects.get()) == of_export
+        assert seal_audit() == 1, "the signing key is under it too"
+        assert Payload.objects.get(pk=theirs.pk).open() == b"theirs"
+        assert unseal(bytes(Pepper.objects.get().sealed))
+    (entry,) = entries("sealing.renewed")
+    done = {"payloads": 1, "subject keys": 1, "pepper": 1, "secrets": 1, "credentials": 1, "signing keys": 1}
+    assert entry["details"] == done | {"keys of exports": 1}
+    assert bytes(Payload.objects.get(pk=theirs.pk).sealed) == theirs.sealed, (
+        "no payload of a subject is touched"
+    )

@@ -1,0 +1,154 @@
+"""Rotating, pausing and testing a source, and pausing a route, against the stand-in services."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from sync.models import Delivery, Route
+from sync.pausing import look_at_pauses
+from tests.console.settings.source_pages import WHY, page_of, sent
+from tests.support.builders.history import a_delivery, a_route, an_event
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.pages import visible_text
+from tests.support.people import browser, entries
+from webhooks.models import Event, Source, State
+
+
+@pytest.fixture
+def aurora(hub: Hub) -> Iterator[Source]:
+    yield Source.objects.get(slug="aurora")
+    for each in (Source, Route):
+        each.objects.update(paused_at=None, resumed_at=timezone.now())
+    look_at_pauses()
+    call_command("deliver_due")
+
+
+def test_a_source_is_paused_and_let_go_on_each_with_a_reason(hub: Hub, aurora: Source) -> None:
+    client = browser("administrator")
+    pausing, resuming = (f"/admin/webhooks/source/{aurora.pk}/{way}/" for way in ("pause", "resume"))
+    assert client.post(pausing).status_code == 200, "it needs a reason"
+    assert "Paused. What comes this way is kept and waits." in visible_text(
+        client.post(pausing, WHY, follow=True)
+    )
+    address = hub.change_email("anna.waits@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 202
+    text = visible_text(client.get(page_of(aurora)))
+    assert "‖ Paused" in text
+    assert re.search(
+        r"Paused: the shop moves By administrator, since .*, until somebody lets it go on\.", text
+    )
+    assert (
+        "1 delivery waits. The source is told that what it sends was accepted, and nothing is lost." in text
+    )
+    assert "1 delivery waits and is released at 1,200 a minute." in visible_text(client.get(resuming))
+    assert "1,200 deliveries a minute" in visible_text(client.post(resuming, {"reason": "done"}, follow=True))
+    assert "still to be released" in visible_text(client.get(page_of(aurora)))
+    look_at_pauses()
+    call_command("deliver_due")
+    assert hub.customer()["email"] == address
+    assert entries("source.paused")[0]["details"]["reason"] == "the shop moves"
+    assert entries("source.resumed")[0]["details"]["reason"] == "done"
+
+
+def test_what_waits_for_another_pause_too_is_said_before_it_goes_on(hub: Hub, aurora: Source) -> None:
+    client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
+    pages = [f"/admin/webhooks/source/{aurora.pk}/", f"/admin/sync/route/{route.pk}/"]
+    for page in pages:
+        client.post(f"{page}pause/", WHY)
+    for page, other in zip(pages, (route, aurora), strict=True):
+        text = visible_text(client.get(f"{page}resume/"))
+        assert "Nothing waits." in text
+        assert f"{other} is paused too: what goes that way keeps waiting." in text
+    client.post(f"{pages[1]}resume/", WHY)
+    assert "is paused too" not in visible_text(client.get(f"{pages[0]}resume/"))
+
+
+def test_an_event_of_a_paused_source_says_what_it_waits_for(hub: Hub, aurora: Source) -> None:
+    client = browser("administrator")
+    client.post(f"/admin/webhooks/source/{aurora.pk}/pause/", WHY)
+    hub.post_signed(EXAMPLE)
+    text = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
+    assert re.search(
+        r"Aurora ID is paused since .*, by administrator: the shop moves\. It is kept until", text
+    )
+    assert "It goes on when somebody ends the pause." in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING])
+@pytest.mark.parametrize("of", [Source, Route])
+def test_what_waits_because_of_a_pause_does_not_promise_to_be_next(of: Any, state: str) -> None:
+    event = an_event(state=state, code="target-timeout")
+    a_delivery(event, a_route(event.source), due_at=None)
+    client = browser("support")
+    pages = ("/admin/webhooks/event/", f"/admin/webhooks/event/{event.pk}/change/")
+    assert not any("Waits because of a pause" in visible_text(client.get(page)) for page in pages)
+    of.objects.update(paused_at=timezone.now())
+    assert all("Waits because of a pause" in visible_text(client.get(page)) for page in pages)
+    assert "will be delivered next" not in visible_text(client.get(pages[1]))
+
+
+def test_a_route_is_paused_and_let_go_on_as_a_source_is(hub: Hub, aurora: Source) -> None:
+    client, route = browser("administrator"), Route.objects.get(source=aurora, entity_type="USER")
+    page = f"/admin/sync/route/{route.pk}/"
+    assert "other routes of the same source go on" in visible_text(client.get(f"{page}pause/"))
+    assert "Paused. What comes this way is kept" in visible_text(
+        client.post(f"{page}pause/", WHY, follow=True)
+    )
+    address = hub.change_email("anna.by-route@example.com")
+    hub.post_signed(EXAMPLE)
+    text = visible_text(client.get(f"{page}change/"))
+    assert "‖ Paused" in text
+    assert re.search(r"Paused: the shop moves By administrator, since .*\. 1 delivery waits\.", text)
+    assert "‖ Paused" in visible_text(client.get("/admin/sync/route/"))
+    assert "‖ Paused" in visible_text(client.get(page_of(aurora))), "the source says so beside its route"
+    event = visible_text(client.get(f"/admin/webhooks/event/{Event.objects.get().pk}/change/"))
+    assert re.search(r"The route is paused since .*, by administrator: the shop moves\.", event)
+    assert "It goes on." in visible_text(client.post(f"{page}resume/", {"reason": "done"}, follow=True))
+    assert "↻ Releasing" in visible_text(client.get(f"{page}change/"))
+    look_at_pauses()
+    call_command("deliver_due")
+    assert hub.customer()["email"] == address
+    stream = f"setting:route:{route.pk}"
+    told = [(each["stream"], each["details"]["reason"]) for each in entries("route.paused")]
+    assert told == [(stream, "the shop moves")]
+    assert entries("route.resumed")[0]["details"]["reason"] == "done"
+
+
+@pytest.mark.parametrize("role", ["support", "auditor"])
+def test_others_cannot_pause_a_route(hub: Hub, role: str) -> None:
+    client, route = browser(role), Route.objects.filter(source__slug="aurora").first()
+    assert route is not None
+    page = f"/admin/sync/route/{route.pk}/"
+    assert client.post(f"{page}pause/", WHY).status_code == 403
+    assert client.post(f"{page}resume/", WHY).status_code == 403
+    assert "Pause…" not in visible_text(client.get(f"{page}change/"))
+
+
+def test_a_test_event_reaches_no_system_whatever_the_routes_say(hub: Hub) -> None:
+    of = Source.objects.get(slug="aurora")
+    Route.objects.filter(source=of, entity_type="USER").update(entity_type="HUB-TEST")
+    assert "delivered nowhere, as it should be" in sent(browser("administrator"), of)
+    assert not Delivery.objects.exists()
+    assert not hub.shop.journal()
+
+
+def test_webhooks_pass_during_a_rotation_and_the_old_secret_is_refused_once_it_is_ended(hub: Hub) -> None:
+    of, client = Source.objects.get(slug="aurora"), browser("administrator")
+    old = of.secrets.get()
+    rotate = f"/admin/webhooks/source/{of.pk}/rotate/"
+    newest = client.get(rotate).context["form"].initial["newest"]
+    client.post(rotate, {"typed": "", "hours": "24", "newest": newest, "reason": "once a year"})
+    assert hub.post_signed(EXAMPLE).status_code == 200, "still signed with the old one"
+    text = visible_text(client.get(page_of(of)))
+    assert re.search(rf"{re.escape(str(old))} .* in 23 h 59 min 1 webhook, last .* still used", text)
+    assert "The test event was verified" in sent(client, of), "signed with the new one"
+    client.post(
+        f"/admin/webhooks/source/{of.pk}/secrets/{old.pk}/end/", {"reason": "the sender has the new one"}
+    )
+    assert hub.post_signed(EXAMPLE).status_code == 401
+    assert "The test event was verified" in sent(client, of)

@@ -1,0 +1,298 @@
+"""Sources and routes: what can be changed, what is recorded, who may look."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import ValidationError
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sync.connectors.presets import preset
+from sync.models import Route
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.builders.settings_rows import TYPED, connection, mapping, signed
+from tests.support.people import browser, entries, event, save, source
+from webhooks.models import Source, SourceSecret
+
+pytestmark = pytest.mark.django_db
+WHY = "a new system joins"
+
+
+def source_form(**changed: Any) -> dict[str, Any]:
+    return {
+        "name": "Aurora",
+        "slug": "aurora",
+        "is_enabled": "on",
+        "scheme": "standard-webhooks",
+        "scheme_settings": "{}",
+        "event_words": "{}",
+        "default_mode": "result",
+        "wait_seconds": "10",
+        "entity_fields": "[]",
+        "reason": WHY,
+    } | changed
+
+
+def test_a_new_signed_source_says_that_it_lacks_a_secret() -> None:
+    page = (
+        browser("administrator")
+        .post("/admin/webhooks/source/add/", source_form(), follow=True)
+        .content.decode()
+    )
+    assert "has no live secret yet" in page
+    made = Source.objects.get()
+    (entry,) = entries("source.created")
+    assert (entry["stream"], entry["details"]["reason"]) == (f"setting:source:{made.pk}", WHY)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501])
+def test_nothing_is_added_without_a_reason(reason: str) -> None:
+    page = browser("administrator").post("/admin/webhooks/source/add/", source_form(reason=reason))
+    assert page.context["adminform"].form.errors.keys() == {"reason"}
+    assert not Source.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("scheme_settings", '{"nonsense": "x"}', "has no setting"),
+        ("scheme_settings", "5", "An object is expected."),
+        ("scheme_settings", "[]", "An object is expected."),
+        ("scheme_settings", "{", "Enter a valid JSON"),
+        ("entity_fields", "{}", "A list is expected."),
+        ("event_words", '{"MODIFIED": "CHANGE"}', "CREATE, UPDATE or DELETE"),
+        ("wait_seconds", "99", "less than or equal to 30."),
+        ("wait_seconds", "-1", "greater than or equal to 0."),
+    ],
+)
+def test_a_source_that_would_fail_later_is_refused_at_its_field(
+    field: str, value: str, sentence: str
+) -> None:
+    answer = browser("administrator").post("/admin/webhooks/source/add/", source_form(**{field: value}))
+    assert answer.status_code == 200
+    assert sentence in answer.content.decode()
+    assert not Source.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fields", "is_refused"),
+    [("none", '["*"]', True), ("bearer", "[]", True), ("bearer", '["*"]', False)],
+)
+def test_only_a_source_that_may_see_the_entity_can_be_answered_with_it(
+    scheme: str, fields: str, is_refused: bool
+) -> None:
+    form = source_form(scheme=scheme, entity_fields=fields, default_mode="entity")
+    page = browser("administrator").post("/admin/webhooks/source/add/", form, follow=True).content.decode()
+    assert ("Only a signed source that may see" in page) == is_refused
+    assert Source.objects.exists() != is_refused
+
+
+def test_empty_json_fields_mean_their_defaults() -> None:
+    empty = {"scheme_settings": "", "event_words": "", "entity_fields": ""}
+    browser("administrator").post("/admin/webhooks/source/add/", source_form(**empty))
+    made = Source.objects.get()
+    assert (made.scheme_settings, made.event_words, made.entity_fields) == ({}, {}, [])
+
+
+def test_an_unverified_source_is_marked_in_the_list_and_on_its_page() -> None:
+    of, client = source(), browser("support")
+    assert "Not verified" in client.get("/admin/webhooks/source/").content.decode()
+    page = client.get(f"/admin/webhooks/source/{of.pk}/change/").content.decode()
+    assert "only a hint" in page
+    assert "http://testserver/webhooks/crm" in page
+
+
+def test_a_change_is_recorded_with_before_and_after_and_where_it_came_from() -> None:
+    of, client = source("aurora", name="Old", wait_seconds=2.5), browser("administrator")
+    form = source_form(scheme="none", name="New", wait_seconds="2.5")
+    save(client, f"/admin/webhooks/source/{of.pk}/change/", form, "it has a new name")
+    (entry,) = entries("source.changed")
+    assert entry["details"] == {
+        "before": {"name": "Old"},
+        "after": {"name": "New"},
+        "reason": "it has a new name",
+        "address": "127.0.0.1",
+    }
+    save(client, f"/admin/webhooks/source/{of.pk}/change/", form)
+    assert len(entries("source.changed")) == 1
+
+
+def test_a_deletion_is_recorded_with_what_was_there_and_why() -> None:
+    of, client = source(), browser("administrator")
+    client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes", "reason": "it is\n gone"})
+    assert not Source.objects.exists()
+    (entry,) = entries("source.deleted")
+    assert entry["details"]["before"]["slug"] == "crm"
+    assert entry["details"]["reason"] == "it is gone"
+
+
+@pytest.mark.parametrize("reason", [None, "", "   ", "x" * 501])
+def test_nothing_is_deleted_without_a_reason(reason: str | None) -> None:
+    of, client = source(), browser("administrator")
+    given = {} if reason is None else {"reason": reason}
+    page = client.post(f"/admin/webhooks/source/{of.pk}/delete/", {"post": "yes"} | given)
+    assert page.context["reason_form"].errors
+    assert "Delete Crm" in page.content.decode()
+    assert Source.objects.exists()
+    assert not entries("source.deleted")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"is_enabled": ""}, "Every webhook of it is refused"),
+        ({"slug": "moved"}, "Its address changes"),
+        ({"scheme": "none"}, "Anybody who knows the address"),
+        ({"scheme": "bearer"}, "not signed in the new way is refused"),
+        ({"name": "Other"}, ""),
+    ],
+)
+def test_what_a_change_of_a_source_does_is_said_before_it_is_made(changed: dict[str, str], told: str) -> None:
+    of, client = source("aurora", name="Aurora", scheme="standard-webhooks"), browser("administrator")
+    form = source_form(**changed)
+    if not form["is_enabled"]:
+        del form["is_enabled"]
+    page = client.post(f"/admin/webhooks/source/{of.pk}/change/", form, follow=True)
+    assert len(page.context["consequences"]) == bool(told)
+    assert told in page.content.decode()
+
+
+def test_a_setting_is_called_the_same_where_it_is_typed_read_and_confirmed() -> None:
+    of = source("aurora", name="Aurora", scheme="standard-webhooks")
+    address = f"/admin/webhooks/source/{of.pk}/change/"
+    administrator = browser("administrator")
+    for page in (
+        administrator.get(address),
+        browser("support").get(address),
+        administrator.post(address, source_form(wait_seconds="7"), follow=True),
+    ):
+        assert "Waits for the outcome" in page.content.decode()
+        assert "Wait seconds" not in page.content.decode()
+
+
+def test_what_keeps_a_setting_is_named_and_not_read() -> None:
+    of, client = source(), browser("administrator")
+    address = f"/admin/webhooks/source/{of.pk}/delete/"
+    event(of)
+    with CaptureQueriesContext(database) as seen:
+        page = client.get(address).content.decode()
+    assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "webhooks_event"')]
+    assert "It cannot be deleted" in page
+    assert "<li>Events</li>" in page
+    assert "switch it off" in page
+    assert "Delete Crm</button>" not in page
+    client.post(address, {"post": "yes", "reason": "it must go"})
+    assert Source.objects.exists()
+    assert not entries("source.deleted")
+
+
+def test_what_keeps_a_route_and_its_connections_is_named_and_not_read() -> None:
+    route, client = a_route(a_source()), browser("administrator")
+    a_delivery(an_event(1, source=route.source, state="dead"), route)
+    kept = {f"route/{route.pk}": "Deliveries", f"connection/{route.commercial_id}": "Routes"}
+    for address, kind in kept.items():
+        with CaptureQueriesContext(database) as seen:
+            page = client.get(f"/admin/sync/{address}/delete/").content.decode()
+        assert f"<li>{kind}</li>" in page
+        assert not [each["sql"] for each in seen if each["sql"].startswith('SELECT "sync_delivery"')]
+
+
+@pytest.mark.parametrize(
+    ("field", "beyond"),
+    [("gives_up_after_hours", 10**8), ("guard_minutes", 10**9), ("retry_cap_seconds", 10**9)],
+)
+def test_a_route_takes_no_time_that_no_clock_has(field: str, beyond: int) -> None:
+    route = a_route(a_source())
+    setattr(route, field, beyond)
+    with pytest.raises(ValidationError) as refused:
+        route.full_clean()
+    assert field in refused.value.message_dict
+
+
+def test_a_pause_that_comes_while_a_change_is_stored_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    route, client, read = a_route(a_source()), browser("administrator"), ModelAdmin.get_object
+
+    def paused_meanwhile(*args: Any) -> Any:
+        found = read(*args)
+        if database.in_atomic_block and isinstance(found, Route):
+            Route.objects.filter(pk=route.pk).update(paused_at=timezone.now(), pause_reason="it moves")
+        return found
+
+    address = f"/admin/sync/route/{route.pk}/change/"
+    form = {
+        name: value
+        for name, value in client.get(address).context["adminform"].form.initial.items()
+        if value is not None
+    }
+    form |= {"deactivation": '{"active": false}', "tries": "5", "is_enabled": "on"}
+    page = client.post(address, form)["Location"]
+    seen = client.get(page).context["seen"]
+    monkeypatch.setattr(ModelAdmin, "get_object", paused_meanwhile)
+    client.post(page, {"reason": WHY, "seen": seen})
+    route.refresh_from_db()
+    assert (route.tries, route.pause_reason, route.paused_at is None) == (5, "it moves", False)
+
+
+@pytest.mark.parametrize("kind", ["webhooks/source", "sync/connection", "sync/route", "sync/mapping"])
+def test_settings_are_not_deleted_by_the_dozen(kind: str) -> None:
+    of, client = source(), browser("administrator")
+    mapping()
+    chosen = {"action": "delete_selected", "_selected_action": [of.pk], "post": "yes"}
+    client.post(f"/admin/{kind}/", chosen)
+    assert Source.objects.exists()
+    assert "delete_selected" not in client.get(f"/admin/{kind}/").content.decode()
+
+
+def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
+    client, shop = browser("administrator"), preset("sandbox-shop")
+    kind = {name: shop[name] for name in ("connector", "settings")}
+    commercial = connection(slug="shop", side="commercial", **kind)
+    form = {
+        "source": signed().pk,
+        "entity_type": "user",
+        "is_enabled": "on",
+        "identity": connection().pk,
+        "commercial": commercial.pk,
+        "mapping": mapping().pk,
+        "without_match": "create",
+        "when_gone": "delete",
+        "deactivation": "",
+        "continues_after_failure": "unknown",
+        "tries": "8",
+        "gives_up_after_hours": "72",
+        "retry_base_seconds": "2",
+        "retry_cap_seconds": "3600",
+        "guard_minutes": "60",
+        "most_removals": "50",
+        "reason": WHY,
+    }
+    answer = client.post("/admin/sync/route/add/", form)
+    assert answer.status_code == 302, answer.context["errors"]
+    made = Route.objects.get()
+    assert (made.entity_type, made.deactivation) == ("USER", {})
+    save(client, f"/admin/sync/route/{made.pk}/change/", form | {"tries": "3"})
+    assert entries("route.changed")[0]["details"]["after"] == {"tries": 3}
+    client.post(f"/admin/sync/route/{made.pk}/delete/", {"post": "yes", "reason": "it was wrong"})
+    assert entries("route.created")[0]["details"]["reason"] == WHY
+    assert entries("route.deleted")[0]["stream"] == f"setting:route:{made.pk}"
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
+def test_readers_open_every_settings_page_and_see_no_secret(role: str) -> None:
+    secret, client = SourceSecret.objects.create(source=signed(), value=TYPED, hint="GKYq"), browser(role)
+    pages = {
+        f"/admin/webhooks/source/{secret.source_id}/change/": "whsec_",
+        f"/admin/sync/connection/{connection().pk}/change/": "hub-password",
+        f"/admin/sync/mapping/{mapping().pk}/change/": "whsec_",
+        "/admin/sync/connection/": "hub-password",
+        "/admin/sync/mapping/": "whsec_",
+        "/admin/sync/route/": "whsec_",
+    }
+    for address, hidden in pages.items():
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        assert hidden not in answer.content.decode()
+        assert "style-src 'self'" in answer["Content-Security-Policy"]
+        assert " style=" not in answer.content.decode()

@@ -1,0 +1,67 @@
+"""Each entry that staff make tells as whom, in which session and by which request."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
+from django.test import Client
+
+from audit.circumstances import under
+from audit.log import Happening, append
+from tests.support.builders.history import an_event
+from tests.support.people import browser, circumstances, person, source
+
+pytestmark = pytest.mark.django_db
+
+
+def test_roles_session_and_request_stand_in_the_entry_and_the_sessions_key_does_not() -> None:
+    client, event = browser("support"), an_event()
+    for reason in ("they called", "they called again"):
+        client.post(f"/admin/webhooks/event/{event.pk}/reveal/", {"reason": reason})
+    first, second = circumstances("event.revealed")
+    assert first["roles"] == ["support"]
+    assert first["session"] == second["session"]
+    assert len(first["session"]) == 12
+    assert first["session"] not in client.cookies["sessionid"].value
+    assert first["request"] != second["request"]
+
+
+def test_all_entries_of_one_request_name_it() -> None:
+    client = browser()
+    source("a")
+    client.get("/admin/webhooks/event/download/csv").getvalue()
+    started, finished = circumstances("download.started") + circumstances("download.finished")
+    assert started == finished
+    assert started["roles"] == ["superuser"]
+
+
+def test_the_roles_are_those_from_before_the_request_changed_them() -> None:
+    client = browser("administrator", "anna")
+    anna = User.objects.get(username="anna")
+    kept = Permission.objects.get(codename="change_user").pk
+    form = {"username": "anna", "is_active": "on", "is_staff": "on", "groups": [], "user_permissions": [kept]}
+    client.post(f"/admin/auth/user/{anna.pk}/change/", form)
+    assert not anna.groups.exists()
+    assert [each["roles"] for each in circumstances("person.changed")] == [["administrator"]]
+
+
+def test_a_login_tells_of_its_new_session_and_a_failed_one_of_none() -> None:
+    user = person("auditor", "eva")
+    user.set_password("correct horse battery")
+    user.save()
+    client = Client()
+    for password in ("wrong", "correct horse battery"):
+        client.post("/admin/login/", {"username": "eva", "password": password})
+    client.post("/admin/logout/")
+    (came,), (went,) = circumstances("person.logged-in"), circumstances("person.logged-out")
+    assert (came["roles"], came["session"]) == (["auditor"], went["session"])
+    assert came["session"]
+    assert circumstances("person.login-failed") == [{}]
+
+
+def test_what_the_hub_does_meanwhile_is_not_said_to_be_of_the_request() -> None:
+    with transaction.atomic(), under(lambda: {"request": "1"}):
+        append(Happening("system", "moon.was-full"), Happening("system", "moon.was-seen", "person:1"))
+    with transaction.atomic():
+        append(Happening("system", "moon.was-new", "person:1"))
+    found = [circumstances(action) for action in ("moon.was-full", "moon.was-seen", "moon.was-new")]
+    assert found == [[{}], [{"request": "1"}], [{}]]

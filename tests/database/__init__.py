@@ -1,0 +1,1 @@
+"""Tests of `database`: group commit, write batches, cached reads, the SQLite backend."""

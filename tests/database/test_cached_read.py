@@ -1,0 +1,182 @@
+"""What a process has read is used for a while: never beyond it, read anew by one, and nobody waits for another."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from webhooks import knowing
+from webhooks.knowing import Known, known
+
+pytestmark = pytest.mark.pure
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(knowing, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+class Held:
+    """A reading that waits until it may go on. `begun` tells that one is at it."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def __call__(self) -> int:
+        self.reads += 1
+        mine = self.reads
+        self.begun.set()
+        assert self.go.wait(20)
+        return mine
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+def test_it_is_read_again_before_its_time_is_over_and_never_used_beyond(clock: Clock) -> None:
+    reads: list[float] = []
+    read = known(1.0)(lambda: reads.append(clock.now) or clock.now)  # type: ignore[func-returns-value]
+    assert [read(), read()] == [100.0, 100.0]
+    clock.now = 100.74
+    assert read() == 100.0
+    clock.now = 100.75
+    assert read() == 100.75, "the first that asks gets the new one"
+    clock.now = 109.0
+    assert read() == 109.0
+    assert reads == [100.0, 100.75, 109.0]
+
+
+def test_its_age_counts_from_before_it_was_read(clock: Clock) -> None:
+    """What was read slowly may have been out of date when it came."""
+
+    def slowly() -> float:
+        began = clock.now
+        clock.now += 0.8
+        return began
+
+    read = known(1.0)(slowly)
+    assert read() == 100.0
+    clock.now = 101.0
+    assert read() == 101.0
+
+
+@contextmanager
+def read_anew(clock: Clock, held: Held) -> Iterator[tuple[Known[[], int], ThreadPoolExecutor]]:
+    """Something known, which a thread reads anew, and others that may ask; in the end it has read it."""
+    read = known(1.0)(held)
+    held.go.set()
+    assert read() == 1
+    held.go.clear()
+    held.begun.clear()
+    clock.now += 0.8
+    with ThreadPoolExecutor(8) as threads:
+        first = threads.submit(read)
+        assert held.begun.wait(20)
+        held.begun.clear()
+        yield read, threads
+        held.go.set()
+        assert first.result(20) == 2
+
+
+def test_one_reads_it_anew_and_the_others_go_on(clock: Clock, held: Held) -> None:
+    with read_anew(clock, held) as (read, threads):
+        assert [threads.submit(read).result(20) for _ in range(7)] == [1] * 7
+        assert held.reads == 2
+    assert read() == 2
+
+
+def test_who_may_not_use_it_any_more_waits_for_nobody(clock: Clock, held: Held) -> None:
+    with read_anew(clock, held) as (read, threads):
+        clock.now += 0.2
+        second = threads.submit(read)
+        assert held.begun.wait(20), "it reads for itself"
+    assert second.result(20) == 3
+
+
+def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held: Held) -> None:
+    """Otherwise what somebody changed would be seen, and then not."""
+    slow = threading.Event()
+    reads: list[float] = []
+
+    def reading() -> float:
+        reads.append(clock.now)
+        mine = clock.now
+        if len(reads) == 2:
+            held.begun.set()
+            assert slow.wait(20)
+        return mine
+
+    read = known(1.0)(reading)
+    assert read() == 100.0
+    clock.now = 100.8
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(read)
+        assert held.begun.wait(20)
+        clock.now = 101.0
+        assert read() == 101.0
+        slow.set()
+        assert first.result(20) == 100.8
+    assert read() == 101.0
+
+
+def test_what_is_read_anew_takes_nobody_elses_place(clock: Clock) -> None:
+    reads: list[str] = []
+    read = known(1.0, most=2)(lambda name: reads.append(name) or name)  # type: ignore[func-returns-value]
+    assert read("a") == "a"
+    clock.now = 100.5
+    assert read("b") == "b"
+    clock.now = 100.8
+    assert [read(each) for each in "ab"] == ["a", "b"]
+    assert reads == ["a", "b", "a"], "the other one is known as before"
+
+
+def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
+    fails = False
+
+    def reading() -> float:
+        if fails:
+            raise ConnectionError
+        return clock.now
+
+    read = known(1.0)(reading)
+    assert read() == 100.0
+    clock.now, fails = 100.8, True
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            read()
+    fails = False
+    assert read() == 100.8
+
+
+def test_what_was_read_before_all_was_forgotten_is_not_kept(clock: Clock, held: Held) -> None:
+    read = known(1.0)(held)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(read)
+        assert held.begun.wait(20)
+        read.forget()
+        held.go.set()
+        assert first.result(20) == 1
+    assert read() == 2
+
+
+def test_no_more_than_so_many_are_known(clock: Clock) -> None:
+    read = known(1.0, most=3)(lambda name: name.upper())
+    assert [read(each) for each in "abcd"] == list("ABCD")
+    assert len(read._values) <= 3
+
+
+def test_nothing_is_known_for_no_time() -> None:
+    reads: list[int] = []
+    read = known(0.0)(lambda: reads.append(1) or len(reads))  # type: ignore[func-returns-value]
+    assert [read(), read(), read()] == [1, 2, 3]

@@ -1,0 +1,300 @@
+"""The connection that all transactions of a process share: what is told is on disk, and nobody shares another's fate.
+
+What reaches the disk is seen where the log is synced: `os.fdatasync`, which each script puts a gate into.
+"""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes.sqlite_processes import count, finished, make_counter, start
+
+pytestmark = pytest.mark.pure
+
+# `gate` holds each sync up once it is closed; `syncs` counts those that ended, `broken` makes the next one fail.
+GATE = """
+import errno, threading
+gate, begun, broken, syncs, told = threading.Event(), threading.Semaphore(0), [], [], []
+gate.set()
+sync = os.fdatasync
+def watched(descriptor):
+    begun.release()
+    assert gate.wait(20)
+    if broken:
+        raise OSError(broken.pop(), "the disk is broken")
+    sync(descriptor)
+    syncs.append(descriptor)
+os.fdatasync = watched
+def tell():
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = number + 1")
+        transaction.on_commit(lambda: told.append(len(syncs)))
+def in_thread(run=tell):
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+def number():
+    return connection.cursor().execute("SELECT number FROM counter").fetchone()[0]
+def wait_until(holds):
+    for _ in range(2000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
+def attempt(run):
+    try:
+        run()
+    except Exception as error:
+        sys.stdout.write(f"{type(error).__name__} {error}\\n")
+"""
+BEFORE_THE_DISK = """
+gate.clear()
+thread = in_thread()
+begun.acquire()
+print(number(), told)
+gate.set()
+thread.join()
+print(number(), told)
+"""
+TOGETHER = """
+gate.clear()
+threads = [in_thread()]
+begun.acquire()
+threads += [in_thread() for _ in range(8)]
+wait_until(lambda: number() == 9)
+gate.set()
+for each in threads:
+    each.join()
+print(len(syncs), sorted(told))
+"""
+BROKEN = """
+tell()
+broken.append(errno.EIO)
+attempt(tell)
+print(number(), told)
+"""
+BEHIND_A_GAP = """
+gate.clear()
+threads = [in_thread(lambda: attempt(tell))]
+begun.acquire()
+threads.append(in_thread(lambda: attempt(tell)))
+wait_until(lambda: number() == 2)
+def late():
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = number + 1")
+        broken.append(errno.EIO)
+        gate.set()
+        for each in threads:
+            each.join()
+attempt(late)
+tell()
+print(number(), told)
+"""
+GAP = """
+tell()
+broken.append(errno.EIO)
+attempt(tell)
+{readers}
+attempt(tell)
+print("stands", flush=True)
+time.sleep(60)
+"""
+STALE_READER = """
+reading = connection.cursor()
+reading.execute("BEGIN")
+reading.execute("SELECT number FROM counter").fetchone()
+reader = in_thread(lambda: attempt(tell))
+reader.join()
+reading.execute("ROLLBACK")
+"""
+APART = """
+connection.cursor().execute("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+connection.cursor().execute(
+    "CREATE TABLE child (parent INTEGER NOT NULL REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
+)
+def orphan():
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = 100")
+        connection.cursor().execute("INSERT INTO child VALUES (7)")
+        transaction.on_commit(lambda: told.append("an orphan"))
+def refuse():
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = 1000")
+        raise SystemExit("no more")
+def refused():
+    try:
+        refuse()
+    except SystemExit as end:
+        sys.stdout.write(f"{end}\\n")
+threads = [in_thread(run) for run in [tell, lambda: attempt(orphan), refused] * 4]
+for each in threads:
+    each.join()
+print(number(), len(told))
+"""
+READING = """
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = 5")
+    with transaction.atomic():
+        connection.cursor().execute("UPDATE counter SET number = 6")
+    print("inside", number())
+    other = in_thread(lambda: print("another", number()))
+    other.join()
+print("after", number())
+"""
+CLOSED = """
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = 5")
+    connection.close()
+tell()
+print(number(), os.path.exists(os.environ["DATABASE_URL"].removeprefix("sqlite:///") + "-wal"))
+connection.close()
+print(os.path.exists(os.environ["DATABASE_URL"].removeprefix("sqlite:///") + "-wal"))
+tell()
+print(number())
+"""
+CLOSED_AMONG_OTHERS = """
+closed, opened = threading.Event(), []
+other = in_thread(lambda: (opened.append(number()), closed.wait(20)))
+wait_until(lambda: opened)
+with transaction.atomic():
+    connection.cursor().execute("UPDATE counter SET number = 5")
+    connection.close()
+tell()
+print(number())
+closed.set()
+other.join()
+"""
+PARTICULAR = """
+def pragma(name):
+    return connection.cursor().execute(f"PRAGMA {name}").fetchone()[0]
+connection.cursor().execute("PRAGMA cache_size = -777")
+with transaction.atomic():
+    print(pragma("cache_size"), pragma("synchronous"))
+connection.close()
+with transaction.atomic():
+    print(pragma("cache_size"), pragma("synchronous"))
+"""
+OLD_CURSOR = """
+before = connection.cursor()
+with transaction.atomic():
+    inside = connection.cursor()
+    print(before.execute("SELECT number FROM counter").fetchone()[0])
+    attempt(lambda: before.execute("UPDATE counter SET number = 5"))
+attempt(lambda: inside.execute("UPDATE counter SET number = 5"))
+print(number())
+"""
+KILLED = """
+gate.clear()
+in_thread()
+begun.acquire()
+print("committed", flush=True)
+time.sleep(60)
+"""
+UNABLE = "disk I/O error: the log did not reach the disk"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return make_counter(tmp_path)
+
+
+def said(file: Path, script: str, patience: float = 10.0) -> list[str]:
+    """The lines that a process printed that ran this with the gate."""
+    return finished(start(file, GATE + script, patience)).splitlines()
+
+
+def test_nothing_is_told_before_its_commit_is_on_disk(file: Path) -> None:
+    assert said(file, BEFORE_THE_DISK) == ["1 []", "1 [1]"]
+
+
+def test_who_commits_while_the_disk_is_busy_waits_for_the_next_sync_and_shares_it(file: Path) -> None:
+    assert said(file, TOGETHER) == ["2 [1, 2, 2, 2, 2, 2, 2, 2, 2]"]
+
+
+def test_a_commit_that_did_not_reach_the_disk_is_not_told(file: Path) -> None:
+    assert said(file, BROKEN) == [f"OperationalError {UNABLE}", "2 [1]"]
+
+
+def test_nobody_whose_commit_stands_behind_a_gap_is_told_that_it_is_on_disk(file: Path) -> None:
+    assert said(file, BEHIND_A_GAP) == [f"OperationalError {UNABLE}"] * 3 + ["4 [1]"]
+
+
+def test_a_disk_that_hangs_is_not_waited_for_without_end(file: Path) -> None:
+    script = """
+gate.clear()
+first = in_thread(lambda: attempt(tell))
+begun.acquire()
+attempt(tell)
+gate.set()
+first.join()
+print(told)
+"""
+    assert said(file, script, 0.5) == [f"OperationalError {UNABLE} in time", "[1]"]
+
+
+def test_after_a_sync_that_failed_the_log_is_moved_into_the_file_before_anything_follows(
+    file: Path, tmp_path: Path
+) -> None:
+    process = start(file, GATE + GAP.format(readers=""))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"OperationalError {UNABLE}\n"
+        assert process.stdout.readline() == "stands\n"
+        process.send_signal(signal.SIGSTOP)
+        shutil.copy(file, tmp_path / "without-its-log.sqlite3")
+        assert count(tmp_path / "without-its-log.sqlite3") == 2
+    finally:
+        process.kill()
+        process.communicate()
+    assert count(file) == 3
+
+
+def test_while_a_reader_keeps_a_doubtful_log_nothing_is_written_behind_it(file: Path) -> None:
+    process = start(file, GATE + GAP.format(readers=STALE_READER), 0.5)
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(3)]
+    finally:
+        process.kill()
+        process.communicate()
+    busy = "OperationalError database is locked: the log is still read, and may have a gap"
+    assert lines == [f"OperationalError {UNABLE}", busy, "stands"]
+    assert count(file) == 3
+
+
+def test_what_fails_takes_nobody_else_along(file: Path) -> None:
+    *failures, last = said(file, APART)
+    assert sorted(failures) == ["IntegrityError FOREIGN KEY constraint failed"] * 4 + ["no more"] * 4
+    assert last == "4 4"
+
+
+def test_a_change_is_seen_inside_its_transaction_only_until_it_ends(file: Path) -> None:
+    assert said(file, READING) == ["inside 6", "another 0", "after 6"]
+
+
+def test_closing_inside_a_transaction_undoes_it_and_the_last_to_close_closes_all(file: Path) -> None:
+    assert said(file, CLOSED) == ["1 True", "False", "2"]
+
+
+def test_closing_inside_a_transaction_undoes_it_while_others_stay_open(file: Path) -> None:
+    assert said(file, CLOSED_AMONG_OTHERS) == ["1"]
+
+
+def test_a_connection_whose_settings_were_changed_writes_by_itself(file: Path) -> None:
+    assert said(file, PARTICULAR) == ["-777 2", "-2000 1"]
+
+
+def test_a_cursor_of_another_time_reads_but_does_not_write(file: Path) -> None:
+    refusal = "ProgrammingError this cursor is not of the transaction, or of one that has ended"
+    assert said(file, OLD_CURSOR) == ["0", refusal, refusal, "0"]
+
+
+def test_a_process_that_dies_waiting_for_the_disk_leaves_the_file_whole_and_the_line_free(file: Path) -> None:
+    process = start(file, GATE + KILLED)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "committed\n"
+    process.kill()
+    process.communicate()
+    assert said(file, "tell()\nprint(number())") == ["2"]

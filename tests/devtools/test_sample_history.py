@@ -1,0 +1,114 @@
+"""The invented history: it looks as if it had happened, is the same for a seed, and stays away from real events."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Count, F, Max, Q
+from django.utils import timezone
+
+from integration_hub.console.generating.history import generate
+from sync.models import Attempt, Call, Delivery, Route
+from tests.support.builders.history import a_route, a_source, an_event, logged_in
+from webhooks.codes import CATALOGUE
+from webhooks.models import Event, Payload, Receipt, State
+
+LIST = "/admin/webhooks/event/"
+
+
+@pytest.fixture
+def routes(database: None) -> list[Route]:
+    return [
+        a_route(a_source(slug), entity_type=kind) for slug, kind in (("aurora", "USER"), ("crm", "GROUP"))
+    ]
+
+
+def generated(events: int = 3000, **options: Any) -> float:
+    now = timezone.now().timestamp()
+    for _ in generate(events, **({"now": now, "days": 90, "seed": 7, "bodies": 20} | options)):
+        pass
+    return now
+
+
+def told() -> list[tuple[Any, ...]]:
+    rows = Event.objects.order_by("id").annotate(tries=Count("deliveries__attempts"))
+    return list(rows.values_list("entity_id", "entity_type", "event_type", "state", "code", "tries"))
+
+
+def test_what_came_of_the_events_fits_together(routes: list[Route]) -> None:
+    now = generated()
+    assert Event.objects.count() == Receipt.objects.count() == 3000
+    states = Counter(Event.objects.values_list("state", flat=True))
+    assert set(states) >= {State.SUCCEEDED, State.UNCHANGED, State.DEAD, State.CLOSED, State.IGNORED}
+    assert 0.85 < states[State.SUCCEEDED] / 3000 < 0.97
+    assert not Delivery.objects.exclude(state=F("event__state"), code=F("event__code")).exists()
+    assert set(Event.objects.filter(deliveries=None).values_list("state", flat=True)) == {State.IGNORED}
+    newest = Delivery.objects.annotate(number=Max("attempts__number")).filter(attempts__number=F("number"))
+    assert newest.filter(~Q(attempts__code=F("code")), ~Q(state=State.CLOSED)).count() == 0
+    assert set(Event.objects.values_list("code", flat=True)) <= set(CATALOGUE)
+    for model, column in ((Event, "received_at"), (Attempt, "ended_at"), (Call, "started_at")):
+        last = model.objects.aggregate(last=Max(column))["last"]
+        assert last.timestamp() <= now
+    assert Call.objects.filter(error="").exclude(status=200).count() == 0
+    assert Call.objects.filter(attempt__outcome="failed").exclude(error="").exists()
+
+
+def test_events_are_in_the_order_of_their_arrival_over_all_the_days(routes: list[Route]) -> None:
+    now = generated()
+    moments = [
+        each.timestamp() for each in Event.objects.order_by("id").values_list("received_at", flat=True)
+    ]
+    assert moments == sorted(moments)
+    assert now - 90 * 86_400 <= moments[0] < now - 85 * 86_400
+    assert now - 3 * 3600 < moments[-1] <= now
+
+
+def test_a_seed_makes_the_same_history_and_another_one_another(routes: list[Route], database: None) -> None:
+    seen = []
+    for seed in (7, 7, 8):
+        Call.objects.all().delete()
+        Attempt.objects.all().delete()
+        Delivery.objects.all().delete()
+        Receipt.objects.all().delete()
+        Event.objects.all().delete()
+        generated(400, now=1_800_000_000.0, seed=seed)
+        seen.append(told())
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_the_newest_carry_contents_and_their_pages_show_them(routes: list[Route]) -> None:
+    generated(300)
+    newest = Event.objects.filter(state=State.SUCCEEDED, entity_type="USER").latest("id")
+    assert Event.objects.exclude(payload=None).count() == 20
+    assert Payload.objects.count() < 20 * 12
+    page = logged_in("support").get(f"{LIST}{newest.pk}/change/").content.decode()
+    for shown in ("@example.org", "/api/customers/{id}", f"“{newest.entity_id}”".strip("“”")):
+        assert shown in page, shown
+
+
+def test_the_hub_goes_on_after_it(routes: list[Route]) -> None:
+    """Keys that the database gives out come after the invented ones."""
+    generated(50)
+    last = Event.objects.latest("id").pk
+    assert an_event(1).pk == last + 1
+
+
+def test_it_stays_away_from_real_events_unless_told(routes: list[Route]) -> None:
+    an_event(1)
+    with pytest.raises(CommandError, match="There are real events here"):
+        call_command("generate_history", events=10)
+    assert Event.objects.count() == 1
+    call_command("generate_history", events=10, yes=True)
+    assert Event.objects.count() == 11
+
+
+def test_it_can_be_run_again_on_what_it_made(routes: list[Route]) -> None:
+    for seed in (1, 1):
+        call_command("generate_history", events=20, seed=seed)
+    assert Event.objects.count() == 40
+
+
+def test_without_a_route_it_says_what_is_missing(database: None) -> None:
+    with pytest.raises(CommandError, match="seed_sandbox"):
+        call_command("generate_history", events=10)

@@ -1,0 +1,411 @@
+"""Promise I18: an export has what the list has, proves it with nothing of ours, and shows what was tampered with."""
+
+import csv
+import io
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit import verify
+from audit.anchoring import anchor
+from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
+from audit.export import neutral
+from audit.models import Entry
+from integration_hub.console.exporting import check_rows, choosing, jobs, making
+from integration_hub.console.exporting.columns import TABLES
+from integration_hub.console.exporting.csv_table import COLUMNS, copied, harmless, read
+from integration_hub.console.exporting.packing import pack
+from integration_hub.console.models import Export, ExportState
+from sync.clock import read_clock
+from sync.evidence import BOX, seal_audit
+from sync.models import Attempt, Call
+from tests.support.audit.log_state import State, build, write_filtered, write_whole
+from tests.support.audit.log_tampering import KINDS, Tamper
+from tests.support.builders.exports import (
+    FORMULAS,
+    checked,
+    commands,
+    cut,
+    exported,
+    happened,
+    history,
+    kept,
+    lines,
+    requested,
+    run,
+    unpacked,
+)
+from tests.support.builders.history import (
+    NOON,
+    a_call,
+    a_delivery,
+    a_route,
+    a_source,
+    an_attempt,
+    an_event,
+    logged_in,
+    sealed,
+)
+from tests.support.people import entries
+from webhooks.models import Event
+
+VERIFIER = Path(verify.__file__)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"state": "dead"},
+        {"received_from": "2026-03-04T12:00:02", "received_to": "2026-03-04T12:00:04"},
+        {"entity_id": "USR-3"},
+        {"q": "USR-1"},
+        {"source": "nowhere"},
+    ],
+)
+def test_whoever_follows_the_readme_alone_finds_a_good_export_good(
+    database: None, tmp_path: Path, words: dict[str, str]
+) -> None:
+    history(5)
+    happened(9, state="dead")
+    seal_audit()
+    outside = make_checkpoint(BOX, read_clock())
+    assert outside is not None
+    happened(10, received_at=datetime(2026, 5, 1, tzinfo=UTC))
+    folder = unpacked(exported(words), tmp_path)
+    kept(folder)
+    for command in commands(folder):
+        code, said = run(command, folder)
+        assert code == 0, said
+    assert len(commands(folder)) == 3
+    rows = logged_in("auditor").get("/admin/webhooks/event/", words).context["page"].rows
+    listed = [row.event for row in rows]
+    assert {row["reference"] for row in lines(folder, "events")} == {event.reference for event in listed}
+
+
+@pytest.mark.parametrize("words", [{}, {"state": "succeeded"}])
+def test_a_checkpoint_that_was_kept_long_before_is_compared(
+    database: None, tmp_path: Path, words: dict[str, str]
+) -> None:
+    history(2)
+    seal_audit()
+    anchor(BOX, read_clock(), {})
+    history_before = newest_checkpoint()
+    assert history_before is not None
+    happened(7)
+    folder = unpacked(exported(words), tmp_path)
+    (folder.parent / "kept.json").write_bytes(checkpoint_file(history_before))
+    assert checked(folder) == [0, 0, 0]
+    forged = checkpoint_file({**history_before, "root": "00" * 32})
+    (folder.parent / "kept.json").write_bytes(forged)
+    assert checked(folder) == [0, 1, 0]
+
+
+def test_every_file_has_the_rows_and_columns_that_the_dictionary_says(database: None, tmp_path: Path) -> None:
+    history(3)
+    export = exported()
+    folder = unpacked(export, tmp_path)
+    told = json.loads((folder / "columns.json").read_text())
+    for table in TABLES:
+        rows = lines(folder, table.name)
+        assert len(rows) == export.counts[table.name] == 3
+        assert [list(row) for row in rows] == [
+            [each["name"] for each in told[f"{table.name}.jsonl"]["columns"]]
+        ] * 3
+        nulls = {name for row in rows for name, value in row.items() if value is None}
+        assert nulls <= {each.name for each in table.columns if each.nullable}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["kind"], manifest["filter"], manifest["by"]) == ("whole", {}, "system")
+    assert {each.name for each in folder.iterdir()} == {*manifest["files"], "manifest.json"}
+    listed = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
+    assert [row["uuid"] for row in listed] == [row["uuid"] for row in lines(folder, "events")]
+    assert listed[0]["received"] == "2026-03-04T12:00:00.000000Z"
+
+
+def test_no_content_of_a_webhook_a_record_or_a_call_is_in_an_export(database: None, tmp_path: Path) -> None:
+    event = happened(1)
+    attempt = Attempt.objects.get()
+    Attempt.objects.update(change=sealed("change", {"email": "anna.secret@example.com"}))
+    Event.objects.filter(pk=event.pk).update(payload=sealed("webhook", {"email": "anna.secret@example.com"}))
+    a_call(attempt, request=sealed("request", {"email": "anna.secret@example.com"}))
+    assert Call.objects.filter(request__isnull=False).count() == 1
+    folder = unpacked(exported(), tmp_path)
+    assert not any(b"anna.secret" in each.read_bytes() for each in folder.iterdir())
+
+
+def test_no_cell_of_the_csv_can_be_taken_for_a_formula_and_every_text_is_kept(
+    database: None, tmp_path: Path
+) -> None:
+    source = a_source()
+    for number, text in enumerate(FORMULAS):
+        happened(number, source=source, entity_id=text, event_type="plain", event_id=f"{number}{text}")
+    folder = unpacked(exported(), tmp_path)
+    rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
+    triggers = [text for text in FORMULAS if text not in ("a\n=1", 'x,"=1')]
+    assert [row["entity_id"] for row in rows] == [
+        f"'{text}" if text in triggers else text for text in FORMULAS
+    ]
+    assert [row["event_id"] for row in rows] == [f"{number}{text}" for number, text in enumerate(FORMULAS)]
+    assert [row["entity_id"] for row in lines(folder, "events")] == FORMULAS
+
+
+def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: None, tmp_path: Path) -> None:
+    """COPY on PostgreSQL, the rows of the ORM on SQLite: what a reader of CSV finds is the evidence made neutral."""
+    source = a_source()
+    for number, text in enumerate([*FORMULAS, "plain", "ä"]):
+        at = NOON.replace(microsecond=(0, 5, 120_000)[number % 3]) if number % 4 else None
+        happened(
+            number,
+            source=source,
+            entity_id=text,
+            event_id=text if number % 2 else None,
+            occurred_at=at,
+            is_signed=bool(number % 3),
+        )
+    folder = unpacked(exported(), tmp_path)
+    listed = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
+    rows = lines(folder, "events")
+    assert [list(row) for row in listed] == [list(COLUMNS)] * len(rows)
+    for row, cells in zip(rows, listed, strict=True):
+        texts = {name: json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS}
+        assert cells == {name: neutral(text) for name, text in texts.items()}
+    if connection.vendor == "postgresql":
+        every = Event.objects.order_by("id")
+        copies, reads = (b"".join(block for _, block in way(every)).decode() for way in (copied, read))
+        assert list(csv.reader(io.StringIO(copies))) == list(csv.reader(io.StringIO(reads)))
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("text", [*FORMULAS, "plain", "ä", "", '""', "1-2", ' "=1'])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(text: str, place: int) -> None:
+    """The quick look over a block may suspect too much, never too little."""
+    cells = ["uuid", "a", "", "z", "end"]
+    cells[place] = text
+    quoted = [f'"{each}"' for each in (cell.replace('"', '""') for cell in cells[1:4])]
+    plain = b'uuid,"a","","z",end\n'
+    block = harmless([plain, f"uuid,{','.join(quoted)},end\n".encode(), plain])
+    rows = list(csv.reader(io.StringIO(block.decode(), newline="")))
+    assert rows[1] == [neutral(each) for each in cells]
+    assert rows[0] == rows[2] == ["uuid", "a", "", "z", "end"]
+
+
+ROWS: dict[str, Any] = {
+    "an event is gone": (lambda event: cut(event), "has no row in events.jsonl"),
+    "an event that never was": (lambda event: an_event(77), "is not on the audit log"),
+    "an event that arrived at another time": (
+        lambda event: Event.objects.filter(pk=event.pk).update(received_at=NOON),
+        "and its row says",
+    ),
+    "a delivery of another number": (
+        lambda event: append_elsewhere(event),
+        "is not on the audit log",
+    ),
+}
+
+
+def append_elsewhere(event: Event) -> None:
+    delivery = event.deliveries.get()
+    attempt = delivery.attempts.get()
+    with connection.constraint_checks_disabled(), transaction.atomic():
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET session_replication_role = replica")
+        type(delivery).objects.filter(pk=delivery.pk).update(id=delivery.pk + 1000)
+        Attempt.objects.filter(pk=attempt.pk).update(delivery_id=delivery.pk + 1000)
+        if connection.vendor == "postgresql":
+            connection.cursor().execute("SET session_replication_role = origin")
+
+
+@pytest.mark.parametrize("change", ROWS)
+def test_rows_that_were_tampered_with_in_the_database_do_not_fit_the_entries(
+    database: None, tmp_path: Path, change: str
+) -> None:
+    events = history(4)
+    seal_audit()
+    tamper, words = ROWS[change]
+    tamper(events[2])
+    folder = unpacked(exported(), tmp_path)
+    kept(folder)
+    faults = check_rows.Rows(str(folder)).check()
+    assert any(words in fault for fault in faults), faults
+    assert checked(folder) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("name", [table.name for table in TABLES])
+def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
+    database: None, tmp_path: Path, name: str
+) -> None:
+    history(4)
+    folder = unpacked(exported(), tmp_path)
+    file = folder / f"{name}.jsonl"
+    good = file.read_bytes().splitlines(keepends=True)
+    assert check_rows.Rows(str(folder)).check() == []
+    strange = (
+        b"[]\n"
+        if name == "events"
+        else json.dumps({**json.loads(good[0]), "event": "no", "delivery": 99, "attempt": "no"}).encode()
+    )
+    for changed in (good[:-1], [*good, good[0]], [*good[:-1], strange], [b"{", *good[1:]]):
+        file.write_bytes(b"".join(changed))
+        assert check_rows.Rows(str(folder)).check(), changed
+
+
+def test_an_entry_that_was_deleted_beforehand_is_found_by_the_verifier(
+    database: None, tmp_path: Path
+) -> None:
+    history(4)
+    seal_audit()
+    delete_one_entry()
+    folder = unpacked(exported(), tmp_path)
+    kept(folder)
+    assert checked(folder)[1] == 1
+
+
+def delete_one_entry() -> None:
+    key = Entry.objects.filter(action="attempt.started").order_by("id").values_list("pk", flat=True)[1]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute(f"DELETE FROM audit_entry WHERE id = {key}")
+            cursor.execute("SET session_replication_role = origin")
+            return
+        cursor.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_entry'"
+        )
+        triggers = cursor.fetchall()
+        for name, _ in triggers:
+            cursor.execute(f"DROP TRIGGER {name}")
+        cursor.execute(f"DELETE FROM audit_entry WHERE id = {key}")
+        for _, sql in triggers:
+            cursor.execute(sql)
+
+
+def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
+    database: None, tmp_path: Path
+) -> None:
+    history(2)
+    folder = unpacked(exported(), tmp_path)
+    other = shutil.copytree(folder, tmp_path / "other" / "export", copy_function=shutil.copyfile)
+    first = pack(folder, tmp_path / "first.zip", lambda: None)
+    second = pack(other, tmp_path / "second.zip", lambda: None)
+    assert first == second
+    assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
+
+
+def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came after the checkpoint, in the last second: nothing would prove it."""
+    history(3)
+    seal_audit()
+    happened(8)
+    monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
+    folder = unpacked(exported(), tmp_path)
+    assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-0", "USR-1", "USR-2"]
+    assert check_rows.Rows(str(folder)).check() == []
+    monkeypatch.setattr(choosing, "_unsealed", lambda count: [])
+    careless = unpacked(exported(), tmp_path)
+    assert "is not on the audit log" in check_rows.Rows(str(careless)).check()[0]
+
+
+@pytest.mark.parametrize("ago", [0, 3])
+def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one_without_entry_is(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago: int
+) -> None:
+    """Its event was taken before, so that its row is there; its entry is sealed with the next checkpoint."""
+    event = history(3)[0]
+    checkpoint = making.fresh_checkpoint
+
+    def and_then_an_attempt() -> Any:
+        made = checkpoint()
+        began = timezone.now() - timedelta(minutes=ago)
+        delivery = a_delivery(event, a_route(event.source, entity_type="ROLE"))
+        an_attempt(delivery, 1, started_at=began, ended_at=None, outcome="started")
+        return made
+
+    monkeypatch.setattr(making, "fresh_checkpoint", and_then_an_attempt)
+    folder = unpacked(exported(), tmp_path)
+    kept(folder)
+    assert len(lines(folder, "attempts")) == 4
+    assert checked(folder) == [0, 0, 1 if ago else 0]
+
+
+def test_an_export_and_what_becomes_of_it_are_on_the_audit_log_without_the_names_of_people(
+    database: None, tmp_path: Path
+) -> None:
+    history(2)
+    export = exported({"entity_id": "USR-1", "state": "succeeded"})
+    (asked,), (done,) = entries("export.requested"), entries("export.completed")
+    assert asked["stream"] == done["stream"] == f"export:{export.uuid}"
+    assert done["details"]["sha256"] == export.sha256
+    assert done["details"]["counts"]["events"] == 1
+    assert asked["details"]["filter"]["state"] == "succeeded"
+    assert len(asked["details"]["filter"]["entity_id"]) == 32
+    assert "USR-1" not in json.dumps([asked, done])
+
+
+def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
+    database: None, settings: Any, tmp_path: Path
+) -> None:
+    history(1)
+    (tmp_path / "file").write_text("")
+    settings.EXPORT_FOLDER = str(tmp_path / "file")
+    export = requested()
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.FAILED
+    assert "folder for exports cannot be written" in export.failure
+    assert export.slot is None
+    assert len(entries("export.failed")) == 1
+
+
+def test_exports_of_a_hub_whose_log_is_not_sealed_say_so(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(3)
+    monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
+    export = requested()
+    jobs.look()
+    assert "Nothing of the audit log is sealed yet" in Export.objects.get(pk=export.pk).failure
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("writer", [write_whole, write_filtered])
+@pytest.mark.parametrize("tamper", [*KINDS, None], ids=lambda each: each.__name__ if each else "left_out")
+def test_each_kind_of_tampering_fails_for_whoever_follows_the_readme(
+    tmp_path: Path, tamper: Tamper | None, writer: Any
+) -> None:
+    honest, folder, left_out = build(Random("readme")), tmp_path / "export", 0
+    if tamper is None:
+        state = honest
+        left_out = next(each for each in honest.bodies if honest.said(each)["stream"] == "event:1")
+    else:
+        state = tampered(honest, tamper)
+    writer(folder, state, left_out)
+    (tmp_path / "kept.json").write_bytes(checkpoint_file(honest.checkpoint))
+    outside = shutil.copy(VERIFIER, tmp_path / "verify.py")
+    assert run(["sha256sum", "-c", "SHA256SUMS"], folder)[0] == 0
+    code, said = run(["python3", "-I", str(outside), ".", "--checkpoint", "../kept.json"], folder)
+    assert code == 1, said
+    assert "Traceback" not in said
+
+
+def tampered(honest: State, tamper: Tamper) -> State:
+    """Not at the end of a stream: a filtered export does not know that it went on (docs/audit.md)."""
+    ends: dict[str, int] = {}
+    for each in honest.bodies:
+        said = honest.said(each)
+        ends[said["stream"]] = max(ends.get(said["stream"], 0), said["stream_seq"])
+    for number in range(100):
+        state = honest.copy()
+        words = tamper(state, Random(f"readme {number}"))
+        if not any(f"{stream} at {seq}" in words for stream, seq in ends.items()):
+            return state
+    raise AssertionError("it is always the end of a stream")

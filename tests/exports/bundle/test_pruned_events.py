@@ -1,0 +1,112 @@
+"""What retention deleted is no fault of an export, for the log says so; what somebody else deleted is."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
+from audit.sealing import seal
+from integration_hub.console.exporting import check_rows
+from sync import pruning, retention
+from sync.clock import read_clock
+from sync.evidence import BOX, seal_audit
+from sync.retention import prune, prune_audit
+from tests.support.builders.exports import checked, commands, cut, exported, happened, lines, run, unpacked
+from tests.support.builders.exports import kept as keep_checkpoint
+from tests.support.builders.history import a_source
+from webhooks.models import Event
+
+
+def test_events_that_grew_too_old_are_not_missed_and_others_are(
+    database: None, tmp_path: Path, settings: Any
+) -> None:
+    source = a_source()
+    for number in range(3):
+        happened(number, source=source)  # long ago
+    kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
+    settings.KEEP_EVENTS_DAYS = (timezone.now() - kept[0].received_at).days + 30
+    assert prune() > 0
+    assert set(Event.objects.all()) == set(kept)
+    seal_audit()
+    assert faults(tmp_path) == []
+    cut(kept[0])
+    [fault] = faults(tmp_path)
+    assert kept[0].reference in fault
+
+
+def test_what_went_is_not_missed_while_retention_is_at_it_or_was_cut_off(
+    database: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = a_source()
+    old = [happened(number, source=source) for number in range(3)]
+    kept = happened(7, source=source, received_at=timezone.now())
+    settings.KEEP_EVENTS_DAYS = (timezone.now() - old[0].received_at).days - 1
+    settings.KEEP_PAYLOADS_DAYS = settings.KEEP_CALLS_DAYS = 0
+    monkeypatch.setattr(pruning, "EVENTS", 1)
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", "the process dies")
+    with pytest.raises(TypeError):
+        prune()
+    assert list(Event.objects.order_by("pk")) == [*old[1:], kept]
+    seal_audit()
+    assert faults(tmp_path) == []
+    cut(kept)
+    [fault] = faults(tmp_path)
+    assert kept.reference in fault
+
+
+def faults(folder: Path) -> list[str]:
+    """Of the rows of an export that is made now."""
+    return check_rows.Rows(str(unpacked(exported(), folder))).check()
+
+
+def test_a_whole_export_of_what_is_kept_goes_on_from_a_checkpoint_of_what_is_not(
+    database: None, tmp_path: Path, settings: Any
+) -> None:
+    source, long_ago = a_source(), read_clock() - timedelta(days=2)
+    happened(1, source=source)
+    seal(BOX, long_ago)
+    make_checkpoint(BOX, long_ago)
+    checkpoint = newest_checkpoint()
+    assert checkpoint is not None
+    happened(2, source=source)
+    seal(BOX, long_ago)
+    settings.KEEP_AUDIT_DAYS = 1
+    happened(3, received_at=timezone.now())
+    assert prune_audit() > 0
+    folder = unpacked(exported(), tmp_path)
+    (folder.parent / "kept.json").write_bytes(checkpoint_file(checkpoint))
+    outcomes = [run(command, folder) for command in commands(folder)]
+    assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
+    forged = checkpoint_file({**checkpoint, "root": "00" * 32})
+    (folder.parent / "kept.json").write_bytes(forged)
+    assert checked(folder) == [0, 1, 0]
+
+
+def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_proved(
+    database: None, tmp_path: Path, settings: Any
+) -> None:
+    """Whole and filtered: both checkers end well and say what is proved no longer; a deletion is found all the same."""
+    source = a_source()
+    old = [happened(number, source=source) for number in range(3)]
+    seal(BOX, read_clock() - timedelta(days=2))
+    settings.KEEP_AUDIT_DAYS = 1
+    kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
+    assert prune_audit() == 6
+    assert prune_audit() == 0
+    for words in ({}, {"state": old[0].state}):
+        folder = unpacked(exported(words), tmp_path)
+        keep_checkpoint(folder)
+        outcomes = [run(command, folder) for command in commands(folder)]
+        assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
+        assert "are kept no longer, as an entry of the log says" in outcomes[1][1]
+        assert "Of 3 events the audit entries are kept no longer" in outcomes[2][1]
+        assert [row["reference"] for row in lines(folder, "events")] == [
+            each.reference for each in old + kept
+        ]
+    assert "are kept no longer" in (folder / "README.txt").read_text()
+    cut(kept[0])
+    [fault] = faults(tmp_path)
+    assert kept[0].reference in fault

@@ -1,0 +1,65 @@
+"""Exports that are interrupted: something is done before a chunk, or the worker dies there."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from integration_hub.console.exporting import jobs, making
+from integration_hub.console.models import Export, ExportState
+from tests.support.builders.exports import requested
+
+
+class Killed(BaseException):
+    """Nothing of the export runs any further."""
+
+
+def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
+    """Do something before the rows of a chunk are read."""
+    read, count = making.rows_of, 0
+
+    def rows_of(keys: list[int]) -> Any:
+        nonlocal count
+        count += 1
+        if count == number:
+            do()
+        return read(keys)
+
+    monkeypatch.setattr(making, "rows_of", rows_of)
+
+
+def killed() -> None:
+    raise Killed
+
+
+def elsewhere(do: Callable[[], object]) -> None:
+    """By another connection, committed when this returns."""
+
+    def done() -> None:
+        do()
+        connections.close_all()
+
+    thread = threading.Thread(target=done)
+    thread.start()
+    thread.join(timeout=10)
+    assert not thread.is_alive(), "a reader held up a writer"
+
+
+def end_leases() -> None:
+    Export.objects.filter(state=ExportState.RUNNING).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
+    """An export whose worker died before this chunk; its lease has ended."""
+    export = requested()
+    with monkeypatch.context() as patch:
+        before_chunk(patch, chunk, killed)
+        with pytest.raises(Killed):
+            jobs.look()
+    end_leases()
+    export.refresh_from_db()
+    return export

@@ -1,0 +1,439 @@
+"""An export is of one state of the database, whatever is written meanwhile; one that is killed is gone on with."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from integration_hub.console.exporting import apart, check_rows, files, jobs, making
+from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
+from integration_hub.console.exporting.making import keys_file
+from integration_hub.console.models import Export, ExportedPerson, ExportState
+from sync.evidence import seal_audit
+from sync.models import Attempt, Call, Connection, Delivery
+from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
+from tests.support.builders.exports import (
+    checked,
+    cut,
+    exported,
+    happened,
+    history,
+    kept,
+    lines,
+    requested,
+    unpacked,
+)
+from tests.support.builders.history import a_source, an_event
+from tests.support.people import entries
+from tests.support.processes.hub_processes import ROOT
+from webhooks.models import Event, Receipt, Source
+
+
+def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    events = history(9)
+    export = killed_at(monkeypatch, chunk=3)
+    assert (export.state, export.position, export.total) == (ExportState.RUNNING, 4, 9)
+    with (export.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"reference":"half a li')
+    happened(20)
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.DONE
+    folder = unpacked(export, tmp_path)
+    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
+    assert export.counts["attempts"] == len(lines(folder, "attempts")) == 9
+    assert [part["first_event"] for part in check_json(folder)["parts"]] == [1, 5]
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    assert not keys_file(export).exists()
+    assert not export.folder.exists()
+
+
+def check_json(folder: Path) -> dict[str, Any]:
+    rows = check_rows.Rows(str(folder))
+    assert rows.check() == []
+    return rows.said
+
+
+def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    history(9)
+    export = killed_at(monkeypatch, chunk=3)
+    with (export.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"reference":"half a li')
+    monkeypatch.setattr(files, "_opened", lambda path, size: path.open("ab"))
+    jobs.look()
+    export.refresh_from_db()
+    assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
+
+
+@pytest.mark.parametrize("lost", ["events.jsonl", "keys", "some keys", "folder"])
+def test_an_export_whose_files_are_lost_begins_again(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, lost: str
+) -> None:
+    history(6)
+    export = killed_at(monkeypatch, chunk=3)
+    {
+        "events.jsonl": lambda: (export.folder / "events.jsonl").write_bytes(b""),
+        "keys": keys_file(export).unlink,
+        "some keys": lambda: keys_file(export).write_bytes(keys_file(export).read_bytes()[:-8]),
+        "folder": lambda: shutil.rmtree(export.folder),
+    }[lost]()
+    happened(20)
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    assert export.total == len(lines(folder, "events")) == 7
+    assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
+
+
+@pytest.mark.parametrize("step", ["write_table", "write_evidence", "sign", "pack"])
+def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    history(4)
+    export = requested()
+    with monkeypatch.context() as patch:
+        patch.setattr(making, step, lambda *_: killed())
+        with pytest.raises(Killed):
+            jobs.look()
+    end_leases()
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    assert len(lines(folder, "events")) == 4
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
+) -> None:
+    """Without the snapshot, what changed meanwhile is seen in the rows that come after it: in every table, and in what
+    they are joined with."""
+    events = history(6)
+
+    def write() -> None:
+        elsewhere(lambda: Event.objects.filter(pk__in=[events[0].pk, events[5].pk]).update(state="dead"))
+        elsewhere(lambda: [each.update(code="meanwhile") for each in (Receipt.objects, Delivery.objects)])
+        elsewhere(lambda: [Attempt.objects.update(outcome="meanwhile"), Call.objects.update(status=299)])
+        elsewhere(lambda: happened(30))
+        elsewhere(seal_audit)
+        elsewhere(lambda: [each.update(slug=F("id")) for each in (Source.objects, Connection.objects)])
+
+    before_chunk(monkeypatch, 2, write)
+    if is_careless:
+        monkeypatch.setattr(making, "detachable_snapshot", without_a_snapshot)
+    folder = unpacked(exported(), tmp_path)
+    assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
+    columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
+    columns += [
+        ("deliveries", "commercial"),
+        ("attempts", "outcome"),
+        ("calls", "status"),
+        ("calls", "connection"),
+    ]
+    for table, column in columns:
+        seen = {row[column] for row in lines(folder, table)}
+        assert len(seen) == (2 if is_careless else 1), f"{column} of {table}: {seen}"
+    if not is_careless:
+        assert check_rows.Rows(str(folder)).check() == []
+
+
+@contextmanager
+def without_a_snapshot(_write: Callable[[], None]) -> Iterator[Any]:
+    with transaction.atomic() if connection.vendor == "postgresql" else nullcontext():
+        yield lambda _: None
+
+
+def test_nothing_is_missing_or_doubled_while_others_write_without_pause(
+    database: None, tmp_path: Path
+) -> None:
+    history(30)
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 1000
+        while not stop.is_set():
+            happened(number)
+            number += 1
+        connections.close_all()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        folders = [unpacked(exported(), tmp_path) for _ in range(3)]
+    finally:
+        stop.set()
+        writer.join()
+    counts = [len(lines(folder, "events")) for folder in folders]
+    assert 30 <= counts[0] < counts[1] < counts[2] < Event.objects.count() + 1
+    for folder in folders:
+        kept_count = check_json(folder)["segments"]
+        assert kept_count
+        references = [row["reference"] for row in lines(folder, "events")]
+        assert len(references) == len(set(references))
+
+
+def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_gone(
+    database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_chunks: None
+) -> None:
+    events = history(6)
+    export = killed_at(monkeypatch, chunk=2)
+    cut(events[4])
+    jobs.look()
+    export.refresh_from_db()
+    folder = unpacked(export, tmp_path)
+    assert len(lines(folder, "events")) == export.counts["events"] == 5
+    faults = check_rows.Rows(str(folder)).check()
+    assert [fault for fault in faults if "has no row" in fault] == faults
+    assert len(faults) == 1
+
+
+def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
+    database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, exports: Path
+) -> None:
+    history(9)
+    export = requested()
+    before_chunk(
+        monkeypatch, 2, lambda: elsewhere(lambda: jobs.cancel(export, by="person:1", address="127.0.0.1"))
+    )
+    jobs.look()
+    export.refresh_from_db()
+    assert (export.state, export.token, export.slot) == (ExportState.CANCELLED, None, None)
+    assert list(exports.iterdir()) == []
+    assert not ExportedPerson.objects.exists()
+    assert entries("export.cancelled")[0]["actor"] == "person:1"
+    assert not entries("export.completed")
+    assert not jobs.cancel(export, by="person:1", address=""), "it has ended"
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_events(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "CHUNK", 200)
+    source, peaks = a_source(), []
+    for _ in range(2):
+        first = an_event(source=source)
+        many = 1_000 if not peaks else 10_000
+        Event.objects.bulk_create(copied(first, number) for number in range(many))
+        tracemalloc.start()
+        exported({"source": "aurora"})
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    print(peaks)
+    assert peaks[1] < peaks[0] * 2, peaks
+
+
+def copied(event: Event, number: int) -> Event:
+    return Event(
+        source_id=event.source_id,
+        entity_type="USER",
+        entity_id=f"USR-{number % 50}",
+        event_type="UPDATE",
+        is_signed=True,
+        digest=event.digest,
+        received_at=event.received_at,
+    )
+
+
+def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings: Any) -> None:
+    settings.EXPORTS_AT_ONCE = 2
+    for _ in range(3):
+        requested()
+    claims = [claim_next() for _ in range(3)]
+    assert [bool(each) for each in claims] == [True, True, False]
+    assert isinstance(claims[0], Claim)
+    claims[0].end(ExportState.DONE)
+    assert claim_next() is not None
+
+
+def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
+    requested()
+    barrier, claims = threading.Barrier(6), []
+
+    def look() -> None:
+        barrier.wait()
+        claims.append(claim_next())
+        connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sum(each is not None for each in claims) == 1
+
+
+def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
+    requested()
+    first = claim_next()
+    end_leases()
+    second = claim_next()
+    assert first is not None
+    assert second is not None
+    with pytest.raises(Lost):
+        first.keep("default")
+    second.keep("default")
+
+
+def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
+    for _ in range(jobs.MOST_WAITING):
+        requested()
+    with pytest.raises(jobs.TooMany):
+        requested()
+
+
+def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
+    database: None, exports: Path
+) -> None:
+    history(2)
+    export = exported()
+    assert jobs.delete_expired() == 0
+    assert export.archive.exists()
+    Export.objects.update(expires_at=timezone.now())
+    assert jobs.delete_expired() == 1
+    export.refresh_from_db()
+    assert export.state == ExportState.EXPIRED
+    assert list(exports.iterdir()) == []
+    assert ExportedPerson.objects.count() == 2
+    assert len(entries("export.expired")) == 1
+
+
+def half_way(export: Export, exports: Path, *how: str) -> subprocess.Popen[bytes]:
+    """A process that makes this export, slowly, and has come half way."""
+    environment = os.environ | {"DATABASE_URL": address(), "EXPORT_FOLDER": str(exports)}
+    environment["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
+    command = [sys.executable, "-m", "tests.exports.slow_worker", *how]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    until = time.monotonic() + 60
+    while not Export.objects.filter(pk=export.pk, position__gte=30).exists():
+        assert time.monotonic() < until, "it did not come half way"
+        assert process.poll() is None, "it ended by itself"
+        time.sleep(0.01)
+    return process
+
+
+def is_whole(export: Export, tmp_path: Path) -> None:
+    """In the end it has every event once, in two parts."""
+    folder = unpacked(export, tmp_path)
+    kept(folder)
+    assert checked(folder) == [0, 0, 0]
+    references = [row["reference"] for row in lines(folder, "events")]
+    assert references == [event.reference for event in Event.objects.order_by("id")]
+    assert len(check_json(folder)["parts"]) == 2
+
+
+def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
+    database: None, tmp_path: Path, exports: Path
+) -> None:
+    history(60)
+    export = requested()
+    process = half_way(export, exports, "0.1")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    connection.close()
+    export.refresh_from_db()
+    assert 30 <= export.position < 60
+    end_leases()
+    jobs.look()
+    export.refresh_from_db()
+    is_whole(export, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["worker", pytest.param("deaf", marks=pytest.mark.slow)])
+def test_a_worker_that_is_told_to_end_hands_its_export_back(
+    database: None, tmp_path: Path, exports: Path, how: str
+) -> None:
+    """Another one takes it at once; from a worker that does not listen, only when its lease has ended."""
+    history(80)
+    export = requested()
+    process = half_way(export, exports, "0.3" if how == "worker" else "5", how)
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    end_everything(process)
+    connection.close()
+    export.refresh_from_db()
+    assert 30 <= export.position < 80
+    if how == "deaf":
+        assert export.state == ExportState.RUNNING, "the variant is caught"
+        assert claim_next() is None
+        return
+    assert (export.state, export.token, export.slot) == (ExportState.WAITING, None, None)
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.DONE
+    is_whole(export, tmp_path)
+
+
+def end_everything(process: subprocess.Popen[bytes]) -> None:
+    """And whatever it started."""
+    for each in [*children(process), process.pid]:
+        with suppress(ProcessLookupError):
+            os.killpg(each, signal.SIGKILL)
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    paths = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [int(each) for path in paths for each in path.read_text().split()]
+
+
+def niceness(pid: int) -> tuple[int, str]:
+    """Of a process, and of its session where the kernel shares by sessions."""
+    path = Path(f"/proc/{pid}/autogroup")
+    shared = path.read_text().split()[-1] if path.exists() else "no"
+    return os.getpriority(os.PRIO_PROCESS, pid), shared
+
+
+def test_a_worker_outlives_its_export_which_stands_back_behind_it(
+    database: None, tmp_path: Path, exports: Path
+) -> None:
+    history(60)
+    export = requested()
+    process = half_way(export, exports, "0.3", "worker")
+    try:
+        (child,) = children(process)
+        assert os.sched_getaffinity(child) == os.sched_getaffinity(0), (
+            "the worker keeps to one core, not its export"
+        )
+        assert len(os.sched_getaffinity(process.pid)) == 1
+        is_shared = Path("/proc/self/autogroup").exists()
+        assert niceness(child) == (apart.NICENESS, str(apart.NICENESS) if is_shared else "no")
+        assert niceness(process.pid) == (0, "0" if is_shared else "no")
+        os.kill(child, signal.SIGKILL)
+        end_leases()
+        until = time.monotonic() + 60
+        while not Export.objects.filter(pk=export.pk, state=ExportState.DONE).exists():
+            assert time.monotonic() < until, "nobody went on with it"
+            assert process.poll() is None, "it died with its export"
+            time.sleep(0.05)
+    finally:
+        end_everything(process)
+        process.wait()
+    connection.close()
+    export.refresh_from_db()
+    is_whole(export, tmp_path)
+
+
+def address() -> str:
+    """The DATABASE_URL of this test's database."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"

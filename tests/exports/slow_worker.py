@@ -1,0 +1,41 @@
+"""Makes exports slowly, to be killed or stopped: `python -m tests.exports.slow_worker <seconds a chunk> [how]`.
+
+Alone it looks once. `worker`: the hub's worker until SIGTERM, whose exports are made by this module too; `deaf`: they
+go on when they are told to end. That worker puts the claim behind.
+"""
+
+import sys
+import time
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+
+from integration_hub.console.exporting import apart, jobs, making  # noqa: E402
+from integration_hub.console.management.commands import make_export  # noqa: E402
+from sync import cores  # noqa: E402
+
+making.CHUNK, making.NOTE_SECONDS = 10, 0.0
+rows_of = making.rows_of
+pause, how, claim = sys.argv[1], "".join(sys.argv[2:3]), sys.argv[3:]
+
+
+def slowly(keys):  # type: ignore[no-untyped-def]
+    time.sleep(float(pause))
+    return rows_of(keys)
+
+
+making.rows_of = slowly
+if claim:
+    if how == "deaf":
+        make_export.until_told = lambda: lambda: True
+    call_command("make_export", *claim)
+elif how:
+    first = min(cores.allowed_cores())
+    cores.LOOK_SECONDS, cores.choose = 0.01, lambda *_: first  # as once it has been busy
+    apart.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
+    call_command("run_worker", "--threads", "1", "--grace", "3")
+else:
+    jobs.look()

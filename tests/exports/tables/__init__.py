@@ -1,0 +1,1 @@
+"""Tests of the table for reading in an export."""

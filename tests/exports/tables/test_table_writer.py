@@ -1,0 +1,129 @@
+"""The table for reading: raw, safe, or a sheet; the same events in each, and nothing that a spreadsheet would run."""
+
+import csv
+import json
+import re
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from integration_hub.console.exporting import check_rows, jobs, xlsx_table
+from integration_hub.console.exporting.csv_table import COLUMNS
+from integration_hub.console.models import ExportState, Table
+from tests.support.builders.exports import (
+    FORMULAS,
+    cut,
+    exported,
+    happened,
+    history,
+    lines,
+    requested,
+    unpacked,
+)
+from tests.support.builders.history import NOON, a_source
+
+STRANGE = ["_x0041_", "a\x01b\r", " both ends ", "<&>\"'", "ä€😀", "\ufffe", "1e5", "007"]
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+_CELLS = ".//{http://schemas.openxmlformats.org/spreadsheetml/2006/main}c"
+
+
+def sheet(path: Path) -> list[list[str]]:
+    """The cells of each row as a spreadsheet shows them."""
+    with zipfile.ZipFile(path) as packed:
+        assert packed.testzip() is None
+        root = ElementTree.fromstring(packed.read("xl/worksheets/sheet1.xml"))
+    found: dict[int, list[str]] = {}
+    for cell in root.iterfind(_CELLS):
+        assert cell.get("t") == "inlineStr"
+        place = str(cell.get("r"))
+        row = found.setdefault(int(place[1:]), [""] * len(COLUMNS))
+        row["ABCDEFGHIJKL".index(place[0])] = shown("".join(cell.itertext()))
+    return [found[number] for number in sorted(found)]
+
+
+def shown(text: str) -> str:
+    """ECMA-376, part 1, 22.9.2.19."""
+    return _ESCAPED.sub(lambda each: chr(int(each[1], 16)), text)
+
+
+def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path: Path) -> None:
+    source = a_source()
+    for number, text in enumerate([*FORMULAS, *STRANGE]):
+        happened(
+            number, source=source, entity_id=text, event_id=None if number % 2 else text, occurred_at=NOON
+        )
+    folder = unpacked(exported(table=Table.XLSX), tmp_path)
+    head, *rows = sheet(folder / "events.xlsx")
+    assert tuple(head) == COLUMNS
+    evidence = lines(folder, "events")
+    assert rows == [
+        [json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS]
+        for row in evidence
+    ]
+    assert b"<f>" not in zipfile.ZipFile(folder / "events.xlsx").read("xl/worksheets/sheet1.xml")
+    assert not (folder / "events.csv").exists()
+    assert check_rows.Rows(str(folder)).check() == []
+
+
+def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert list(xlsx_table.write_xlsx(["a"], [["x"], [None]], tmp_path / name)) == [2]
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_raw_csv_is_as_it_is(database: None, tmp_path: Path) -> None:
+    source = a_source()
+    for number, text in enumerate([*FORMULAS, *STRANGE]):
+        happened(number, source=source, entity_id=text)
+    folder = unpacked(exported(table=Table.RAW), tmp_path)
+    rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
+    assert [row["entity_id"] for row in rows] == [*FORMULAS, *STRANGE]
+    assert "a spreadsheet may take some of them for formulas" in (folder / "README.txt").read_text()
+
+
+def test_without_a_table_there_is_none(database: None, tmp_path: Path) -> None:
+    history(1)
+    folder = unpacked(exported(table=Table.NONE), tmp_path)
+    assert not list(folder.glob("events.[cx]*"))
+    assert check_rows.Rows(str(folder)).check() == []
+
+
+@pytest.mark.parametrize("table", [Table.CSV, Table.RAW, Table.XLSX])
+def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, table: str) -> None:
+    events = history(3)
+    export = exported(table=table)
+    folder = unpacked(export, tmp_path)
+    cut(events[1])
+    other = unpacked(exported(table=table), tmp_path)
+    (folder / export.table_name).write_bytes((other / export.table_name).read_bytes())
+    assert f"{export.table_name}: has other events than events.jsonl" in check_rows.Rows(str(folder)).check()
+
+
+def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx_table, "MOST_ROWS", 2)
+    history(3)
+    export = requested(table=Table.XLSX)
+    jobs.look()
+    export.refresh_from_db()
+    assert export.state == ExportState.FAILED
+    assert export.failure == "An XLSX sheet holds 2 events, and these are 3: choose CSV instead."
+    assert exported(table=Table.CSV).total == 3
+
+
+def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        tracemalloc.start()
+        row: list[Any] = ["x" * 40] * 12
+        for _ in xlsx_table.write_xlsx(COLUMNS, (row for _ in range(rows)), tmp_path / "sheet"):
+            pass
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(20_000) < peak(2_000) + 200_000

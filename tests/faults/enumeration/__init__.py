@@ -1,0 +1,1 @@
+"""One webhook, killed at each of its operations."""

@@ -1,0 +1,230 @@
+"""One webhook, killed at one operation: fresh database, send, die, start again, drain, compare, send again."""
+
+import http.client
+import json
+import os
+import queue
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.faults.consistency.checker import Report, Sending, observe
+from tests.faults.enumeration.cases import Case, Outcome, Scenario
+from tests.faults.fleet.prepared_hub import prepared_hub
+from tests.faults.variants import mutants
+from tests.support.database import postgresql
+from tests.support.database.template_database import migrated_database
+from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.processes.hub_processes import JSON, ROOT, RunningHub
+
+LEASE_SECONDS = "0.4"
+WAIT_SECONDS = 20
+NAME, PERSON = "msg_enumerated", "ENUMERATED"
+
+
+class Child:
+    """One forked process of the server, until it dies or has served."""
+
+    def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
+        self._control = socket.socket(socket.AF_UNIX)
+        self._control.settimeout(WAIT_SECONDS)
+        self._control.connect(str(path))
+        self._control.sendall(json.dumps(task).encode() + b"\n")
+        self._lines = self._control.makefile("rb")
+
+    def port(self) -> int:
+        """Where it listens, once it does."""
+        return int(self._next()["port"])
+
+    def end(self) -> dict[str, Any]:
+        """What it said last, once it is gone: `died`, or its `operations`."""
+        said: dict[str, Any] = {}
+        with self._control, self._lines:
+            for line in self._lines:
+                said |= json.loads(line)
+        return said
+
+    def _next(self) -> dict[str, Any]:
+        line = self._lines.readline()
+        said: dict[str, Any] = json.loads(line) if line else {"failed": "it died before it served"}
+        assert "failed" not in said, said["failed"]
+        return said
+
+
+@dataclass
+class Lane:
+    """Cases one after the other: a server, two doubles and a prepared database of its own."""
+
+    hub: RunningHub
+    identity: IdentityService
+    shop: ShopService
+    folder: Path
+    server: Path
+    sendings: list[Sending] = field(default_factory=list)
+
+    def run(self, case: Case) -> Outcome:
+        self._set_up(case.scenario)
+        with self._copy() as (hub, name):
+            said = self._die(name, case)
+            second = Child(self.server, {"database": name, "drains": True})
+            port = second.port()
+            drained = self._observe(hub)
+            again = self._send(port, case.scenario)
+            second.end()
+            final, integrity = self._observe(hub), _integrity(hub)
+            operations = tuple(said.get("operations", ()))
+            return Outcome(case, said.get("died"), operations, drained, final, again, integrity)
+
+    def _die(self, name: str, case: Case) -> dict[str, Any]:
+        """The first life: what the process that was to die said last."""
+        kill = {"database": name, "at": case.at, "after": case.after}
+        if not case.scenario.is_deferred:
+            web = Child(self.server, kill)
+            self._send(web.port(), case.scenario)
+            return web.end()
+        web = Child(self.server, {"database": name, "queue": f"sqlite:///{self.folder / 'queue.sqlite3'}"})
+        self._send(web.port(), case.scenario)
+        web.end()
+        return Child(self.server, kill | {"drains": True, "serves": False}).end()
+
+    def _observe(self, hub: RunningHub) -> Report:
+        return observe(self.sendings, self.identity, self.shop, hub.rows)
+
+    def _set_up(self, scenario: Scenario) -> None:
+        self.sendings.clear()
+        for service in (self.identity, self.shop):
+            service.reset()
+        emails = [{"address": "enumerated.v2@example.com", "verified": True}]
+        self.identity.directory.create("users", {"id": PERSON, "username": "enumerated", "emails": emails})
+        if scenario.exists:
+            old = {"external_id": PERSON, "email": "enumerated.v1@example.com"}
+            self.shop.catalogue.create("customers", old)
+
+    def _send(self, port: int, scenario: Scenario) -> tuple[int | None, str]:
+        """The webhook, signed: status and the word of the outcome, as far as the answer came."""
+        kind = "UPDATE" if scenario.exists else "CREATE"
+        respond = {"mode": "ack" if scenario.is_deferred else "result", "wait": 3_000}
+        body = json.dumps(
+            {"id": PERSON, "entityType": "USER", "eventType": kind, "respond": respond}
+        ).encode()
+        sent_at, status, word = time.monotonic(), None, ""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_SECONDS)
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            connection.request("POST", "/webhooks/aurora", body, JSON | signed(body, NAME))
+            answer = connection.getresponse()
+            status = answer.status
+            word = str(json.loads(answer.read()).get("status"))
+        connection.close()
+        self.sendings.append(Sending(NAME, PERSON, sent_at, status))
+        return status, word
+
+    @contextmanager
+    def _copy(self) -> Iterator[tuple[RunningHub, str]]:
+        """The prepared database once more, and what is its NAME for Django."""
+        if not self.hub.database.startswith("postgres"):
+            path = self.folder / f"case_{secrets.token_hex(4)}.sqlite3"
+            shutil.copy(self.hub.database, path)
+            yield RunningHub(str(path), self.hub.environment), str(path)
+            for each in self.folder.glob(f"{path.name}*"):
+                each.unlink()
+            return
+        server, _, template = self.hub.database.rpartition("/")
+        name = f"case_{secrets.token_hex(6)}"
+        with psycopg.connect(postgresql.url(), autocommit=True) as link:
+            link.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            try:
+                yield RunningHub(f"{server}/{name}", self.hub.environment), name
+            finally:
+                link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _integrity(hub: RunningHub) -> str:
+    """SQLite checks every page; of PostgreSQL every index entry would need an extension that not all have."""
+    if hub.database.startswith("postgres"):
+        return "ok"
+    link = sqlite3.connect(hub.database)
+    try:
+        return str(link.execute("PRAGMA integrity_check").fetchone()[0])
+    finally:
+        link.close()
+
+
+@contextmanager
+def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
+    """A lane that is ready; `mutant` names the broken variant of the hub that it runs."""
+    folder.mkdir()
+    variables = {"LEASE_SECONDS": LEASE_SECONDS, "LOG_LEVEL": "INFO", "QUEUE_URL": "local:"}
+    with (
+        IdentityService(secret=SIGNING_SECRET) as identity,
+        ShopService() as shop,
+        migrated_database(folder) as database,
+    ):
+        hub = prepared_hub(folder, database, (identity, shop), **variables)
+        hub.environment |= mutants.environment(mutant)
+        mutants.alter(hub.database, mutant)
+        _close_journal(hub)
+        with _server(hub, folder) as server:
+            yield Lane(hub, identity, shop, folder, server)
+
+
+def _close_journal(hub: RunningHub) -> None:
+    """A copy of one file must be the whole database."""
+    if not hub.database.startswith("postgres"):
+        link = sqlite3.connect(hub.database)
+        link.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        link.close()
+
+
+@contextmanager
+def _server(hub: RunningHub, folder: Path) -> Iterator[Path]:
+    path = Path(f"/tmp/hub-{secrets.token_hex(6)}.socket")
+    command = [sys.executable, "-m", "tests.faults.enumeration.server", str(path)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=hub.environment, stderr=log, start_new_session=True)
+    try:
+        _wait_for(path.exists, process, folder / "server.log")
+        yield path
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        path.unlink(missing_ok=True)
+
+
+def _wait_for(holds: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert process.poll() is None, f"the server ended at its start: {log.read_text()}"
+        assert time.monotonic() < until, "the server does not start"
+        time.sleep(0.02)
+
+
+def run_all(lanes: Sequence[Lane], cases: Iterable[Case]) -> list[Outcome]:
+    """Every case on whichever lane is free; in the order of the cases."""
+    free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    for lane in lanes:
+        free.put(lane)
+
+    def run(case: Case) -> Outcome:
+        lane = free.get()
+        try:
+            return lane.run(case)
+        finally:
+            free.put(lane)
+
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        return list(threads.map(run, cases))

@@ -1,0 +1,134 @@
+"""Many processes of one hub, as the Procfile starts them, each killed and started again on its own."""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.faults.fleet.prepared_hub import prepared_hub
+from tests.faults.variants import mutants
+from tests.support.database.template_database import migrated_database
+from tests.support.processes.hub_processes import ROOT, RunningHub, free_port
+
+START_SECONDS = 30
+VARIABLES = {
+    "LEASE_SECONDS": "3",
+    "WEB_THREADS": "8",
+    "DELIVERY_THREADS": "8",
+    "DATABASE_POOL": "10",
+    "QUEUE_URL": "",
+}
+
+
+@dataclass
+class Member:
+    """One process in a group of its own. `kind` is its name in the Procfile."""
+
+    kind: str
+    environment: dict[str, str]
+    log: IO[bytes]
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it is ready some time later."""
+        line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+        assert line, f"the Procfile has no {self.kind} process"
+        self.process = subprocess.Popen(
+            ["sh", "-c", f"exec {line[1]}"],
+            cwd=ROOT,
+            env=self.environment | {"HUB_PORT": str(self.port)},
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """SIGKILL for the whole group."""
+        process, self.process = self.process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def has_ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self.process is not None and self.process.poll() is not None
+
+
+@dataclass
+class Fleet:
+    """The members of one hub on one database."""
+
+    hub: RunningHub
+    webs: list[Member]
+    workers: list[Member]
+    log: Path
+
+    @property
+    def members(self) -> list[Member]:
+        return [*self.webs, *self.workers]
+
+    def wait_until_healthy(self) -> None:
+        until = time.monotonic() + START_SECONDS
+        for member in self.webs:
+            while not _is_healthy(member.port):
+                assert not member.has_ended(), f"a process ended at its start: {self.log.read_text()[-2000:]}"
+                assert time.monotonic() < until, "a web process does not answer"
+                time.sleep(0.05)
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Until no delivery is open, by the workers alone; whether it came to that."""
+        until = time.monotonic() + seconds
+        query = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'retrying', 'running')"
+        while self.hub.rows(query)[0][0]:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.2)
+        return True
+
+
+@contextmanager
+def running_fleet(
+    folder: Path,
+    services: tuple[IdentityService, ShopService],
+    *,
+    webs: int,
+    workers: int,
+    mutant: str | None = None,
+    **variables: str,
+) -> Iterator[Fleet]:
+    """A fleet on a fresh database, healthy; killed at the end. `mutant` names the broken variant that it runs."""
+    with migrated_database(folder) as database, (folder / "fleet.log").open("ab") as log:
+        hub = prepared_hub(folder, database, services, **VARIABLES | variables)
+        mutants.alter(hub.database, mutant)
+        hub.environment |= mutants.environment(mutant)
+        made = [Member(kind, hub.environment, log) for kind in ["web"] * webs + ["worker"] * workers]
+        fleet = Fleet(hub, made[:webs], made[webs:], folder / "fleet.log")
+        try:
+            for member in fleet.members:
+                member.start()
+            fleet.wait_until_healthy()
+            yield fleet
+        finally:
+            for member in fleet.members:
+                member.kill()
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Who uses the hub while it is broken: a source, staff, a storm of both."""

@@ -1,0 +1,111 @@
+"""The source in a storm: many people change, their webhooks come in part more than once, and it asks until it is told."""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+
+from sandbox.identity import IdentityService
+from tests.faults.consistency.checker import Sending
+from tests.support.hub import signed
+from tests.support.processes.hub_processes import JSON
+
+MOST_TRIES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """`copy` 0 is the first of its id."""
+
+    webhook_id: str
+    person: str
+    mode: str
+    copy: int
+
+    @property
+    def body(self) -> bytes:
+        respond = {"mode": self.mode, "wait": 2000}
+        return json.dumps(
+            {"id": self.person, "entityType": "USER", "eventType": "UPDATE", "respond": respond}
+        ).encode()
+
+
+def plan(size: int, copies: int, people: Sequence[str], seed: int) -> list[Webhook]:
+    """`size` webhooks in the order of their sending; `copies` of them repeat earlier ones."""
+    chance = random.Random(seed)
+    first = [
+        Webhook(f"msg_{number}", chance.choice(people), chance.choice(["ack", "result"]), 0)
+        for number in range(size - copies)
+    ]
+    placed: list[tuple[float, Webhook]] = [(float(place), each) for place, each in enumerate(first)]
+    for number in range(copies):
+        place = chance.randrange(len(first))
+        original = first[place]
+        later = place + chance.choice([0.5, chance.uniform(1, 20), chance.uniform(1, size)])
+        placed.append((later, Webhook(original.webhook_id, original.person, original.mode, number + 1)))
+    return [each for _, each in sorted(placed, key=lambda pair: pair[0])]
+
+
+@dataclass
+class Driver:
+    """Sends from several threads, each webhook until it has an answer. `ports`: where the hub may be reached now."""
+
+    identity: IdentityService
+    ports: Callable[[], Sequence[int]]
+    sendings: list[Sending] = field(default_factory=list)
+    _changed: set[str] = field(default_factory=set)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _people: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def add_people(self, people: Sequence[str]) -> None:
+        for person in people:
+            self._people[person] = threading.Lock()
+            user = {"id": person, "username": person.lower(), "emails": [_email(person, 0)]}
+            self.identity.directory.create("users", user)
+
+    def run(self, webhooks: Sequence[Webhook], clients: int) -> None:
+        with ThreadPoolExecutor(clients) as threads:
+            list(threads.map(self.deliver, webhooks))
+
+    def deliver(self, webhook: Webhook) -> None:
+        """Make its change, unless a copy was faster, and send until there is an answer."""
+        self._change(webhook)
+        for _ in range(MOST_TRIES):
+            if self._send(webhook).is_taken_in:
+                return
+            time.sleep(random.uniform(0.02, 0.2))
+        raise AssertionError(f"{webhook.webhook_id} was never answered")
+
+    def _change(self, webhook: Webhook) -> None:
+        """The person's address, with a version that only grows."""
+        with self._people[webhook.person]:
+            if webhook.webhook_id not in self._changed:
+                emails = [_email(webhook.person, next(self._numbers))]
+                self.identity.directory.change("users", webhook.person, {"emails": emails}, whole=False)
+                self._changed.add(webhook.webhook_id)
+
+    def _send(self, webhook: Webhook) -> Sending:
+        body, sent_at, status = webhook.body, time.monotonic(), None
+        connection = http.client.HTTPConnection("127.0.0.1", random.choice(self.ports()), timeout=20)
+        try:
+            headers = JSON | signed(body, webhook.webhook_id)
+            connection.request("POST", "/webhooks/aurora", body, headers)
+            answer = connection.getresponse()
+            status = answer.status
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            pass  # killed under our hands: what was promised was promised
+        finally:
+            connection.close()
+        sending = Sending(webhook.webhook_id, webhook.person, sent_at, status)
+        self.sendings.append(sending)
+        return sending
+
+
+def _email(person: str, version: int) -> dict[str, object]:
+    return {"address": f"{person.lower()}.v{version}@example.com", "verified": True}

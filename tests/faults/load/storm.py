@@ -1,0 +1,120 @@
+"""A storm: webhooks for many people on many processes, which are killed at random and started again."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.faults.consistency.checker import Report, observe
+from tests.faults.fleet.hub_fleet import Fleet, Member
+from tests.faults.load.source_driver import Driver, Webhook, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How hard it blows. `gap`: sendings between two kills, at least and at most; None kills nobody. `clients` send
+    at once; one in `share` is a copy, none where it is 0. What is open after `drain_seconds` at rest is stuck.
+    """
+
+    seed: int
+    webhooks: int
+    people: int
+    gap: tuple[int, int] | None
+    clients: int = 12
+    share: int = 3
+    drain_seconds: float = 60
+
+    @property
+    def copies(self) -> int:
+        return self.webhooks // self.share if self.share else 0
+
+
+@dataclass
+class Killer:
+    """Kills a random one of `victims` every so many sendings, and starts it at once, until it is left."""
+
+    victims: Sequence[Member]
+    gap: tuple[int, int] | None
+    sent: Callable[[], int]
+    chance: random.Random
+    killed: Counter[str] = field(default_factory=Counter)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Killer":
+        self._thread = threading.Thread(target=self._run, name="killer")
+        if self.gap is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        if self.gap is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        assert self.gap is not None, "nobody is killed without a gap"
+        due = self.sent() + self.chance.randint(*self.gap)
+        while not self._stopped.wait(0.02):
+            if self.sent() >= due:
+                due += self.chance.randint(*self.gap)
+                victim = self.chance.choice(self.victims)
+                victim.kill()
+                victim.start()
+                self.killed[victim.kind] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What a storm left: the comparison, and how the deliveries ended."""
+
+    report: Report
+    states: dict[str, int]
+    killed: dict[str, int]
+    receipts: int
+    answers: dict[str, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.report}\ndeliveries {self.states}, {self.receipts} receipts, answers {self.answers},"
+            f" killed {self.killed}"
+        )
+
+
+def storm(fleet: Fleet, identity: IdentityService, shop: ShopService, weather: Weather) -> Aftermath:
+    """Send it all, first with workers killed, then with web processes too; drain; compare."""
+    chance = random.Random(weather.seed)
+    people = [f"PERSON{number}" for number in range(weather.people)]
+    driver = Driver(identity, lambda: [each.port for each in fleet.webs])
+    driver.add_people(people)
+    webhooks = plan(weather.webhooks, weather.copies, people, weather.seed)
+    half, killed = len(webhooks) // 2, Counter[str]()
+    for part, victims in ((webhooks[:half], fleet.workers), (webhooks[half:], fleet.members)):
+        killed += _send_under_fire(driver, part, victims, weather, chance)
+    fleet.wait_until_idle(weather.drain_seconds)
+    report = observe(driver.sendings, identity, shop, fleet.hub.rows)
+    states = fleet.hub.rows("SELECT state, count(*) FROM sync_delivery GROUP BY state")
+    receipts = fleet.hub.rows("SELECT count(*) FROM webhooks_receipt")[0][0]
+    ends = {str(state): int(number) for state, number in states}
+    answers = Counter(str(each.status or "cut") for each in driver.sendings)
+    return Aftermath(report, ends, dict(killed), receipts, dict(answers))
+
+
+def _send_under_fire(
+    driver: Driver,
+    webhooks: Sequence[Webhook],
+    victims: Sequence[Member],
+    weather: Weather,
+    chance: random.Random,
+) -> Counter[str]:
+    started = time.monotonic()
+    with Killer(victims, weather.gap, lambda: len(driver.sendings), chance) as killer:
+        driver.run(webhooks, weather.clients)
+    seconds = time.monotonic() - started
+    print(
+        f"{len(webhooks)} webhooks in {seconds:.1f} s ({len(webhooks) / seconds:.0f}/s), killed {dict(killer.killed)}"
+    )
+    return killer.killed

@@ -1,0 +1,1 @@
+"""Systems that answer in seventeen ways, and what must become of each answer."""

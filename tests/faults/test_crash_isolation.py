@@ -1,0 +1,126 @@
+"""Promise I11: a delivery that kills its process is found out by its third death, and takes nobody along."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.models import Entry
+from sync.models import OPEN_STATES, Delivery, Outcome
+from tests.faults.variants.process_variants import POISON, environment
+from tests.support.hub import Hub
+from tests.support.processes.queues import WorkerProcess
+from tests.support.unfinished_deliveries import close_what_is_left
+from webhooks.models import Event, State
+
+pytestmark = pytest.mark.faults
+
+INNOCENTS = 30
+DONE = (State.SUCCEEDED, State.UNCHANGED)
+
+
+@dataclass
+class Supervisor:
+    """Keeps workers running, as systemd or Kubernetes would. `deaths`: how many it replaced."""
+
+    queue_url: str
+    variables: dict[str, str]
+    workers: list[WorkerProcess] = field(default_factory=list)
+    deaths: int = 0
+
+    def start(self, count: int) -> None:
+        self.workers = [self._worker() for _ in range(count)]
+
+    def until(self, holds: Callable[[], bool], seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not come to that"
+            time.sleep(0.05)
+            for number, each in enumerate(self.workers):
+                if each.process.poll() is not None:
+                    assert each.process.returncode == -signal.SIGKILL, each.said()
+                    self.deaths += 1
+                    self.workers[number] = self._worker()
+
+    def _worker(self) -> WorkerProcess:
+        return WorkerProcess(self.queue_url, 0.2, **self.variables)
+
+
+@contextmanager
+def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Supervisor]:
+    variables = environment(folder, variant) | {
+        "DELIVERY_THREADS": "2",
+        "LEASE_SECONDS": "3",
+        "CONFIGURATION_SECONDS": "1",
+        "LOG_LEVEL": "CRITICAL",
+    }
+    supervisor = Supervisor(f"sqlite:///{folder / 'queue.sqlite3'}", variables)
+    supervisor.start(count)
+    try:
+        yield supervisor
+    finally:
+        for each in supervisor.workers:
+            each.process.kill()
+            each.process.wait()
+        close_what_is_left()
+
+
+def tell(hub: Hub, user: str) -> None:
+    """A new person, and the webhook that nobody waits for."""
+    emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
+    assert hub.post(body).status_code == 202
+
+
+def tell_all(hub: Hub, folder: Path, settings: Any) -> None:
+    """The poison in the middle of the innocents; none of them runs before there is a worker."""
+    settings.QUEUE_URL = f"sqlite:///{folder / 'queue.sqlite3'}"
+    for number in range(INNOCENTS):
+        tell(hub, f"INNOCENT{number}")
+        if number == 2:
+            tell(hub, POISON)
+
+
+def poison() -> Delivery:
+    return Delivery.objects.get(entity_id=POISON)
+
+
+def innocents() -> set[str]:
+    return set(Delivery.objects.exclude(entity_id=POISON).values_list("state", flat=True))
+
+
+def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_arrive(
+    hub: Hub, tmp_path: Path, settings: Any
+) -> None:
+    tell_all(hub, tmp_path, settings)
+    hub.shop.faults.add("slow", seconds=0.05)
+    with supervised(tmp_path, "poison") as supervisor:
+        supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 120)
+        dead = poison()
+        assert innocents() <= set(DONE)
+        assert supervisor.deaths == 2, "the third death is that of a process of its own"
+    assert (dead.code, dead.deaths, dead.due_at) == ("crashes-hub", 3, None)
+    attempts = dead.attempts.order_by("number").values_list("outcome", "code", "is_alone")
+    assert list(attempts) == [
+        (Outcome.UNKNOWN, "interrupted", False),
+        (Outcome.UNKNOWN, "interrupted", False),
+        (Outcome.UNKNOWN, "crashes-hub", True),
+    ]
+    assert Event.objects.get(entity_id=POISON).state == State.DEAD
+    assert Entry.objects.filter(stream=dead.stream, action="attempt.unknown").count() == 3
+    assert sum("innocent" in each["email"] for each in hub.shop.records("customers")) == INNOCENTS
+    assert not Delivery.objects.filter(state=State.DEAD).exclude(pk=dead.pk).exists()
+
+
+def test_a_hub_that_holds_no_death_against_anybody_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    tell_all(hub, tmp_path, settings)
+    with supervised(tmp_path, "poison-never-alone") as supervisor:
+        supervisor.until(lambda: poison().deaths >= 3, 60)
+        assert poison().state != State.DEAD
+        supervisor.until(lambda: supervisor.deaths >= 4, 60)

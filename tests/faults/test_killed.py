@@ -1,0 +1,149 @@
+"""Promise I1 and I3: kill -9 at the worst moment. Nothing acknowledged is lost, nothing sent is without its row."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.support.hub import ANNA, EXAMPLE, SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub, running_hub
+
+ACK = json.dumps(json.loads(EXAMPLE) | {"respond": "ack"}).encode()
+
+
+@pytest.fixture
+def identity() -> Iterator[IdentityService]:
+    with IdentityService(secret=SIGNING_SECRET) as service:
+        yield service
+
+
+@pytest.fixture
+def shop() -> Iterator[ShopService]:
+    with ShopService() as service:
+        yield service
+        service.faults.clear()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, identity: IdentityService, shop: ShopService) -> Iterator[RunningHub]:
+    with running_hub(tmp_path, identity, shop, LEASE_SECONDS="2") as hub:
+        yield hub
+
+
+def test_killed_between_the_shops_answer_and_ours_the_change_is_made_once_and_known(
+    hub: RunningHub, identity: IdentityService, shop: ShopService
+) -> None:
+    change_email(identity, "anna.killed@example.com")
+    shop.faults.add("slow", seconds=30, methods=["PATCH", "PUT", "POST"], applied=True, times=1)
+    in_background(lambda: hub.send_signed(EXAMPLE, "msg_killed"))
+    wait_until(lambda: email(shop) == "anna.killed@example.com")
+    hub.kill()
+    shop.faults.clear()
+    hub.start()
+    hub.manage("deliver_due")
+
+    attempts = hub.rows("SELECT number, outcome, code, key FROM sync_attempt ORDER BY number")
+    assert [attempt[:3] for attempt in attempts] == [
+        (1, "unknown", "interrupted"),
+        (2, "unchanged", "unchanged"),
+    ]
+    [write] = shop.journal(writes=True)
+    assert write["key"].startswith(f"{uuid.UUID(str(attempts[0][3]))}-")
+    calls = hub.rows(
+        "SELECT a.number, c.status FROM sync_call c JOIN sync_attempt a ON a.id = c.attempt_id"
+        f" WHERE c.is_write AND c.key = '{write['key']}'"
+    )
+    assert calls == [(1, None)]
+    assert hub.rows("SELECT state FROM webhooks_event") == [("unchanged",)]
+
+
+def test_the_source_asks_again_after_the_kill_and_is_told_the_real_outcome(
+    hub: RunningHub, identity: IdentityService, shop: ShopService
+) -> None:
+    change_email(identity, "anna.again@example.com")
+    shop.faults.add("slow", seconds=30, methods=["PATCH", "PUT", "POST"], applied=True, times=1)
+    in_background(lambda: hub.send_signed(EXAMPLE, "msg_again"))
+    wait_until(lambda: email(shop) == "anna.again@example.com")
+    hub.kill()
+    shop.faults.clear()
+    hub.start()
+    hub.manage("deliver_due")
+    told = hub.send_signed(EXAMPLE, "msg_again")
+    assert (told.status, json.loads(told.body)["status"]) == (200, "unchanged")
+    assert len(shop.journal(writes=True)) == 1
+    assert hub.rows("SELECT count(*) FROM webhooks_event") == [(1,)]
+    assert hub.rows("SELECT count(*) FROM webhooks_receipt") == [(2,)]
+
+
+def test_what_was_acknowledged_before_the_kill_is_delivered_after_it(
+    hub: RunningHub, identity: IdentityService, shop: ShopService
+) -> None:
+    people = [f"PERSON{number}" for number in range(12)]
+    for person in people:
+        identity.directory.create(
+            "users", {"id": person, "username": person.lower(), "emails": emails(person)}
+        )
+    shop.faults.add("slow", seconds=0.5)
+    for person in people:
+        assert hub.send(json.dumps(json.loads(ACK) | {"id": person}).encode()).status == 202
+    hub.kill()
+    shop.faults.clear()
+    assert hub.rows("SELECT count(*) FROM webhooks_event") == [(len(people),)]
+    assert len(customers(shop)) < len(people), "the kill came too late to show anything"
+    hub.start()
+    hub.manage("deliver_due")
+    assert {record["external_id"]: record["email"] for record in customers(shop)} == {
+        person: f"{person.lower()}@example.com" for person in people
+    }
+    assert set(hub.rows("SELECT state FROM webhooks_event")) <= {("succeeded",), ("unchanged",)}
+    assert all(entry["key"] in recorded_keys(hub) for entry in shop.journal(writes=True))
+
+
+def change_email(identity: IdentityService, address: str) -> None:
+    identity.directory.change(
+        "users", ANNA, {"emails": [{"address": address, "verified": True}]}, whole=False
+    )
+
+
+def emails(person: str) -> list[dict[str, Any]]:
+    return [{"address": f"{person.lower()}@example.com", "verified": True}]
+
+
+def email(shop: ShopService) -> str | None:
+    return next(
+        (each["email"] for each in shop.records("customers") if each.get("external_id") == ANNA), None
+    )
+
+
+def customers(shop: ShopService) -> list[dict[str, Any]]:
+    return [each for each in shop.records("customers") if str(each.get("external_id")).startswith("PERSON")]
+
+
+def recorded_keys(hub: RunningHub) -> set[str]:
+    return {str(row[0]) for row in hub.rows("SELECT key FROM sync_call WHERE is_write")}
+
+
+def in_background(send: Callable[[], object]) -> None:
+    """The client that waits for an answer which never comes."""
+
+    def quietly() -> None:
+        try:
+            send()
+        except (OSError, EOFError):
+            return
+
+    threading.Thread(target=quietly, daemon=True).start()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Broken variants of the hub that the fault tests must catch."""

@@ -1,0 +1,165 @@
+"""Broken variants of the hub, each against one promise, which the fault suite must catch.
+
+A variant is chosen by the variable HUB_MUTANT of a hub process; `startup/sitecustomize.py` installs it before anything
+of the hub is imported. What it patches is replaced as soon as its module is loaded, so that everyone who imports it
+gets the broken one. A target that is gone fails at once: in the test by `environment`, in the process at its import.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg
+
+from tests.faults.variants import broken_functions
+
+STARTUP = Path(__file__).resolve().parent / "startup"
+ROOT = STARTUP.parents[3]
+VARIABLE = "HUB_MUTANT"
+
+Break = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`breaks`: `module:attribute[.attribute]` → what makes the broken one of the good one.
+
+    `variables` go into the environment, `statements` to the prepared database; a variant may be these alone.
+    """
+
+    sentence: str
+    breaks: Mapping[str, Break] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    statements: Sequence[str] = ()
+
+    @property
+    def modules(self) -> set[str]:
+        return {target.partition(":")[0] for target in self.breaks}
+
+    def apply(self, module: ModuleType) -> None:
+        """Replace the targets in this module. AttributeError or ValueError where one is gone."""
+        for target, make in self.breaks.items():
+            if target.startswith(f"{module.__name__}:"):
+                owner, name, good = _find(module, target)
+                setattr(owner, name, make(good))
+
+
+def _find(module: ModuleType, target: str) -> tuple[Any, str, Any]:
+    """The owner of a target, its name there, and the target as it is."""
+    *path, name = target.partition(":")[2].split(".")
+    owner: Any = module
+    for each in path:
+        owner = getattr(owner, each)
+    return owner, name, getattr(owner, name)
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "answer-before-storing": Mutant(
+        "The source is told 202, then its webhook is stored.",
+        {"webhooks.views:receive_webhook": broken_functions.answer_first},
+    ),
+    "row-after-response": Mutant(
+        "The row of a write is written when its answer is there.",
+        {"sync.recording:AttemptRecorder.about_to_send": broken_functions.record_no_write_before},
+    ),
+    "settle-without-token": Mutant(
+        "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
+        {
+            "sync.claiming:_HOLD": broken_functions.believe_every_token,
+            "sync.claiming:_LEFT_OF_LEASE": broken_functions.believe_every_token_of,
+            "sync.settling:_END_DELIVERY": broken_functions.believe_every_token,
+        },
+    ),
+    "claim-without-constraint": Mutant(
+        "Several deliveries of one subject may run at once.",
+        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
+        statements=("DROP INDEX one_running_delivery_a_subject",),
+    ),
+    "cover-after-fetch": Mutant(
+        "Webhooks that came after the fetch began settle with its outcome.",
+        {"sync.settling:settle": broken_functions.settle_what_came_later},
+    ),
+    "lease-for-ever": Mutant(
+        "A delivery whose process died is never taken from it.",
+        variables={"LEASE_SECONDS": "864000"},
+    ),
+    "retry-never-due": Mutant(
+        "What failed for a moment waits for ever.",
+        {"sync.backoff:next_try": broken_functions.wait_for_ever},
+    ),
+}
+
+
+def environment(name: str | None) -> dict[str, str]:
+    """The variables that make a hub process the variant; none for None. Fails where the variant has no target."""
+    if name is None:
+        return {}
+    mutant = MUTANTS[name]
+    if not mutant.breaks:
+        return dict(mutant.variables)
+    _require(mutant)
+    path = os.pathsep.join([str(STARTUP), str(ROOT)])
+    return {**mutant.variables, "PYTHONPATH": path, VARIABLE: name}
+
+
+def alter(database: str, name: str | None) -> None:
+    """Run the variant's statements on a prepared database, a file or a URL. Fails where there is nothing to alter."""
+    statements = MUTANTS[name].statements if name else ()
+    if database.startswith("postgres"):
+        with psycopg.connect(database, autocommit=True) as link:
+            for statement in statements:
+                link.execute(statement)
+        return
+    with closing(sqlite3.connect(database)) as file:
+        for statement in statements:
+            file.execute(statement)
+        file.commit()
+
+
+def _require(mutant: Mutant) -> None:
+    """Break the targets as they are now, for nothing: this process stays whole."""
+    for target, make in mutant.breaks.items():
+        make(_find(importlib.import_module(target.partition(":")[0]), target)[2])
+
+
+def install() -> None:
+    """In a hub process: break what HUB_MUTANT names when its module is loaded. KeyError for an unknown name."""
+    name = os.environ.get(VARIABLE)
+    if name:
+        sys.meta_path.insert(0, _Breaker(MUTANTS[name]))
+
+
+class _Breaker(importlib.abc.MetaPathFinder):
+    """Finds the modules concerned as Python would, and breaks each once it is executed."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self._mutant.modules:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            _break_after(spec.loader, self._mutant)
+        return spec
+
+
+def _break_after(loader: Any, mutant: Mutant) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        mutant.apply(module)
+
+    loader.exec_module = exec_module

@@ -1,0 +1,73 @@
+"""Hub processes with something in them that breaks on purpose: what one test is about, or a variant it must catch.
+
+A process gets it by a `sitecustomize` of its own, which `environment` writes into a folder of the test.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.faults.variants import broken_functions
+from tests.faults.variants.mutants import ROOT, Mutant, _Breaker, _require
+
+POISON = "POISON"
+
+
+def die_of_poison(fetch: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever fetches this one entity is gone, as by the kernel when memory ends."""
+
+    def fetch_or_die(claim: Any, *arguments: Any) -> Any:
+        if claim.delivery.entity_id == POISON:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return fetch(claim, *arguments)
+
+    return fetch_or_die
+
+
+def blame_nobody(_: bool) -> bool:
+    """No failure speaks of the whole system."""
+    return False
+
+
+_POISON = {"sync.attempting:_fetch": die_of_poison}
+
+VARIANTS: Mapping[str, Mutant] = {
+    "poison": Mutant("One entity kills the process that fetches it.", _POISON),
+    "poison-never-alone": Mutant(
+        "The same, and deaths are never held against a delivery.",
+        _POISON | {"sync.claiming:SUSPECT": lambda _: 30_000},
+    ),
+    "no-breaker": Mutant(
+        "A system that is down is asked again and again.",
+        {"sync.breaking:is_of_the_system": lambda _: blame_nobody},
+    ),
+    "no-pace": Mutant(
+        "A limit of requests a second is not kept.",
+        {"sync.pacing:wait_for_turn": lambda _: lambda *_: None},
+    ),
+    "all-at-once": Mutant(
+        "Deliveries of one subject run at the same time.",
+        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
+    ),
+}
+
+
+def environment(folder: Path, name: str | None) -> dict[str, str]:
+    """The variables that make a hub process the variant; none for None. Fails where the variant has no target."""
+    if name is None:
+        return {}
+    _require(VARIANTS[name])
+    startup = folder / f"startup-{name}"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text(
+        f"from tests.faults.variants.process_variants import install\n\ninstall({name!r})\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(startup), str(ROOT)])}
+
+
+def install(name: str) -> None:
+    """In a hub process, before anything of the hub is imported: break what the variant breaks."""
+    sys.meta_path.insert(0, _Breaker(VARIANTS[name]))

@@ -1,0 +1,1 @@
+"""Settings, health, logs and the layout of the project as a whole."""

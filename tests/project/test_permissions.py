@@ -1,0 +1,35 @@
+"""What a person may do: as Django finds it, in one statement."""
+
+import pytest
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from integration_hub.permissions import Backend
+from tests.support.people import person
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "administrator", ""])
+@pytest.mark.parametrize("is_active", [True, False])
+def test_the_permissions_are_those_that_django_finds(role: str, is_active: bool) -> None:
+    user = person(role)
+    user.user_permissions.add(Permission.objects.get(codename="delete_session"))
+    User.objects.update(is_active=is_active)
+    expected = ModelBackend().get_all_permissions(User.objects.get())
+    assert Backend().get_all_permissions(User.objects.get()) == expected
+    assert bool(expected) == is_active
+
+
+def test_they_cost_one_statement_and_are_asked_for_once() -> None:
+    user = User.objects.get(pk=person("support").pk)
+    with CaptureQueriesContext(connection) as captured:
+        assert user.has_perm("webhooks.replay_event")
+        assert not user.has_perm("auth.view_user")
+    assert len(captured) == 1
+
+
+def test_nobody_may_nothing() -> None:
+    assert Backend().get_all_permissions(AnonymousUser()) == set()

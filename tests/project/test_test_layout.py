@@ -1,0 +1,72 @@
+"""A newcomer finds a test by the name of the module it is about: small packages, and no test module that serves others."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_MODULES = 14
+TOP_LEVEL = sorted(found.parent.name for found in ROOT.glob("*/__init__.py"))
+
+
+def packages(top: Path) -> Iterator[Path]:
+    """Yield the folder and every folder below it that holds modules, without migrations."""
+    yield from sorted(
+        {
+            module.parent
+            for module in top.rglob("*.py")
+            if module.parent.name not in ("migrations", "__pycache__")
+        }
+    )
+
+
+def modules(package: Path) -> list[str]:
+    """Return the names of the modules of this folder alone."""
+    return sorted(module.stem for module in package.glob("*.py") if module.stem != "__init__")
+
+
+def imported(module: Path) -> Iterator[str]:
+    """Yield the dotted name of everything that a module imports, wherever it does."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_test_module_is_imported() -> None:
+    test_modules = {
+        ".".join(module.relative_to(ROOT).with_suffix("").parts): module
+        for module in (ROOT / "tests").rglob("test_*.py")
+    }
+    used = {
+        f"{module.relative_to(ROOT)} imports {name}"
+        for module in (ROOT / "tests").rglob("*.py")
+        for name in imported(module)
+        if name in test_modules or name.rpartition(".")[0] in test_modules
+    }
+    assert used == set()
+
+
+@pytest.mark.parametrize("top", TOP_LEVEL)
+def test_a_package_is_small_enough_to_be_read_at_a_glance(top: str) -> None:
+    large = {
+        str(package.relative_to(ROOT)): len(modules(package))
+        for package in packages(ROOT / top)
+        if len(modules(package)) > MOST_MODULES
+    }
+    assert large == {}
+
+
+def test_every_package_of_the_tests_says_what_it_is_for() -> None:
+    silent = [
+        str(package.relative_to(ROOT))
+        for package in packages(ROOT / "tests")
+        if package.name != "startup"  # put on the path of other processes, not imported
+        and not ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8")))
+    ]
+    assert silent == []

@@ -1,0 +1,62 @@
+"""Records and settings outlive the process where a directory is given."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.sandbox.client import Client
+
+pytestmark = pytest.mark.pure
+
+KEY = {"Idempotency-Key": "K"}
+
+
+def test_the_shop_starts_again_where_it_stopped(tmp_path: Path) -> None:
+    with ShopService(data=tmp_path) as shop:
+        call = Client(shop.url, shop.token)
+        created = call("POST", "/api/customers", {"email": "n@example.com"}, headers=KEY)
+        call("DELETE", "/api/customers/4712")
+        before = shop.records("customers")
+    with ShopService(data=tmp_path) as shop:
+        call = Client(shop.url, shop.token)
+        assert shop.records("customers") == before
+        again = call("POST", "/api/customers", {"email": "n@example.com"}, headers=KEY)
+        assert (again.content, again.headers["Idempotent-Replayed"]) == (created.content, "true")
+        assert call("GET", "/api/customers?email=n@example.com").json()["total"] == 1
+        assert call("POST", "/api/customers", {"email": "m@example.com"}).json()["id"] == 4717
+
+
+def test_the_identity_service_keeps_people_and_settings_and_a_given_setting_wins(tmp_path: Path) -> None:
+    with IdentityService(
+        data=tmp_path, hub="http://127.0.0.1:1", secret="whsec_b25l", language="fi"
+    ) as identity:
+        call = Client(identity.url, identity.token)
+        call("PATCH", "/api/users/IDNUMBER1234", {"locale": "sv"})
+    with IdentityService(data=tmp_path, secret="whsec_dHdv") as identity:
+        assert identity.directory.get("users", "IDNUMBER1234")["locale"] == "sv"
+        settings = identity.sender.settings
+        assert (settings.language, settings.secret) == ("fi", "whsec_dHdv")
+        assert settings.signed_url == "http://127.0.0.1:1/webhooks/aurora"
+
+
+def test_without_a_directory_every_start_is_the_first_day(shop: ShopService) -> None:
+    shop.store.delete("customers", "4711")
+    with ShopService() as other:
+        assert other.store.get("customers", "4711") is not None
+
+
+def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    with ShopService(data=tmp_path / "new"):
+        assert {path.stat().st_mode & 0o077 for path in (tmp_path / "new").iterdir()} == {0}
+
+
+def test_a_stopped_service_starts_again_on_its_port() -> None:
+    shop = ShopService()
+    shop.start()
+    url = shop.url
+    shop.stop()
+    shop.start()
+    assert (shop.url, Client(url, shop.token)("GET", "/api/customers").status_code) == (url, 200)
+    shop.stop()

@@ -1,0 +1,144 @@
+"""The demonstration: every hop is told, and success is only what the shop itself says."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.demo import main, wait_for
+from sandbox.hops import Demo
+from sandbox.identity import IdentityService
+from sandbox.remote import DemoError, Remote
+from sandbox.shop import ShopService
+from tests.sandbox.client import Client
+from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Received, Receiver
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.fixture
+def demo(hub: Receiver, identity: IdentityService, shop: ShopService, tmp_path: Path) -> Demo:
+    return Demo(
+        hub=Remote("The hub", hub.url),
+        identity=Remote("The identity service", identity.url, identity.token),
+        shop=Remote("The shop", shop.url, shop.token),
+        logins=tmp_path / "logins.txt",
+        start_seconds=0.2,
+        follow_seconds=1,
+    )
+
+
+def carry(demo: Demo, webhook: Received) -> str:
+    """What the hub does: fetch the person, search the record, change it. The shop's status."""
+    key = webhook.json()["id"]
+    user = demo.identity.call("GET", f"/api/users/{key}")
+    record = demo.shop.call("GET", f"/api/customers?external_id={key}")["items"][0]
+    shop = Client(demo.shop.url, "shop-token")
+    change = {"email": user["emails"][0]["address"]}
+    return str(shop("PATCH", f"/api/customers/{record['id']}", change).status_code)
+
+
+def test_every_hop_is_told_and_the_new_address_read_back(
+    hub: Receiver,
+    demo: Demo,
+    identity: IdentityService,
+    shop: ShopService,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def answer(webhook: Received) -> tuple[int, Any]:
+        carry(demo, webhook)
+        return 200, SUCCEEDED
+
+    hub.answer = answer
+    identity.sender.configure({"mode": "unsigned"})  # what a person chose for the pages is not asked here
+    assert main(demo, once=True) == 0
+    assert "webhook-signature" in hub.received[0].headers
+    lines = capsys.readouterr().out.splitlines()
+    new = shop.records("customers")[0]["email"]
+    assert new.startswith("anna.aalto+2")
+    assert "anna.aalto@example.com (version 1)" in lines[0]
+    assert [line[:2] for line in lines] == ["Be", "1.", "  ", "2.", "3.", "3.", "4.", "Af", "Th"]
+    assert hub.received[0].body.decode() in lines[2]
+    assert lines[4].endswith("GET /api/customers?external_id=IDNUMBER1234: 200")
+    assert lines[5].endswith("PATCH /api/customers/4711: 200")
+    assert '"status": "succeeded"' in lines[6]
+    assert lines[7:] == [
+        f"After:  the shop's customer 4711: Anna Aalto, {new} (version 2)",
+        f"The shop has the new address: {new}",
+    ]
+
+
+def test_after_a_202_it_waits_for_the_shop(hub: Receiver, demo: Demo) -> None:
+    def answer(webhook: Received) -> tuple[int, Any]:
+        threading.Timer(0.3, carry, (demo, webhook)).start()
+        return 202, {"status": "accepted"}
+
+    hub.answer = answer
+    assert main(demo, once=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "sentence"),
+    [
+        (422, REFUSED, "422 This e-mail address already belongs to another customer."),
+        (200, SUCCEEDED, "200 The hub gave no reason."),
+    ],
+)
+def test_it_fails_with_the_sentence_where_the_shop_has_the_old_address(
+    hub: Receiver, demo: Demo, capsys: pytest.CaptureFixture[str], status: int, answer: Any, sentence: str
+) -> None:
+    hub.always(status, answer)
+    assert main(demo, once=True) == 1
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"The hub's answer: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"), [("hub", "The hub is not ready"), ("shop", "The shop is not ready")]
+)
+def test_it_says_who_did_not_start(demo: Demo, part: str, words: str) -> None:
+    missing = Remote(f"The {part}", "http://127.0.0.1:9")
+    parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "shop", "logins")}
+    with pytest.raises(DemoError, match=f"{words} after 0.1 s: GET http://127.0.0.1:9/.* gets no answer"):
+        wait_for(Demo(**parts | {part: missing}, start_seconds=0.1))
+
+
+def test_a_wrong_token_is_told(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    parts: dict[str, Any] = {name: getattr(demo, name) for name in ("hub", "identity", "logins")}
+    assert main(Demo(**parts, shop=Remote("The shop", demo.shop.url, "other")), once=True) == 1
+    assert "FAILED: The shop answered GET /api/customers" in capsys.readouterr().out
+
+
+def test_the_command_stays_shows_where_to_look_and_ends_in_peace(
+    hub: Receiver, demo: Demo, tmp_path: Path
+) -> None:
+    demo.logins.write_text("support  secret-1\n")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HUB_URL": hub.url,
+        "SANDBOX_IDENTITY_URL": demo.identity.url,
+        "SANDBOX_SHOP_URL": demo.shop.url,
+        "HUB_LOGINS": str(demo.logins),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "demo"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if "secret-1" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    text = "\n".join(lines)
+    for address in (
+        f"{hub.url}/admin/",
+        f"{demo.identity.url}/users/IDNUMBER1234",
+        f"{demo.shop.url}/faults",
+    ):
+        assert address in text

@@ -1,0 +1,62 @@
+"""The services as commands of their own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.client import Client
+
+pytestmark = pytest.mark.pure
+
+COMMAND = [sys.executable, "-m", "sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "number"),
+    [("shop", "/api/customers", signal.SIGTERM), ("identity", "/api/users", signal.SIGINT)],
+)
+def test_a_service_tells_its_address_takes_secrets_from_the_environment_and_ends_in_peace(
+    tmp_path: Path, name: str, path: str, number: int
+) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        f"SANDBOX_{name.upper()}_TOKEN": "from-the-environment",
+        "SANDBOX_DATA": str(tmp_path),
+    }
+    with subprocess.Popen(
+        [*COMMAND, name, "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        found = re.search(r"listens on (http://127\.0\.0\.1:\d+)$", process.stdout.readline().strip())
+        assert found
+        assert Client(found[1], "from-the-environment")("GET", path).status_code == 200
+        process.send_signal(number)
+        assert process.wait(5) == 0
+    assert (tmp_path / f"{name}.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["shop", "--host", "256.0.0.1"], ["identity", "--webhook-url", "ftp://x"]]
+)
+def test_a_setting_that_makes_no_sense_ends_with_one_sentence(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--port", "0"], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("sandbox: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [*COMMAND, "shop", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sandbox: 127.0.0.1:{port} is taken by another program")

@@ -1,0 +1,210 @@
+"""A log as plain values, with the secrets that only an attacker would have: to tamper with, to store, to export."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from audit.bundle import Anchor, Bundle, Facts, Placed
+from audit.canonical import canonical
+from audit.closing import Last, segment_statement
+from audit.hashing import ZERO, digest, leaf_of, segment_hash
+from audit.merkle import frontier_of, inclusion_proof, perfect_of, root_of
+from audit.packing import pack
+from audit.records import Record, key_id, public_key, sign, signer, statement, time_text
+from tests.support.audit.entries import START, after
+
+STEP = 61.0  # seconds between segments
+
+
+@dataclass
+class Segment:
+    """One segment: its signed record, the ids and the leaves that stand beside it."""
+
+    record: dict[str, Any]
+    ids: list[int]
+    leaves: list[bytes]
+
+    @property
+    def hash(self) -> bytes:
+        return segment_hash(statement("segment", self.record))
+
+
+@dataclass
+class State:
+    """Everything that the database holds. `secrets`: the private keys, in the order of keys."""
+
+    bodies: dict[int, str]
+    leaves: dict[int, bytes]
+    segments: list[Segment]
+    keys: list[dict[str, Any]]
+    secrets: list[bytes]
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+
+    def copy(self) -> "State":
+        return deepcopy(self)
+
+    def key_at(self, at: str) -> int:
+        """The place of the key that is valid at a time."""
+        return max(place for place, key in enumerate(self.keys) if key["from"] <= at)
+
+    def said(self, entry: int) -> dict[str, Any]:
+        return dict(json.loads(self.bodies[entry]))
+
+    def place_of(self, entry: int) -> tuple[Segment, int]:
+        """The segment that holds an entry, and where."""
+        return next((each, each.ids.index(entry)) for each in self.segments if entry in each.ids)
+
+    def sign_checkpoint(self) -> None:
+        """A checkpoint of these segments, by the newest key."""
+        hashes = [each.hash for each in self.segments]
+        unsigned = {
+            "v": 1,
+            "count": len(hashes),
+            "root": root_of(hashes).hex(),
+            "head": hashes[-1].hex(),
+            "at": time_text(after(10_000)),
+            "key": self.keys[-1]["key"],
+        }
+        self.checkpoint = sign("checkpoint", unsigned, signer(self.secrets[-1]))
+
+    def reseal(self, segment: Segment, secret: int | None = None) -> None:
+        """Make a segment say what its ids and leaves are; signed, where a secret is given."""
+        segment.record |= {
+            "count": len(segment.ids),
+            "ids": digest(pack(segment.ids)).hex(),
+            "root": root_of(segment.leaves).hex(),
+        }
+        if secret is not None:
+            segment.record = sign("segment", segment.record, signer(self.secrets[secret]))
+
+    def rechain(self, stolen: int | None = None) -> None:
+        """Make every stream a chain again, and every segment hold its entries' hashes, all with the right keys, or all
+        with the one key that was stolen."""
+        ends: dict[str, tuple[int, bytes]] = {}
+        for entry in sorted(self.bodies):
+            said = self.said(entry)
+            seq, leaf = ends.get(said["stream"], (0, ZERO))
+            self.bodies[entry] = canonical(said | {"stream_seq": seq + 1, "prev_leaf": leaf.hex()})
+            self.leaves[entry] = leaf_of(self.bodies[entry])
+            ends[said["stream"]] = (seq + 1, self.leaves[entry])
+        before = ZERO
+        for number, segment in enumerate(self.segments, start=1):
+            segment.ids = [each for each in segment.ids if each in self.bodies]
+            segment.leaves = [self.leaves[each] for each in segment.ids]
+            segment.record |= {"number": number, "prev": before.hex()}
+            place = self.key_at(segment.record["sealed_at"]) if stolen is None else stolen
+            segment.record["key"] = self.keys[place]["key"]
+            self.reseal(segment, place)
+            before = segment.hash
+        self.sign_checkpoint()
+
+
+def build(generator: Random, segments: int = 8, most: int = 8) -> State:
+    """An honest log: so many segments of up to so many entries of five streams, under three keys."""
+    state = State({}, {}, [], [], [generator.randbytes(32) for _ in range(3)])
+    for place, secret in enumerate(state.secrets):
+        before = state.keys[-1] if state.keys else None
+        public = public_key(secret)
+        begins = START if before is None else after(STEP * segments * place / 3)
+        unsigned = {
+            "v": 1,
+            "number": place + 1,
+            "key": key_id(public),
+            "public": public.hex(),
+            "prev": before["key"] if before else "",
+            "from": time_text(begins),
+        }
+        state.keys.append(sign("key", unsigned, signer(state.secrets[max(place - 1, 0)])))
+    last, entry = Last(), 0
+    begun = [
+        {"stream": "setting:signing-key", "action": "signing-key.begun", "details": dict(each)}
+        for each in state.keys
+    ]
+    for number in range(1, segments + 1):
+        at = START + timedelta(seconds=STEP * number)
+        news = begun if number == 1 else []
+        news = news + [happening(generator) for _ in range(generator.randint(2, most))]
+        for what in news:
+            entry += generator.choice([1, 1, 1, 2])
+            state.bodies[entry] = canonical(
+                {"v": 1, "at": time_text(at), "actor": "system", "stream_seq": 0, "prev_leaf": "", **what}
+            )
+        ids = [each for each in state.bodies if each > last.highest_id]
+        key = state.keys[state.key_at(time_text(at))]["key"]
+        record = segment_statement(last, [(each, ZERO) for each in ids], at, key, is_late=False)
+        state.segments.append(Segment({**record, "signature": ""}, ids, []))
+        last = Last(number, ZERO, at, entry)
+    state.rechain()
+    return state
+
+
+def happening(generator: Random) -> dict[str, Any]:
+    details = {"number": generator.randrange(1000), "code": generator.choice(["a", "b"])}
+    return {"stream": f"event:{generator.randrange(5)}", "action": "test.happened", "details": details}
+
+
+def anchor_of(state: State, hashes: Sequence[bytes]) -> Anchor:
+    perfect = perfect_of(hashes)
+    size = state.checkpoint["count"]
+
+    def path(number: int) -> list[bytes]:
+        return inclusion_proof(perfect, number - 1, min(size, len(hashes))) if number <= len(hashes) else []
+
+    return Anchor(
+        keys=state.keys,
+        checkpoint=state.checkpoint,
+        path=path,
+        frontier=lambda number: frontier_of(perfect, number - 1).peaks,
+    )
+
+
+def facts(state: State) -> tuple[Facts, Callable[[str, Record], Record]]:
+    """What an exporter adds, and the honest hub's signature."""
+    by = signer(state.secrets[-1])
+    return (
+        Facts({}, "person:1", time_text(after(20_000)), {}),
+        lambda kind, record: sign(kind, {**record, "key": state.keys[-1]["key"]}, by),
+    )
+
+
+def write_whole(folder: Path, state: State, left_out: int = 0) -> None:
+    """An export of everything, but for the entry that is left out."""
+    folder.mkdir()
+    hashes = [each.hash for each in state.segments]
+    bundle = Bundle(folder, anchor_of(state, hashes))
+    bodies = [
+        state.bodies[each]
+        for one in state.segments
+        for each in one.ids
+        if each in state.bodies and each != left_out
+    ]
+    said = bundle.whole(((each.record, pack(each.ids)) for each in state.segments), bodies)
+    bundle.finish(said, *facts(state))
+
+
+def write_filtered(folder: Path, state: State, left_out: int = 0) -> None:
+    """An export of every stream, each as far as it goes."""
+    folder.mkdir()
+    hashes = [each.hash for each in state.segments]
+    bundle = Bundle(folder, anchor_of(state, hashes))
+    by_number = {each.record["number"]: each for each in state.segments}
+    streams: dict[str, list[int]] = {}
+    for entry in sorted(state.bodies, key=lambda each: (state.said(each)["stream_seq"], each)):
+        streams.setdefault(state.said(entry)["stream"], []).append(entry)
+
+    def placed(entries: list[int]) -> Iterator[Placed]:
+        for entry in entries:
+            found = [(one, one.ids.index(entry)) for one in state.segments if entry in one.ids]
+            if entry != left_out and found:
+                yield Placed(state.bodies[entry], found[0][0].record["number"], found[0][1])
+
+    said = bundle.filtered(
+        ((stream, placed(entries)) for stream, entries in sorted(streams.items())),
+        lambda number: (by_number[number].record, by_number[number].leaves),
+    )
+    bundle.finish(said, *facts(state))

@@ -1,0 +1,1 @@
+"""Rows that tests start from: plain functions, of which a test overrides what it is about."""

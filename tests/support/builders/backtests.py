@@ -1,0 +1,45 @@
+"""Drafts and past events that back-tests start from: plain functions."""
+
+import itertools
+import json
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from sync.drafting import Author, Written, current_of, draft_of, save_draft, seen_of
+from sync.models import Attempt, Mapping, MappingDraft, MappingVersion, Route
+from tests.support.builders.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, sealed
+from webhooks.models import Event
+
+_numbers = itertools.count(1)
+
+
+def author(name: str = "anna") -> Author:
+    return Author(User.objects.get_or_create(username=name, defaults={"is_staff": True})[0], "192.0.2.1")
+
+
+def used_mapping(declaration: Any) -> tuple[Mapping, Route]:
+    """A mapping in force on one route of Aurora's users."""
+    mapping = Mapping.objects.create(name=f"Person {next(_numbers)}")
+    MappingVersion.objects.create(mapping=mapping, number=1, declaration=declaration)
+    source = a_source(f"aurora-{mapping.pk}")
+    return mapping, a_route(source, mapping=mapping)
+
+
+def a_draft(mapping: Mapping, declaration: Any, note: str = "a note", by: str = "anna") -> MappingDraft:
+    seen = seen_of(current_of(mapping), draft_of(mapping))
+    return save_draft(mapping, Written(declaration, json.dumps(declaration)), note, seen, author(by))
+
+
+def a_mapped_event(
+    route: Route, entity: Any, number: int = 0, *, kept: str = "entity", **facts: Any
+) -> Event:
+    """An event whose entity is kept: with its attempt (`entity`), in the fetch's answer (`call`), or not at all."""
+    defaults = {"source": route.source, "payload": sealed("webhook", facts.pop("webhook", {}))}
+    event = an_event(number, **defaults | facts)
+    known = sealed("entity", entity) if kept == "entity" else None
+    attempt: Attempt = an_attempt(a_delivery(event, route), 1, entity=known, action="updated")
+    if kept == "call":
+        response = sealed("response", {"headers": {}, "body": json.dumps(entity)})
+        a_call(attempt, connection=route.identity, purpose="fetch", status=200, response=response)
+    return event

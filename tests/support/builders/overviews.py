@@ -1,0 +1,76 @@
+"""Hubs to look at: counts of some days, connections that do well and badly, groups of failures."""
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from sync.counting.hours import HOUR, hour_of
+from sync.durations import PLACES, place_of
+from sync.models import (
+    CallCount,
+    Connection,
+    CountedHour,
+    Delivery,
+    EventCount,
+    FailureCount,
+    FailureGroup,
+    RefusalCount,
+    Route,
+)
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from webhooks.models import Source
+
+
+def now_hour() -> datetime:
+    return hour_of(timezone.now())
+
+
+def counted(ago: int, state: str = "succeeded", number: int = 1, source: Source | None = None) -> None:
+    """So many events came so many hours ago."""
+    hour = now_hour() - ago * HOUR
+    CountedHour.objects.update_or_create(begins_at=hour, defaults={"counted_at": timezone.now()})
+    EventCount.objects.create(
+        hour=hour,
+        source=source or a_source(),
+        entity_type="USER",
+        event_type="UPDATE",
+        state=state,
+        number=number,
+    )
+
+
+def called(
+    connection: Connection, ago: int, seconds: float, *, number: int = 50, failed: int = 0, usual: float = 0.2
+) -> None:
+    """So many requests went out so many hours ago, each of which took so long."""
+    durations = [0] * PLACES
+    durations[place_of(seconds)] = number
+    CallCount.objects.create(
+        hour=now_hour() - ago * HOUR,
+        connection=connection,
+        number=number,
+        failed=failed,
+        durations=durations,
+        usual_p95=usual,
+    )
+
+
+def failing(code: str, number: int, *, ago: int = 2, connection: Connection | None = None) -> FailureGroup:
+    """A group of failures with its counts."""
+    there = connection or Connection.objects.get(slug="shop")
+    FailureCount.objects.create(hour=now_hour() - ago * HOUR, connection=there, code=code, number=number)
+    at = timezone.now() - timedelta(hours=ago)
+    return FailureGroup.objects.create(connection=there, code=code, number=number, first_at=at, last_at=at)
+
+
+def dead(number: int, code: str = "target-rejected") -> Delivery:
+    """An event that failed at the shop."""
+    source = a_source()
+    route = Route.objects.filter(source=source).first() or a_route(source)
+    at = timezone.now() - timedelta(minutes=number)
+    event = an_event(number, source=source, state="dead", code=code, received_at=at)
+    return a_delivery(event, route, settled_at=at)
+
+
+def refused(number: int, code: str = "bad-signature") -> None:
+    RefusalCount.objects.create(hour=now_hour(), source=a_source(), code=code, number=number)

@@ -1,0 +1,1 @@
+"""The tests' databases, and what is asked of them."""

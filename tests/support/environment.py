@@ -1,0 +1,27 @@
+"""Loaded before Django's settings (`-p tests.support.environment`): the environment of the tests, and their database.
+
+HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`.
+"""
+
+import os
+
+from tests.support.database import postgresql
+
+os.environ.update(
+    HUB_ENV_FILE=os.devnull,
+    DEBUG="off",
+    SECRET_KEY="only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz",
+    SEALING_KEYS="MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
+    LOG_LEVEL="CRITICAL",
+    LEASE_SECONDS="20",
+    DELIVERY_THREADS="16",
+    CONFIGURATION_SECONDS="0",
+    QUEUE_URL="local:",
+    ALARM_UNSEALED_SECONDS="0",  # few tests run a sealer
+)
+
+if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":
+    os.environ["DATABASE_URL"] = postgresql.url()
+else:
+    os.environ.pop("DATABASE_URL", None)

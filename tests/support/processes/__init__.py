@@ -1,0 +1,1 @@
+"""The hub, its workers and their queues as processes of their own."""

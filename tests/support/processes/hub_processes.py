@@ -1,0 +1,170 @@
+"""The hub as real processes: gunicorn as the Procfile starts it, with a database of its own, and killed at will."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from sync.claiming import SUSPECT, claim
+from sync.expiring import expire
+from sync.models import Delivery
+from tests.support.database.template_database import migrated_database
+from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet
+from webhooks.models import State
+
+ROOT = Path(__file__).resolve().parents[3]
+LONG_AGO = "2020-01-01T00:00:00Z"
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it came over the wire."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass
+class RunningHub:
+    """One hub in a process group of its own. `database` is a file or the URL of a PostgreSQL database."""
+
+    database: str
+    environment: dict[str, str]
+    port: int = field(default_factory=lambda: free_port())
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the web process of the Procfile and wait until it answers."""
+        line = re.search(r"^web: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+        assert line, "the Procfile has no web process"
+        environment = self.environment | {"HUB_PORT": str(self.port)}
+        self.process = subprocess.Popen(
+            ["sh", "-c", f"exec {line[1]}"], cwd=ROOT, env=environment, start_new_session=True
+        )
+        until = time.monotonic() + 20
+        while not self._is_healthy():
+            assert self.process.poll() is None, "the hub ended at its start"
+            assert time.monotonic() < until, "the hub does not answer"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL for the whole process group: nothing of the hub runs a single instruction more."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def manage(self, *arguments: str) -> str:
+        """Run `manage.py` to its end against the same database; what it printed."""
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def send(
+        self, body: bytes | Iterator[bytes], path: str = "/webhooks/aurora-unsigned", **headers: str
+    ) -> Reply:
+        """POST over a connection of its own. An iterator is sent in chunks, without a length."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=40)
+        try:
+            connection.request("POST", path, body, JSON | headers, encode_chunked=not isinstance(body, bytes))
+            answer = connection.getresponse()
+            return Reply(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def send_signed(self, body: bytes, webhook_id: str) -> Reply:
+        return self.send(body, "/webhooks/aurora", **signed(body, webhook_id))
+
+    def raw(self, request: bytes) -> Reply:
+        """Exactly these bytes on a socket, for what no client library would send."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as link:
+            link.sendall(request)
+            answer = http.client.HTTPResponse(link, method=request.split(b" ", 1)[0].decode())
+            answer.begin()
+            return Reply(answer.status, answer.headers, answer.read())
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the hub's tables past the hub."""
+        if self.database.startswith("postgres"):
+            with psycopg.connect(self.database) as link:
+                return list(link.execute(query))
+        link = sqlite3.connect(self.database)
+        try:
+            return list(link.execute(query))
+        finally:
+            link.close()
+
+    def _is_healthy(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running_hub(
+    folder: Path, identity: IdentityService, shop: ShopService, **variables: str
+) -> Iterator[RunningHub]:
+    """A hub on a fresh database, joined to the two services, started; killed at the end."""
+    with migrated_database(folder) as (database, url):
+        environment = os.environ | {
+            "DATABASE_URL": url,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SANDBOX_IDENTITY_PORT": str(identity.port),
+            "SANDBOX_SHOP_PORT": str(shop.port),
+            "SANDBOX_IDENTITY_TOKEN": "identity-token",
+            "SANDBOX_SHOP_TOKEN": "shop-token",
+            "SANDBOX_SIGNING_SECRET": SIGNING_SECRET,
+            **variables,
+        }
+        hub = RunningHub(database, environment)
+        hub.manage("seed_sandbox", "--logins", str(folder / "logins.txt"))
+        try:
+            hub.start()
+            yield hub
+        finally:
+            hub.kill()
+
+
+def attempt_that_dies_alone(delivery: Delivery) -> None:
+    """Two processes died under it before; this one has it for itself."""
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state=State.RETRYING, deaths=SUSPECT, due_at=LONG_AGO, settled_at=None
+    )
+    assert claim(delivery.pk, alone=True)
+
+
+def lease_ends(pk: int) -> None:
+    """The process is found to be gone: by whoever calls, not by a thread that still looks for what is due."""
+    wait_until_quiet()
+    Delivery.objects.filter(pk=pk).update(lease_until=LONG_AGO)
+    assert expire(Delivery.objects.get(pk=pk))

@@ -1,0 +1,59 @@
+"""Webhooks that come at the same time (`audit.gathering`)."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+
+from audit.committing import MOST
+from audit.gathering import Gathering
+from tests.support.hub import Hub
+from tests.support.threads import wait_until
+from webhooks import storing
+
+Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook
+
+
+class Together:
+    """Sends webhooks so that the first is stored alone, and all that follow by one commit or a few."""
+
+    def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[int] = []
+        self._hub, self._store = hub, storing._store_all
+        self._begun, self._go = threading.Event(), threading.Event()
+        self._holds = False
+        self.gathering: Gathering[Any] = Gathering(self._run, MOST)
+        monkeypatch.setattr(storing, "_gathering", self.gathering)
+        monkeypatch.setattr("sync.service.defer", lambda _: None)
+
+    def _run(self, news: Sequence[Any]) -> None:
+        self.sizes.append(len(news))
+        if self._holds and len(self.sizes) == 1:
+            self._begun.set()
+            assert self._go.wait(20)
+        self._store(news)
+
+    def send(self, *sent: Sent) -> list[HttpResponse]:
+        """The answers, in order."""
+        self.sizes.clear()
+        self._holds = True
+        with ThreadPoolExecutor(len(sent)) as threads:
+            told = [threads.submit(self._post, *sent[0])]
+            assert self._begun.wait(20)
+            for number, each in enumerate(sent[1:], 1):
+                told.append(threads.submit(self._post, *each))
+                wait_until(lambda number=number: len(self.gathering._line) == number)
+            self._go.set()
+            return [each.result() for each in told]
+
+    def _post(self, body: dict[str, Any], webhook_id: str) -> HttpResponse:
+        try:
+            return replace(self._hub, client=Client()).post_signed(body, webhook_id)
+        finally:
+            connection.close()

@@ -1,0 +1,81 @@
+"""The answer is kept by the commit that settles: never told where that did not hold, never kept twice."""
+
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from audit.models import Entry
+from sync import settling
+from sync.models import Attempt, Delivery
+from sync.waiting import Waiter
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Receipt
+
+
+def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first settling commit is lost with its connection, after all its statements."""
+    appending, run, calls = settling.appending, settling._run_with_link, []
+
+    def counted(*happenings: Any, **at: Any) -> Any:
+        calls.append(len(happenings))
+        return appending(*happenings, **at)
+
+    def lost(*arguments: Any) -> None:
+        run(*arguments)
+        if len(calls) == 1:
+            raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(settling, "appending", counted)
+    monkeypatch.setattr(settling, "_run_with_link", lost)
+    return calls
+
+
+def test_a_settling_that_was_rolled_back_told_nothing_and_its_repetition_tells_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fail_first(monkeypatch)
+    hub.change_email("anna.told@example.com")
+    answer = hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    assert answer.status_code == 200
+    assert calls == [2, 2], "the attempt's end and the answer, in one commit, twice"
+    receipt = Receipt.objects.get()
+    assert receipt.answer is not None
+    assert (receipt.status, receipt.answer.open()) == (200, answer.content)
+    assert Entry.objects.filter(action="webhook.answered").count() == 1
+    assert Attempt.objects.get().outcome == Delivery.objects.get().state == "succeeded"
+    assert len(hub.writes()) == 1
+
+
+def test_an_answer_that_is_told_before_the_commit_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Waiter.take
+
+    def take_and_tell(self: Waiter, outcome: Any) -> Any:
+        telling = good(self, outcome)
+        if telling is not None:
+            self.told(telling)
+        return telling
+
+    monkeypatch.setattr(Waiter, "take", take_and_tell)
+    monkeypatch.setattr(
+        settling, "appending", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost"))
+    )
+    monkeypatch.setattr("sync.delivering.SETTLE_PAUSES", ())
+    hub.change_email("anna.told@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert Receipt.objects.get().answer is None, "told, and nothing of it is on record"
+    Delivery.objects.update(state="dead", token=None, identity_slot=None, commercial_slot=None)
+
+
+def test_an_answer_that_cannot_be_put_into_words_does_not_keep_the_delivery_from_ending(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhooks.receiving.outcome_answer", lambda *_, **__: 1 / 0)
+    hub.change_email("anna.wordless@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 500
+    hub.wait_until_quiet()
+    assert Delivery.objects.get().state == "succeeded"

@@ -1,0 +1,81 @@
+"""What a source is told is kept as the last word only where nothing of it can change by itself."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from sync.models import Connection
+from sync.outcomes import outcome_of
+from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
+from webhooks.answers import outcome_answer
+from webhooks.codes import CATALOGUE, is_about_identity
+from webhooks.models import Event, Payload
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("states", "is_final"),
+    [
+        (("dead", "running"), False),
+        (("dead", "held"), False),
+        (("dead", "pending"), False),
+        (("dead", "retrying"), False),
+        (("succeeded", "held"), False),
+        (("dead", "succeeded"), True),
+        (("closed", "unchanged"), True),
+    ],
+)
+def test_a_failure_in_one_system_is_not_the_last_word_while_another_goes_on(
+    states: tuple[str, ...], is_final: bool
+) -> None:
+    source = a_source()
+    event = an_event(1, source=source, state=states[0])
+    for number, state in enumerate(states):
+        shop = Connection.objects.create(
+            slug=f"shop-{number}", side="commercial", connector="rest-commercial", base_url="https://x.test"
+        )
+        claimed = {"token": uuid4(), "lease_until": event.received_at} if state == "running" else {}
+        a_delivery(event, a_route(source, commercial=shop), state=state, **claimed)
+    assert outcome_of(event).is_final is is_final
+
+
+@pytest.mark.parametrize("code", sorted(code for code in CATALOGUE if is_about_identity(code)))
+def test_what_the_identity_service_is_at_fault_for_names_the_identity_service(code: str) -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code=code)
+    a_delivery(event, a_route(source))
+    with CaptureQueriesContext(connection) as asked:
+        outcome = outcome_of(event)
+    assert len(asked) == 2, "deliveries with their connections, and attempts"
+    (result,) = outcome.results
+    assert (result.connection, result.connection_name) == ("shop", "Aurora ID")
+    answer = outcome_answer(outcome, "en", reference="R", location="", is_signed=True)
+    told = json.loads(answer.body)
+    assert "shop" not in f"{told['title']} {told['detail']}"
+    assert told["title"] == CATALOGUE[code].texts["en"].title.replace("{connection}", "Aurora ID")
+    assert [each["connection"] for each in told["results"]] == ["shop"]
+
+
+@pytest.mark.parametrize("speaks", ["identity", "commercial"])
+def test_a_sentence_is_told_where_the_connection_of_who_spoke_it_relays_it(speaks: str) -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code="identity-rejected")
+    delivery = a_delivery(event, a_route(source), state="dead", code="identity-rejected")
+    said = Payload.of(Payload.Kind.ANSWER, b'{"sentence":"Ask the registry."}', None)
+    said.save()
+    an_attempt(delivery, 1, code="identity-rejected", answer=said)
+    Connection.objects.update(relays_sentences=False)
+    Connection.objects.filter(side=speaks).update(relays_sentences=True)
+    (result,) = outcome_of(Event.objects.get()).results
+    assert result.sentence == ("Ask the registry." if speaks == "identity" else None)
+
+
+def test_what_the_shop_is_at_fault_for_names_the_shop() -> None:
+    source = a_source()
+    event = an_event(1, source=source, state="dead", code="target-timeout")
+    a_delivery(event, a_route(source))
+    assert [each.connection_name for each in outcome_of(event).results] == ["The shop"]

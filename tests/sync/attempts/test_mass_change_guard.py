@@ -1,0 +1,326 @@
+"""The mass-change guard: what goes beyond a route's bound waits for a person, exactly, and nothing of it is sent."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections
+from django.db.models import F
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sync.approving import Decision, decide
+from sync.claiming import Claim, claim
+from sync.guarding import FEWEST_KNOWN, Held, _marks, guard, weight_of
+from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
+from sync.planning import Action, Change, FieldChange
+from sync.tasks import run_due
+from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
+from tests.support.circuit_breakers import make_due
+from tests.support.hub import Hub
+from webhooks.models import Event, Source, State
+
+SLUG = "aurora-unsigned"
+
+
+def person(hub: Hub, number: int) -> str:
+    """A new person of the identity service."""
+    user, address = f"GUARDED{number}", f"guarded.{number}@example.com"
+    emails = [{"address": address, "verified": True}]
+    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    return user
+
+
+def customers(hub: Hub, count: int) -> list[str]:
+    """New persons whom the shop knows."""
+    users = [person(hub, number) for number in range(count)]
+    for user in users:
+        assert tell(user) == 200
+    return users
+
+
+def tell(user: str, event_type: str = "UPDATE") -> int:
+    body = {"id": user, "entityType": "USER", "eventType": event_type}
+    return Client().post(f"/webhooks/{SLUG}", body, content_type="application/json").status_code
+
+
+def leave(hub: Hub, user: str) -> int:
+    """The person is deleted in the identity service, which says so."""
+    hub.identity.directory.delete("users", user)
+    return tell(user, "DELETE")
+
+
+def bound(**values: Any) -> None:
+    Route.objects.filter(source__slug=SLUG, entity_type="USER").update(**values)
+
+
+def at_once(run: Any, arguments: list[Any]) -> list[Any]:
+    def one(argument: Any) -> Any:
+        try:
+            return run(argument)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(arguments)) as threads:
+        return list(threads.map(one, arguments))
+
+
+@pytest.mark.parametrize("when_gone", [Route.WhenGone.DELETE, Route.WhenGone.DEACTIVATE])
+def test_removals_beyond_the_bound_are_held_and_nothing_of_them_is_sent(hub: Hub, when_gone: str) -> None:
+    users = customers(hub, 5)
+    bound(most_removals=3, when_gone=when_gone)
+    writes = len(hub.writes())
+    assert [leave(hub, user) for user in users] == [200, 200, 200, 202, 202]
+    assert len(hub.writes()) == writes + 3
+    held = Delivery.objects.filter(state=State.HELD)
+    assert set(held.values_list("entity_id", "code")) == {(users[3], "held"), (users[4], "held")}
+    assert set(Event.objects.filter(deliveries__in=held).values_list("state", "code")) == {("held", "held")}
+    for attempt in Attempt.objects.filter(delivery__in=held):
+        assert (attempt.weighed, attempt.change is None) == ("", False)
+        assert not attempt.calls.filter(is_write=True).exists()
+    assert hub.customer(users[4])["active"] is True
+
+
+def test_of_removals_at_once_exactly_the_bound_passes(hub: Hub) -> None:
+    users = customers(hub, 12)
+    bound(most_removals=4)
+    writes = len(hub.writes())
+    at_once(lambda user: leave(hub, user), users)
+    hub.wait_until_idle()
+    while Delivery.objects.filter(state=State.RETRYING).exists():  # a busy machine answers too late
+        make_due()
+        run_due()
+    assert Delivery.objects.filter(state=State.HELD).count() == 8
+    assert Attempt.objects.filter(weighed=Weight.REMOVAL).values("delivery").distinct().count() == 4
+    assert len({each["path"] for each in hub.writes()[writes:]}) == 4
+
+
+def test_a_bound_of_nothing_holds_the_first(hub: Hub) -> None:
+    (user,) = customers(hub, 1)
+    bound(most_removals=0)
+    assert leave(hub, user) == 202
+    assert Delivery.objects.filter(state=State.HELD).count() == 1
+
+
+def test_trying_again_does_not_count_twice(hub: Hub) -> None:
+    first, second, third = customers(hub, 3)
+    bound(most_removals=2)
+    hub.shop.faults.add("error", times=1, methods=["PATCH"])
+    assert leave(hub, first) == 424
+    assert Attempt.objects.latest("pk").weighed == Weight.REMOVAL
+    assert tell(first, "DELETE") == 200
+    assert leave(hub, second) == 200
+    assert leave(hub, third) == 202
+    assert Delivery.objects.filter(state=State.HELD).get().entity_id == third
+
+
+def test_when_the_window_has_passed_there_is_room_again(hub: Hub) -> None:
+    users = customers(hub, 3)
+    bound(most_removals=1, guard_minutes=10)
+    assert [leave(hub, user) for user in users[:2]] == [200, 202]
+    Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=9))
+    hub.identity.directory.delete("users", users[2])
+    assert tell(users[2], "DELETE") == 202
+    Attempt.objects.update(started_at=F("started_at") - timedelta(minutes=3))
+    assert tell(users[2], "DELETE") == 200
+
+
+def approve(*held: Delivery) -> None:
+    keys = [each.pk for each in held]
+    decide(
+        keys,
+        Decision.APPROVE,
+        by=User.objects.create_user(uuid4().hex),
+        reason="spoken with them",
+        key=uuid4(),
+    )
+
+
+def test_an_approved_removal_passes_and_does_not_count(hub: Hub) -> None:
+    first, second = customers(hub, 2)
+    bound(most_removals=0)
+    assert leave(hub, first) == 202
+    approve(Delivery.objects.get(state=State.HELD))
+    hub.wait_until_idle()
+    assert hub.customer(first)["active"] is False
+    assert not Attempt.objects.filter(weighed=Weight.REMOVAL).exists()
+    assert leave(hub, second) == 202
+
+
+def test_an_approved_removal_passes_with_the_attempt_that_covers_it(hub: Hub) -> None:
+    (user,) = customers(hub, 1)
+    bound(most_removals=0)
+    assert leave(hub, user) == 202
+    hub.shop.faults.add("error", times=1, methods=["PATCH"])
+    approve(Delivery.objects.get(state=State.HELD))
+    hub.wait_until_idle()
+    assert Delivery.objects.filter(state=State.RETRYING, is_approved=True).count() == 1
+    assert tell(user, "DELETE") == 200
+    assert not Delivery.objects.filter(state__in=[State.HELD, State.RETRYING]).exists()
+
+
+def a_link(number: int, route: Route) -> Link:
+    return Link(
+        identity=route.identity,
+        commercial=route.commercial,
+        entity_type="USER",
+        entity_id=f"KNOWN{number}",
+        record_id=f"R{number}",
+        applied_at=timezone.now(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "percent", "changed", "held"),
+    [(40, 10.0, 6, 2), (FEWEST_KNOWN, 5.0, 3, 2), (FEWEST_KNOWN - 3, 5.0, 3, 0), (40, None, 6, 0)],
+    ids=["a share of many", "of the fewest", "too few to tell", "no guard"],
+)
+def test_records_changed_beyond_their_share_are_held(
+    hub: Hub, known: int, percent: float | None, changed: int, held: int
+) -> None:
+    route = Route.objects.get(source__slug=SLUG, entity_type="USER")
+    Link.objects.bulk_create([a_link(number, route) for number in range(known)])
+    bound(most_changed_percent=percent)
+    users = [person(hub, number) for number in range(changed)]
+    answers = [tell(user) for user in users]
+    assert answers == [200] * (changed - held) + [202] * held
+    assert Delivery.objects.filter(state=State.HELD).count() == held
+
+
+def test_somebody_who_changes_all_the_time_counts_once(hub: Hub) -> None:
+    users = customers(hub, 2)
+    route = Route.objects.get(source__slug=SLUG, entity_type="USER")
+    Link.objects.bulk_create([a_link(number, route) for number in range(FEWEST_KNOWN - 2)])
+    bound(most_changed_percent=5.0)
+    for number in range(4):
+        hub.change_email(f"again.{number}@example.com", users[0])
+        assert tell(users[0]) == 200
+    assert Attempt.objects.filter(weighed=Weight.CHANGE).count() == 1
+    hub.change_email("one.more@example.com", users[1])
+    assert tell(users[1]) == 202
+
+
+def guarded(source: Source, **bounds: Any) -> Route:
+    """A route with these bounds, whose mapping can be read."""
+    route = a_route(source, **bounds)
+    MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
+    return route
+
+
+def a_claim(route: Route, number: int, **values: Any) -> Claim:
+    """A delivery about `USR-<number>` whose attempt has begun."""
+    event = an_event(number, source=route.source, entity_id=f"USR-{number}")
+    waiting = {"state": State.PENDING, "due_at": timezone.now() - timedelta(minutes=1)}
+    taken = claim(a_delivery(event, route, **waiting | values).pk)
+    assert taken is not None
+    return taken
+
+
+def weighed(taken: Claim) -> str:
+    """As what the attempt was counted; it is over then."""
+    Delivery.objects.filter(pk=taken.delivery.pk).update(
+        state=State.SUCCEEDED, token=None, lease_until=None, due_at=None
+    )
+    return Attempt.objects.get(pk=taken.attempt.pk).weighed
+
+
+UPDATE = Change(Action.UPDATE, "R1", (FieldChange("email", "a", "b"),))
+DELETE = Change(Action.DELETE, "R1", (FieldChange("email", "a", None),))
+NOTHING = Change(Action.NOTHING, "R1")
+
+
+@pytest.mark.parametrize(
+    ("change", "is_gone", "weight"),
+    [
+        (NOTHING, False, None),
+        (NOTHING, True, None),
+        (UPDATE, False, Weight.CHANGE),
+        (UPDATE, True, Weight.REMOVAL),
+        (DELETE, True, Weight.REMOVAL),
+        (Change(Action.CREATE, None, UPDATE.fields), False, Weight.CHANGE),
+    ],
+)
+def test_a_change_counts_for_what_it_does(change: Change, is_gone: bool, weight: Weight | None) -> None:
+    assert weight_of(change, is_gone=is_gone) == weight
+
+
+@pytest.mark.parametrize(
+    ("change", "is_gone", "is_approved"),
+    [(NOTHING, True, False), (UPDATE, False, False), (DELETE, True, True)],
+    ids=["nothing to do", "no guard of this kind", "approved"],
+)
+def test_what_is_not_guarded_costs_no_statement(
+    database: None, change: Change, is_gone: bool, is_approved: bool
+) -> None:
+    taken = a_claim(guarded(an_event().source, most_removals=0), 1, is_approved=is_approved)
+    with CaptureQueriesContext(connection) as asked:
+        guard(taken, change, is_gone=is_gone)
+    assert len(asked) == 0
+
+
+def test_a_mark_is_renewed_before_it_leaves_the_window_and_not_each_time(database: None) -> None:
+    route = guarded(an_event().source, most_removals=1, guard_minutes=60)
+    first = a_claim(route, 1)
+    guard(first, DELETE, is_gone=True)
+    assert weighed(first) == Weight.REMOVAL
+    soon = a_claim(route, 1)
+    guard(soon, DELETE, is_gone=True)
+    assert weighed(soon) == ""
+    Attempt.objects.filter(pk=first.attempt.pk).update(started_at=F("started_at") - timedelta(minutes=7))
+    later = a_claim(route, 1)
+    guard(later, DELETE, is_gone=True)
+    assert weighed(later) == Weight.REMOVAL
+    with pytest.raises(Held, match="removals in 60 minutes are limited to 1"):
+        guard(a_claim(route, 4), DELETE, is_gone=True)
+
+
+def test_the_attempts_of_one_delivery_count_once(database: None) -> None:
+    taken = a_claim(guarded(an_event().source, most_removals=1), 1)
+    guard(taken, DELETE, is_gone=True)
+    retry = an_attempt(taken.delivery, 2, started_at=timezone.now())
+    guard(replace(taken, attempt=retry), DELETE, is_gone=True)
+
+
+def test_routes_do_not_count_for_each_other(database: None) -> None:
+    source = an_event().source
+    one = guarded(source, most_removals=1)
+    other = guarded(source, entity_type="GROUP", most_removals=1)
+    guard(a_claim(one, 1), DELETE, is_gone=True)
+    guard(a_claim(other, 2), DELETE, is_gone=True)
+    with pytest.raises(Held):
+        guard(a_claim(one, 3), DELETE, is_gone=True)
+
+
+def test_changes_and_removals_do_not_count_for_each_other(database: None) -> None:
+    route = guarded(an_event().source, most_removals=1, most_changed_percent=5.0)
+    Link.objects.bulk_create([a_link(number, route) for number in range(FEWEST_KNOWN)])
+    guard(a_claim(route, 1), UPDATE, is_gone=False)
+    guard(a_claim(route, 2), DELETE, is_gone=True)
+    with pytest.raises(Held, match="changed records in 60 minutes are limited to 1"):
+        guard(a_claim(route, 3), UPDATE, is_gone=False)
+
+
+def test_an_approval_that_came_after_the_delivery_was_read_counts(database: None) -> None:
+    taken = a_claim(guarded(an_event().source, most_removals=0), 1)
+    Delivery.objects.filter(pk=taken.delivery.pk).update(is_approved=True)
+    guard(taken, DELETE, is_gone=True)
+    assert weighed(taken) == ""
+
+
+def test_the_count_reads_marked_attempts_only(database: None) -> None:
+    """Of many attempts; a planner that knows their number takes the index of the few that are marked."""
+    route = guarded(an_event().source)
+    delivery = a_delivery(an_event(1, source=route.source), route)
+    many = [
+        Attempt(delivery=delivery, number=n, cause="retry", started_at=timezone.now()) for n in range(3_000)
+    ]
+    Attempt.objects.bulk_create(many)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sync_attempt")
+    marks = _marks(route, Weight.REMOVAL).filter(started_at__gte=timezone.now() - timedelta(hours=1))
+    assert "attempt_weighed" in marks.values("delivery__entity_id").distinct().explain()

@@ -1,0 +1,365 @@
+"""Relayed deliveries: what a signed webhook carries is applied as it came, in order, and never over something newer."""
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections, transaction
+from django.db.models import Q
+
+from audit.models import Entry
+from sync import opening, reopening
+from sync.claiming import SUSPECT
+from sync.expiring import suspects
+from sync.models import Attempt, Delivery, Route
+from sync.outcomes import give_up_what_must_not_go_on
+from sync.replaying import request_replay
+from sync.subjects import Seen
+from sync.tasks import run_due
+from tests.support.builders.history import a_replay
+from tests.support.hub import ANNA, Hub, wait_until_quiet
+from webhooks.models import Event, State, subject_key
+
+
+@pytest.fixture
+def relay(hub: Hub) -> Hub:
+    """The hub, whose routes of people relay, wherever a source is believed."""
+    Route.objects.filter(entity_type="USER").update(relays=True)
+    return hub
+
+
+def person(email: str, event_type: str = "UPDATE", user: str = ANNA, **members: Any) -> dict[str, Any]:
+    """A webhook that carries Anna with this address."""
+    entity = {
+        "id": user,
+        "emails": [{"address": email, "verified": True}],
+        "name": {"givenName": "Anna", "familyName": "Aalto"},
+        "mobiles": [{"number": "+358401234567"}],
+        "locale": "fi",
+    }
+    return {"id": user, "entityType": "USER", "eventType": event_type, "data": entity} | members
+
+
+def in_background(body: dict[str, Any]) -> dict[str, Any]:
+    return body | {"respond": {"mode": "ack"}}
+
+
+def test_what_the_webhook_carries_is_applied_and_nothing_is_fetched(relay: Hub) -> None:
+    relay.change_email("newer.at.the.source@example.com")
+    answer = relay.post_signed(person("carried@example.com"))
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert relay.customer()["email"] == "carried@example.com"
+    assert relay.identity.journal() == []
+
+
+def test_an_unsigned_webhook_is_fetched_whatever_it_carries(relay: Hub) -> None:
+    address = relay.change_email("truth@example.com")
+    answer = relay.post(person("invented@example.com"))
+    assert answer.json()["status"] == "succeeded"
+    assert relay.customer()["email"] == address
+    assert [each["method"] for each in relay.identity.journal()] == ["GET"]
+    assert Delivery.objects.get().is_relayed is False
+
+
+def test_a_relayed_webhook_without_its_entity_is_refused_for_good(relay: Hub) -> None:
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["retrying"]) == (422, "unmappable", False)
+    assert relay.writes() == []
+    assert relay.identity.journal() == []
+
+
+def test_a_part_of_an_entity_changes_only_what_it_tells(relay: Hub) -> None:
+    before = relay.customer()
+    part = {"emails": [{"address": "part@example.com", "verified": True}]}
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "data": part})
+    assert answer.json()["status"] == "succeeded"
+    [write] = relay.writes()
+    assert write["body"] == {"email": "part@example.com"}
+    assert relay.customer()["first_name"] == before["first_name"]
+    assert relay.customer()["external_id"] == before["external_id"]
+
+
+def test_a_part_too_small_to_make_a_record_of_is_refused(relay: Hub) -> None:
+    part = {"name": {"givenName": "Nobody"}}
+    answer = relay.post_signed({"id": "NOBODY1", "entityType": "USER", "eventType": "CREATE", "data": part})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unmappable")
+    assert relay.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("applied", "late", "status", "email"),
+    [
+        ("2026-01-01T00:00:01Z", "2026-01-01T00:00:00Z", "superseded", "first@example.com"),
+        ("2026-01-01T00:00:00.000002Z", "2026-01-01T00:00:00.000001Z", "superseded", "first@example.com"),
+        ("2026-01-01T01:00:00Z", "2026-01-01T02:30:00+02:00", "superseded", "first@example.com"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "succeeded", "second@example.com"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "succeeded", "second@example.com"),
+        ("2026-01-01T00:00:00Z", None, "succeeded", "second@example.com"),
+        (None, "1999-01-01T00:00:00Z", "succeeded", "second@example.com"),
+    ],
+)
+def test_an_older_timestamp_never_goes_over_a_newer_one(
+    relay: Hub, applied: str | None, late: str | None, status: str, email: str
+) -> None:
+    for address, timestamp in (("first@example.com", applied), ("second@example.com", late)):
+        moment = {"timestamp": timestamp} if timestamp else {}
+        answer = relay.post_signed(person(address, **moment))
+    assert (answer.status_code, answer.json()["status"]) == (200, status)
+    assert relay.customer()["email"] == email
+    assert Event.objects.latest("pk").state == status
+
+
+def test_what_another_process_applied_before_the_claim_was_stored_counts(
+    relay: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    seen = opening.seen
+
+    def as_it_was_before(delivery: Delivery) -> Seen:
+        return replace(seen(delivery), is_free=True, link=None)
+
+    monkeypatch.setattr(opening, "seen", as_it_was_before)
+    late = relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    assert late.json()["status"] == "superseded"
+    assert relay.customer()["email"] == "new@example.com"
+
+
+def test_an_older_webhook_sends_nothing_to_the_shop(relay: Hub) -> None:
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    asked = len(relay.shop.journal())
+    relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    assert len(relay.shop.journal()) == asked
+
+
+def test_a_replay_of_an_older_webhook_does_not_undo_a_newer_one(relay: Hub) -> None:
+    relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
+    relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
+    staff = User.objects.create_user("staff")
+    request_replay([Event.objects.earliest("pk")], by=staff, reason="was it applied?")
+    relay.wait_until_idle()
+    assert relay.customer()["email"] == "new@example.com"
+    assert Event.objects.earliest("pk").state == State.SUPERSEDED
+
+
+def test_relayed_webhooks_of_a_person_run_one_by_one_in_the_order_they_came(relay: Hub) -> None:
+    relay.shop.faults.add("slow", seconds=0.05)
+    sent = [f"address.{number}@example.com" for number in range(5)]
+    for address in sent:
+        assert relay.post_signed(in_background(person(address))).status_code == 202
+    relay.wait_until_idle()
+    writes = relay.writes()
+    assert [each["body"]["email"] for each in writes] == sent
+    assert all(one["ended"] <= following["started"] for one, following in itertools.pairwise(writes))
+    assert list(Delivery.objects.values_list("state", "covered_by")) == [(State.SUCCEEDED, None)] * 5
+
+
+def test_a_relayed_webhook_waits_for_an_older_one_that_is_tried_again(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("first@example.com")))
+    relay.wait_until_idle()
+    relay.shop.faults.clear()
+    answer = relay.post_signed(person("second@example.com") | {"respond": {"mode": "result", "wait": 100}})
+    assert answer.status_code == 202
+    assert relay.writes() == []
+    make_due()
+    run_due()
+    assert [each["body"]["email"] for each in relay.writes()] == ["first@example.com", "second@example.com"]
+
+
+def test_no_process_is_begun_for_a_relayed_webhook_behind_an_older_one(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    for address in ("first@example.com", "second@example.com"):
+        relay.post_signed(in_background(person(address)))
+    wait_until_quiet()
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at="2000-01-01T00:00:00Z")
+    assert suspects(10) == [Delivery.objects.earliest("pk").pk]
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "state", "retrying"),
+    [(None, State.DEAD, False), (False, State.DEAD, False), (True, State.RETRYING, True)],
+)
+def test_a_failure_that_the_source_was_told_of_ends_there_unless_the_route_goes_on(
+    relay: Hub, goes_on: bool | None, state: State, retrying: bool
+) -> None:
+    Route.objects.update(continues_after_failure=goes_on)
+    relay.shop.faults.add("error", status=503)
+    answer = relay.post_signed(person("later@example.com"))
+    assert (answer.status_code, answer.json()["code"]) == (424, "target-unavailable")
+    assert answer.json()["retrying"] is retrying
+    assert (Delivery.objects.get().state, Event.objects.get().state) == (state, state)
+    relay.shop.faults.clear()
+    make_due()
+    run_due()
+    assert (relay.customer()["email"] == "later@example.com") is retrying
+
+
+def sent_again(relay: Hub, event_id: str, body: dict[str, Any]) -> tuple[int, bool, str]:
+    """The status, whether the answer is an old one, and Anna's address in the shop after that."""
+    answer = relay.post_signed(body, event_id)
+    return answer.status_code, "Webhook-Replayed" in answer, relay.customer()["email"]
+
+
+def test_what_ended_for_a_reason_that_has_passed_is_tried_when_its_webhook_comes_again(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    assert relay.post_signed(person("later@example.com"), "msg_1").json()["retrying"] is False
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (424, False)
+    relay.shop.faults.clear()
+    assert sent_again(relay, "msg_1", person("later@example.com")) == (200, False, "later@example.com")
+    assert (Delivery.objects.get().state, Event.objects.get().state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (200, True)
+
+
+def test_what_was_refused_for_good_or_closed_by_hand_is_told_again(relay: Hub) -> None:
+    relay.shop.faults.add("refuse", times=1)
+    assert relay.post_signed(person("later@example.com"), "msg_1").status_code == 422
+    assert sent_again(relay, "msg_1", person("later@example.com"))[:2] == (422, True)
+    relay.shop.faults.add("error", status=503, times=1)
+    relay.post_signed(person("other@example.com"), "msg_2")
+    Delivery.objects.filter(event__event_id="msg_2").update(state=State.CLOSED, code="closed")
+    Event.objects.filter(event_id="msg_2").update(state=State.CLOSED, code="closed")
+    status, _, address = sent_again(relay, "msg_2", person("other@example.com"))
+    assert status == 422
+    assert address != "other@example.com"
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_what_comes_again_never_goes_over_what_followed_it(
+    relay: Hub, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    relay.shop.faults.add("error", status=503, times=1)
+    assert relay.post_signed(person("older@example.com"), "msg_1").status_code == 424
+    assert sent_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
+    if is_careless:
+        monkeypatch.setattr(reopening, "Exists", lambda _: Q(pk=None))
+    status, _, address = sent_again(relay, "msg_1", person("older@example.com"))
+    assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
+
+
+def test_a_webhook_that_comes_again_as_a_newer_one_is_stored_waits_for_it(relay: Hub) -> None:
+    """Whoever stores holds the key of the person until the commit; on SQLite the writers' line does the same."""
+    relay.shop.faults.add("error", status=503, times=1)
+    relay.post_signed(person("older@example.com"), "msg_1")
+    event = Event.objects.get()
+
+    def again() -> None:
+        reopening.due_again(event)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads, transaction.atomic():
+        subject_key(event.source_id, event.entity_type, event.entity_id)
+        asked = threads.submit(again)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=0.5)
+        newer = Event.objects.get()
+        newer.pk, newer.uuid, newer.event_id, newer._state.adding = None, uuid4(), "msg_2", True
+        newer.save(force_insert=True)
+        delivery = Delivery.objects.get()
+        delivery.pk, delivery.event, delivery._state.adding = None, newer, True
+        delivery.save(force_insert=True)
+    asked.result(timeout=10)
+    assert Delivery.objects.get(event=event).state == State.DEAD
+
+
+def test_a_replay_that_waits_for_its_turn_is_not_given_up(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("later@example.com")))
+    relay.wait_until_idle()
+    asked = a_replay(User.objects.create_user("staff"))
+    Delivery.objects.update(replay=asked)  # while the attempt ran
+    with transaction.atomic():
+        assert give_up_what_must_not_go_on(Event.objects.get()) == []
+    relay.shop.faults.clear()
+    make_due()
+    assert run_due() == 1
+    assert Attempt.objects.latest("number").replay == asked
+
+
+def test_giving_up_is_on_the_audit_log_and_has_its_moment(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(person("later@example.com"))
+    delivery = Delivery.objects.get()
+    actions = Entry.objects.filter(stream=delivery.stream).order_by("pk").values_list("action", flat=True)
+    assert list(actions) == ["attempt.started", "attempt.failed", "delivery.given_up"]
+    assert delivery.settled_at is not None
+    assert delivery.due_at is None
+
+
+def test_a_failure_that_nobody_was_told_of_goes_on(relay: Hub) -> None:
+    relay.shop.faults.add("error", status=503)
+    relay.post_signed(in_background(person("later@example.com")))
+    relay.wait_until_idle()
+    assert Delivery.objects.get().state == State.RETRYING
+    relay.shop.faults.clear()
+    make_due()
+    assert run_due() == 1
+    assert relay.customer()["email"] == "later@example.com"
+
+
+def test_what_waited_behind_a_delivery_that_was_given_up_runs_at_once(relay: Hub) -> None:
+    relay.shop.faults.add("slow", seconds=0.3, times=1)
+    relay.shop.faults.add("error", status=503, times=1, methods=("PATCH",))
+    with ThreadPoolExecutor(1) as client:
+        first = client.submit(told, relay, person("first@example.com"))
+        while not relay.shop.journal():
+            time.sleep(0.01)
+        relay.post_signed(in_background(person("second@example.com")))
+        assert first.result() == (424, "dead")
+    relay.wait_until_idle()
+    assert relay.customer()["email"] == "second@example.com"
+    assert list(Event.objects.order_by("pk").values_list("state", flat=True)) == [State.DEAD, State.SUCCEEDED]
+
+
+def test_a_relayed_deletion_asks_nobody_and_follows_the_policy(relay: Hub) -> None:
+    answer = relay.post_signed({"id": ANNA, "entityType": "USER", "eventType": "DELETE"})
+    assert answer.json()["results"][0]["action"] == "updated"
+    assert relay.customer()["active"] is False
+    assert relay.identity.journal() == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("when_gone", Route.WhenGone.values)
+def test_an_older_update_does_not_bring_back_what_was_deleted(
+    relay: Hub, when_gone: str, is_known: bool
+) -> None:
+    Route.objects.filter(entity_type="USER").update(when_gone=when_gone)
+    user = ANNA if is_known else "NOBODY1"
+    relay.post_signed(
+        {"id": user, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
+    )
+    after = relay.customer(user)
+    late = relay.post_signed(person("back@example.com", user=user, timestamp="2026-01-01T00:00:00Z"))
+    assert late.json()["status"] == "superseded"
+    assert relay.customer(user) == after
+
+
+def test_a_later_creation_after_a_deletion_is_applied(relay: Hub) -> None:
+    Route.objects.filter(entity_type="USER").update(when_gone=Route.WhenGone.DELETE)
+    relay.post_signed(
+        {"id": ANNA, "entityType": "USER", "eventType": "DELETE", "timestamp": "2026-01-01T00:00:01Z"}
+    )
+    assert relay.customer() is None
+    again = relay.post_signed(person("again@example.com", "CREATE", timestamp="2026-01-01T00:00:02Z"))
+    assert again.json()["results"][0]["action"] == "created"
+    assert relay.customer()["email"] == "again@example.com"
+    assert Attempt.objects.count() == 2
+
+
+def make_due() -> None:
+    wait_until_quiet()
+    Delivery.objects.filter(state=State.RETRYING).update(due_at="2000-01-01T00:00:00Z")
+
+
+def told(hub: Hub, body: dict[str, Any]) -> tuple[int, str]:
+    """A signed webhook from another thread: the status of its answer and of its event."""
+    try:
+        answer = hub.post_signed(body)
+        return answer.status_code, Event.objects.earliest("pk").state
+    finally:
+        connections.close_all()

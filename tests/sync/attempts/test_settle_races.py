@@ -1,0 +1,258 @@
+"""On PostgreSQL most attempts end by one statement; what came in between makes it fail, and the long way is gone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from audit.joining import NotAsExpected, together_after
+from audit.log import Happening, append
+from audit.models import Entry
+from audit.statements import Statement
+from audit.storing import fresh, insertion, store, store_after
+from sync import settling
+from sync.attempting import Findings
+from sync.claiming import claim
+from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
+from sync.replaying import request_replay
+from sync.settling import settle
+from sync.tasks import run_due
+from sync.verdict import superseded
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Event, Payload, Receipt, Source
+
+pytestmark = pytest.mark.writers_at_once
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":1000}}'
+_FIRST = Statement("UPDATE webhooks_payload SET kind = %s WHERE id = %s RETURNING kind")
+_SIZE = Statement("UPDATE webhooks_payload SET size = %s WHERE id = %s")
+
+
+class Ways:
+    """How attempts ended. `meanwhile` happens once, right before the one statement."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tried = self.long = 0
+        self.meanwhile: Callable[[], object] = lambda: None
+        at_once, long = settling.store_after, settling._end
+
+        def trying(*arguments: Any, **named: Any) -> None:
+            self.tried += 1
+            meanwhile, self.meanwhile = self.meanwhile, lambda: None
+            meanwhile()
+            at_once(*arguments, **named)
+
+        def counted(*arguments: Any) -> Any:
+            self.long += 1
+            return long(*arguments)
+
+        monkeypatch.setattr(settling, "store_after", trying)
+        monkeypatch.setattr(settling, "_end", counted)
+
+
+@pytest.fixture
+def ways(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Ways:
+    """After a first webhook, whose attempt made the link."""
+    hub.change_email("anna.first@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    return Ways(monkeypatch)
+
+
+def last(model: Any) -> Any:
+    return model.objects.order_by("pk").last()
+
+
+def test_all_that_belongs_to_the_end_is_written(hub: Hub, ways: Ways) -> None:
+    hub.change_email("anna.second@example.com")
+    told = hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (1, 0)
+    attempt, delivery, event, receipt = (last(each) for each in (Attempt, Delivery, Event, Receipt))
+    assert (attempt.outcome, delivery.state, event.state) == ("succeeded",) * 3
+    assert (delivery.token, delivery.commercial_slot, delivery.settled_at is None) == (None, None, False)
+    assert (receipt.status, receipt.answer.open()) == (told.status_code, told.content) == (200, told.content)
+    assert attempt.change.open()
+    assert Link.objects.get().applied_at == attempt.ended_at
+    assert [each.status for each in Call.objects.filter(attempt=attempt).order_by("started_at")] == [200] * 3
+    about = Entry.objects.filter(stream__in=[event.stream, delivery.stream]).order_by("pk")
+    assert sorted(about.values_list("action", flat=True)) == [
+        *("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
+    ]
+    assert faults() == []
+
+
+def test_what_is_refused_ends_so_too(hub: Hub, ways: Ways) -> None:
+    hub.change_email("taken@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 422
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (1, 0)
+    assert last(Delivery).state == last(Event).state == "dead"
+    assert last(Attempt).answer.open()
+
+
+def test_nothing_is_written_of_a_delivery_that_is_not_ours_any_more(hub: Hub, ways: Ways) -> None:
+    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(token="0" * 32)
+    hub.change_email("anna.lost@example.com")
+    told = hub.post_signed(SHORT)
+    assert told.status_code == 202
+    assert (ways.tried, ways.long) == (1, 1)
+    attempt = last(Attempt)
+    assert (attempt.outcome, attempt.ended_at, attempt.change) == ("started", None, None)
+    assert last(Delivery).state == "running"
+    assert not Entry.objects.filter(stream=last(Delivery).stream, action="attempt.succeeded").exists()
+    kinds = Payload.objects.filter(pk__gte=last(Event).payload_id).values_list("kind", flat=True)
+    assert sorted(kinds) == ["answer", "request", "webhook"], "and nothing that was read or planned"
+    Delivery.objects.filter(state="running").update(
+        state="dead", token=None, identity_slot=None, commercial_slot=None
+    )
+
+
+def test_a_replay_that_was_asked_for_at_this_moment_runs(hub: Hub, ways: Ways) -> None:
+    staff = User.objects.create_user("liisa")
+    ways.meanwhile = lambda: request_replay([last(Event)], by=staff, reason="the shop was down")
+    hub.change_email("anna.replayed@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    assert ways.long >= 1
+    attempts = Attempt.objects.filter(delivery=last(Delivery)).order_by("number")
+    assert [(each.cause, each.outcome) for each in attempts] == [
+        ("webhook", "succeeded"),
+        ("replay", "unchanged"),
+    ]
+    assert last(Delivery).state == "unchanged"
+    assert faults() == []
+
+
+def test_a_link_that_was_taken_away_is_made_again(hub: Hub, ways: Ways) -> None:
+    ways.meanwhile = lambda: Link.objects.all().delete()
+    hub.change_email("anna.linked@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (1, 1)
+    assert Link.objects.get().applied_at == last(Attempt).ended_at
+    assert Receipt.objects.filter(answer=None).count() == 0
+    assert faults() == []
+
+
+def test_the_first_of_a_person_takes_the_long_way_without_trying(hub: Hub, ways: Ways) -> None:
+    Link.objects.all().delete()
+    hub.change_email("anna.anew@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 1)
+    assert Link.objects.get().applied_at == last(Attempt).ended_at
+
+
+def test_within_a_transaction_it_leaves_that_whole(
+    hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    assert hub.post_signed(ACK).status_code == 202
+    taken = claim(last(Delivery).pk)
+    assert taken is not None
+    with transaction.atomic():
+        assert settle(replace(taken, token=uuid4()), superseded(), Findings(), []) is None
+        assert settle(taken, superseded(), Findings(), []) is not None
+    assert last(Attempt).outcome == "superseded"
+    assert (ways.tried, ways.long) == (0, 2)
+
+
+def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub, ways: Ways) -> None:
+    def appended() -> None:
+        with transaction.atomic():
+            append(Happening(last(Delivery).stream, "delivery.seen", "liisa"))
+
+    ways.meanwhile = appended
+    hub.change_email("anna.seen@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (1, 1)
+    about = Entry.objects.filter(stream=last(Delivery).stream).order_by("stream_seq")
+    assert [each.action for each in about] == ["attempt.started", "delivery.seen", "attempt.succeeded"]
+    assert faults() == []
+
+
+def test_a_breaker_is_told_on_the_long_way(hub: Hub, ways: Ways) -> None:
+    hub.shop.faults.add("error", times=1)
+    hub.change_email("anna.ill@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 424
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 1), "that the system failed"
+    hub.change_email("anna.well@example.com")
+    assert hub.post_signed(EXAMPLE).status_code == 200
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 2), "that it is well again"
+    assert Breaker.objects.get().failures == 0
+
+
+def test_siblings_that_are_covered_end_with_it_on_the_long_way(
+    hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    for _ in range(2):
+        assert hub.post_signed(ACK).status_code == 202
+    assert run_due() == 1
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 1)
+    assert [each.state for each in Event.objects.order_by("pk")] == ["succeeded", "unchanged", "unchanged"]
+
+
+def test_an_event_with_another_delivery_ends_as_the_worst_of_them(hub: Hub, ways: Ways) -> None:
+    other = Route.objects.get(source__slug="aurora", entity_type="USER")
+    crm = other.commercial
+    crm.pk, crm.slug, crm.base_url = None, "crm", "http://127.0.0.1:1"
+    crm.save()
+    other.pk, other.commercial = None, crm
+    other.save()
+    hub.change_email("anna.both@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    assert (ways.tried, ways.long) == (0, 2)
+    states = {each.commercial.slug: each.state for each in Delivery.objects.filter(event=last(Event))}
+    assert states.pop("crm") == last(Event).state != "succeeded"
+    assert set(states.values()) == {"succeeded"}
+
+
+def payloads(*kinds: str) -> list[Payload]:
+    made = [Payload.of(each, b"{}", None) for each in kinds]
+    store(*made)
+    return made
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_stored_so_knows_the_keys_of_what_it_refers_to() -> None:
+    (first,) = payloads("webhook")
+    source = Source.objects.create(slug="directory", name="Directory")
+    body = Payload.of("webhook", b"{}", None)
+    receipt = fresh(
+        Receipt, source=source, payload=body, verified_by="nothing", size=1, received_at=timezone.now()
+    )
+    store_after(_FIRST.bound("request", first.pk), "request", body, receipt)
+    assert receipt.payload_id == body.pk is not None
+    assert Receipt.objects.get().payload == body
+
+
+@pytest.mark.usefixtures("database")
+def test_one_value_decides_about_all_and_each_has_to_change_a_row() -> None:
+    first, other = payloads("webhook", "answer")
+    added = Payload.of("change", b"{}", None)
+    asked = _FIRST.bound("request", first.pk)
+    store_after(asked, "request", added, also=[_SIZE.bound(7, other.pk)])
+    assert Payload.objects.get(pk=added.pk).kind == "change"
+    assert Payload.objects.get(pk=other.pk).size == 7
+    before = list(Payload.objects.order_by("pk").values())
+    for gives, key in [("response", other.pk), ("request", 0)]:
+        with pytest.raises(NotAsExpected):
+            together_after(asked, gives, insertion(Payload.of("change", b"{}", None)), _SIZE.bound(8, key))
+    with pytest.raises(NotAsExpected):
+        together_after(_FIRST.bound("request", 0), "request", _SIZE.bound(8, other.pk))
+    assert list(Payload.objects.order_by("pk").values()) == before
+    assert connection.get_autocommit()

@@ -1,0 +1,1 @@
+"""Tests of how the hub speaks to one kind of remote system."""

@@ -1,0 +1,220 @@
+"""What proves who we are: sent as configured, kept out of every record, renewed once."""
+
+import threading
+from base64 import b64decode
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from sync.connectors.errors import ConnectorError, CredentialsRefused, Throttled
+from sync.connectors.records import IdentityConnector
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Answering, Reply, Seen, Service, serving
+
+pytestmark = pytest.mark.pure
+
+OAUTH = {"scheme": "oauth2-client-credentials"}
+_clients = count(1)
+
+
+def _entity(_: Seen) -> Reply:
+    return Reply(200, {"id": "a1"})
+
+
+def _client() -> dict[str, str]:
+    """Credentials that no other test has: tokens are kept in the process."""
+    return {"client_id": f"client {next(_clients)}", "client_secret": "hush: ä"}
+
+
+def _issuing(tokens: Any, answer: Answering = _entity, **members: Any) -> Answering:
+    """A service with a token endpoint that issues the tokens in turn."""
+
+    def answering(seen: Seen) -> Reply:
+        if seen.path == "/oauth/token":
+            return Reply(
+                200, {"access_token": next(tokens), "token_type": "Bearer", "expires_in": 3600, **members}
+            )
+        return answer(seen)
+
+    return answering
+
+
+def _oauth(
+    url: str, credentials: dict[str, str], notebook: Notebook | None = None, **over: Any
+) -> IdentityConnector:
+    return identity(url, notebook, authentication={**OAUTH, **over}, credentials=credentials)
+
+
+def _paths(service: Service) -> list[str]:
+    return [seen.path for seen in service.seen]
+
+
+@pytest.mark.parametrize(
+    ("authentication", "credentials", "header", "value"),
+    [
+        ({"scheme": "none"}, {}, "authorization", None),
+        (
+            {"scheme": "basic"},
+            {"username": "hub", "password": "pä:ss"},
+            "authorization",
+            "Basic aHViOnDDpDpzcw==",
+        ),
+        ({"scheme": "bearer"}, {"token": "t0ken"}, "authorization", "Bearer t0ken"),
+        ({"scheme": "header", "header": "X-Api-Key"}, {"value": "k3y"}, "x-api-key", "k3y"),
+        (
+            {"scheme": "header", "header": "Authorization"},
+            {"value": "Token t0k"},
+            "authorization",
+            "Token t0k",
+        ),
+    ],
+    ids=["none", "basic", "bearer", "header", "a word of its own"],
+)
+def test_a_fixed_secret_is_sent_as_configured_and_masked_on_record(
+    authentication: dict[str, str], credentials: dict[str, str], header: str, value: str | None
+) -> None:
+    notebook = Notebook()
+    with serving(_entity) as service:
+        connector = identity(service.url, notebook, authentication=authentication, credentials=credentials)
+        assert connector.fetch("USER", "a1")
+    assert service.seen[0].headers.get(header) == value
+    shown = {name.lower(): text for name, text in notebook.sent[0].headers.items()}
+    assert shown.get(header) == ("***" if value else None)
+    assert not any(secret in repr(notebook) for secret in credentials.values() if secret != "hub")
+
+
+@pytest.mark.parametrize(
+    ("authentication", "credentials", "pointer"),
+    [
+        ({"scheme": "basic"}, {"username": "hub"}, "/credentials/password"),
+        ({"scheme": "bearer"}, {"token": ""}, "/credentials/token"),
+        ({"scheme": "bearer"}, {"token": "a\r\nX: y"}, "/credentials"),
+        ({"scheme": "header", "header": "X-Api-Key"}, {"value": "ä"}, "/credentials"),
+        ({"scheme": "header", "header": "Host"}, {"value": "a"}, "/authentication/header"),
+        ({"scheme": "digest"}, {}, "/authentication/scheme"),
+        ({**OAUTH, "token_path": "/../token"}, {}, "/authentication/token_path"),
+        ({**OAUTH, "token_url": "ftp://a.test"}, {}, "/authentication/token_url"),
+        (OAUTH, {"client_id": "me"}, "/credentials/client_secret"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_cannot_be_used_is_named_by_its_place(
+    authentication: dict[str, str], credentials: dict[str, str], pointer: str
+) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        identity("http://a.test", authentication=authentication, credentials=credentials)
+    assert caught.value.pointer == pointer
+
+
+@pytest.mark.parametrize("way", ["basic", "body"])
+def test_a_client_shows_its_secret_to_the_token_endpoint_in_either_way(way: str) -> None:
+    credentials, notebook = _client(), Notebook()
+    with serving(_issuing(iter(["t1"]))) as service:
+        assert _oauth(service.url, credentials, notebook, client_authentication=way, scope="read").fetch(
+            "USER", "a1"
+        )
+        token, fetch = service.seen
+    form = {name: values[0] for name, values in parse_qs(token.body.decode()).items()}
+    common = {"grant_type": "client_credentials", "scope": "read"}
+    if way == "body":
+        assert form == common | credentials
+        assert "authorization" not in token.headers
+    else:
+        assert form == common
+        shown = b64decode(token.headers["authorization"].removeprefix("Basic ")).decode()
+        assert shown == f"{credentials['client_id']}:{credentials['client_secret']}"
+    assert fetch.headers["authorization"] == "Bearer t1"
+    assert token.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert (notebook.sent[0].purpose, notebook.sent[0].body, notebook.exchanges[0].body) == (
+        "token",
+        b"***",
+        b"***",
+    )
+
+
+def test_a_token_is_fetched_once_for_all_who_need_it() -> None:
+    patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 20}
+    with serving(_issuing(iter(["t1"]))) as service:
+        threads = [
+            threading.Thread(target=lambda: identity(service.url, **patient).fetch("USER", "a1"))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(_paths(service)) == ["/api/users/a1"] * 8 + ["/oauth/token"]
+
+
+@pytest.mark.parametrize(("lifetime", "fetched"), [(29, 2), ("29", 2), (3600, 1), (None, 1), (True, 1)])
+def test_a_token_is_renewed_half_a_minute_before_its_end(lifetime: Any, fetched: int) -> None:
+    with serving(_issuing(iter(["t1", "t2"]), expires_in=lifetime)) as service:
+        connector = _oauth(service.url, _client())
+        assert connector.fetch("USER", "a1")
+        assert connector.fetch("USER", "a1")
+        assert _paths(service).count("/oauth/token") == fetched
+
+
+def test_a_write_that_is_refused_with_401_is_sent_once_more_with_the_same_key() -> None:
+    def answer(seen: Seen) -> Reply:
+        return Reply(401 if seen.headers["authorization"] == "Bearer t1" else 201, {"id": 7})
+
+    with serving(_issuing(iter(["t1", "t2"]), answer)) as service:
+        record = shop(service.url, authentication=OAUTH, credentials=_client()).create(
+            "USER", {"email": "a"}, "k1"
+        )
+        writes = [seen for seen in service.seen if seen.path == "/api/customers"]
+    assert record.id == "7"
+    assert [(seen.headers["idempotency-key"], seen.json()) for seen in writes] == [("k1", {"email": "a"})] * 2
+
+
+def test_a_second_401_ends_the_renewing() -> None:
+    with serving(_issuing(iter(["t1", "t2", "t3"]), lambda _: Reply(401, {}))) as service:
+        with pytest.raises(CredentialsRefused):
+            _oauth(service.url, _client()).fetch("USER", "a1")
+        assert _paths(service) == ["/oauth/token", "/api/users/a1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Reply(400, {"error": "invalid_client"}), "identity-credentials"),
+        (Reply(401, {}), "identity-credentials"),
+        (Reply(403, {}), "identity-credentials"),
+        (Reply(404, {}), "identity-credentials"),
+        (Reply(429, {}), "identity-throttled"),
+        (Reply(500, {}), "identity-unavailable"),
+        (Reply(302, {}, {"Location": "/other"}), "identity-garbled"),
+        (Reply(200, raw=b"<html>"), "identity-garbled"),
+        (Reply(200, {"token_type": "bearer"}), "identity-garbled"),
+        (Reply(200, {"access_token": "t", "token_type": "mac"}), "identity-garbled"),
+        (Reply(200, {"access_token": "t\r\nX-Evil: 1", "token_type": "bearer"}), "identity-garbled"),
+        (Reply(200, {"access_token": 7}), "identity-garbled"),
+    ],
+)  # fmt: skip
+def test_without_a_token_nothing_is_asked(reply: Reply, code: str) -> None:
+    credentials, notebook = _client(), Notebook()
+    with serving(lambda _: reply) as service:
+        with pytest.raises(ConnectorError) as caught:
+            _oauth(service.url, credentials, notebook).fetch("USER", "a1")
+        assert _paths(service) == ["/oauth/token"]
+    assert (caught.value.code, caught.value.retryable) == (code, True)
+    assert credentials["client_secret"] not in f"{caught.value} {notebook!r}"
+
+
+def test_a_token_endpoint_that_asks_for_patience_is_listened_to() -> None:
+    with (
+        serving(lambda _: Reply(429, {}, {"Retry-After": "7"})) as service,
+        pytest.raises(Throttled) as caught,
+    ):
+        _oauth(service.url, _client()).fetch("USER", "a1")
+    assert caught.value.retry_after == 7
+
+
+def test_the_client_secret_goes_to_the_token_url_and_nowhere_else() -> None:
+    with serving(_issuing(iter(["t1"]))) as issuer, serving(_entity) as service:
+        assert _oauth(service.url, _client(), token_url=f"{issuer.url}/oauth/token").fetch("USER", "a1")
+        assert (_paths(issuer), _paths(service)) == (["/oauth/token"], ["/api/users/a1"])
+        assert service.seen[0].headers["authorization"] == "Bearer t1"

@@ -1,0 +1,146 @@
+"""Threads that need a token while another one fetches it: all of them share what becomes of that one request."""
+
+import sys
+import threading
+import traceback
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from sync.connectors.errors import ConnectorError, Throttled, TimedOut
+from sync.connectors.exchange import Outgoing
+from sync.connectors.records import CommercialConnector, Entity, IdentityConnector
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Reply, Seen, Service, serving
+from tests.support.processes.queues import wait_until
+
+pytestmark = pytest.mark.pure
+
+_clients = count(1)
+
+
+def _client() -> dict[str, str]:
+    """Credentials that no other test has: tokens are kept in the process."""
+    return {"client_id": f"waiting client {next(_clients)}", "client_secret": "hush"}
+
+
+def _identity(
+    url: str, credentials: dict[str, str], notebook: Notebook | None = None, deadline: float = 60.0
+) -> IdentityConnector:
+    return identity(url, notebook, **_oauth(credentials) | {"deadline": deadline})
+
+
+def _shop(url: str, credentials: dict[str, str]) -> CommercialConnector:
+    return shop(url, **_oauth(credentials))
+
+
+def _oauth(credentials: dict[str, str]) -> dict[str, object]:
+    scheme = {"scheme": "oauth2-client-credentials"}
+    return {"authentication": scheme, "credentials": credentials, "deadline": 60.0}
+
+
+def _paths(service: Service) -> list[str]:
+    return [seen.path for seen in service.seen]
+
+
+def _waits(thread: threading.Thread) -> bool:
+    """Whether the thread stands still where a token is fetched, behind another one that fetches it."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    files = [Path(each.f_code.co_filename).name for each, _ in traceback.walk_stack(frame)] if frame else []
+    return files[:1] == ["threading.py"] and "tokens.py" in files
+
+
+def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request() -> None:
+    credentials, asked, answers = _client(), threading.Event(), threading.Event()
+    caught: list[ConnectorError] = []
+
+    def hang(_: Seen) -> Reply:
+        asked.set()
+        assert answers.wait(30)
+        return Reply(429, {}, {"Retry-After": "7"})
+
+    def need(connector: IdentityConnector | CommercialConnector) -> None:
+        with pytest.raises(Throttled) as refused:
+            connector.prove()
+        caught.append(refused.value)
+
+    with serving(hang) as service:
+        many = [_identity(service.url, credentials) for _ in range(7)]
+        threads = [threading.Thread(target=need, args=(each,)) for each in many]
+        threads.append(threading.Thread(target=need, args=(_shop(service.url, credentials),)))
+        threads[0].start()
+        assert asked.wait(30)
+        for thread in threads[1:]:
+            thread.start()
+        wait_until(lambda: all(_waits(thread) for thread in threads[1:]))
+        answers.set()
+        for thread in threads:
+            thread.join()
+        assert _paths(service) == ["/oauth/token"]
+        assert sorted(each.side for each in caught) == ["identity"] * 7 + ["target"], "each its own"
+        assert {(str(each), each.retry_after) for each in caught} == {
+            ("POST /oauth/token: the token endpoint answered 429", 7.0)
+        }
+        need(many[0])
+        assert _paths(service) == ["/oauth/token"] * 2, "who comes later asks anew"
+
+
+def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
+    """Connections with the same credentials share a token, and may have deadlines that differ."""
+    credentials, asked, answers = _client(), threading.Event(), threading.Event()
+
+    def hang(_: Seen) -> Reply:
+        asked.set()
+        assert answers.wait(30)
+        return Reply(200, {"access_token": "t1"})
+
+    with serving(hang) as service:
+        patient = threading.Thread(target=_identity(service.url, credentials).prove)
+        patient.start()
+        assert asked.wait(30)
+        with pytest.raises(
+            TimedOut, match=r"POST /oauth/token: whoever asks for the token had none after 0\.2 s"
+        ):
+            _identity(service.url, credentials, deadline=0.2).prove()
+        assert patient.is_alive()
+        answers.set()
+        patient.join()
+        assert _paths(service) == ["/oauth/token"]
+
+
+def test_who_waited_behind_an_attempt_that_was_stopped_before_it_asked_asks_in_its_place() -> None:
+    """A recorder may stop its own attempt; that says nothing of the token endpoint."""
+    credentials, stopping, stops = _client(), threading.Event(), threading.Event()
+    found: list[Entity | None] = []
+
+    class Stopped(Exception):
+        pass
+
+    class Stopping(Notebook):
+        def about_to_send(self, request: Outgoing) -> None:
+            stopping.set()
+            assert stops.wait(30)
+            raise Stopped
+
+    def answer(seen: Seen) -> Reply:
+        return Reply(200, {"access_token": "t1"} if seen.path == "/oauth/token" else {"id": "a1"})
+
+    def stop() -> None:
+        with pytest.raises(Stopped):
+            _identity(service.url, credentials, Stopping()).fetch("USER", "a1")
+
+    def fetch() -> None:
+        found.append(_identity(service.url, credentials).fetch("USER", "a1"))
+
+    with serving(answer) as service:
+        first, second = threading.Thread(target=stop), threading.Thread(target=fetch)
+        first.start()
+        assert stopping.wait(30)
+        second.start()
+        wait_until(lambda: _waits(second))
+        stops.set()
+        first.join()
+        second.join()
+    assert found[0] is not None
+    assert _paths(service) == ["/oauth/token", "/api/users/a1"]

@@ -1,0 +1,119 @@
+"""Connections are kept between exchanges, but none that cannot be trusted with another one."""
+
+import socket
+import threading
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from sync.connectors.errors import Garbled
+from sync.connectors.keeping import MOST_IDLE, MOST_ORIGINS, Keeper
+from sync.connectors.wire import Wire
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, raw_serving, read_request, serving
+
+pytestmark = pytest.mark.pure
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"a1"}'
+WRONG = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"no"}'
+
+
+def test_exchanges_in_turn_use_one_connection() -> None:
+    with serving(lambda _: Reply(200, {"id": "a1"})) as service:
+        for _ in range(5):
+            assert identity(service.url).fetch("USER", "a1")
+        assert len({seen.connection for seen in service.seen}) == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [OK + WRONG],
+        [OK, WRONG],
+        [b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 11\r\n\r\n{"id":"a1"}'],
+        [b'HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"a1"}'],
+    ],
+    ids=["more-at-once", "more-afterwards", "close", "http-1.0"],
+)
+def test_a_connection_with_more_on_it_than_was_asked_for_answers_nobody(answers: list[bytes]) -> None:
+    """An answer that nobody asked for must never become the answer to the next request."""
+    told = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while read_request(connection):
+            for answer in answers:
+                connection.sendall(answer)
+            told.set()
+
+    with raw_serving(behave) as url:
+        for _ in range(3):
+            told.clear()
+            assert identity(url).fetch("USER", "a1")
+            assert told.wait(1)
+
+
+@pytest.mark.parametrize(
+    "first", [b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]
+)
+def test_an_interim_answer_is_not_believed_and_its_connection_not_kept(first: bytes) -> None:
+    served: list[bytes] = []
+
+    def behave(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(first if len(served) == 1 else OK)
+        read_request(connection)
+
+    with raw_serving(behave) as url:
+        with pytest.raises(Garbled):
+            identity(url).fetch("USER", "a1")
+        assert identity(url).fetch("USER", "a1")
+
+
+@pytest.mark.parametrize(
+    "lengths", [b"11\r\nContent-Length: 12", b"11, 12", b"+11", b"1_1", b"-1", b"eleven", b"11, 11"]
+)
+def test_an_answer_of_uncertain_length_is_not_believed(lengths: bytes) -> None:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: " + lengths + b'\r\n\r\n{"id":"a1"} ')
+
+    with raw_serving(behave) as url, pytest.raises(Garbled):
+        identity(url).fetch("USER", "a1")
+
+
+class _Line:
+    """A connection that only remembers whether it was closed."""
+
+    def __init__(self) -> None:
+        self.is_connected = True
+
+    def close(self) -> None:
+        self.is_connected = False
+
+
+def test_idle_connections_and_origins_are_bounded() -> None:
+    keeper: Keeper[_Line] = Keeper(lambda _: _Line)
+    kept = keeper.to(Wire("http://a.test", 1.0, 1))
+    lines = [_Line() for _ in range(MOST_IDLE + 3)]
+    for line in lines:
+        kept.give(line)
+    assert [line.is_connected for line in lines] == [True] * MOST_IDLE + [False] * 3
+    assert kept.take() is lines[MOST_IDLE - 1]
+
+    for number in range(MOST_ORIGINS):
+        keeper.to(Wire(f"http://b{number}.test", 1.0, 1))
+    late = _Line()
+    kept.give(late)
+    assert not any(line.is_connected for line in [*lines[: MOST_IDLE - 1], late])
+    assert keeper.to(Wire("http://a.test", 1.0, 1)) is not kept
+
+
+@pytest.mark.parametrize("terms", [{"ca": "other"}, {"networks": (ip_network("10.0.0.0/8"),)}])
+def test_certificates_and_networks_keep_connections_apart(terms: dict[str, Any]) -> None:
+    keeper: Keeper[_Line] = Keeper(lambda _: _Line)
+    wire = Wire("https://a.test", 1.0, 1)
+    assert keeper.to(wire) is keeper.to(wire)
+    assert keeper.to(wire) is not keeper.to(replace(wire, **terms))

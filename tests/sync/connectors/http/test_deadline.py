@@ -1,0 +1,181 @@
+"""Exchanges end in time and within their bytes."""
+
+import contextlib
+import gzip
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailable
+from tests.support.http.connectors import DEADLINE, Notebook, identity, shop
+from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
+
+pytestmark = pytest.mark.pure
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+def _send(data: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(data)
+
+    return behave
+
+
+def _endless(first: bytes, part: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        while True:
+            connection.sendall(part)
+
+    return behave
+
+
+def _hang(connection: socket.socket) -> None:
+    read_request(connection)
+    connection.recv(1)
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        dripping(b" ", HEAD + b"Content-Length: 9999\r\n\r\n"),
+        dripping(b" ", HEAD + b"\r\n"),
+        dripping(b"1\r\n \r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
+        dripping(b"X-A: b\r\n", HEAD),
+        dripping(b"H"),
+        _hang,
+    ],
+    ids=["body", "body-without-length", "chunks", "headers", "status-line", "hang"],
+)
+def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], None]) -> None:
+    notebook = Notebook()
+    with raw_serving(behave) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut) as caught:
+            shop(url, notebook).create("USER", {"email": "a@b.test"}, "k")
+    assert time.monotonic() - started < DEADLINE + 1
+    assert caught.value.maybe_applied
+    assert notebook.exchanges[0].error == "target-timeout"
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _endless(HEAD + b"\r\n", b" " * 65536),
+        _endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+        _endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 65536),
+        _endless(HEAD, b"X-A: " + b"b" * 65536),
+        _endless(HEAD, b"X-A: b\r\n" * 8192),
+        _endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        _send(HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 50_000_000)),
+        _send(HEAD + b"Content-Length: 2000000\r\n\r\n" + b" " * 2_000_000),
+        _send(HEAD + b"\r\n" + b"[" * 1_000_000),
+        _send(HEAD + b"\r\n" + b'{"a":' * 100 + b"1" + b"}" * 100),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":NaN}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":1e999}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":"\\ud800"}'),
+        _send(HEAD + b"\r\n" + b'{"id":"a1","x":"\xff"}'),
+        _send(HEAD + b"\r\n" + b'{"id":"another"}'),
+        _send(HEAD + b"\r\n" + b'["a1"]'),
+        _send(HEAD + b"\r\n<html>"),
+        _send(b"nonsense\r\n\r\n"),
+    ],
+)
+def test_an_answer_that_cannot_be_believed_is_garbled(behave: Callable[[socket.socket], None]) -> None:
+    with raw_serving(behave) as url, pytest.raises(Garbled):
+        identity(url, deadline=5.0).fetch("USER", "a1")
+
+
+def test_an_answer_that_is_cut_off_is_unavailable() -> None:
+    with raw_serving(_send(HEAD + b'Content-Length: 99\r\n\r\n{"id":')) as url, pytest.raises(Unavailable):
+        identity(url).fetch("USER", "a1")
+
+
+def test_a_refused_connection_says_that_a_write_was_not_applied() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Unavailable) as caught:
+        shop(f"http://127.0.0.1:{port}").create("USER", {"email": "a@b.test"}, "k")
+    assert not caught.value.maybe_applied
+
+
+def test_a_connection_closed_in_the_pool_fails_no_read() -> None:
+    served: list[bytes] = []
+
+    def one_each(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(HEAD + b'Content-Length: 11\r\n\r\n{"id":"a1"}')
+        if len(served) == 1:
+            read_request(connection)
+
+    notebook = Notebook()
+    with raw_serving(one_each) as url:
+        connector = identity(url, notebook)
+        assert connector.fetch("USER", "a1")
+        assert connector.fetch("USER", "a1")
+    assert [exchange.error for exchange in notebook.exchanges] == [None, "identity-unavailable", None]
+
+
+def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
+    served: list[bytes] = []
+
+    def one_each(connection: socket.socket) -> None:
+        served.append(read_request(connection))
+        connection.sendall(HEAD + b'Content-Length: 8\r\n\r\n{"id":1}')
+        served.append(read_request(connection))
+
+    with raw_serving(one_each) as url:
+        connector = shop(url)
+        connector.get("USER", "1")
+        with pytest.raises(Unavailable) as caught:
+            connector.create("USER", {"email": "a@b.test"}, "k")
+    assert caught.value.maybe_applied
+    assert len(served) == 2
+
+
+def test_a_late_watchdog_never_hurts_the_next_exchange() -> None:
+    """Deadlines come due right where exchanges end, on connections that go straight to the next one."""
+    with serving(lambda _: (time.sleep(0.004), Reply(200, {"id": "a1"}))[1]) as service:
+        wrong: list[str] = []
+
+        def loop(deadline: float) -> None:
+            for _ in range(60):
+                try:
+                    identity(service.url, deadline=deadline).fetch("USER", "a1")
+                except TimedOut:
+                    if deadline > 1:
+                        wrong.append("timed out")
+                except ConnectorError as error:
+                    wrong.append(str(error))
+
+        threads = [threading.Thread(target=loop, args=(limit,)) for limit in (0.006, 0.007, 0.008, 5.0, 5.0)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
+    with raw_serving(_hang) as stuck, serving(lambda _: Reply(200, {"id": "a1"})) as service:
+        identity(service.url).fetch("USER", "a1")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(BaseException):
+                identity(service.url).fetch("USER", "a1")
+                try:
+                    identity(stuck).fetch("USER", "a1")
+                except TimedOut:
+                    code = 0
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        identity(service.url).fetch("USER", "a1")
+        assert len({seen.connection for seen in service.seen}) == 2

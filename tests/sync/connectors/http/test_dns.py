@@ -1,0 +1,185 @@
+"""Which addresses a connection may use, and how long it may look for them."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from sync.connectors.addresses import is_permitted
+from sync.connectors.errors import TimedOut, Unavailable
+from sync.connectors.registry import validate
+from sync.connectors.resolving import MOST_THREADS, addresses
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, Service, serving
+
+pytestmark = pytest.mark.pure
+
+METADATA_SPELLINGS = [
+    "169.254.169.254", "2852039166", "0xa9fea9fe", "0xA9.0xFE.0xA9.0xFE", "0251.0376.0251.0376",
+    "169.254.43518", "169.16689662", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "0:0:0:0:0:ffff:a9fe:a9fe",
+    "2002:a9fe:a9fe::", "64:ff9b::a9fe:a9fe", "64:ff9b::169.254.169.254", "fe80::1", "fe80::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe", "::169.254.169.254", "::a9fe:a9fe", "fd20:ce::254", "fd00:ec2::23",
+    "fd00:ec2::254", "fd00:0ec2:0:0:0:0:0:254", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+    "::ffff:100.100.100.200", "0.0.0.0", "0", "::", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1",
+]  # fmt: skip
+
+
+def _user(_: Seen) -> Reply:
+    return Reply(200, {"id": 1})
+
+
+def _resolving_to(monkeypatch: pytest.MonkeyPatch, port: int, *hosts: str) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+def _port(service: Service) -> int:
+    return int(service.url.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("spelling", METADATA_SPELLINGS)
+def test_no_spelling_of_a_forbidden_address_is_permitted(spelling: str) -> None:
+    found = addresses(spelling, 80, 1.0)
+    assert found
+    assert not any(is_permitted(str(one[4][0]), ()) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "permitted"),
+    [
+        ("10.1.2.3", None, True), ("127.0.0.1", None, True), ("::1", None, True), ("192.0.2.1", None, True),
+        ("2001:db8::1", None, True), ("64:ff9b::a01:203", None, True),
+        ("10.1.2.3", "10.0.0.0/8", True), ("11.1.2.3", "10.0.0.0/8", False),
+        ("::ffff:10.1.2.3", "10.0.0.0/8", True), ("64:ff9b::a01:203", "10.0.0.0/8", True),
+        ("2001:db8::1", "10.0.0.0/8", False), ("10.1.2.3", "2001:db8::/32", False),
+        ("169.254.169.254", "169.254.0.0/16", False),
+    ],
+)  # fmt: skip
+def test_networks_narrow_what_is_permitted(address: str, network: str | None, permitted: bool) -> None:
+    assert is_permitted(address, [ip_network(network)] if network else []) is permitted
+
+
+@pytest.mark.parametrize(
+    ("networks", "reached"), [([], 1), (["127.0.0.0/8"], 1), (["10.0.0.0/8", "::/0"], 0)]
+)
+def test_a_connection_keeps_to_its_networks(networks: list[str], reached: int) -> None:
+    with serving(_user) as service:
+        connector = shop(service.url, settings=shop_settings() | {"networks": networks})
+        with contextlib.nullcontext() if reached else pytest.raises(Unavailable):
+            connector.get("USER", "1")
+        assert len(service.seen) == reached
+
+
+def test_a_connection_keeps_to_its_networks_where_another_one_is_connected_already() -> None:
+    with serving(_user) as service:
+        assert shop(service.url).get("USER", "1")
+        with pytest.raises(Unavailable):
+            shop(service.url, settings=shop_settings() | {"networks": ["10.0.0.0/8"]}).get("USER", "1")
+
+
+def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is bound anew to the address of another service reaches only what the settings allow."""
+    with serving(_user) as service, socket.create_server(("127.0.0.2", _port(service))) as trap:
+        _resolving_to(monkeypatch, _port(service), "127.0.0.2", "127.0.0.1")
+        url = f"http://rebound.test:{_port(service)}"
+        assert shop(url, settings=shop_settings() | {"networks": ["127.0.0.1/32"]}).get("USER", "1")
+        trap.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+
+
+@pytest.mark.parametrize("networks", [["10.0.0.0/33"], ["10.0.0.1/8"], ["shop.test"]])
+def test_a_network_that_is_none_is_refused(networks: list[str]) -> None:
+    settings = shop_settings() | {"networks": networks}
+    with pytest.raises(SettingsInvalid) as caught:
+        validate("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+    assert caught.value.pointer == "/settings/networks"
+
+
+def test_a_host_without_an_address_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(Unavailable) as caught:
+        shop("http://unknown.test").create("USER", {}, "k")
+    assert not caught.value.maybe_applied
+
+
+@pytest.fixture
+def hung_lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A name server that answers for one name only, and for the others when the event is set."""
+    released = threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(host: str, *arguments: Any, **options: Any) -> Any:
+        if not host.startswith("live"):
+            released.wait(10)
+        return real("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    yield released
+    released.set()
+
+
+def _lookup_threads() -> int:
+    return sum(thread.name == "name-lookup" for thread in threading.enumerate())
+
+
+def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups: threading.Event) -> None:
+    before, late = _lookup_threads(), []
+
+    def ask(port: int) -> None:
+        try:
+            shop(f"http://hung.test:{port}").create("USER", {}, "k")
+        except TimedOut as error:
+            late.append(error.maybe_applied)
+
+    with serving(_user) as service:
+        started = time.monotonic()
+        callers = [threading.Thread(target=ask, args=(_port(service),)) for _ in range(20)]
+        for caller in callers:
+            caller.start()
+        assert shop(f"http://live.test:{_port(service)}").get("USER", "1")
+        assert time.monotonic() - started < DEADLINE
+        for caller in callers:
+            caller.join()
+        assert time.monotonic() - started < DEADLINE + 1
+        assert late == [False] * 20
+        assert _lookup_threads() <= before + 2
+
+        hung_lookups.set()
+        assert shop(f"http://hung.test:{_port(service)}").get("USER", "1")
+
+
+def test_many_names_that_hang_take_no_more_than_the_threads_there_are(hung_lookups: threading.Event) -> None:
+    names = [f"hung{number}.test" for number in range(MOST_THREADS + 4)]
+    for name in names:
+        with pytest.raises(TimeoutError):
+            addresses(name, 80, 0.01)
+    assert _lookup_threads() <= MOST_THREADS
+
+    hung_lookups.set()
+    assert all(addresses(name, 80, 1.0) for name in names)
+
+
+def test_a_forked_child_looks_names_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda _: Reply(200, {"id": "a1"})) as service:
+        _resolving_to(monkeypatch, _port(service), "127.0.0.1")
+        url = f"http://name.test:{_port(service)}"
+        identity(url).fetch("USER", "a1")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(BaseException):
+                identity(url).fetch("USER", "a1")
+                code = 0
+            os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,0 +1,139 @@
+"""What is sent without asking `requests` is what `requests` would send."""
+
+import socket
+from contextlib import suppress
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from urllib3.connection import HTTPConnection
+
+from sync.connectors.heads import head, header_lines, is_plain
+from sync.connectors.http import prepared, transmit
+from sync.connectors.urls import UnsafeValueError, build_url, is_caged, parse_base_url
+from sync.connectors.wire import Request, Uncaged, Wire
+from tests.support.http.servers import raw_serving, read_request
+
+pytestmark = pytest.mark.pure
+
+HEADERS = {
+    "Accept": "application/json",
+    "X-Request-Id": "attempt-1",
+    "User-Agent": "hub",
+    "Accept-Encoding": "identity",
+}
+PIECES = st.sampled_from(
+    ["a", "Z9", "-", ".", "..", "~", "_", ":", "@", "!", "$&'()*+,;=", "%20", "%2e", "%2E", "%2f", "%2F", "%41", "%7E", "%7B",
+     "%zz", "%", "/", "//", "?", "#", "[", "]", "{", "|", "\\", " ", "ä", "\t", "\n", "^", "`", '"', "<"]
+)  # fmt: skip
+HOSTS = st.sampled_from(
+    ["http://a.test", "https://a-b.test:8443", "http://127.0.0.1:59999", "http://[::1]:80", "http://A.test", "http://a..b",
+     "http://a.test:080", "http://a.test:99999", "http://a.test:0", "ftp://a.test", "http://u@a.test", "http://.a", "http://ä.test"]
+)  # fmt: skip
+TAILS = st.lists(PIECES, max_size=8).map("".join)
+VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
+
+
+@given(
+    st.sampled_from(["GET", "PATCH", "get", "A B", ""]),
+    HOSTS,
+    TAILS,
+    st.dictionaries(VALUES, VALUES, max_size=2),
+)
+@settings(max_examples=400, deadline=None)
+@example("GET", "http://a.test", "/a/%2E/b", {})
+@example("GET", "http://a.test", "/./a", {})
+@example("GET", "http://a.test", "/a/..", {})
+@example("GET", "http://a.test", "/a?b/../c", {})
+@example("GET", "http://a.test", "/a", {"a": "b", "A": "c"})
+@example("GET", "http://a.test", "/a", {"a": "b\r\nc: d"})
+@example("GET", "http://a.test", "/a", {"a: b": "c"})
+def test_what_is_plain_is_what_requests_makes_of_it(
+    method: str, host: str, tail: str, headers: dict[str, str]
+) -> None:
+    lines = header_lines(headers.items())
+    names = {name.lower() for name in headers}
+    if is_plain(method, host + tail, headers, lines) and len(names) == len(headers):
+        assert prepared(Request(method, host + tail, headers, None, bool)) == (method, host + tail, lines)
+
+
+@given(
+    st.text("aZ09._~:@|+=-", min_size=1, max_size=8),
+    st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=2),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_connectors_build_is_plain_and_caged(entity_id: str, query: dict[str, str]) -> None:
+    base = parse_base_url("https://a.test:8443/p")
+    with suppress(UnsafeValueError):
+        url = build_url(base, "/u/{id}", {"id": entity_id}, query)
+        assert is_plain("GET", url, HEADERS, header_lines(HEADERS.items()))
+        assert is_caged(base, "/u/{id}", url)
+
+
+def _sent(method: str, target: str, body: bytes | None) -> bytes:
+    """What the library's own connection would send."""
+    seen: list[bytes] = []
+
+    def keep(connection: socket.socket) -> None:
+        seen.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with raw_serving(keep) as url:
+        connection = HTTPConnection("127.0.0.1", int(url.rpartition(":")[2]))
+        connection.request(method, target, body=body, headers=HEADERS)
+        connection.getresponse()
+        connection.close()
+        host = url.removeprefix("http://")
+    return seen[0].replace(host.encode(), b"a.test")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("body", [None, b"", b'{"a":1}'])
+def test_a_request_has_the_lines_that_the_library_would_send(method: str, body: bytes | None) -> None:
+    ours = head(method, "/u/1?a=b", "a.test", header_lines(HEADERS.items()), body) + (body or b"")
+    theirs = _sent(method, "/u/1?a=b", body)
+    ours_head, _, ours_body = ours.partition(b"\r\n\r\n")
+    theirs_head, _, theirs_body = theirs.partition(b"\r\n\r\n")
+    assert ours_body == theirs_body
+    assert ours.split(b"\r\n")[0] == theirs.split(b"\r\n")[0]
+    assert sorted(ours_head.split(b"\r\n")) == sorted(theirs_head.split(b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/u/%2e%2e", {}), ("/u/..", {}), ("/u/../v/w", {}), ("/u/.", {}), ("/v/1", {}), ("/u/1/2", {}), ("/u/1#x", {}),
+        ("/u/1", {"X": "a\r\nHost: evil"}), ("/u/1", {"X": "€"}), ("/u/1", {"X: y\r\nZ": "a"}), ("/u/1", {"": "a"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_is_sent_in_its_cage_or_not_at_all(path: str, headers: dict[str, str]) -> None:
+    seen: list[bytes] = []
+    with raw_serving(lambda connection: seen.append(read_request(connection))) as url:
+        base = parse_base_url(url)
+        request = Request("GET", url + path, headers, None, lambda found: is_caged(base, "/u/{id}", found))
+        with pytest.raises(Uncaged):
+            transmit(request, Wire(base.origin, 1.0, 1000))
+    assert seen == []
+
+
+def test_a_value_that_is_not_plain_goes_out_as_requests_prepares_it() -> None:
+    seen: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        seen.append(read_request(connection))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with raw_serving(answer) as url:
+        base = parse_base_url(url)
+        request = Request("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, lambda _: True)
+        assert transmit(request, Wire(base.origin, 1.0, 1000)).status == 204
+    assert seen[0].startswith(b"GET /u/%C3%A4%7C HTTP/1.1\r\n")
+    assert "\r\nX-Name: ä\r\n".encode("latin-1") in seen[0]
+
+
+def test_a_request_for_another_origin_than_the_connections_is_not_sent() -> None:
+    with pytest.raises(Uncaged):
+        transmit(
+            Request("GET", "http://a.test/x", {}, None, lambda _: True), Wire("http://a.test:81", 1.0, 1000)
+        )

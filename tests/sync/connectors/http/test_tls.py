@@ -1,0 +1,86 @@
+"""The same bounds over TLS, and certificates verified."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from sync.connectors.errors import TimedOut, Unavailable
+from sync.connectors.registry import validate
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.certificates import certify
+from tests.support.http.connectors import DEADLINE, shop, shop_settings
+from tests.support.http.servers import Reply, dripping, raw_serving, serving
+
+pytestmark = pytest.mark.pure
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    hour = timedelta(hours=1)
+    return certify(tmp_path_factory.mktemp("tls"), begins=-hour, ends=hour)
+
+
+def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) -> None:
+    context, pem = certificate
+    with raw_serving(dripping(b" ", HEAD + b"\r\n"), context) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut):
+            shop(url, settings=shop_settings() | {"ca": pem}).get("USER", "1")
+    assert time.monotonic() - started < DEADLINE + 1
+
+
+def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLContext, str]) -> None:
+    def drip(connection: socket.socket) -> None:
+        for byte in b"\x16\x03\x03\x40\x00" + b"\x02" * 1000:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+    with raw_serving(drip) as url:
+        started = time.monotonic()
+        with pytest.raises(TimedOut) as caught:
+            shop(url.replace("http:", "https:")).delete("USER", "1", "k")
+    assert time.monotonic() - started < DEADLINE + 1
+    assert not caught.value.maybe_applied
+
+
+def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> None:
+    context, pem = certificate
+    with serving(lambda _: Reply(200, {"id": 1}), context) as service:
+        assert shop(service.url, settings=shop_settings() | {"ca": pem}).get("USER", "1")
+        with pytest.raises(Unavailable, match="certificate is not trusted"):
+            shop(service.url).get("USER", "1")
+
+
+def test_two_authorities_and_words_around_them_are_a_ca(certificate: tuple[ssl.SSLContext, str]) -> None:
+    _, pem = certificate
+    _validate(f"# the old one\n{pem}\n# the new one\n{pem}".replace("\n", "\r\n"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: pem.replace("\n", " "),
+        lambda pem: pem[: len(pem) // 2],
+        lambda pem: pem + pem[: len(pem) // 2],
+        lambda pem: f"# Ääkkönen Oy\n{pem}",
+        lambda _: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        lambda _: "/etc/ssl/authority.pem",
+    ],
+    ids=["one-line", "cut", "second-cut", "not-ascii", "no-certificate", "path"],
+)
+def test_a_ca_that_cannot_be_read_is_refused_when_it_is_saved(
+    certificate: tuple[ssl.SSLContext, str], spoil: Callable[[str], str]
+) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        _validate(spoil(certificate[1]))
+    assert caught.value.pointer == "/settings/ca"
+
+
+def _validate(ca: str) -> None:
+    validate("rest-commercial", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test")

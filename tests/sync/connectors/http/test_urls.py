@@ -1,0 +1,101 @@
+"""Requests cannot leave the origin and path that were configured."""
+
+import netrc
+import socket
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from sync.connectors.errors import Garbled, Unavailable, Unsafe
+from sync.connectors.urls import build_url, is_caged, parse_base_url
+from tests.support.http.connectors import Notebook, identity, shop
+from tests.support.http.servers import Reply, Seen, serving
+
+pytestmark = pytest.mark.pure
+
+HOSTILE = [
+    "", ".", "..", "...", "a.", "-a", "_a", "../x", "a/b", "a\\b", "a?b", "a#b", "%2e%2e", "a%2fb", "a b",
+    "a\nb", "a\r\nX: y", "a\x00", "ä", "\u2024\u2024", "a" * 129, "//evil.test", ".hidden", "a;b", "a&b",
+    "{id}", "a'b",
+]  # fmt: skip
+
+
+def _user(seen: Seen) -> Reply:
+    return Reply(200, {"id": seen.path.rpartition("/")[2]})
+
+
+@pytest.mark.parametrize("entity_id", HOSTILE)
+def test_a_hostile_id_makes_no_request(entity_id: str) -> None:
+    notebook = Notebook()
+    with serving(_user) as service, pytest.raises(Unsafe) as caught:
+        identity(service.url, notebook).fetch("USER", entity_id)
+    assert (service.seen, notebook.sent) == ([], [])
+    assert caught.value.code == "identity-unsafe-id"
+    assert not entity_id or entity_id in {".", "{id}"} or entity_id not in str(caught.value)
+
+
+@pytest.mark.parametrize("entity_id", ["IDNUMBER1234", "a:b", "a@b", "a|b", "a+b", "a=b", "a~b", "a.b", "0"])
+def test_every_allowed_id_arrives_as_one_segment(entity_id: str) -> None:
+    with serving(lambda seen: Reply(200, {"id": unquote(seen.path.rpartition("/")[2])})) as service:
+        entity = identity(f"{service.url}/prefix").fetch("USER", entity_id)
+    assert entity is not None
+    assert entity.id == entity_id
+    assert service.seen[0].path.startswith("/prefix/api/users/")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("form", ["{trap}/x", "//{host}/x", "/api/users/other"])
+def test_a_redirect_is_not_followed(status: int, form: str) -> None:
+    with serving(_user) as trap:
+        location = form.format(trap=trap.url, host=trap.url.removeprefix("http://"))
+        with serving(lambda _: Reply(status, {}, {"Location": location})) as service:
+            with pytest.raises(Garbled):
+                identity(service.url).fetch("USER", "a1")
+            assert (len(service.seen), trap.seen) == (1, [])
+
+
+def test_proxies_and_netrc_of_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("machine 127.0.0.1 login stolen password stolen\n")
+    assert netrc.netrc(file).authenticators("127.0.0.1")
+    with serving(_user) as trap, serving(_user) as service:
+        monkeypatch.setenv("NETRC", str(file))
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, trap.url)
+        identity(service.url).fetch("USER", "a1")
+        assert trap.seen == []
+        assert service.seen[0].headers["authorization"] == "Bearer s3cret-token"
+
+
+def test_a_name_that_resolves_to_a_metadata_address_is_not_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    with pytest.raises(Unavailable) as caught:
+        shop("http://rebound.test").create("USER", {"email": "a@b.test"}, "k")
+    assert not caught.value.maybe_applied
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ftp://a", "http://", "http://u:p@a", "http://a?x", "http://a#x", "http://a/../b", "http://a/%2e", "http://ä",
+     "http://a\\b", "http://a b", "http://a:99999"],
+)  # fmt: skip
+def test_an_address_that_is_no_base_url_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        parse_base_url(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://b.test/p/u/1", "https://a.test/p/u/1", "http://a.test:81/p/u/1", "http://a.test/u/1", "http://a.test/p/u/",
+     "http://a.test/p/u/..", "http://a.test/p/u/1/2", "http://a.test/p/u/%2E%2e", "http://x@a.test/p/u/1"],
+)  # fmt: skip
+def test_a_finished_url_outside_the_cage_is_noticed(url: str) -> None:
+    base = parse_base_url("http://a.test/p")
+    assert is_caged(base, "/u/{id}", build_url(base, "/u/{id}", {"id": "1"}, {}))
+    assert not is_caged(base, "/u/{id}", url)

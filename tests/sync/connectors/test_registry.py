@@ -1,0 +1,104 @@
+"""A connector is made of what its connection says now, however often it was made before."""
+
+import contextlib
+import os
+from typing import Any
+
+import pytest
+
+from sync.connectors import registry
+from sync.connectors.fingerprints import fingerprint
+from sync.connectors.presets import preset
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, serving
+
+pytestmark = pytest.mark.pure
+
+
+def _entity(_: Seen) -> Reply:
+    return Reply(200, {"id": "a1"})
+
+
+def test_what_is_changed_in_a_connection_counts_at_once() -> None:
+    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    with serving(_entity) as service:
+        for path, token, header in (
+            ("/a/{id}", "one", "x"),
+            ("/b/{id}", "two", "y"),
+            ("/a/{id}", "one", "x"),
+        ):
+            settings["entities"]["USER"]["path"] = path
+            settings["headers"] = {"X-Own": header}
+            identity(service.url, settings=settings, credentials={"token": token}).fetch("USER", "a1")
+        seen = [(one.path, one.headers["authorization"], one.headers["x-own"]) for one in service.seen]
+    assert seen == [("/a/a1", "Bearer one", "x"), ("/b/a1", "Bearer two", "y"), ("/a/a1", "Bearer one", "x")]
+
+
+def test_another_address_is_another_connection() -> None:
+    with serving(_entity) as one, serving(_entity) as other:
+        for service in (one, other, one):
+            identity(service.url).fetch("USER", "a1")
+        assert (len(one.seen), len(other.seen)) == (2, 1)
+
+
+def test_a_header_of_the_settings_replaces_ours_whatever_its_case() -> None:
+    with serving(_entity) as service:
+        settings = shop_settings() | {
+            "headers": {"accept": "text/x", "content-TYPE": "text/y", "x-api-key": "own"}
+        }
+        connector = shop(
+            service.url,
+            settings=settings,
+            authentication={"scheme": "header", "header": "X-Api-Key"},
+            credentials={"value": "k3y"},
+        )
+        connector.create("USER", {}, "k")
+        headers = service.seen[0].headers
+    assert [headers[name] for name in ("accept", "content-type", "x-api-key")] == ["text/x", "text/y", "k3y"]
+
+
+def test_values_that_python_calls_equal_are_told_apart() -> None:
+    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    listing = settings["entities"]["USER"]["list"]
+    listing["first"] = 1
+    identity("http://a.test", settings=settings)
+    listing["first"] = True
+    with pytest.raises(SettingsInvalid):
+        identity("http://a.test", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, True), (1, 1.0), (0, False), ("1", 1), (["a", "b"], ["ab"]), ({"a": "b"}, {"b": "a"}), ({"a": {}}, {"a": []}),
+     ((["a"], []), ([], ["a"])), ("", None)],
+)  # fmt: skip
+def test_a_fingerprint_tells_contents_apart(one: Any, other: Any) -> None:
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() -> None:
+    class Own(dict[str, Any]):
+        pass
+
+    text = "sec" + "ret"
+    assert fingerprint({"a": ["secret", 1]}) == fingerprint({"a": [text, 1]})
+    assert b"secret" not in fingerprint("secret")
+    assert fingerprint(Own(a=1)) == fingerprint(Own(a=1)) != fingerprint(Own(a=2))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for number in range(registry.MOST_KNOWN + 10):
+        identity("http://a.test", credentials={"token": f"t{number}"})
+    assert 0 < len(registry._known) <= registry.MOST_KNOWN
+
+
+def test_a_forked_child_remembers_nothing_that_may_be_locked() -> None:
+    identity("http://a.test")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = len(registry._known)
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

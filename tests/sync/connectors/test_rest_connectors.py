@@ -1,0 +1,179 @@
+"""What a REST connector asks for, and what it makes of the answers."""
+
+from contextlib import nullcontext
+from itertools import count
+from typing import Any
+
+import pytest
+
+from sync.connectors.errors import ConnectorError, Rejected, Unsafe
+from sync.connectors.presets import PRESETS, preset
+from sync.connectors.records import FieldError, Record
+from sync.connectors.registry import validate
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import Notebook, identity, shop, shop_settings
+from tests.support.http.servers import Reply, Seen, serving
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid(name: str) -> None:
+    found = preset(name)
+    validate(found["connector"], found["settings"], found["authentication"], "https://a.test")
+
+
+def test_a_refused_token_is_renewed_once_and_shows_in_no_record() -> None:
+    numbers = count(1)
+
+    def answer(seen: Seen) -> Reply:
+        if seen.path == "/oauth/token":
+            return Reply(200, {"access_token": f"token{next(numbers)}", "expires_in": 3600})
+        return Reply(401 if seen.headers["authorization"] == "Bearer token1" else 200, {"id": "a1"})
+
+    notebook = Notebook()
+    with serving(answer) as service:
+        connector = identity(
+            service.url,
+            notebook,
+            authentication={"scheme": "oauth2-client-credentials"},
+            credentials={"client_id": "me", "client_secret": "hush"},
+        )
+        assert connector.fetch("USER", "a1")
+        assert connector.fetch("USER", "a1")
+    purposes = [(one.outgoing.purpose, one.status) for one in notebook.exchanges]
+    assert purposes == [("token", 200), ("fetch", 401), ("token", 200), ("fetch", 200), ("fetch", 200)]
+    assert not any(secret in repr(notebook) for secret in ("hush", "token1", "token2"))
+
+
+def test_a_search_that_ignores_its_filter_finds_only_what_matches() -> None:
+    items = [{"id": 1, "email": "A@b.test"}, {"id": 2, "email": "other@b.test"}, {"id": 3}]
+    with serving(lambda _: Reply(200, {"items": items})) as service:
+        assert shop(service.url).search("USER", "email", "a@B.test") == (Record("1", items[0]),)
+        assert service.seen[0].query == {"email": "a@B.test"}
+
+
+def test_a_filter_value_is_escaped() -> None:
+    search = {"path": "/s", "query": {"filter": "{field} eq {quoted}"}, "fields": ["email"]}
+    with serving(lambda _: Reply(200, [])) as service:
+        shop(service.url, settings=shop_settings(search=search)).search("USER", "email", 'a" or "\\')
+        assert service.seen[0].query == {"filter": r'email eq "a\" or \"\\"'}
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("PATCH", {"email": "new"}), ("PUT", {"email": "new", "phone": "1"})]
+)
+def test_patch_sends_the_change_and_put_the_whole(method: str, body: dict[str, Any]) -> None:
+    settings = shop_settings(update={"method": method, "omit": ["id"]})
+    with serving(lambda _: Reply(204)) as service:
+        current = {"id": 1, "email": "old", "phone": "1"}
+        record = shop(service.url, settings=settings).update(
+            "USER", "1", {"email": "new"}, "k1", current=current
+        )
+        seen = service.seen[0]
+    assert (seen.method, seen.json(), seen.headers["idempotency-key"]) == (method, body, "k1")
+    assert record == Record("1", body)
+
+
+def test_a_refusal_carries_the_cleaned_words_of_the_other_side() -> None:
+    errors = [{"field": "email", "code": "duplicate", "message": "m"}]
+    with serving(lambda _: Reply(422, {"message": "No\x00  way", "errors": errors})) as service:  # noqa: SIM117
+        with pytest.raises(Rejected) as caught:
+            shop(service.url).create("USER", {"email": "private@b.test"}, "k")
+    assert caught.value.sentence == "No way"
+    assert caught.value.fields == (FieldError("email", "duplicate", "m"),)
+    assert str(caught.value) == "POST /api/customers: answered 422"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retryable", "applied"),
+    [
+        (400, "target-rejected", False, False), (401, "target-credentials", True, False),
+        (403, "target-credentials", True, False), (404, "target-rejected", False, False),
+        (408, "target-unavailable", True, True), (429, "target-throttled", True, False),
+        (500, "target-unavailable", True, True), (503, "target-unavailable", True, True),
+        (302, "target-garbled", True, True), (200, "target-garbled", True, True),
+    ],
+)  # fmt: skip
+def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, applied: bool) -> None:
+    notebook = Notebook()
+    with serving(lambda _: Reply(status, {}, {"Retry-After": "9999"})) as service:  # noqa: SIM117
+        with pytest.raises(ConnectorError) as caught:
+            shop(service.url, notebook).create("USER", {}, "k")
+    error = caught.value
+    assert (error.code, error.retryable, error.maybe_applied) == (code, retryable, applied)
+    assert error.retry_after == (None if status == 200 else 3600)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_gone_is_none_and_deleting_it_is_done(status: int) -> None:
+    with serving(lambda _: Reply(status, {})) as service:
+        assert identity(service.url).fetch("USER", "a1") is None
+        assert shop(service.url).get("USER", "1") is None
+        shop(service.url).delete("USER", "1", "k")
+
+
+REFUSED = {"customer": None, "userErrors": [{"field": "email", "message": "Email has been taken"}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_refused"),
+    [
+        (REFUSED, True),
+        ({"id": "7", "userErrors": []}, False),
+        ({"id": "7", "userErrors": None}, False),
+        ({"id": "7"}, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("write", ["update", "delete"])
+def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_it_looks(
+    answer: dict[str, Any] | None, is_refused: bool, write: str
+) -> None:
+    told = {
+        "when": "userErrors",
+        "sentence": "userErrors[0].message",
+        "fields": "userErrors[].{field: field, detail: message}",
+    }
+    with serving(lambda _: Reply(200 if answer else 204, answer)) as service:
+        connector = shop(service.url, settings=shop_settings() | {"error": told})
+        values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
+        more = {"current": None} if write == "update" else {}
+        with pytest.raises(Rejected) if is_refused else nullcontext() as caught:
+            getattr(connector, write)("USER", "7", *values, **more)
+    if is_refused:
+        assert caught is not None
+        assert caught.value.sentence == "Email has been taken"
+        assert [(each.field, each.detail) for each in caught.value.fields] == [
+            ("email", "Email has been taken")
+        ]
+
+
+@pytest.mark.parametrize(
+    "record_id", ["gid://shop/Customer/7", "Customer 7", "-7", "7.", "käyttäjä", "a" * 129]
+)
+def test_a_new_record_whose_id_can_never_be_asked_for_is_no_success(record_id: str) -> None:
+    with serving(lambda _: Reply(201, {"id": record_id})) as service:
+        with pytest.raises(Unsafe) as caught:
+            shop(service.url).create("USER", {"email": "a@x"}, "key")
+        assert caught.value.maybe_applied
+        with pytest.raises(Unsafe):
+            shop(service.url).get("USER", record_id)
+
+
+def test_a_recorder_can_stop_a_request() -> None:
+    class Refusing(Notebook):
+        def about_to_send(self, request: Any) -> None:
+            raise LookupError
+
+    with serving(lambda _: Reply(200, {})) as service:
+        with pytest.raises(LookupError):
+            shop(service.url, Refusing()).delete("USER", "1", "k")
+        assert service.seen == []
+
+
+def test_an_unknown_setting_is_refused_by_its_place() -> None:
+    settings = shop_settings(colour="red")
+    with pytest.raises(SettingsInvalid) as caught:
+        validate("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+    assert caught.value.pointer == "/settings/entities/USER/colour"

@@ -1,0 +1,118 @@
+"""A list ends, whatever the service makes of paging."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sync.connectors.errors import Garbled, Rejected, Unsafe
+from sync.connectors.records import IdentityConnector
+from sync.connectors.registry import validate
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, Seen, serving
+
+pytestmark = pytest.mark.pure
+
+FIVE = [{"id": f"u{number}"} for number in range(5)]
+LIST = {"path": "/users", "size": 2, "results": "resources", "total": "total"}
+
+
+def _settings(**over: Any) -> dict[str, Any]:
+    return {"entities": {"USER": {"path": "/users/{id}", "list": LIST | over}}}
+
+
+def _connector(url: str, **over: Any) -> IdentityConnector:
+    return identity(url, settings=_settings(**over))
+
+
+def _slice(seen: Seen, first: int = 0, largest: int = 100) -> list[dict[str, str]]:
+    start = int(seen.query["startIndex"]) - first
+    return FIVE[start : start + min(int(seen.query["count"]), largest)]
+
+
+@pytest.mark.parametrize(
+    ("page", "over", "requests"),
+    [
+        (lambda seen: {"resources": _slice(seen), "total": 5}, {}, 3),
+        (lambda seen: {"resources": _slice(seen)}, {}, 4),
+        (lambda seen: {"resources": _slice(seen), "total": "many"}, {}, 4),
+        (lambda seen: {"resources": _slice(seen), "total": True}, {}, 4),
+        (lambda seen: {"resources": _slice(seen, largest=1), "total": 5}, {}, 5),
+        (lambda seen: {"resources": _slice(seen, first=1), "total": 5}, {"first": 1}, 3),
+        (lambda _: {"resources": FIVE, "total": 500}, {}, 2),
+        (lambda _: FIVE, {"results": "@", "total": None}, 2),
+        (lambda _: {"resources": FIVE + FIVE, "total": 10}, {}, 1),
+    ],
+    ids=[
+        "total", "empty-page", "total-is-no-number", "total-is-true", "smaller-pages", "counted-from-one",
+        "start-ignored", "bare-list", "doubled-within-a-page",
+    ],
+)  # fmt: skip
+def test_a_list_brings_each_entity_once_and_ends(
+    page: Callable[[Seen], Any], over: dict[str, Any], requests: int
+) -> None:
+    with serving(lambda seen: Reply(200, page(seen))) as service:
+        found = [entity.id for entity in _connector(service.url, **over).list_entities("user")]
+    assert found == ["u0", "u1", "u2", "u3", "u4"]
+    assert len(service.seen) == requests
+
+
+def test_an_endless_list_ends_after_the_pages_allowed() -> None:
+    def endless(seen: Seen) -> Reply:
+        start = int(seen.query["startIndex"])
+        return Reply(200, {"resources": [{"id": f"u{start}"}, {"id": f"u{start + 1}"}], "total": 10**9})
+
+    with serving(endless) as service:
+        assert len(list(_connector(service.url).list_entities("USER", most_pages=7))) == 14
+    assert len(service.seen) == 7
+
+
+def test_a_page_is_asked_for_only_when_it_is_wanted() -> None:
+    with serving(lambda seen: Reply(200, {"resources": _slice(seen), "total": 5})) as service:
+        entities = _connector(service.url, query={"filter": "active eq true"}).list_entities("USER")
+        assert service.seen == []
+        assert [next(entities).id, next(entities).id] == ["u0", "u1"]
+        assert [seen.query for seen in service.seen] == [
+            {"filter": "active eq true", "startIndex": "0", "count": "2"}
+        ]
+
+
+@pytest.mark.parametrize(
+    "body", [{"resources": None}, {}, {"resources": [{"name": "no id"}]}, {"resources": ["u1"]}]
+)
+def test_a_page_that_is_no_list_of_entities_is_garbled(body: Any) -> None:
+    with serving(lambda _: Reply(200, body)) as service, pytest.raises(Garbled):
+        list(_connector(service.url).list_entities("USER"))
+
+
+def test_a_list_that_is_not_there_is_an_error_and_not_an_empty_list() -> None:
+    with serving(lambda _: Reply(404, {})) as service, pytest.raises(Rejected):
+        list(_connector(service.url).list_entities("USER"))
+
+
+@pytest.mark.parametrize("entity_type", ["USER", "GROUP"])
+def test_what_is_not_configured_is_refused_before_any_request(entity_type: str) -> None:
+    with serving(lambda _: Reply(200, {})) as service:
+        connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
+        with pytest.raises(Unsafe):
+            connector.list_entities(entity_type)
+        assert service.seen == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("size", 0),
+        ("size", 1001),
+        ("size", True),
+        ("size", "2"),
+        ("first", 2),
+        ("path", "/users/{id}"),
+        ("end", 1),
+    ],
+)
+def test_a_wrong_setting_of_a_list_is_named(member: str, value: Any) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        validate("rest-identity", _settings(**{member: value}), {"scheme": "none"}, "https://a.test")
+    assert caught.value.pointer == f"/settings/entities/USER/list/{member}"

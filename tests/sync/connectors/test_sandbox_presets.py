@@ -1,0 +1,208 @@
+"""The presets for the stand-in services, against those services."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from sync.connectors.errors import ConnectorError, Garbled, Rejected, Throttled, TimedOut, Unavailable
+from sync.connectors.records import CommercialConnector, FieldError, IdentityConnector
+from tests.support.http.connectors import DEADLINE, Notebook, identity, shop, shop_settings
+
+pytestmark = pytest.mark.pure
+
+ANNA = "IDNUMBER1234"
+NEW = {"external_id": "NEW1", "email": "new@example.com", "first_name": "Nea", "active": True}
+TAKEN = "This e-mail address already belongs to another customer."
+
+
+@pytest.fixture
+def aurora() -> Iterator[IdentityService]:
+    with IdentityService() as service:
+        yield service
+
+
+@pytest.fixture
+def kauppa() -> Iterator[ShopService]:
+    with ShopService() as service:
+        yield service
+
+
+def _identity(service: IdentityService, **over: Any) -> IdentityConnector:
+    return identity(service.url, credentials={"token": service.token}, **over)
+
+
+def _shop(service: ShopService, notebook: Notebook | None = None, **over: Any) -> CommercialConnector:
+    return shop(service.url, notebook, **{"credentials": {"token": service.token}} | over)
+
+
+def _customer(service: ShopService, record_id: str = "4711") -> dict[str, Any]:
+    return next(one for one in service.records("customers") if str(one["id"]) == record_id)
+
+
+@pytest.mark.parametrize(
+    ("entity_type", "entity_id", "name"),
+    [
+        ("USER", ANNA, {"givenName": "Anna", "familyName": "Aalto"}),
+        ("GROUP", "GROUPREGULARS", "Regulars"),
+        ("FILE", "FILETERMS2026", "Terms of sale 2026"),
+    ],
+)
+def test_each_kind_of_entity_is_fetched(
+    aurora: IdentityService, entity_type: str, entity_id: str, name: Any
+) -> None:
+    entity = _identity(aurora).fetch(entity_type, entity_id)
+    assert entity is not None
+    assert (entity.entity_type, entity.id, entity.attributes["name"]) == (entity_type, entity_id, name)
+    assert entity.version == entity.attributes["meta"]["lastModified"]
+
+
+def test_an_entity_that_is_not_there_is_none(aurora: IdentityService) -> None:
+    assert _identity(aurora).fetch("USER", "NOBODY") is None
+
+
+def test_every_user_is_listed(aurora: IdentityService) -> None:
+    listed = [entity.id for entity in _identity(aurora).list_entities("USER")]
+    assert listed == [user["id"] for user in aurora.records("users")]
+    assert ANNA in listed
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        ("external_id", ANNA, ["4711"]),
+        ("email", "anna.aalto@example.com", ["4711"]),
+        ("email", "Anna.Aalto@Example.com", ["4711"]),
+        ("external_id", ANNA.lower(), []),
+        ("email", "nobody@example.com", []),
+    ],
+)
+def test_a_customer_is_found_by_external_id_exactly_and_by_email_without_case(
+    kauppa: ShopService, field: str, value: str, found: list[str]
+) -> None:
+    assert [record.id for record in _shop(kauppa).search("USER", field, value)] == found
+
+
+def test_a_customer_is_created_read_and_deleted(kauppa: ShopService) -> None:
+    connector = _shop(kauppa)
+    record = connector.create("USER", NEW, "k1")
+    assert _customer(kauppa, record.id)["email"] == "new@example.com"
+    assert connector.get("USER", record.id) == record
+    connector.delete("USER", record.id, "k2")
+    assert connector.get("USER", record.id) is None
+    connector.delete("USER", record.id, "k3")
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_an_update_changes_what_is_meant_and_keeps_the_rest(kauppa: ShopService, method: str) -> None:
+    settings = shop_settings(update={"method": method, "omit": ["id", "created_at", "updated_at", "version"]})
+    before = _customer(kauppa)
+    connector = _shop(kauppa, settings=settings)
+    record = connector.update("USER", "4711", {"email": "a.a@example.com"}, "k1", current=None)
+    after = _customer(kauppa)
+    assert record.fields == after
+    moved = {name for name in before if before[name] != after[name]}
+    assert moved - {"updated_at", "version"} == {"email"}
+    assert [entry["method"] for entry in kauppa.journal(writes=True)] == [method]
+
+
+def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) -> None:
+    with pytest.raises(Rejected) as caught:
+        _shop(kauppa).update("USER", "4711", {"email": "taken@example.com"}, "k1", current=None)
+    assert caught.value.sentence == TAKEN
+    assert caught.value.fields == (FieldError("email", "duplicate", TAKEN),)
+    assert not caught.value.maybe_applied
+    assert _customer(kauppa)["email"] == "anna.aalto@example.com"
+
+
+def test_a_key_that_is_used_again_makes_one_customer(kauppa: ShopService) -> None:
+    notebook = Notebook()
+    connector = _shop(kauppa, notebook)
+    first, again = connector.create("USER", NEW, "k1"), connector.create("USER", NEW, "k1")
+    assert first == again
+    assert sum(one["external_id"] == "NEW1" for one in kauppa.records("customers")) == 1
+    replayed = [exchange.headers.get("idempotent-replayed") for exchange in notebook.exchanges]
+    assert replayed == [None, "true"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "maybe_applied", "applied"),
+    [
+        ({"kind": "throttle", "retry_after": 7}, Throttled, False, False),
+        ({"kind": "error", "status": 503}, Unavailable, True, False),
+        ({"kind": "after"}, Unavailable, True, True),
+        ({"kind": "drop"}, Unavailable, True, False),
+        ({"kind": "drop", "applied": True}, Unavailable, True, True),
+        ({"kind": "garbage", "applied": True}, Garbled, True, True),
+        ({"kind": "slow", "seconds": 30}, TimedOut, True, False),
+        ({"kind": "hang"}, TimedOut, True, False),
+        ({"kind": "drip", "seconds": 0.1}, TimedOut, True, True),
+        ({"kind": "refuse", "sentence": "Not today."}, Rejected, False, False),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_a_fault_of_the_shop_becomes_one_of_our_errors(
+    kauppa: ShopService,
+    fault: dict[str, Any],
+    error: type[ConnectorError],
+    maybe_applied: bool,
+    applied: bool,
+) -> None:
+    kauppa.faults.add(**fault)
+    started = time.monotonic()
+    with pytest.raises(ConnectorError) as caught:
+        _shop(kauppa).create("USER", NEW, "k1")
+    assert time.monotonic() - started < DEADLINE + 1
+    assert (type(caught.value), caught.value.maybe_applied) == (error, maybe_applied)
+    assert caught.value.retry_after == fault.get("retry_after")
+    assert caught.value.sentence == fault.get("sentence", caught.value.sentence)
+    assert any(one["external_id"] == "NEW1" for one in kauppa.records("customers")) is applied
+
+
+def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None:
+    kauppa.faults.add(kind="drop", applied=True, times=1)
+    connector = _shop(kauppa)
+    with pytest.raises(Unavailable) as caught:
+        connector.create("USER", NEW, "k1")
+    assert caught.value.maybe_applied
+    record = connector.create("USER", NEW, "k1")
+    assert [str(one["id"]) for one in kauppa.records("customers") if one["external_id"] == "NEW1"] == [
+        record.id
+    ]
+
+
+@pytest.mark.parametrize(
+    ("authentication", "credentials"),
+    [
+        ({"scheme": "basic"}, {"username": "hub", "password": "shop-token"}),
+        ({"scheme": "header", "header": "X-Api-Key"}, {"value": "shop-token"}),
+        ({"scheme": "oauth2-client-credentials"}, {"client_id": "hub", "client_secret": "shop-token"}),
+        (
+            {"scheme": "oauth2-client-credentials", "client_authentication": "body"},
+            {"client_id": "hub", "client_secret": "shop-token"},
+        ),
+    ],
+    ids=["basic", "header", "oauth-basic", "oauth-body"],
+)
+def test_the_shop_is_opened_in_each_of_its_ways(
+    kauppa: ShopService, authentication: dict[str, str], credentials: dict[str, str]
+) -> None:
+    connector = _shop(kauppa, authentication=authentication, credentials=credentials)
+    assert connector.get("USER", "4711")
+
+
+def test_a_token_that_the_shop_revoked_is_replaced(kauppa: ShopService) -> None:
+    credentials = {"client_id": "hub", "client_secret": "shop-token"}
+    connector = _shop(kauppa, authentication={"scheme": "oauth2-client-credentials"}, credentials=credentials)
+    assert connector.get("USER", "4711")
+    kauppa.access.revoke_tokens()
+    assert connector.get("USER", "4711")
+
+
+def test_every_request_tells_the_attempt_that_it_belongs_to(kauppa: ShopService) -> None:
+    _shop(kauppa, request_id="attempt-9").update("USER", "4711", {"phone": "+358401"}, "k9", current=None)
+    entry = kauppa.journal(writes=True)[-1]
+    assert (entry["attempt"], entry["key"]) == ("attempt-9", "k9")

@@ -1,0 +1,1 @@
+"""Tests of how values are read that a remote system sent."""

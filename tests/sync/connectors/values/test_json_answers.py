@@ -1,0 +1,189 @@
+"""What is sent in a body, and how much of an answer's body is ever held."""
+
+import gzip
+import json
+import socket
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from sync.connectors.answers import as_id, read_json
+from sync.connectors.errors import Garbled, Rejected, Throttled, parse_retry_after
+from sync.connectors.records import Record
+from sync.planning import same_json
+from tests.support.http.connectors import identity, shop, shop_settings
+from tests.support.http.servers import Reply, raw_serving, read_request, serving
+
+pytestmark = pytest.mark.pure
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+MIB = 1_048_576
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+
+
+def test_a_wrapped_record_is_sent_and_read_in_its_wrapping() -> None:
+    settings = shop_settings(wrap="customer", record="customer")
+    with serving(lambda _: Reply(200, {"customer": {"id": 7, "email": "a@b.test"}})) as service:
+        connector = shop(service.url, settings=settings)
+        made = connector.create("USER", {"email": "a@b.test"}, "k1")
+        changed = connector.update("USER", "7", {"email": "a@b.test"}, "k2", current=None)
+        assert made == changed == connector.get("USER", "7") == Record("7", {"id": 7, "email": "a@b.test"})
+        assert [seen.json() for seen in service.seen[:2]] == [{"customer": {"email": "a@b.test"}}] * 2
+
+
+@pytest.mark.parametrize("unusable", ["", "x" * 256, "a\0b", 10**255, 1.5, True, None, ["7"]])
+def test_an_id_that_cannot_be_kept_is_not_understood(unusable: Any) -> None:
+    with serving(lambda _: Reply(200, {"id": unusable, "email": "a@b.test"})) as service:
+        with pytest.raises(Garbled):
+            shop(service.url).get("USER", "7")
+        with pytest.raises(Garbled):
+            identity(service.url).fetch("USER", "7")
+    assert as_id("x" * 255) == "x" * 255
+    assert as_id(10**255 - 1) == "9" * 255
+
+
+@pytest.mark.parametrize(
+    ("current", "methods"),
+    [(None, ["GET", "PUT"]), ({"id": 7, "version": 3, "email": "old", "phone": "1"}, ["PUT"])],
+)
+def test_a_replacing_update_keeps_the_record_but_not_what_it_must_omit(
+    current: dict[str, Any] | None, methods: list[str]
+) -> None:
+    stored = {"id": 7, "version": 3, "email": "old", "phone": "1"}
+    settings = shop_settings(update={"method": "PUT", "omit": ["id", "version"]})
+    with serving(lambda _: Reply(200, stored)) as service:
+        connector = shop(service.url, settings=settings)
+        connector.update("USER", "7", {"email": "new"}, "k", current=current)
+        assert [seen.method for seen in service.seen] == methods
+        assert service.seen[-1].json() == {"email": "new", "phone": "1"}
+
+
+NUMBERS = [
+    "1234567890123456.78", "0.10000000000000001", "0.1000000000000000055511151231257827", "1e-400",
+    "12345678901234567890123456789", "-3.14159265358979323846", "1e-99999999999999999999",
+]  # fmt: skip
+
+
+def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business() -> None:
+    limits = ",".join(f'{{"limit":{each}}}' for each in NUMBERS)
+    stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
+    settings = shop_settings(update={"method": "PUT", "omit": ["id"]})
+    with serving(lambda _: Reply(200, raw=stored)) as service:
+        shop(service.url, settings=settings).update("USER", "7", {"email": "new"}, "k", current=None)
+        written = service.seen[-1].body.decode()
+    assert written == f'{{"email":"new","limits":[{limits}],"price":12.5,"rate":100.0}}'
+
+
+def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
+    found = read_json(b'{"limit":1234567890123456.78}')
+    assert found == {"limit": 1234567890123456.78}
+    assert json.dumps(found) == '{"limit": 1234567890123456.8}'
+    assert same_json(found, {"limit": 1234567890123456.78})
+
+
+def test_a_replacing_update_of_a_record_that_is_gone_is_the_systems_to_refuse() -> None:
+    settings = shop_settings(update={"method": "PUT"})
+    with serving(lambda _: Reply(404, {"message": "No such customer."})) as service:
+        with pytest.raises(Rejected) as caught:
+            shop(service.url, settings=settings).update("USER", "7", {"email": "new"}, "k", current=None)
+        assert service.seen[-1].json() == {"email": "new"}
+    assert caught.value.sentence == "No such customer."
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0), ("7", 7), ("99999", 3600), ("Tue, 24 Nov 2026 12:00:30 GMT", 30),
+        ("Tuesday, 24-Nov-26 12:00:30 GMT", 30), ("Tue Nov 24 12:00:30 2026", 30),
+        ("Tue, 24 Nov 2026 14:00:30 +0200", 30), ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), (None, None), ("", None), ("-1", None), ("1.5", None),
+        ("soon", None), ("٣", None), ("9" * 5000, None), ("Tue, 99 Nov 2026 12:00:30 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_in_both_of_its_forms(header: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(header, NOW) == seconds
+
+
+def test_a_date_to_retry_after_becomes_seconds_from_now() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    with (
+        serving(lambda _: Reply(429, {}, {"Retry-After": date})) as service,
+        pytest.raises(Throttled) as caught,
+    ):
+        identity(service.url).fetch("USER", "a1")
+    assert 80 < (caught.value.retry_after or 0) <= 90
+
+
+BOMB = gzip.compress(b" " * 50_000_000, compresslevel=1)
+
+
+def _bomb(encoding: bytes, members: int) -> Callable[[socket.socket], None]:
+    body = BOMB * members
+
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        length = str(len(body)).encode()
+        connection.sendall(HEAD + encoding + b"Content-Length: " + length + b"\r\n\r\n" + body)
+
+    return behave
+
+
+def _fifty_megabytes(first: bytes, part: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(first)
+        for _ in range(50_000_000 // len(part)):
+            connection.sendall(part)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        _fifty_megabytes(HEAD + b"Content-Length: 50000000\r\n\r\n", b" " * 65536),
+        _fifty_megabytes(HEAD + b"\r\n", b" " * 65536),
+        _fifty_megabytes(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"2faf080\r\n" + b" " * 65536),
+        _fifty_megabytes(HEAD, b"X-A: " + b"b" * 60_000 + b"\r\n"),
+        _fifty_megabytes(HEAD + b"X-A: ", b"b" * 65536),
+        _bomb(b"Content-Encoding: gzip\r\n", 1),
+        _bomb(b"content-encoding: GZIP, gzip\r\n", 1),
+        _bomb(b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", 1),
+        _bomb(b"Content-Encoding: x-gzip\r\n", 2),
+    ],
+    ids=[
+        "length",
+        "no-length",
+        "one-chunk",
+        "headers",
+        "header",
+        "gzip",
+        "gzip-twice",
+        "two-headers",
+        "x-gzip",
+    ],
+)
+def test_fifty_megabytes_cost_four_at_most(behave: Callable[[socket.socket], None]) -> None:
+    with raw_serving(behave) as url:
+        tracemalloc.start()
+        try:
+            with pytest.raises(Garbled):
+                identity(url, deadline=5.0).fetch("USER", "a1")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 4 * MIB
+
+
+def test_an_answer_just_as_large_as_allowed_is_read_and_one_byte_more_is_not() -> None:
+    entity = {"id": "a1", "x": ""}
+    cap = len(json.dumps(entity)) + 5000
+
+    with serving(lambda _: Reply(200, entity | {"x": "y" * 5000})) as service:
+        assert identity(service.url, byte_cap=cap).fetch("USER", "a1")
+        with pytest.raises(Garbled, match="too large"):
+            identity(service.url, byte_cap=cap - 1).fetch("USER", "a1")

@@ -1,0 +1,77 @@
+"""When an entity was changed last, in whatever way its service writes it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.connectors.moments import as_moment
+from sync.connectors.presets import preset
+from sync.connectors.registry import validate
+from sync.connectors.settings import SettingsInvalid
+from tests.support.http.connectors import identity
+from tests.support.http.servers import Reply, serving
+
+pytestmark = pytest.mark.pure
+
+MOMENT = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-11-24T10:00:00Z", MOMENT), ("2026-11-24t10:00:00z", MOMENT), ("2026-11-24 10:00:00Z", MOMENT),
+        ("2026-11-24T12:00:00+02:00", MOMENT), ("2026-11-24T10:00:00.123Z", MOMENT.replace(microsecond=123_000)),
+        ("2026-11-24T10:00:00.123456789Z", MOMENT.replace(microsecond=123_456)),
+        (1795514400, MOMENT), (1795514400123, MOMENT.replace(microsecond=123_000)),
+        (1795514400.5, MOMENT.replace(microsecond=500_000)), (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2026-11-24T10:00:00", None), ("2026-11-24", None), ("2026-11-24T10:00:60Z", None), ("2026-13-24T10:00:00Z", None),
+        ("2026-11-24T10:00:00+25:00", None), ("0001-01-01T00:00:00+10:00", None), ("yesterday", None), ("", None),
+        ("1795514400", None), ("٢٠٢٦-11-24T10:00:00Z", None), (True, None), (-1, None), (10**30, None), (1e300, None),
+        (float("inf"), None), (float("nan"), None), (None, None), ([], None), ({}, None),
+    ],
+)  # fmt: skip
+def test_a_moment_is_read_where_it_is_one(value: Any, moment: datetime | None) -> None:
+    assert as_moment(value) == moment
+
+
+@given(st.text() | st.integers() | st.floats())
+def test_whatever_a_service_writes_gives_a_moment_in_utc_or_none(value: Any) -> None:
+    moment = as_moment(value)
+    assert moment is None or moment.tzinfo is UTC
+
+
+def _settings(**user: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    settings["entities"]["USER"] |= user
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("body", "over", "moment"),
+    [
+        ({"meta": {"lastModified": "2026-11-24T10:00:00.000Z"}}, {}, MOMENT),
+        ({"meta": {"lastModified": "soon"}}, {}, None),
+        ({"meta": "none"}, {}, None),
+        ({}, {}, None),
+        ({"changed": 1795514400000}, {"modified": "changed"}, MOMENT),
+        ({"changed": "ten"}, {"modified": "abs(changed)"}, None),
+        ({"meta": {"lastModified": "2026-11-24T10:00:00Z"}}, {"modified": None}, None),
+    ],
+)
+def test_an_entity_tells_when_it_was_changed_where_its_service_does(
+    body: dict[str, Any], over: dict[str, Any], moment: datetime | None
+) -> None:
+    with serving(lambda _: Reply(200, {"id": "a1", **body})) as service:
+        entity = identity(service.url, settings=_settings(**over)).fetch("USER", "a1")
+    assert entity is not None
+    assert entity.modified_at == moment
+
+
+@pytest.mark.parametrize("modified", ["a[", 1, ""])
+def test_a_place_of_change_that_is_no_expression_is_refused(modified: Any) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        validate("rest-identity", _settings(modified=modified), {"scheme": "none"}, "https://a.test")
+    assert caught.value.pointer == "/settings/entities/USER/modified"

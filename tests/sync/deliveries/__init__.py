@@ -1,0 +1,1 @@
+"""Tests of which deliveries exist, in what order, and who may run one."""

@@ -1,0 +1,133 @@
+"""What keeps a delivery from being claimed, as values: no sentence, whatever shows it."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from sync.blockers import (
+    Behind,
+    BehindDelivery,
+    Blocker,
+    BreakerOpen,
+    KilledProcesses,
+    NoFreeSlot,
+    Overdue,
+    PausedByPerson,
+    SwitchedOff,
+    TriesLeft,
+    blockers,
+    next_try_at,
+    surroundings,
+    tries_left,
+    who_must_act,
+)
+from sync.breaker_status import Passing, Spared
+from sync.clock import read_clock
+from sync.models import Breaker, Connection, Delivery, Route
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+
+pytestmark = pytest.mark.django_db
+MINUTE = timedelta(minutes=1)
+
+
+def waiting(number: int = 0, state: str = "retrying", **values: Any) -> Delivery:
+    """A delivery that is due now and failed twice because of the shop."""
+    event = an_event(number, state=state, code="target-unavailable", entity_id="USR-1")
+    route = Route.objects.first() or a_route(a_source())
+    now = read_clock()
+    made = a_delivery(event, route, **{"due_at": now, "opened_at": now, "tries": 2} | values)
+    related = ("event__source", "route", "identity__breaker", "commercial__breaker")
+    return Delivery.objects.select_related(*related).get(pk=made.pk)
+
+
+def blockers_of(delivery: Delivery) -> tuple[Blocker, ...]:
+    fresh = Delivery.objects.get(pk=delivery.pk)
+    return blockers(fresh, surroundings([fresh]))
+
+
+def shop() -> Connection:
+    return Connection.objects.get(slug="shop")
+
+
+def test_nothing_blocks_what_is_due_and_what_nobody_takes_is_overdue() -> None:
+    delivery = waiting()
+    assert blockers_of(delivery) == ()
+    since = read_clock() - MINUTE
+    Delivery.objects.update(due_at=since)
+    assert blockers_of(delivery) == (Overdue(since),)
+
+
+def test_a_settled_delivery_has_no_blocker_and_no_try_ahead() -> None:
+    delivery = waiting(state="dead")
+    Connection.objects.update(is_enabled=False)
+    assert blockers_of(delivery) == ()
+    assert next_try_at(delivery, read_clock()) is None
+    assert tries_left(delivery) is None
+    assert who_must_act(delivery) == "target"
+
+
+def test_a_pause_by_a_person_and_dead_processes_come_before_what_connections_say() -> None:
+    delivery = waiting(due_at=None, deaths=2)
+    Route.objects.update(paused_at=read_clock())
+    Connection.objects.filter(slug="shop").update(is_enabled=False)
+    route = Route.objects.get()
+    assert blockers_of(delivery) == (PausedByPerson(route), KilledProcesses(2), SwitchedOff(shop()))
+
+
+def test_a_delivery_of_the_same_subject_goes_first_and_says_whether_its_process_may_be_gone() -> None:
+    other = waiting(1, "running", due_at=None, token=uuid4(), lease_until=read_clock() + MINUTE)
+    delivery = waiting()
+    assert blockers_of(delivery) == (BehindDelivery(other, Behind.RUNS),)
+    Delivery.objects.filter(pk=other.pk).update(lease_until=read_clock() - MINUTE)
+    assert blockers_of(delivery) == (BehindDelivery(other, Behind.CLAIM_EXPIRED),)
+
+
+def test_only_what_is_relayed_waits_for_older_ones() -> None:
+    older, newer = waiting(1, is_relayed=True), waiting(2, is_relayed=True)
+    assert blockers_of(newer) == (BehindDelivery(older, Behind.IS_OLDER),)
+    assert blockers_of(older) == ()
+    Delivery.objects.filter(pk=newer.pk).update(is_relayed=False)
+    assert blockers_of(newer) == ()
+
+
+def test_an_open_breaker_blocks_and_moves_the_next_try_and_probes_take_slots() -> None:
+    delivery = waiting()
+    until = read_clock() + MINUTE
+    Breaker.objects.create(connection=shop(), failures=5, openings=1, open_until=until)
+    assert blockers_of(delivery) == (BreakerOpen(shop()),)
+    assert next_try_at(Delivery.objects.get(pk=delivery.pk), read_clock()) == until
+    past = read_clock() - MINUTE
+    Breaker.objects.update(open_until=past, successes=0)
+    taken = an_event(3, state="running", code="", entity_id="USR-3")
+    claim = {"token": uuid4(), "lease_until": read_clock() + MINUTE, "commercial_slot": 1}
+    a_delivery(taken, delivery.route, **claim)
+    half_open = Spared(Passing.PROBES, past, 0)
+    assert blockers_of(delivery) == (NoFreeSlot(shop(), used=1, limit=1, breaker=half_open),)
+
+
+def test_the_tries_left_end_with_their_number_or_their_age() -> None:
+    delivery = waiting()
+    assert delivery.opened_at is not None
+    until = delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours)
+    assert tries_left(delivery) == TriesLeft(delivery.route.tries - 2, until)
+    delivery.tries = delivery.route.tries
+    assert tries_left(delivery) == TriesLeft(0, None)
+
+
+@pytest.mark.parametrize(
+    ("passing", "successes", "concurrency", "limit"),
+    [
+        (Passing.EVERYTHING, 0, None, None),
+        (Passing.EVERYTHING, 0, 4, 4),
+        (Passing.NOTHING, 3, 4, 0),
+        (Passing.NOTHING, 0, None, 0),
+        (Passing.PROBES, 2, None, 3),
+        (Passing.PROBES, 6, 4, 4),
+    ],
+)
+def test_the_limit_is_the_smaller_of_probes_and_concurrency(
+    passing: Passing, successes: int, concurrency: int | None, limit: int | None
+) -> None:
+    assert Spared(passing, None, successes).limit(concurrency) == limit

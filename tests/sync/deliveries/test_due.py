@@ -1,0 +1,54 @@
+"""The sweep looks at a bounded number of deliveries, and no backlog keeps it from finding what else is due."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sync.models import Connection, Delivery, Route
+from sync.sweeping import find_due
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def route() -> Route:
+    return a_route(a_source())
+
+
+def waits(route: Route, number: int, minutes: float, user: str = "", **facts: object) -> Delivery:
+    """A delivery that has been due for so long (negative: is not yet)."""
+    event = an_event(number, source=route.source, state="pending", entity_id=user or f"USR-{number}")
+    due_at = timezone.now() - timedelta(minutes=minutes)
+    return a_delivery(event, route, **{"state": "pending", "due_at": due_at} | facts)
+
+
+def test_the_backlog_of_one_system_hides_no_other(route: Route) -> None:
+    crm = Connection.objects.create(
+        slug="crm", side="commercial", connector="rest-commercial", base_url="https://crm.test"
+    )
+    backlog = [waits(route, number, minutes=90 - number).pk for number in range(20)]
+    others = [waits(a_route(route.source, commercial=crm), 90, minutes=3), waits_again(crm)]
+    assert find_due(limit=6) == [
+        backlog[0], others[0].pk, backlog[1], others[1].pk, backlog[2], backlog[3]
+    ]  # fmt: skip
+    assert set(find_due(limit=100)) == {*backlog, *(each.pk for each in others)}
+
+
+def waits_again(crm: Connection) -> Delivery:
+    return waits(Route.objects.get(commercial=crm), 91, minutes=2, state="retrying")
+
+
+def test_what_cannot_be_claimed_yet_takes_no_ones_place(route: Route) -> None:
+    waits(route, 0, minutes=-40, user="GROUP", state="retrying", is_relayed=True)
+    for number in range(1, 15):
+        waits(route, number, minutes=90 - number, user="GROUP", is_relayed=True)
+    fetched = waits(route, 90, minutes=1)
+    assert find_due(limit=10) == [fetched.pk]
+
+
+def test_what_waits_behind_one_that_is_held_is_found(route: Route) -> None:
+    waits(route, 0, minutes=9, user="GROUP", state="held", is_relayed=True)
+    behind = waits(route, 1, minutes=1, user="GROUP", is_relayed=True)
+    assert find_due() == [behind.pk]

@@ -1,0 +1,95 @@
+"""Promise I9: a process that lost its lease sends nothing more and settles nothing."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sync.claiming import Claim, claim
+from sync.connectors.exchange import Outgoing
+from sync.expiring import expire
+from sync.models import Attempt, Call, Delivery, MappingVersion
+from sync.recording import AttemptRecorder, ClaimLost
+from sync.tasks import run_due
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Event, State
+
+ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
+
+
+def wait_for_shop(hub: Hub, method: str) -> None:
+    until = time.monotonic() + 10
+    while not any(each["method"] == method for each in hub.shop.journal()):
+        assert time.monotonic() < until, "the attempt did not come so far"
+        time.sleep(0.01)
+
+
+def take_over() -> None:
+    """The lease of the running delivery ends while its process is held up; another one does the work."""
+    delivery = Delivery.objects.get()
+    Delivery.objects.filter(pk=delivery.pk).update(lease_until=timezone.now() - timedelta(seconds=60))
+    assert expire(Delivery.objects.get())
+    assert run_due() == 1
+
+
+@pytest.mark.parametrize("held_up_at", ["GET", "PATCH"])
+def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, held_up_at: str) -> None:
+    address = hub.change_email("anna.lease@example.com")
+    hub.shop.faults.add("slow", seconds=1, methods=[held_up_at], applied=True, times=1)
+    assert hub.post_signed(ACK).status_code == 202
+    wait_for_shop(hub, held_up_at)
+    time.sleep(0.1)  # the shop has read, or written, by now
+    take_over()
+    settled = Delivery.objects.values().get()
+    hub.settle_down()
+    time.sleep(0.3)  # the first process goes on with what it was told
+
+    assert Delivery.objects.values().get() == settled
+    outcomes = list(Attempt.objects.order_by("pk").values_list("outcome", flat=True))
+    assert outcomes == ["unknown", "succeeded" if held_up_at == "GET" else "unchanged"]
+    [write] = hub.writes()
+    assert Call.objects.get(key=write["key"]).attempt.number == (2 if held_up_at == "GET" else 1)
+    assert hub.customer()["email"] == address
+    assert Event.objects.get().state in (State.SUCCEEDED, State.UNCHANGED)
+
+
+def _read() -> Outgoing:
+    return Outgoing("fetch", "GET", "https://id.test/users/1", "/users/{id}", {}, None, None, False)
+
+
+@pytest.fixture
+def claimed(db: None) -> Claim:
+    event = an_event(1, source=a_source(), state=State.PENDING)
+    pk = a_delivery(event, a_route(event.source), state=State.PENDING, due_at=timezone.now()).pk
+    MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
+    taken = claim(pk)
+    assert taken is not None
+    return taken
+
+
+def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
+    claimed: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = AttemptRecorder(claimed, claimed.delivery.identity)
+    recorder.about_to_send(_read())
+    began = time.monotonic()
+    for passed in (12, 24, 36, 48):
+        monkeypatch.setattr("sync.claiming.monotonic", lambda passed=passed: began + passed)
+        soon = timezone.now() + timedelta(seconds=1)
+        Delivery.objects.update(lease_until=soon)
+        recorder.about_to_send(_read())
+        assert Delivery.objects.get().lease_until > soon + timedelta(seconds=15)
+
+
+def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
+    claimed: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = AttemptRecorder(claimed, claimed.delivery.identity)
+    Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=60))
+    assert expire(Delivery.objects.get())
+    began = time.monotonic()
+    monkeypatch.setattr("sync.claiming.monotonic", lambda: began + 60)
+    with pytest.raises(ClaimLost):
+        recorder.about_to_send(_read())

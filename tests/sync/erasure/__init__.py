@@ -1,0 +1,1 @@
+"""Tests of how everything about one person is erased."""

@@ -1,0 +1,382 @@
+"""Erasure is real and the chain still holds (promise I19)."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.models import Entry
+from integration_hub.console.exporting.jobs import request_export
+from sync import erasing, scrubbing
+from sync.erasing import erase, erase_confirmed
+from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person
+from sync.evidence import seal_audit
+from sync.models import Attempt, Call, Delivery, Erasure, Link
+from sync.replaying import request_replay
+from sync.search.event_filter import resolve
+from tests.support.builders.erasure import (
+    Somebody,
+    come_by_webhook,
+    confirmed,
+    fill,
+    found_in_tables,
+    guessed,
+    readable_payloads,
+    somebody,
+)
+from tests.support.hub import Hub
+from tests.support.people import entries
+from tests.support.people import person as staff
+from webhooks.models import Event, Payload, SubjectKey, is_erased
+
+
+def erase_all(people: list[Somebody]) -> None:
+    for each in people:
+        assert erase(confirmed(each))
+
+
+@pytest.mark.parametrize(
+    ("real", "everybody", "erased"),
+    [(6, 60, 6), pytest.param(40, 1000, 100, marks=pytest.mark.slow)],
+)
+def test_nothing_is_left_of_those_who_were_erased(hub: Hub, real: int, everybody: int, erased: int) -> None:
+    people = come_by_webhook(hub, map(somebody, range(real)))
+    people += [somebody(number) for number in range(real, everybody)]
+    fill(people[real:])
+    gone = people[:: everybody // erased][:erased]
+    kept = [each for each in people if each not in gone]
+    assert found_in_tables(gone[:1]), "the search finds somebody who is there"
+    assert guessed(gone) >= erased, "a guess finds somebody who is there"
+    erase_all(gone)
+    assert found_in_tables(gone) == set()
+    assert guessed(gone) == 0
+    assert not any(word in readable_payloads() for each in gone for word in each.words)
+    assert guessed(kept) >= len(kept)
+    assert len({payload.subject_id for payload in Payload.objects.all()}) == len(kept)
+    assert Link.objects.count() == len(kept)
+    assert Event.objects.filter(entity_id__startswith="~").count() >= erased
+    assert not Attempt.objects.filter(~Q(record_id=""), delivery__entity_id__startswith="~").exists()
+    assert len(entries("subject.erased")) == erased
+    seal_audit()
+    call_command("verify_audit")
+    assert in_the_files(gone) == []
+
+
+def in_the_files(people: list[Somebody]) -> list[str]:
+    """Words of theirs in the bytes of the database's files (of PostgreSQL: after VACUUM FULL), to be looked for."""
+    if connection.vendor == "postgresql":
+        return _in_relations(people)
+    connection.close()
+    name = str(connection.settings_dict["NAME"])
+    files = [each for each in (name, f"{name}-wal") if Path(each).exists()]
+    # By another process: who closes a file gives up all locks of its process on it, and SQLite's would be among them.
+    text = subprocess.run(["cat", *files], check=True, capture_output=True).stdout
+    return [word.decode() for each in people for word in each.words if word in text]
+
+
+def _in_relations(people: list[Somebody]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM FULL")
+        cursor.execute("CHECKPOINT")
+        cursor.execute("SHOW data_directory")
+        folder = Path(cursor.fetchone()[0])
+        if not folder.is_dir():
+            return []  # the files of a server elsewhere cannot be read
+        tables = connection.introspection.table_names(cursor)
+        places = []
+        for table in tables:
+            cursor.execute(
+                "SELECT pg_relation_filepath(c.oid) FROM pg_class c JOIN pg_class t ON t.relname = %s "
+                "LEFT JOIN pg_index i ON i.indrelid = t.oid WHERE c.oid IN (t.oid, t.reltoastrelid, i.indexrelid)",
+                [table],
+            )
+            places += [folder / path for (path,) in cursor.fetchall() if path]
+    text = b"".join(place.read_bytes() for place in places)
+    return [word.decode() for each in people for word in each.words if word in text]
+
+
+def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    """PostgreSQL keeps dead rows until VACUUM: every table that lost or changed a row gets one."""
+    settings.EXPORT_FOLDER = str(tmp_path)
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    asker = staff("administrator")
+    request_replay(list(Event.objects.all()), by=asker, reason=f"{gone.entity_id} asked")
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    request_export(
+        resolve({"entity_id": gone.entity_id}, timezone.now()), by=asker, reason=f"{gone.entity_id} asked"
+    )
+    LogEntry.objects.create(user=asker, object_repr=gone.entity_id, action_flag=1)
+    seen: list[str] = []
+
+    def note(execute: Any, sql: str, *rest: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, *rest)
+
+    asked = confirmed(gone)
+    with connection.execute_wrapper(note):
+        assert erase(asked)
+    changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
+    assert {"webhooks_event", "console_export", "sync_replay", "django_admin_log", "sync_erasure"} <= changed
+    assert changed <= set(scrubbing.tables())
+    swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
+    assert swept == (set(scrubbing.tables()) if connection.vendor == "postgresql" else set())
+
+
+@pytest.mark.parametrize("table", ["events", "deliveries", "links", "payloads"])
+def test_a_variant_that_forgets_a_table_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    if table == "payloads":
+        monkeypatch.setattr(erasing, "delete_payloads", lambda _: None)
+        monkeypatch.setattr(erasing, "_next_batch", only_once(erasing._next_batch))
+    elif table == "links":
+        monkeypatch.setattr(erasing.Person, "links", property(lambda _: Link.objects.none()))
+    else:
+        model = Event if table == "events" else Delivery
+        forget(monkeypatch, model)
+        monkeypatch.setattr(erasing, "_next_batch", only_once(erasing._next_batch))
+    erase_all([gone])
+    left = found_in_tables([gone])
+    expected = {"events": "webhooks_event.entity_id", "deliveries": "sync_delivery.entity_id"}
+    if table == "payloads":
+        assert Payload.objects.exists()
+    else:
+        assert expected.get(table, "sync_link.entity_id") in left
+
+
+def test_a_variant_that_forgets_the_keys_of_calls_is_caught(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idempotency key has a hash of what was sent, which can be guessed."""
+    gone, other = somebody(1), somebody(2)
+    fill([gone, other])
+    assert guessed([gone])
+    with monkeypatch.context() as variant:
+        forget(variant, Call, "key")
+        erase_all([gone])
+    assert guessed([gone]), "the variant is caught"
+    erase_all([other])
+    assert not guessed([other])
+
+
+def only_once(batch: Any) -> Any:
+    """A variant that forgets something would go on for ever."""
+    done: list[bool] = []
+
+    def once(whose: Any) -> Any:
+        if done:
+            return erasing.Counter()
+        done.append(True)
+        return batch(whose)
+
+    return once
+
+
+def forget(monkeypatch: pytest.MonkeyPatch, model: Any, column: str = "entity_id") -> None:
+    """Rewriting leaves this column of a table alone."""
+    original = type(model.objects.all()).update
+
+    def update(self: Any, **values: Any) -> int:
+        if self.model is model:
+            values.pop(column, None)
+        return original(self, **values) if values else 0
+
+    monkeypatch.setattr(type(model.objects.all()), "update", update)
+
+
+def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the payloads from before the erasure opens as long as the key is there."""
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    copies = [(each.subject_id, bytes(each.sealed)) for each in Payload.objects.all()]
+
+    def opens() -> bool:
+        keys = SubjectKey.objects.in_bulk()
+        said = b"".join(
+            keys[subject].open(sealed) for subject, sealed in copies if subject and keys[subject].wrapped
+        )
+        return gone.email.encode() in said
+
+    assert opens()
+    destroy = erasing._destroy
+
+    def keeping(erasure: Erasure) -> None:
+        before = dict(SubjectKey.objects.values_list("pk", "wrapped"))
+        destroy(erasure)
+        for pk, wrapped in before.items():
+            SubjectKey.objects.filter(pk=pk).update(wrapped=wrapped, destroyed_at=None)
+
+    with monkeypatch.context() as variant:
+        variant.setattr(erasing, "_destroy", keeping)
+        erase_all([gone])
+    assert opens(), "the variant is caught: what was sealed still opens"
+    (other,) = come_by_webhook(hub, [somebody(2)])
+    copies = [(each.subject_id, bytes(each.sealed)) for each in Payload.objects.filter(kind="request")]
+    erase_all([other])
+    assert not opens()
+
+
+def test_who_comes_again_begins_anew_and_the_old_link_stays_gone(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    old = Link.objects.get()
+    erase_all([gone])
+    assert not Link.objects.exists()
+    assert hub.post_signed(gone.body, f"msg-{gone.entity_id}").status_code == 200
+    hub.wait_until_quiet()
+    assert Link.objects.get().pk != old.pk
+    assert SubjectKey.objects.count() == 2
+    assert {is_erased(each) for each in Event.objects.values_list("entity_id", flat=True)} == {True, False}
+
+
+def test_what_waits_is_closed_and_what_runs_is_waited_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    hub.post_signed(gone.body)
+    hub.wait_until_quiet()
+    first, second = Delivery.objects.order_by("pk")
+    Delivery.objects.filter(pk=first.pk).update(state="held")
+    token = Event.objects.latest("pk").uuid
+    Delivery.objects.filter(pk=second.pk).update(state="running", token=token, lease_until=second.opened_at)
+    asked = confirmed(gone)
+    assert not erase(asked)
+    assert SubjectKey.objects.get().wrapped is not None
+    assert Delivery.objects.get(pk=first.pk).state == "held"
+    Delivery.objects.filter(pk=second.pk).update(state="succeeded", token=None, lease_until=None)
+    assert erase_confirmed() == 1
+    assert Delivery.objects.get(pk=first.pk).state == "closed"
+    assert found_in_tables([gone]) == set()
+
+
+def test_an_erasure_that_was_cut_off_goes_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    for _ in range(3):
+        hub.post_signed(gone.body)
+    hub.wait_until_quiet()
+    monkeypatch.setattr(erasing, "EVENTS", 1)
+    asked = confirmed(gone)
+    with monkeypatch.context() as dying:
+        dying.setattr(erasing, "PAUSE_SECONDS", "the process dies")
+        with pytest.raises(TypeError):
+            erase(asked)
+    assert Erasure.objects.get().state == "confirmed"
+    assert Event.objects.filter(entity_id=gone.entity_id).count() == 3
+    hub.post_signed(gone.body)
+    hub.wait_until_quiet()
+    assert erase_confirmed() == 1
+    assert Event.objects.filter(entity_id=gone.entity_id).count() == 1, "what came meanwhile is somebody new"
+    assert Erasure.objects.get().counts["events"] == 4
+
+
+def test_two_people_erase_and_it_is_on_record(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    asker, other = staff("administrator", "first"), staff("administrator", "second")
+    whose = person("USER", gone.entity_id)
+    for wrong in ({"ground": "because", "reason": "x"}, {"ground": "consent-withdrawn", "reason": " "}):
+        with pytest.raises(NotErasable):
+            ask_erasure(whose, by=asker, **wrong)
+    asked = ask_erasure(whose, ground="consent-withdrawn", reason="a letter", by=asker)
+    with pytest.raises(NotErasable):
+        ask_erasure(whose, ground="objection", reason="again", by=other)
+    with pytest.raises(NotErasable):
+        decide_erasure(asked, confirms=True, by=asker)
+    assert erase_confirmed() == 0
+    decide_erasure(asked, confirms=True, by=other)
+    payloads = Payload.objects.count()
+    with pytest.raises(NotErasable):
+        decide_erasure(asked, confirms=False, by=other)
+    assert erase_confirmed() == 1
+    (told,) = entries("subject.erased")
+    details = told["details"]
+    assert (details["asked_by"], details["confirmed_by"]) == (f"person:{asker.pk}", f"person:{other.pk}")
+    assert details["ground"] == "consent-withdrawn"
+    assert (details["counts"]["events"], details["counts"]["payloads"]) == (1, payloads)
+    assert SubjectKey.objects.get().pseudonym in details["pseudonyms"]
+    assert gone.entity_id not in "".join(Entry.objects.values_list("body", flat=True))
+
+
+def test_a_request_that_was_refused_before_says_nothing_of_the_person_either(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    asker = staff("administrator")
+    refused = ask_erasure(person("USER", gone.entity_id), ground="objection", reason=gone.name, by=asker)
+    decide_erasure(refused, confirms=False, by=asker)
+    assert "sync_erasure.entity_id" in found_in_tables([gone])
+    erase_all([gone])
+    assert found_in_tables([gone]) == set()
+
+
+def test_nobody_is_erased_of_whom_nothing_is_kept(hub: Hub) -> None:
+    with pytest.raises(NotErasable):
+        ask_erasure(person("USER", "nobody"), ground="objection", reason="x", by=staff("administrator"))
+
+
+def test_the_same_id_at_a_source_of_another_identity_service_is_somebody_else(hub: Hub) -> None:
+    from sync.models import Connection, Route
+
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    hub.post(gone.body)
+    hub.wait_until_quiet()
+    elsewhere = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
+    source = Event.objects.get(is_signed=True).source_id
+    assert set(person("USER", gone.entity_id, source).sources) == {source, elsewhere.source_id}
+    other = Connection.objects.get(pk=elsewhere.identity_id)
+    other.pk, other.slug = None, "elsewhere"
+    other.save()
+    Route.objects.filter(pk=elsewhere.pk).update(identity=other)
+    Delivery.objects.filter(route=elsewhere).update(identity=other)
+    assert erase(confirmed(gone, source))
+    assert Event.objects.get(is_signed=False).entity_id == gone.entity_id
+
+
+def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    stale = list(Event.objects.all())
+    replay = request_replay(stale, by=staff("support"), reason=f"{gone.name} asked").replay
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    erase_all([gone])
+    replay.refresh_from_db()
+    assert replay.reason == erasing.WITHHELD
+    tried = Call.objects.count()
+    asked = request_replay(stale, by=staff("support", "another"), reason="once more")
+    assert (asked.deliveries, asked.skipped) == ((), 1)
+    assert Call.objects.count() == tried
+
+
+@pytest.mark.parametrize("names", [{}, {"asked_by": "first", "confirmed_by": "second"}])
+def test_the_command_says_that_nothing_is_kept(
+    hub: Hub, capsys: pytest.CaptureFixture[str], names: dict[str, str]
+) -> None:
+    for name in ("first", "second"):
+        staff("administrator", name)
+    with pytest.raises(CommandError, match=r"Nothing is kept of USER nobody-at-all\."):
+        call_command("erase_subject", "user", "nobody-at-all", ground="objection", reason="a call", **names)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_shows_first_and_erases_only_with_two_people_who_may(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone,) = come_by_webhook(hub, [somebody(1)])
+    for name in ("first", "second"):
+        staff("administrator", name)
+    staff("support", "third")
+    call_command("erase_subject", "USER", gone.entity_id)
+    assert "1 events" in capsys.readouterr().out
+    why = {"ground": "objection", "reason": "a call"}
+    for one, other in (("first", "first"), ("first", "third"), ("nobody", "second")):
+        with pytest.raises(CommandError):
+            call_command("erase_subject", "USER", gone.entity_id, asked_by=one, confirmed_by=other, **why)
+        assert not Erasure.objects.exists(), "nothing stays asked for"
+    for alone in ("asked_by", "confirmed_by"):
+        with pytest.raises(CommandError, match="name both people"):
+            call_command("erase_subject", "USER", gone.entity_id, **{alone: "first"}, **why)
+    assert found_in_tables([gone])
+    call_command("erase_subject", "USER", gone.entity_id, asked_by="first", confirmed_by="second", **why)
+    assert found_in_tables([gone]) == set()

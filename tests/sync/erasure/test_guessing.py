@@ -1,0 +1,99 @@
+"""Who was erased cannot be found by guessing (promise I19): not from the database, without the keys outside of it.
+
+The guesser knows the whole space of ids, everything that the database still holds, and how the hub makes pseudonyms.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from sync.erasing import erase
+from sync.models import Route
+from tests.support.builders.erasure import Somebody, cells, confirmed, fill
+from tests.support.hub import Hub
+from webhooks.models import Pepper
+from webhooks.models.subject_keys import pseudonym
+from webhooks.sealing import unseal
+
+SPACE = 1_000_000
+FEW = 2_000
+_HEX = re.compile(rb"~?((?:[0-9a-f]{2}){8,64})\Z")
+_LIKE_A_SECRET = range(16, 129)
+
+
+def named(number: int) -> str:
+    return f"U{number:06}"
+
+
+def person(number: int) -> Somebody:
+    return Somebody(named(number), f"Qvist{number}", f"zx{number}@example.com")
+
+
+def kept() -> set[bytes]:
+    """Everything that may be a hash of something: values of every table, words in texts, all of them also from hexadecimal."""
+    found: set[bytes] = set()
+    for _, value in cells():
+        found.add(value)
+        for word in re.findall(rb"[0-9a-f]{16,}", value):
+            found |= {word, bytes.fromhex(word[: len(word) // 2 * 2].decode())}
+        match = _HEX.match(value)
+        if match:
+            found.add(bytes.fromhex(match[1].decode()))
+    return found
+
+
+def keys() -> list[bytes]:
+    """What stands outside the audit log and could be a key: whoever guesses tries them all."""
+    found: set[bytes] = {b""}
+    for name, value in cells():
+        if name.startswith(("audit_", "django_", "auth_")) or len(value) not in _LIKE_A_SECRET:
+            continue
+        match = _HEX.match(value)
+        if match or not value.isascii():
+            found |= {value, bytes.fromhex(match[1].decode())} if match else {value}
+    return sorted(found)
+
+
+def texts(source: int, entity_id: str) -> Iterator[bytes]:
+    """What the hub hashes of an id, and what somebody who does not know it would try."""
+    plain = entity_id.encode()
+    parts = [str(source).encode(), b"USER", plain]
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    yield from (b"hub-pseudonym-1" + framed, plain, b"|".join(parts))
+
+
+def matches(ids: Iterable[str], source: int, secrets: list[bytes], remains: set[bytes]) -> set[str]:
+    """The ids of which a hash, plain or under one of these keys, whole or cut to 16 bytes, is among what remains."""
+    hits = set()
+    for entity_id in ids:
+        for text in texts(source, entity_id):
+            digests = [hashlib.sha256(text).digest(), *(hmac.digest(key, text, "sha256") for key in secrets)]
+            if any(digest in remains or digest[:16] in remains for digest in digests):
+                hits.add(entity_id)
+    return hits
+
+
+@pytest.mark.parametrize("space", [FEW, pytest.param(SPACE, marks=pytest.mark.slow)])
+def test_a_million_guesses_find_nobody_who_was_erased(hub: Hub, space: int) -> None:
+    gone, stays = person(space // 3), person(space // 2)
+    fill([gone, stays])
+    source = Route.objects.get(entity_type="USER", source__slug="aurora").source_id
+    pepper = unseal(bytes(Pepper.objects.get().sealed))
+    name = pseudonym(source, "USER", gone.entity_id)
+    assert erase(confirmed(gone))
+    remains = kept()
+    assert bytes.fromhex(name) in remains, "the erasure is on record by the pseudonym"
+    assert pepper not in remains, "what is not sealed is not in the database"
+    secrets = keys()
+    assert len(secrets) > 3
+    everybody = [named(number) for number in range(space)]
+    assert matches(everybody[:FEW], source, [pepper], remains) <= {gone.entity_id, stays.entity_id}
+    around = [gone.entity_id, stays.entity_id]
+    assert set(around) == matches(around, source, [pepper], remains), "with the pepper one guess is enough"
+    assert matches(around, source, sorted(remains), remains) == set(), "no value that remains is the key"
+    assert matches(everybody, source, secrets[:4], remains) == set()
+    bare = hashlib.sha256(next(texts(source, gone.entity_id))).digest()
+    assert matches(around, source, [], remains | {bare}) == {gone.entity_id}, "a bare hash would be found"

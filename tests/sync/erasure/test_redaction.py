@@ -1,0 +1,151 @@
+"""What people wrote about somebody says it no more once they are erased."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from integration_hub.console.models import SavedView
+from sync.bulk_replay.choosing import choose
+from sync.closing import close_by_hand
+from sync.erasing import erase
+from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route
+from sync.pausing import pause
+from sync.replaying import request_replay
+from sync.withholding import WITHHELD
+from tests.support.builders.bulk_replays import started, states, work
+from tests.support.builders.erasure import (
+    Somebody,
+    come_by_webhook,
+    confirmed,
+    fill,
+    found_in_tables,
+    somebody,
+)
+from tests.support.hub import Hub
+from tests.support.people import person as staff
+from webhooks.models import Event, Source, is_erased
+
+GONE = somebody(1)
+SAID = f"{GONE.name} called"
+
+
+@pytest.fixture
+def by(hub: Hub) -> User:
+    return staff("administrator")
+
+
+@pytest.fixture
+def event(hub: Hub) -> Event:
+    fill([GONE])
+    return Event.objects.get()
+
+
+def erased() -> None:
+    assert erase(confirmed(GONE))
+    assert found_in_tables([GONE]) == set()
+
+
+def closed_by_hand(by: User, *events: Event) -> Replay:
+    """The note of the person who did it; afterwards all of it is replayed for another reason."""
+    deliveries = Delivery.objects.filter(event__in=events)
+    deliveries.update(state="dead")
+    key = uuid4()
+    close_by_hand(list(deliveries.values_list("pk", flat=True)), by=by, reason=SAID, key=key)
+    request_replay(events, by=by, reason="the shop is back")
+    assert not Delivery.objects.filter(replay__uuid=key).exists()
+    return Replay.objects.get(uuid=key)
+
+
+@pytest.fixture
+def nobody_delivers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    yield
+    Delivery.objects.filter(state="pending").update(state="closed", due_at=None)
+
+
+@pytest.mark.usefixtures("nobody_delivers")
+def test_the_reason_of_a_replay_that_has_not_begun_is_withheld(by: User, event: Event) -> None:
+    replay = request_replay([event], by=by, reason=SAID).replay
+    erased()
+    replay.refresh_from_db()
+    assert replay.reason == WITHHELD
+
+
+@pytest.mark.usefixtures("nobody_delivers")
+def test_the_note_of_a_closing_is_withheld_though_a_later_replay_took_its_place(
+    by: User, event: Event
+) -> None:
+    closing = closed_by_hand(by, event)
+    erased()
+    closing.refresh_from_db()
+    assert closing.reason == WITHHELD
+
+
+@pytest.mark.usefixtures("nobody_delivers")
+def test_a_note_about_somebody_else_too_is_kept(by: User, event: Event) -> None:
+    fill([somebody(2)])
+    closing = closed_by_hand(by, *Event.objects.all())
+    assert erase(confirmed(GONE))
+    closing.refresh_from_db()
+    assert closing.reason == SAID
+
+
+def test_the_reason_of_a_bulk_replay_that_skipped_the_event_is_withheld(hub: Hub, by: User) -> None:
+    [gone] = come_by_webhook(hub, [GONE])
+    event = Event.objects.get()
+    replay = started(by, choose(by, [event.pk]), reason=f"{gone.name} called")
+    request_replay([event], by=by, reason="somebody was faster")
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    work(replay)
+    assert states(replay) == {gone.entity_id: "skipped: meanwhile"}
+    assert erase(confirmed(gone))
+    replay.refresh_from_db()
+    assert (replay.reason, found_in_tables([gone])) == (WITHHELD, set())
+
+
+def test_ids_are_replaced_wherever_people_write(by: User, event: Event) -> None:
+    words = f"because of {GONE.entity_id.upper()}."
+    facts: dict[str, Any] = {"first_at": timezone.now(), "last_at": timezone.now()}
+    group = FailureGroup.objects.create(
+        connection=Connection.objects.first(), note=words, known_fix=words, **facts
+    )
+    FailureDecision.objects.create(
+        group=group, made_by=by, state="resolved", reason=words, made_at=timezone.now()
+    )
+    assert all(pause(each, words, by) for each in (Source.objects.first(), Route.objects.first()))
+    left = found_in_tables([GONE])
+    columns = {"sync_failuregroup.note", "sync_failuregroup.known_fix", "sync_failuredecision.reason"}
+    assert columns | {"webhooks_source.pause_reason", "sync_route.pause_reason"} <= left
+    erased()
+    group.refresh_from_db()
+    assert group.note.startswith("because of ~")
+
+
+@pytest.mark.parametrize("entity_id", ["42", "px:9@x"])
+def test_no_saved_view_names_somebody_who_was_erased(by: User, entity_id: str) -> None:
+    gone = Somebody(entity_id, "Qvist", "zx@example.com")
+    fill([gone])
+    kept = urlencode({"entity_id": f"10{entity_id}", "q": f"{entity_id}7"})
+    queries = {
+        entity_id: urlencode({"entity_id": entity_id, "state": "dead"}),
+        f"{entity_id.upper()} again": urlencode({"q": f" {entity_id}"}),
+        f"10{entity_id}": kept,
+    }
+    views = [SavedView.objects.create(person=by, name=name, query=query) for name, query in queries.items()]
+    asked = confirmed(gone)
+    assert erase(asked)
+    assert asked.counts["views"] == 2
+    for each in views:
+        each.refresh_from_db()
+    [first, second, other] = views
+    filtered = dict(parse_qsl(first.query))
+    assert (filtered["state"], is_erased(filtered["entity_id"])) == ("dead", True)
+    assert is_erased(dict(parse_qsl(second.query))["q"])
+    assert entity_id not in first.name.removesuffix(str(first.pk)) + second.name.removesuffix(str(second.pk))
+    assert (other.name, other.query) == (f"10{entity_id}", kept)

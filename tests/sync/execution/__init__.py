@@ -1,0 +1,1 @@
+"""Tests of when and where a delivery runs."""

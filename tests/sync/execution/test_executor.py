@@ -1,0 +1,162 @@
+"""The web process's executor is bounded: what does not fit is answered 202 at once and delivered by a worker."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.http import HttpResponse
+
+from sync import tasks
+from sync.configuration import ways
+from sync.models import Connection, Delivery, Route
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from webhooks.models import Event, State
+
+MIKKO = "5f2a9c0e7b1d4e8890aa0001"
+
+
+@pytest.fixture
+def one_place() -> Iterator[None]:
+    """This process delivers one at a time and lets none wait."""
+    before, tasks._executor = tasks._executor, tasks.BoundedExecutor(threads=1, places=1)
+    yield
+    tasks._executor = before
+
+
+def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one_place: None) -> None:
+    hub.change_email("anna.first@example.com")
+    second = hub.change_email("mikko.second@example.com", MIKKO)
+    hub.shop.faults.add("hang", methods=["PATCH"], times=1)
+    with ThreadPoolExecutor(1) as client:
+        first = client.submit(post_and_leave, hub, EXAMPLE)
+        wait_for_write(hub)
+        answer = hub.post(EXAMPLE.replace(ANNA.encode(), MIKKO.encode()))
+        assert answer.status_code == 202
+        assert not first.done(), "the second answer did not come while the first was still under way"
+        hub.shop.faults.clear()
+        assert first.result(timeout=20).status_code in (200, 424)
+    assert hub.customer(MIKKO)["email"] != second
+    call_command("deliver_due", wait=0)
+    assert hub.customer(MIKKO)["email"] == second
+    assert Event.objects.get(entity_id=MIKKO).state == State.SUCCEEDED
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """This process delivers one at a time and lets others wait."""
+    before, tasks._executor = tasks._executor, tasks.BoundedExecutor(threads=1, places=5)
+    yield
+    tasks._executor = before
+
+
+def test_what_waits_for_a_thread_is_not_claimed_before_there_is_one(hub: Hub, one_thread: None) -> None:
+    hub.change_email("anna.first@example.com")
+    second = hub.change_email("mikko.second@example.com", MIKKO)
+    hub.shop.faults.add("hang", methods=["PATCH"], times=1)
+    with ThreadPoolExecutor(2) as clients:
+        first = clients.submit(post_and_leave, hub, EXAMPLE)
+        wait_for_write(hub)
+        other = clients.submit(post_and_leave, hub, EXAMPLE.replace(ANNA.encode(), MIKKO.encode()))
+        wait_until(lambda: Delivery.objects.filter(entity_id=MIKKO).exists())
+        assert Delivery.objects.get(entity_id=MIKKO).state == State.PENDING, "its lease would run already"
+        hub.shop.faults.clear()
+        assert {first.result(timeout=20).status_code, other.result(timeout=20).status_code} <= {200, 424}
+    wait_until(lambda: hub.customer(MIKKO)["email"] == second)
+
+
+def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub: Hub) -> None:
+    route = Route.objects.get(source__slug="aurora-unsigned", entity_type="USER")
+    crm = Connection.objects.get(pk=route.commercial_id)
+    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
+    crm.save()
+    Route.objects.create(
+        source=route.source,
+        identity=route.identity,
+        mapping=route.mapping,
+        commercial=crm,
+        entity_type="USER",
+    )
+    address = hub.change_email("anna.both@example.com")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, ThreadPoolExecutor(1) as clients:
+        Connection.objects.filter(pk=route.commercial_id).update(
+            base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
+        ways.forget()
+        answer = clients.submit(post_and_leave, hub, EXAMPLE)
+        wait_until(lambda: hub.customer()["email"] == address)
+        assert Delivery.objects.get(commercial=route.commercial_id).state == State.RUNNING
+        silent.close()
+        assert answer.result(timeout=30).status_code in (202, 424)
+
+
+def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(tasks, "_FOLLOWING_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "defer", left.extend)
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    Connection.objects.filter(side="commercial").update(concurrency=1)
+    for user in (ANNA, MIKKO):
+        hub.post(EXAMPLE[:-1].replace(ANNA.encode(), user.encode()) + b',"respond":"ack"}')
+    waiting = sorted(Delivery.objects.values_list("pk", flat=True))
+    assert tasks.wake(waiting[:1])
+    hub.wait_until_quiet()
+    assert left == waiting[1:]
+    assert Delivery.objects.get(pk=waiting[1]).state == State.PENDING
+    assert tasks.run_due() == 1
+
+
+@pytest.mark.writers_at_once
+def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pool of one, none of them would get any."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
+    mine, held, run = connections["default"], [], tasks.run_with_followers
+
+    def runs(delivery_id: int) -> int:
+        held.append(mine.connection)
+        return run(delivery_id)
+
+    monkeypatch.setattr(tasks, "run_with_followers", runs)
+    assert tasks.run_due() == 1
+    assert held == [None]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("breaking", ["run", "release_connection"])
+def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, breaking: str) -> None:
+    def fails() -> None:
+        raise OSError("the connection cannot be closed")
+
+    released: list[bool] = []
+    closing = fails if breaking == "release_connection" else lambda: released.append(True)
+    monkeypatch.setattr(tasks, "release_connection", closing)
+    executor = tasks.BoundedExecutor(threads=1, places=1)
+    assert executor.reserve()
+    assert executor.submit(fails if breaking == "run" else lambda: None)
+    executor._threads.shutdown()
+    assert executor.reserve()
+    assert released == ([True] if breaking == "run" else [])
+
+
+def post_and_leave(hub: Hub, body: bytes) -> HttpResponse:
+    try:
+        return hub.post(body)
+    finally:
+        connections.close_all()
+
+
+def wait_for_write(hub: Hub) -> None:
+    wait_until(lambda: bool(hub.writes()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    for _ in range(700):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come so far")

@@ -1,0 +1,1 @@
+"""Tests of what keeps the store bounded and the audit log provable."""

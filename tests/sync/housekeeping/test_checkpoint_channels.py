@@ -1,0 +1,182 @@
+"""Checkpoints leave by a folder, by mail and by POST: the newest one, each way for itself, again after a failure."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from standardwebhooks import Webhook
+
+from audit.anchoring import LONGEST_PAUSE, Way, anchor
+from audit.models import Anchoring, Checkpoint, Outlet
+from sync.checkpoint_ways import drop_file, file_name, ways
+from sync.evidence import BOX, seal_audit
+from tests.support.audit.entries import write
+from tests.support.builders.alarms import SECRET
+from tests.support.http.webhook_receiver import Receiver, receiving
+from tests.support.processes.hub_processes import free_port
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def send(at: datetime = NOON) -> int:
+    """Something new is sealed and sent, so many minutes from noon."""
+    write("event:a")
+    seal_audit()
+    return anchor(BOX, at, ways())
+
+
+@pytest.fixture
+def folder(settings: Any, tmp_path: Path) -> Path:
+    settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    with receiving() as made:
+        made.always(204, b"")
+        settings.AUDIT_CHECKPOINT_URL = f"{made.url}/checkpoints"
+        yield made
+
+
+def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Path) -> None:
+    assert anchor(BOX, NOON, ways()) == 0
+    seal_audit()
+    assert anchor(BOX, NOON, {}) == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
+    assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
+    assert anchor(BOX, NOON + 2 * MINUTE, ways()) == 0, "nothing new was sealed"
+    names = sorted(each.name for each in folder.iterdir())
+    assert names == [
+        file_name(count) for count in Checkpoint.objects.order_by("count").values_list("count", flat=True)
+    ]
+    for name in names:
+        call_command("verify_audit", "--checkpoint", str(folder / name))
+        assert (folder / name).stat().st_mode & 0o777 == 0o444
+    assert Anchoring.objects.filter(outlet="folder").count() == 2
+
+
+def test_a_file_is_written_once(folder: Path) -> None:
+    drop_file(7, b"first\n")
+    drop_file(7, b"first\n")
+    with pytest.raises(Exception, match="there already"):
+        drop_file(7, b"second\n")
+    assert [each.read_bytes() for each in folder.iterdir()] == [b"first\n"]
+
+
+def test_a_file_and_its_name_are_on_the_disk_before_it_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    drop_file(1, b"{}\n")
+    assert synced == [False, True]
+
+
+def test_a_mail_has_the_checkpoint_in_its_text_and_as_a_file(settings: Any, mailoutbox: list[Any]) -> None:
+    settings.AUDIT_CHECKPOINT_EMAILS = ["auditor@example.com"]
+    assert send() == 1
+    (mail,) = mailoutbox
+    made = Checkpoint.objects.get()
+    (name, content, kind) = mail.attachments[0]
+    assert (mail.to, name, kind) == (["auditor@example.com"], file_name(made.count), "application/json")
+    assert json.loads(content)["root"] == bytes(made.root).hex()
+    assert mail.body.endswith(f"\n\n{content}")
+    assert [send(NOON + timedelta(hours=hours)) for hours in (1, 23, 24, 25)] == [0, 0, 1, 0]
+    assert len(mailoutbox) == 2
+
+
+def test_a_post_carries_the_file_and_is_signed_where_there_is_a_secret(
+    receiver: Receiver, settings: Any
+) -> None:
+    assert send() == 1
+    settings.AUDIT_CHECKPOINT_SECRET = SECRET
+    assert send(NOON + MINUTE) == 1
+    plain, signed = receiver.received
+    assert plain.path == "/checkpoints"
+    assert "webhook-signature" not in plain.headers
+    assert (
+        Webhook(SECRET).verify(signed.body, signed.headers)["count"]
+        == Checkpoint.objects.latest("count").count
+    )
+
+
+def test_a_clock_that_was_a_day_ahead_holds_nothing_up_once_it_is_set_right(folder: Path) -> None:
+    assert [send(NOON + timedelta(days=1)), send(NOON)] == [1, 1]
+    outlet = Outlet.objects.get()
+    assert (outlet.told_at, outlet.failures) == (NOON, 0)
+
+
+def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
+    folder: Path, receiver: Receiver
+) -> None:
+    receiver.always(500, b"")
+    assert send(NOON) == 1
+    outlet = Outlet.objects.get(name="post")
+    assert (outlet.failures, outlet.failing_since, outlet.count) == (1, NOON, 0)
+    assert outlet.failure == "the checkpoint address was answered with 500"
+    assert send(NOON + MINUTE) == 1
+    receiver.always(204, b"")
+    assert anchor(BOX, NOON + 2 * MINUTE, ways()) == 0, "its pause is not over"
+    assert anchor(BOX, NOON + 3 * MINUTE, ways()) == 1
+    outlet.refresh_from_db()
+    assert (outlet.failures, outlet.failing_since, outlet.failure) == (0, None, "")
+    assert (
+        outlet.count
+        == Checkpoint.objects.latest("count").count
+        == json.loads(receiver.received[-1].body)["count"]
+    )
+
+
+def test_pauses_grow_to_a_quarter_of_an_hour_and_no_further(settings: Any) -> None:
+    settings.AUDIT_CHECKPOINT_URL = f"http://127.0.0.1:{free_port()}/"
+    at, pauses = NOON, []
+    for _ in range(7):
+        assert send(at) == 0
+        due = Outlet.objects.get().due_at
+        pauses.append(due - at)
+        at = due
+    assert pauses[:3] == [MINUTE, 2 * MINUTE, 4 * MINUTE]
+    assert pauses[-1] == LONGEST_PAUSE
+    assert Outlet.objects.get().failures == 7
+
+
+def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
+    def broken(count: int, content: bytes) -> None:
+        raise ZeroDivisionError
+
+    write("event:a")
+    seal_audit()
+    assert anchor(BOX, NOON, {"broken": Way(broken, MINUTE), **ways()}) == 1
+    assert Outlet.objects.get(name="broken").failure == "an error of the hub itself; its log has it"
+
+
+def test_a_folder_that_is_not_there_is_a_failure(settings: Any, tmp_path: Path) -> None:
+    settings.AUDIT_CHECKPOINT_FOLDER = str(tmp_path / "none")
+    assert send() == 0
+    assert Outlet.objects.get().failure == "the folder did not take it: FileNotFoundError"
+
+
+def test_a_way_that_is_not_set_up_any_more_is_forgotten(folder: Path, settings: Any) -> None:
+    send()
+    settings.AUDIT_CHECKPOINT_FOLDER = ""
+    anchor(BOX, NOON + MINUTE, ways())
+    assert not Outlet.objects.exists()
+    assert Anchoring.objects.count() == 1

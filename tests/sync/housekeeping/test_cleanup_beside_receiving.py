@@ -1,0 +1,43 @@
+"""Retention never stands in the way of receiving."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync import pruning
+from sync.clock import read_clock
+from sync.retention import prune
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Event, Payload
+
+
+def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
+    hub: Hub, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request begins while the second batch holds the database; when the fourth begins, it is stored."""
+    settings.KEEP_PAYLOADS_DAYS = 10
+    monkeypatch.setattr(pruning, "BATCH", 4)
+    Payload.objects.bulk_create(Payload.of(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))
+    Payload.objects.update(created_at=read_clock() - timedelta(days=400))
+    answers: list[int] = []
+    posted = threading.Thread(target=lambda: answers.append(hub.post_signed(EXAMPLE).status_code))
+    stored: list[bool] = []
+    delete = pruning.delete_payloads
+
+    def held(keys: list[int]) -> None:
+        stored.append(Event.objects.exists())
+        delete(keys)
+        if len(stored) == 2:
+            posted.start()
+            threading.Event().wait(0.3)
+
+    monkeypatch.setattr(pruning, "delete_payloads", held)
+    prune()
+    posted.join(10)
+    hub.wait_until_quiet()
+    assert answers == [200]
+    assert stored[:2] == [False, False]
+    assert len(stored) >= 6
+    assert all(stored[3:]), "it waited for more than the batch that ran and the one that had begun"

@@ -1,0 +1,1 @@
+"""Tests of whether a remote system may be called now."""

@@ -1,0 +1,79 @@
+"""When a delivery is given up, and when none is begun: the budgets of a route and the pace of a connection."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sync import slots
+from sync.models import Attempt, Connection, Delivery, Route
+from sync.tasks import run_due
+from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
+from tests.support.unfinished_deliveries import close_what_is_left
+from webhooks.models import Event, Pace, State
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(hub: Hub) -> Iterator[None]:
+    """What a test left waiting is over; breakers stay out of the way."""
+    Connection.objects.update(breaker_failures=1000)
+    yield
+    close_what_is_left()
+
+
+def try_again(**changes: object) -> Delivery:
+    wait_until_quiet()
+    Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1), **changes)
+    run_due()
+    return Delivery.objects.get()
+
+
+def test_a_webhook_that_comes_again_is_tried_though_its_tries_are_spent(hub: Hub) -> None:
+    Route.objects.update(tries=1)
+    hub.change_email("anna.again@example.com")
+    hub.shop.faults.add("error", status=503, times=2)
+    for tries in (1, 2):
+        answer = hub.post_signed(EXAMPLE, "msg_again")
+        assert (answer.status_code, answer.json()["retrying"]) == (424, False)
+        assert (Delivery.objects.get().state, Delivery.objects.get().tries) == (State.DEAD, tries)
+    assert hub.post_signed(EXAMPLE, "msg_again").status_code == 200
+    assert hub.customer()["email"] == "anna.again@example.com"
+
+
+def test_a_delivery_that_is_too_old_is_given_up_though_it_has_tries_left(hub: Hub) -> None:
+    Route.objects.update(gives_up_after_hours=1)
+    hub.shop.faults.add("error", status=503)
+    answer = hub.post_signed(EXAMPLE)
+    assert (answer.status_code, answer.json()["retrying"]) == (424, True)
+    young = try_again(opened_at=timezone.now() - timedelta(minutes=50))
+    assert (young.state, young.tries) == (State.RETRYING, 2)
+    old = try_again(opened_at=timezone.now() - timedelta(minutes=70))
+    assert (old.state, old.code, old.tries) == (State.DEAD, "target-unavailable", 3)
+    assert Event.objects.get().state == State.DEAD
+
+
+def test_a_delivery_out_of_tries_is_given_up_though_it_is_young(hub: Hub) -> None:
+    Route.objects.update(tries=2)
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    last = try_again()
+    assert (last.state, last.tries, Attempt.objects.count()) == (State.DEAD, 2, 2)
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["as it is", "broken: it does not look ahead"])
+def test_no_attempt_is_begun_whose_turn_would_not_come(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, looks: bool
+) -> None:
+    if not looks:
+        monkeypatch.setattr(slots, "is_crowded", lambda _: False)
+    shop = Connection.objects.get(slug="shop")
+    Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)
+    Pace.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))
+    body = json.loads(EXAMPLE) | {"respond": "ack"}
+    assert hub.post_signed(body).status_code == 202
+    hub.wait_until_quiet()
+    assert Attempt.objects.exists() is not looks
+    assert hub.shop.journal() == []
+    assert Delivery.objects.get().tries == 0

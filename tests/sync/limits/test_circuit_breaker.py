@@ -1,0 +1,222 @@
+"""The circuit breaker: a system that does not work is left alone, and those who wait for it lose no try."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audit.models import Entry
+from sync import slots, sparing
+from sync.claiming import SUSPECT
+from sync.expiring import suspects
+from sync.models import Attempt, Connection, Delivery, Route
+from sync.tasks import run_due
+from tests.support.circuit_breakers import (
+    ENOUGH_FAILURES,
+    PAST,
+    SECONDS,
+    ack,
+    breaker,
+    cautious_breakers,
+    end_pause,
+    is_open,
+    make_due,
+    pause,
+    people,
+    seconds_until,
+    told,
+    webhook,
+)
+from tests.support.hub import Hub
+from webhooks.models import Event, State
+
+
+@pytest.fixture
+def cautious(hub: Hub) -> Iterator[Hub]:
+    with cautious_breakers():
+        yield hub
+
+
+def test_no_process_is_begun_for_what_cannot_run(cautious: Hub) -> None:
+    [user] = people(cautious, 1)
+    pause(cautious, user)
+    cautious.wait_until_quiet()
+    Delivery.objects.update(state=State.RETRYING, deaths=SUSPECT, due_at=PAST, settled_at=None)
+    assert suspects(10) == []
+    end_pause()
+    assert len(suspects(10)) == ENOUGH_FAILURES
+
+
+FAILURES_OF_THE_SYSTEM = [
+    ({"kind": "error", "status": 500}, "unavailable"),
+    ({"kind": "error", "status": 503}, "unavailable"),
+    ({"kind": "drop"}, "unavailable"),
+    ({"kind": "hang"}, "timeout"),
+    ({"kind": "throttle"}, "throttled"),
+    ({"kind": "error", "status": 401}, "credentials"),
+    ({"kind": "error", "status": 403}, "credentials"),
+]
+
+
+@pytest.mark.parametrize("side", ["identity", "shop"])
+@pytest.mark.parametrize(("fault", "word"), FAILURES_OF_THE_SYSTEM, ids=lambda each: str(each))
+def test_it_opens_after_so_many_failures_of_the_system_in_a_row(
+    cautious: Hub, side: str, fault: dict[str, Any], word: str
+) -> None:
+    Connection.objects.update(deadline_seconds=0.3)
+    getattr(cautious, side).faults.add_json(fault)
+    slug, code = ("aurora", f"identity-{word}") if side == "identity" else ("shop", f"target-{word}")
+    users = people(cautious, ENOUGH_FAILURES)
+    answers = []
+    for user in users:
+        assert not is_open(slug)
+        answers.append(told(cautious, user))
+    assert answers == [(424, code)] * ENOUGH_FAILURES
+    opened = breaker(slug)
+    assert opened is not None
+    assert opened.code == code
+    assert SECONDS * 0.75 <= seconds_until(opened.open_until) <= SECONDS * 1.25
+    assert not is_open("shop" if side == "identity" else "aurora")
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
+def test_it_never_opens_for_what_the_shop_says_of_one_record(cautious: Hub, status: int) -> None:
+    cautious.shop.faults.add("refuse", status=status)
+    codes = {told(cautious, user)[1] for user in people(cautious, ENOUGH_FAILURES + 2)}
+    assert codes == {"target-rejected"}
+    assert not is_open()
+
+
+def test_a_breaker_that_opens_for_one_record_is_caught(
+    cautious: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparing, "is_of_the_system", lambda code: code.startswith("target-"))
+    cautious.shop.faults.add("refuse")
+    for user in people(cautious, ENOUGH_FAILURES):
+        told(cautious, user)
+    assert is_open()
+
+
+@pytest.mark.parametrize("fault", [{"kind": "refuse"}, None], ids=["a refusal", "a success"])
+def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[str, Any] | None) -> None:
+    users = people(cautious, 2 * ENOUGH_FAILURES)
+    for number, user in enumerate(users):
+        cautious.shop.faults.clear()
+        if number != ENOUGH_FAILURES - 1:
+            cautious.shop.faults.add("error", status=503)
+        elif fault is not None:
+            cautious.shop.faults.add_json(fault)
+        assert not is_open(), f"after {number}"
+        told(cautious, user)
+    assert is_open()
+
+
+def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them begin at one moment, when there still is room."""
+    monkeypatch.setattr(slots, "is_crowded", lambda _: False)
+    Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
+    for user in people(cautious, ENOUGH_FAILURES + 2):
+        cautious.post(ack(user))
+    cautious.wait_until_quiet()
+    make_due()
+    run_due()
+    assert not is_open()
+    assert set(Delivery.objects.values_list("state", "tries")) <= {(State.PENDING, 0), (State.RETRYING, 0)}
+    Connection.objects.filter(slug="shop").update(requests_per_second=None)
+    make_due()
+    run_due()
+    assert set(Delivery.objects.values_list("state", flat=True)) <= {State.SUCCEEDED, State.UNCHANGED}
+
+
+def test_while_it_is_open_nothing_is_sent_and_the_source_is_told_the_truth_at_once(cautious: Hub) -> None:
+    first, second = people(cautious, 2)
+    pause(cautious, first)
+    before = len(cautious.shop.journal()), len(cautious.identity.journal()), Attempt.objects.count()
+    began = time.monotonic()
+    answer = cautious.post(webhook(second, respond={"mode": "result", "wait": 10_000}))
+    assert time.monotonic() - began < 3
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["retrying"]) == (424, "target-unavailable", True)
+    make_due()
+    assert run_due() == 0
+    after = len(cautious.shop.journal()), len(cautious.identity.journal()), Attempt.objects.count()
+    assert after == before
+    waiting = Delivery.objects.get(entity_id=second)
+    assert (waiting.state, waiting.code, waiting.tries) == (State.RETRYING, "target-unavailable", 0)
+    assert Event.objects.get(entity_id=second).state == State.RETRYING
+    assert Entry.objects.filter(stream=waiting.stream, action="delivery.postponed").count() == 1
+
+
+def test_what_waits_is_delivered_when_the_pause_is_over(cautious: Hub) -> None:
+    first, second = people(cautious, 2)
+    pause(cautious, first)
+    told(cautious, second)
+    end_pause()
+    assert run_due() >= 1
+    assert cautious.customer(second) is not None
+    assert Delivery.objects.get(entity_id=second).tries == 1
+
+
+def test_a_webhook_that_comes_again_does_not_go_past_an_open_breaker(cautious: Hub) -> None:
+    first, second = people(cautious, 2)
+    pause(cautious, first)
+    sent = [cautious.post_signed(webhook(second), "msg_again") for _ in range(2)]
+    assert [each.status_code for each in sent] == [424, 424]
+    assert sent[1].json()["retrying"] is True
+    assert not Attempt.objects.filter(delivery__entity_id=second).exists()
+
+
+def test_an_attempt_that_was_under_way_when_it_opened_costs_no_try(cautious: Hub) -> None:
+    Connection.objects.update(breaker_failures=1)
+    users = people(cautious, 4)
+    cautious.shop.faults.add("slow", seconds=0.4)
+    cautious.shop.faults.add("error", status=503)
+    for user in users:
+        cautious.post(ack(user))
+    cautious.wait_until_idle()
+    assert Attempt.objects.count() == len(users), "all of them were under way"
+    assert sorted(Delivery.objects.values_list("tries", flat=True)) == [0, 0, 0, 1]
+    assert set(Delivery.objects.values_list("state", flat=True)) == {State.RETRYING}
+
+
+def relayed(user: str) -> dict[str, Any]:
+    entity = {"id": user, "emails": [{"address": f"{user.lower()}@relayed.example.com", "verified": True}]}
+    return webhook(user, eventType="CREATE", data=entity)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "state", "retrying"), [(None, State.DEAD, False), (True, State.RETRYING, True)]
+)
+def test_a_relayed_webhook_for_a_paused_shop_is_told_whether_it_goes_on(
+    cautious: Hub, goes_on: bool | None, state: State, retrying: bool
+) -> None:
+    first, second = people(cautious, 2)
+    pause(cautious, first)
+    Route.objects.update(relays=True, continues_after_failure=goes_on)
+    answer = cautious.post_signed(relayed(second))
+    assert (answer.status_code, answer.json()["retrying"]) == (424, retrying)
+    delivery = Delivery.objects.get(entity_id=second)
+    assert (delivery.state, delivery.attempts.count()) == (state, 0)
+
+
+def test_a_relayed_webhook_does_not_wait_for_an_identity_service_that_it_does_not_ask(cautious: Hub) -> None:
+    users = people(cautious, ENOUGH_FAILURES + 1)
+    fault = cautious.identity.faults.add("error", status=503)
+    for user in users[:-1]:
+        told(cautious, user)
+    cautious.identity.faults.clear(fault.id)
+    assert is_open("aurora")
+    Route.objects.update(relays=True)
+    answer = cautious.post_signed(relayed(users[-1]))
+    assert (answer.status_code, answer.json().get("status")) == (200, "succeeded")
+
+
+def test_a_relayed_success_says_nothing_of_an_identity_service_that_it_did_not_ask(cautious: Hub) -> None:
+    users = people(cautious, ENOUGH_FAILURES + 1)
+    cautious.identity.faults.add("error", status=503)
+    for user in users[1:]:
+        Route.objects.filter(source__slug="aurora").update(relays=True)
+        assert cautious.post_signed(relayed(users[0])).status_code == 200
+        assert told(cautious, user) == (424, "identity-unavailable")
+    assert is_open("aurora")

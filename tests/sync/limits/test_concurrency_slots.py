@@ -1,0 +1,233 @@
+"""How many deliveries of a connection run at once is what the database allows, over all threads and processes."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from sync import slots
+from sync.claiming import Claim, claim
+from sync.expiring import expire
+from sync.models import Connection, Delivery
+from sync.tasks import run_due
+from tests.support.hub import Hub
+from tests.support.processes.queues import wait_until, worker
+from tests.support.unfinished_deliveries import close_what_is_left
+from webhooks.models import State
+
+SLOTS = ("one_delivery_a_slot_of_commercial", "one_delivery_a_slot_of_identity")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(hub: Hub) -> Iterator[None]:
+    """What a test left waiting is over."""
+    yield
+    close_what_is_left()
+
+
+def limit(at_once: int | None, slug: str = "shop") -> None:
+    Connection.objects.filter(slug=slug).update(concurrency=at_once)
+
+
+def open_deliveries(hub: Hub, count: int) -> list[Delivery]:
+    """Deliveries of so many people that wait and are due, of which nobody was told."""
+    for number in range(count):
+        person(hub, number)
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    Delivery.objects.update(
+        state=State.PENDING, due_at=timezone.now(), settled_at=None, tries=0, last_number=9
+    )
+    return list(Delivery.objects.order_by("pk"))
+
+
+def person(hub: Hub, number: int) -> None:
+    """A new person, and the webhook that tells of it."""
+    user = f"PERSON{number}"
+    emails = [{"address": f"{user.lower()}@example.com", "verified": True}]
+    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+    body = {"id": user, "entityType": "USER", "eventType": "CREATE", "respond": "ack"}
+    assert hub.post(body).status_code == 202
+
+
+def claim_all_at_once(deliveries: list[Delivery]) -> list[Claim]:
+    """Each by a thread of its own, all at one moment, twice."""
+    ready = threading.Barrier(len(deliveries))
+
+    def one(delivery: Delivery) -> Claim | None:
+        try:
+            ready.wait(10)
+            return claim(delivery.pk) or claim(delivery.pk)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(deliveries)) as threads:
+        return [each for each in threads.map(one, deliveries) if each is not None]
+
+
+def release(claims: list[Claim]) -> None:
+    """What they hold is given back as if their processes had died."""
+    for each in claims:
+        Delivery.objects.filter(pk=each.delivery.pk).update(lease_until=timezone.now() - timedelta(hours=1))
+        assert expire(Delivery.objects.get(pk=each.delivery.pk))
+
+
+@contextmanager
+def without_constraints() -> Iterator[None]:
+    """A hub whose database allows two deliveries in one slot."""
+    constraints = [each for each in Delivery._meta.constraints if each.name in SLOTS]
+    with connection.schema_editor(atomic=False) as editor:
+        for each in constraints:
+            editor.remove_constraint(Delivery, each)
+    try:
+        yield
+    finally:
+        Delivery.objects.update(identity_slot=None, commercial_slot=None)
+        with connection.schema_editor(atomic=False) as editor:
+            for each in constraints:
+                editor.add_constraint(Delivery, each)
+
+
+def most_at_once(hub: Hub) -> int:
+    """Attempts that were at the shop at one time, by its journal."""
+    seen: dict[str, list[float]] = {}
+    for entry in hub.shop.journal():
+        seen.setdefault(entry["attempt"], []).extend((entry["started"], entry["ended"]))
+    spans = [(min(each), max(each)) for each in seen.values()]
+    return max(sum(start <= began < end for start, end in spans) for began, _ in spans)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+@pytest.mark.parametrize("slug", ["shop", "aurora"])
+def test_of_many_that_claim_at_one_moment_exactly_the_limit_succeed(
+    hub: Hub, slug: str, at_once: int
+) -> None:
+    deliveries = open_deliveries(hub, 12)
+    limit(at_once, slug)
+    claims = claim_all_at_once(deliveries)
+    assert len(claims) == at_once
+    column = "commercial_slot" if slug == "shop" else "identity_slot"
+    taken = Delivery.objects.filter(state=State.RUNNING).values_list(column, flat=True)
+    assert sorted(taken) == list(range(1, at_once + 1))
+    release(claims)
+
+
+def test_the_smaller_of_two_limits_counts(hub: Hub) -> None:
+    deliveries = open_deliveries(hub, 6)
+    limit(4, "shop")
+    limit(2, "aurora")
+    claims = claim_all_at_once(deliveries)
+    assert len(claims) == 2
+    release(claims)
+
+
+def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process believes that it is alone."""
+
+    class Nobody:
+        def rows(self, *_: Any) -> list[Any]:
+            return []
+
+    monkeypatch.setattr(slots, "_TAKEN", dict.fromkeys(slots._TAKEN, Nobody()))
+
+
+def test_the_database_holds_the_limit_where_nobody_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = open_deliveries(hub, 12)
+    limit(2)
+    count_nothing(monkeypatch)
+    claims = claim_all_at_once(deliveries)
+    assert 1 <= len(claims) <= 2
+    release(claims)
+
+
+def test_a_hub_without_that_constraint_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = open_deliveries(hub, 12)
+    limit(2)
+    count_nothing(monkeypatch)
+    with without_constraints():
+        claims = claim_all_at_once(deliveries)
+        assert len(claims) > 2
+        release(claims)
+
+
+def test_what_waits_for_a_slot_is_woken_by_whoever_leaves_it(hub: Hub) -> None:
+    """Nothing sweeps here."""
+    limit(2)
+    hub.shop.faults.add("slow", seconds=0.1)
+    for number in range(6):
+        person(hub, number)
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    assert most_at_once(hub) == 2
+    assert list(Delivery.objects.values_list("state", flat=True)) == [State.SUCCEEDED] * 6
+
+
+def test_a_slot_is_free_again_after_a_death(hub: Hub) -> None:
+    first, second = open_deliveries(hub, 2)
+    limit(1)
+    held = claim_all_at_once([first])
+    assert claim(second.pk) is None
+    release(held)
+    freed = claim_all_at_once([second])
+    assert len(freed) == 1
+    release(freed)
+
+
+@pytest.mark.parametrize("fault", [{"kind": "error", "status": 503}, {"kind": "refuse", "methods": ["GET"]}])
+def test_a_slot_is_free_again_after_a_failure(hub: Hub, fault: dict[str, Any]) -> None:
+    open_deliveries(hub, 2)
+    limit(1)
+    hub.shop.faults.add_json(fault | {"times": 1})
+    run_due()
+    ended = set(Delivery.objects.values_list("state", flat=True))
+    assert ended & {State.RETRYING, State.DEAD}, "none failed"
+    assert ended & {State.SUCCEEDED, State.UNCHANGED}, "the other one was not woken"
+    assert not Delivery.objects.exclude(commercial_slot=None).exists()
+
+
+def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for_a_slot(hub: Hub) -> None:
+    limit(1)
+    hub.shop.faults.add("slow", seconds=0.1)
+    for number in range(3):
+        person(hub, number)
+    emails = [{"address": "late@example.com", "verified": True}]
+    hub.identity.directory.create("users", {"id": "LATE", "username": "late", "emails": emails})
+    answer = hub.post({"id": "LATE", "entityType": "USER", "eventType": "CREATE"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+    assert most_at_once(hub) == 1
+
+
+def test_the_limit_holds_over_processes(hub: Hub, tmp_path: Path) -> None:
+    open_deliveries(hub, 12)
+    limit(3)
+    for number in range(12):
+        hub.change_email(f"moved.{number}@example.com", f"PERSON{number}")
+    hub.shop.requests.clear()
+    hub.shop.faults.add("slow", seconds=0.1)
+    queue_url = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    with worker(queue_url, sweep=0.1, count=2):
+        wait_until(lambda: not _open())
+    assert most_at_once(hub) == 3
+    assert {each["email"] for each in hub.shop.records("customers") if "moved" in each["email"]} == {
+        f"moved.{number}@example.com" for number in range(12)
+    }
+
+
+def _open() -> bool:
+    return Delivery.objects.filter(state__in=["pending", "retrying", "running"]).exists()
+
+
+def test_without_a_limit_a_delivery_takes_no_slot(hub: Hub) -> None:
+    hub.shop.faults.add("slow", seconds=0.3)
+    person(hub, 0)
+    wait_until(lambda: Delivery.objects.filter(state=State.RUNNING).exists())
+    time.sleep(0.05)
+    assert Delivery.objects.values_list("identity_slot", "commercial_slot").get() == (None, None)

@@ -1,0 +1,1 @@
+"""Tests of how a mapping is changed and tried on past events."""

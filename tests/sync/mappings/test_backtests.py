@@ -1,0 +1,254 @@
+"""A draft over past events says what it would have made of them: exactly, without asking anybody."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sync import backtest_jobs
+from sync.backtest_jobs import NotTestable, ask, look, run
+from sync.erasing import erase
+from sync.mapping import Unmappable, parse_mapping
+from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
+from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.people import entries
+from webhooks.models import Event
+
+MAIL = {"fields": {"mail": {"path": "entity.mail"}}}
+RULES = st.fixed_dictionaries(
+    {
+        "path": st.sampled_from(
+            ["entity.mail", "entity.name", "entity.tags[0]", "webhook.eventType", "ceil(entity.n)"]
+        )
+    },
+    optional={
+        "apply": st.lists(st.sampled_from(["lower", "trim", "text", "first"]), max_size=2),
+        "required": st.booleans(),
+    },
+) | st.fixed_dictionaries({"constant": st.sampled_from([None, True, 1, 1.5, "x"])})
+DECLARATIONS = st.fixed_dictionaries(
+    {"fields": st.dictionaries(st.sampled_from(["a", "b", "c"]), RULES, min_size=1)},
+    optional={"match": st.fixed_dictionaries({"external_id": st.sampled_from(["a", "z"])})},
+)
+ENTITIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "mail": st.sampled_from(["A@x", "a@x", "", None, 5]),
+        "name": st.sampled_from([" Anna", "Anna", True, {"given": "A"}]),
+        "tags": st.lists(st.sampled_from([1, True, "t"]), max_size=2),
+        "n": st.sampled_from([1, 1.2, "one"]),
+    },
+)
+
+
+def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
+    made = ask(a_draft(mapping, declaration), wanted, author())
+    assert run(made.pk, 20.0)
+    made.refresh_from_db()
+    return made
+
+
+def by_hand(declaration: Any, entity: Any, webhook: Any) -> Any:
+    """What the declaration makes of one entity, as texts that tell `1` from `true`; the field where it cannot."""
+    try:
+        fields = parse_mapping(declaration).apply(entity, webhook)
+    except Unmappable as error:
+        return error.field
+    made = {name: json.dumps(value, sort_keys=True) for name, value in fields.items()}
+    return made | {"match.external_id": declaration.get("match", {}).get("external_id")}
+
+
+def outcome(before: Any, after: Any) -> tuple[str, list[str]]:
+    """What becomes of it, and the fields that are concerned."""
+    failing = isinstance(before, str), isinstance(after, str)
+    if failing == (False, False):
+        names = [name for name in {**before, **after} if before.get(name, "-") != after.get(name, "-")]
+        return "different" if names else "same", names
+    return {
+        (True, True): ("fails-both", []),
+        (True, False): ("works-now", [before]),
+        (False, True): ("fails-now", [after]),
+    }[failing]
+
+
+@pytest.mark.django_db
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(current=DECLARATIONS, draft=DECLARATIONS, entities=st.lists(ENTITIES, min_size=1, max_size=8))
+def test_a_back_test_is_what_mapping_each_entity_by_hand_gives(
+    current: Any, draft: Any, entities: Any
+) -> None:
+    if current == draft:
+        return
+    mapping, route = used_mapping(current)
+    for number, entity in enumerate(entities):
+        a_mapped_event(route, entity, number, webhook={"eventType": "UPDATE"})
+    found = back_test(mapping, draft)
+    webhook = {"eventType": "UPDATE"}
+    kept = [
+        mapping.versions.get().declaration,
+        mapping.drafts.get().declaration,
+    ]  # PostgreSQL sorts the fields
+    assert kept == [current, draft]
+    expected = [outcome(*(by_hand(each, entity, webhook) for each in kept)) for entity in entities]
+    assert found.counts == Counter(what for what, _ in expected)
+    assert found.fields == Counter(name for _, names in expected for name in names)
+    assert (found.tested, found.untestable, found.ended_by) == (len(entities), {}, "no-more")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kept", ["entity", "call"])
+def test_the_entity_is_read_where_it_is_kept(kept: str) -> None:
+    mapping, route = used_mapping(MAIL)
+    route.identity.settings = {"entities": {"USER": {"path": "/users/{id}"}}}
+    route.identity.save()
+    a_mapped_event(route, {"id": "USR-0", "mail": "A@x"}, kept=kept)
+    found = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["lower"]}}})
+    assert (found.counts, found.fields) == ({"different": 1}, {"mail": 1})
+    assert found.examples == [{"event": Event.objects.get().pk, "outcome": "different", "fields": ["mail"]}]
+
+
+def test_real_webhooks_are_tested_and_nobody_is_called(hub: Hub) -> None:
+    hub.change_email("Anna.Back@example.com")
+    hub.post(EXAMPLE)
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
+    declaration = json.loads(json.dumps(mapping.current().declaration))
+    declaration["fields"]["email"]["apply"] = ["first_verified_email"]
+    calls = len(hub.shop.journal()), len(hub.identity.journal())
+    found = back_test(mapping, declaration)
+    assert (found.counts, found.fields) == ({"different": 2}, {"email": 2})
+    assert (len(hub.shop.journal()), len(hub.identity.journal())) == calls
+    assert Attempt.objects.count() == Delivery.objects.count() == 2
+    assert mapping.current().number == 1
+    (entry,) = entries("mapping.backtested")
+    assert entry["details"]["backtest"] == str(found.uuid)
+
+
+def test_who_is_erased_is_left_out_and_counted(hub: Hub) -> None:
+    gone, _ = come_by_webhook(hub, [somebody(1), somebody(2)])
+    mapping = Route.objects.filter(entity_type="USER").first().mapping  # type: ignore[union-attr]
+    noted = a_draft(mapping, {"fields": {"x": {"constant": 1}}}, note=f"as {gone.entity_id} asked")
+    assert erase(confirmed(gone))
+    found = back_test(mapping, MAIL)
+    assert (found.tested, found.untestable) == (1, {"erased": 1})
+    noted.refresh_from_db()
+    assert gone.entity_id not in noted.note
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_tested_is_counted_by_its_reason() -> None:
+    mapping, route = used_mapping(MAIL)
+    a_mapped_event(route, {"mail": "a"}, 1)
+    a_mapped_event(route, None, 2, kept="none")
+    a_mapped_event(route, {"id": "somebody else"}, 3, kept="call")
+    never = an_attempt(a_delivery(an_event(4, source=route.source), route), 1)
+    covered = a_delivery(an_event(5, source=route.source), route, covered_by=never)
+    a_delivery(an_event(6, source=route.source), route)
+    gone = a_mapped_event(route, None, 7, kept="call")
+    Call.objects.filter(attempt__delivery__event=gone).update(status=404)
+    an_event(8, source=route.source, entity_type="GROUP")
+    found = back_test(mapping, {"fields": {"mail": {"path": "entity.email"}}})
+    assert covered.covered_by_id == never.pk
+    assert found.counts == {"different": 1}
+    assert found.untestable == {"not-kept": 2, "not-fetched": 2, "covered": 1, "gone": 1}
+    assert (found.newest_at, found.oldest_at) == (NOON - timedelta(seconds=1), NOON - timedelta(seconds=7))
+
+
+@pytest.mark.django_db
+def test_the_newest_events_of_all_sources_count_and_no_more_than_were_asked_for() -> None:
+    mapping, route = used_mapping(MAIL)
+    other = Route.objects.get(pk=route.pk)
+    other.pk, other.source = None, a_source("second")
+    other.save()
+    for number in range(12):
+        a_mapped_event(other if number % 2 else route, {"mail": number}, number)
+    found = back_test(mapping, {"fields": {"mail": {"path": "entity.mail", "apply": ["text"]}}})
+    assert (found.tested, found.ended_by, found.looked_at) == (10, "enough", 10)
+    assert found.oldest_at == NOON - timedelta(seconds=9)
+
+
+@pytest.mark.django_db
+def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
+    mapping, route = used_mapping(MAIL)
+    costs = []
+    for number in range(40):
+        a_mapped_event(route, {"mail": number}, number)
+        if number in (9, 39):
+            made = ask(a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author())
+            with CaptureQueriesContext(connection) as seen:
+                run(made.pk, 20.0)
+            costs.append(len(seen))
+    assert costs[0] == costs[1] <= 12
+
+
+@pytest.mark.django_db
+def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.kept_entities.CHUNK", 5)
+    mapping, route = used_mapping(MAIL)
+    for number in range(12):
+        a_mapped_event(route, {"mail": number}, number)
+    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
+    assert run(made.pk, 0.0)
+    made.refresh_from_db()
+    assert (made.state, made.ended_by, made.tested) == ("done", "time", 5)
+
+
+@pytest.mark.django_db
+def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writes_no_more() -> None:
+    mapping, route = used_mapping(MAIL)
+    a_mapped_event(route, {"mail": 1})
+    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
+    past = timezone.now() - timedelta(hours=1)
+    BackTest.objects.update(state="running", token=made.uuid, lease_until=past)
+    look()
+    made.refresh_from_db()
+    assert (made.state, made.tested) == ("done", 1)
+    with pytest.raises(backtest_jobs.Lost):
+        backtest_jobs._write(made.pk, made.uuid, {"looked_at": 99})
+    look()
+    assert not run(made.pk, 1.0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("wanted", [0, 9, 1001])
+def test_between_10_and_1000_events_are_tested(wanted: int) -> None:
+    mapping, _ = used_mapping(MAIL)
+    with pytest.raises(NotTestable):
+        ask(a_draft(mapping, {"fields": {"x": {"constant": 1}}}), wanted, author())
+    assert not BackTest.objects.exists()
+
+
+@pytest.mark.django_db
+def test_one_back_test_of_a_draft_at_a_time() -> None:
+    mapping, _ = used_mapping(MAIL)
+    draft = a_draft(mapping, {"fields": {"x": {"constant": 1}}})
+    ask(draft, 10, author())
+    with pytest.raises(NotTestable, match="under way"):
+        ask(draft, 10, author())
+    a_draft(mapping, {"fields": {"x": {"constant": 2}}})
+    with pytest.raises(NotTestable, match="not open"):
+        ask(draft, 10, author())
+
+
+@pytest.mark.django_db
+def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
+    mapping, route = used_mapping(MAIL)
+    a_mapped_event(route, {"mail": 1})
+    made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
+    look(lambda: False)
+    made.refresh_from_db()
+    assert (made.state, made.token, made.lease_until) == ("waiting", None, None)
+    look()
+    made.refresh_from_db()
+    assert (made.state, made.tested) == ("done", 1)

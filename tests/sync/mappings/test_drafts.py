@@ -1,0 +1,135 @@
+"""Drafts of mappings: nobody's work is lost, and no delivery uses one before it is put in force."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+
+from sync.configuration import ways
+from sync.drafting import (
+    NotChanged,
+    Overtaken,
+    Seen,
+    Written,
+    activate,
+    current_of,
+    discard_draft,
+    draft_of,
+    save_draft,
+    seen_of,
+)
+from sync.models import Mapping, MappingDraft
+from tests.support.builders.backtests import a_draft, author, used_mapping
+from tests.support.people import entries
+
+pytestmark = pytest.mark.django_db
+
+FIRST = {"fields": {"mail": {"path": "entity.mail"}}}
+SECOND = {"fields": {"mail": {"path": "entity.email"}}}
+THIRD = {"fields": {"mail": {"path": "entity.address"}}}
+
+
+def standing(mapping: Mapping) -> Seen:
+    return seen_of(current_of(mapping), draft_of(mapping))
+
+
+def written(declaration: Any) -> Written:
+    return Written(declaration, json.dumps(declaration))
+
+
+def in_use(route: Any) -> Any:
+    ways.forget()
+    version = ways()[route.pk].version
+    return version and version.declaration
+
+
+def test_no_delivery_uses_a_draft_before_it_is_put_in_force() -> None:
+    mapping, route = used_mapping(FIRST)
+    draft = a_draft(mapping, SECOND)
+    assert (in_use(route), mapping.current().number) == (FIRST, 1)
+    made = activate(draft, standing(mapping), "the field was renamed", author())
+    assert (in_use(route), mapping.current()) == (SECOND, made)
+    assert (made.number, made.note, made.reason, made.made_by) == (
+        2,
+        "a note",
+        "the field was renamed",
+        author().user,
+    )
+    draft.refresh_from_db()
+    assert (draft.state, draft.version, draft_of(mapping)) == ("activated", made, None)
+    (entry,) = entries("mapping.activated")
+    assert (entry["details"]["before"]["version"], entry["details"]["after"]["version"]) == (1, 2)
+    assert entry["details"]["after"]["declaration"] == SECOND
+
+
+def test_going_back_is_a_new_version_that_says_what_the_old_one_said() -> None:
+    mapping, route = used_mapping(FIRST)
+    first = mapping.current()
+    activate(a_draft(mapping, SECOND), standing(mapping), "try it", author())
+    made = activate(first, standing(mapping), "it was wrong", author())
+    assert (made.number, made.restores, in_use(route)) == (3, first, FIRST)
+    with pytest.raises(NotChanged, match="says the same"):
+        activate(first, standing(mapping), "again", author())
+
+
+def test_whoever_saves_second_is_told_what_the_first_one_saved() -> None:
+    mapping, _ = used_mapping(FIRST)
+    seen = standing(mapping)
+    first = save_draft(mapping, written(SECOND), "", seen, author("anna"))
+    with pytest.raises(Overtaken) as told:
+        save_draft(mapping, written(THIRD), "", seen, author("ben"))
+    assert (told.value.draft, told.value.draft.made_by.username) == (first, "anna")  # type: ignore[union-attr]
+    assert draft_of(mapping) == first
+    assert len(entries("mapping.drafted")) == 1
+
+
+def test_whoever_puts_in_force_what_was_overtaken_is_refused() -> None:
+    mapping, route = used_mapping(FIRST)
+    draft = a_draft(mapping, SECOND)
+    seen = standing(mapping)
+    newer = a_draft(mapping, THIRD)
+    with pytest.raises(Overtaken):
+        activate(draft, seen, "as reviewed", author())
+    activate(newer, standing(mapping), "as reviewed", author())
+    with pytest.raises(NotChanged, match="not open"):
+        activate(draft, standing(mapping), "as reviewed", author())
+    assert in_use(route) == THIRD
+    assert mapping.versions.count() == 2
+
+
+def test_a_draft_that_is_saved_again_is_replaced_and_one_that_is_discarded_is_kept_as_history() -> None:
+    mapping, _ = used_mapping(FIRST)
+    first, second = a_draft(mapping, SECOND), a_draft(mapping, THIRD)
+    discard_draft(second, author())
+    assert dict(MappingDraft.objects.values_list("pk", "state")) == {
+        first.pk: "replaced",
+        second.pk: "discarded",
+    }
+    with pytest.raises(NotChanged):
+        discard_draft(second, author())
+    assert len(entries("mapping.discarded")) == 1
+
+
+@pytest.mark.parametrize("reason", ["", "  \n "])
+def test_putting_in_force_needs_a_reason(reason: str) -> None:
+    mapping, _ = used_mapping(FIRST)
+    draft = a_draft(mapping, SECOND)
+    with pytest.raises(NotChanged, match="Say why"):
+        activate(draft, standing(mapping), reason, author())
+    assert mapping.versions.count() == 1
+
+
+def test_what_was_not_changed_is_not_saved() -> None:
+    mapping, _ = used_mapping(FIRST)
+    with pytest.raises(NotChanged):
+        save_draft(mapping, Written(FIRST, mapping.current().written), "", standing(mapping), author())
+    assert not MappingDraft.objects.exists()
+
+
+def test_a_mapping_has_one_open_draft_whoever_writes_it() -> None:
+    mapping, _ = used_mapping(FIRST)
+    draft = a_draft(mapping, SECOND)
+    draft.pk = None
+    with pytest.raises(IntegrityError):
+        draft.save(force_insert=True)

@@ -1,0 +1,1 @@
+"""Tests of whether the hub is well, and who is told."""

@@ -1,0 +1,234 @@
+"""Silence and lag raise alarms: on transitions only, once, with quiet for whoever asks, and on record."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections
+
+from sync.alarming import look, raise_alarm, snooze_alarm
+from sync.conditions import Condition
+from sync.models import Alarm, AlarmKind
+from tests.support.builders.alarms import (
+    PEOPLE,
+    deeds,
+    heard,
+    in_line,
+    late_and_paused,
+    late_delivery,
+    minutes,
+    open_kinds,
+    paused,
+    silent_alarm,
+    watched,
+)
+from tests.support.builders.history import NOON, an_event
+from webhooks.models import Event, Source
+
+HALF_PAST = NOON + minutes(30)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def _mail(settings: Any) -> None:
+    settings.ALARM_EMAILS = PEOPLE
+
+
+def subjects(mailoutbox: list[Any]) -> list[str]:
+    return [mail.subject.removeprefix("[Integration Hub] ") for mail in mailoutbox]
+
+
+@pytest.mark.django_db
+def test_a_silent_source_is_told_once_and_its_return_once(mailoutbox: list[Any]) -> None:
+    aurora = watched()
+    look(HALF_PAST)
+    assert not Alarm.objects.exists()
+    for second in (1, 2, 300):
+        look(HALF_PAST + second * SECOND)
+    assert subjects(mailoutbox) == ["Aurora is silent"]
+    heard(aurora, NOON + minutes(40))
+    for second in (1, 2):
+        look(NOON + minutes(41) + second * SECOND)
+    assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+    alarm = Alarm.objects.get()
+    assert (alarm.began_at, alarm.raised_at) == (NOON, HALF_PAST + SECOND)
+    assert alarm.ended_at == NOON + minutes(41) + SECOND
+
+
+@pytest.mark.django_db
+def test_the_mail_says_what_since_when_what_to_do_and_where(mailoutbox: list[Any], settings: Any) -> None:
+    settings.ALARM_LINK_BASE = "https://hub.example.com"
+    alarm = silent_alarm()
+    (mail,) = mailoutbox
+    assert mail.to == PEOPLE
+    for said in (
+        "Nothing has come from Aurora since 2026-03-04 12:00 UTC; more than 30 minutes of silence",
+        "What to do: Ask its owner",
+        f"https://hub.example.com/admin/sync/alarm/{alarm.pk}/change/",
+    ):
+        assert said in mail.body
+
+
+@pytest.mark.django_db
+def test_a_source_that_alarms_again_later_is_told_again(mailoutbox: list[Any]) -> None:
+    aurora = watched()
+    look(NOON + minutes(31))
+    heard(aurora, NOON + minutes(40))
+    look(NOON + minutes(41))
+    look(NOON + minutes(71))
+    assert subjects(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent", "Aurora is silent"]
+    assert Alarm.objects.count() == 2
+
+
+SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "heard_just_now": (lambda: watched(heard=NOON - minutes(30)), []),
+    "silent": (lambda: watched(heard=NOON - minutes(30) - SECOND), ["source-silent"]),
+    "silent_but_disabled": (lambda: watched(heard=NOON - minutes(60), is_enabled=False), []),
+    "silent_without_threshold": (lambda: watched(heard=NOON - minutes(9999), silence_minutes=None), []),
+    "never_sent_and_new": (lambda: never_sent(NOON - minutes(30)), []),
+    "never_sent_and_old": (lambda: never_sent(NOON - minutes(31)), ["source-silent"]),
+    "due_for_five_minutes": (lambda: late_delivery(NOON - minutes(5)), []),
+    "due_for_longer": (lambda: late_delivery(NOON - minutes(5) - SECOND), ["deliveries-late"]),
+    "retry_due_for_longer": (lambda: late_delivery(NOON - minutes(6), "retrying"), ["deliveries-late"]),
+    "due_in_the_future": (lambda: late_delivery(NOON + minutes(60), "retrying"), []),
+    "due_once_and_settled": (lambda: late_delivery(NOON - minutes(60), "succeeded"), []),
+    "due_but_the_shop_is_paused": (lambda: late_and_paused("commercial"), []),
+    "due_but_the_identity_service_is_paused": (lambda: late_and_paused("identity"), []),
+    "due_and_the_paused_shop_is_switched_off": (
+        lambda: late_and_paused("commercial", is_enabled=False),
+        ["deliveries-late"],
+    ),
+    "due_and_the_shop_was_reached_again": (
+        lambda: late_and_paused("commercial", successes=1),
+        ["deliveries-late"],
+    ),
+    "relayed_behind_one_that_is_fetched": (
+        lambda: in_line(NOON + minutes(9), older_is_relayed=False),
+        ["deliveries-late"],
+    ),
+    "fetched_behind_one_that_is_relayed": (
+        lambda: in_line(NOON + minutes(9), younger_is_relayed=False),
+        ["deliveries-late"],
+    ),
+    "behind_a_relayed_one_that_is_tried_again": (lambda: in_line(NOON + minutes(9)), []),
+    "behind_a_relayed_one_that_is_late": (lambda: in_line(NOON - minutes(9)), ["deliveries-late"]),
+    "failed": (lambda: an_event(state="dead"), ["deliveries-dead"]),
+    "closed": (lambda: an_event(state="closed"), []),
+    "held": (lambda: an_event(state="held"), ["deliveries-held"]),
+    "paused_for_five_minutes": (lambda: paused(NOON - minutes(5), NOON + SECOND), []),
+    "paused_for_longer": (lambda: paused(NOON - minutes(6), NOON + SECOND), ["connection-paused"]),
+    "paused_and_half_open": (lambda: paused(NOON - minutes(6), NOON - SECOND), ["connection-paused"]),
+    "paused_but_switched_off": (lambda: paused(NOON - minutes(6), NOON, is_enabled=False), []),
+    "closed_again": (lambda: paused(NOON - minutes(6), None), []),
+    "nothing": (lambda: None, []),
+}
+
+
+def never_sent(made_at: datetime) -> None:
+    made = Source.objects.create(slug="new", name="New", scheme="none", silence_minutes=30)
+    Source.objects.filter(pk=made.pk).update(created_at=made_at)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_situation_raises_exactly_its_alarms(situation: str, mailoutbox: list[Any]) -> None:
+    prepare, expected = SITUATIONS[situation]
+    prepare()
+    look(NOON)
+    assert open_kinds() == expected
+    assert len(mailoutbox) == len(expected)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("limit", "failed", "is_raised"), [(3, 2, False), (3, 3, True), (0, 5, False)])
+def test_failed_events_alarm_from_the_number_that_is_set(
+    limit: int, failed: int, is_raised: bool, settings: Any
+) -> None:
+    settings.ALARM_DEAD = limit
+    for number in range(failed):
+        an_event(number, state="dead")
+    look(NOON)
+    assert Alarm.objects.exists() is is_raised
+
+
+@pytest.mark.django_db
+def test_more_failures_change_the_count_and_tell_nobody_again(mailoutbox: list[Any]) -> None:
+    an_event(1, state="dead")
+    look(NOON)
+    an_event(2, state="dead")
+    look(NOON + minutes(1))
+    assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed for good"])
+    Event.objects.update(state="succeeded")
+    look(NOON + minutes(2))
+    assert subjects(mailoutbox)[1:] == ["Over: 2 events have failed for good"]
+
+
+@pytest.mark.django_db
+def test_each_source_has_an_alarm_of_its_own() -> None:
+    for name in ("Aurora", "Borealis"):
+        watched(name)
+    look(NOON + minutes(31))
+    assert sorted(Alarm.objects.values_list("name", flat=True)) == ["Aurora", "Borealis"]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_eight_looks_at_once_tell_once(database: None, ends: bool, mailoutbox: list[Any]) -> None:
+    aurora = watched()
+    if ends:
+        look(NOON + minutes(31))
+        heard(aurora, NOON + minutes(32))
+    at_once = threading.Barrier(8)
+    connection.close()  # a process has eight
+
+    def one_look(_: int) -> None:
+        try:
+            connection.ensure_connection()
+            at_once.wait(10)
+            look(NOON + minutes(33 if ends else 31))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one_look, range(8)))
+    assert subjects(mailoutbox) == ["Aurora is silent", *(["Over: Aurora is silent"] if ends else [])]
+    assert [action for action, _ in deeds()] == ["alarm.raised", *(["alarm.ended"] if ends else [])]
+
+
+@pytest.mark.django_db
+def test_a_look_that_is_out_of_date_changes_nothing() -> None:
+    alarm = silent_alarm()
+    Alarm.objects.filter(pk=alarm.pk).update(ended_at=NOON + minutes(40))
+    stale = Condition(AlarmKind.SOURCE_SILENT, NOON, alarm.subject, alarm.name)
+    assert raise_alarm(stale, NOON + minutes(40)) is None
+    assert raise_alarm(stale, NOON + minutes(40) + SECOND) is not None
+    Source.objects.update(is_enabled=False)
+    look(NOON + minutes(39))
+    assert open_kinds() == ["source-silent"]
+
+
+@pytest.mark.django_db
+def test_every_transition_is_on_the_audit_log() -> None:
+    alarm = silent_alarm()
+    person = User.objects.create_user("anna")
+    snooze_alarm(
+        alarm, NOON + minutes(60), by=person, reason="known", at=NOON + minutes(32), address="192.0.2.9"
+    )
+    look(NOON + minutes(60))
+    Source.objects.update(silence_minutes=None)
+    look(NOON + minutes(61))
+    found = deeds()
+    assert [action for action, _ in found] == [
+        "alarm.raised",
+        "alarm.snoozed",
+        "alarm.woken",
+        "alarm.ended",
+    ]
+    assert {body["stream"] for _, body in found} == {alarm.stream}
+    assert {body["details"]["subject"] for _, body in found} == {alarm.subject}
+    snoozed = found[1][1]
+    assert (snoozed["actor"], snoozed["details"]["address"]) == (f"person:{person.pk}", "192.0.2.9")
+    assert "known" not in str(found)

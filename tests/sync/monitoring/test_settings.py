@@ -1,0 +1,33 @@
+"""The settings of alarms: what is unsafe stops the start, and one address sets up the mail server."""
+
+import pytest
+
+from tests.support.builders.alarms import SECRET
+from tests.support.processes.settings_check import check, run
+
+pytestmark = pytest.mark.pure
+
+
+def test_an_unsigned_webhook_cannot_be_set_up() -> None:
+    done = check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub")
+    assert done.returncode != 0
+    assert "Set ALARM_WEBHOOK_SECRET in the environment" in done.stderr
+    assert (
+        check(ALARM_WEBHOOK_URL="https://alarms.example.com/hub", ALARM_WEBHOOK_SECRET=SECRET).returncode == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (None, "localhost 25 None None False False"),
+        ("smtp+tls://me%40x:p%2Fw@mail.example.com", "mail.example.com 587 me@x p/w True False"),
+        ("smtp+ssl://mail.example.com", "mail.example.com 465 None None False True"),
+        ("smtp://mail.example.com:2525", "mail.example.com 2525 None None False False"),
+    ],
+)
+def test_the_mail_server_is_set_up_by_one_address(url: str | None, expected: str) -> None:
+    names = ("HOST", "PORT", "HOST_USER", "HOST_PASSWORD", "USE_TLS", "USE_SSL")
+    wanted = ", ".join(f"found.EMAIL_{name}" for name in names)
+    done = run("-c", f"from integration_hub import settings as found; print({wanted})", EMAIL_URL=url)
+    assert done.stdout.strip() == expected, done.stderr

@@ -1,0 +1,92 @@
+"""Quiet about an alarm: nobody is told anything before it ends, and nothing is lost by it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from sync.alarming import look, snooze_alarm
+from sync.models import Alarm, Snooze, Telling
+from tests.support.builders.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
+from tests.support.builders.history import NOON
+from webhooks.models import Source
+
+pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+QUIET_UNTIL = NOON + minutes(120)
+
+
+@pytest.fixture(autouse=True)
+def _mail(settings: Any) -> None:
+    settings.ALARM_EMAILS = PEOPLE
+
+
+def titles(mailoutbox: list[Any]) -> list[str]:
+    return [mail.subject.removeprefix("[Integration Hub] ") for mail in mailoutbox]
+
+
+def snooze(alarm: Alarm) -> bool:
+    person, _ = User.objects.get_or_create(username="anna")
+    return snooze_alarm(alarm, QUIET_UNTIL, by=person, reason="planned work", at=NOON + minutes(32))
+
+
+def test_what_is_still_so_after_the_snooze_is_told_once_more(mailoutbox: list[Any]) -> None:
+    snooze(silent_alarm())
+    for at in (QUIET_UNTIL - SECOND, QUIET_UNTIL, QUIET_UNTIL + SECOND):
+        look(at)
+        expected = [] if at < QUIET_UNTIL else ["Still: Aurora is silent"]
+        assert titles(mailoutbox) == ["Aurora is silent", *expected]
+    assert Alarm.objects.get().snoozed_until is None
+
+
+def test_what_ends_during_the_snooze_is_told_after_it(mailoutbox: list[Any]) -> None:
+    snooze(silent_alarm())
+    heard(Source.objects.get(), NOON + minutes(60))
+    look(NOON + minutes(61))
+    assert Alarm.objects.get().ended_at == NOON + minutes(61)
+    assert titles(mailoutbox) == ["Aurora is silent"]
+    heard(Source.objects.get(), QUIET_UNTIL)
+    look(QUIET_UNTIL)
+    assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+
+
+def test_what_comes_back_during_the_snooze_is_raised_and_told_after_it(mailoutbox: list[Any]) -> None:
+    snooze(silent_alarm())
+    heard(Source.objects.get(), NOON + minutes(60))
+    for number in (61, 95):
+        look(NOON + minutes(number))
+    again = Alarm.objects.get(ended_at=None)
+    assert (again.raised_at, again.snoozed_until) == (NOON + minutes(95), QUIET_UNTIL)
+    assert titles(mailoutbox) == ["Aurora is silent"]
+    look(QUIET_UNTIL)
+    assert titles(mailoutbox)[1:] == ["Over: Aurora is silent", "Aurora is silent"]
+
+
+def test_nobody_hears_of_what_came_and_went_during_a_snooze(mailoutbox: list[Any]) -> None:
+    snooze(silent_alarm())
+    heard(Source.objects.get(), NOON + minutes(60))
+    look(NOON + minutes(61))
+    look(NOON + minutes(95))
+    heard(Source.objects.get(), NOON + minutes(100))
+    look(NOON + minutes(101))
+    assert Alarm.objects.filter(ended_at__isnull=False).count() == 2
+    look(QUIET_UNTIL)
+    assert titles(mailoutbox) == ["Aurora is silent", "Over: Aurora is silent"]
+    assert not Telling.objects.filter(state="waiting").exists()
+
+
+def test_only_an_open_alarm_can_be_snoozed() -> None:
+    alarm = silent_alarm()
+    Alarm.objects.update(ended_at=NOON + minutes(31))
+    assert snooze(alarm) is False
+    assert not Snooze.objects.exists()
+    assert [action for action, _ in deeds()] == ["alarm.raised"]
+
+
+def test_another_subject_is_told_meanwhile(mailoutbox: list[Any]) -> None:
+    snooze(silent_alarm())
+    Source.objects.create(slug="other", name="Other", scheme="none", silence_minutes=1)
+    Source.objects.filter(slug="other").update(created_at=NOON)
+    look(NOON + minutes(40))
+    assert titles(mailoutbox)[1:] == ["Other is silent"]

@@ -1,0 +1,1 @@
+"""Tests of what else an operator may decide: close, pause, triage."""

@@ -1,0 +1,111 @@
+"""What the identity service did is grouped under its connection, whatever it was fetched for."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+import sync.failure_groups
+from sync.counting.looking import count
+from sync.failure_groups import keep_failure_groups
+from sync.models import Connection, FailureCount, FailureGroup, Route
+from sync.search.event_filter import resolve
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.people import browser
+from webhooks.models import Event
+
+pytestmark = pytest.mark.usefixtures("database")
+
+LIST = "/admin/sync/failuregroup/"
+
+
+def a_crm() -> Route:
+    """A second system that is fed from the same identity service."""
+    shop = a_route(a_source())
+    crm = Connection.objects.create(slug="crm", name="CRM", side="commercial", connector="rest-commercial")
+    return a_route(shop.source, commercial=crm)
+
+
+def failed(number: int, route: Route, code: str) -> Event:
+    at = timezone.now() - timedelta(minutes=number)
+    event = an_event(number, source=route.source, state="dead", code=code, received_at=at)
+    a_delivery(event, route, settled_at=at)
+    return event
+
+
+@pytest.fixture
+def failures() -> list[Event]:
+    """Two of the identity service, for two systems; one of each system."""
+    crm = a_crm()
+    shop = Route.objects.get(commercial__slug="shop")
+    of_identity = [failed(1, shop, "identity-unavailable"), failed(2, crm, "identity-unavailable")]
+    failed(3, shop, "target-unavailable")
+    failed(4, crm, "target-unavailable")
+    return of_identity
+
+
+def grouped() -> set[tuple[str, str, int]]:
+    return set(FailureGroup.objects.values_list("connection__slug", "code", "number"))
+
+
+def test_what_failed_at_the_identity_service_is_one_group_at_its_connection(failures: list[Event]) -> None:
+    keep_failure_groups()
+    count(seconds=60.0)
+    expected = {
+        ("aurora-id", "identity-unavailable", 2),
+        ("shop", "target-unavailable", 1),
+        ("crm", "target-unavailable", 1),
+    }
+    assert grouped() == expected
+    counts = FailureCount.objects.values_list("connection__slug", "code", "number")
+    assert {(slug, code) for slug, code, _ in counts} == {(slug, code) for slug, code, _ in expected}
+    assert sum(number for *_, number in counts) == 4
+
+
+def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
+    failures: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken variant: one outage of the identity service is a group at each commercial system."""
+
+    def by_commercial(dead: Any) -> Any:
+        return (dead.annotate(at_fault=F("commercial_id")),)
+
+    monkeypatch.setattr(sync.failure_groups, "by_side", by_commercial)
+    keep_failure_groups()
+    assert ("aurora-id", "identity-unavailable", 2) not in grouped()
+
+
+def test_its_page_names_the_service_and_its_replay_means_exactly_what_failed_there(
+    failures: list[Event],
+) -> None:
+    keep_failure_groups()
+    group = FailureGroup.objects.get(connection__slug="aurora-id")
+    support = browser("support")
+    for page in (LIST, f"{LIST}{group.pk}/change/", "/admin/"):
+        text = re.sub(r"<[^>]*>", " ", support.get(page).content.decode())
+        assert "Aurora ID" in text
+    answer = support.post(
+        f"{LIST}{group.pk}/decide/?replay=1", {"decision": "resolved", "reason": "up again"}
+    )
+    query = answer["Location"].partition("?")[2]
+    assert query == "state=dead&code=identity-unavailable&commercial=aurora-id"
+    words = dict(each.split("=") for each in query.split("&"))
+    assert set(resolve(words, timezone.now()).narrow(Event.objects.all())) == set(failures)
+    group.refresh_from_db()
+    assert (group.state, group.seen_until) == ("resolved", group.last_at)
+    keep_failure_groups()
+    group.refresh_from_db()
+    assert group.state == "resolved", "nothing failed since"
+    failed(0, Route.objects.get(commercial__slug="crm"), "identity-unavailable")
+    keep_failure_groups(timezone.now())
+    group.refresh_from_db()
+    assert group.state == "open"
+
+
+def test_an_event_leads_to_the_group_of_the_service(failures: list[Event]) -> None:
+    keep_failure_groups()
+    page = browser("support").get(f"/admin/webhooks/event/{failures[0].pk}/change/").content.decode()
+    assert f"{LIST}{FailureGroup.objects.get(connection__slug='aurora-id').pk}/change/" in page

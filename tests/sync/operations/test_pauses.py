@@ -1,0 +1,348 @@
+"""A paused source or route: what comes that way is kept and answered 202, nothing goes out, and it goes on at a pace."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from audit.statements import Statement
+from sync import pausing
+from sync.clock import database_now
+from sync.configuration import Way, ways
+from sync.models import Attempt, Connection, Delivery, Route
+from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
+from sync.replaying import request_replay
+from tests.support.builders.bulk_replays import staff
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.processes.queues import wait_until
+from webhooks.models import Event, Source, State
+
+Pausable = Source | Route
+
+
+@pytest.fixture(params=[Source, Route], ids=["source", "route"])
+def way(request: pytest.FixtureRequest, hub: Hub) -> Iterator[Pausable]:
+    """A source, or the only route of what it sends."""
+    names = {Source: {"slug": "aurora"}, Route: {"source__slug": "aurora", "entity_type": "USER"}}
+    yield request.param.objects.get(**names[request.param])
+    end_pauses(hub)
+
+
+def end_pauses(hub: Hub) -> None:
+    """All that waits goes out."""
+    hub.shop.faults.clear()
+    for each in (Source, Route):
+        each.objects.update(paused_at=None, resumed_at=timezone.now())
+    while look_at_pauses() or Delivery.objects.filter(due_at=None, state=State.PENDING).exists():
+        pass
+    call_command("deliver_due")
+
+
+def go_on() -> None:
+    look_at_pauses()
+    call_command("deliver_due")
+
+
+def test_what_comes_a_paused_way_is_kept_answered_202_at_once_and_not_delivered(
+    hub: Hub, way: Pausable
+) -> None:
+    pause(way, "the shop moves", None)
+    hub.change_email("anna.paused@example.com")
+    started = time.monotonic()
+    answer = hub.post_signed(EXAMPLE)
+    assert time.monotonic() - started < 5, "nobody waits for what is kept"
+    assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
+    go_on()
+    assert not hub.shop.journal()
+    assert not Attempt.objects.exists()
+    assert Event.objects.get().state == State.PENDING
+    assert held_of(way, 100) == 1
+
+
+def test_after_resuming_it_is_delivered_and_its_age_counts_from_then(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    address = hub.change_email("anna.later@example.com")
+    hub.post_signed(EXAMPLE)
+    long_ago = timezone.now() - timedelta(days=30)
+    Delivery.objects.update(opened_at=long_ago)
+    hub.shop.faults.add("error", status=503)
+    assert resume(way)
+    go_on()
+    assert Delivery.objects.get().state == State.RETRYING, "it is not too old to be tried again"
+    hub.shop.faults.clear()
+    hub.wait_until_quiet()
+    Delivery.objects.update(due_at=database_now())
+    go_on()
+    assert hub.customer()["email"] == address
+
+
+def test_another_source_goes_on_meanwhile(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    address = hub.change_email("anna.other@example.com")
+    assert hub.post(EXAMPLE).json()["status"] == "succeeded"
+    assert hub.customer()["email"] == address
+
+
+def test_what_waited_for_its_next_try_is_held_too(hub: Hub, way: Pausable) -> None:
+    hub.shop.faults.add("error", status=503)
+    hub.change_email("anna.retry@example.com")
+    hub.post_signed(EXAMPLE)
+    assert Delivery.objects.get().state == State.RETRYING
+    pause(way, "the shop moves", None)
+    assert hold_waiting() == 1
+    hub.shop.faults.clear()
+    go_on()
+    assert not hub.writes() or hub.customer()["email"] != "anna.retry@example.com"
+    assert Delivery.objects.get().due_at is None
+
+
+def test_what_a_process_opened_that_did_not_know_of_the_pause_is_held_before_it_is_due(
+    hub: Hub, way: Pausable
+) -> None:
+    hub.shop.faults.add("error", status=503)
+    hub.change_email("anna.race@example.com")
+    hub.post_signed(EXAMPLE)
+    pause(way, "the shop moves", None)
+    hub.wait_until_quiet()
+    Delivery.objects.update(due_at=database_now())
+    look_at_pauses()
+    assert Delivery.objects.get().due_at is None
+
+
+def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    hub.change_email("anna.twice@example.com")
+    started = time.monotonic()
+    for _ in range(2):
+        assert hub.post_signed(EXAMPLE, "msg_twice").status_code == 202
+    assert time.monotonic() - started < 5
+    go_on()
+    assert not hub.shop.journal()
+    assert Event.objects.count() == 1
+
+
+def test_what_waits_is_released_bit_by_bit_oldest_first(
+    hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pausing, "AT_ONCE", 2)
+    pause(way, "the shop moves", None)
+    for number in range(5):
+        hub.post_signed({"id": f"GONE{number}", "entityType": "USER", "eventType": "UPDATE"})
+    assert held_of(way, 100) == 5
+    assert held_of(way, 3) == 3, "counted within bounds"
+    resume(way)
+    left = []
+    for _ in range(3):
+        look_at_pauses()
+        left.append(sorted(Delivery.objects.filter(due_at=None).values_list("entity_id", flat=True)))
+    assert left == [["GONE2", "GONE3", "GONE4"], ["GONE4"], []]
+
+
+def test_one_that_was_stored_just_after_the_end_of_a_pause_is_released_as_well(
+    hub: Hub, way: Pausable
+) -> None:
+    pause(way, "the shop moves", None)
+    resume(way)
+    look_at_pauses()
+    type(way).objects.filter(pk=way.pk).update(paused_at=timezone.now())
+    hub.post_signed(EXAMPLE)
+    type(way).objects.filter(pk=way.pk).update(paused_at=None)
+    assert held_of(way, 10) == 1
+    look_at_pauses()
+    assert held_of(way, 10) == 0
+    type(way).objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
+    call_command("deliver_due")
+    look_at_pauses()
+    assert type(way).objects.get(pk=way.pk).resumed_at is None
+
+
+def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts_say(
+    way: Pausable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause(way, "the shop moves", None)
+    with monkeypatch.context() as late:
+        late.setattr("sync.pausing.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+        resume(way)
+    look_at_pauses()
+    assert type(way).objects.get(pk=way.pk).resumed_at is not None
+
+
+def test_a_pause_is_over_when_every_process_knows_that_it_goes_on(way: Pausable, settings: Any) -> None:
+    settings.CONFIGURATION_SECONDS = 60
+    resumed = type(way).objects.filter(pk=way.pk)
+    for seconds, is_over in ((90, False), (150, True)):
+        resumed.update(resumed_at=timezone.now() - timedelta(seconds=seconds))
+        look_at_pauses()
+        assert (resumed.get().resumed_at is None) is is_over, seconds
+
+
+def test_what_was_stored_as_paused_long_after_the_pause_goes_out_all_the_same(
+    hub: Hub, way: Pausable
+) -> None:
+    pause(way, "the shop moves", None)
+    address = hub.change_email("anna.forgotten@example.com")
+    hub.post_signed(EXAMPLE)
+    type(way).objects.update(paused_at=None, resumed_at=None)
+    go_on()
+    assert held_of(way, 10) == 1
+    look_for_forgotten()
+    go_on()
+    assert hub.customer()["email"] == address
+
+
+def test_what_is_paused_is_not_forgotten(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    hub.post_signed(EXAMPLE)
+    look_for_forgotten()
+    go_on()
+    assert held_of(way, 10) == 1
+    assert not Source.objects.exclude(resumed_at=None).exists()
+
+
+def test_pausing_twice_keeps_the_first_reason_and_resuming_twice_does_nothing(way: Pausable) -> None:
+    assert pause(way, "the shop moves", None)
+    assert not pause(way, "again", None)
+    assert type(way).objects.get(pk=way.pk).pause_reason == "the shop moves"
+    assert resume(way)
+    assert not resume(way)
+
+
+def test_without_pauses_looking_costs_one_small_statement(
+    hub: Hub, way: Pausable, django_assert_num_queries: object
+) -> None:
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        look_at_pauses()
+
+
+@pytest.fixture
+def other(hub: Hub) -> Iterator[Route]:
+    """A second route of what the source sends, to a system of its own."""
+    first = Route.objects.get(source__slug="aurora", entity_type="USER")
+    crm = Connection.objects.get(pk=first.commercial_id)
+    crm.pk, crm.slug, crm.name = None, "crm", "CRM"
+    crm.save()
+    values = {"source": first.source, "identity": first.identity, "mapping": first.mapping}
+    yield Route.objects.create(commercial=crm, entity_type="USER", deactivation={"active": False}, **values)
+    end_pauses(hub)
+
+
+def test_of_two_routes_of_an_event_the_one_that_is_not_paused_goes_on(hub: Hub, other: Route) -> None:
+    address = hub.change_email("anna.half@example.com")
+    pause(other, "the CRM moves", None)
+    answer = hub.post_signed(EXAMPLE)
+    assert (answer.status_code, answer.json()["status"]) == (202, "accepted"), "it is not all done"
+    go_on()
+    assert hub.customer()["email"] == address
+    states = dict(Delivery.objects.values_list("commercial__slug", "state"))
+    assert states == {"shop": State.SUCCEEDED, "crm": State.PENDING}
+    assert Delivery.objects.get(route=other).tries == 0, "no try was spent"
+    resume(other)
+    go_on()
+    assert not Delivery.objects.filter(state=State.PENDING).exists()
+
+
+def test_what_is_paused_twice_waits_for_both(hub: Hub, other: Route) -> None:
+    source = Source.objects.get(slug="aurora")
+    pause(source, "the identity service moves", None)
+    hub.post_signed(EXAMPLE)
+    pause(other, "the CRM moves", None)
+    assert (held_of(source, 10), held_of(other, 10)) == (2, 1)
+    resume(source)
+    go_on()
+    Source.objects.update(resumed_at=timezone.now() - timedelta(minutes=1))
+    go_on()
+    assert Source.objects.get(slug="aurora").resumed_at is None, "the source waits for nothing any more"
+    assert (held_of(source, 10), held_of(other, 10)) == (1, 1)
+    assert not Attempt.objects.filter(delivery__route=other).exists()
+    resume(other)
+    go_on()
+    assert held_of(other, 10) == 0
+    assert Attempt.objects.filter(delivery__route=other).exists()
+
+
+def while_locked(change: Callable[[], object], look: Callable[[], object]) -> None:
+    """Look from another thread, which finds the rows as they were and waits for the end of the change."""
+
+    def look_and_close() -> None:
+        try:
+            look()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            change()
+            looked = thread.submit(look_and_close)
+            wait_until(lambda: connection.vendor == "sqlite" or somebody_waits_for_a_lock())
+        looked.result(20)
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+def test_what_a_person_asks_for_at_that_moment_is_not_held(
+    hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    pause(way, "the shop moves", None)
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    event = Event.objects.get()
+    while_locked(lambda: request_replay([event], by=staff(), reason="now"), hold_waiting)
+    assert Delivery.objects.get().due_at is not None
+
+
+def test_what_backs_off_at_that_moment_is_not_released(hub: Hub, way: Pausable) -> None:
+    pause(way, "the shop moves", None)
+    hub.post_signed(EXAMPLE)
+    resume(way)
+    later = timezone.now() + timedelta(hours=1)
+    while_locked(lambda: Delivery.objects.update(state=State.RETRYING, due_at=later), look_at_pauses)
+    assert Delivery.objects.get().due_at == later
+
+
+def gone_out(hub: Hub, other: Route) -> int:
+    """How many attempts a route made after it was paused: of what waited, of what came, with a source that resumed."""
+    hub.shop.faults.add("error", status=503)
+    hub.post_signed(EXAMPLE)
+    pause(other, "the CRM moves", None)
+    ways.forget()
+    hold_waiting()
+    before = Attempt.objects.filter(delivery__route=other).count()
+    assert before == 1
+    hub.post_signed({"id": "IDNUMBER5678", "entityType": "USER", "eventType": "UPDATE"})
+    Source.objects.update(resumed_at=timezone.now())
+    look_at_pauses()
+    Delivery.objects.filter(due_at__isnull=False).update(due_at=database_now())
+    call_command("deliver_due", wait=0)
+    return Attempt.objects.filter(delivery__route=other).count() - before
+
+
+def test_nothing_goes_out_by_a_paused_route(hub: Hub, other: Route) -> None:
+    assert gone_out(hub, other) == 0
+    assert held_of(other, 10) == 2
+
+
+@pytest.mark.parametrize("broken", ["opening", "_HOLD", "_RELEASE"])
+def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
+    hub: Hub, other: Route, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken variants: what is new is opened, what waits is left, what is held is released as if it went on."""
+    if broken == "opening":
+        monkeypatch.setattr(Way, "is_paused", property(lambda way: way.route.source.paused_at is not None))
+    else:
+        sound = getattr(pausing, broken).sql
+        wrong = sound.replace(" OR r.paused_at IS NOT NULL", "").replace(" AND r.paused_at IS NULL", "")
+        assert wrong != sound
+        monkeypatch.setattr(pausing, broken, Statement(wrong))
+    assert gone_out(hub, other) > 0

@@ -1,0 +1,1 @@
+"""Tests of what must change, and when it is tried again."""

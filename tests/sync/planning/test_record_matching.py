@@ -1,0 +1,218 @@
+"""Which record belongs to a person: by link, external id, the value before; by the new value only to create."""
+
+from typing import Any
+
+import pytest
+
+from sync.models import Connection, Link, MappingVersion, Route
+from sync.tasks import run_due
+from tests.support.hub import ANNA, Hub
+
+GRACE = "GRACE1"
+OLD, NEW = (
+    "grace.holloway@example.com",
+    "grace.new@example.com",
+)  # the shop knows the old one, and no external id
+
+
+def webhook(user: str, event_type: str = "UPDATE", **members: Any) -> dict[str, Any]:
+    return {"id": user, "entityType": "USER", "eventType": event_type} | members
+
+
+def a_user(hub: Hub, user: str = GRACE, email: str = NEW) -> None:
+    """A person that the hub has never heard of."""
+    emails = [{"address": email, "verified": True}]
+    hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
+
+
+def a_customer(hub: Hub, email: str, external_id: str | None = None) -> str:
+    """Another record of the shop; its id."""
+    record = hub.shop.catalogue.create("customers", {"email": email, "external_id": external_id})
+    return str(record["id"])
+
+
+def with_email(hub: Hub, email: str) -> list[dict[str, Any]]:
+    return [each for each in hub.shop.records("customers") if each["email"] == email]
+
+
+def lookups(hub: Hub) -> list[tuple[str, dict[str, str]]]:
+    """What the shop was asked, in order."""
+    return [(each["path"], each["query"]) for each in hub.shop.journal() if each["method"] == "GET"]
+
+
+def outcome(answer: Any) -> tuple[int, str]:
+    """The status, and what was done or the code of why not."""
+    document = answer.json()
+    return answer.status_code, document.get("code") or document["results"][0]["action"]
+
+
+def test_a_linked_record_is_found_though_the_shop_changed_every_key(hub: Hub) -> None:
+    assert outcome(hub.post(webhook(ANNA))) == (200, "none")
+    linked = Link.objects.get().record_id
+    hub.shop.catalogue.change(
+        "customers", linked, {"external_id": "X", "email": "x@example.com"}, whole=False
+    )
+    asked = len(lookups(hub))
+    assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
+    assert lookups(hub)[asked:] == [(f"/api/customers/{linked}", {})]
+    assert str(hub.customer()["id"]) == linked
+
+
+def test_a_link_whose_record_is_gone_gives_way_to_the_external_id(hub: Hub) -> None:
+    hub.post(webhook(ANNA))
+    hub.shop.catalogue.delete("customers", Link.objects.get().record_id)
+    moved = a_customer(hub, "moved@example.com", ANNA)
+    assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
+    assert Link.objects.get().record_id == moved
+    assert hub.customer()["email"] == "anna.aalto@example.com"
+
+
+def test_the_external_id_goes_before_any_address(hub: Hub) -> None:
+    a_user(hub)
+    own = a_customer(hub, "other@example.com", GRACE)
+    assert outcome(hub.post_signed(webhook(GRACE, previous={"email": OLD}))) == (200, "updated")
+    assert Link.objects.get().record_id == own
+    assert [each["external_id"] for each in with_email(hub, OLD)] == [None]
+
+
+def test_the_address_before_the_change_finds_a_record_without_external_id(hub: Hub) -> None:
+    a_user(hub)
+    [before] = with_email(hub, OLD)
+    assert outcome(hub.post_signed(webhook(GRACE, previous={"email": OLD}))) == (200, "updated")
+    assert (hub.customer(GRACE)["id"], hub.customer(GRACE)["email"]) == (before["id"], NEW)
+
+
+def test_what_an_unsigned_webhook_calls_the_previous_address_is_not_used(hub: Hub) -> None:
+    a_user(hub)
+    before = with_email(hub, OLD)
+    assert outcome(hub.post(webhook(GRACE, previous={"email": OLD}))) == (200, "created")
+    assert with_email(hub, OLD) == before
+    assert {"email": OLD} not in [query for _, query in lookups(hub)]
+
+
+def test_the_new_address_is_asked_for_last_and_only_when_about_to_create(hub: Hub) -> None:
+    a_user(hub, email=OLD)
+    [before] = with_email(hub, OLD)
+    assert outcome(hub.post(webhook(GRACE, "CREATE"))) == (200, "updated")
+    assert hub.customer(GRACE)["id"] == before["id"]
+    assert [query for _, query in lookups(hub)] == [{"external_id": GRACE}, {"email": OLD}]
+
+
+def test_who_has_a_record_never_takes_over_another_with_the_new_address(hub: Hub) -> None:
+    hub.change_email("taken@example.com")
+    owner = with_email(hub, "taken@example.com")
+    assert outcome(hub.post(webhook(ANNA))) == (422, "target-rejected")
+    assert [query for _, query in lookups(hub)] == [{"external_id": ANNA}]
+    assert with_email(hub, "taken@example.com") == owner
+
+
+SHARED = "info@firma.example"
+
+
+@pytest.mark.parametrize(
+    ("sent", "policy", "expected"),
+    [
+        (webhook(GRACE, "CREATE"), Route.WithoutMatch.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.CREATE, (422, "target-rejected")),
+        (webhook(GRACE, previous={"email": SHARED}), Route.WithoutMatch.REFUSE, (422, "no-match")),
+    ],
+    ids=["created", "updated", "only-updated"],
+)
+def test_a_record_that_bears_the_external_id_of_another_person_is_not_taken_over(
+    hub: Hub, sent: dict[str, Any], policy: str, expected: tuple[int, str]
+) -> None:
+    """Two people may share an address; the shop itself says that it is taken."""
+    Route.objects.update(without_match=policy)
+    hub.change_email(SHARED)
+    assert outcome(hub.post(webhook(ANNA))) == (200, "updated")
+    hers = hub.customer()
+    a_user(hub, email=SHARED)
+    assert outcome(hub.post_signed(sent)) == expected
+    assert hub.customer() == hers
+    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+
+
+def test_without_an_external_id_a_record_that_is_linked_to_another_person_is_not_taken_over(hub: Hub) -> None:
+    newest = MappingVersion.objects.get(
+        mapping__routes__entity_type="USER", mapping__routes__source__slug="aurora"
+    )
+    fields = {name: rule for name, rule in newest.declaration["fields"].items() if name != "external_id"}
+    declaration = {"fields": fields, "match": {"new": ["email"]}}
+    MappingVersion.objects.create(mapping=newest.mapping, number=newest.number + 1, declaration=declaration)
+    address = str(hub.customer()["email"])
+    assert outcome(hub.post_signed(webhook(ANNA, "CREATE"))) == (200, "none")
+    hers = hub.customer()
+    a_user(hub, email=address)
+    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (422, "target-rejected")
+    assert hub.customer() == hers
+    assert [each.entity_id for each in Link.objects.exclude(record_id="")] == [ANNA]
+    Link.objects.all().delete()
+    assert outcome(hub.post_signed(webhook(GRACE, "CREATE"))) == (200, "updated"), (
+        "nobody's record is adopted"
+    )
+
+
+def test_an_entity_that_is_gone_takes_no_record_of_another_along(hub: Hub) -> None:
+    Route.objects.update(when_gone=Route.WhenGone.DELETE)
+    other = a_customer(hub, SHARED, "SOMEBODY")
+    gone = webhook(GRACE, "DELETE", previous={"email": SHARED})
+    assert outcome(hub.post_signed(gone)) == (200, "none")
+    assert other in [str(each["id"]) for each in hub.shop.records("customers")]
+
+
+def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait are covered by one attempt, and each may tell the same."""
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    a_user(hub, "GRACE2", "grace.second@example.com")
+    for _ in range(3):
+        told = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")
+        assert hub.post_signed(told).status_code == 202
+    run_due()
+    assert [query for _, query in lookups(hub)] == [
+        {"external_id": "GRACE2"},
+        {"email": "unknown@example.com"},
+        {"email": "grace.second@example.com"},
+    ]
+
+
+@pytest.mark.parametrize("event_type", ["CREATE", "UPDATE"])
+def test_two_records_that_match_are_for_a_person_to_decide(hub: Hub, event_type: str) -> None:
+    a_user(hub)
+    for number in range(2):
+        a_customer(hub, f"twin.{number}@example.com", GRACE)
+    answer = hub.post(webhook(GRACE, event_type))
+    assert outcome(answer) == (409, "ambiguous-match")
+    assert answer.json()["retrying"] is False
+    assert hub.writes() == []
+    assert not Link.objects.exists()
+
+
+def test_a_shop_that_answers_another_question_does_not_give_us_the_wrong_person(hub: Hub) -> None:
+    a_user(hub, "fi", "nobody@example.com")
+    before = hub.shop.records("customers")
+    shop = Connection.objects.get(slug="shop")
+    shop.settings["entities"]["USER"]["search"]["query"] = {"language": "{value}"}  # whatever the field is
+    shop.save()
+    assert outcome(hub.post(webhook("fi"))) == (200, "created")
+    assert lookups(hub)[0] == ("/api/customers", {"language": "fi"})
+    assert sum(each["language"] == "fi" for each in before) > 1
+    assert hub.shop.records("customers")[: len(before)] == before
+
+
+@pytest.mark.parametrize(
+    ("event_type", "policy", "expected"),
+    [
+        ("UPDATE", Route.WithoutMatch.REFUSE, (422, "no-match")),
+        ("UPDATE", Route.WithoutMatch.CREATE, (200, "created")),
+        ("CREATE", Route.WithoutMatch.REFUSE, (200, "created")),
+    ],
+)
+def test_an_update_without_a_match_follows_the_policy_of_its_route(
+    hub: Hub, event_type: str, policy: str, expected: tuple[int, str]
+) -> None:
+    Route.objects.update(without_match=policy)
+    a_user(hub)
+    assert outcome(hub.post(webhook(GRACE, event_type))) == expected
+    assert (hub.customer(GRACE) is not None) == (expected[0] == 200)

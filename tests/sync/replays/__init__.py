@@ -1,0 +1,1 @@
+"""Tests of how a person sends events again: one, or thousands."""

@@ -1,0 +1,56 @@
+"""Promise I4: two people who ask for the same replay get one attempt, with one name and one reason."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from audit.models import Entry
+from sync.models import Attempt, Replay
+from sync.replaying import AlreadyRequested, request_replay
+from sync.tasks import run_due
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from webhooks.models import Event
+
+LIISA, ANTTI = "liisa", "antti"
+
+
+@pytest.fixture
+def event(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
+    """One that was delivered; what is asked for from now on waits for the sweep."""
+    hub.change_email("anna.meet@example.com")
+    assert hub.post(EXAMPLE).status_code == 200
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    return Event.objects.get()
+
+
+def ask(name: str, *events: Event) -> Replay:
+    by, _ = User.objects.get_or_create(username=name)
+    return request_replay(list(events), by=by, reason=f"{name} wants it").replay
+
+
+def test_the_second_person_is_told_that_it_was_asked_for_and_changes_nothing(event: Event) -> None:
+    first = ask(LIISA, event)
+    with pytest.raises(AlreadyRequested, match="has not begun"):
+        ask(ANTTI, event)
+    assert run_due() == 1
+    again = Attempt.objects.get(cause="replay")
+    assert (again.replay, again.replay.requested_by.username) == (first, LIISA)
+    assert Replay.objects.count() == Entry.objects.filter(action="event.replayed").count() == 1
+
+
+def test_once_it_has_begun_it_may_be_asked_for_again(event: Event) -> None:
+    asked = []
+    for name in (LIISA, ANTTI):
+        asked.append(ask(name, event))
+        assert run_due() == 1
+    assert [each.replay for each in Attempt.objects.filter(cause="replay").order_by("pk")] == asked
+
+
+def test_of_several_events_those_that_wait_are_left_to_the_earlier_replay(hub: Hub, event: Event) -> None:
+    ask(LIISA, event)
+    somebody_else = EXAMPLE.replace(ANNA.encode(), b"5f2a9c0e7b1d4e8890aa0001")
+    assert hub.post(somebody_else).status_code == 200  # of Anna, it would wake what waits
+    other = Event.objects.latest("pk")
+    antti, _ = User.objects.get_or_create(username=ANTTI)
+    requested = request_replay([event, other], by=antti, reason="both")
+    assert (requested.replay.events, requested.waiting, requested.skipped) == (1, 1, 0)
+    assert run_due() == 2

@@ -1,0 +1,141 @@
+"""What people decide about a bulk replay: once each, by whom it may be, and on the audit log."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connections, transaction
+
+from audit.models import Entry
+from sync.bulk_replay.choose_by_filter import look
+from sync.bulk_replay.choosing import begin_choice, choose
+from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
+from sync.models import Attempt, Pace, Replay, ReplayState
+from sync.replaying import AlreadyRequested, NotReplayable
+from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import Hub
+from tests.support.people import entries
+
+
+@pytest.fixture
+def by(db: None) -> User:
+    route = a_route(a_source())
+    for number in range(3):
+        a_delivery(an_event(number, state="dead", code="target-rejected"), route)
+    return staff("liisa")
+
+
+@pytest.mark.parametrize("reason", ["", " \n\t"])
+def test_without_a_reason_nothing_begins(by: User, reason: str) -> None:
+    replay = frozen(by)
+    with pytest.raises(NotReplayable, match="Say why"):
+        started(by, replay, reason=reason)
+    replay.refresh_from_db()
+    assert replay.state == ReplayState.CHOSEN
+
+
+def test_a_second_start_of_the_same_set_starts_nothing(by: User) -> None:
+    replay = frozen(by)
+    started(by, Replay.objects.get(pk=replay.pk))
+    stale = replay  # as another tab knows it
+    with pytest.raises(AlreadyRequested, match="nothing was started twice"):
+        started(by, stale)
+    assert Entry.objects.filter(action="replay.started").count() == 1
+
+
+def test_somebody_elses_set_cannot_be_started(by: User) -> None:
+    with pytest.raises(NotReplayable, match="somebody else"):
+        started(staff("antti"), frozen(by))
+
+
+def test_a_set_of_which_nothing_can_be_sent_is_refused(by: User) -> None:
+    device = an_event(9, entity_type="DEVICE")
+    with pytest.raises(NotReplayable, match="Nothing of this"):
+        started(by, choose(by, [device.pk]))
+
+
+def test_a_set_that_is_still_counted_is_refused(by: User) -> None:
+    with pytest.raises(NotReplayable, match="still being counted"):
+        started(by, begin_choice(by, {"state": "dead"}))
+
+
+def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
+    replay = started(by, limit=2)
+    assert replay.state == ReplayState.AWAITING
+    look()
+    replay.refresh_from_db()
+    assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
+    with pytest.raises(NotReplayable, match="second person"):
+        approve(replay, Person(by))
+    antti = staff("antti")
+    assert approve(replay, Person(antti, "192.0.2.9"))
+    assert (replay.state, replay.decided_by, replay.decided_by == by) == (ReplayState.RUNNING, antti, False)
+    assert not approve(replay, Person(antti))
+    [asked], [approved] = entries("replay.awaits-approval"), entries("replay.approved")
+    assert (asked["actor"], asked["details"]["limit"]) == (f"person:{by.pk}", 2)
+    assert (approved["actor"], approved["details"]) == (
+        f"person:{antti.pk}",
+        {"sent": 3, "address": "192.0.2.9"},
+    )
+
+
+def test_the_database_itself_refuses_an_approval_by_the_one_who_asked(by: User) -> None:
+    replay = started(by, limit=2)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Replay.objects.filter(pk=replay.pk).update(decided_by=by)
+
+
+def test_at_the_limit_nobody_else_is_asked(by: User) -> None:
+    assert started(by, limit=3).state == ReplayState.RUNNING
+
+
+@pytest.mark.parametrize("name", ["antti", "liisa"])
+def test_what_awaits_approval_is_declined_by_the_second_person_or_withdrawn(by: User, name: str) -> None:
+    replay = started(by, limit=1)
+    person = by if name == "liisa" else staff(name)
+    assert decline(replay, Person(person))
+    assert (replay.state, replay.paused_by) == (ReplayState.STOPPED, person)
+    assert replay.decided_by == (None if person == by else person)
+    assert not approve(replay, Person(staff("third")))
+
+
+def test_what_is_over_cannot_be_taken_up_again(by: User) -> None:
+    replay, person = started(by), Person(by)
+    assert pause(replay, person)
+    assert stop(replay, person)
+    assert not go_on(replay, person, Pace.NORMAL)
+    assert not pause(replay, person)
+    work(replay, ReplayState.STOPPED)
+    assert [each.action for each in Entry.objects.filter(stream=replay.stream).order_by("id")] == [
+        "replay.started",
+        "replay.paused",
+        "replay.stopped",
+    ]
+
+
+def test_whom_a_filter_names_does_not_stand_on_the_audit_log(by: User) -> None:
+    started(by, frozen(by, entity_id="USR-1"))
+    [begun] = entries("replay.started")
+    assert begun["details"]["filter"] == {"entity_id": True}
+    assert "USR-1" not in Entry.objects.get(action="replay.started").body
+
+
+def test_of_eight_clicks_at_once_one_counts(hub: Hub, hurry: None) -> None:
+    failed_people(hub, 3)
+    by = staff()
+    replay = frozen(by)
+
+    def click(_: int) -> bool:
+        try:
+            return bool(started(by, Replay.objects.get(pk=replay.pk)))
+        except AlreadyRequested:
+            return False
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as people:
+        assert list(people.map(click, range(8))).count(True) == 1
+    work(replay)
+    assert Attempt.objects.filter(cause="replay").count() == 3
+    assert len(entries("replay.started")) == 1

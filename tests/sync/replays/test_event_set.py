@@ -1,0 +1,196 @@
+"""The frozen set of a bulk replay: exactly what matched, with what will not be sent and why, told beforehand."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sync.bulk_replay import choosing
+from sync.bulk_replay.choose_by_filter import freeze_filter, look
+from sync.bulk_replay.choosing import TooMany, begin_choice, choose, discard_old, fill
+from sync.erasing import erase
+from sync.models import Erasure, Member, Replay, ReplayState, Route
+from sync.replaying import NotReplayable, request_replay
+from sync.tasks import run_due
+from tests.support.builders.bulk_replays import (
+    a_user,
+    failed,
+    failed_people,
+    frozen,
+    staff,
+    started,
+    states,
+    tell,
+)
+from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.hub import ANNA, Hub
+from webhooks.models import Event
+
+
+def test_what_fails_after_the_set_was_frozen_is_not_in_it(hub: Hub) -> None:
+    events = failed_people(hub, 3)
+    replay = frozen(staff())
+    failed(hub, ANNA)
+    look()
+    replay.refresh_from_db()
+    assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 3, 3)
+    assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
+
+
+def test_an_older_event_is_skipped_where_a_newer_one_of_its_entity_was_applied(hub: Hub) -> None:
+    failed(hub, ANNA, a_user(hub, "OTHER"))
+    hub.change_email("anna.newer@example.com")
+    tell(hub, ANNA)
+    replay = frozen(staff())
+    assert states(replay) == {ANNA: "skipped: newer", "OTHER": "waiting"}
+    assert (replay.total, replay.skipped, replay.waiting) == (2, 1, 1)
+
+
+def test_clocks_of_hosts_that_are_hours_apart_hide_no_newer_event(hub: Hub) -> None:
+    [event] = failed(hub, ANNA)
+    hub.change_email("anna.newer@example.com")
+    newer = tell(hub, ANNA)
+    Event.objects.filter(pk=newer.pk).update(received_at=event.received_at - timedelta(hours=12))
+    assert states(frozen(staff())) == {ANNA: "skipped: newer"}
+
+
+def test_a_newer_event_that_failed_too_takes_nothing_away(hub: Hub) -> None:
+    failed(hub, ANNA, ANNA)
+    replay = frozen(staff())
+    assert (replay.total, replay.waiting) == (2, 2)
+
+
+def test_an_event_of_an_entity_whose_record_was_deleted_since_is_skipped_as_gone(hub: Hub) -> None:
+    Route.objects.update(when_gone="delete", most_removals=None)
+    user = a_user(hub, "LEAVER")
+    tell(hub, user)
+    failed(hub, user)
+    hub.identity.directory.delete("users", user)
+    assert tell(hub, user, "DELETE").state == "succeeded"
+    assert states(frozen(staff())) == {user: "skipped: gone"}
+
+
+def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(hub: Hub) -> None:
+    people = failed_people(hub, 4)
+    by = staff()
+    Event.objects.filter(pk=people[0].pk).update(entity_id="~" + "0" * 64)
+    Erasure.objects.create(
+        entity_type="USER",
+        entity_id="PERSON1",
+        sources=[people[1].source_id],
+        ground="objection",
+        reason="asked",
+        asked_by=by,
+        asked_at=timezone.now(),
+        state="confirmed",
+    )
+    started(by, choose(by, [people[2].pk]))
+    hub.post({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"})
+    replay = choose(by, [event.pk for event in Event.objects.all()])
+    assert states(replay) == {
+        "~" + "0" * 64: "skipped: erased",
+        "PERSON1": "skipped: erased",
+        "PERSON2": "skipped: elsewhere",
+        "PERSON3": "waiting",
+        "X1": "skipped: unrouted",
+    }
+
+
+def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    event, other = failed_people(hub, 2)
+    request_replay([event], by=staff(), reason="only this one")
+    replay = choose(staff(), [event.pk, other.pk])
+    assert states(replay) == {"PERSON0": "skipped: elsewhere", "PERSON1": "waiting"}
+    assert run_due() == 1
+
+
+def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
+    [each] = come_by_webhook(hub, [somebody(1)])
+    replay = frozen(staff(), entity_id=each.entity_id)
+    assert erase(confirmed(each))
+    replay.refresh_from_db()
+    assert set(replay.filter) == {"entity_id"}
+    assert replay.filter["entity_id"].startswith("~")
+
+
+@pytest.mark.django_db
+def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 10)
+    route = a_route(a_source())
+    for number in range(35):
+        a_delivery(an_event(number, state="dead", code="target-rejected"), route)
+    an_event(99, state="succeeded")
+    replay = begin_choice(staff(), {"state": "dead"})
+    matching = Event.objects.filter(state="dead")
+    costs = []
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as statements:
+            assert not fill(replay, matching, 0.0)
+        costs.append(len(statements))
+    assert replay.total == 30
+    assert len(set(costs)) == 1
+    assert costs[0] <= 16
+    assert fill(Replay.objects.get(pk=replay.pk), matching, 5.0)
+    replay.refresh_from_db()
+    assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 35, 35)
+    assert Member.objects.filter(replay=replay, state="waiting").count() == 35
+
+
+@pytest.mark.django_db
+def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 3)
+    at = timezone.now()
+    for number in range(10):
+        an_event(number, state="dead", received_at=at)
+    assert frozen(staff()).total == 10
+
+
+@pytest.mark.django_db
+def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "BATCH", 2)
+    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
+    for number in range(7):
+        an_event(number, state="dead")
+    replay = freeze_filter(staff(), {"state": "dead"})
+    assert (replay.state, replay.total) == (ReplayState.CHOOSING, 2)
+    look()
+    replay.refresh_from_db()
+    assert (replay.state, replay.total) == (ReplayState.CHOSEN, 7)
+
+
+@pytest.mark.django_db
+def test_more_than_one_replay_takes_is_refused_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "LARGEST", 3)
+    for number in range(4):
+        an_event(number, state="dead")
+    with pytest.raises(TooMany, match="More than 3 events match"):
+        frozen(staff())
+    with pytest.raises(TooMany):
+        choose(staff(), list(Event.objects.values_list("pk", flat=True)))
+    with pytest.raises(NotReplayable, match="at least one"):
+        choose(staff(), [])
+    assert (Replay.objects.count(), Member.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_a_set_that_nobody_confirms_is_gone_after_a_day_and_one_that_was_started_never() -> None:
+    route = a_route(a_source())
+    events = [an_event(number, state="dead") for number in range(2)]
+    for event in events:
+        a_delivery(event, route)
+    kept, left = (choose(staff(), [event.pk]) for event in events)
+    started(kept.requested_by, kept)
+    Replay.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert discard_old() == 1
+    assert [each.pk for each in Replay.objects.all()] == [kept.pk]
+    assert not Member.objects.filter(replay=left).exists()

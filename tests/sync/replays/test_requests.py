@@ -1,0 +1,268 @@
+"""Replay: a person asks again, says why, and stands in line like everybody else."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+from django.db.models import QuerySet
+
+from audit.models import Entry
+from sync.delivering import deliver
+from sync.models import Attempt, Delivery, Replay, Route
+from sync.replaying import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
+from sync.tasks import run_due
+from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
+from webhooks.models import Event, State
+
+REASON = "the shop was down on Tuesday"
+
+
+@pytest.fixture
+def staff(hub: Hub) -> User:
+    return User.objects.create_user("liisa")
+
+
+def replay(staff: User, *events: Event, **values: object) -> Requested:
+    return request_replay(list(events) or list(Event.objects.all()), by=staff, **{"reason": REASON} | values)
+
+
+def a_dead_event(hub: Hub) -> Event:
+    """An event that was refused for good: its address belongs to somebody else in the shop."""
+    hub.change_email("taken@example.com")
+    assert hub.post(EXAMPLE).status_code == 422
+    event = Event.objects.get()
+    assert event.state == State.DEAD
+    return event
+
+
+def test_a_dead_delivery_is_tried_again_and_the_attempt_says_who_and_why(hub: Hub, staff: User) -> None:
+    event = a_dead_event(hub)
+    address = hub.change_email("free@example.com")
+    requested = replay(staff, event)
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    event.refresh_from_db()
+    assert (event.state, event.code) == (State.SUCCEEDED, "succeeded")
+    first, again = Attempt.objects.order_by("number")
+    assert (first.cause, first.outcome, first.replay) == ("webhook", "failed", None)
+    assert (again.number, again.cause, again.outcome) == (2, "replay", "succeeded")
+    assert again.replay == requested.replay
+    assert (again.replay.requested_by, again.replay.reason) == (staff, REASON)
+    assert first.ended_at <= again.replay.created_at <= again.started_at
+    assert (requested.replay.events, requested.replay.deliveries, requested.skipped) == (1, 1, 0)
+
+
+def test_a_replay_fetches_afresh_and_plans_anew(hub: Hub, staff: User) -> None:
+    hub.change_email("first@example.com")
+    hub.post(EXAMPLE)
+    fetched = len(hub.identity.journal())
+    address = hub.change_email("second@example.com")
+    replay(staff)
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    assert len(hub.identity.journal()) == fetched + 1
+    replay(staff)
+    hub.wait_until_idle()
+    assert len(hub.writes()) == 2
+    assert Event.objects.get().state == State.UNCHANGED
+
+
+def test_a_replay_of_a_running_delivery_runs_once_more_afterwards(hub: Hub, staff: User) -> None:
+    hub.change_email("running@example.com")
+    hub.shop.faults.add("slow", seconds=0.4, times=1)
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "respond": "ack"})
+    assert wait_for_state(State.RUNNING)
+    replay(staff)
+    assert Delivery.objects.get().state == State.RUNNING
+    hub.wait_until_idle()
+    first, again = Attempt.objects.order_by("number")
+    assert (first.cause, first.outcome) == ("webhook", "succeeded")
+    assert (again.cause, again.outcome, again.replay.requested_by) == ("replay", "unchanged", staff)
+    assert first.ended_at <= again.started_at
+    assert len(hub.writes()) == 1
+
+
+def test_a_replay_that_waits_behind_a_running_attempt_has_all_its_tries(hub: Hub, staff: User) -> None:
+    Route.objects.update(tries=1)
+    hub.shop.faults.add("slow", seconds=0.4, times=1)
+    hub.shop.faults.add("error", status=503)
+    hub.change_email("late@example.com")
+    hub.post({"id": ANNA, "entityType": "USER", "eventType": "UPDATE", "respond": "ack"})
+    assert wait_for_state(State.RUNNING)
+    Route.objects.update(tries=2)
+    replay(staff)
+    hub.wait_until_idle()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.tries, delivery.last_number) == (State.RETRYING, 1, 2)
+    assert delivery.settled_at is None
+
+
+def test_a_replay_that_was_asked_for_while_an_attempt_killed_its_process_runs_afterwards(
+    hub: Hub, staff: User
+) -> None:
+    event = a_dead_event(hub)
+    address = hub.change_email("survived@example.com")
+    hub.wait_until_quiet()
+    attempt_that_dies_alone(event.deliveries.get())
+    requested = replay(staff, event)
+    [pk] = requested.deliveries
+    lease_ends(pk)
+    assert deliver(pk, alone=True).is_done
+    again = Attempt.objects.latest("number")
+    assert (again.cause, again.outcome, again.replay) == ("replay", "succeeded", requested.replay)
+    assert hub.customer()["email"] == address
+
+
+def test_a_delivery_that_waits_for_its_next_try_is_taken_up_now_as_the_replay(hub: Hub, staff: User) -> None:
+    address = hub.change_email("waiting@example.com")
+    hub.shop.faults.add("error", status=503)
+    hub.post(EXAMPLE)
+    assert Delivery.objects.get().state == State.RETRYING
+    hub.shop.faults.clear()
+    replay(staff)
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    assert list(Attempt.objects.order_by("number").values_list("cause", "outcome")) == [
+        ("webhook", "failed"),
+        ("replay", "succeeded"),
+    ]
+    assert run_due() == 0
+
+
+def test_an_event_that_had_no_route_takes_the_route_there_is_now(hub: Hub, staff: User) -> None:
+    address = hub.change_email("routed@example.com")
+    Route.objects.update(is_enabled=False)
+    assert hub.post(EXAMPLE).json()["status"] == "ignored"
+    unrouted = replay(staff)
+    assert (unrouted.deliveries, unrouted.skipped, unrouted.replay.events) == ((), 1, 0)
+    assert Event.objects.get().state == State.IGNORED
+    Route.objects.update(is_enabled=True)
+    routed = replay(staff)
+    assert (len(routed.deliveries), routed.skipped) == (1, 0)
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    assert Event.objects.get().state == State.SUCCEEDED
+    assert Attempt.objects.get().cause == "replay"
+
+
+def test_replaying_one_of_many_leaves_its_settled_siblings_alone(hub: Hub, staff: User) -> None:
+    for number in range(3):
+        hub.change_email(f"number.{number}@example.com")
+        hub.post(EXAMPLE)
+    middle = Event.objects.order_by("pk")[1]
+    replay(staff, middle)
+    hub.wait_until_idle()
+    causes = {event.pk: [each.cause for each in attempts_of(event)] for event in Event.objects.all()}
+    assert causes[middle.pk] == ["webhook", "replay"]
+    assert sorted(map(len, causes.values())) == [1, 1, 2]
+
+
+def test_a_replay_covers_its_waiting_siblings_and_they_end_as_it_does(hub: Hub, staff: User) -> None:
+    address = hub.change_email("both@example.com")
+    hub.shop.faults.add("error", status=503)
+    hub.post(EXAMPLE)
+    hub.post(EXAMPLE)
+    hub.shop.faults.clear()
+    first, sibling = Event.objects.order_by("pk")
+    replay(staff, first)
+    hub.wait_until_idle()
+    assert hub.customer()["email"] == address
+    again = attempts_of(first).last()
+    assert again.cause == "replay"
+    waiting = sibling.deliveries.get()
+    assert (waiting.state, waiting.covered_by) == (State.SUCCEEDED, again)
+    assert not attempts_of(sibling).filter(cause="replay").exists()
+
+
+def test_siblings_that_are_replayed_themselves_each_get_an_attempt_of_their_own(
+    hub: Hub, staff: User
+) -> None:
+    hub.change_email("each@example.com")
+    hub.shop.faults.add("error", status=503)
+    for _ in range(3):
+        hub.post(EXAMPLE)
+    hub.shop.faults.clear()
+    requested = replay(staff)
+    hub.wait_until_idle()
+    replayed = Attempt.objects.filter(replay=requested.replay).order_by("pk")
+    assert [each.outcome for each in replayed] == ["succeeded", "unchanged", "unchanged"]
+    assert sorted(each.delivery_id for each in replayed) == sorted(requested.deliveries)
+    assert not Event.objects.exclude(state__in=[State.SUCCEEDED, State.UNCHANGED]).exists()
+
+
+@pytest.mark.parametrize("reason", ["", " ", "\t\n "])
+def test_without_a_reason_nothing_is_replayed(hub: Hub, staff: User, reason: str) -> None:
+    event = a_dead_event(hub)
+    with pytest.raises(NotReplayable, match="Say why"):
+        replay(staff, event, reason=reason)
+    assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
+
+
+@pytest.mark.parametrize("number", [0, LARGEST + 1])
+def test_nothing_and_too_much_is_refused(hub: Hub, staff: User, number: int) -> None:
+    event = a_dead_event(hub)
+    with pytest.raises(NotReplayable, match="between 1 and 1,000"):
+        request_replay([event] * number, by=staff, reason=REASON)
+    assert (Replay.objects.count(), Attempt.objects.count()) == (0, 1)
+
+
+def test_a_second_click_starts_nothing(hub: Hub, staff: User) -> None:
+    event, key = a_dead_event(hub), uuid4()
+    replay(staff, event, key=key)
+    hub.wait_until_idle()
+    with pytest.raises(AlreadyRequested):
+        replay(staff, event, key=key)
+    hub.wait_until_idle()
+    assert (Replay.objects.count(), Attempt.objects.count()) == (1, 2)
+    assert Entry.objects.filter(action="event.replayed").count() == 1
+
+
+def test_of_two_clicks_at_once_one_counts(hub: Hub, staff: User) -> None:
+    event, key = a_dead_event(hub), uuid4()
+    with ThreadPoolExecutor(8) as people:
+        carried_out = list(people.map(lambda _: click(staff, event, key), range(8)))
+    hub.wait_until_idle()
+    assert carried_out.count(True) == 1
+    assert (Replay.objects.count(), Attempt.objects.filter(cause="replay").count()) == (1, 1)
+
+
+def test_a_replay_is_on_the_audit_log_of_its_event_under_the_persons_name(hub: Hub, staff: User) -> None:
+    event = a_dead_event(hub)
+    requested = replay(staff, event, address="192.0.2.7")
+    entry = Entry.objects.get(action="event.replayed")
+    assert (entry.stream, entry.actor) == (event.stream, f"person:{staff.pk}")
+    assert str(requested.replay.uuid) in entry.body
+    assert REASON not in entry.body
+
+
+def test_reasons_are_kept_on_one_line_and_cut(hub: Hub, staff: User) -> None:
+    requested = replay(staff, a_dead_event(hub), reason="  two\nlines " + "x" * 600)
+    assert requested.replay.reason.startswith("two lines xxx")
+    assert len(requested.replay.reason) == 500
+
+
+def attempts_of(event: Event) -> QuerySet[Attempt]:
+    return Attempt.objects.filter(delivery__event=event).order_by("number")
+
+
+def wait_for_state(state: State) -> bool:
+    """Whether the only delivery came to this state within two seconds."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        if Delivery.objects.filter(state=state).exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def click(staff: User, event: Event, key: object) -> bool:
+    try:
+        return bool(replay(staff, event, key=key))
+    except AlreadyRequested:
+        return False
+    finally:
+        connections.close_all()

@@ -1,0 +1,153 @@
+"""Promise I4 for many: however many workers look, and wherever they are killed, each event is sent once."""
+
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from sync.bulk_replay import sending
+from sync.bulk_replay.choose_by_filter import look
+from sync.bulk_replay.choosing import choose
+from sync.delivering import deliver
+from sync.models import Attempt, Member, Pace, Replay, ReplayState
+from sync.tasks import run_due
+from tests.support.builders.bulk_replays import failed_people, staff, started, states, work
+from tests.support.hub import Hub
+from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
+from tests.support.processes.queues import wait_until, worker
+
+
+def attempts_of(replay: Replay) -> Counter[int]:
+    """How many attempts it caused of each delivery."""
+    return Counter(Attempt.objects.filter(replay=replay).values_list("delivery", flat=True))
+
+
+def test_workers_that_look_at_once_send_no_event_twice(hub: Hub, hurry: None) -> None:
+    failed_people(hub, 24)
+    replay = started(staff())
+
+    def looks(_: int) -> int:
+        try:
+            return sum(sending.send_due() for _ in range(8))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as workers:
+        sent = sum(workers.map(looks, range(6)))
+    work(replay)
+    assert sent == replay.events == 24
+    assert set(attempts_of(replay).values()) == {1}
+    assert len(attempts_of(replay)) == 24
+
+
+def test_killed_before_its_commit_a_look_has_sent_nothing(
+    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_people(hub, 2)
+    replay = started(staff())
+    with monkeypatch.context() as broken:
+        broken.setattr(sending, "_count", killed)
+        with pytest.raises(Killed):
+            sending.send_due()
+    assert set(states(replay).values()) == {"waiting"}
+    assert run_due() == 0
+    assert work(replay).succeeded == 2
+    assert set(attempts_of(replay).values()) == {1}
+
+
+def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
+    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_people(hub, 2)
+    replay = started(staff())
+    with monkeypatch.context() as broken:
+        broken.setattr(sending, "defer", killed)
+        with pytest.raises(Killed):
+            sending.send_due()
+    assert set(states(replay).values()) == {"sent"}
+    assert run_due() == 2
+    assert work(replay).succeeded == 2
+    assert set(attempts_of(replay).values()) == {1}
+
+
+def test_two_replays_of_the_same_events_send_each_once_and_the_later_says_so(hub: Hub, hurry: None) -> None:
+    events = [event.pk for event in failed_people(hub, 4)]
+    first, second = (choose(staff(), events) for _ in range(2))
+    for each in (first, second):
+        started(each.requested_by, each)
+    work(second)
+    work(first)
+    assert first.succeeded == 4
+    assert set(states(second).values()) <= {"skipped: elsewhere", "skipped: meanwhile"}
+    assert Attempt.objects.filter(cause="replay").count() == 4
+
+
+def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub, hurry: None) -> None:
+    [event] = failed_people(hub, 1)
+    replay = work(started(staff()))
+    Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
+    Member.objects.filter(replay=replay).update(state="sent")
+    Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
+    hub.wait_until_quiet()
+    event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
+    look()
+    replay.refresh_from_db()
+    assert (replay.state, replay.under_way) == (ReplayState.RUNNING, 1)
+    assert run_due() == 1
+    assert work(replay).succeeded == 1
+
+
+def test_a_replay_that_is_sent_while_an_attempt_kills_its_process_goes_out_afterwards(
+    hub: Hub, hurry: None
+) -> None:
+    [event] = failed_people(hub, 1)
+    replay = started(staff())
+    hub.wait_until_quiet()
+    delivery = event.deliveries.get()
+    attempt_that_dies_alone(delivery)
+    look()
+    assert states(replay) == {"PERSON0": "sent"}
+    lease_ends(delivery.pk)
+    assert deliver(delivery.pk, alone=True).is_done
+    assert work(replay).succeeded == 1
+
+
+def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry: None) -> None:
+    [event] = failed_people(hub, 1)
+    replay = started(staff(), pace=Pace.NORMAL)
+    with_no_attempt = {"state": "dead", "code": "crashes-hub", "due_at": None, "replay": replay}
+    Member.objects.filter(replay=replay).update(state="sent")
+    Replay.objects.filter(pk=replay.pk).update(events=1)
+    event.deliveries.update(**with_no_attempt)
+    work(replay)
+    assert states(replay) == {"PERSON0": "failed: crashes-hub"}
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub, tmp_path: Path) -> None:
+    failed_people(hub, 30)
+    replay = started(staff(), pace=Pace.NORMAL)
+    writes = len(hub.writes())
+    queue = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    with worker(queue, sweep=0.2, LEASE_SECONDS="3") as [first]:
+        wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
+        assert first.end(signal.SIGKILL) == -signal.SIGKILL
+    assert Replay.objects.get(pk=replay.pk).state == ReplayState.RUNNING
+    with worker(queue, sweep=0.2, count=2, LEASE_SECONDS="3"):
+        wait_until(lambda: Replay.objects.get(pk=replay.pk).state == ReplayState.FINISHED)
+    replay.refresh_from_db()
+    assert (replay.events, replay.succeeded) == (30, 30)
+    assert set(attempts_of(replay).values()) == {1}
+    assert len(hub.writes()) - writes == 30
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def killed(*_: object) -> None:
+    raise Killed

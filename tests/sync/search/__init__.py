@@ -1,0 +1,1 @@
+"""Tests of which events a filter or a period means."""

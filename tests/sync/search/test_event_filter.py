@@ -1,0 +1,216 @@
+"""One parser for the list, the downloads and the command: what is shown is what is exported."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.http import QueryDict
+from django.utils import timezone
+
+from integration_hub.console.filter_text import conditions
+from integration_hub.console.models import Export
+from sync.models import Connection
+from sync.search.event_filter import WORDS, resolve
+from sync.search.periods import NoSuchFilter
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
+from webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/webhooks/event/"
+NOW = datetime(2026, 3, 4, 13, tzinfo=UTC)
+
+QUERIES = [
+    "",
+    "state=dead",
+    "state=dead,held",
+    "state=dead&code=target-rejected",
+    "code=target-rejected",
+    "code=nonsense",
+    "entity_type=USER",
+    "state=nonsense",
+    "code=target-rejected",
+    "commercial=shop",
+    "commercial=nowhere",
+    "commercial=shop&code=target-rejected&state=dead",
+    "commercial=crm&code=target-timeout&state=dead",
+    "commercial=crm&code=target-rejected",
+    "state=dead,held&commercial=shop",
+    "state=held,dead&commercial=crm&code=target-timeout",
+    "state=dead&commercial=shop",
+    "event_type=CREATE",
+    "event_type=other",
+    "source=other",
+    "source=nowhere",
+    "received=1",
+    "received=720",
+    "received=1&received_from=2026-01-01T00:00",
+    "received_from=2026-01-01T00:00&received_to=2026-01-02T00:00",
+    "received_to=2026-01-02T00:00%2B02:00",
+    "entity_id=USR-3",
+    "q=USR-3",
+    "q=%20USR-3%20&state=succeeded",
+    "q=msg_1",
+    "q=nothing",
+    "q={reference}",
+    "q={uuid}",
+    "state=succeeded&event_type=UPDATE&source=aurora&received_to=2026-06-01",
+]
+
+SLIPS = ("state=nonsense", "commercial=nowhere", "source=nowhere")  # the command refuses them
+
+
+def history() -> Event:
+    an_event(1, received_at=timezone.now() - timedelta(minutes=5))
+    an_event(2, state="dead", code="target-rejected", event_id="msg_1")
+    an_event(7, state="held", code="held", entity_type="GROUP")
+    an_event(8, state="retrying", code="target-rejected")
+    an_event(3, event_type="CREATE")
+    an_event(4, event_type="MOVED")
+    found = an_event(5, source=a_source("other"), event_id="msg_1")
+    an_event(6, received_at="2026-01-01T12:00:00Z")
+    two = failed_at_two_systems()
+    one = an_event(9, state="dead", code="target-timeout")
+    for each in two.deliveries.select_related("commercial", "route"):
+        is_shop = each.commercial.slug == "shop"
+        a_delivery(one, each.route, **({"state": "succeeded", "code": ""} if is_shop else {}))
+    return found
+
+
+def failed_at_two_systems() -> Event:
+    """Rejected by the shop, not answered by the CRM; it shows one of both reasons."""
+    event = an_event(7, state="dead", code="target-rejected")
+    a_delivery(event, a_route(event.source))
+    crm = Connection.objects.create(slug="crm", side="commercial", connector="rest-commercial")
+    a_delivery(event, a_route(event.source, commercial=crm), code="target-timeout")
+    an_event(8, state="retrying", code="target-rejected")
+    return event
+
+
+def spelled(query: str) -> str:
+    event = history()
+    return query.format(reference=event.reference, uuid=event.uuid)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ({"commercial": "shop", "code": "target-rejected", "state": "dead"}, 1),
+        ({"commercial": "crm", "code": "target-timeout", "state": "dead"}, 1),
+        ({"commercial": "crm", "code": "target-rejected", "state": "dead"}, 0),
+        ({"code": "target-rejected"}, 2),
+        ({"code": "target-timeout"}, 0),
+        ({"commercial": "crm"}, 1),
+    ],
+)
+def test_with_a_connection_the_reason_is_that_of_the_delivery_to_it(
+    words: dict[str, str], found: int
+) -> None:
+    failed_at_two_systems()
+    assert resolve(words, NOW).narrow(Event.objects.all()).count() == found
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_for_every_filter_the_exported_rows_are_those_of_the_list(
+    query: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    query = spelled(query)
+    client = logged_in("auditor")
+    listed = [row.event.reference for row in client.get(f"{LIST}?{query}").context["page"].rows]
+    words = QueryDict(query).dict()
+    resolved = resolve(words, timezone.now())
+    meant = resolved.narrow(Event.objects.order_by("-received_at", "-id"))
+    assert [event.reference for event in meant] == listed
+    downloaded = b"".join(client.get(f"{LIST}download/jsonl?{query}").streaming_content)
+    if query not in SLIPS:
+        call_command("export_events", **words)
+    for lines in (downloaded, capfdbinary.readouterr().out):
+        assert [json.loads(line)["reference"] for line in lines.splitlines()] == listed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"state": "deadd"}, "There is no state 'deadd'. There is: closed, dead, held,"),
+        ({"state": "dead,helt"}, "There is no state 'helt'."),
+        ({"source": "nosuch"}, "There is no source 'nosuch'. There is: aurora, other."),
+        ({"commercial": "nosuch"}, "There is no connection 'nosuch'. There is:"),
+        (
+            {"received_from": "2026-02-01", "received_to": "2026-01-01"},
+            "From 2026-02-01 00:00:00+00:00 until 2026-01-01 00:00:00+00:00 there is no time",
+        ),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"evidence": True, "reason": "the audit"}])
+def test_the_command_refuses_a_slip_that_the_list_passes_over(
+    words: dict[str, str], told: str, more: dict[str, object]
+) -> None:
+    history()
+    assert logged_in("auditor").get(LIST, words).status_code == 200
+    with pytest.raises(CommandError) as refusal:
+        call_command("export_events", **words, **more)
+    assert told in str(refusal.value)
+    assert not Export.objects.exists()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_resolved_filter_means_the_same_whenever_it_is_read(query: str) -> None:
+    words = QueryDict(spelled(query)).dict()
+    resolved = resolve(words, NOW)
+    again = resolve(resolved.words(), NOW + timedelta(days=400))
+    assert again.words() == resolved.words()
+    assert set(again.narrow(Event.objects.all())) == set(resolved.narrow(Event.objects.all()))
+
+
+def test_a_searched_text_keeps_what_it_was_first_taken_for() -> None:
+    an_event(1, entity_id="msg_7")
+    resolved = resolve({"q": "msg_7"}, NOW)
+    an_event(2, event_id="msg_7")
+    assert [event.entity_id for event in resolve(resolved.words(), NOW).narrow(Event.objects.all())] == [
+        "msg_7"
+    ]
+    assert [event.entity_id for event in resolve({"q": "msg_7"}, NOW).narrow(Event.objects.all())] == [
+        "USR-2"
+    ]
+
+
+def test_a_period_becomes_a_moment_and_the_later_beginning_counts() -> None:
+    assert resolve({"received": "1"}, NOW).words() == {"received_from": "2026-03-04T12:00:00.000000Z"}
+    both = resolve({"received": "1", "received_from": "2026-03-04T12:30"}, NOW)
+    assert both.words() == {"received_from": "2026-03-04T12:30:00.000000Z"}
+
+
+@pytest.mark.parametrize(
+    "words", [{"received": "2"}, {"received_from": "soon"}, {"received_to": "99999"}, {"entity_id": "\0"}]
+)
+def test_words_that_mean_nothing_are_refused_everywhere(words: dict[str, str]) -> None:
+    with pytest.raises(NoSuchFilter):
+        resolve(words, NOW)
+    with pytest.raises(CommandError, match="cannot be used"):
+        call_command("export_events", **words)
+
+
+def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
+    words = {
+        "state": "dead,held",
+        "code": "target-rejected",
+        "event_type": "other",
+        "received_to": "2026-01-01",
+    }
+    assert conditions(resolve(words, NOW).words()) == [
+        "Status: Failed, Held for approval",
+        "Reason: The commercial system refused the change",
+        "Type: other",
+        "Received before 2026-01-01 00:00 UTC",
+    ]
+    assert conditions(resolve({}, NOW).words()) == []
+
+
+def test_the_list_knows_no_filter_that_the_parser_does_not() -> None:
+    page = logged_in("auditor").get(LIST, {"entity_id": "USR-1", "entity_type": "USER"}).context["page"]
+    queries = [choice.query for chip in page.chips for choice in chip.choices] + [
+        tab.query for tab in page.tabs
+    ]
+    asked = {name for query in queries for name in QueryDict(query.lstrip("?"))}
+    assert len(asked) > 5
+    assert asked <= set(WORDS)

@@ -1,0 +1,119 @@
+"""Times typed into a list's filter are of the person's zone; its address holds moments, the same for everybody."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+
+from integration_hub.console.models import Preference
+from sync.search.periods import absolute, told_of, typed_of
+from tests.support.builders.history import an_event
+from tests.support.people import person
+
+HELSINKI = ZoneInfo("Europe/Helsinki")
+LIST = "/admin/webhooks/event/"
+
+
+def moments(begin: str, end: str, **stood: str) -> tuple[str, str]:
+    """What the address says after these times were typed in Helsinki."""
+    words = absolute({"at_from_local": begin, "at_to_local": end, **stood}, "at", HELSINKI)
+    return words.get("at_from", ""), words.get("at_to", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "begin", "end"),
+    [
+        ("2026-01-15T10:00", "2026-01-15T08:00:00Z", "2026-01-15T08:00:00Z"),
+        ("2026-07-15T10:00", "2026-07-15T07:00:00Z", "2026-07-15T07:00:00Z"),
+        ("2026-01-15", "2026-01-14T22:00:00Z", "2026-01-14T22:00:00Z"),
+        ("2026-01-15T10:00Z", "2026-01-15T10:00:00Z", "2026-01-15T10:00:00Z"),
+        # The hour that comes twice: from its first coming, to its second.
+        ("2026-10-25T03:00", "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"),
+        ("2026-10-25T03:30", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"),
+        ("2026-10-25T04:00", "2026-10-25T02:00:00Z", "2026-10-25T02:00:00Z"),
+        # The hour that never comes: whatever was meant lies between the two.
+        ("2026-03-29T02:59", "2026-03-29T00:59:00Z", "2026-03-29T00:59:00Z"),
+        ("2026-03-29T03:30", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"),
+        ("2026-03-29T04:00", "2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z"),
+        ("", "", ""),
+        ("soon", "soon", "soon"),
+        ("0001-01-01T00:00", "0001-01-01T00:00", "0001-01-01T00:00"),
+    ],
+)
+def test_a_typed_time_is_of_the_zone_and_both_its_readings_are_within(
+    typed: str, begin: str, end: str
+) -> None:
+    assert moments(typed, typed) == (begin, end)
+
+
+@pytest.mark.parametrize(
+    "stood",
+    ["2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z", "2026-03-04T12:00:00.123456Z", "2026-03-04T12:00"],
+)
+def test_a_bound_that_nobody_touched_stays_exactly_what_it_was(stood: str) -> None:
+    shown = typed_of(stood, HELSINKI)
+    assert moments(shown, "2027-01-01T00:00", at_from=stood) == (stood, "2026-12-31T22:00:00Z")
+
+
+def test_a_bound_that_is_emptied_is_gone() -> None:
+    assert moments("", "", at_from="2026-01-01T00:00:00Z", at_to="2026-01-02T00:00:00Z") == ("", "")
+
+
+def test_moments_are_shown_with_the_name_of_their_zone() -> None:
+    assert told_of("2026-10-25T00:30:00Z", HELSINKI) == "2026-10-25 03:30 EEST"
+    assert told_of("2026-10-25T01:30:00Z", HELSINKI) == "2026-10-25 03:30 EET"
+    assert told_of("soon", HELSINKI) == "soon"
+
+
+@pytest.fixture
+def maija() -> Client:
+    """Somebody in Helsinki."""
+    user = person("support", "maija")
+    Preference.objects.create(person=user, time_zone="Europe/Helsinki")
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.django_db
+def test_what_is_typed_becomes_an_address_that_means_the_same_to_everybody(maija: Client) -> None:
+    for hour in (7, 8, 9):
+        an_event(hour, received_at=datetime(2026, 1, 15, hour, 30, tzinfo=UTC))
+    typed = {
+        "received_from_local": "2026-01-15T10:00",
+        "received_to_local": "2026-01-15T11:00",
+        "state": "succeeded",
+    }
+    answer = maija.get(LIST, typed)
+    assert parse_qs(urlsplit(answer["Location"]).query) == {
+        "state": ["succeeded"],
+        "received_from": ["2026-01-15T08:00:00Z"],
+        "received_to": ["2026-01-15T09:00:00Z"],
+    }
+    other = Client()
+    other.force_login(person("auditor"))
+    for client in (maija, other):
+        page = client.get(answer["Location"]).context["page"]
+        assert [row.event.entity_id for row in page.rows] == ["USR-8"]
+    text = maija.get(answer["Location"]).content.decode()
+    assert "From (Europe/Helsinki)" in text
+    assert "2026-01-15 10:00 EET – 2026-01-15 11:00 EET" in text
+    assert 'name="received_from_local" value="2026-01-15T10:00"' in text
+
+
+@pytest.mark.django_db
+def test_an_address_from_before_that_names_no_zone_means_utc_as_ever(maija: Client) -> None:
+    for hour in (8, 10):
+        an_event(hour, received_at=datetime(2026, 1, 15, hour, tzinfo=UTC))
+    page = maija.get(LIST, {"received_from": "2026-01-15T10:00", "received_to": "2026-01-15T10:01"}).context[
+        "page"
+    ]
+    assert [row.event.entity_id for row in page.rows] == ["USR-10"]
+
+
+@pytest.mark.django_db
+def test_a_typed_text_that_is_no_time_is_said_to_be_none(maija: Client) -> None:
+    page = maija.get(LIST, {"received_from_local": "soon"}, follow=True)
+    assert "cannot be used" in page.content.decode()

@@ -1,0 +1,1 @@
+"""Tests of the counts of events, failures and calls by the hour."""

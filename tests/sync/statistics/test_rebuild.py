@@ -1,0 +1,50 @@
+"""A database whose counts are wrong, or that has none, is counted anew; whoever stops loses nothing."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from sync.counting.hours import HOUR, hour_of
+from sync.counting.rebuilding import count_again, hours_left
+from sync.models import EventCount
+from tests.support.builders.history import a_route, a_source, an_event
+
+
+@pytest.fixture
+def events(database: None) -> None:
+    """One in each of six hours, the oldest a month ago."""
+    a_route(a_source())
+    now = hour_of(timezone.now())
+    for number, ago in enumerate((0, 1, 2, 3, 5, 60)):
+        an_event(number, received_at=now - ago * HOUR + timedelta(seconds=1))
+
+
+def counts() -> list[int]:
+    return list(EventCount.objects.order_by("-hour").values_list("number", flat=True))
+
+
+@pytest.mark.usefixtures("events")
+def test_the_command_counts_everything_and_puts_right_what_was_wrong() -> None:
+    out = StringIO()
+    call_command("count_again", stdout=out)
+    assert counts() == [1] * 6
+    assert "All hours are counted." in out.getvalue()
+    EventCount.objects.update(number=99)
+    call_command("count_again", "--go-on", stdout=out)
+    assert counts() == [99] * 6, "everything was counted already"
+    call_command("count_again", stdout=out)
+    assert counts() == [1] * 6
+
+
+@pytest.mark.usefixtures("events")
+def test_a_run_that_was_stopped_is_gone_on_with() -> None:
+    now = timezone.now()
+    stopped = count_again(now)
+    assert [next(stopped), next(stopped)] == [hour_of(now), hour_of(now) - HOUR]
+    assert hours_left(now) == 59
+    EventCount.objects.update(number=77)
+    assert len(list(count_again(now, goes_on=True))) == 59
+    assert counts() == [77, 77, 1, 1, 1, 1], "what was counted before is not counted twice"

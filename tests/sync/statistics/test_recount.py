@@ -1,0 +1,200 @@
+"""The counts of each hour are those of a plain GROUP BY, whatever happened, in whatever order, and whoever counted."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+import sync.counting.keeping
+import sync.counting.looking
+import sync.settling
+from sync.counting.choosing import Known, choose
+from sync.counting.hours import HOUR, hour_of
+from sync.counting.keeping import count_hour
+from sync.counting.looking import count as look_and_count
+from sync.models import CountedHour, CountMark, EventCount, Kept, Pruning, RefusalCount
+from sync.replaying import request_replay
+from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
+from tests.sync.statistics.random_histories import History, counted, plain
+from webhooks.models import Event, Refusal
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], History]:
+    """What happened by a seed. Nothing is delivered for real."""
+    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.approving.defer", lambda _: None)
+
+    def tell(seed: int, steps: int = 120) -> History:
+        made = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
+        made.begin()
+        for _ in range(steps):
+            made.step()
+        return made
+
+    return tell
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_history_one_look_makes_every_hour_right(history: Any, seed: int) -> None:
+    told = history(seed)
+    assert Event.objects.count() > 10
+    told.now += timedelta(minutes=1)
+    told.look()
+    assert counted() == plain()
+    assert not CountMark.objects.exists()
+
+
+def test_a_hub_that_marked_nothing_would_be_found_out(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broken variant: what ended and was taken up again by a person stays counted as it was."""
+    monkeypatch.setattr(sync.settling, "mark_hours", lambda _: None)
+    wrong = []
+    for seed in range(3):
+        told = history(seed)
+        told.now += timedelta(minutes=1)
+        told.look()
+        wrong.append(counted() != plain())
+    assert any(wrong)
+
+
+def test_an_event_that_succeeds_by_replay_hours_later_moves_within_its_own_hour(history: Any) -> None:
+    told = history(0, steps=0)
+    route = told.routes[0]
+    event = an_event(source=route.source, state="dead", code="target-rejected", received_at=NOON)
+    a_delivery(event, route, settled_at=NOON)
+    count(NOON + timedelta(minutes=30))
+    assert _states(NOON) == {"dead": 1}
+    later = NOON + timedelta(hours=4)
+    count(later)
+    request_replay([event], by=told.by, reason="mended")
+    count(later + timedelta(minutes=1))
+    assert _states(NOON) == {"pending": 1}
+    event.deliveries.update(state="succeeded", code="succeeded", settled_at=later, replay=None)
+    Event.objects.filter(pk=event.pk).update(state="succeeded", code="succeeded")
+    count(later + timedelta(minutes=2))
+    assert _states(NOON) == {"succeeded": 1}
+    assert counted() == plain() | {"groups": {}}
+
+
+def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_route(a_source())
+    event = an_event(received_at=NOON, state="dead")
+    later = NOON + timedelta(hours=4)
+    count(later)
+    Event.objects.filter(pk=event.pk).update(state="closed")
+    CountMark.objects.create(hour=NOON)
+    keep = sync.counting.keeping._keep_calls
+
+    def dying(hour: Any, *args: Any) -> None:
+        if hour == NOON:
+            raise SystemExit
+        keep(hour, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sync.counting.keeping, "_keep_calls", dying)
+        with pytest.raises(SystemExit):
+            count(later + timedelta(minutes=1))
+    assert _states(NOON) == {"dead": 1}, "nothing of it is kept"
+    count(later + timedelta(minutes=2))
+    assert _states(NOON) == {"closed": 1}
+    assert not CountMark.objects.exists()
+
+
+def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_route(a_source())
+    an_event(received_at=NOON)
+    read = sync.counting.keeping.events_of
+    rounds = iter([True])
+
+    def overtaken(hour: Any) -> Any:
+        found = read(hour)
+        if next(rounds, False):
+            an_event(1, received_at=NOON)
+            assert count_hour(NOON, NOON), "the other one counts from beginning to end"
+        return found
+
+    monkeypatch.setattr(sync.counting.keeping, "events_of", overtaken)
+    assert count_hour(NOON, NOON)
+    assert _states(NOON) == {"succeeded": 2}
+
+
+def test_a_flood_that_pushes_old_refusals_out_takes_none_away_that_was_counted() -> None:
+    def refused(minute: int, times: int) -> None:
+        at = NOON + timedelta(minutes=minute)
+        Refusal.objects.create(code="bad-signature", bucket=str(minute), first_at=at, last_at=at, times=times)
+
+    refused(1, 30)
+    refused(2, 12)
+    count_hour(NOON, NOON)
+    Refusal.objects.filter(bucket="1").delete()
+    count_hour(NOON, NOON)
+    assert list(RefusalCount.objects.values_list("code", "number")) == [("bad-signature", 42)]
+
+
+def test_what_retention_deleted_stays_counted() -> None:
+    a_route(a_source())
+    old = NOON - timedelta(days=2)
+    an_event(received_at=old)
+    count(NOON)
+    Pruning.objects.create(kind=Kept.EVENTS, up_to=NOON - timedelta(days=1), began_at=NOON)
+    Event.objects.all().delete()
+    CountMark.objects.create(hour=hour_of(old))
+    CountedHour.objects.update(counted_at=None)
+    count(NOON + timedelta(minutes=1))
+    assert _states(hour_of(old)) == {"succeeded": 1}
+    assert not CountMark.objects.exists()
+
+
+def test_a_look_ends_after_its_time_and_the_next_goes_on() -> None:
+    a_route(a_source())
+    an_event(received_at=NOON - timedelta(hours=3))
+    assert look_and_count(NOON, seconds=0.0) == [], "no time, no hour"
+    assert count(NOON) == [NOON - HOUR * ago for ago in range(4)], "the newest first"
+    assert _states(NOON - 3 * HOUR) == {"succeeded": 1}
+
+
+def test_an_hour_that_takes_long_to_count_is_left_alone_for_twenty_times_as_long() -> None:
+    now = NOON + timedelta(minutes=10)
+    at = now - timedelta(seconds=30)
+    assert list(choose([Known(NOON, at, seconds=1.4)], {}, now)) == [NOON]
+    assert list(choose([Known(NOON, at, seconds=1.6)], {}, now)) == []
+
+
+def test_marked_hours_come_first_then_open_ones_then_one_of_the_others() -> None:
+    now = NOON + timedelta(hours=9)
+    hours = [NOON + HOUR * step for step in range(5)]
+    known = [
+        Known(hour, NOON + timedelta(hours=7, minutes=5 - step), 0.01, open=int(step in (1, 3)))
+        for step, hour in enumerate(hours)
+    ]
+    assert list(choose(known, {hours[2]}, now)) == [hours[2], hours[3], hours[1], hours[4]]
+
+
+def test_counts_that_are_older_than_anybody_looks_are_deleted() -> None:
+    a_source()
+    long_ago = hour_of(timezone.now() - timedelta(days=500))
+    an_event(received_at=long_ago)
+    count_hour(long_ago, timezone.now())
+    assert EventCount.objects.exists()
+    count()
+    assert not EventCount.objects.exists()
+    assert not CountedHour.objects.filter(begins_at=long_ago).exists()
+
+
+def count(now: Any = None) -> Any:
+    """A look with more time than it needs."""
+    return look_and_count(now, seconds=60.0)
+
+
+def _states(hour: Any) -> dict[str, int]:
+    return dict(EventCount.objects.filter(hour=hour).values_list("state", "number"))

@@ -1,0 +1,1 @@
+"""Tests of the outcome codes and their messages."""

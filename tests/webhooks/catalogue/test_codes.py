@@ -1,0 +1,132 @@
+"""The catalogue: complete in both languages, and in the voice of the house."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from webhooks import parsing, strict_json
+from webhooks.codes import CATALOGUE, LANGUAGES, choose_language, words
+from webhooks.sentences import load
+
+pytestmark = pytest.mark.pure
+
+ENTRIES = [(code, language) for code in sorted(CATALOGUE) for language in LANGUAGES]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_words_for_exactly_the_codes_of_the_catalogue(language):
+    assert set(load(language)) == set(CATALOGUE)
+
+
+@pytest.mark.parametrize(("code", "language"), ENTRIES)
+def test_words_are_plain_sentences_without_place_holders(code, language):
+    found = words(code, language)
+    for text in (found.title, found.detail, found.next_step):
+        assert text
+        assert text == text.strip()
+        assert not re.search(r"[!{}<>\"]|  ", text)
+        assert text[0].isupper()
+        assert code not in text or "-" not in code
+    assert not found.title.endswith(".")
+    assert re.fullmatch(r"[^.?]+\.", found.detail), "the detail is one sentence"
+    assert found.next_step.endswith(".")
+
+
+@pytest.mark.parametrize(("code", "language"), ENTRIES)
+def test_a_connection_is_named_only_at_the_start_of_a_sentence(code, language):
+    texts = CATALOGUE[code].texts[language]
+    for text in (texts.title, texts.detail, texts.next_step):
+        assert all(found.start() == 0 for found in re.finditer(r"\{", text))
+
+
+def test_a_failure_says_in_both_languages_whether_a_replay_helps_or_the_hub_goes_on():
+    said = {"en": r"[Rr]eplay|hub tries|sen[dt]", "fi": r"[Uu]usi|[Kk]eskitin yrittää|lähet"}
+    failures = [code for code, entry in CATALOGUE.items() if entry.status >= 400]
+    silent = [
+        (code, language)
+        for code in failures
+        for language, pattern in said.items()
+        if not re.search(pattern, words(code, language).next_step)
+    ]
+    assert silent == []
+
+
+def test_the_name_of_the_connection_is_filled_in_as_it_is():
+    assert words("target-rejected", "en", connection="The {shop}").title == "The {shop} refused the change"
+    assert words("target-rejected", "en").title == "The commercial system refused the change"
+    assert words("identity-timeout", "fi").title.startswith("Identiteettipalvelu ")
+
+
+def test_a_code_that_is_not_in_the_catalogue_is_an_error():
+    with pytest.raises(KeyError):
+        words("made-up", "en")
+
+
+def test_retryable_failures_are_never_the_fault_of_the_data():
+    assert {entry.status for entry in CATALOGUE.values() if entry.retryable} == {424, 429, 500, 503}
+    assert all(
+        not entry.retryable for entry in CATALOGUE.values() if entry.status in {200, 202, 400, 401, 422}
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["unavailable", "timeout", "throttled", "credentials", "garbled", "rejected"]
+)
+def test_each_side_has_each_kind_of_failure(kind):
+    for side in ("identity", "target"):
+        assert CATALOGUE[f"{side}-{kind}"].status == (422 if (side, kind) == ("target", "rejected") else 424)
+        assert CATALOGUE[f"{side}-unsafe-id"].status == 422
+
+
+@pytest.mark.parametrize("module", [parsing, strict_json])
+def test_the_gate_uses_only_codes_of_the_catalogue(module):
+    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+    raised = {
+        call.args[0].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "Malformed"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert raised
+    assert raised <= set(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("fi", "fi"),
+        ("FI-fi", "fi"),
+        ("sv", "en"),
+        ("*", "en"),
+        ("fil", "en"),
+        ("sv, fi;q=0.1", "fi"),
+        ("en;q=0.4, fi;q=0.5", "fi"),
+        ("fi;q=0.4, en;q=0.5", "en"),
+        ("fi, en", "fi"),
+        ("en, fi", "en"),
+        ("fi;q=0", "en"),
+        ("fi;q=0, en;q=0", "en"),
+        ("fi;q=2", "en"),
+        ("fi;q=nan", "en"),
+        ("fi;q=-1", "en"),
+        ("fi ; q=0.3 , en ; q=0.2", "fi"),
+        (";;;,,,=q", "en"),
+        ("fi;q=²", "en"),
+        ("fi;q=.", "en"),
+        ("x" * 100_000 + ",fi", "en"),
+    ],
+)
+def test_the_best_language_that_we_have_is_chosen(header, language):
+    assert choose_language(header) == language
+
+
+def test_a_replay_helps_where_trying_again_can_succeed_and_is_offered_where_nobody_must_act_before():
+    offered = {code: (CATALOGUE[code].replay_helps, CATALOGUE[code].is_worth_a_replay) for code in CATALOGUE}
+    assert offered["target-unavailable"] == (True, True)
+    assert offered["target-credentials"] == (True, False)
+    assert offered["target-rejected"] == (False, False)

@@ -1,0 +1,76 @@
+"""Sealing: what is sealed opens with its key only, unchanged only, and no nonce comes twice."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.hub import new_sealing_key
+from webhooks.sealing import CannotOpen, reseal, seal, unseal
+
+pytestmark = pytest.mark.pure
+
+OLD, NEW = new_sealing_key(), new_sealing_key()
+HEAD = slice(0, 33)  # version, name of the key, salt and nonce
+
+
+@given(st.binary(max_size=2000))
+def test_what_is_sealed_opens(plain: bytes) -> None:
+    assert unseal(seal(plain)) == plain
+
+
+@given(st.binary(max_size=50), st.data())
+def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
+    sealed = bytearray(seal(plain))
+    place = data.draw(st.integers(0, 8 * len(sealed) - 1))
+    sealed[place // 8] ^= 1 << place % 8
+    with pytest.raises(CannotOpen):
+        unseal(bytes(sealed))
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 5, 32, 33, 48])
+def test_what_was_cut_off_does_not_open(length: int) -> None:
+    with pytest.raises(CannotOpen):
+        unseal(seal(b"")[:length])
+
+
+def test_the_first_key_seals_and_each_opens() -> None:
+    with override_settings(SEALING_KEYS=[OLD]):
+        sealed = seal(b"personal")
+    with override_settings(SEALING_KEYS=[NEW]), pytest.raises(CannotOpen):
+        unseal(sealed)
+    with override_settings(SEALING_KEYS=[NEW, OLD]):
+        assert unseal(sealed) == b"personal"
+        renewed = reseal(sealed)
+    with override_settings(SEALING_KEYS=[NEW]):
+        assert unseal(renewed) == b"personal"
+
+
+@pytest.mark.parametrize("version", [0, 1, 3, 0x80, 0xFF])
+def test_a_value_of_another_version_does_not_open(version: int) -> None:
+    with pytest.raises(CannotOpen):
+        unseal(bytes([version]) + seal(b"personal")[1:])
+
+
+def test_no_two_values_have_the_same_nonce_under_one_salt() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        sealed = list(threads.map(lambda _: seal(b"same"), range(5_000)))
+    assert len({each[HEAD] for each in sealed}) == 5_000
+
+
+def test_a_forked_process_seals_under_a_salt_of_its_own() -> None:
+    seal(b"parent")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, seal(b"child"))
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        theirs = file.read()
+    assert unseal(theirs) == b"child"
+    assert theirs[:21] != seal(b"parent")[:21]

@@ -1,0 +1,129 @@
+"""Whose payloads are whose: one key for each subject, named by everything that is kept of it."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import override_settings
+from django.utils import timezone
+
+from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
+from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
+from webhooks.sealing import CannotOpen
+
+
+def test_everything_that_is_kept_of_a_webhook_is_sealed_under_the_key_of_its_subject(hub: Hub) -> None:
+    hub.change_email("anna.sealed@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    source = Event.objects.get().source_id
+    (key,) = SubjectKey.objects.all()
+    assert key.pseudonym == pseudonym(source, "USER", ANNA)
+    kinds = Counter(Payload.objects.filter(subject=key).values_list("kind", flat=True))
+    assert kinds == {"webhook": 1, "answer": 1, "change": 1, "request": 1, "response": 3}
+    assert not Payload.objects.filter(subject=None).exists()
+    assert any(b"anna.sealed@example.com" in each.open() for each in Payload.objects.all())
+
+
+def test_nothing_of_it_opens_once_the_key_is_destroyed(hub: Hub) -> None:
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
+    for payload in Payload.objects.all():
+        with pytest.raises(CannotOpen):
+            payload.open()
+
+
+def test_a_verified_request_that_names_nobody_is_sealed_under_the_keys_of_the_hub(hub: Hub) -> None:
+    hub.post_signed(b"{}")
+    receipt = Receipt.objects.select_related("payload", "answer").get()
+    assert receipt.payload is not None
+    assert receipt.answer is not None
+    assert (receipt.payload.subject, receipt.answer.subject) == (None, None)
+    assert receipt.payload.open() == b"{}"
+    assert not SubjectKey.objects.exists()
+
+
+def test_the_same_entity_has_one_key_at_a_source_and_another_at_another(hub: Hub) -> None:
+    for _ in range(2):
+        hub.post_signed(EXAMPLE)
+        hub.post(EXAMPLE)
+    hub.wait_until_quiet()
+    assert SubjectKey.objects.count() == 2
+    for event in Event.objects.select_related("payload__subject"):
+        assert event.payload is not None
+        assert event.payload.subject is not None
+        assert event.payload.subject.pseudonym == pseudonym(event.source_id, "USER", ANNA)
+
+
+def test_an_event_of_an_earlier_version_is_delivered_and_sealed_for_its_subject_from_now_on(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    hub.post_signed(EXAMPLE[:-1] + b',"respond":"ack"}')
+    old = Payload.of(Payload.Kind.WEBHOOK, Event.objects.get().payload.open(), None)  # type: ignore[union-attr]
+    old.save()
+    Event.objects.update(payload=old)
+    Receipt.objects.update(payload=None, answer=None)
+    Payload.objects.exclude(pk=old.pk).delete()
+    SubjectKey.objects.all().delete()
+    call_command("deliver_due")
+    assert Event.objects.get().state in ("succeeded", "unchanged")
+    assert Payload.objects.filter(subject=SubjectKey.objects.get()).exists()
+
+
+@pytest.mark.usefixtures("database")
+def test_two_that_meet_a_new_subject_at_once_get_one_key() -> None:
+    together, people = Barrier(4), [f"USR-{number}" for number in range(20)]
+
+    def meet(_: int) -> list[Any]:
+        found = []
+        try:
+            for person in people:
+                together.wait(10)
+                with transaction.atomic():
+                    key = subject_key(1, "USER", person)
+                    found.append((key.pk, key.open(key.seal(b"x"))))
+        finally:
+            connection.close()
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        first, *others = threads.map(meet, range(4))
+    assert len(first) == len({pk for pk, _ in first}) == 20
+    assert all(each == first for each in others)
+    assert SubjectKey.objects.count() == 20
+
+
+@pytest.mark.django_db
+def test_a_pseudonym_survives_a_change_of_keys_and_so_does_what_is_sealed() -> None:
+    key = subject_key(1, "USER", ANNA)
+    sealed, name = key.seal(b"personal"), key.pseudonym
+    fresh = new_sealing_key()
+    with override_settings(SEALING_KEYS=[fresh, *settings.SEALING_KEYS]):
+        call_command("reseal")
+    with override_settings(SEALING_KEYS=[fresh]):
+        again = subject_key(1, "USER", ANNA)
+        assert (again.pk, again.pseudonym) == (key.pk, name)
+        assert again.open(sealed) == b"personal"
+
+
+@pytest.mark.django_db
+def test_pseudonyms_tell_sources_types_and_ids_apart() -> None:
+    named = [(1, "USER", "23"), (1, "USER2", "3"), (12, "USER", "3"), (2, "USER", "23"), (1, "GROUP", "23")]
+    assert len({pseudonym(*each) for each in named}) == len(named)
+
+
+@pytest.mark.django_db
+def test_an_entity_that_comes_again_after_its_key_was_destroyed_gets_a_new_one() -> None:
+    first = subject_key(1, "USER", ANNA)
+    SubjectKey.objects.update(wrapped=None, destroyed_at=timezone.now())
+    second = subject_key(1, "USER", ANNA)
+    assert second.pk != first.pk
+    with pytest.raises(CannotOpen):
+        second.open(first.seal(b"personal"))

@@ -1,0 +1,1 @@
+"""Tests of what a request may look like, and who signed it."""

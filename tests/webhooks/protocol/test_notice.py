@@ -1,0 +1,181 @@
+"""What is a webhook: the example as it stands, each member at the edges of what is taken, the defaults."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from webhooks.parsing import EXTRA_ID_CHARACTERS, Notice, Respond, parse_notice
+
+pytestmark = pytest.mark.pure
+
+SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
+
+
+def notice_of(*, extra="", **changed):
+    return parse_notice(json.dumps({**json.loads(SEED), **changed}).encode(), extra_id_characters=extra)
+
+
+def test_the_example_is_accepted_as_it_stands():
+    assert parse_notice(SEED) == Notice(
+        entity_id="IDNUMBER1234",
+        entity_type="USER",
+        event_word="UPDATE",
+        occurred_at=datetime(2019, 1, 1, tzinfo=UTC),
+        occurred_text="2019-01-01T00:00:00Z",
+        event_id=None,
+        previous=None,
+        data=None,
+        respond=Respond(None, None, None),
+        members=json.loads(SEED),
+    )
+
+
+def test_the_three_required_members_are_enough_in_any_order_and_spacing():
+    notice = parse_notice(b'\r\n{\t"eventType" : "delete",\n"id" : 7 , "entityType":"File" } ')
+    assert (notice.entity_id, notice.entity_type, notice.event_word) == ("7", "FILE", "DELETE")
+    assert (notice.occurred_at, notice.occurred_text) == (None, "")
+
+
+def test_a_notice_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        parse_notice(SEED).entity_id = "other"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "0",
+            "a",
+            "Z",
+            "00",
+            "a" * 128,
+            "9" * 128,
+            "a-",
+            "a_",
+            "a~",
+            "a.b",
+            "a..b",
+            "a.-",
+            "A-Za-z0-9._~-",
+            "a" * 127 + "~",
+        ),
+        *(
+            "1" + "." * 126 + "1",
+            "null",
+            "NaN",
+            "1e400",
+            "0x1",
+            "a--",
+            "CON",
+            "b5cbd7c4-0f5d-4e3a-8d0e-ff10a4b8c6f2",
+        ),
+    ],
+)
+def test_an_id_is_kept_letter_by_letter(value):
+    assert notice_of(id=value).entity_id == value
+
+
+@pytest.mark.parametrize("number", [0, 1, 42, 2**31, 2**53 + 1, 2**63 - 1])
+def test_a_whole_number_is_an_id_and_is_kept_as_text(number):
+    notice = notice_of(id=number)
+    assert notice.entity_id == str(number)
+    assert notice.members["id"] == number
+
+
+@pytest.mark.parametrize(
+    "extra", [*EXTRA_ID_CHARACTERS, EXTRA_ID_CHARACTERS, EXTRA_ID_CHARACTERS[::-1], "::"]
+)
+def test_a_source_can_widen_the_ids(extra):
+    for character in extra:
+        for value in (f"a{character}", f"a{character}b", f"a{character}.-{character}", "a" * 127 + character):
+            assert notice_of(id=value, extra=extra).entity_id == value
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("USER", "USER"),
+        ("user", "USER"),
+        ("uSeR", "USER"),
+        ("a", "A"),
+        ("a" * 64, "A" * 64),
+        ("user.profile:v2_x-1", "USER.PROFILE:V2_X-1"),
+        ("A.", "A."),
+        ("A--", "A--"),
+    ],
+)
+def test_types_and_words_are_compared_without_case(word, kept):
+    notice = notice_of(entityType=word, eventType=word)
+    assert (notice.entity_type, notice.event_word) == (kept, kept)
+    assert notice.members["entityType"] == word
+
+
+@pytest.mark.parametrize(
+    "event_id", ["a", " ", "1", "a" * 255, "ä" * 255, "a.b/c?d", "evt_1 of 2", "\U0001f600", '"', "日本"]
+)
+def test_an_event_id_is_any_printable_text(event_id):
+    assert notice_of(eventId=event_id).event_id == event_id
+
+
+@pytest.mark.parametrize(
+    "part", [{}, {"email": "old@example.org"}, {"a": {"b": [None, 1.5, "\u0000"]}}, {"": ""}]
+)
+def test_previous_and_data_are_carried_as_they_are(part):
+    notice = notice_of(previous=part, data={"x": part})
+    assert (notice.previous, notice.data) == (part, {"x": part})
+
+
+@pytest.mark.parametrize(
+    ("sent", "respond"),
+    [
+        ("ack", Respond("ack")),
+        ("result", Respond("result")),
+        ("entity", Respond("entity")),
+        ("", Respond()),
+        ("ACK", Respond()),
+        ("later", Respond()),
+        ({}, Respond()),
+        ({"mode": "ack"}, Respond("ack")),
+        ({"mode": "later", "wait": 5, "fields": ["a"]}, Respond(None, 0.005, ("a",))),
+        ({"mode": None, "wait": None, "fields": None}, Respond()),
+        ({"mode": ["ack"]}, Respond()),
+        ({"mode": {}, "colour": "red"}, Respond()),
+        (
+            {"mode": "entity", "wait": 2500, "fields": ["id", "email"]},
+            Respond("entity", 2.5, ("id", "email")),
+        ),
+        ({"wait": 0}, Respond(wait=0.0)),
+        ({"wait": 1}, Respond(wait=0.001)),
+        ({"wait": 29_999}, Respond(wait=29.999)),
+        ({"wait": 30_000}, Respond(wait=30.0)),
+        ({"wait": 30_001}, Respond(wait=30.0)),
+        ({"wait": 10**999}, Respond(wait=30.0)),
+        ({"wait": -1}, Respond()),
+        ({"wait": 1.0}, Respond()),
+        ({"wait": 1e3}, Respond()),
+        ({"wait": True}, Respond()),
+        ({"wait": "5"}, Respond()),
+        ({"wait": [5]}, Respond()),
+        ({"fields": []}, Respond(fields=())),
+        ({"fields": ["a", "a", ""]}, Respond(fields=("a", "a", ""))),
+    ],
+)
+def test_respond_takes_what_is_known_and_ignores_other_words(sent, respond):
+    assert notice_of(respond=sent).respond == respond
+
+
+def test_other_members_are_kept_and_change_nothing():
+    more = {
+        "Id": 1,
+        "entity_type": "x",
+        "nested": {"a": [1, {"b": None}]},
+        "text": "\u0000",
+        "": True,
+        "__class__": "x",
+    }
+    notice = notice_of(**more)
+    assert notice.members == {**json.loads(SEED), **more}
+    assert dataclasses.replace(notice, members={}) == dataclasses.replace(parse_notice(SEED), members={})

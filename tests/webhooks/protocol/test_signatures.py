@@ -1,0 +1,429 @@
+"""Signatures: published vectors, the library of Standard Webhooks as an oracle, the edges of each rule."""
+
+import base64
+import hmac
+import json
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from standardwebhooks.webhooks import Webhook
+
+from webhooks.signatures import (
+    SCHEMES,
+    BadSignature,
+    Secret,
+    Verdict,
+    check_secret,
+    check_settings,
+    new_secret,
+    verify,
+)
+
+pytestmark = pytest.mark.pure
+
+SEED = b'{"id":"IDNUMBER1234","entityType":"USER","eventType":"UPDATE","timestamp":"2019-01-01T00:00:00Z"}'
+SEED_TIME = datetime.fromtimestamp(1546300800, UTC)
+PUBLISHED_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PUBLISHED_BODY = b'{"test": 2432232314}'
+PUBLISHED_TIME = datetime.fromtimestamp(1614265330, UTC)
+GOOD = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+OTHER = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+
+
+def standard(
+    signature=GOOD, *, secrets=(PUBLISHED_SECRET,), now=PUBLISHED_TIME, spelling="webhook", **changed
+):
+    headers = {
+        "id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "timestamp": "1614265330",
+        "signature": signature,
+        **changed,
+    }
+    return verify(
+        "standard-webhooks",
+        settings={},
+        secrets=[Secret(number, value) for number, value in enumerate(secrets)],
+        headers={f"{spelling}-{name}": value for name, value in headers.items() if value is not None},
+        body=PUBLISHED_BODY,
+        now=now,
+    )
+
+
+def hmac_of(body, signature, secret="hubsecret", **settings):
+    return verify(
+        "body-hmac",
+        settings={"header": "X-Signature", **settings},
+        secrets=[Secret(1, secret)],
+        headers={"x-signature": signature},
+        body=body,
+        now=SEED_TIME,
+    )
+
+
+def static(scheme, secret, header, *, name="authorization", settings=None):
+    return verify(
+        scheme,
+        settings=settings or {},
+        secrets=[Secret(7, secret)],
+        headers={name: header},
+        body=b"",
+        now=SEED_TIME,
+    )
+
+
+@pytest.mark.parametrize("spelling", ["webhook", "svix"])
+def test_the_published_vector_passes_in_both_spellings(spelling):
+    assert standard(spelling=spelling) == Verdict(0, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+
+
+@pytest.mark.parametrize(
+    ("changes"),
+    [
+        {"signature": GOOD.replace("1OE=", "1OA=")},
+        {"signature": GOOD.replace("v1,", "v2,")},
+        {"signature": GOOD.replace("v1,", "v1a,")},
+        {"signature": GOOD.replace("v1,", "")},
+        {"signature": "v1"},
+        {"signature": "v1,"},
+        {"signature": "v1,a,b"},
+        {"signature": GOOD + ",b"},
+        {"signature": ""},
+        {"signature": None},
+        {"signature": "v1,é☃"},
+        {"signature": " ".join([OTHER] * 16 + [GOOD])},
+        {"id": None},
+        {"id": ""},
+        {"id": "msg_other"},
+        {"id": "msg.1"},
+        {"id": "msg_é"},
+        {"id": "m" * 256},
+        {"timestamp": None},
+        {"timestamp": "1614265331"},
+        {"timestamp": "1614265330.0"},
+        {"timestamp": " 1614265330"},
+        {"timestamp": "١٦١٤٢٦٥٣٣٠"},
+        {"timestamp": "nan"},
+        {"timestamp": "9" * 400},
+        {"secrets": ()},
+        {"secrets": ("",)},
+        {"secrets": ("whsec_",)},
+        {"secrets": ("whsec_é",)},
+        {"secrets": ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx",)},
+    ],
+)
+def test_anything_but_the_right_signature_is_refused(changes):
+    with pytest.raises(BadSignature):
+        standard(**changes)
+
+
+@pytest.mark.parametrize("seconds", [-300, 0, 300])
+def test_a_clock_within_five_minutes_is_taken(seconds):
+    assert standard(now=PUBLISHED_TIME + timedelta(seconds=seconds)).secret_id == 0
+
+
+@pytest.mark.parametrize("seconds", [-301, -300.001, 300.001, 301])
+def test_a_clock_beyond_five_minutes_is_refused(seconds):
+    with pytest.raises(BadSignature):
+        standard(now=PUBLISHED_TIME + timedelta(seconds=seconds))
+
+
+def test_the_right_one_of_several_signatures_is_found():
+    assert standard(f"{OTHER} v2,Ceo5 {GOOD} {OTHER}").secret_id == 0
+
+
+def test_both_secrets_of_a_rotation_are_taken_and_named():
+    other = "whsec_" + base64.b64encode(b"x" * 32).decode()
+    assert standard(secrets=(PUBLISHED_SECRET, other)).secret_id == 0
+    assert standard(secrets=(other, PUBLISHED_SECRET)).secret_id == 1
+
+
+@pytest.mark.parametrize("secret", ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwBr"])
+@pytest.mark.parametrize("prefix", ["", "whsec_"])
+def test_secrets_without_padding_agree_with_the_library(secret, prefix):
+    body = '{"name":"Ääkkönen"}'
+    signature = Webhook(secret).sign("msg_1", SEED_TIME, body)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": "1546300800", "webhook-signature": signature}
+    found = verify(
+        "standard-webhooks",
+        settings={},
+        secrets=[Secret("new", prefix + secret)],
+        headers=headers,
+        body=body.encode(),
+        now=SEED_TIME,
+    )
+    assert found.secret_id == "new"
+
+
+def test_the_seed_message_has_the_signature_that_the_library_gives():
+    signature = "v1,wGHuBG2CmETCHiOjBYfYpTjqiaHsCNfzsRTKyLUTDPk="
+    assert Webhook(PUBLISHED_SECRET).sign("msg_IDNUMBER1234", SEED_TIME, SEED.decode()) == signature
+    headers = {
+        "webhook-id": "msg_IDNUMBER1234",
+        "webhook-timestamp": "1546300800",
+        "webhook-signature": signature,
+    }
+    secrets = [Secret(1, PUBLISHED_SECRET)]
+    arguments = {"settings": {}, "secrets": secrets, "headers": headers, "now": SEED_TIME}
+    assert verify("standard-webhooks", body=SEED, **arguments).webhook_id == "msg_IDNUMBER1234"
+    with pytest.raises(BadSignature):
+        verify("standard-webhooks", body=json.dumps(json.loads(SEED)).encode(), **arguments)
+
+
+HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
+
+
+@pytest.mark.parametrize(
+    ("body", "secret", "header", "settings"),
+    [
+        (SEED, "hubsecret", HEX, {}),
+        (SEED, "hubsecret", HEX.upper(), {}),
+        (SEED, "hubsecret", "sha256=" + HEX, {"prefix": "sha256="}),
+        (SEED, "hubsecret", "ALernOWTDUJicBvVeT+ZAjBeH0EbJ/EfxRIkgxPAevI=", {"encoding": "base64"}),
+        (SEED, "hubsecret", "53b3f1a0632f3420007fd99295f4d2017085af88", {"algorithm": "sha1"}),
+        (
+            b"Hello, World!",
+            "It's a Secret to Everybody",
+            "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+            {"prefix": "sha256="},
+        ),
+    ],
+)
+def test_the_vectors_of_github_keycloak_logto_and_shopify_pass(body, secret, header, settings):
+    assert hmac_of(body, header, secret, **settings) == Verdict(1)
+    with pytest.raises(BadSignature):
+        hmac_of(body + b" ", header, secret, **settings)
+
+
+@pytest.mark.parametrize(
+    ("header", "secret", "settings"),
+    [
+        ("", "hubsecret", {}),
+        (HEX[:-2], "hubsecret", {}),
+        ("sha1=" + HEX, "hubsecret", {"prefix": "sha256="}),
+        (HEX, "hubsecret", {"prefix": "sha256="}),
+        (HEX, "", {}),
+        (HEX, "hubsecret", {"algorithm": "md5"}),
+        (HEX, "hubsecret", {"encoding": "rot13"}),
+        (HEX, "hubsecret", {"header": "X-Other"}),
+        ("é☃\udc80", "hubsecret", {}),
+    ],
+)
+def test_a_body_signature_that_does_not_fit_is_refused(header, secret, settings):
+    with pytest.raises(BadSignature):
+        hmac_of(SEED, header, secret, **settings)
+
+
+def as_wsgi(text):
+    return text.encode().decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret", "header", "more"),
+    [
+        ("bearer", "a-long-enough-token", "Bearer a-long-enough-token", {}),
+        ("bearer", "a-long-enough-token", "bearer  a-long-enough-token", {}),
+        ("bearer", "salasana-ää-öö", as_wsgi("Bearer salasana-ää-öö"), {}),
+        ("basic", "hub:pass:wörd", "Basic " + base64.b64encode("hub:pass:wörd".encode()).decode(), {}),
+        ("header", "ääkköset", as_wsgi("ääkköset"), {"name": "x-token", "settings": {"header": "X-Token"}}),
+    ],
+)
+def test_a_static_secret_is_taken_and_a_longer_or_shorter_one_is_not(scheme, secret, header, more):
+    assert static(scheme, secret, header, **more) == Verdict(7)
+    for wrong in (header + "x", header[:-1], "", header.split(" ")[-1] + " "):
+        with pytest.raises(BadSignature):
+            static(scheme, secret, wrong, **more)
+
+
+@pytest.mark.parametrize(("scheme", "header"), [("bearer", "Bearer "), ("basic", "Basic "), ("header", "")])
+def test_an_empty_secret_fits_nothing(scheme, header):
+    with pytest.raises(BadSignature):
+        static(scheme, "", header, settings={"header": "authorization"})
+
+
+def test_without_verification_nobody_is_named():
+    assert verify("none", settings={}, secrets=[], headers={}, body=b"", now=SEED_TIME) == Verdict()
+
+
+def test_an_unknown_scheme_is_refused():
+    with pytest.raises(BadSignature):
+        static("plain", "a-long-enough-token", "a-long-enough-token")
+
+
+def test_a_secret_never_shows():
+    assert "hubsecret" not in repr(Secret(1, "hubsecret")) + str(Secret(1, "hubsecret"))
+
+
+@pytest.mark.parametrize("scheme", sorted(set(SCHEMES) - {"none"}))
+def test_a_new_secret_is_good_enough_and_never_the_same(scheme):
+    check_secret(scheme, new_secret(scheme))
+    assert new_secret(scheme) != new_secret(scheme)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "value"),
+    [
+        ("none", "x" * 40),
+        ("plain", "x" * 40),
+        ("standard-webhooks", ""),
+        ("standard-webhooks", "whsec_"),
+        ("standard-webhooks", "not base64 at all, but long enough"),
+        ("standard-webhooks", "whsec_" + base64.b64encode(b"x" * 23).decode()),
+        ("standard-webhooks", "whpk_" + base64.b64encode(b"x" * 31).decode()),
+        ("standard-webhooks", "whpk_not base64 at all, but long enough"),
+        ("bearer", "whpk_" + base64.b64encode(b"x" * 32).decode()),
+        ("body-hmac", "x" * 23),
+        ("timestamped-hmac", "x" * 23),
+        ("bearer", "x" * 15),
+        ("bearer", "x" * 20 + "\n"),
+        ("header", ""),
+        ("basic", "x" * 40),
+        ("basic", ":" + "x" * 40),
+        ("basic", "hub:" + "x" * 15),
+    ],
+)
+def test_a_weak_secret_is_not_kept_and_not_repeated(scheme, value):
+    with pytest.raises(ValueError, match=r"\.\Z") as caught:
+        check_secret(scheme, value)
+    assert value in ("", "whsec_") or value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "settings"),
+    [
+        ("plain", {}),
+        ("bearer", {"header": "X-Token"}),
+        ("header", {}),
+        ("header", {"header": ""}),
+        ("header", {"header": "X_Token"}),
+        ("header", {"header": "X-Token\n"}),
+        ("header", {"header": 5}),
+        ("body-hmac", {"header": "X-Signature", "algorithm": "md5"}),
+        ("timestamped-hmac", {}),
+        ("timestamped-hmac", {"header": "X-Signature", "unit": "minutes"}),
+        ("timestamped-hmac", {"header": "X-Signature", "time": "t,"}),
+        ("timestamped-hmac", {"header": "X-Signature", "signature": ""}),
+        ("body-hmac", {"header": "X-Signature", "encoding": ""}),
+        ("body-hmac", {"header": "X-Signature", "prefix": "a b"}),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(scheme, settings):
+    with pytest.raises(ValueError, match=r"\.\Z"):
+        check_settings(scheme, settings)
+
+
+def test_settings_that_work_are_taken():
+    check_settings("standard-webhooks", {})
+    check_settings("body-hmac", {"header": "X-Hub-Signature-256", "prefix": "sha256=", "algorithm": "sha512"})
+
+
+# HMACs of the time, a full stop and the seed: computed with openssl.
+AT_SECONDS = "97f7ae4edf5695f0aa5616f72955c27f801d7fd345539409ffc09454597722c8"
+AT_MILLISECONDS = "39d9cf34e1ec475c72f17425296dacb2f8648cafe80d5d2e0675b4aa49731b4e"
+KEY = "a-secret-of-twenty-four-b"
+
+
+def timestamped(header, *, secret=KEY, now=SEED_TIME, **settings):
+    return verify(
+        "timestamped-hmac",
+        settings={"header": "Stripe-Signature", **settings},
+        secrets=[Secret(0, "another-secret-of-24-bytes"), Secret(1, secret)],
+        headers={"stripe-signature": header},
+        body=SEED,
+        now=now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        (f"t=1546300800,v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v1={'0' * 64},v1={AT_SECONDS.upper()},v0=x", {}),
+        (f"v1={AT_SECONDS}, t=1546300800", {}),
+        (f"t=1546300800123, v1={AT_MILLISECONDS}", {"unit": "milliseconds"}),
+        (f"t=1546300800123,s={AT_MILLISECONDS}", {"unit": "milliseconds", "signature": "s"}),
+    ],
+    ids=["Stripe and Zitadel", "several", "the other way round", "WorkOS", "Ory"],
+)
+def test_a_signature_of_time_and_body_is_taken_as_each_vendor_sends_it(header, settings):
+    assert timestamped(header, **settings).secret_id == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        ("", {}),
+        (f"v1={AT_SECONDS}", {}),
+        ("t=1546300800", {}),
+        (f"t=1546300800,t=1546300800,v1={AT_SECONDS}", {}),
+        (f"t=1546300801,v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v2={AT_SECONDS}", {}),
+        (f"t=1546300800,v1={AT_MILLISECONDS}", {}),
+        (f"t=1546300800123,v1={AT_MILLISECONDS}", {}),
+        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "milliseconds"}),
+        (f"t=1546300800,v1={AT_SECONDS}", {"unit": "minutes"}),
+        (f"t=+1546300800,v1={AT_SECONDS}", {}),
+        (f"t={'9' * 13},v1={AT_SECONDS}", {}),
+        (f"t={'9' * 14},v1={AT_SECONDS}", {"unit": "milliseconds"}),
+        (f"t={'9' * 5000},v1={AT_SECONDS}", {}),
+        (f"t=1546300800,v1=\xe4{AT_SECONDS}", {}),
+        ("t=1546300800" + ",x=y" * 20 + f",v1={AT_SECONDS}", {}),
+    ],
+)
+def test_any_other_signature_of_time_and_body_is_refused(header, settings):
+    with pytest.raises(BadSignature):
+        timestamped(header, **settings)
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(-301, False), (-300, True), (300, True), (301, False)])
+def test_a_signature_of_time_and_body_holds_for_five_minutes(seconds, is_taken):
+    now = SEED_TIME + timedelta(seconds=seconds)
+    with nullcontext() if is_taken else pytest.raises(BadSignature):
+        timestamped(f"t=1546300800,v1={AT_SECONDS}", now=now)
+
+
+def by_own_key(**changed):
+    """The published message, signed by a key of the sender, of which the hub has the public half."""
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
+    signature = base64.b64encode(key.sign(content)).decode()
+    public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    check_secret("standard-webhooks", public)
+    return standard(**{"signature": f"v1a,{signature}", "secrets": (PUBLISHED_SECRET, public)} | changed)
+
+
+def test_a_webhook_may_be_signed_by_a_key_of_the_sender():
+    found = Verdict(1, "msg_p5jXN8AQM9LWM0D4loKWxJek", PUBLISHED_TIME)
+    assert by_own_key() == found
+    assert by_own_key(spelling="svix") == found
+    assert by_own_key(signature=GOOD).secret_id == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"secrets": (PUBLISHED_SECRET,)},
+        {"secrets": ("whpk_" + base64.b64encode(b"o" * 32).decode(),)},
+        {"secrets": ("whpk_" + base64.b64encode(b"o" * 31).decode(),)},
+        {"signature": "v1a," + base64.b64encode(b"s" * 64).decode()},
+        {"signature": "v1a,"},
+        {"signature": "v1a,\xe4"},
+        {"timestamp": "1614265331"},
+        {"id": "msg_other"},
+        {"now": PUBLISHED_TIME + timedelta(seconds=301)},
+    ],
+)
+def test_another_key_or_another_message_is_refused(changed):
+    with pytest.raises(BadSignature):
+        by_own_key(**changed)
+
+
+def test_a_public_key_is_no_secret_for_an_hmac():
+    """Who knows it, as everybody may, could sign by it."""
+    public = "whpk_" + base64.b64encode(b"p" * 32).decode()
+    content = b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330." + PUBLISHED_BODY
+    for key in (b"p" * 32, b"", public.encode()):
+        mac = base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+        with pytest.raises(BadSignature):
+            standard(f"v1,{mac}", secrets=(public,))

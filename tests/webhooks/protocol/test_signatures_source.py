@@ -1,0 +1,91 @@
+"""The text of the module that verifies: what it compares, and that no answer comes early."""
+
+import ast
+import inspect
+
+import pytest
+
+from webhooks import signatures
+
+pytestmark = pytest.mark.pure
+
+# Every comparison in the module. None has an operand that was made from a secret or is a signature that was
+# given: a new one is read with that question before it is written here.
+COMPARISONS = {
+    "scheme == 'none'",
+    "scheme == 'standard-webhooks'",
+    "scheme == 'body-hmac'",
+    "scheme == 'timestamped-hmac'",
+    "scheme in _STATIC",
+    "said['unit'] not in _UNITS",
+    "name == said['time']",
+    "name == said['signature']",
+    "len(times) != 1",
+    "f'{name}-signature' in headers",
+    "abs(now - signed_at) > TOLERANCE",
+    "algorithm not in _ALGORITHMS",
+    "encode is None",
+    "said['encoding'] == 'hex'",
+    "word.lower() != scheme",
+}
+# Methods that compare in other words: only with text that we or the settings of the source fix.
+TEXT_COMPARISONS = {
+    "_WEBHOOK_ID.fullmatch(webhook_id)",
+    "pattern.fullmatch(number)",
+    "_header(headers, said['header']).split(',', MOST_SIGNATURES)",
+    "each.strip(' ').partition('=')",
+    "entry.startswith('v1a,')",
+    "entry.startswith('v1,')",
+    "given.startswith(said['prefix'])",
+    "given.removeprefix(said['prefix'])",
+    "_header(headers, 'authorization').partition(' ')",
+    "_header(headers, f'{spelling}-signature').split(' ', MOST_SIGNATURES)",
+}
+COMPARING = {
+    *("startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "rsplit"),
+    *(
+        "find",
+        "rfind",
+        "index",
+        "rindex",
+        "count",
+        "replace",
+        "match",
+        "fullmatch",
+        "search",
+        "sub",
+        "findall",
+    ),
+    *("__eq__", "__ne__", "__contains__", "eq", "ne", "contains", "issubset", "intersection", "remove"),
+}
+
+
+def sources(tree, kind):
+    return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, kind)]
+
+
+def test_compare_digest_is_the_only_comparison_of_what_was_sent_with_what_is_right():
+    tree = ast.parse(inspect.getsource(signatures))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    by_method = [
+        node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr in COMPARING
+    ]
+    assert set(sources(tree, ast.Compare)) == COMPARISONS
+    assert {ast.unparse(node) for node in by_method} == TEXT_COMPARISONS
+    assert sources(tree, (ast.Match, ast.Set, ast.SetComp, ast.DictComp)) == []
+    assert [ast.unparse(node) for node in calls if "compare_digest" in ast.unparse(node.func)] == [
+        "hmac.compare_digest(right, text)"
+    ]
+
+
+def test_every_secret_is_tried_with_every_signature_whatever_the_first_ones_gave():
+    (matching,) = (
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(signatures)))
+        if isinstance(node, ast.FunctionDef) and "compare_digest" in ast.unparse(node)
+    )
+    loops = [node for node in ast.walk(matching) if isinstance(node, (ast.For, ast.While, ast.comprehension))]
+    (compared,) = (node for node in ast.walk(matching) if isinstance(node, ast.ListComp))
+    assert loops == compared.generators
+    assert [ast.unparse(each.iter) for each in loops] == ["expected", "given"]
+    assert [ast.unparse(each) for each in loops[-1].ifs] == ["hmac.compare_digest(right, text)"]

@@ -1,0 +1,45 @@
+"""What the hub signs for a test, the gate accepts: for every scheme, and with that secret only."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from webhooks.proving import prove
+from webhooks.schemes import SCHEMES, new_secret
+from webhooks.signatures import BadSignature, Secret, verify
+
+pytestmark = pytest.mark.pure
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+BODY = b'{"id":"HUB-TEST"}'
+WAYS: list[tuple[str, dict[str, str]]] = [
+    ("standard-webhooks", {}),
+    ("bearer", {}),
+    ("basic", {}),
+    ("header", {"header": "X-Secret"}),
+    *(
+        ("body-hmac", {"header": "X-Sig", "encoding": encoding, "algorithm": algorithm, "prefix": prefix})
+        for encoding in ("hex", "base64")
+        for algorithm in ("sha256", "sha512", "sha1")
+        for prefix in ("", "sha=")
+    ),
+    ("body-hmac", {"header": "X-Sig"}),
+    ("timestamped-hmac", {"header": "X-Sig"}),
+    ("timestamped-hmac", {"header": "X-Sig", "unit": "milliseconds", "time": "at", "signature": "s"}),
+]
+
+
+def test_every_scheme_is_here() -> None:
+    assert {scheme for scheme, _ in WAYS} | {"none"} == set(SCHEMES)
+    assert prove("none", {}, "", BODY, "test-1", NOW) == {}
+
+
+@pytest.mark.parametrize(("scheme", "settings"), WAYS)
+def test_the_gate_accepts_it_and_knows_by_which_secret(scheme: str, settings: dict[str, Any]) -> None:
+    right, other = new_secret(scheme), new_secret(scheme)
+    headers = prove(scheme, settings, right, BODY, "test-1", NOW)
+    asked = {"settings": settings, "headers": headers, "body": BODY, "now": NOW}
+    assert verify(scheme, secrets=[Secret(1, other), Secret(2, right)], **asked).secret_id == 2
+    with pytest.raises(BadSignature):
+        verify(scheme, secrets=[Secret(1, other)], **asked)

@@ -1,0 +1,265 @@
+"""Strict JSON: the corpus as a body and as the value of a member, and what must hold of any bytes at all."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.webhooks.corpus import ACCEPTED, CASES
+from webhooks import strict_json
+from webhooks.codes import CATALOGUE
+from webhooks.parsing import parse_notice
+from webhooks.strict_json import Malformed, parse, pointer_to
+
+pytestmark = pytest.mark.pure
+
+CODES = {
+    "byte-order-mark",
+    "wrong-encoding",
+    "too-deep",
+    "not-json",
+    "number-too-large",
+    "bad-text",
+    "duplicate-member",
+}
+
+
+KINDS = sorted({case.kind for case in CASES})
+
+
+def kinds_of(whole):
+    return sorted({case.kind for case in CASES if case.whole == whole})
+
+
+def of_kind(kind, whole=None):
+    """The documents of one kind; with `whole`, those that have this answer as a body."""
+    return [case for case in CASES if case.kind == kind and whole in (None, case.whole)]
+
+
+def answer(read, body):
+    """The code of the refusal, or ACCEPTED."""
+    try:
+        read(body)
+    except Malformed as error:
+        return error.code
+    return ACCEPTED
+
+
+def notice_with(value):
+    return b'{"id":"1","entityType":"USER","eventType":"UPDATE","extra":' + value + b"}"
+
+
+def typed(value):
+    """Tells 1 from 1.0 and from True, which are equal."""
+    return repr(value)
+
+
+def test_the_corpus_is_large_has_every_code_and_no_document_twice():
+    assert len(CASES) > 900
+    assert {case.whole for case in CASES} == {case.inside for case in CASES} | {
+        "byte-order-mark",
+        "duplicate-member",
+    }
+    assert {case.whole for case in CASES} == CODES | {ACCEPTED}
+    assert len({case.body for case in CASES}) == len(CASES)
+    assert set(CATALOGUE) > CODES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_body_has_the_one_answer_of_its_class(kind):
+    cases = of_kind(kind)
+    assert {case: answer(parse, case.body) for case in cases} == {case: case.whole for case in cases}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_in_a_member_nobody_asked_for_has_the_one_answer_of_its_class(kind):
+    cases = of_kind(kind)
+    answers = {case: answer(parse_notice, notice_with(case.body)) for case in cases}
+    assert answers == {case: case.inside for case in cases}
+
+
+@pytest.mark.parametrize("kind", kinds_of(ACCEPTED))
+def test_what_is_accepted_reads_as_everybody_reads_it(kind):
+    cases = of_kind(kind, ACCEPTED)
+    assert cases
+    assert {case: typed(parse(case.body)) for case in cases} == {
+        case: typed(json.loads(case.body)) for case in cases
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of("not-json"))
+def test_the_corpus_calls_no_document_wrong_that_the_usual_reader_takes(kind):
+    """Guards the corpus itself. The constants are taken by Python's reader alone."""
+
+    def refuse(name):
+        raise json.JSONDecodeError("a constant", name, 0)
+
+    def is_taken(case):
+        try:
+            json.loads(case.body.decode(), parse_constant=refuse)
+        except json.JSONDecodeError:
+            return False
+        return True
+
+    assert [case for case in of_kind(kind, "not-json") if is_taken(case)] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer", "offset"),
+    [
+        (b"\xef\xbb\xbf{}", "byte-order-mark", "", 0),
+        (b'{"a":"\xff"}', "wrong-encoding", "", 6),
+        (b'{"\xc3\xa4":"' + b"x" * 3 + b'\xc0"}', "wrong-encoding", "", 10),
+        (b'["\xc3\xa4"' + b",[" * 32, "too-deep", "", 68),
+        (b'{"\xc3\xa4":1,}', "not-json", "", 8),
+        (b'["\xf0\x9f\x98\x80",]', "not-json", "", 8),
+        (b'{"\xc3\xa4":1, \n}', "not-json", "", 10),
+        (b'["\xc3\xa4","\\ud800"]', "bad-text", "", 7),
+        (b'["\\\\","\\\\\\udc00"]', "bad-text", "", 9),
+        (b"[1e400]", "number-too-large", "", None),
+        (b"[NaN]", "not-json", "", None),
+        (b'{"id":1,"id":2}', "duplicate-member", "/id", None),
+        (b'{"a":1,"b":2,"b":3,"a":4}', "duplicate-member", "/b", None),
+        (b'{"~/":1,"~/":2}', "duplicate-member", "/~0~1", None),
+        (b'{"a":{"b":1,"b":2},"c":1,"c":2}', "duplicate-member", "/c", None),
+    ],
+)
+def test_a_refusal_says_where_in_bytes_or_by_pointer(body, code, pointer, offset):
+    with pytest.raises(Malformed) as caught:
+        parse(body)
+    assert (caught.value.code, caught.value.pointer, caught.value.offset) == (code, pointer, offset)
+
+
+def test_a_refusal_never_repeats_what_stood_there():
+    for body in (b'{"secret":secret}', b'{"secret":1,"secret":2}', b'{"secret":"\\ud800"}', b'"secret'):
+        with pytest.raises(Malformed) as caught:
+            parse(body)
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert re.fullmatch(r"[a-z-]+( at byte [0-9]+)?", str(caught.value))
+
+
+def test_of_a_name_repeated_deeper_down_the_last_counts():
+    assert parse(b'{"a":{"b":1,"b":2},"c":[{"d":1,"d":2}]}') == {"a": {"b": 2}, "c": [{"d": 2}]}
+
+
+def test_whole_numbers_keep_every_digit():
+    assert parse(b"9" * 1_000) == 10**1_000 - 1
+    assert typed(parse(b"[9007199254740993,1.0,-0,-0.0]")) == "[9007199254740993, 1.0, 0, -0.0]"
+
+
+@pytest.mark.parametrize(
+    ("name", "pointer"),
+    [
+        ("id", "/id"),
+        ("", "/"),
+        ("a/b", "/a~1b"),
+        ("m~n", "/m~0n"),
+        ("~1", "/~01"),
+        ("a b", "/a b"),
+        ("c%d", "/c%d"),
+    ],
+)
+def test_pointers_are_escaped_as_rfc_6901_has_it(name, pointer):
+    assert pointer_to(name) == pointer
+
+
+def test_the_limits_are_those_of_the_contract():
+    assert (strict_json.DEEPEST, strict_json.MOST_DIGITS) == (32, 1_000)
+
+
+FRAGMENTS = [
+    *(
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b"\\u",
+        b"\\ud83d",
+        b"\\ude00",
+        b"d800",
+        b"0",
+        b"1",
+        b"-",
+        b".",
+    ),
+    *(
+        b"e9",
+        b"e999",
+        b"true",
+        b"null",
+        b"NaN",
+        b"-Infinity",
+        b'"id"',
+        b'"a"',
+        b'"a":1',
+        b" ",
+        b"\n",
+        b"\x00",
+        b"\xc3\xa4",
+    ),
+    *(b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xff", b"[" * 31, b"]" * 31, b"9" * 999, b"//", b"'"),
+]
+
+
+@st.composite
+def broken_documents(draw):
+    """A document of the corpus with a piece cut out and something else put in."""
+    body = draw(st.sampled_from(CASES)).body[:4_000]
+    start = draw(st.integers(0, len(body)))
+    return body[:start] + draw(st.sampled_from(FRAGMENTS)) + body[start + draw(st.integers(0, 3)) :]
+
+
+SOUP = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map(b"".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=200), SOUP, broken_documents()))
+def test_any_bytes_are_accepted_as_everybody_reads_them_or_malformed(body):
+    answered = answer(parse, body)
+    assert answered in CODES | {ACCEPTED}
+    assert answer(parse, body) == answered
+    if answered == ACCEPTED:
+        assert typed(parse(body)) == typed(json.loads(body))
+        json.dumps(parse(body), ensure_ascii=False, allow_nan=False).encode()
+
+
+STRICT_VALUES = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.integers(0, 10**1_000 - 1),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(st.text(), inner, max_size=5)),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(STRICT_VALUES, st.booleans(), st.sampled_from([None, 0, 3]))
+def test_strict_values_written_as_json_read_back_as_they_were(value, ascii_only, indent):
+    written = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    assert typed(parse(written.encode())) == typed(value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(categories=["Cs", "Lu"])), st.booleans())
+def test_text_is_bad_exactly_when_it_cannot_be_written_as_utf8(text, as_name):
+    """`json.dumps` escapes a lone surrogate; a high one before a low one becomes a pair, which is good."""
+    written = json.dumps({text: 1} if as_name else [text])
+    try:
+        json.dumps(json.loads(written), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        expected = "bad-text"
+    else:
+        expected = ACCEPTED
+    assert answer(parse, written.encode()) == expected

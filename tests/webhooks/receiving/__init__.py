@@ -1,0 +1,1 @@
+"""Tests of how one webhook is admitted, stored and answered."""

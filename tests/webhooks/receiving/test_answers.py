@@ -1,0 +1,33 @@
+"""Answers to sources keep to their size."""
+
+import json
+
+import pytest
+
+from tests.support.http.machine_answers import LARGEST_ANSWER
+from webhooks.answers import outcome_answer
+from webhooks.models import State
+from webhooks.outcome import EventOutcome, FieldProblem, Result
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize("many", [1, 20])
+def test_an_answer_has_as_many_errors_as_there_is_room_for(many: int) -> None:
+    errors = tuple(FieldProblem(f"{number}{'f' * 290}", "c" * 300, "ä" * 300) for number in range(many))
+    result = Result("shop", "The shop", "dead", "target-rejected", "", "", False, "No.", errors)
+    outcome = EventOutcome("dead", "target-rejected", (result,), None)
+    answer = outcome_answer(outcome, "en", reference="r", location="", is_signed=True)
+    document = json.loads(answer.body)
+    told = [each["field"] for each in document["errors"]]
+    assert len(answer.body) <= LARGEST_ANSWER
+    assert told == [each.field for each in errors[: len(told)]]
+    assert len(told) == min(many, 5)
+    assert document["code"] == "target-rejected"
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_an_outcome_is_open_failed_or_done_in_every_state(state: State) -> None:
+    outcome = EventOutcome(state, state, (), None)
+    done = {"superseded", "ignored", "unchanged", "succeeded"}
+    assert (state in done) + outcome.is_open + outcome.has_failed == 1

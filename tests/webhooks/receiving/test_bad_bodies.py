@@ -1,0 +1,159 @@
+"""Bodies of every kind over HTTP: the exact answer, nothing lost, nothing repeated, the same on both databases.
+
+The unsigned source has no route here, so what is a webhook ends as `ignored`. Both databases are held to the same
+written answers; that is the comparison between them.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+
+from tests.support.http.machine_answers import CANARY, sound
+from tests.webhooks.corpus import ACCEPTED, CASES, Case
+from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, TIMESTAMPS, WORDS
+from webhooks.models import Event, Receipt, Refusal, Source
+
+pytestmark = pytest.mark.usefixtures("source")
+
+CLIENT = Client(raise_request_exception=False)
+KINDS = sorted({case.kind for case in CASES})
+REQUIRED = ("id", "entityType", "eventType")
+GOOD = {"id": CANARY, "entityType": "USER", "eventType": "UPDATE"}
+
+
+@pytest.fixture
+def source(database: None) -> Source:
+    if connection.vendor == "sqlite":  # thousands of commits, and none of them is about a power cut
+        connection.cursor().execute("PRAGMA synchronous = OFF")
+    return Source.objects.create(slug="sender", name="Sender", scheme="none")
+
+
+def post(body: bytes) -> HttpResponse:
+    # As a header: the client leaves `content_type` out where the body is empty.
+    return CLIENT.generic("POST", "/webhooks/sender", body, headers={"Content-Type": "application/json"})
+
+
+def post_all(bodies: list[bytes]) -> list[tuple[int, str, str]]:
+    """Send them; status, code and pointer of each. Every one must have its receipt: the bytes and what was told."""
+    answers = [post(body) for body in bodies]
+    receipts = Receipt.objects.select_related("payload", "answer", "event").order_by("pk")
+    assert [receipt.payload.open() for receipt in receipts] == bodies
+    assert [(receipt.status, receipt.answer.open()) for receipt in receipts] == [
+        (answer.status_code, answer.content) for answer in answers
+    ]
+    assert [receipt.reference for receipt in receipts] == [
+        json.loads(answer.content)["reference"] for answer in answers
+    ]
+    assert Refusal.objects.count() == 0
+    return [told(answer) for answer in answers]
+
+
+def told(answer: HttpResponse) -> tuple[int, str, str]:
+    document = sound(answer)
+    if answer.status_code < 400:
+        return answer.status_code, document["status"], ""
+    [error] = document.get("errors", [{"pointer": "", "code": document["code"]}])
+    assert error["code"] == document["code"]
+    return answer.status_code, document["code"], error["pointer"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_the_corpus_as_the_whole_body_has_its_one_answer(kind: str) -> None:
+    chosen = [case for case in CASES if case.kind == kind]
+    answers = post_all([case.body for case in chosen])
+    assert dict(zip(chosen, answers, strict=True)) == {case: (400, *as_a_whole(case)) for case in chosen}
+    assert Event.objects.count() == 0
+
+
+def as_a_whole(case: Case) -> tuple[str, str]:
+    """None of the corpus is a webhook: a document that JSON allows lacks the members of one."""
+    if case.whole != ACCEPTED:
+        return case.whole, ""
+    document = json.loads(case.body)
+    if not isinstance(document, dict):
+        return "not-an-object", ""
+    return "missing-member", "/" + next(name for name in REQUIRED if name not in document)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_the_corpus_as_a_member_has_its_one_answer(kind: str) -> None:
+    chosen = [case for case in CASES if case.kind == kind]
+    answers = post_all([json.dumps(GOOD).encode()[:-1] + b',"extra":' + case.body + b"}" for case in chosen])
+    assert dict(zip(chosen, answers, strict=True)) == {
+        case: (200, "ignored", "") if case.inside == ACCEPTED else (400, case.inside, "") for case in chosen
+    }
+    assert Event.objects.count() == sum(case.inside == ACCEPTED for case in chosen)
+
+
+@pytest.mark.parametrize(
+    ("member", "values", "code", "pointer"),
+    [
+        ("id", IDS, "wrong-id", "/id"),
+        ("entityType", WORDS, "wrong-entity-type", "/entityType"),
+        ("eventType", WORDS, "wrong-event-type", "/eventType"),
+        ("timestamp", TIMESTAMPS, "wrong-timestamp", "/timestamp"),
+        ("eventId", EVENT_IDS, "wrong-event-id", "/eventId"),
+        ("previous", NO_OBJECT, "wrong-previous", "/previous"),
+        ("data", NO_OBJECT, "wrong-data", "/data"),
+        ("respond", RESPONDS, "wrong-respond", "/respond"),
+        ("respond", [{"fields": value} for value in FIELDS], "wrong-respond", "/respond/fields"),
+    ],
+)
+def test_a_member_that_is_wrong_is_named_and_never_repeated(
+    member: str, values: list[Any], code: str, pointer: str
+) -> None:
+    answers = post_all([json.dumps(GOOD | {member: value}).encode() for value in values])
+    assert answers == [(400, code, pointer)] * len(values)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_member_that_is_missing_or_misspelt_is_named(name: str) -> None:
+    others = {each: value for each, value in GOOD.items() if each != name}
+    bodies = [
+        others,
+        others | {name.upper(): GOOD[name]},
+        others | {f"{name} ": GOOD[name]},
+        others | {f"\ufeff{name}": 1},
+    ]
+    answers = post_all([json.dumps(body).encode() for body in bodies])
+    assert answers == [(400, "missing-member", f"/{name}")] * len(bodies)
+
+
+def test_a_name_that_comes_twice_is_refused_and_only_a_known_one_is_pointed_to() -> None:
+    known = json.dumps(GOOD).encode()[:-1] + b',"id":"other"}'
+    made_up = json.dumps(GOOD).encode()[:-1] + f',"{CANARY}":1,"{CANARY}":2}}'.encode()
+    assert post_all([known, made_up]) == [(400, "duplicate-member", "/id"), (400, "duplicate-member", "")]
+
+
+def test_sixty_four_kilobytes_are_taken_and_one_byte_more_is_not() -> None:
+    body = json.dumps(GOOD | {"extra": ""}).encode()
+    largest = body.replace(b'"extra": ""', b'"extra": "' + b"a" * (65_536 - len(body)) + b'"')
+    assert len(largest) == 65_536
+    assert post_all([largest]) == [(200, "ignored", "")]
+    assert told(post(largest + b" ")) == (413, "too-large", "")
+    [row] = Refusal.objects.all()
+    assert (row.code, row.size, row.times) == ("too-large", 65_537, 1)
+    assert Receipt.objects.count() == 1
+
+
+def test_texts_that_trouble_others_are_kept_to_the_byte() -> None:
+    troublesome = [
+        "\u0000",
+        "\u202e",
+        "🤷🏽‍♀️",
+        "Ω≈ç√∫",
+        "' OR 1=1 --",
+        "<script>",
+        "${7*7}",
+        "=cmd|' /C calc'!A0",
+        "\x1b[31m",
+    ]
+    bodies = [
+        json.dumps(GOOD | {"extra": text, text: 1}, ensure_ascii=False).encode() for text in troublesome[1:-1]
+    ]
+    bodies += [json.dumps(GOOD | {"extra": text, "data": {text: text}}).encode() for text in troublesome]
+    assert post_all(bodies) == [(200, "ignored", "")] * len(bodies)

@@ -1,0 +1,250 @@
+"""Requests that are wrong before their body counts: path, method, size, type, headers. In process and on the wire."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.support.http.machine_answers import CANARY, sound
+from tests.support.hub import EXAMPLE, SIGNING_SECRET
+from tests.support.processes.hub_processes import Reply, RunningHub, running_hub
+from webhooks.models import Receipt, Refusal, Source
+
+CLIENT = Client(raise_request_exception=False)
+TYPE = {"Content-Type": "application/json"}
+IGNORED = json.dumps({"id": "X1", "entityType": "DEVICE", "eventType": "UPDATE"}).encode()
+
+
+@pytest.fixture
+def source(database: None) -> Source:
+    return Source.objects.create(slug="sender", name="Sender", scheme="none")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    with (
+        IdentityService(secret=SIGNING_SECRET) as identity,
+        ShopService() as shop,
+        running_hub(Path(tmp_path_factory.mktemp("running")), identity, shop) as hub,
+    ):
+        yield hub
+
+
+def send(method: str = "POST", path: str = "/webhooks/sender", body: bytes = IGNORED, **headers: str) -> Any:
+    return CLIENT.generic(method, path, body, headers=TYPE | headers)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/webhooks", "unknown-path"),
+        ("/webhooks/", "unknown-path"),
+        ("/webhooks/sender/more", "unknown-path"),
+        ("/webhooks/sender//", "unknown-path"),
+        ("/Webhooks/sender", "unknown-path"),
+        ("/administrator", "unknown-path"),
+        (f"/{CANARY}", "unknown-path"),
+        ("/webhooks/nobody", "unknown-source"),
+        ("/webhooks/Sender", "unknown-source"),
+        ("/webhooks/sender%0A", "unknown-source"),
+        ("/webhooks/sender%20", "unknown-source"),
+        ("/webhooks/%00", "unknown-source"),
+        ("/webhooks/sender%00", "unknown-source"),
+        ("/webhooks/%FF%FE", "unknown-source"),
+        (f"/webhooks/{CANARY * 300}", "unknown-source"),
+    ],
+)
+def test_an_unknown_path_is_404_in_json(
+    source: Source, settings: Any, debug: bool, path: str, code: str
+) -> None:
+    settings.DEBUG = debug
+    for accept in ("application/json", "text/html"):
+        answer = send(path=path, Accept=accept)
+        assert (answer.status_code, sound(answer)["code"]) == (404, code)
+    assert Receipt.objects.count() == 0
+
+
+@pytest.mark.parametrize("path", ["/webhooks/sender", "/webhooks/sender/"])
+def test_a_slash_at_the_end_makes_no_difference(source: Source, path: str) -> None:
+    answer = send(path=path)
+    assert (answer.status_code, sound(answer)["status"]) == (200, "ignored")
+
+
+@pytest.mark.parametrize("path", ["/webhooks/sender", "/webhooks/sender/", "/webhooks/nobody"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"])
+def test_any_other_method_is_405_and_told_which_one_is_right(source: Source, method: str, path: str) -> None:
+    answer = send(method, path)
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    if method != "HEAD":
+        assert sound(answer)["code"] == "wrong-method"
+    assert Receipt.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json ; charset="UTF-8"',
+        "application/json; charset=utf8",
+    ],
+)
+def test_json_is_taken_with_no_charset_or_with_utf8(source: Source, content_type: str) -> None:
+    assert send(**{"Content-Type": content_type}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Content-Type": value}
+            for value in (
+                *(
+                    "",
+                    "text/plain",
+                    "text/json",
+                    "application/x-www-form-urlencoded",
+                    "multipart/form-data; boundary=x",
+                ),
+                *(
+                    "application/json; charset=utf-16",
+                    "application/json; charset=utf-7",
+                    "application/jsonp",
+                    CANARY,
+                ),
+                *(
+                    "application/json; charset=latin-1",
+                    "application/vnd.api+json",
+                    "application/json, text/plain",
+                ),
+                *("application/json; charset=utf-8; version=1", "application/json; boundary=x", "*/*"),
+            )
+        ),
+        *({"Content-Encoding": value} for value in ("gzip", "br", "deflate", "identity", CANARY)),
+    ],
+    ids=str,
+)
+def test_any_other_type_is_415_and_leaves_a_row_without_a_body(
+    source: Source, headers: dict[str, str]
+) -> None:
+    answer = send(**headers)
+    assert (answer.status_code, sound(answer)["code"]) == (415, "wrong-content-type")
+    [row] = Refusal.objects.all()
+    assert (row.code, row.source, row.size, row.times) == ("wrong-content-type", source, len(IGNORED), 1)
+    assert Receipt.objects.count() == 0
+
+
+def test_a_disabled_source_is_gone_and_learns_nothing_else(source: Source) -> None:
+    Source.objects.update(is_enabled=False)
+    for answer in (send(), send(body=b"{"), send(**{"Content-Type": "text/plain"})):
+        assert (answer.status_code, sound(answer)["code"]) == (410, "source-disabled")
+
+
+def test_size_comes_before_type_and_type_before_signature(source: Source) -> None:
+    Source.objects.update(scheme="bearer")
+    assert send(body=b"a" * 65_537, **{"Content-Type": "text/plain"}).status_code == 413
+    assert send(**{"Content-Type": "text/plain"}).status_code == 415
+    assert send(body=b"{").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "GET") for name in ("X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method")),
+        *(
+            (name, f"/{CANARY}")
+            for name in ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Script-Name")
+        ),
+        *(
+            (name, f"{CANARY}.example")
+            for name in ("X-Forwarded-Host", "X-Forwarded-Server", "X-Host", "Forwarded")
+        ),
+        *((name, "203.0.113.7") for name in ("X-Forwarded-For", "X-Real-IP", "Client-IP", "True-Client-IP")),
+        *(
+            (name, CANARY)
+            for name in ("X-Forwarded-Proto", "Origin", "Referer", "Cookie", "Accept", "Accept-Language")
+        ),
+        *(("X-Forwarded-Port", "1"), ("Range", "bytes=0-1"), ("If-None-Match", "*"), ("Expect", CANARY)),
+    ],
+)
+def test_headers_that_would_override_change_nothing(source: Source, name: str, value: str) -> None:
+    plain, changed = send(), send(**{name: value})
+    assert (changed.status_code, sound(changed)["status"]) == (200, "ignored")
+    assert set(changed.headers) == set(plain.headers)
+    assert set(Receipt.objects.values_list("address", flat=True)) == {"127.0.0.1"}
+
+
+def test_our_own_proxies_are_believed_as_far_as_they_go(source: Source, settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 1
+    send(**{"X-Forwarded-For": f"{CANARY}, 203.0.113.7, 198.51.100.9"})
+    send(**{"X-Forwarded-For": CANARY})
+    assert list(Receipt.objects.order_by("pk").values_list("address", flat=True)) == ["198.51.100.9", None]
+
+
+def test_a_host_that_is_not_ours_is_refused_in_json(source: Source) -> None:
+    answer = send(Host=f"{CANARY}.example")
+    assert answer.status_code == 400
+    sound(answer)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_on_the_wire_the_limit_holds_with_a_length_and_in_chunks(running: RunningHub, extra: int) -> None:
+    body = EXAMPLE[:-1] + b" " * (65_536 - len(EXAMPLE) + extra) + b"}"
+    chunks = (body[start : start + 4_096] for start in range(0, len(body), 4_096))
+    for told in (running.send(body), running.send(chunks)):
+        document = on_the_wire(told)
+        assert (told.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
+
+
+def test_on_the_wire_a_huge_length_is_refused_before_the_body_comes(running: RunningHub) -> None:
+    told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 10000000000"))
+    assert (told.status, on_the_wire(told)["code"]) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    "path", ["//", "//webhooks/aurora-unsigned", "/webhooks//aurora-unsigned", "/webhooks/%2e%2e", "/%2e"]
+)
+def test_on_the_wire_a_path_of_odd_form_is_404_in_json(running: RunningHub, path: str) -> None:
+    told = running.raw(head(f"POST {path}", f"Content-Length: {len(EXAMPLE)}") + EXAMPLE)
+    assert (told.status, on_the_wire(told)["status"]) == (404, 404)
+
+
+def test_on_the_wire_an_empty_body_is_no_json(running: RunningHub) -> None:
+    told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 0"))
+    assert (told.status, on_the_wire(told)["code"]) == (400, "not-json")
+
+
+def test_on_the_wire_a_header_spelt_with_an_underscore_is_not_the_signature(running: RunningHub) -> None:
+    headers = [
+        "webhook_id: msg_1",
+        "webhook_timestamp: 1",
+        "webhook_signature: v1,a",
+        f"Content-Length: {len(EXAMPLE)}",
+    ]
+    told = running.raw(head("POST /webhooks/aurora", *headers) + EXAMPLE)
+    assert (told.status, on_the_wire(told)["code"]) == (401, "bad-signature")
+
+
+def head(line: str, *headers: str) -> bytes:
+    lines = [
+        f"{line} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        "Connection: close",
+        *headers,
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def on_the_wire(told: Reply) -> dict[str, Any]:
+    assert told.headers["Content-Type"] in ("application/json", "application/problem+json")
+    assert (told.headers["Cache-Control"], told.headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+    document: dict[str, Any] = json.loads(told.body)
+    return document

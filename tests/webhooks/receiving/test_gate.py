@@ -1,0 +1,297 @@
+"""Who is believed, over HTTP: published vectors, the Standard Webhooks package as a client, secrets in rotation.
+
+No source here has a route, so a webhook that is believed ends as `ignored`.
+"""
+
+import base64
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.http import HttpResponse
+from django.test import Client, override_settings
+from django.utils import timezone
+from standardwebhooks.webhooks import Webhook
+
+from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signed
+from webhooks.models import Receipt, Refusal, Source, SourceSecret
+from webhooks.tally import write_down
+
+pytestmark = pytest.mark.usefixtures("database")
+
+CLIENT = Client(raise_request_exception=False)
+OTHER_SECRET = "whsec_" + base64.b64encode(b"another key of thirty-two bytes!").decode()
+TOKEN = "a-token-of-twenty-seven-chs"
+GITHUB_SECRET = "It's a Secret to Everybody"
+GITHUB_SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+# HMACs of the example's bytes under the text `hubsecret`: computed with openssl, not with this code base.
+HEX = "00b7ab9ce5930d4262701bd5793f9902305e1f411b27f11fc512248313c07af2"
+SHA1 = "53b3f1a0632f3420007fd99295f4d2017085af88"
+BASE64 = "ALernOWTDUJicBvVeT+ZAjBeH0EbJ/EfxRIkgxPAevI="
+
+
+def a_source(scheme: str, *secrets: str, **settings: str) -> Source:
+    source = Source.objects.create(slug="sender", name="Sender", scheme=scheme, scheme_settings=settings)
+    for secret in secrets:
+        SourceSecret.objects.create(source=source, value=secret, hint=secret[-4:])
+    return source
+
+
+def post(headers: Mapping[str, str], body: bytes = EXAMPLE, slug: str = "sender") -> HttpResponse:
+    return CLIENT.post(f"/webhooks/{slug}", body, content_type="application/json", headers=dict(headers))
+
+
+def assert_believed(answer: HttpResponse) -> None:
+    assert (answer.status_code, answer.json()["status"]) == (200, "ignored")
+
+
+def assert_refused(answer: HttpResponse) -> None:
+    assert (answer.status_code, answer.json()["code"]) == (401, "bad-signature")
+    assert "reference" not in answer.json()
+
+
+def package(
+    body: bytes, *, name: str = "msg_1", at: datetime | None = None, secret: str = SIGNING_SECRET
+) -> dict[str, str]:
+    """The headers that the reference package makes."""
+    moment = at or datetime.now(UTC)
+    signature = Webhook(secret).sign(name, moment, body.decode())
+    seconds = str(int(moment.timestamp()))
+    return {"webhook-id": name, "webhook-timestamp": seconds, "webhook-signature": signature}
+
+
+def test_the_standard_webhooks_package_is_accepted_as_a_client() -> None:
+    source = a_source("standard-webhooks", SIGNING_SECRET)
+    body = json.dumps(json.loads(EXAMPLE) | {"name": "Ääkkönen"}, ensure_ascii=False).encode()
+    assert_believed(post(package(body), body))
+    receipt = Receipt.objects.get()
+    assert receipt.verified_by == f"standard-webhooks:{source.secrets.get().pk}"
+    assert receipt.event is not None
+    assert receipt.event.event_id == "msg_1"
+
+
+def test_the_svix_spelling_is_accepted_and_a_mixture_is_not() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    headers = package(EXAMPLE)
+    svix = {name.replace("webhook-", "svix-"): value for name, value in headers.items()}
+    assert_believed(post(svix))
+    assert_refused(post({**headers, "webhook-id": "", "svix-id": "msg_1"}))
+
+
+@pytest.mark.parametrize("seconds", [-298, 298])
+def test_a_clock_within_five_minutes_is_accepted(seconds: int) -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    assert_believed(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
+
+
+@pytest.mark.parametrize("seconds", [-302, 303])
+def test_a_clock_beyond_five_minutes_is_refused(seconds: int) -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    assert_refused(post(package(EXAMPLE, at=datetime.now(UTC) + timedelta(seconds=seconds))))
+
+
+def test_a_body_that_says_the_same_in_other_bytes_is_refused() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    assert_refused(post(package(EXAMPLE), json.dumps(json.loads(EXAMPLE)).encode()))
+    assert_refused(post(package(EXAMPLE), EXAMPLE + b"\n"))
+    assert_believed(post(package(EXAMPLE)))
+
+
+def test_one_good_signature_among_several_is_enough() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    headers = package(EXAMPLE)
+    several = f"v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,Ceo5 {headers['webhook-signature']}"
+    assert_believed(post(headers | {"webhook-signature": several}))
+
+
+@pytest.mark.parametrize("secret", [SIGNING_SECRET, OTHER_SECRET])
+def test_in_a_rotation_both_secrets_are_good_and_the_receipt_says_which(secret: str) -> None:
+    source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
+    source.secrets.filter(hint=SIGNING_SECRET[-4:]).update(ends_at=timezone.now() + timedelta(hours=1))
+    assert_believed(post(package(EXAMPLE, secret=secret)))
+    used = next(each for each in source.secrets.all() if each.value == secret)
+    assert Receipt.objects.get().verified_by == f"standard-webhooks:{used.pk}"
+
+
+def test_a_sender_may_sign_with_a_key_of_its_own_or_the_time_and_the_body() -> None:
+    key, at = Ed25519PrivateKey.generate(), str(int(timezone.now().timestamp()))
+    public = "whpk_" + base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    a_source("standard-webhooks", public)
+    signature = base64.b64encode(key.sign(b".".join((b"msg_own", at.encode(), EXAMPLE)))).decode()
+    headers = {"webhook-id": "msg_own", "webhook-timestamp": at, "webhook-signature": f"v1a,{signature}"}
+    assert_believed(post(headers))
+    assert_refused(post(headers, EXAMPLE + b" "))
+    other = Source.objects.create(
+        slug="stripe",
+        name="Stripe",
+        scheme="timestamped-hmac",
+        scheme_settings={"header": "Stripe-Signature"},
+    )
+    secret = SourceSecret.objects.create(source=other, value=TOKEN, hint=TOKEN[-4:])
+    text = hmac.digest(TOKEN.encode(), f"{at}.".encode() + EXAMPLE, "sha256").hex()
+    assert_believed(post({"Stripe-Signature": f"t={at},v1={text}"}, slug="stripe"))
+    assert_refused(post({"Stripe-Signature": f"t={int(at) + 1},v1={text}"}, slug="stripe"))
+    assert Receipt.objects.latest("pk").verified_by == f"timestamped-hmac:{secret.pk}"
+
+
+def test_a_secret_whose_time_has_ended_is_refused() -> None:
+    source = a_source("standard-webhooks", SIGNING_SECRET, OTHER_SECRET)
+    source.secrets.filter(hint=SIGNING_SECRET[-4:]).update(ends_at=timezone.now() - timedelta(seconds=1))
+    assert_refused(post(package(EXAMPLE)))
+    assert_believed(post(package(EXAMPLE, secret=OTHER_SECRET)))
+
+
+@pytest.mark.parametrize("scheme", ["standard-webhooks", "body-hmac", "bearer", "basic", "header"])
+def test_a_source_without_a_secret_believes_nobody(scheme: str) -> None:
+    a_source(scheme, **({"header": "X-Proof"} if scheme in ("body-hmac", "header") else {}))
+    for value in ("", "Bearer ", "Basic ", "Basic Og==", "v1,"):
+        assert_refused(post(signed(EXAMPLE, "msg_1") | {"Authorization": value, "X-Proof": value}))
+
+
+def test_a_secret_of_another_scheme_proves_nothing() -> None:
+    """The public half of a sender's key, which anybody may know, is no token once the source is verified by one."""
+    public = "whpk_" + base64.b64encode(bytes(range(32))).decode()
+    source = a_source("standard-webhooks", public)
+    Source.objects.filter(pk=source.pk).update(scheme="bearer")
+    assert_refused(post({"Authorization": f"Bearer {public}"}))
+    SourceSecret.objects.create(source=source, value=TOKEN, hint=TOKEN[-4:])
+    assert_believed(post({"Authorization": f"Bearer {TOKEN}"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "signature"),
+    [
+        ({}, HEX),
+        ({}, HEX.upper()),
+        ({"prefix": "sha256="}, f"sha256={HEX}"),
+        ({"encoding": "base64"}, BASE64),
+        ({"algorithm": "sha1"}, SHA1),
+    ],
+)
+def test_an_hmac_of_the_body_is_accepted_as_each_vendor_sends_it(
+    settings: dict[str, str], signature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        SourceSecret, "fits", True
+    )  # the key of these vectors is shorter than one that is kept
+    a_source("body-hmac", "hubsecret", header="X-Signature", **settings)
+    assert_believed(post({"X-Signature": signature}))
+    assert_refused(post({"X-Signature": signature[:-1] + ("0" if signature[-1] != "0" else "1")}))
+    assert_refused(post({"X-Signature": signature}, EXAMPLE + b" "))
+    assert_refused(post({"X-Other": signature}))
+
+
+def test_the_published_vector_of_github_is_verified_and_then_told_that_it_is_no_json() -> None:
+    a_source("body-hmac", GITHUB_SECRET, header="X-Hub-Signature-256", prefix="sha256=")
+    answer = post({"X-Hub-Signature-256": GITHUB_SIGNATURE}, b"Hello, World!")
+    assert (answer.status_code, answer.json()["code"]) == (400, "not-json")
+    assert_refused(post({"X-Hub-Signature-256": GITHUB_SIGNATURE}, b"Hello, World?"))
+
+
+BASIC = base64.b64encode(f"hub:{TOKEN}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret", "settings", "good", "bad"),
+    [
+        (
+            "bearer",
+            TOKEN,
+            {},
+            ["Bearer {}", "bearer {}", "BEARER  {}"],
+            ["{}", "Basic {}", "Bearer {}x", "Bearer"],
+        ),
+        (
+            "basic",
+            f"hub:{TOKEN}",
+            {},
+            ["Basic {}", "basic {}"],
+            ["{}", "Bearer {}", "Basic hub:{}", "Basic {}="],
+        ),
+        ("header", TOKEN, {"header": "Authorization"}, ["{}"], ["Bearer {}", "{}x", "x{}", "{0}, {0}"]),
+    ],
+)
+def test_a_static_secret_is_accepted_in_its_place_only(
+    scheme: str, secret: str, settings: dict[str, str], good: list[str], bad: list[str]
+) -> None:
+    a_source(scheme, secret, **settings)
+    shown = BASIC if scheme == "basic" else TOKEN
+    for form in good:
+        assert_believed(post({"Authorization": form.format(shown)}))
+    for form in bad:
+        assert_refused(post({"Authorization": form.format(shown)}))
+
+
+def test_a_sender_comes_again_where_this_process_does_not_know_the_key_that_seals_its_secret() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    with override_settings(SEALING_KEYS=[new_sealing_key()]):
+        answer = post(package(EXAMPLE))
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage-unavailable")
+    assert int(answer["Retry-After"]) > 0
+    assert_believed(post(package(EXAMPLE)))
+
+
+def test_every_refusal_is_the_same_answer_whatever_the_reason() -> None:
+    source = a_source("standard-webhooks", SIGNING_SECRET)
+    old = datetime.now(UTC) - timedelta(hours=1)
+    attempts = [
+        {},
+        package(EXAMPLE, at=old),
+        package(EXAMPLE, secret=OTHER_SECRET),
+        package(EXAMPLE) | {"webhook-signature": "v1,"},
+        package(EXAMPLE) | {"webhook-timestamp": "soon"},
+        package(EXAMPLE) | {"webhook-id": ""},
+        package(EXAMPLE) | {"webhook-signature": "v1,ä" + "A" * 500},
+    ]
+    answers = [post(headers) for headers in attempts]
+    for scheme, settings in [
+        ("body-hmac", {"header": "X-A"}),
+        ("bearer", {}),
+        ("basic", {}),
+        ("header", {"header": "X-A"}),
+    ]:
+        Source.objects.filter(pk=source.pk).update(scheme=scheme, scheme_settings=settings)
+        answers += [post({}), post({"X-A": "wrong", "Authorization": "Bearer wrong"})]
+    assert {(each.status_code, each.content, str(each.headers)) for each in answers} == {
+        (401, answers[0].content, str(answers[0].headers))
+    }
+    assert Receipt.objects.count() == 0
+
+
+def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_source("bearer", TOKEN)
+    now = timezone.now()
+    stopped = SimpleNamespace(now=lambda: now)
+    # Rows are counted by the minute, and a thousand requests may take longer than is left of one.
+    monkeypatch.setattr("webhooks.arrival.timezone", stopped)
+    for number in range(1000):
+        assert post({"Authorization": f"Bearer guess-{number}"}).status_code == 401
+    write_down()
+    [row] = Refusal.objects.all()
+    assert (row.code, row.times, row.address) == ("bad-signature", 1000, "127.0.0.1")
+
+
+def test_a_captured_request_sent_a_hundred_times_makes_one_event() -> None:
+    a_source("standard-webhooks", SIGNING_SECRET)
+    headers = package(EXAMPLE)
+    answers = {post(headers).content for _ in range(100)}
+    assert len(answers) == 1
+    assert Receipt.objects.count() == 100
+    assert Receipt.objects.filter(is_repeat=False).count() == 1
+
+
+@pytest.mark.parametrize("given", ["a b", "ä", "x" * 256])
+def test_an_id_in_the_header_that_is_none_has_its_receipt(given: str) -> None:
+    a_source("header", TOKEN, header="X-Token")
+    answer = post({"X-Token": TOKEN, "webhook-id": given})
+    assert (answer.status_code, answer.json()["code"]) == (400, "wrong-event-id")
+    [receipt] = Receipt.objects.all()
+    assert receipt.reference == answer.json()["reference"]
+    assert not Refusal.objects.exists()
+    assert_refused(post({"X-Token": "another", "webhook-id": given}))

@@ -1,0 +1,100 @@
+"""Webhooks that come at the same time and for whose outcome nobody waits are stored by one commit (`audit.gathering`)."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from audit.models import Entry
+from sync.models import Delivery
+from tests.support.audit.chain_faults import faults
+from tests.support.hub import EXAMPLE, Hub
+from tests.support.simultaneous_webhooks import Sent, Together
+from webhooks import storing
+from webhooks.models import Event, Receipt, SubjectKey
+
+ACK = json.loads(EXAMPLE) | {"respond": "ack"}
+
+
+def of(person: str, **members: Any) -> Sent:
+    return ACK | {"id": person} | members, f"msg_{person}"
+
+
+def test_each_has_all_that_is_its_own(together: Together) -> None:
+    people = [f"U{number}" for number in range(6)]
+    sent = [*(of(each) for each in people), (ACK | {"id": "U1"}, "msg_again"), of("U7", eventType="RENAMED")]
+    told = together.send(*sent)
+    assert together.sizes == [1, 7]
+    assert [each.status_code for each in told] == [202] * 7 + [200]
+    for (body, webhook_id), answer in zip(sent, told, strict=True):
+        event = Event.objects.get(event_id=webhook_id)
+        (receipt,) = Receipt.objects.filter(event=event)
+        assert (event.entity_id, json.loads(event.payload.open())) == (body["id"], body)
+        assert answer.json()["reference"] == event.reference
+        assert (receipt.payload, receipt.status) == (event.payload, answer.status_code)
+        assert receipt.answer is not None
+        assert receipt.answer.open() == answer.content
+        deliveries = Delivery.objects.filter(event=event)
+        assert [each.entity_id for each in deliveries] == [body["id"]] * (body["eventType"] == "UPDATE")
+        (entry,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
+        assert json.loads(entry)["details"]["receipt"] == receipt.pk
+        assert json.loads(entry)["details"]["status"] == answer.status_code
+    assert SubjectKey.objects.filter(pk__in=Event.objects.values("payload__subject")).count() == 7
+    assert faults() == []
+
+
+def test_they_are_stored_in_the_order_in_which_they_came(together: Together) -> None:
+    """What is relayed is delivered by the numbers of its deliveries."""
+    sent = [of("U1") if number % 2 else of("U2") for number in range(8)]
+    sent = [(body, f"msg_{number}") for number, (body, _) in enumerate(sent)]
+    together.send(*sent)
+    assert together.sizes == [1, 7]
+    came = [f"msg_{number}" for number in range(8)]
+    assert list(Event.objects.order_by("pk").values_list("event_id", flat=True)) == came
+    assert list(Delivery.objects.order_by("pk").values_list("event__event_id", flat=True)) == came
+
+
+def test_one_that_is_known_does_not_stop_the_others(together: Together, hub: Hub) -> None:
+    known, other = of("U1"), of("U2")
+    for each in (known, other):
+        assert hub.post_signed(*each).status_code == 202
+    told = together.send(of("U0"), known, of("U3"), (other[0] | {"eventType": "DELETE"}, other[1]), of("U4"))
+    assert [each.status_code for each in told] == [202, 202, 202, 409, 202]
+    assert told[1].json()["reference"] == Event.objects.get(entity_id="U1").reference
+    assert told[3].json()["code"] == "event-id-conflict"
+    assert sorted(Event.objects.values_list("entity_id", flat=True)) == ["U0", "U1", "U2", "U3", "U4"]
+    assert Receipt.objects.filter(event__entity_id="U1").count() == 2
+    assert faults() == []
+
+
+def test_all_of_them_or_none(together: Together, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database fails, each is told so, and comes again."""
+
+    def fails(*_: Any) -> None:
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(storing, "beginning", late(fails, storing.beginning))
+    told = together.send(*(of(f"U{number}") for number in range(5)))
+    assert together.sizes == [1, 4]
+    assert [each.status_code for each in told] == [202, 503, 503, 503, 503]
+    assert all(each["Retry-After"] for each in told[1:])
+    assert list(Event.objects.values_list("entity_id", flat=True)) == ["U0"]
+    assert Receipt.objects.count() == Delivery.objects.count() == 1
+
+
+def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., Any]:
+    """`works` the first time, `fails` from then on."""
+    calls = iter([works])
+    return lambda *arguments: next(calls, fails)(*arguments)
+
+
+@pytest.mark.writers_at_once
+def test_nobody_stands_in_line_with_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where as many wait as there are in the pool, the one for whom they wait would get none."""
+    held: list[object] = []
+    do = storing._gathering.do
+    monkeypatch.setattr(storing._gathering, "do", lambda new: (held.append(connection.connection), do(new)))
+    assert hub.post_signed(*of("U1")).status_code == 202
+    assert held == [None]

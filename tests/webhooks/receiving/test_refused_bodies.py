@@ -1,0 +1,74 @@
+"""A body that was read and refused all the same says whom it is about: it is kept, and erased, with that entity."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+
+from sync.erasing import erase
+from sync.erasure_requests import person
+from sync.subject_rows import count
+from tests.support.builders.erasure import confirmed, found_in_tables, readable_payloads, somebody
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.models import Payload, Receipt, SubjectKey
+
+GRACE = somebody(1)
+
+
+def corrected(**members: Any) -> bytes:
+    data = {"name": GRACE.name, "email": GRACE.email}
+    told = {"id": GRACE.entity_id, "entityType": "user", "eventType": "UPDATE", "data": data}
+    return json.dumps(told | members).encode()
+
+
+def sent_again_with_another_body(hub: Hub) -> HttpResponse:
+    hub.post_signed(GRACE.body, "msg-1")
+    hub.wait_until_quiet()
+    return hub.post_signed(corrected(), "msg-1")
+
+
+def sent_with_the_id_of_another_event(hub: Hub) -> HttpResponse:
+    """Of her there is nothing but this body."""
+    hub.post_signed(EXAMPLE, "msg-1")
+    hub.wait_until_quiet()
+    return hub.post_signed(corrected(), "msg-1")
+
+
+def asking_for_more_than_it_may_have(hub: Hub) -> HttpResponse:
+    return hub.post(corrected(respond="entity"))
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (sent_again_with_another_body, "event-id-conflict"),
+        (sent_with_the_id_of_another_event, "event-id-conflict"),
+        (asking_for_more_than_it_may_have, "not-allowed"),
+    ],
+)
+def test_a_refused_body_and_its_answer_go_with_the_person_whom_it_names(
+    hub: Hub, refused: Callable[[Hub], HttpResponse], code: str
+) -> None:
+    assert refused(hub).json()["code"] == code
+    receipt = Receipt.objects.select_related("payload__subject", "answer__subject").get(code=code)
+    assert receipt.payload is not None
+    assert receipt.answer is not None
+    assert GRACE.name.encode() in receipt.payload.open()
+    assert receipt.answer.subject == receipt.payload.subject is not None
+    kept = Payload.objects.count()
+    hers = count(person("USER", GRACE.entity_id))["payloads"]
+    erasure = confirmed(GRACE)
+    assert erase(erasure)
+    assert erasure.counts["payloads"] == hers == kept - Payload.objects.count() > 1
+    assert not any(word in readable_payloads() for word in GRACE.words)
+    assert found_in_tables([GRACE]) == set()
+    receipt.refresh_from_db()
+    assert (receipt.code, receipt.payload, receipt.answer) == (code, None, None)
+
+
+def test_a_body_that_cannot_be_read_is_kept_under_the_keys_of_the_hub(hub: Hub) -> None:
+    assert hub.post_signed(corrected(timestamp="yesterday")).status_code == 400
+    assert not SubjectKey.objects.exists()
+    assert {payload.subject for payload in Payload.objects.all()} == {None}

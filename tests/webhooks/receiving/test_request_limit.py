@@ -1,0 +1,107 @@
+"""A source that sends too much is told when to come back, and leaves one bounded row."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.support.hub import EXAMPLE, Hub
+from webhooks.admission import TooManyRequests, admit, retry_headers
+from webhooks.gate import Refused
+from webhooks.models import Event, Pace, Payload, Receipt, Refusal, Source
+from webhooks.models.pace import forget_shares
+from webhooks.tally import write_down
+
+
+@pytest.fixture(autouse=True)
+def _nothing_held() -> Iterator[None]:
+    forget_shares()
+    yield
+    forget_shares()
+
+
+def limit(per_minute: int | None) -> Source:
+    Source.objects.filter(slug="aurora-unsigned").update(requests_per_minute=per_minute, default_mode="ack")
+    return Source.objects.get(slug="aurora-unsigned")
+
+
+def test_what_goes_beyond_the_limit_is_told_when_to_come_back_and_nothing_of_it_is_kept(hub: Hub) -> None:
+    limit(1)
+    assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
+    hub.wait_until_idle()
+    kept = {model: model.objects.count() for model in (Event, Receipt, Payload)}
+    for _ in range(5):
+        refused = hub.post(EXAMPLE)
+        assert refused.status_code == 429
+        assert refused["Content-Type"] == "application/problem+json"
+        assert 1 <= int(refused["Retry-After"]) <= 60
+        assert json.loads(refused.content)["code"] == "too-many-requests"
+    assert {model: model.objects.count() for model in kept} == kept
+    refusals = list(Refusal.objects.values_list("code", "source__slug"))
+    assert refusals == [("too-many-requests", "aurora-unsigned")] * len(refusals)
+    assert 1 <= len(refusals) <= 2, "one row a minute"
+    write_down()
+    assert sum(Refusal.objects.values_list("times", flat=True)) == 5
+
+
+def test_after_the_time_that_was_told_it_is_taken_in(hub: Hub) -> None:
+    limit(12)
+    assert [hub.post(EXAMPLE).status_code for _ in range(10)] == [202] * 10
+    while (refused := hub.post(EXAMPLE)).status_code == 202:
+        pass
+    assert 1 <= int(refused["Retry-After"]) <= 5
+    forget_shares()
+    row = Pace.objects.get()
+    row.free_at -= timedelta(seconds=int(refused["Retry-After"]))
+    row.save()
+    assert hub.post(EXAMPLE).status_code == 202
+
+
+def test_a_request_that_is_not_the_sources_does_not_count(hub: Hub) -> None:
+    Source.objects.filter(slug="aurora").update(requests_per_minute=1)
+    for _ in range(30):
+        assert hub.post(EXAMPLE, "aurora").status_code == 401
+    assert not Pace.objects.exists()
+    assert hub.post_signed(EXAMPLE).status_code == 200
+
+
+def test_one_source_above_its_limit_does_not_slow_another(hub: Hub) -> None:
+    limit(1)
+    assert {hub.post(EXAMPLE).status_code for _ in range(12)} == {202, 429}
+    assert hub.post_signed(EXAMPLE).status_code == 200
+
+
+def test_clients_at_once_are_admitted_up_to_the_burst_and_no_further(hub: Hub) -> None:
+    limit(1)
+
+    def send(_: int) -> int:
+        try:
+            return Client().post("/webhooks/aurora-unsigned", EXAMPLE, "application/json").status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as clients:
+        statuses = list(clients.map(send, range(24)))
+    assert sorted(set(statuses)) == [202, 429]
+    assert statuses.count(202) == 10
+    assert Event.objects.count() == 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.001, "1"), (1.0, "1"), (1.2, "2"), (59.4, "60"), (3_600.0, "60")]
+)
+def test_the_time_to_come_back_is_whole_seconds_from_one_to_sixty(seconds: float, told: str) -> None:
+    assert retry_headers(TooManyRequests(seconds)) == {"Retry-After": told}
+    assert retry_headers(Refused("bad-signature")) == {}
+
+
+def test_no_limit_costs_no_statement(hub: Hub) -> None:
+    source = limit(None)
+    with CaptureQueriesContext(connection) as asked:
+        admit(source)
+    assert len(asked) == 0
