@@ -14,13 +14,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integration_hub.console.audit_trail import address
-from integration_hub.console.closing_choice import chosen, forget
+from integration_hub.console.pending import PendingValues
 from integration_hub.console.permissions import MAY_CLOSE
 from sync.approving import AlreadyDecided, Decided, NotDecidable
 from sync.closing import closable, close_by_hand
 from sync.models import Delivery, Replay
 from webhooks.models import Event
 
+# Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database
+# takes once.
+PENDING_CLOSINGS = PendingValues("closing_choices", most=5)
 _SHOWN = 5
 _LISTED = 50
 
@@ -67,14 +70,14 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def close_chosen(site: admin.AdminSite, request: HttpRequest, key: UUID, back: Back) -> HttpResponse:
     """What was frozen under this key, which becomes that of the request. Whoever asks may close."""
-    deliveries = chosen(request, key)
+    deliveries = PENDING_CLOSINGS.get(request, key)
     if deliveries is None:
         if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
             messages.warning(request, _("This was done already; nothing was done twice."))
         else:
             messages.error(request, _("This choice is not kept any more: choose again."))
         return redirect(back.url)
-    return _page(site, request, deliveries, key, back)
+    return _page(site, request, tuple(deliveries), key, back)
 
 
 def _page(
@@ -117,7 +120,7 @@ def _carry_out(
         messages.error(request, str(error))
     else:
         messages.success(request, _told(done))
-    forget(request, key)
+    PENDING_CLOSINGS.remove(request, key)
     return redirect(back.url)
 
 

@@ -19,8 +19,10 @@ from django.utils.translation import gettext as _
 from integration_hub.console.changes import Changed, changed
 from integration_hub.console.deleting import kept_by
 from integration_hub.console.forms import ReasonForm
-from integration_hub.console.held_change import held, hold, let_go
+from integration_hub.console.pending import PendingChanges
 from integration_hub.console.recording import AuditedAdmin, values_of
+
+_PENDING = PendingChanges("held_changes", most=3)
 
 
 class ReasonedAdmin(AuditedAdmin):
@@ -112,7 +114,7 @@ class ConfirmedAdmin(ReasonedAdmin):
         if not self._differs(form):
             messages.info(request, _("Nothing was changed."))
             return redirect(self._page(row.pk))
-        key = hold(request, self._about(row.pk), request.POST)
+        key = _PENDING.hold(request, self._about(row.pk), request.POST)
         return redirect(reverse(f"admin:{self._url('confirm')}", args=[row.pk, key]))
 
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
@@ -121,7 +123,7 @@ class ConfirmedAdmin(ReasonedAdmin):
         name = str(row)
         if not self.has_change_permission(request, row):
             raise PermissionDenied
-        typed = held(request, self._about(pk), key)
+        typed = _PENDING.held(request, self._about(pk), key)
         form = self._form(request, row, typed) if typed is not None else None
         if form is None or not form.is_valid():
             return self._over(request, pk, key, form)
@@ -131,7 +133,7 @@ class ConfirmedAdmin(ReasonedAdmin):
         if request.method == "POST" and request.POST.get("seen") != seen:
             reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
         elif request.method == "POST" and reason.is_valid():
-            let_go(request, key)
+            _PENDING.remove(request, key)
             _give(request, reason)
             request.POST = typed  # type: ignore[assignment]
             answer: HttpResponse = self.changeform_view(request, str(pk))
@@ -150,7 +152,7 @@ class ConfirmedAdmin(ReasonedAdmin):
         return TemplateResponse(request, "console/confirm_change.html", context)
 
     def _over(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
-        let_go(request, key)
+        _PENDING.remove(request, key)
         if form is None:
             messages.error(request, _("This change is not kept any more. Make it again."))
         else:

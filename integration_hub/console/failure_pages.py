@@ -13,8 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from integration_hub.console.audit_trail import address
-from integration_hub.console.closing_choice import freeze
-from integration_hub.console.closing_pages import Back, close_chosen
+from integration_hub.console.closing_pages import PENDING_CLOSINGS, Back, close_chosen
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.failing_reasons import failed_lately
 from integration_hub.console.failure_forms import CareForm, NotesForm
@@ -117,7 +116,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             return not_pressed(request, "admin:sync_failuregroup_change", pk)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
-            return redirect("admin:sync_failuregroup_close_chosen", pk, freeze(request, keys))
+            return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
         messages.warning(request, _("Nothing of this group is failed any more."))
         return redirect("admin:sync_failuregroup_change", pk)
 

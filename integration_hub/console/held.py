@@ -1,5 +1,6 @@
 """Deliveries that are held: look at what would change, approve or close some or all of a route, say why, confirm."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from integration_hub.console.audit_trail import address
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.forms import REASON_AREA
-from integration_hub.console.held_choice import Choice, chosen, forget, freeze
 from integration_hub.console.held_groups import groups, held, show
+from integration_hub.console.pending import PendingValues
 from integration_hub.console.permissions import CONTENTS, MAY_APPROVE
 from integration_hub.console.row_pages import RowPages
 from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
@@ -24,6 +25,19 @@ MOST_LISTED = 100
 _SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"
 _DONE = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
+
+
+# Which deliveries are decided on, frozen until the page confirms them. The key becomes that of the decision, which the
+# database takes once.
+PENDING_DECISIONS = PendingValues("held_choices", most=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Keys of deliveries, and what is to be done with them."""
+
+    decision: Decision
+    deliveries: tuple[int, ...]
 
 
 class ChoiceForm(forms.Form):
@@ -92,13 +106,14 @@ class HeldAdmin(RowPages, EvidenceAdmin):
             messages.error(request, "Choose deliveries that are still held.")
             return redirect("admin:sync_delivery_route", route.pk)
         return redirect(
-            "admin:sync_delivery_decide", freeze(request, Decision(form.cleaned_data["decision"]), keys)
+            "admin:sync_delivery_decide",
+            PENDING_DECISIONS.add(request, [form.cleaned_data["decision"], keys]),
         )
 
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, do it."""
         self.require(request, MAY_APPROVE)
-        choice = chosen(request, key)
+        choice = _pending_choice(request, key)
         if choice is None:
             return self._used_up(request, key)
         form = ReasonForm(request.POST or None)
@@ -126,7 +141,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
             return redirect("admin:sync_delivery_decide", key)
         else:
             messages.success(request, _told(choice.decision, decided))
-        forget(request, key)
+        PENDING_DECISIONS.remove(request, key)
         return redirect(_LIST)
 
     def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
@@ -141,6 +156,12 @@ class HeldAdmin(RowPages, EvidenceAdmin):
             "approve": request.user.has_perm(MAY_APPROVE),
             "contents": request.user.has_perm(CONTENTS),
         }
+
+
+def _pending_choice(request: HttpRequest, key: UUID) -> Choice | None:
+    """Return the choice; None where this person made none of that key, or used it."""
+    found = PENDING_DECISIONS.get(request, key)
+    return None if found is None else Choice(Decision(found[0]), tuple(found[1]))
 
 
 def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from audit.models import Entry
-from integration_hub.console import held_change
+from integration_hub.console import pending
 from integration_hub.console.changes import Changed, changed
 from integration_hub.console.recording import difference
 from sync.connectors.presets import preset
@@ -139,8 +139,8 @@ def test_a_change_is_made_once_however_often_it_is_sent() -> None:
 def test_a_change_is_kept_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
-    late = held_change.time.time() + timedelta(minutes=16).total_seconds()
-    monkeypatch.setattr(held_change.time, "time", lambda: late)
+    late = pending.time.time() + timedelta(minutes=16).total_seconds()
+    monkeypatch.setattr(pending.time, "time", lambda: late)
     assert "not kept any more" in client.get(page, follow=True).content.decode()
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
-from integration_hub.console.held_choice import _KEPT
+from integration_hub.console.held import PENDING_DECISIONS
 from integration_hub.console.held_groups import held
 from sync.approving import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
 from sync.models import Attempt, Delivery, Replay, Request, Route
@@ -269,7 +269,7 @@ def test_a_choice_is_its_persons_own_and_not_kept_for_ever() -> None:
     staff = approver("support")
     first = choose(staff, "approve", delivery)
     assert "not kept any more" in text_of(approver("support").get(first, follow=True))
-    for _ in range(_KEPT):
+    for _ in range(PENDING_DECISIONS.most):
         choose(staff, "approve", delivery)
     assert "not kept any more" in text_of(staff.get(first, follow=True))
 
