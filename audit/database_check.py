@@ -15,12 +15,12 @@ from audit.models import Checkpoint, Entry, Segment, Stub
 from audit.records import Record
 from audit.retention import declared
 from audit.rows import checkpoint_record, entry_row, key_records, key_rows, segment_row
-from audit.snapshot import snapshot
 from audit.verifying.entries import check_entry, check_streams
 from audit.verifying.faults import EntryRow, Fault, Faults, StreamRow
 from audit.verifying.keys import Keys, check_begun, check_keys
 from audit.verifying.retention import Declared, check_declared, check_stubs
 from audit.verifying.segments import Checkpoints, Walk, check_segments
+from database.snapshot import snapshot
 
 MOST_FAULTS = 100
 CHUNK = 500

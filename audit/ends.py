@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from audit.hashing import ZERO
-from audit.statements import Statement
+from database.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)

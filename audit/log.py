@@ -15,9 +15,9 @@ from audit.canonical import JSONValue, canonical
 from audit.circumstances import with_circumstances
 from audit.ends import START, End, ends_of
 from audit.hashing import leaf_of
-from audit.joining import together
 from audit.records import time_text
-from audit.statements import Bound
+from database.statement import Bound
+from database.write_batch import together
 
 SYSTEM = "system"
 VERSION = 1

@@ -2,7 +2,7 @@
 
 *Low water* is an id below which nothing can appear any more but what the nightly look finds: the highest id that was
 sealed two minutes before the last look that saw everything. A transaction that was open then is over by that look, for
-the database ends one that idles for a minute (`integration_hub.databases`). Above low water, every id that is missing
+the database ends one that idles for a minute (`database.settings`). Above low water, every id that is missing
 from the segments is asked for again each time.
 """
 
@@ -16,8 +16,9 @@ from django.db.models import QuerySet
 from audit.closing import MOST, Last
 from audit.models import Entry, Segment
 from audit.packing import IdSet, Run, unpack
-from audit.snapshot import snapshot
-from audit.statements import Statement, as_time
+from database.snapshot import snapshot
+from database.statement import Statement
+from database.values import as_time
 
 SETTLED = timedelta(seconds=120)
 Rows = list[tuple[int, bytes]]

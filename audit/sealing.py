@@ -10,9 +10,9 @@ from audit.closing import MOST, Last, Sealed, segment_fields, segment_statement
 from audit.keys import Box, begin_key, current_signing, is_worn
 from audit.looking import last_segment, low_water, missed, not_sealed_since, unsealed
 from audit.models import Checkpoint, Segment
-from audit.statements import Statement
 from audit.tree import nodes_of
 from audit.turns import turn
+from database.statement import Statement
 
 logger = logging.getLogger("hub.audit")
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
-from audit.statements import Statement
+from database.statement import Statement
 
 _LOCK = 0x61756469742031  # "audit 1"
 _TRY = Statement("SELECT pg_try_advisory_xact_lock(%s)")

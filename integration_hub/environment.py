@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import environ  # type: ignore[import-untyped]
 from django.core.exceptions import ImproperlyConfigured
 
-from integration_hub.databases import postgresql_settings, sqlite_settings
+from database.settings import postgresql_settings, sqlite_settings
 
 Number = TypeVar("Number", int, float)
 

@@ -9,8 +9,9 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, JsonResponse
 
 from audit.standing import Standing
+from database.clock import database_clock
 from sync.models import Alarm
-from sync.watching import Figures, database_clock, measure, waiting
+from sync.watching import Figures, measure, waiting
 from webhooks.models import Pepper
 from webhooks.sealing import CannotOpen, unseal
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from integration_hub.console.middleware import FOR_PEOPLE
 from webhooks.answers import problem
 from webhooks.codes import choose_language

@@ -12,11 +12,12 @@ from django.db.models import Max, QuerySet
 
 from audit.canonical import JSONValue
 from audit.log import SYSTEM, Happening, append
+from database.clock import database_clock
 from sync.channels import channels
 from sync.conditions import Condition, Limits, conditions
 from sync.models import Alarm, News, Snooze, Telling, TellingState
 from sync.telling import tell
-from sync.watching import database_clock, measure
+from sync.watching import measure
 
 
 def look(now: datetime | None = None) -> None:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from sync.clock import database_now_plus
+from database.clock import database_now_plus
 from sync.models import Delivery, Replay, Request
 from sync.settling import refresh_events
 from sync.tasks import defer

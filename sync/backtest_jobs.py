@@ -17,9 +17,9 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Statement
+from database.clock import database_now, database_now_plus
+from database.statement import Statement
 from sync.backtesting import Compared, Comparison, compare
-from sync.clock import database_now, database_now_plus
 from sync.drafting import Author, current_of
 from sync.kept_entities import Kept, kept_chunks
 from sync.mapping import ParsedMapping, parse_mapping

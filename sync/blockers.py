@@ -11,9 +11,9 @@ from enum import Enum
 
 from django.db.models import Count
 
+from database.clock import read_clock
 from sync.breaker_status import Passing, Spared, spared
 from sync.claiming import SUSPECT
-from sync.clock import read_clock
 from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
 from webhooks.codes import CATALOGUE, Owner
 from webhooks.models import Source, State

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from database.clock import database_now
 from sync.breaking import probe_limit
-from sync.clock import database_now
 from sync.models import Breaker, Connection, Delivery
 from webhooks.models import State
 

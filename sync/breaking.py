@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
 from audit.log import Happening, append
-from sync.clock import database_now, read_clock
+from database.cached_read import known
+from database.clock import database_now, read_clock
 from sync.models import Breaker, Connection
-from webhooks.knowing import known
 
 ENOUGH = 8
 LONGEST_SECONDS = 600.0

@@ -15,12 +15,15 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from audit.committing import commit
 from audit.ends import START, End
-from audit.joining import NotAsExpected
 from audit.log import Happening, appending, beginning
-from audit.statements import Bound, Clock, Statement, current
-from audit.storing import columns_of, fresh, store, store_after, stored_side_by_side
+from database.bulk_insert import store, store_after
+from database.connection import current
+from database.group_commit import commit
+from database.model_rows import columns_of, fresh, stored_side_by_side
+from database.statement import Bound, Statement
+from database.values import Clock
+from database.write_batch import NotAsExpected
 from sync.breaking import forget
 from sync.configuration import Way, way_of, way_with
 from sync.linking import Linked, linked

@@ -9,11 +9,11 @@ from typing import Any
 
 from django.conf import settings
 
-from audit.statements import Statement
-from audit.storing import columns_of, stored_side_by_side
+from database.cached_read import known
+from database.model_rows import columns_of, stored_side_by_side
+from database.statement import Statement
 from sync.mapping import ParsedMapping, parse_mapping
 from sync.models import Connection, Mapping, MappingVersion, Route
-from webhooks.knowing import known
 from webhooks.models import Source
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from django.db import OperationalError
 
-from audit.releasing import release_connection
-from audit.statements import Statement
+from database.connection import release_connection
+from database.statement import Statement
 from sync.attempting import Ends, Findings, run
 from sync.claiming import Claim, Paused, claim
 from sync.connectors.errors import ConnectorError, CredentialsRefused, Side, Unavailable

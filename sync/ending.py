@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.log import Happening
-from audit.statements import Bound, Statement
+from database.statement import Bound, Statement
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.linking import Applied

@@ -6,8 +6,8 @@ from audit.anchoring import anchor
 from audit.keys import Box
 from audit.nightly import verify_and_keep
 from audit.sealing import rotate_key, seal, seal_stragglers
+from database.clock import read_clock
 from sync.checkpoint_ways import ways
-from sync.clock import read_clock
 from webhooks import sealing
 
 BOX = Box(sealing.seal, sealing.unseal)

@@ -7,9 +7,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Statement
+from database.clock import database_now
+from database.statement import Statement
 from sync.claiming import SUSPECT
-from sync.clock import database_now
 from sync.models import Attempt, Delivery, Outcome
 from sync.settling import refresh_events
 from sync.subjects import STANDS_BEHIND, expired_of_subject

@@ -11,9 +11,9 @@ from django.db.models import Max
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
+from database.clock import read_clock
 from sync.approving import NotDecidable
 from sync.blaming import dead_of
-from sync.clock import read_clock
 from sync.models import Care, FailureDecision, FailureGroup
 
 _DEEDS = {

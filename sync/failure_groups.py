@@ -7,8 +7,8 @@ from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 
 from audit.log import Happening, append
+from database.clock import read_clock
 from sync.blaming import by_side
-from sync.clock import read_clock
 from sync.models import Care, Delivery, FailureGroup
 from webhooks.models import State
 

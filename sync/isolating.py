@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from sync.expiring import suspects
 
 logger = logging.getLogger("hub.worker")

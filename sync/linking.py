@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from audit.statements import Bound, Statement, as_time
+from database.statement import Bound, Statement
+from database.values import as_time
 from sync.models import Delivery, Link
 
 _SUBJECT = "entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.db.models import Model, QuerySet
 
 from audit.log import Happening
-from audit.statements import NOW
-from audit.storing import fresh
+from database.model_rows import fresh
+from database.values import NOW
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.configuration import Way, ways_of
 from sync.models import Delivery, Route

@@ -2,8 +2,8 @@
 
 import time
 
-from audit.releasing import release_connection
-from audit.statements import Statement
+from database.connection import release_connection
+from database.statement import Statement
 from sync.models import Connection
 from webhooks.models.pace import LONGEST_WAIT, Rate, TooSoon, take_turn
 

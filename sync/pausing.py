@@ -10,8 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from audit.statements import Statement
-from sync.clock import database_now, database_now_plus
+from database.clock import database_now, database_now_plus
+from database.statement import Statement
 from sync.models import Route
 from webhooks.models import Source
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, time, timedelta
 
 from django.utils import timezone
 
-from audit.statements import Statement, as_time
+from database.statement import Statement
+from database.values import as_time
 from sync.alarming import look
 from sync.counting.looking import count
 from sync.erasing import erase_confirmed

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
-from audit.releasing import release_connection
+from database.connection import release_connection
 from sync.attempting import Ends, Findings, plan
 from sync.breaking import passing
 from sync.claiming import Claim, adopt

@@ -13,10 +13,11 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.committing import commit
-from audit.releasing import release_connection
-from audit.statements import Bound, Statement
-from audit.storing import fresh, insertion, store_given
+from database.bulk_insert import insertion, store_given
+from database.connection import release_connection
+from database.group_commit import commit
+from database.model_rows import fresh
+from database.statement import Bound, Statement
 from sync.claiming import Claim
 from sync.connectors.exchange import Exchange, Outgoing
 from sync.models import Call, Connection

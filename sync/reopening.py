@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from sync.clock import database_now
+from database.clock import database_now
 from sync.models import Delivery
 from sync.settling import refresh_events
 from sync.subjects import SUBJECT

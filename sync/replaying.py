@@ -14,8 +14,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.storing import store
-from sync.clock import database_now
+from database.bulk_insert import store
+from database.clock import database_now
 from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, Replay, Takes
 from sync.opening import open_deliveries, plan_ways
 from sync.settling import refresh_events

@@ -21,8 +21,8 @@ from audit.log import Happening, append
 from audit.records import time_text
 from audit.retention import declare, let_go
 from audit.rights import may_delete_entries
+from database.clock import read_clock
 from sync import pruning
-from sync.clock import read_clock
 from sync.evidence import seal_audit
 from sync.models import Alarm, Kept, Pruning
 from sync.pruning import Batch

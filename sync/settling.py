@@ -7,14 +7,15 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from audit.committing import commit
-from audit.joining import NotAsExpected
 from audit.log import append, appending, following
-from audit.statements import Bound, Statement, current
-from audit.storing import store, store_after
+from database.bulk_insert import store, store_after
+from database.clock import database_now_plus
+from database.connection import current
+from database.group_commit import commit
+from database.statement import Bound, Statement
+from database.write_batch import NotAsExpected
 from sync.attempting import Findings
 from sync.claiming import Claim
-from sync.clock import database_now_plus
 from sync.counting.hours import mark_hours
 from sync.ending import Ending
 from sync.linking import make_link, renewal

@@ -6,7 +6,7 @@ dead process held is freed with its lease. A connection without a limit, whose b
 
 import random
 
-from audit.statements import Statement
+from database.statement import Statement
 from sync.breaking import passing
 from sync.models import Connection, Side
 from sync.pacing import is_crowded

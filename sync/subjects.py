@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from audit.statements import Statement
-from audit.storing import next_key
+from database.bulk_insert import next_key
+from database.statement import Statement
 from sync.linking import Linked
 from sync.models import Delivery
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from django.conf import settings
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from sync.claiming import Claim
 from sync.delivering import Ran, carry_out, deliver
 from sync.expiring import due, expire_all

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from sync.channels import Message, NotTold, Send, channels
 from sync.models import Telling, TellingState
 

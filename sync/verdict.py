@@ -6,10 +6,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext_noop
 
+from database.clock import read_clock
 from sync.attempting import Disabled, Findings, NoMatch, NothingCarried, NotThereYet
 from sync.backoff import Policy, next_try
 from sync.claiming import Claim
-from sync.clock import read_clock
 from sync.connectors.errors import ConnectorError
 from sync.connectors.records import FieldError
 from sync.guarding import Held

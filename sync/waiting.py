@@ -10,8 +10,8 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from audit.log import Happening
-from audit.releasing import release_connection
-from audit.statements import Bound
+from database.connection import release_connection
+from database.statement import Bound
 from sync.models import Delivery
 from webhooks.models import Payload, State
 from webhooks.outcome import EventOutcome

@@ -7,11 +7,11 @@ that is the list which the person opens.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from audit.standing import Standing, standing
-from audit.statements import Statement, as_time, moment
+from database.statement import Statement
+from database.values import as_time, moment
 from sync.subjects import STANDS_BEHIND
 from webhooks.models import Event, Source, State
 
@@ -40,8 +40,6 @@ _OLDEST_DUE = Statement(
     AND d.commercial_id NOT IN (SELECT b.connection_id {_OPEN})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
-
-_CLOCKS = {"sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')", "postgresql": "SELECT CLOCK_TIMESTAMP()"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +92,6 @@ class Figures:
         if self.oldest_due_at is None:
             return 0.0
         return max(0.0, (self.at - self.oldest_due_at).total_seconds())
-
-
-def database_clock() -> datetime:
-    """The moment, as the database sees it, to the millisecond at least."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLOCKS[connection.vendor])
-        (found,) = cursor.fetchone()
-    return moment(found)
 
 
 def measure(at: datetime) -> Figures:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from sync.bulk_replay.choose_by_filter import look as look_at_replays
 from sync.evidence import seal_audit
 from sync.isolating import run_suspects

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from audit.ends import End
 from audit.log import Happening
-from audit.statements import Bound
+from database.statement import Bound
 from webhooks.models import Event, Payload
 from webhooks.outcome import EventOutcome
 

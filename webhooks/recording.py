@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from audit.gathering import Scattered
 from audit.log import Happening, append
-from audit.storing import fresh, insert, store
+from database.bulk_insert import insert, store
+from database.group_commit import Scattered
+from database.model_rows import fresh
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun, Delivering

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from webhooks.knowing import known
+from database.cached_read import known
 from webhooks.models import Source
 
 

@@ -10,13 +10,12 @@ from itertools import zip_longest
 from django.db.models import Model
 from django.utils import timezone
 
-from audit.committing import MOST, commit
-from audit.gathering import Gathering
-from audit.joining import NotAsExpected, together
 from audit.log import Happening, beginning
-from audit.releasing import release_connection
-from audit.statements import current
-from audit.storing import fresh, number, store, store_after, store_alike
+from database.bulk_insert import number, store, store_after, store_alike
+from database.connection import current, release_connection
+from database.group_commit import MOST, Gathering, commit
+from database.model_rows import fresh
+from database.write_batch import NotAsExpected, together
 from webhooks.answers import Answer
 from webhooks.arrival import Arrival
 from webhooks.delivering import Begun

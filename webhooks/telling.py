@@ -6,8 +6,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.log import append, appending
-from audit.statements import Bound, Statement
-from audit.storing import store
+from database.bulk_insert import store
+from database.statement import Bound, Statement
 from webhooks.answers import Answer
 from webhooks.models import Payload
 from webhooks.recording import Recorded, answered

@@ -9,13 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from database.clock import database_clock
 from integration_hub.console.alarm_words import kind_names, shown_alarm, snooze_lines, told_lines
 from integration_hub.console.chips import Bar, Chip
 from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.snoozing import may_snooze, snooze_page
 from sync.models import Alarm, AlarmKind
-from sync.watching import Figures, database_clock, measure
+from sync.watching import Figures, measure
 
 BAR = Bar(("when", "kind"), time="")
 

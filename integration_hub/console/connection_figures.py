@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
+from database.clock import database_now
 from integration_hub.console.charts import line
 from integration_hub.console.formatting import seconds_words
 from integration_hub.console.health_words import health_label, health_sentence, health_shape, health_style
@@ -17,7 +18,6 @@ from integration_hub.console.sparks import spark
 from integration_hub.console.wording import pill
 from sync.breaker_status import breaker_of
 from sync.breaking import ENOUGH
-from sync.clock import database_now
 from sync.connection_health import ConnectionFigures, Health, health_of, is_slow
 from sync.counting.hours import HOUR, hour_of
 from sync.durations import added, quantile

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from audit.statements import Statement
+from database.statement import Statement
 
 MOST_WAITING = 10_000
 

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from database.clock import database_clock
 from integration_hub.console.connection_figures import connections_shown
 from integration_hub.console.failing_reasons import failing_reasons
 from integration_hub.console.links import replay_address
@@ -20,7 +21,7 @@ from integration_hub.console.overview_alerts import alerts
 from integration_hub.console.overview_figures import TARGET, figures_at, needing_somebody
 from integration_hub.console.overview_start import first_steps
 from sync.models import RefusalCount
-from sync.watching import SourceFigure, database_clock, enabled_sources
+from sync.watching import SourceFigure, enabled_sources
 from webhooks.models import Event
 
 MAY = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from audit.statements import Statement
+from database.statement import Statement
 from sync.bulk_replay.choosing import TooMany, begin_choice, discard, fill
 from sync.bulk_replay.looking import look as look_at_replays
 from sync.models import Replay, ReplayState

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.canonical import JSONValue
 from audit.log import Happening, append
-from sync.clock import database_now
+from database.clock import database_now
 from sync.models import Pace, Paused, Replay, ReplayState
 from sync.replaying import AlreadyRequested, NotReplayable, stated
 

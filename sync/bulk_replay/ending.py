@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Statement
+from database.statement import Statement
 from sync.models import (
     OPEN_STATES,
     Attempt,

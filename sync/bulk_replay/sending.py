@@ -16,10 +16,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.log import Happening, append
-from audit.statements import Statement
-from audit.storing import store
+from database.bulk_insert import store
+from database.clock import read_clock
+from database.statement import Statement
 from sync.bulk_replay.judging import judge
-from sync.clock import read_clock
 from sync.expiring import PASSING
 from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
 from sync.opening import open_deliveries, plan_ways

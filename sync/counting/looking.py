@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Max, Min, Q
 
-from sync.clock import read_clock
+from database.clock import read_clock
 from sync.counting.choosing import Known, choose
 from sync.counting.hours import HOUR, hour_of
 from sync.counting.keeping import count_hour

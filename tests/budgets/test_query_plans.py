@@ -20,7 +20,7 @@ import sync.recording
 import sync.settling
 import sync.slots
 import sync.subjects
-from audit.statements import Statement
+from database.statement import Statement
 from sync.bulk_replay.choose_by_filter import look as look_at_replays
 from sync.delivering import deliver
 from sync.evidence import seal_audit

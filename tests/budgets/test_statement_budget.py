@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from audit import statements
+from database import statement
 from sync.tasks import run_due
 from tests.support.database.write_batches import parts_of
 from tests.support.hub import EXAMPLE, Hub
@@ -75,7 +75,7 @@ READ_ONCE_A_SECOND = {
 class Watched:
     """What all threads did."""
 
-    statements: list[str] = field(default_factory=list)
+    statement: list[str] = field(default_factory=list)
     commits: int = 0
     trips: int = 0
 
@@ -100,7 +100,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
     hub.wait_until_quiet()
     seen = Watched()
     execute, wrapped, commit = (
-        statements.execute,
+        statement.execute,
         CursorWrapper._execute_with_wrappers,
         BaseDatabaseWrapper.commit,
     )
@@ -118,7 +118,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
         seen.commits += 1
         return commit(self)
 
-    monkeypatch.setattr(statements, "execute", past_the_orm)
+    monkeypatch.setattr(statement, "execute", past_the_orm)
     monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
     monkeypatch.setattr(BaseDatabaseWrapper, "commit", counted)
     return seen

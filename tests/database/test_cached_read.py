@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from webhooks import knowing
-from webhooks.knowing import Known, known
+from database import cached_read
+from database.cached_read import Known, known
 
 pytestmark = pytest.mark.pure
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.pure
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(knowing, "monotonic", lambda: self.now)
+        monkeypatch.setattr(cached_read, "monotonic", lambda: self.now)
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit import committing
-from audit.committing import commit
-from audit.gathering import Gathering, Scattered
 from audit.log import Happening, append
 from audit.models import Entry
+from database import group_commit
+from database.group_commit import Gathering, Scattered, commit
 from tests.support.threads import wait_until
 
 
@@ -215,7 +214,7 @@ def at_once(*works: Callable[[], Any]) -> list[Future[Any]]:
         assert begun.wait(20)
         for number, each in enumerate(works[1:], 1):
             ended.append(threads.submit(run, each))
-            wait_until(lambda number=number: not is_sqlite or len(committing._gathering._line) == number)
+            wait_until(lambda number=number: not is_sqlite or len(group_commit._gathering._line) == number)
         go.set()
     return ended
 
@@ -245,7 +244,7 @@ def test_one_that_fails_leaves_nothing_and_the_others_all() -> None:
 @pytest.mark.usefixtures("database")
 def test_within_a_transaction_it_belongs_to_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """In line it would wait for somebody who waits for this transaction."""
-    monkeypatch.setattr(committing, "_gathering", None)
+    monkeypatch.setattr(group_commit, "_gathering", None)
 
     def undone() -> None:
         with transaction.atomic():

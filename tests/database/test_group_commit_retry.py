@@ -1,4 +1,4 @@
-"""What shared a transaction that failed is done once more, alone (`audit.committing`): nothing of the first time shows."""
+"""What shared a transaction that failed is done once more, alone (`database.group_commit`): nothing of the first time shows."""
 
 import json
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from audit import committing
-from audit.gathering import Scattered
 from audit.models import Entry
+from database import group_commit
+from database.group_commit import Scattered
 from sync.expiring import expire_all
 from sync.models import Attempt, Call, Delivery
 from sync.tasks import run_due
@@ -41,7 +41,7 @@ def test_a_webhook_all_of_whose_work_is_done_twice_is_as_any_other(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undone = Undone()
-    monkeypatch.setattr(committing, "_gathering", undone)
+    monkeypatch.setattr(group_commit, "_gathering", undone)
     hub.change_email("anna.again@example.com")
     told = hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
@@ -69,7 +69,7 @@ def test_what_was_undone_is_not_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
             Delivery.objects.update(token="0" * 32)
 
     undone = Undone(taken_away)
-    monkeypatch.setattr(committing, "_gathering", undone)
+    monkeypatch.setattr(group_commit, "_gathering", undone)
     hub.change_email("anna.lost@example.com")
     told = hub.post_signed(SHORT)
     assert (told.status_code, json.loads(told.content)["status"]) == (202, "accepted")

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from audit import statements
-from audit.statements import Statement
+from database import statement
+from database.statement import Statement
 
 OFTEN = Statement("SELECT COUNT(*) FROM webhooks_event WHERE id = %s")
 
@@ -40,9 +40,9 @@ def test_a_connection_keeps_the_cursor_that_knows_its_types(database: None) -> N
     with transaction.atomic():
         assert OFTEN.row(1) == (0,)
         link = connection.connection
-        known = statements._raw_cursor(link)
+        known = statement._raw_cursor(link)
         assert OFTEN.row(2) == (0,)
-        assert statements._raw_cursor(link) is known
+        assert statement._raw_cursor(link) is known
     connection.close()
     with psycopg.connect(**connection.get_connection_params()) as other:
-        assert statements._raw_cursor(other) is not known
+        assert statement._raw_cursor(other) is not known

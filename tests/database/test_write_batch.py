@@ -5,9 +5,11 @@ import uuid
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from audit.joining import one_commit, together
-from audit.statements import NOW, Bound, Statement
-from audit.storing import fresh, insertion, number, store, store_given
+from database.bulk_insert import insertion, number, store, store_given
+from database.model_rows import fresh
+from database.statement import Bound, Statement
+from database.values import NOW
+from database.write_batch import one_commit, together
 from webhooks.models import Payload, Receipt, Source
 
 pytestmark = pytest.mark.usefixtures("database")

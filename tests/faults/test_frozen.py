@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from integration_hub.sqlite.queue import WriterQueue
+from database.sqlite.writer_queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_hub.sqlite.queue import WriterQueue
+from database.sqlite.writer_queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
@@ -39,7 +39,7 @@ def deferred(databases):
 
 sys.meta_path.insert(0, _Breaker(Mutant("Writers do not wait in line, and look before they lock.", {
     "integration_hub.settings:DATABASES": deferred,
-    "integration_hub.sqlite.queue:WriterQueue.acquire": lambda acquire: lambda self: None,
+    "database.sqlite.writer_queue:WriterQueue.acquire": lambda acquire: lambda self: None,
 })))
 """
 

@@ -26,8 +26,8 @@ PURE = "The pure modules know no Django"
 
 PLANTS = [
     ("audit/log.py", "import webhooks.codes", {ONE_WAY}),
-    ("webhooks/gate.py", "import sync.clock", {ONE_WAY}),
-    ("sync/clock.py", "import integration_hub.logs", {ONE_WAY}),
+    ("webhooks/gate.py", "import database.clock", {ONE_WAY}),
+    ("database/clock.py", "import integration_hub.logs", {ONE_WAY}),
     ("integration_hub/health.py", "import sandbox.faults", {NO_SANDBOX}),
     ("sandbox/hops.py", "import audit.canonical", {NO_PRODUCT}),
     ("webhooks/gate.py", "import http.client", {CALL_NOBODY}),

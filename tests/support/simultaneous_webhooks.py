@@ -1,4 +1,4 @@
-"""Webhooks that come at the same time (`audit.gathering`)."""
+"""Webhooks that come at the same time (`database.group_commit`)."""
 
 import threading
 from collections.abc import Sequence
@@ -11,8 +11,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from audit.committing import MOST
-from audit.gathering import Gathering
+from database.group_commit import MOST, Gathering
 from tests.support.hub import Hub
 from tests.support.threads import wait_until
 from webhooks import storing

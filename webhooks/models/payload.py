@@ -4,7 +4,7 @@ from typing import Self
 
 from django.db import models
 
-from audit.storing import fresh
+from database.model_rows import fresh
 from webhooks.models.subject import SubjectKey
 from webhooks.sealing import seal, unseal
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from django.db import models
 
-from audit.storing import fresh
+from database.model_rows import fresh
 from webhooks.sealing import CannotOpen, seal, unseal
 from webhooks.subject_sealing import KEY_BYTES, SubjectSealer
 from webhooks.subject_sealing import unseal as unseal_of_subject

@@ -14,8 +14,9 @@ from django.db import connection
 from django.db.models import Model
 from django.utils import timezone
 
-from audit.statements import Bound, Statement
-from audit.storing import columns_of, next_key, stored
+from database.bulk_insert import next_key
+from database.model_rows import columns_of, stored
+from database.statement import Bound, Statement
 from webhooks.models.subject import PSEUDONYM_MARK, Pepper, SubjectKey
 from webhooks.sealing import unseal
 
@@ -45,7 +46,7 @@ def keys_of_subjects(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]
 
 def look_up(subject: Subject, beside: type[Model]) -> tuple[SubjectKey, int]:
     """On PostgreSQL, by one statement: the key as it is at this moment, or a new one that is not stored, and the key
-    of a row of that model for later (`audit.storing.next_key`).
+    of a row of that model for later (`database.bulk_insert.next_key`).
 
     What is sealed under it is stored by the statement that stores a new one, or one whose first part says that it is
     there still (`are_there_still`).

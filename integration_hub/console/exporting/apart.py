@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from audit.releasing import release_connection
+from database.connection import release_connection
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.claiming import Claim
 from sync.cores import set_free

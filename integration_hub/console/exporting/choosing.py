@@ -16,7 +16,7 @@ from audit.models import Entry, Segment
 from audit.packing import IdSet, unpack
 from audit.records import Record
 from audit.rows import checkpoint_record
-from sync.clock import read_clock
+from database.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from audit.statements import Statement
+from database.clock import database_now, database_now_plus
+from database.statement import Statement
 from integration_hub.console.models import Export, ExportState
-from sync.clock import database_now, database_now_plus
 
 LEASE_SECONDS = 60.0
 # Asked each second: past the ORM.

@@ -21,11 +21,11 @@ from audit.retention import declared
 from audit.rows import checkpoint_record, key_records
 from audit.turns import turn
 from audit.verifying.retention import STREAM as RETENTION
+from database.clock import read_clock
 from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.exports import batches
 from integration_hub.console.models import Export
-from sync.clock import read_clock
 from sync.evidence import BOX
 
 Beat = Callable[[], None]

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from audit.export import json_lines
 from audit.records import time_text
+from database.clock import read_clock
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim, Stopped
 from integration_hub.console.exporting.columns import EVENTS, TABLES
@@ -33,7 +34,6 @@ from integration_hub.console.exporting.register import opened_key, register, unr
 from integration_hub.console.exporting.rows import CHUNK, rows_of
 from integration_hub.console.exporting.snapshot import notes
 from integration_hub.console.models import Export
-from sync.clock import read_clock
 from sync.search.event_filter import resolve
 
 NOTE_SECONDS = 1.0

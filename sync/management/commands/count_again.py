@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sync.clock import read_clock
+from database.clock import read_clock
 from sync.counting.rebuilding import count_again, hours_left
 from sync.failure_groups import keep_failure_groups
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from sync.clock import database_now
+from database.clock import database_now
 from sync.models import WAITING, Delivery
 from sync.tasks import run_due
 from webhooks.models import State

@@ -15,10 +15,10 @@ from django.utils import timezone
 from audit import ends, log
 from audit.canonical import canonical
 from audit.ends import START, End
-from audit.joining import together
 from audit.log import Happening, append, appending, following
 from audit.models import Entry
-from audit.storing import insert
+from database.bulk_insert import insert
+from database.write_batch import together
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads

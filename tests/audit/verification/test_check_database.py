@@ -15,7 +15,7 @@ from audit.database_check import check_database
 from audit.models import Entry, Segment
 from audit.rows import checkpoint_record
 from audit.sealing import rotate_key, seal
-from sync.clock import read_clock
+from database.clock import read_clock
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.threads import in_threads
 

@@ -17,7 +17,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "receive and record": (
         "webhooks.receiving.receive_webhook",
         "webhooks.recording.record_webhook",
-        "audit.gathering.Gathering.do",
+        "database.group_commit.Gathering.do",
         "sync.opening.plan_ways",
         "sync.opening.open_deliveries",
     ),
@@ -80,13 +80,13 @@ POINTS: dict[str, tuple[str, ...]] = {
     "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
-        "audit.storing.insert",
-        "audit.statements.Statement._execute",
-        "audit.storing.store",
-        "audit.storing.store_given",
-        "audit.joining.together",
+        "database.bulk_insert.insert",
+        "database.statement.Statement._execute",
+        "database.bulk_insert.store",
+        "database.bulk_insert.store_given",
+        "database.write_batch.together",
     ),
-    "models: rows in memory": ("django.db.models.base.Model.__init__", "audit.storing.fresh"),
+    "models: rows in memory": ("django.db.models.base.Model.__init__", "database.model_rows.fresh"),
     "ORM": (
         "django.db.models.query.QuerySet._fetch_all",
         "django.db.models.query.QuerySet._filter_or_exclude",
@@ -98,14 +98,14 @@ POINTS: dict[str, tuple[str, ...]] = {
         "django.db.models.base.Model.save",
     ),
     "writers' line (SQLite)": (
-        "integration_hub.sqlite.queue.WriterQueue.acquire",
-        "integration_hub.sqlite.queue.WriterQueue.release",
+        "database.sqlite.writer_queue.WriterQueue.acquire",
+        "database.sqlite.writer_queue.WriterQueue.release",
     ),
     "connections: borrow and give back": (
         "django.db.backends.base.base.BaseDatabaseWrapper.connect",
         "django.db.backends.base.base.BaseDatabaseWrapper.close",
         "django.db.close_old_connections",
-        "audit.releasing.release_connection",
+        "database.connection.release_connection",
     ),
     "transactions: begin and end": (
         "django.db.transaction.Atomic.__enter__",

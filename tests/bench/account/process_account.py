@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from audit import statements as sql
+from database import statement as sql
 from tests.bench.account.points import POINTS
 from tests.bench.account.stopwatch import Spent, Stopwatch
 from tests.bench.machinery.driver import Load, requests
@@ -43,7 +43,7 @@ class Statements:
         return f"SQL {verb} {table[1] if table else ''}".strip()
 
     def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
-        """The same for `audit.statements.execute`, unless that goes through the ORM's cursor after all (a single write on
+        """The same for `database.statement.execute`, unless that goes through the ORM's cursor after all (a single write on
         SQLite). What is no part of a transaction commits itself.
         """
         is_alone = not (connection.in_atomic_block or sql.startswith("SELECT"))

@@ -4,7 +4,7 @@ import os
 
 import environ  # type: ignore[import-untyped]
 
-from integration_hub.databases import SQLITE_PRAGMAS
+from database.settings import SQLITE_PRAGMAS
 
 SECRET_KEY = "only-for-the-benchmark"
 ALLOWED_HOSTS = ["127.0.0.1"]

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from sync.clock import read_clock
+from database.clock import read_clock
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event, logged_in
 from tests.support.pages import visible_text

@@ -18,12 +18,12 @@ from audit.anchoring import anchor
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.export import neutral
 from audit.models import Entry
+from database.clock import read_clock
 from integration_hub.console.exporting import check_rows, choosing, jobs, making
 from integration_hub.console.exporting.columns import TABLES
 from integration_hub.console.exporting.csv_table import COLUMNS, copied, harmless, read
 from integration_hub.console.exporting.packing import pack
 from integration_hub.console.models import Export, ExportState
-from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.models import Attempt, Call
 from tests.support.audit.log_state import State, build, write_filtered, write_whole

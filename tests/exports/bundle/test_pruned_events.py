@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.sealing import seal
+from database.clock import read_clock
 from integration_hub.console.exporting import check_rows
 from sync import pruning, retention
-from sync.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.retention import prune, prune_audit
 from tests.support.builders.exports import checked, commands, cut, exported, happened, lines, run, unpacked

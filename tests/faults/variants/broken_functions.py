@@ -35,7 +35,7 @@ def record_no_write_before(about_to_send: Callable[..., None]) -> Callable[..., 
 
 def believe_every_token(statement: Any) -> Any:
     """The same statement, whoever holds the delivery and whether or not it runs. ValueError where it asks for neither."""
-    from audit.statements import Statement
+    from database.statement import Statement
 
     sql, fence = statement.sql, "token = %s AND COALESCE(state, '') = 'running'"
     if fence not in sql:

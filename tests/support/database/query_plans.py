@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from audit import statements
+from database import statement
 
 _FINDING = ("SELECT", "UPDATE", "DELETE", "WITH")
 _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}
@@ -42,7 +42,7 @@ class Seen:
         """The lines of its plan, with these values."""
         sql = _EXPLAIN[connection.vendor] + self.sql
         if self.is_past:
-            rows = statements.execute(
+            rows = statement.execute(
                 connection, sql, self.values, lambda cursor: cursor.fetchall(), is_reading=True
             )
         else:
@@ -58,7 +58,7 @@ def seeing() -> Iterator[list[Seen]]:
     from django.db.backends.utils import CursorWrapper
 
     seen: list[Seen] = []
-    past, through = statements.execute, CursorWrapper.execute
+    past, through = statement.execute, CursorWrapper.execute
 
     def note(sql: str, values: Any, *, is_past: bool) -> None:
         if sql.startswith(_FINDING):
@@ -72,12 +72,12 @@ def seeing() -> Iterator[list[Seen]]:
         note(sql, values, is_past=False)
         return through(self, sql, values)
 
-    statements.execute = noted_past
+    statement.execute = noted_past
     CursorWrapper.execute = noted_through  # type: ignore[method-assign,assignment]
     try:
         yield seen
     finally:
-        statements.execute = past
+        statement.execute = past
         CursorWrapper.execute = through  # type: ignore[method-assign]
 
 

@@ -1,4 +1,4 @@
-"""What travels together to PostgreSQL (`audit.joining`), taken apart again."""
+"""What travels together to PostgreSQL (`database.write_batch`), taken apart again."""
 
 import re
 

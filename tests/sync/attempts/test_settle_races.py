@@ -10,11 +10,12 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.joining import NotAsExpected, together_after
 from audit.log import Happening, append
 from audit.models import Entry
-from audit.statements import Statement
-from audit.storing import fresh, insertion, store, store_after
+from database.bulk_insert import insertion, store, store_after
+from database.model_rows import fresh
+from database.statement import Statement
+from database.write_batch import NotAsExpected, together_after
 from sync import settling
 from sync.attempting import Findings
 from sync.claiming import claim

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from database.clock import read_clock
 from sync.blockers import (
     Behind,
     BehindDelivery,
@@ -24,7 +25,6 @@ from sync.blockers import (
     who_must_act,
 )
 from sync.breaker_status import Passing, Spared
-from sync.clock import read_clock
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 

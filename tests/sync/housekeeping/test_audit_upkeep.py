@@ -12,8 +12,8 @@ from django.test import Client
 
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
 from audit.sealing import seal_stragglers
+from database.clock import read_clock
 from sync.alarming import look
-from sync.clock import read_clock
 from sync.evidence import BOX, look_at_everything, seal_audit, send_checkpoint
 from sync.models import Alarm, Periodic
 from sync.periodic import LONG, PERIODIC

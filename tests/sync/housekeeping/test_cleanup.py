@@ -12,9 +12,9 @@ from django.test import Client
 from audit.log import Happening, append
 from audit.models import Entry
 from audit.sealing import seal
+from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync import pruning, retention
-from sync.clock import read_clock
 from sync.evidence import BOX
 from sync.models import Alarm, Attempt, Call, Delivery, Kept, Pruning, Telling
 from sync.retention import prune, pruned_at

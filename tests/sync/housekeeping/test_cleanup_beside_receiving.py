@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from database.clock import read_clock
 from sync import pruning
-from sync.clock import read_clock
 from sync.retention import prune
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload

@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from audit.statements import Statement
+from database.clock import database_now
+from database.statement import Statement
 from sync import pausing
-from sync.clock import database_now
 from sync.configuration import Way, ways
 from sync.models import Attempt, Connection, Delivery, Route
 from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume

@@ -1,4 +1,4 @@
-"""Webhooks that come at the same time and for whose outcome nobody waits are stored by one commit (`audit.gathering`)."""
+"""Webhooks that come at the same time and for whose outcome nobody waits are stored by one commit (`database.group_commit`)."""
 
 import json
 from collections.abc import Callable

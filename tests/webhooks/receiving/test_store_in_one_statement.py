@@ -9,7 +9,7 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from audit.models import Entry
-from audit.storing import store_after
+from database.bulk_insert import store_after
 from sync.models import Attempt, Delivery
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import ANNA, EXAMPLE, Hub

@@ -12,8 +12,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from database.clock import database_now, read_clock
 from sync.breaking import Failing, note_failure, passing
-from sync.clock import database_now, read_clock
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub

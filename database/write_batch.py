@@ -12,8 +12,10 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, DataError, transaction
 from django.db.models import Model
 
-from audit import statements
-from audit.statements import PLAIN, Bound, current, prepared
+from database import statement
+from database.connection import current
+from database.statement import Bound
+from database.values import PLAIN, prepared
 
 GIVEN = "given"  # the part that others are made to depend on
 _ALL_IS_WELL = "CAST(CASE WHEN {} THEN '1' ELSE 'the row is not as expected' END AS integer)"
@@ -31,7 +33,8 @@ def one_commit() -> AbstractContextManager[Any]:
 
 def together(*writes: Bound, given: Bound | None = None) -> list[int]:
     """Run these, in a transaction or in `one_commit`; how many rows each changed. On PostgreSQL those that add a row
-    give it its key; SQLite does one after the other, and rows are stored before what names them (`audit.storing`).
+    give it its key; SQLite does one after the other, and rows are stored before what names them
+    (`database.bulk_insert`).
 
     `given`: a SELECT, without whose row nothing is written and nothing returned; the writes must be made to depend on
     it (see `insertion`).
@@ -127,7 +130,7 @@ def _with_keys(sql: str, named: Sequence[tuple[int, int]]) -> str:
 
 
 def _run(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
-    return statements.execute(connection, sql, prepared(values, connection.vendor), result, is_reading=False)
+    return statement.execute(connection, sql, prepared(values, connection.vendor), result, is_reading=False)
 
 
 def _column(row: Model) -> str:

@@ -1,11 +1,18 @@
-"""What several threads want done at the same time is done by one of them, in one go."""
+"""Group commit: what several threads want written at the same time is written by one of them, in one commit.
+
+On SQLite there is one writer at a time, and a commit waits for the disk. Threads that come while one commits share the
+next commit.
+"""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
+
+from database.connection import current
+from database.write_batch import one_commit
 
 T = TypeVar("T")
 
@@ -113,3 +120,49 @@ class Gathering(Generic[T]):
 def _for_each(error: BaseException) -> Exception:
     """What each of several is told, an error of his own."""
     return type(error)(*error.args) if isinstance(error, _FOR_ALL) else Scattered()
+
+
+MOST = 8  # in one commit
+
+
+class _Work:
+    """What one thread wants done, and what came of it."""
+
+    __slots__ = ("result", "run")
+
+    def __init__(self, run: Callable[[], Any]) -> None:
+        self.run = run
+        self.result: Any = None
+
+
+def commit(work: Callable[[], T], *, is_one_statement: bool = False) -> T:
+    """Run this in a transaction; when that is committed, return what it returned.
+
+    It may run in another thread, and again where it, or what shared a transaction with it, raised something. So it
+    reads and writes rows, waits for nobody, and asks nothing of the thread that it comes from.
+    `is_one_statement`: it writes by `database.write_batch.together`, once.
+    """
+    link = current()
+    if link.vendor != "sqlite" or link.in_atomic_block:
+        return _alone(work, is_one_statement)
+    mine = _Work(work)
+    try:
+        _gathering.do(mine)
+    except Scattered:
+        return _alone(work, is_one_statement)
+    result: T = mine.result
+    return result
+
+
+def _alone(work: Callable[[], T], is_one_statement: bool) -> T:
+    with one_commit() if is_one_statement else transaction.atomic():
+        return work()
+
+
+def _together(works: Sequence[_Work]) -> None:
+    with transaction.atomic():
+        for each in works:
+            each.result = each.run()
+
+
+_gathering = Gathering(_together, MOST)

@@ -22,7 +22,7 @@ def sqlite_settings(address: dict[str, Any], *, wait_seconds: float, test_file: 
     if name != ":memory:":
         Path(name).parent.mkdir(parents=True, exist_ok=True)
     return address | {
-        "ENGINE": "integration_hub.sqlite",
+        "ENGINE": "database.sqlite",
         "CONN_MAX_AGE": None,
         "OPTIONS": {"timeout": wait_seconds, "transaction_mode": "IMMEDIATE", "init_command": SQLITE_PRAGMAS},
         "TEST": {"NAME": test_file},

@@ -5,43 +5,12 @@ runs for each webhook goes through here, everything else through the ORM. Both s
 are, all others prepared by the fields of the models.
 """
 
-import threading
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Model
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """As the value of a column: the database's own clock when the statement runs, and `seconds` later."""
-
-    seconds: float = 0.0
-
-
-NOW = Clock()
-
-_CLOCKS = {
-    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
-    "postgresql": "(STATEMENT_TIMESTAMP() + %s * INTERVAL '1 second')",
-}
-PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
-
-
-_threads = threading.local()
-
-
-def current() -> Any:
-    """This thread's connection. Django's own way to it takes as long as a small statement."""
-    found = getattr(_threads, "connection", None)
-    if found is None:
-        found = _threads.connection = connections[DEFAULT_DB_ALIAS]
-    return found
+from database.connection import current
+from database.values import _CLOCKS, prepared
 
 
 class Statement:
@@ -58,7 +27,7 @@ class Statement:
         self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in _CLOCKS}
 
     def bound(self, *values: Any) -> "Bound":
-        """With its values, to be run by `audit.joining.together`."""
+        """With its values, to be run by `database.write_batch.together`."""
         return Bound(self._texts[current().vendor], values)
 
     def run(self, *values: Any) -> int:
@@ -95,42 +64,7 @@ def for_vendor(sql: str, vendor: str) -> str:
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
 
 
-def prepared(values: Iterable[Any], vendor: str) -> list[Any]:
-    """Values as the driver takes them. A row stands for its key."""
-    prepare = _PREPARE[vendor]
-    return [each if type(each) in PLAIN else prepare(each) for each in values]
-
-
-def _for_sqlite(value: Any) -> Any:
-    """What Django's backend makes of these types."""
-    if isinstance(value, datetime):
-        at = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return at.isoformat(" ")[:-_ZONE]
-    if isinstance(value, uuid.UUID):
-        return value.hex
-    return _for_postgresql(value)
-
-
-def _for_postgresql(value: Any) -> Any:
-    if isinstance(value, str):
-        return str(value)
-    return value.pk if isinstance(value, Model) else value
-
-
-_PREPARE: dict[str, Callable[[Any], Any]] = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
-_ZONE = len("+00:00")
 _CURSOR = "_hub_cursor"
-
-
-def moment(value: Any) -> datetime:
-    """A time of a column or of the clock as a driver gives it: SQLite's are text or have no zone, and mean UTC."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def as_time(value: Any) -> datetime | None:
-    """The same, of a column that may be empty."""
-    return None if value is None else moment(value)
 
 
 def execute(

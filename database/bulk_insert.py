@@ -4,98 +4,21 @@ Making a row of twenty columns as `Model(…)` costs more than storing it: a sig
 for each column. Nothing here sends signals, and nothing here runs `save`.
 """
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain, groupby
-from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import NOT_PROVIDED, JSONField, Model
-from django.db.models.base import ModelState
+from django.db.models import Model
 from django.utils import timezone
 
-from audit import statements
-from audit.joining import GIVEN, gives_row, together, together_after
-from audit.statements import Bound, Clock, as_time, current, for_vendor, prepared
-
-M = TypeVar("M", bound=Model)
-
-
-def fresh(model: type[M], **values: Any) -> M:
-    """What `model(**values)` makes. A foreign key takes a row that is stored, or under `…_id` its key.
-
-    `KeyError` for a name that is no field.
-    """
-    shape = _shape(model)
-    row = model.__new__(model)
-    state = ModelState()
-    cache: dict[str, Any] = {}
-    state.fields_cache = cache
-    held = row.__dict__
-    held["_state"] = state
-    held.update(shape.defaults)
-    for name, make in shape.made:
-        if name not in values:
-            held[name] = make()
-    for name, value in values.items():
-        key = shape.keys[name]
-        if key is None:
-            held[name] = value
-        else:
-            held[key] = None if value is None else value.pk
-            cache[name] = value
-    return row
-
-
-def columns_of(model: type[Model], table: str) -> str:
-    """All columns of a model for a SELECT in which its table is called `table`; `stored` takes their values."""
-    return ", ".join(f"{table}.{each.column}" for each in model._meta.concrete_fields)
-
-
-def stored(model: type[M], values: Sequence[Any]) -> M:
-    """The row of these values of all its columns, as the driver gave them."""
-    row = model.__new__(model)
-    state = ModelState()
-    state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, {}
-    row.__dict__["_state"] = state
-    for (name, read), value in zip(_readers(model), values, strict=True):
-        row.__dict__[name] = value if value is None or read is None else read(value)
-    return row
-
-
-def stored_side_by_side(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
-    """The rows of several models, of the values of all their columns; None for one that an outer join did not find."""
-    rows: list[Any] = []
-    start = 0
-    for model in models:
-        end = start + len(_readers(model))
-        own, start = values[start:end], end
-        rows.append(None if all(each is None for each in own) else stored(model, own))
-    return rows
-
-
-@lru_cache(maxsize=64)
-def _readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    """The attribute of each column, and what makes its value of the driver's."""
-    return tuple((each.attname, _reader(each)) for each in model._meta.concrete_fields)
-
-
-def _reader(field: Any) -> Callable[[Any], Any] | None:
-    read = getattr(field, "from_db_value", None)
-    if read is None:
-        return _READ.get(field.get_internal_type())
-    return lambda value: read(value, None, current())
-
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "BinaryField": bytes,
-    "BooleanField": bool,
-    "DateTimeField": as_time,
-    "UUIDField": lambda value: value if isinstance(value, uuid.UUID) else uuid.UUID(value),
-}
+from database import statement
+from database.connection import current
+from database.model_rows import _shape
+from database.statement import Bound, for_vendor
+from database.values import Clock, prepared
+from database.write_batch import GIVEN, gives_row, together, together_after
 
 
 def next_key(model: type[Model]) -> str:
@@ -128,7 +51,7 @@ def insert(*rows: Model) -> None:
     made = insertion(*rows)
     sql = f'{made.sql} RETURNING "{shape.key_column}"'
     values = prepared(made.values, connection.vendor)
-    keys = statements.execute(connection, sql, values, _every, is_reading=False)
+    keys = statement.execute(connection, sql, values, _every, is_reading=False)
     for row, (key,) in zip(rows, keys, strict=True):
         row.__dict__[shape.key] = key
         row._state.adding = False
@@ -219,12 +142,12 @@ def store_alike(rows: Iterable[Model]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _numbering(models: Sequence[type[Model]]) -> statements.Statement:
+def _numbering(models: Sequence[type[Model]]) -> statement.Statement:
     each = (
         f"SELECT {kind}, {next_key(model)} FROM generate_series(1, %s)"  # noqa: S608
         for kind, model in enumerate(models)
     )
-    return statements.Statement(" UNION ALL ".join(each))
+    return statement.Statement(" UNION ALL ".join(each))
 
 
 def _kind(row: Model) -> tuple[type[Model], bool]:
@@ -262,56 +185,6 @@ def _set_moments(rows: Iterable[Model], names: Sequence[str]) -> None:
         for name in names:
             if row.__dict__[name] is None:
                 row.__dict__[name] = now
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What there is to know of a model. `columns` takes the values of `fields`, which are all, or all but the key, out
-    of a row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
-    where that is among the columns; `documents` are columns whose field has to prepare the value.
-    """
-
-    table: str
-    key: str
-    key_column: str
-    fields: tuple[Any, ...]
-    columns: Callable[[dict[str, Any]], tuple[Any, ...]]
-    width: int
-    defaults: Mapping[str, Any]
-    made: tuple[tuple[str, Callable[[], Any]], ...]
-    keys: Mapping[str, str | None]
-    places: Mapping[str, int]
-    moments: tuple[str, ...]
-    documents: tuple[tuple[int, Any], ...]
-
-
-@lru_cache(maxsize=64)
-def _shape(model: type[Model], has_key: bool = False) -> _Shape:
-    every = model._meta.concrete_fields
-    fields = [each for each in every if has_key or not each.primary_key]
-    made = tuple((each.attname, each.default) for each in every if callable(each.default))
-    is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
-    keys: dict[str, str | None] = {each.attname: None for each in every}
-    keys |= {each.name: each.attname for each in every if each.is_relation}
-    return _Shape(
-        table=model._meta.db_table,
-        key=model._meta.pk.attname,
-        key_column=str(model._meta.pk.column),
-        fields=tuple(fields),
-        columns=itemgetter(*(each.attname for each in fields)),
-        width=len(fields),
-        defaults={each.attname: _default(each) for each in every},
-        made=tuple(each for each in made if each[1] is not NOT_PROVIDED),
-        keys=keys,
-        places={each.name: place for place, each in enumerate(fields) if each.is_relation},
-        moments=tuple(each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one),
-        documents=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
-    )
-
-
-def _default(field: Any) -> Any:
-    """The value of a field that nobody gave one, as Django has it; what is made anew for each row comes later."""
-    return None if callable(field.default) and field.has_default() else field.get_default()
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""The database backend `integration_hub.sqlite`: Django's own, with writers queued.
+"""The database backend `database.sqlite`: Django's own, with writers queued.
 
 A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT or ROLLBACK; a single statement that
 writes outside a transaction takes it for as long as it runs. Readers never wait.
@@ -16,8 +16,8 @@ from django.db import ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from integration_hub.sqlite.queue import WriterQueue
-from integration_hub.sqlite.writer import Writer, writer_of
+from database.sqlite.shared_writer import Writer, writer_of
+from database.sqlite.writer_queue import WriterQueue
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER")
 

@@ -1,12 +1,25 @@
-"""The database's clock, the only one that leases and due times are measured by."""
+"""The database's clock: the only one that leases and due times are measured by."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.functions import Now
 
-from audit.statements import Statement, as_time
+from database.statement import Statement
+from database.values import as_time, moment
+
+_CLOCKS = {"sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')", "postgresql": "SELECT CLOCK_TIMESTAMP()"}
+
+
+def database_clock() -> datetime:
+    """The moment, as the database sees it, to the millisecond at least."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOCKS[connection.vendor])
+        (found,) = cursor.fetchone()
+    return moment(found)
+
 
 _CLOCK = Statement("SELECT {now}")
 

@@ -1,0 +1,141 @@
+"""Model instances without `Model.__init__`: made from values, or read from the columns of a row."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import NOT_PROVIDED, JSONField, Model
+from django.db.models.base import ModelState
+
+from database.connection import current
+from database.values import as_time
+
+M = TypeVar("M", bound=Model)
+
+
+def fresh(model: type[M], **values: Any) -> M:
+    """What `model(**values)` makes. A foreign key takes a row that is stored, or under `…_id` its key.
+
+    `KeyError` for a name that is no field.
+    """
+    shape = _shape(model)
+    row = model.__new__(model)
+    state = ModelState()
+    cache: dict[str, Any] = {}
+    state.fields_cache = cache
+    held = row.__dict__
+    held["_state"] = state
+    held.update(shape.defaults)
+    for name, make in shape.made:
+        if name not in values:
+            held[name] = make()
+    for name, value in values.items():
+        key = shape.keys[name]
+        if key is None:
+            held[name] = value
+        else:
+            held[key] = None if value is None else value.pk
+            cache[name] = value
+    return row
+
+
+def columns_of(model: type[Model], table: str) -> str:
+    """All columns of a model for a SELECT in which its table is called `table`; `stored` takes their values."""
+    return ", ".join(f"{table}.{each.column}" for each in model._meta.concrete_fields)
+
+
+def stored(model: type[M], values: Sequence[Any]) -> M:
+    """The row of these values of all its columns, as the driver gave them."""
+    row = model.__new__(model)
+    state = ModelState()
+    state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, {}
+    row.__dict__["_state"] = state
+    for (name, read), value in zip(_readers(model), values, strict=True):
+        row.__dict__[name] = value if value is None or read is None else read(value)
+    return row
+
+
+def stored_side_by_side(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
+    """The rows of several models, of the values of all their columns; None for one that an outer join did not find."""
+    rows: list[Any] = []
+    start = 0
+    for model in models:
+        end = start + len(_readers(model))
+        own, start = values[start:end], end
+        rows.append(None if all(each is None for each in own) else stored(model, own))
+    return rows
+
+
+@lru_cache(maxsize=64)
+def _readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """The attribute of each column, and what makes its value of the driver's."""
+    return tuple((each.attname, _reader(each)) for each in model._meta.concrete_fields)
+
+
+def _reader(field: Any) -> Callable[[Any], Any] | None:
+    read = getattr(field, "from_db_value", None)
+    if read is None:
+        return _READ.get(field.get_internal_type())
+    return lambda value: read(value, None, current())
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "BinaryField": bytes,
+    "BooleanField": bool,
+    "DateTimeField": as_time,
+    "UUIDField": lambda value: value if isinstance(value, uuid.UUID) else uuid.UUID(value),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What there is to know of a model. `columns` takes the values of `fields`, which are all, or all but the key, out
+    of a row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
+    where that is among the columns; `documents` are columns whose field has to prepare the value.
+    """
+
+    table: str
+    key: str
+    key_column: str
+    fields: tuple[Any, ...]
+    columns: Callable[[dict[str, Any]], tuple[Any, ...]]
+    width: int
+    defaults: Mapping[str, Any]
+    made: tuple[tuple[str, Callable[[], Any]], ...]
+    keys: Mapping[str, str | None]
+    places: Mapping[str, int]
+    moments: tuple[str, ...]
+    documents: tuple[tuple[int, Any], ...]
+
+
+@lru_cache(maxsize=64)
+def _shape(model: type[Model], has_key: bool = False) -> _Shape:
+    every = model._meta.concrete_fields
+    fields = [each for each in every if has_key or not each.primary_key]
+    made = tuple((each.attname, each.default) for each in every if callable(each.default))
+    is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
+    keys: dict[str, str | None] = {each.attname: None for each in every}
+    keys |= {each.name: each.attname for each in every if each.is_relation}
+    return _Shape(
+        table=model._meta.db_table,
+        key=model._meta.pk.attname,
+        key_column=str(model._meta.pk.column),
+        fields=tuple(fields),
+        columns=itemgetter(*(each.attname for each in fields)),
+        width=len(fields),
+        defaults={each.attname: _default(each) for each in every},
+        made=tuple(each for each in made if each[1] is not NOT_PROVIDED),
+        keys=keys,
+        places={each.name: place for place, each in enumerate(fields) if each.is_relation},
+        moments=tuple(each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one),
+        documents=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
+    )
+
+
+def _default(field: Any) -> Any:
+    """The value of a field that nobody gave one, as Django has it; what is made anew for each row comes later."""
+    return None if callable(field.default) and field.has_default() else field.get_default()

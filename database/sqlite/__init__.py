@@ -1,0 +1,1 @@
+"""How do many threads and processes write to one SQLite file in turn?"""
