@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, JsonResponse
 
-from audit.standing import Standing
+from audit.sealing.status import Standing
 from database.clock import database_clock
 from sync.models import Alarm
 from sync.watching import Figures, measure, waiting

@@ -10,8 +10,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
-from audit.canonical import JSONValue
-from audit.log import SYSTEM, Happening, append
+from audit.entries.append import SYSTEM, Happening, append
+from audit.format.canonical_json import JSONValue
 from database.clock import database_clock
 from sync.channels import channels
 from sync.conditions import Condition, Limits, conditions

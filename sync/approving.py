@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.clock import database_now_plus
 from sync.models import Delivery, Replay, Request
 from sync.settling import refresh_events

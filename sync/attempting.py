@@ -15,7 +15,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from audit.canonical import JSONValue
+from audit.format.canonical_json import JSONValue
 from sync.claiming import Claim
 from sync.connectors.records import CommercialConnector, Entity, IdentityConnector, Record
 from sync.guarding import guard

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.clock import database_now, database_now_plus
 from database.statement import Statement
 from sync.backtesting import Compared, Comparison, compare

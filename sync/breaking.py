@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.cached_read import known
 from database.clock import database_now, read_clock
 from sync.models import Breaker, Connection

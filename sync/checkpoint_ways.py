@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.mail import EmailMessage
 
-from audit.anchoring import NotAnchored, Way
+from audit.sealing.publish_checkpoints import NotAnchored, Way
 from sync.posting import NotPosted, post
 
 ALWAYS = timedelta(0)

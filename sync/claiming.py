@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from audit.ends import START, End
-from audit.log import Happening, appending, beginning
+from audit.entries.append import Happening, appending, beginning
+from audit.entries.stream_heads import START, End
 from database.bulk_insert import store, store_after
 from database.connection import current
 from database.group_commit import commit

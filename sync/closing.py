@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.approving import LARGEST, AlreadyDecided, Decided, NotDecidable
 from sync.models import Delivery, Replay, Request
 from sync.settling import refresh_events

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit.log import Happening
+from audit.entries.append import Happening
 from database.statement import Bound, Statement
 from sync.attempting import Findings
 from sync.claiming import Claim

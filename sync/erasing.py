@@ -16,7 +16,7 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
 from sync.pruning import delete_payloads
 from sync.retention import PAUSE_SECONDS

@@ -4,7 +4,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.models import Erasure, ErasureState, Ground
 from sync.subject_rows import Person, count, person
 from webhooks.models import is_erased

@@ -2,10 +2,10 @@
 
 from django.conf import settings
 
-from audit.anchoring import anchor
-from audit.keys import Box
-from audit.nightly import verify_and_keep
-from audit.sealing import rotate_key, seal, seal_stragglers
+from audit.sealing.publish_checkpoints import anchor
+from audit.sealing.seal import rotate_key, seal, seal_stragglers
+from audit.sealing.signing_keys import Box
+from audit.verification.nightly_check import verify_and_keep
 from database.clock import read_clock
 from sync.checkpoint_ways import ways
 from webhooks import sealing

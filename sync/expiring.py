@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.clock import database_now
 from database.statement import Statement
 from sync.claiming import SUSPECT

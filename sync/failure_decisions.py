@@ -9,8 +9,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
 from sync.approving import NotDecidable
 from sync.blaming import dead_of

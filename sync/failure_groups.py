@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.clock import read_clock
 from sync.blaming import by_side
 from sync.models import Care, Delivery, FailureGroup

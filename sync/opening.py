@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model, QuerySet
 
-from audit.log import Happening
+from audit.entries.append import Happening
 from database.model_rows import fresh
 from database.values import NOW
 from sync.claiming import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed

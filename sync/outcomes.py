@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.models import Attempt, Connection, Delivery

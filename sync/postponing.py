@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.models import Breaker, Connection, Delivery
 from sync.settling import refresh_events
 from webhooks.models import State

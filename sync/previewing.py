@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
 from database.connection import release_connection
 from sync.attempting import Ends, Findings, plan
 from sync.breaking import passing

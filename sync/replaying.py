@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.bulk_insert import store
 from database.clock import database_now
 from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, Replay, Takes

@@ -16,11 +16,11 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import F, Max, QuerySet
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
-from audit.records import time_text
-from audit.retention import declare, let_go
-from audit.rights import may_delete_entries
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
+from audit.format.signed_records import time_text
+from audit.retention.database_grants import may_delete_entries
+from audit.retention.prune_entries import declare, let_go
 from database.clock import read_clock
 from sync import pruning
 from sync.evidence import seal_audit

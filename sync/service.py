@@ -8,8 +8,8 @@ from typing import TypeVar, cast
 from django.db import transaction
 from django.db.models import Model
 
-from audit.ends import End
-from audit.log import Happening
+from audit.entries.append import Happening
+from audit.entries.stream_heads import End
 from sync.configuration import Way
 from sync.opening import Opening, open_deliveries, plan_ways
 from sync.outcomes import give_up_what_must_not_go_on, outcome_of, outcome_when_opened

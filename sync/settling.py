@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from audit.log import append, appending, following
+from audit.entries.append import append, appending, following
 from database.bulk_insert import store, store_after
 from database.clock import database_now_plus
 from database.connection import current

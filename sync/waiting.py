@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from audit.log import Happening
+from audit.entries.append import Happening
 from database.connection import release_connection
 from database.statement import Bound
 from sync.models import Delivery

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from audit.standing import Standing, standing
+from audit.sealing.status import Standing, standing
 from database.statement import Statement
 from database.values import as_time, moment
 from sync.subjects import STANDS_BEHIND

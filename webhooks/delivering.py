@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from django.db.models import Model
 
-from audit.ends import End
-from audit.log import Happening
+from audit.entries.append import Happening
+from audit.entries.stream_heads import End
 from database.statement import Bound
 from webhooks.models import Event, Payload
 from webhooks.outcome import EventOutcome

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.bulk_insert import insert, store
 from database.group_commit import Scattered
 from database.model_rows import fresh

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from webhooks import tally
 from webhooks.arrival import Arrival
 from webhooks.models import Refusal, Source

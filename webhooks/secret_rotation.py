@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from webhooks.models import Source, SourceSecret
 from webhooks.signatures import check_secret, new_secret
 

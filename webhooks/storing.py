@@ -10,7 +10,7 @@ from itertools import zip_longest
 from django.db.models import Model
 from django.utils import timezone
 
-from audit.log import Happening, beginning
+from audit.entries.append import Happening, beginning
 from database.bulk_insert import number, store, store_after, store_alike
 from database.connection import current, release_connection
 from database.group_commit import MOST, Gathering, commit

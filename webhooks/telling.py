@@ -5,7 +5,7 @@ import logging
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.log import append, appending
+from audit.entries.append import append, appending
 from database.bulk_insert import store
 from database.statement import Bound, Statement
 from webhooks.answers import Answer

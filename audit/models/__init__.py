@@ -1,7 +1,7 @@
-"""The audit log's tables."""
+"""Which tables hold the log?"""
 
 from audit.models.entry import Entry
-from audit.models.outlet import Anchoring, Outlet, Verification
+from audit.models.publication import Anchoring, Outlet, Verification
 from audit.models.retention import Cut, Stub
 from audit.models.segment import Checkpoint, Segment, SigningKey
 

@@ -3,13 +3,13 @@
 from django.db import models
 from django.db.models.functions import Left, StrIndex
 
-# What every webhook does, and what it is about: see `audit.finding`.
+# What every webhook does, and what it is about: see `audit.entries.search`.
 ROUTINE = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
 MANY = ("event", "delivery")
 
 
 class Entry(models.Model):
-    """One thing that happened. `body` is canonical JSON (see `audit.canonical`) and holds no personal data.
+    """One thing that happened. `body` is canonical JSON (see `audit.format.canonical_json`) and holds no personal data.
 
     The columns beside it repeat what `body` says, so that it can be found; `body` is what counts.
     """

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from audit.finding import about_kind, by_actor, by_people, of_action
+from audit.entries.search import about_kind, by_actor, by_people, of_action
 from audit.models import Entry
 from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_search import streams_of

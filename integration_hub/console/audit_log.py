@@ -9,7 +9,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from audit.models import Entry
-from audit.standing import standing
+from audit.sealing.status import standing
 from integration_hub.console.audit_list import BAR, entry_list, listed, unknown_words
 from integration_hub.console.audit_page import entry_page
 from integration_hub.console.audit_sealed import sealed_in

@@ -9,8 +9,8 @@ from typing import Any
 from django.db import connection
 from django.utils.safestring import SafeString
 
-from audit.circumstances import NAME
-from audit.finding import by_actor
+from audit.entries.actor_context import NAME
+from audit.entries.search import by_actor
 from audit.models import Entry
 from integration_hub.console.changes import Changed, changed
 from integration_hub.console.entry_facts import facts, plain_name

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from audit.format.id_ranges import unpack
 from audit.models import Entry, Segment
-from audit.packing import unpack
 
 # Entries are committed out of the order of their ids, so that one may stand some segments further on: a segment is
 # closed each second at most, and no transaction lasts longer than two minutes.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from django.http import HttpRequest
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
 from webhooks.arrival import address_of
 
 Values = dict[str, JSONValue]

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from audit.canonical import JSONValue
+from audit.format.canonical_json import JSONValue
 from sync.planning import same_json
 
 MOST_SHOWN = 100

@@ -15,8 +15,8 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from audit.canonical import JSONValue
-from audit.export import FORMATS, Format
+from audit.export.line_formats import FORMATS, Format
+from audit.format.canonical_json import JSONValue
 from integration_hub.console.audit_trail import actor, record
 from integration_hub.console.exports import Export, Tally, encode
 from integration_hub.console.sending import in_place, too_many

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit.circumstances import NAME
+from audit.entries.actor_context import NAME
 from audit.models import Entry
 from integration_hub.console.actions import phrase
 from integration_hub.console.actors import actor_name

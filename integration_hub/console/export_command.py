@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 
-from audit.export import FORMATS
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.export.line_formats import FORMATS
 from integration_hub.console.exports import Export, Tally, encode
 from sync.search.event_filter import PERSONAL_PARAMS
 

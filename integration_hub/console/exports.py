@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 
-from audit.export import Format, Row
+from audit.export.line_formats import Format, Row
 from audit.models import Entry
 from sync.models import Attempt
 from webhooks.models import Event, Receipt

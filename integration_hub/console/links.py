@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from audit.records import time_text
+from audit.format.signed_records import time_text
 from sync.models import Connection
 from webhooks.models import State
 

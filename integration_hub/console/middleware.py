@@ -11,8 +11,8 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from audit.canonical import JSONValue
-from audit.circumstances import Tell, under
+from audit.entries.actor_context import Tell, under
+from audit.format.canonical_json import JSONValue
 from integration_hub.console.preferences import zone_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]

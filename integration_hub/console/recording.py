@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.db import connection, models, transaction
 from django.http import HttpRequest
 
-from audit.canonical import JSONValue
+from audit.format.canonical_json import JSONValue
 from integration_hub.console.audit_trail import Values, because, record
 from sync.planning import same_json
 from webhooks.sealing import SealedJSONField

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync.connectors.presets import preset
 from sync.models import Connection, Mapping, MappingVersion, Route, Side
 from webhooks.models import Source, SourceSecret

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from sync.models import Pace, Paused, Replay, ReplayState
 from sync.replaying import AlreadyRequested, NotReplayable, stated

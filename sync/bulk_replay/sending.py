@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from database.bulk_insert import store
 from database.clock import read_clock
 from database.statement import Statement

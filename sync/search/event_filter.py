@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from audit.records import time_text
+from audit.format.signed_records import time_text
 from sync.models import Connection, Delivery, Side
 from sync.search.event_search import Found, Match, find_events, found_again
 from sync.search.periods import NoSuchFilter, span

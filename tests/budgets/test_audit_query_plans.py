@@ -5,13 +5,13 @@ from random import Random
 import pytest
 from django.db import connection, transaction
 
-from audit.anchoring import Way, anchor
-from audit.finding import by_people, of_action
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.entries.search import by_people, of_action
 from audit.models import Entry
 from audit.models.entry import ROUTINE
-from audit.sealing import seal
-from audit.standing import standing
+from audit.sealing.publish_checkpoints import Way, anchor
+from audit.sealing.seal import seal
+from audit.sealing.status import standing
 from integration_hub.console.audit_filter import TOGETHER
 from tests.support.audit.entries import BOX, after, write, write_history
 from tests.support.builders.history import logged_in

@@ -5,8 +5,8 @@ from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
 
-from audit.circumstances import under
-from audit.log import Happening, append
+from audit.entries.actor_context import under
+from audit.entries.append import Happening, append
 from tests.support.builders.history import an_event
 from tests.support.people import browser, circumstances, person, source
 

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, reverse
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
 from sync.models import Alarm, Erasure, FailureGroup

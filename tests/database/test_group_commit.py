@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from audit.models import Entry
 from database import group_commit
 from database.group_commit import Gathering, Scattered, commit

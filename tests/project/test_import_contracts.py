@@ -25,11 +25,11 @@ ONE_HTTP = "One module speaks HTTP"
 PURE = "The pure modules know no Django"
 
 PLANTS = [
-    ("audit/log.py", "import webhooks.codes", {ONE_WAY}),
+    ("audit/entries/append.py", "import webhooks.codes", {ONE_WAY}),
     ("webhooks/gate.py", "import database.clock", {ONE_WAY}),
     ("database/clock.py", "import integration_hub.logs", {ONE_WAY}),
     ("integration_hub/health.py", "import sandbox.faults", {NO_SANDBOX}),
-    ("sandbox/hops.py", "import audit.canonical", {NO_PRODUCT}),
+    ("sandbox/hops.py", "import audit.format.canonical_json", {NO_PRODUCT}),
     ("webhooks/gate.py", "import http.client", {CALL_NOBODY}),
     ("sync/service.py", "import webhooks.gate", {ONLY_MODELS}),
     ("sync/service.py", "import rest_framework.response", {NO_DRF}),

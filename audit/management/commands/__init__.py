@@ -1,0 +1,1 @@
+"""Which commands verify the audit log?"""

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.checkpoints import checkpoint_file
-from audit.database_check import MOST_FAULTS, Report, check_database
-from audit.records import SIGNED, Record
+from audit.format.signed_records import SIGNED, Record
+from audit.sealing.checkpoints import checkpoint_file
+from audit.verification.check_database import MOST_FAULTS, Report, check_database
 
 
 class Command(BaseCommand):

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from audit.checkpoints import make_checkpoint
-from audit.looking import SETTLED, sealed_until
+from audit.format.id_ranges import IdSet, unpack
+from audit.format.signed_records import Record
 from audit.models import Entry, Segment
-from audit.packing import IdSet, unpack
-from audit.records import Record
-from audit.rows import checkpoint_record
+from audit.sealing.checkpoints import make_checkpoint
+from audit.sealing.record_rows import checkpoint_record
+from audit.sealing.unsealed_entries import SETTLED, sealed_until
 from database.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.search.event_filter import EventFilter

@@ -15,7 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, CharField, F, Func, QuerySet, Value, When
 
-from audit.export import neutral
+from audit.export.line_formats import neutral
 
 COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),

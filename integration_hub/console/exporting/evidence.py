@@ -12,15 +12,17 @@ from typing import Any
 from django.db.models import Max
 from django.db.models.functions import TruncDate
 
-from audit.bundle import Bundle, Facts, Placed
-from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
-from audit.keys import current_signing
+from audit.checks.retention import STREAM as RETENTION
+from audit.export.bundle import Bundle, Facts
+from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
+from audit.format.placement import Placed
+from audit.format.signed_records import Record, time_text
 from audit.models import Anchoring, Checkpoint, Stub
-from audit.records import Record, time_text
-from audit.retention import declared
-from audit.rows import checkpoint_record, key_records
-from audit.turns import turn
-from audit.verifying.retention import STREAM as RETENTION
+from audit.retention.prune_entries import declared
+from audit.sealing.record_rows import checkpoint_record, key_records
+from audit.sealing.seal_lock import turn
+from audit.sealing.segment_index import Places, segment_leaves
+from audit.sealing.signing_keys import current_signing
 from database.clock import read_clock
 from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.snapshot import snapshot

@@ -7,14 +7,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from audit.bundle import measure
+from audit.export.bundle import measure
+from audit.format.signed_records import time_text
 from audit.models import Segment
-from audit.records import time_text
 from integration_hub.console.exporting.columns import TABLES, dictionary
 from integration_hub.console.models import Export
 
 _HERE = Path(__file__).parent
-_VERIFIER = _HERE.parents[2] / "audit" / "verify.py"
+_VERIFIER = _HERE.parents[2] / "audit" / "export" / "verify.py"
 _COPIED = {"verify.py": _VERIFIER, "check_rows.py": _HERE / "check_rows.py"}
 _WRITTEN = ("README.txt", "columns.json", "export.json")
 _TABLES = {
@@ -91,7 +91,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def own_files(folder: Path, beat: Callable[[], None]) -> dict[str, dict[str, Any]]:
-    """Name and measure of each file that is not written by `audit.bundle`."""
+    """Name and measure of each file that is not written by `audit.export.bundle`."""
     names = [*_WRITTEN, *_COPIED, *(f"{table.name}.jsonl" for table in TABLES), "events.csv", "events.xlsx"]
     measured = {}
     for name in names:

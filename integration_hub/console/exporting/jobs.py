@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from audit.canonical import JSONValue
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
 from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.claiming import Claim, Lost, Stopped, claim, claim_next
 from integration_hub.console.exporting.detaching import NoRoom

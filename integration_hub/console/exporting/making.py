@@ -17,8 +17,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit.export import json_lines
-from audit.records import time_text
+from audit.export.line_formats import json_lines
+from audit.format.signed_records import time_text
 from database.clock import read_clock
 from integration_hub.console.exporting.choosing import chosen, first_segment, fresh_checkpoint
 from integration_hub.console.exporting.claiming import Claim, Stopped

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 
-from audit.export import Row
-from audit.records import time_text
+from audit.export.line_formats import Row
+from audit.format.signed_records import time_text
 from sync.models import Attempt, Call, Connection, Delivery
 from webhooks.models import Event, Receipt, Source
 from webhooks.references import to_reference

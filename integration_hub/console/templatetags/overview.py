@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from audit.records import time_text
+from audit.format.signed_records import time_text
 from integration_hub.console.charts import Chart, Hour
 from integration_hub.console.wording import pill
 from sync.models import Care, FailureGroup

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.rights import may_delete_entries
+from audit.retention.database_grants import may_delete_entries
 from sync.retention import prune_audit
 
 

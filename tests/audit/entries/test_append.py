@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
-from audit.log import Happening, NotInTransaction, append
+from audit.entries.append import Happening, NotInTransaction, append
 from audit.models import Entry
 from sync.models import Delivery
 from sync.replaying import request_replay

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from audit.models import Entry, Stub
 from sync import delivering
 from sync.models import Attempt, Delivery

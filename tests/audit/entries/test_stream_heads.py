@@ -12,10 +12,11 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from audit import ends, log
-from audit.canonical import canonical
-from audit.ends import START, End
-from audit.log import Happening, append, appending, following
+from audit.entries import append as entries_append
+from audit.entries import stream_heads
+from audit.entries.append import Happening, append, appending, following
+from audit.entries.stream_heads import START, End
+from audit.format.canonical_json import canonical
 from audit.models import Entry
 from database.bulk_insert import insert
 from database.write_batch import together
@@ -135,8 +136,8 @@ def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: No
 
 
 def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ends, "MOST", 7)
-    monkeypatch.setattr("audit.log.BATCH", 5)
+    monkeypatch.setattr(stream_heads, "MOST", 7)
+    monkeypatch.setattr("audit.entries.append.BATCH", 5)
     for _ in range(2):
         write(*(f"event:{number}" for number in range(23)))
     assert Entry.objects.count() == 46
@@ -162,7 +163,7 @@ def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(
 def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None:
     """Whoever waits for one of them has none that another one waits for."""
     write("event:a", "delivery:b")
-    known = ends.ends_of({"event:a", "delivery:b"})
+    known = stream_heads.ends_of({"event:a", "delivery:b"})
     said = [Happening("event:a", "second"), Happening("delivery:b", "second"), Happening("event:a", "third")]
     with transaction.atomic():
         (stored,) = following(*said, at=timezone.now(), ends=known).writes
@@ -174,7 +175,7 @@ def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None
 
 @pytest.mark.writers_at_once
 def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "sorted", lambda said, key: list(said), raising=False)
+    monkeypatch.setattr(entries_append, "sorted", lambda said, key: list(said), raising=False)
 
     def impatient(number: int) -> None:
         with connection.cursor() as cursor:
@@ -191,8 +192,8 @@ def test_who_does_not_look_again_would_meet_the_place_of_another_one(
 ) -> None:
     """The database refuses the second entry of one place."""
     write("event:a")
-    monkeypatch.setattr("audit.log._COLLISIONS", 1)
-    monkeypatch.setattr("audit.log._row", slowly(log._row))
+    monkeypatch.setattr("audit.entries.append._COLLISIONS", 1)
+    monkeypatch.setattr("audit.entries.append._row", slowly(entries_append._row))
     with pytest.raises(IntegrityError):
         in_threads(lambda _: write("event:a"), 4)
 
@@ -201,7 +202,7 @@ def test_who_does_not_look_again_would_meet_the_place_of_another_one(
 def test_a_collision_costs_nothing_of_what_the_transaction_did_before(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.log._row", slowly(log._row))
+    monkeypatch.setattr("audit.entries.append._row", slowly(entries_append._row))
 
     def twice(number: int) -> None:
         with transaction.atomic():

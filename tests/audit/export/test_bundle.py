@@ -8,16 +8,16 @@ from random import Random
 
 import pytest
 
-from audit.bundle import measure
-from audit.bundle_rows import anchor_of, whole_bodies, whole_segments
-from audit.canonical import canonical
-from audit.checkpoints import checkpoint_file
-from audit.hashing import ZERO, leaf_of
-from audit.log import VERSION
+from audit.entries.append import VERSION
+from audit.export.bundle import measure
+from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
+from audit.format.canonical_json import canonical
+from audit.format.hashes import ZERO, leaf_of
+from audit.format.signed_records import time_text
 from audit.models import Entry, Segment
-from audit.records import time_text
-from audit.rows import key_records
-from audit.sealing import rotate_key, seal
+from audit.sealing.checkpoints import checkpoint_file
+from audit.sealing.record_rows import key_records
+from audit.sealing.seal import rotate_key, seal
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.audit.exports import (
     VERIFIER,

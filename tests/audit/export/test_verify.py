@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from audit.bundle import measure
-from audit.canonical import canonical
-from audit.checkpoints import checkpoint_file
-from audit.hashing import node
-from audit.verify import Export, Key
+from audit.export.bundle import measure
+from audit.export.verify import Export, Key
+from audit.format.canonical_json import canonical
+from audit.format.hashes import node
+from audit.sealing.checkpoints import checkpoint_file
 from tests.support.audit.log_state import State, build, facts, write_filtered, write_whole
 from tests.support.audit.log_tampering import (
     KINDS,

@@ -6,7 +6,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.verify import ORDER, Key
+from audit.export.verify import ORDER, Key
 
 pytestmark = pytest.mark.pure
 

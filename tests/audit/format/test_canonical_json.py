@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.canonical import canonical
+from audit.format.canonical_json import canonical
 
 pytestmark = pytest.mark.pure
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.packing import IdSet, NotPacked, pack, unpack
+from audit.format.id_ranges import IdSet, NotPacked, pack, unpack
 
 pytestmark = pytest.mark.pure
 

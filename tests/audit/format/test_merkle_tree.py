@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from audit.hashing import node
-from audit.merkle import (
+from audit.format.hashes import node
+from audit.format.merkle_tree import (
     Frontier,
     consistency_proof,
     frontier_of,

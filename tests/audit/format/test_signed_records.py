@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from audit.records import from_hex, is_signed, is_time, new_private_key, public_key, sign, signer, time_text
+from audit.format.signed_records import (
+    from_hex,
+    is_signed,
+    is_time,
+    new_private_key,
+    public_key,
+    sign,
+    signer,
+    time_text,
+)
 
 pytestmark = pytest.mark.pure
 

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from audit import rights
+from audit.retention import database_grants
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import EXAMPLE
@@ -90,7 +90,7 @@ def test_the_role_runs_the_hub_and_changes_nothing_of_the_log(
             finally:
                 as_role.kill()
             assert not allowed(as_role.environment["DATABASE_URL"])
-            weaker = [each for each in rights.grants(role) if not each.startswith("REVOKE UPDATE")]
+            weaker = [each for each in database_grants.grants(role) if not each.startswith("REVOKE UPDATE")]
             with psycopg.connect(hub.database) as owner:
                 for statement in weaker:
                     owner.execute(statement)

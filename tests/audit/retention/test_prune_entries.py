@@ -14,17 +14,18 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 
-from audit.bundle import Gone
-from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
-from audit.checkpoints import checkpoint_file
-from audit.database_check import check_database
-from audit.log import Happening, append
+from audit.checks.retention import ACTION, STREAM
+from audit.entries.append import Happening, append
+from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
+from audit.format.id_ranges import unpack
+from audit.format.placement import Gone
+from audit.format.signed_records import time_text
 from audit.models import Cut, Entry, Segment, Stub
-from audit.packing import unpack
-from audit.records import time_text
-from audit.retention import declare, let_go
-from audit.sealing import seal
-from audit.verifying.retention import ACTION, STREAM
+from audit.retention.prune_entries import declare, let_go
+from audit.sealing.checkpoints import checkpoint_file
+from audit.sealing.seal import seal
+from audit.sealing.segment_index import Places, segment_leaves
+from audit.verification.check_database import check_database
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.audit.exports import begin, both, checkpoint, finish
 from tests.support.audit.triggers import unguard

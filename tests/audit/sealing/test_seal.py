@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from audit import looking
-from audit.hashing import ZERO, segment_hash
-from audit.log import Happening, append
-from audit.looking import Rows, last_segment, low_water
-from audit.merkle import perfect_of, root_of, tree_root
+from audit.entries.append import Happening, append
+from audit.format.hashes import ZERO, segment_hash
+from audit.format.id_ranges import unpack
+from audit.format.merkle_tree import perfect_of, root_of, tree_root
+from audit.format.signed_records import is_signed, statement
 from audit.models import Entry, Segment, SigningKey
-from audit.packing import unpack
-from audit.records import is_signed, statement
-from audit.rows import key_records, segment_record
-from audit.sealing import rotate_key, seal, seal_stragglers
-from audit.tree import stored_tree
-from audit.turns import turn
+from audit.sealing import unsealed_entries
+from audit.sealing.record_rows import key_records, segment_record
+from audit.sealing.seal import rotate_key, seal, seal_stragglers
+from audit.sealing.seal_lock import turn
+from audit.sealing.stored_tree import stored_tree
+from audit.sealing.unsealed_entries import Rows, last_segment, low_water
 from tests.support.audit.entries import BOX, START, after, missed, sealed_ids, write, write_history
 from tests.support.threads import in_threads
 
@@ -53,8 +53,8 @@ def test_what_is_new_becomes_a_segment_of_its_own(database: None) -> None:
 def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("looking", "sealing"):
-        monkeypatch.setattr(f"audit.{module}.MOST", 10)
+    for module in ("unsealed_entries", "seal"):
+        monkeypatch.setattr(f"audit.sealing.{module}.MOST", 10)
     write(*["event:a"] * 35)
     assert seal(BOX, after(1)) == 4
     assert list(Segment.objects.order_by("number").values_list("count", flat=True)) == [10, 10, 10, 6]
@@ -64,12 +64,12 @@ def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
 @pytest.fixture
 def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Eighty entries, two a segment. The ids of each segment that is read, as they are read."""
-    for module in ("looking", "sealing"):
-        monkeypatch.setattr(f"audit.{module}.MOST", 2)
+    for module in ("unsealed_entries", "seal"):
+        monkeypatch.setattr(f"audit.sealing.{module}.MOST", 2)
     write(*["event:a"] * 80)
     read: list[bytes] = []
-    unpack = looking.unpack
-    monkeypatch.setattr(looking, "unpack", lambda packed: (read.append(packed), unpack(packed))[1])
+    unpack = unsealed_entries.unpack
+    monkeypatch.setattr(unsealed_entries, "unpack", lambda packed: (read.append(packed), unpack(packed))[1])
     return read
 
 
@@ -81,7 +81,7 @@ def test_a_long_backlog_costs_what_is_in_it(backlog: list[bytes]) -> None:
 
 
 def test_who_forgets_what_was_read_is_caught(backlog: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking._known, "_read_on", lambda: False)
+    monkeypatch.setattr(unsealed_entries._known, "_read_on", lambda: False)
     assert seal(BOX, after(1)) == 41
     assert len(backlog) > 10 * 41
 
@@ -92,7 +92,7 @@ def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
 ) -> None:
     write("event:a")
     seal(BOX, after(1))
-    known, newest = looking._known, Segment.objects.latest("number")
+    known, newest = unsealed_entries._known, Segment.objects.latest("number")
     assert known.sealed_after(0).largest == newest.highest_id
     known.ids.add_all([10**6])
     assert known.sealed_after(0).largest == 10**6, "what is still there is not read again"
@@ -105,7 +105,7 @@ def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database:
     seal(BOX, after(1))
     seal(BOX, after(2))
     first, second = (unpack(bytes(each.ids)) for each in Segment.objects.order_by("number"))
-    known = looking._Known()
+    known = unsealed_entries._Known()
     assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
     assert (second[0] in known.sealed_after(0), first[0] in known.sealed_after(0)) == (True, True)
 
@@ -235,14 +235,14 @@ def test_no_entry_is_missed_while_many_write(database: None) -> None:
 
 def above_all_sealed(last: Any) -> Rows:
     """The sealer that goes by the highest id it has seen: the fault that set difference is there for."""
-    return looking._rows(looking._ABOVE.rows(last.highest_id, 5000))
+    return unsealed_entries._rows(unsealed_entries._ABOVE.rows(last.highest_id, 5000))
 
 
 @pytest.mark.writers_at_once
 def test_a_sealer_that_goes_by_a_watermark_misses_entries(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.sealing.unsealed", above_all_sealed)
+    monkeypatch.setattr("audit.sealing.seal.unsealed", above_all_sealed)
     lost = Crowd().run()
     print("missed", lost, "of", Entry.objects.count())
     assert lost > 0
@@ -311,7 +311,7 @@ def test_the_nightly_look_finds_nothing_where_nothing_was_missed(database: None)
 def what_the_sealer_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry far below low water that no segment holds."""
     with monkeypatch.context() as blind:
-        blind.setattr("audit.sealing.unsealed", lambda last: looking.unsealed(last)[1:])
+        blind.setattr("audit.sealing.seal.unsealed", lambda last: unsealed_entries.unsealed(last)[1:])
         write("event:a", "event:b")
         for seconds in range(0, 400, 60):
             seal(BOX, after(seconds))

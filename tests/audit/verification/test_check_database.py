@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from audit.checkpoints import checkpoint_file, make_checkpoint
-from audit.database_check import check_database
 from audit.models import Entry, Segment
-from audit.rows import checkpoint_record
-from audit.sealing import rotate_key, seal
+from audit.sealing.checkpoints import checkpoint_file, make_checkpoint
+from audit.sealing.record_rows import checkpoint_record
+from audit.sealing.seal import rotate_key, seal
+from audit.verification.check_database import check_database
 from database.clock import read_clock
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.threads import in_threads

@@ -7,12 +7,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from audit.canonical import canonical
-from audit.database_check import check_database
-from audit.hashing import leaf_of
-from audit.merkle import Frontier
+from audit.format.canonical_json import canonical
+from audit.format.hashes import leaf_of
+from audit.format.id_ranges import pack
+from audit.format.merkle_tree import Frontier
 from audit.models import Checkpoint, Entry, Segment, SigningKey
-from audit.packing import pack
+from audit.verification.check_database import check_database
 from tests.support.audit.log_state import State, build
 from tests.support.audit.log_tampering import (
     KINDS,

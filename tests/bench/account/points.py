@@ -75,7 +75,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     ),
     "delivery: its frame": ("sync.delivering.carry_out", "sync.delivering.deliver"),
     "queue": ("sync.queue.defer", "sync.queue.Courier.hand", "sync.wakeups.WakeUps.put"),
-    "audit: append": ("audit.log.appending", "audit.log.beginning"),
+    "audit: append": ("audit.entries.append.appending", "audit.entries.append.beginning"),
     "sealing": ("webhooks.sealing.seal", "webhooks.sealing.unseal"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.answers.read_json"),
     "logging": ("logging.Logger._log",),

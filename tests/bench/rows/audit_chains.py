@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from audit.canonical import canonical
-from audit.hashing import ZERO, leaf_of
-from audit.records import time_text
+from audit.format.canonical_json import canonical
+from audit.format.hashes import ZERO, leaf_of
+from audit.format.signed_records import time_text
 
 _ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 

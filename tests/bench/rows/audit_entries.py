@@ -33,7 +33,7 @@ def fill(entries: int) -> None:
     from django.db import transaction
     from django.utils import timezone
 
-    from audit.log import append
+    from audit.entries.append import append
 
     at = timezone.now() - APART * entries
     happenings = _happenings(Random(7), entries)
@@ -45,7 +45,7 @@ def fill(entries: int) -> None:
 
 
 def _happenings(chance: Random, count: int) -> Iterator[Any]:
-    from audit.log import Happening
+    from audit.entries.append import Happening
 
     yield Happening("setting:route:1", "route.deleted", "person:1", {"reason": "nobody used it"})
     made, number = 1, 0

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-_TARGET = "audit.log"
+_TARGET = "audit.entries.append"
 
 
 class _Silent(Loader):

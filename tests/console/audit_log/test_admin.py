@@ -14,9 +14,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.id_ranges import pack
 from audit.models import Entry, Segment
-from audit.packing import pack
 from integration_hub.console import sign_in
 from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_sealed import sealed_in

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from audit.export import csv_lines, json_lines, neutral
+from audit.export.line_formats import csv_lines, json_lines, neutral
 from tests.support.people import browser, entries, event, source
 from webhooks.models import Event, Receipt, Source, State
 

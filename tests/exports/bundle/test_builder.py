@@ -13,11 +13,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit import verify
-from audit.anchoring import anchor
-from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
-from audit.export import neutral
+from audit.export import verify
+from audit.export.line_formats import neutral
 from audit.models import Entry
+from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
+from audit.sealing.publish_checkpoints import anchor
 from database.clock import read_clock
 from integration_hub.console.exporting import check_rows, choosing, jobs, making
 from integration_hub.console.exporting.columns import TABLES

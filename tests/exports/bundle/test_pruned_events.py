@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from audit.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
-from audit.sealing import seal
+from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
+from audit.sealing.seal import seal
 from database.clock import read_clock
 from integration_hub.console.exporting import check_rows
 from sync import pruning, retention

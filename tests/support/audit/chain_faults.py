@@ -3,7 +3,7 @@
 import json
 from itertools import groupby
 
-from audit.hashing import ZERO, leaf_of
+from audit.format.hashes import ZERO, leaf_of
 from audit.models import Entry
 
 

@@ -6,11 +6,11 @@ from random import Random
 from cryptography.fernet import Fernet
 from django.db import transaction
 
-from audit.keys import Box
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.format.id_ranges import unpack
 from audit.models import Entry, Segment
-from audit.packing import unpack
-from audit.sealing import rotate_key, seal
+from audit.sealing.seal import rotate_key, seal
+from audit.sealing.signing_keys import Box
 
 _FERNET = Fernet(Fernet.generate_key())
 BOX = Box(_FERNET.encrypt, _FERNET.decrypt)

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from audit import verify
-from audit.bundle import Anchor, Bundle, Facts, measure
-from audit.bundle_rows import Places, anchor_of, segment_leaves, whole_bodies, whole_segments
-from audit.checkpoints import make_checkpoint
-from audit.keys import current_signing
+from audit.export import verify
+from audit.export.bundle import Anchor, Bundle, Facts, measure
+from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
+from audit.export.verify import Export
+from audit.format.signed_records import Record, time_text
 from audit.models import Entry
-from audit.records import Record, time_text
-from audit.rows import checkpoint_record
-from audit.verify import Export
+from audit.sealing.checkpoints import make_checkpoint
+from audit.sealing.record_rows import checkpoint_record
+from audit.sealing.segment_index import Places, segment_leaves
+from audit.sealing.signing_keys import current_signing
 from tests.support.audit.entries import BOX, START
 from tests.support.audit.second_verifier import faults_of
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from audit.bundle import Anchor, Bundle, Facts, Placed
-from audit.canonical import canonical
-from audit.closing import Last, segment_statement
-from audit.hashing import ZERO, digest, leaf_of, segment_hash
-from audit.merkle import frontier_of, inclusion_proof, perfect_of, root_of
-from audit.packing import pack
-from audit.records import Record, key_id, public_key, sign, signer, statement, time_text
+from audit.export.bundle import Anchor, Bundle, Facts
+from audit.format.canonical_json import canonical
+from audit.format.hashes import ZERO, digest, leaf_of, segment_hash
+from audit.format.id_ranges import pack
+from audit.format.merkle_tree import frontier_of, inclusion_proof, perfect_of, root_of
+from audit.format.placement import Placed
+from audit.format.segment_record import Last, segment_statement
+from audit.format.signed_records import Record, key_id, public_key, sign, signer, statement, time_text
 from tests.support.audit.entries import START, after
 
 STEP = 61.0  # seconds between segments

@@ -7,9 +7,9 @@ changes a log and returns words of which at least one must stand in the fault's 
 from collections.abc import Callable
 from random import Random
 
-from audit.canonical import canonical
-from audit.hashing import leaf_of
-from audit.records import new_private_key, sign, signer
+from audit.format.canonical_json import canonical
+from audit.format.hashes import leaf_of
+from audit.format.signed_records import new_private_key, sign, signer
 from tests.support.audit.log_state import Segment, State
 
 Tamper = Callable[[State, Random], set[str]]

@@ -13,8 +13,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.checkpoints import checkpoint_file, newest_checkpoint
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
+from audit.sealing.checkpoints import checkpoint_file, newest_checkpoint
 from integration_hub.console.exporting import jobs
 from integration_hub.console.models import Export, ExportState
 from sync.models import Attempt, Call, Route

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from audit.models import Entry
 from database.bulk_insert import insertion, store, store_after
 from database.model_rows import fresh

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from sync import claiming, slots
 from sync.claiming import SUSPECT, Claim, Paused, claim
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion

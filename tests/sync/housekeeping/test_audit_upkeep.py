@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
-from audit.sealing import seal_stragglers
+from audit.sealing.seal import seal_stragglers
 from database.clock import read_clock
 from sync.alarming import look
 from sync.evidence import BOX, look_at_everything, seal_audit, send_checkpoint

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import call_command
 from standardwebhooks import Webhook
 
-from audit.anchoring import LONGEST_PAUSE, Way, anchor
 from audit.models import Anchoring, Checkpoint, Outlet
+from audit.sealing.publish_checkpoints import LONGEST_PAUSE, Way, anchor
 from sync.checkpoint_ways import drop_file, file_name, ways
 from sync.evidence import BOX, seal_audit
 from tests.support.audit.entries import write

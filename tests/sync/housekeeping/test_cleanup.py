@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from audit.models import Entry
-from audit.sealing import seal
+from audit.sealing.seal import seal
 from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync import pruning, retention

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from audit.rights import EVIDENCE, grants
+from audit.retention.database_grants import EVIDENCE, grants
 from sync.wakeups import make_tables
 
 _STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from integration_hub.console.resealing import SEALED, reseal_column
 from webhooks.sealing import CannotOpen
 

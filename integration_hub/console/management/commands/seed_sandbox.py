@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from audit.log import Happening, append
+from audit.entries.append import Happening, append
 from integration_hub.console.seeding import Systems, seed
 
 LOGINS = ("support", "auditor", "administrator")

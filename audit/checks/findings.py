@@ -1,0 +1,77 @@
+"""What can be found, and how rows are given to be looked at. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from audit.format.signed_records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was written, and where."""
+
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+Faults = Iterator[Fault]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """An entry as it is stored; its time as text."""
+
+    id: int
+    stream: str
+    at: str
+    action: str
+    actor: str
+    body: str
+    stream_seq: int
+    prev_leaf: bytes
+    leaf: bytes
+
+    @property
+    def place(self) -> str:
+        return f"entry {self.id} ({self.stream} {self.stream_seq})"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A segment as it is stored: the record that is signed, and what follows from it."""
+
+    record: Record
+    packed: bytes
+    leaves: bytes
+    hash: bytes
+    nodes: bytes
+    highest_id: int
+
+    @property
+    def place(self) -> str:
+        return f"segment {self.record['number']}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key as it is stored."""
+
+    record: Record
+    until: str | None
+    has_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """An entry's place in its stream, and place and leaf of its last entry that is kept no longer (None and empty where
+    all are kept)."""
+
+    stream: str
+    seq: int
+    prev_leaf: bytes
+    leaf: bytes
+    stub_seq: int | None = None
+    stub_leaf: bytes = b""

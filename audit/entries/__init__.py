@@ -1,0 +1,1 @@
+"""How is an entry appended and found?"""

@@ -1,0 +1,1 @@
+"""How does an export prove itself without the database?"""

@@ -1,0 +1,72 @@
+"""Rows as JSON Lines or CSV, one line at a time. Pure; knows nothing of what the rows are about.
+
+JSON Lines is the format of evidence: every value as it is. CSV is for looking at: RFC 4180, every cell
+quoted, and a text that a spreadsheet could take for a formula gets an apostrophe in front
+(https://owasp.org/www-community/attacks/CSV_Injection).
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from audit.format.canonical_json import JSONValue
+
+Row = Sequence[JSONValue]
+Writer = Callable[[Sequence[str], Iterable[Row]], Iterator[str]]
+
+# A sign that begins a formula, full-width and small ones too, also behind quotes, separators, blanks and
+# control characters.
+_FORMULA = re.compile(
+    r"""[\s"'`´‘’“”,;|\x00-\x1f\x7f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠﹦﹢﹣﹫−]|[\t\r\n]"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How rows become lines. `extension` is also the word by which people ask for it."""
+
+    extension: str
+    content_type: str
+    write: Writer
+
+
+def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """One JSON object a row, ended by a line feed (https://jsonlines.org)."""
+    for row in rows:
+        document = dict(zip(columns, row, strict=True))
+        yield json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """The names of the columns, then one record a row, each ended by CR LF; lists and objects as JSON."""
+    yield _record(columns)
+    for row in rows:
+        yield _record(row)
+
+
+def _record(cells: Row) -> str:
+    return ",".join(f'"{_cell(cell)}"' for cell in cells) + "\r\n"
+
+
+def _cell(value: JSONValue) -> str:
+    return neutral(_text(value)).replace('"', '""')
+
+
+def _text(value: JSONValue) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def neutral(text: str) -> str:
+    """The text, with an apostrophe in front where a spreadsheet could take it for a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+FORMATS: Mapping[str, Format] = {
+    "jsonl": Format("jsonl", "application/jsonl; charset=utf-8", json_lines),
+    "csv": Format("csv", "text/csv; charset=utf-8", csv_lines),
+}

@@ -1,0 +1,57 @@
+"""How entries become a segment: everything but reading and storing. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.format.canonical_json import JSONValue
+from audit.format.hashes import ZERO, digest, segment_hash
+from audit.format.id_ranges import pack
+from audit.format.merkle_tree import root_of
+from audit.format.signed_records import Record, statement, time_text
+
+MOST = 5_000  # entries in a segment
+Sealed = Sequence[tuple[int, bytes]]  # ids and leaves, in ascending order of ids
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest segment, as far as the next one depends on it."""
+
+    number: int = 0
+    hash: bytes = ZERO
+    sealed_at: datetime | None = None
+    highest_id: int = 0
+
+
+def segment_statement(last: Last, entries: Sealed, at: datetime, key: str, *, is_late: bool) -> Record:
+    """The members of the next segment that are signed. `at` gives way to the time of the segment before."""
+    return {
+        "v": 1,
+        "number": last.number + 1,
+        "prev": last.hash.hex(),
+        "count": len(entries),
+        "ids": digest(pack(each for each, _ in entries)).hex(),
+        "root": root_of([leaf for _, leaf in entries]).hex(),
+        "sealed_at": time_text(at if last.sealed_at is None else max(at, last.sealed_at)),
+        "key": key,
+        "late": is_late,
+    }
+
+
+def segment_fields(last: Last, entries: Sealed, record: Record) -> Mapping[str, JSONValue]:
+    """The columns of its row, but for `nodes`."""
+    return {
+        "number": record["number"],
+        "prev_hash": last.hash,
+        "count": record["count"],
+        "ids": pack(each for each, _ in entries),
+        "leaves": b"".join(leaf for _, leaf in entries),
+        "root": bytes.fromhex(record["root"]),
+        "sealed_at": datetime.fromisoformat(record["sealed_at"]),
+        "key_id": record["key"],
+        "signature": bytes.fromhex(record["signature"]),
+        "is_late": record["late"],
+        "hash": segment_hash(statement("segment", record)),
+        "highest_id": max(last.highest_id, entries[-1][0] if entries else 0),
+    }

@@ -1,0 +1,100 @@
+"""What is signed: segments, keys, checkpoints and manifests as canonical JSON objects. Pure.
+
+A record is a mapping with the signed members of its kind, `signature`, and for some kinds members that are not signed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from audit.format.canonical_json import JSONValue, canonical
+from audit.format.hashes import digest
+
+Record = Mapping[str, Any]
+Sign = Callable[[bytes], bytes]
+
+SIGNED: Mapping[str, tuple[str, ...]] = {
+    "segment": ("v", "number", "prev", "count", "ids", "root", "sealed_at", "key", "late"),
+    "key": ("v", "number", "key", "public", "prev", "from"),
+    "checkpoint": ("v", "count", "root", "head", "at", "key"),
+    "manifest": (
+        *("v", "kind", "filter", "by", "at", "snapshot", "entries", "segments", "streams"),
+        *("first", "last", "frontier", "files", "key"),
+    ),
+}
+
+OPTIONAL: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}  # signed where it is there
+
+_DOMAIN = b"hub-signature-1"
+_HEX = re.compile(r"(?:[0-9a-f]{2})*")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+
+
+def statement(kind: str, record: Record) -> str:
+    """The canonical text of the signed members. `KeyError` where one is missing."""
+    more = (name for name in OPTIONAL.get(kind, ()) if name in record)
+    return canonical({name: record[name] for name in (*SIGNED[kind], *more)})
+
+
+def sign(kind: str, record: Record, by: Sign) -> dict[str, Any]:
+    """The record with its signature."""
+    return {**record, "signature": by(message(kind, statement(kind, record))).hex()}
+
+
+def message(kind: str, text: str) -> bytes:
+    """The bytes under a signature: no record of one kind can pass for one of another."""
+    return b"\x00".join((_DOMAIN, kind.encode("ascii"), text.encode("ascii")))
+
+
+def is_signed(kind: str, record: Record, public: bytes) -> bool:
+    """Whether the signature of the record is by the holder of this key."""
+    try:
+        signature = from_hex(record["signature"], 64)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message(kind, statement(kind, record)))
+    except (InvalidSignature, KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def new_private_key() -> bytes:
+    """The 32 bytes of a fresh Ed25519 key."""
+    return Ed25519PrivateKey.generate().private_bytes_raw()
+
+
+def public_key(private: bytes) -> bytes:
+    """The public half of a private key."""
+    return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def signer(private: bytes) -> Sign:
+    """What signs with a private key."""
+    return Ed25519PrivateKey.from_private_bytes(private).sign
+
+
+def key_id(public: bytes) -> str:
+    """The name of a key."""
+    return digest(public).hex()[:32]
+
+
+def from_hex(text: JSONValue, size: int | None = 32) -> bytes:
+    """The bytes of lower-case hexadecimal text, so many of them. `ValueError` for anything else."""
+    if not isinstance(text, str) or not _HEX.fullmatch(text):
+        raise ValueError("not lower-case hexadecimal")
+    found = bytes.fromhex(text)
+    if size is not None and len(found) != size:
+        raise ValueError(f"not {size} bytes")
+    return found
+
+
+def time_text(at: datetime) -> str:
+    """A moment as it stands in records and bodies; as text they compare as moments do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def is_time(text: JSONValue) -> bool:
+    """Whether it is the text of a moment."""
+    return isinstance(text, str) and _MOMENT.fullmatch(text) is not None

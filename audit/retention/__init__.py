@@ -1,0 +1,1 @@
+"""Which entries may be deleted, and by which database role?"""

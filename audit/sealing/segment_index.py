@@ -1,0 +1,86 @@
+"""Finds the segment and the position of each entry, for proofs of inclusion."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, takewhile
+
+from audit.format.hashes import SIZE
+from audit.format.id_ranges import unpack
+from audit.format.placement import Gone, Placed
+from audit.format.signed_records import Record
+from audit.models import Entry, Segment, Stub
+from audit.sealing.record_rows import segment_record
+
+CHUNK = 500
+
+
+class Places:
+    """Where entries stand, in the segments up to `last`."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self._indexes = lru_cache(maxsize=64)(_indexes)
+        self._gone: dict[str, Gone] = {}
+
+    def gone(self, stream: str) -> Gone | None:
+        """What the entries of a stream continue that `streams` gave last; None where all of it are kept."""
+        return self._gone.get(stream)
+
+    def entries(self, stream: str) -> Iterator[Placed]:
+        """The entries of a stream from the first on, up to one that these segments do not hold."""
+        for _, placed in self.streams([stream]):
+            yield from placed
+
+    def streams(self, names: Sequence[str]) -> Iterator[tuple[str, list[Placed]]]:
+        """The same of many streams at once, in memory; in their order, without those that have no entries."""
+        rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
+        for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
+            rows[stream].append((pk, body))
+        found = self._find({pk for some in rows.values() for pk, _ in some})
+        self._gone = {each.stream: _gone(each) for each in Stub.objects.filter(stream__in=rows)}
+        for name in names:
+            known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
+            if placed := [Placed(body, *found[pk]) for pk, body in known]:
+                yield name, placed
+
+    def _find(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
+        """Segment and index of entries, by their ids; of those that stand in these segments."""
+        found: dict[int, tuple[int, int]] = {}
+        for pk in sorted(waiting):
+            if pk not in found and (number := self.segment_of(pk)) is not None:
+                indexes = self._indexes(number)
+                found |= {each: (number, indexes[each]) for each in waiting & indexes.keys()}
+        return found
+
+    def segment_of(self, pk: int) -> int | None:
+        """The number of the segment that holds an entry.
+
+        No segment holds it before `highest_id` reaches its id: it stands there or, where it was committed
+        late, a little further on.
+        """
+        later = Segment.objects.filter(highest_id__gte=pk, number__lte=self.last)
+        numbers = later.order_by("highest_id", "number").values_list("number", flat=True)
+        for number in chain(numbers[:1], numbers[1:].iterator(50)):
+            if pk in self._indexes(number):
+                return number
+        return None
+
+
+def _indexes(number: int) -> dict[int, int]:
+    """The index of each id of a segment."""
+    packed = Segment.objects.values_list("ids", flat=True).get(number=number)
+    return {each: index for index, each in enumerate(unpack(bytes(packed)))}
+
+
+def _gone(stub: Stub) -> Gone:
+    leaves = segment_leaves(stub.segment)[1]
+    return Gone(stub.seq, stub.segment, leaves.index(bytes(stub.leaf)))
+
+
+def segment_leaves(number: int) -> tuple[Record, Sequence[bytes]]:
+    """Record and leaves of a segment."""
+    row = Segment.objects.get(number=number)
+    leaves = bytes(row.leaves)
+    return segment_record(row), [leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE)]

@@ -1,0 +1,1 @@
+"""Is the log in this database whole?"""

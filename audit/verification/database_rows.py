@@ -1,0 +1,43 @@
+"""Rows of the audit log as the checks take them."""
+
+from audit.checks.findings import EntryRow, KeyRow, SegmentRow
+from audit.format.signed_records import time_text
+from audit.models import Entry, Segment, SigningKey
+from audit.sealing.record_rows import key_record, segment_record
+
+
+def key_rows() -> list[KeyRow]:
+    """All keys in their order, to be checked."""
+    rows, before = [], ""
+    for row in SigningKey.objects.order_by("number"):
+        until = None if row.valid_until is None else time_text(row.valid_until)
+        rows.append(KeyRow(key_record(row, before), until, row.private is not None))
+        before = row.key
+    return rows
+
+
+def segment_row(row: Segment) -> SegmentRow:
+    """A segment to be checked."""
+    return SegmentRow(
+        segment_record(row),
+        bytes(row.ids),
+        bytes(row.leaves),
+        bytes(row.hash),
+        bytes(row.nodes),
+        row.highest_id,
+    )
+
+
+def entry_row(row: Entry) -> EntryRow:
+    """An entry to be checked."""
+    return EntryRow(
+        row.pk,
+        row.stream,
+        time_text(row.at),
+        row.action,
+        row.actor,
+        row.body,
+        row.stream_seq,
+        bytes(row.prev_leaf),
+        bytes(row.leaf),
+    )
