@@ -12,8 +12,8 @@ from audit.sealing.status import Standing
 from database.clock import database_clock
 from sync.models import Alarm
 from sync.watching import Figures, measure, waiting
+from webhooks.encryption.at_rest import CannotOpen, unseal
 from webhooks.models import Pepper
-from webhooks.sealing import CannotOpen, unseal
 
 MOST_ALARMS = 100
 

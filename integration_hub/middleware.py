@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 
 from database.connection import release_connection
 from integration_hub.console.middleware import FOR_PEOPLE
-from webhooks.answers import problem
-from webhooks.codes import choose_language
+from webhooks.catalogue.codes import choose_language
+from webhooks.receiving.answers import problem
 from webhooks.views import respond
 
 GetResponse = Callable[[HttpRequest], HttpResponse]

@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from integration_hub.health import health
 from sync.service import Deliveries
-from webhooks.delivering import Delivering
+from webhooks.receiving.delivery_port import Delivering
 from webhooks.views import Inbox, OutcomeView, problem_page
 
 delivering: Delivering = Deliveries()

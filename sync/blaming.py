@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from sync.models import Delivery, FailureGroup, Side
-from webhooks.codes import CATALOGUE, is_about_identity
+from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import State
 
 _OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))

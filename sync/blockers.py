@@ -15,7 +15,7 @@ from database.clock import read_clock
 from sync.breaker_status import Passing, Spared, spared
 from sync.claiming import SUSPECT
 from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
-from webhooks.codes import CATALOGUE, Owner
+from webhooks.catalogue.codes import CATALOGUE, Owner
 from webhooks.models import Source, State
 
 MOST_AHEAD = 200

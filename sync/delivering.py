@@ -26,7 +26,7 @@ from sync.recording import AttemptRecorder, ClaimLost
 from sync.settling import Settled, settle
 from sync.subjects import next_of_subject
 from sync.verdict import ACTIONS, Verdict, failure, success, superseded
-from webhooks.outcome import EventOutcome
+from webhooks.catalogue.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
 

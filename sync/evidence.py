@@ -8,9 +8,9 @@ from audit.sealing.signing_keys import Box
 from audit.verification.nightly_check import verify_and_keep
 from database.clock import read_clock
 from sync.checkpoint_ways import ways
-from webhooks import sealing
+from webhooks.encryption import at_rest
 
-BOX = Box(sealing.seal, sealing.unseal)
+BOX = Box(at_rest.seal, at_rest.unseal)
 
 
 def seal_audit() -> int:

@@ -19,8 +19,8 @@ from sync.connectors.kept_answers import entity_in
 from sync.connectors.settings import SettingsInvalid
 from sync.models import Attempt, Call, Delivery, Route
 from sync.webhook import carried_data, members
+from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, is_erased
-from webhooks.sealing import CannotOpen
 
 MOST_LOOKED = 20_000
 CHUNK = 50

@@ -11,8 +11,8 @@ from sync.attempting import Findings
 from sync.claiming import Claim
 from sync.models import Attempt, Connection, Delivery
 from sync.verdict import ACTIONS, Verdict
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
 from webhooks.models import Event, State, worst
-from webhooks.outcome import EventOutcome, FieldProblem, Result
 
 _FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
 _DONE = (State.SUCCEEDED, State.UNCHANGED)

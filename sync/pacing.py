@@ -5,7 +5,7 @@ import time
 from database.connection import release_connection
 from database.statement import Statement
 from sync.models import Connection
-from webhooks.models.pace import LONGEST_WAIT, Rate, TooSoon, take_turn
+from webhooks.models.rate_limit import LONGEST_WAIT, Rate, TooSoon, take_turn
 
 _BURST_SECONDS = 0.2
 

@@ -7,7 +7,7 @@ from database.clock import database_now
 from sync.models import Delivery
 from sync.settling import refresh_events
 from sync.subjects import SUBJECT
-from webhooks.codes import RETRYABLE_CODES
+from webhooks.catalogue.codes import RETRYABLE_CODES
 from webhooks.models import Event, State, SubjectKey
 
 

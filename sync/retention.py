@@ -27,7 +27,7 @@ from sync.evidence import seal_audit
 from sync.models import Alarm, Kept, Pruning
 from sync.pruning import Batch
 from webhooks.models import Refusal
-from webhooks.models.pace import Pace
+from webhooks.models.rate_limit import Pace
 
 logger = logging.getLogger("hub.audit")
 

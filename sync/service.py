@@ -1,4 +1,4 @@
-"""What the receiving half needs of the delivering half (see `webhooks.delivering`), in one object."""
+"""What the receiving half needs of the delivering half (see `webhooks.receiving.delivery_port`), in one object."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +18,8 @@ from sync.settling import refresh_events
 from sync.subjects import next_of_subject
 from sync.tasks import Place, defer, reserve, wake
 from sync.waiting import Telling, wait, waiting_for
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, State
-from webhooks.outcome import EventOutcome
 
 T = TypeVar("T", bound=Telling)
 

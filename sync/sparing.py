@@ -4,7 +4,7 @@ from sync.breaking import Failing, is_of_the_system, note_failure, note_success,
 from sync.claiming import Claim
 from sync.models import Outcome
 from sync.verdict import Verdict, spared
-from webhooks.codes import is_about_identity
+from webhooks.catalogue.codes import is_about_identity
 
 _ANSWERED = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
 _OF_IDENTITY = ("identity-rejected", "identity-missing")  # before the commercial system was needed

@@ -13,8 +13,8 @@ from audit.entries.append import Happening
 from database.connection import release_connection
 from database.statement import Bound
 from sync.models import Delivery
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Payload, State
-from webhooks.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
 
@@ -23,7 +23,7 @@ _ACTIVE = (State.PENDING, State.RUNNING)
 
 
 class Telling(Protocol):
-    """An answer that is to be kept before it is told (see `webhooks.delivering`)."""
+    """An answer that is to be kept before it is told (see `webhooks.receiving.delivery_port`)."""
 
     @property
     def payload(self) -> Payload: ...

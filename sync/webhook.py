@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Mode
-from webhooks.sealing import CannotOpen
 
 _UNTRUSTED = ("id", "entityType", "eventType", "timestamp")
 

@@ -16,7 +16,7 @@ from tests.support.database import template_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import Together
 from tests.support.wired_hub import joined, wipe
-from webhooks import tally
+from webhooks.receiving import refusals
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
 
@@ -44,7 +44,7 @@ def django_db_setup(
 def _nothing_refused() -> Iterator[None]:
     """What one test added up is of another one's database."""
     yield
-    tally.forget()
+    refusals.forget()
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Receive: verify, parse, store and answer. Never calls out."""
+"""How is a webhook received: verified, parsed, stored and answered? Calls no other system."""

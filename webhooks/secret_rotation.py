@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from webhooks.models import Source, SourceSecret
-from webhooks.signatures import check_secret, new_secret
+from webhooks.protocol.signatures import check_secret, new_secret
 
 MOST_LIVE = 3
 HINT = 4

@@ -10,13 +10,13 @@ from django.shortcuts import render
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from webhooks.addresses import event_of
-from webhooks.answers import Answer, problem
-from webhooks.arrival import read_arrival
-from webhooks.codes import CATALOGUE, Language, choose_language, words
-from webhooks.delivering import Delivering
-from webhooks.receiving import receive_webhook, tell_outcome
-from webhooks.sealing import CannotOpen
+from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, words
+from webhooks.encryption.at_rest import CannotOpen
+from webhooks.receiving.answers import Answer, problem
+from webhooks.receiving.delivery_port import Delivering
+from webhooks.receiving.incoming_request import read_arrival
+from webhooks.receiving.outcome_links import event_of
+from webhooks.receiving.receive import receive_webhook, tell_outcome
 
 logger = logging.getLogger("hub.receive")
 

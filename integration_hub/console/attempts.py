@@ -25,7 +25,7 @@ from integration_hub.console.missing import Missing
 from integration_hub.console.waterfall import Piece, Span, pieces, scale, waited
 from integration_hub.console.wording import code_words
 from sync.models import Attempt, Call, Delivery, Outcome
-from webhooks.codes import Words
+from webhooks.catalogue.codes import Words
 
 MOST_ATTEMPTS = 50
 WITH_CALLS = 20

@@ -1,8 +1,8 @@
 """What a term pasted into the audit log's search can mean: streams, by equality only."""
 
 from sync.models import Delivery
+from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
-from webhooks.references import from_reference, to_reference
 
 MOST_EVENTS = 200
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from audit.entries.append import Happening, append
 from audit.format.canonical_json import JSONValue
-from webhooks.arrival import address_of
+from webhooks.receiving.incoming_request import address_of
 
 Values = dict[str, JSONValue]
 

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 from integration_hub.console.formatting import seconds_words
 from integration_hub.console.wording import code_words
 from sync.connectors.checking import Step
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 
 
 @dataclass(frozen=True, slots=True)

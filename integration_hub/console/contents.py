@@ -11,8 +11,8 @@ from typing import Any
 
 from integration_hub.console.masking import masked_address, masked_text
 from sync.models import Call
+from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Payload
-from webhooks.sealing import CannotOpen
 
 SHOWN_BYTES = 65_536
 _SHOWN_VALUE = 2_000

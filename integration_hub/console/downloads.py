@@ -22,7 +22,7 @@ from integration_hub.console.exports import Export, Tally, encode
 from integration_hub.console.sending import in_place, too_many
 from sync.search.event_filter import PERSONAL_PARAMS
 from sync.search.periods import NoSuchFilter
-from webhooks.references import from_reference
+from webhooks.catalogue.reference import from_reference
 
 _IGNORED = ("p", "e", "o", "all")
 

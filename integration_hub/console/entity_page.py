@@ -12,7 +12,7 @@ from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import reason, replay_helps
 from sync.blockers import surroundings_of
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
-from webhooks.codes import Words, is_about_identity
+from webhooks.catalogue.codes import Words, is_about_identity
 from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym
 
 PAGE = 50

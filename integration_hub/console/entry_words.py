@@ -15,7 +15,7 @@ from integration_hub.console.actions import phrase
 from integration_hub.console.actors import actor_name
 from integration_hub.console.naming import Key, look_up
 from integration_hub.console.wording import code_words
-from webhooks.references import from_reference
+from webhooks.catalogue.reference import from_reference
 
 # What entries are about, by the word that their streams begin with.
 OBJECTS = {

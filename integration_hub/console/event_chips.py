@@ -8,7 +8,7 @@ from integration_hub.console.chips import Bar, Chip, Tab, Words
 from integration_hub.console.wording import code_words, state_name
 from sync.search.event_filter import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
 from sync.search.event_search import Found, Match
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, State
 
 BAR = Bar(WORDS, "received")

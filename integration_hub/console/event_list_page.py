@@ -21,7 +21,7 @@ from integration_hub.console.saved_views import saved_views
 from integration_hub.console.wording import paused, reason
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
-from webhooks.codes import is_about_identity
+from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
 _PLACE = ("before", "after", "order", "newer")

@@ -16,7 +16,7 @@ from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import code_words, nothing_there, paused, reason, replay_helps
 from sync.blockers import is_paused, surroundings
 from sync.models import Attempt, Delivery, FailureGroup, Replay
-from webhooks.codes import Words
+from webhooks.catalogue.codes import Words
 from webhooks.models import Event, Receipt, State, is_erased
 
 MOST_RECEIPTS = 50

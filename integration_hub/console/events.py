@@ -26,8 +26,8 @@ from integration_hub.console.replay_pages import ReplayPages
 from integration_hub.console.revealing import RevealPages
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.saved_views import remove_view, save_view
+from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, State, is_erased
-from webhooks.references import from_reference
 
 _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 

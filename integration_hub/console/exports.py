@@ -14,8 +14,8 @@ from django.db.models import Count, QuerySet
 from audit.export.line_formats import Format, Row
 from audit.models import Entry
 from sync.models import Attempt
+from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
-from webhooks.references import to_reference
 
 CHUNK = 2_000
 

@@ -11,7 +11,7 @@ from integration_hub.console.charts import share
 from integration_hub.console.links import failed_query, replay_address
 from integration_hub.console.wording import dead_words, is_worth_a_replay
 from sync.models import Care, FailureGroup
-from webhooks.codes import Words
+from webhooks.catalogue.codes import Words
 
 MOST_LISTED = 200
 _TABS = (

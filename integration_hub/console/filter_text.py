@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from integration_hub.console.wording import code_words, state_name
 from sync.models import Connection, Side
 from sync.search.periods import told_of
-from webhooks.codes import is_about_identity
+from webhooks.catalogue.codes import is_about_identity
 
 _WORDS: Mapping[str, object] = {
     "event_type": gettext_lazy("Type"),

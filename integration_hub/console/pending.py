@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from django.http import HttpRequest, QueryDict
 
-from webhooks.sealing import CannotOpen, seal, unseal
+from webhooks.encryption.at_rest import CannotOpen, seal, unseal
 
 
 class PendingValues:

@@ -14,7 +14,7 @@ from integration_hub.console.chip_lists import ChipListAdmin
 from integration_hub.console.formatting import ago
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import code_words
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal, Source
 
 _OURS = ("source-disabled", "internal-error", "storage-unavailable")

@@ -21,7 +21,7 @@ from sync.planning import Action, Change
 from sync.previewing import Foreseen, preview, version_then
 from sync.replaying import Choice
 from sync.webhook import has_carried_data
-from webhooks.codes import Words
+from webhooks.catalogue.codes import Words
 from webhooks.models import Event, State
 
 _SALT = "replay-of-one"

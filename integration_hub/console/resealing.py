@@ -9,8 +9,8 @@ from django.db import models, transaction
 from audit.models import SigningKey
 from integration_hub.console.models import Export
 from sync.models import Connection
+from webhooks.encryption.at_rest import reseal
 from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey
-from webhooks.sealing import reseal
 
 BATCH = 500
 EVERY = models.Q()

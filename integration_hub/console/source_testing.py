@@ -16,12 +16,12 @@ from django.utils import timezone
 from integration_hub.console.audit_trail import address, record
 from sync.service import Deliveries
 from sync.watching import TEST_WORD
-from webhooks.answers import Answer
-from webhooks.arrival import Arrival
 from webhooks.models import Event, Source
-from webhooks.proving import prove
-from webhooks.receiving import receive_webhook
-from webhooks.schemes import is_public
+from webhooks.protocol.schemes import is_public
+from webhooks.protocol.signing import prove
+from webhooks.receiving.answers import Answer
+from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.receive import receive_webhook
 from webhooks.secret_rotation import live_secrets
 
 

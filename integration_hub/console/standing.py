@@ -31,7 +31,7 @@ from sync.blockers import (
 from sync.breaker_status import Passing
 from sync.breaking import ENOUGH
 from sync.models import Delivery
-from webhooks.codes import Words
+from webhooks.catalogue.codes import Words
 from webhooks.models import Source
 
 Sentence = str | SafeString

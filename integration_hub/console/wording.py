@@ -9,7 +9,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from sync.models import Connection
-from webhooks.codes import CATALOGUE, LANGUAGES, Words, words
+from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, Words, words
 from webhooks.models import State
 
 _SHAPES: Mapping[str, str] = {

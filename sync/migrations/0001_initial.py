@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import uuid
-import webhooks.sealing
+import webhooks.encryption.at_rest
 from django.conf import settings
 from django.db import migrations, models
 
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('base_url', models.URLField(help_text='scheme, host, port and path that every request begins with', max_length=300)),
                 ('authentication', models.JSONField(default=dict, help_text='{"scheme": "bearer"}')),
                 ('settings', models.JSONField(default=dict)),
-                ('credentials', webhooks.sealing.SealedJSONField(null=True)),
+                ('credentials', webhooks.encryption.at_rest.SealedJSONField(null=True)),
                 ('deadline_seconds', models.FloatField(default=10.0, help_text='for one exchange from connect to the last byte', validators=[django.core.validators.MinValueValidator(0.1), django.core.validators.MaxValueValidator(30)])),
                 ('byte_cap', models.PositiveIntegerField(default=1048576, help_text='bytes read of one answer', validators=[django.core.validators.MinValueValidator(1024), django.core.validators.MaxValueValidator(16777216)])),
                 ('relays_sentences', models.BooleanField(default=False, help_text="The remote system's own sentence is shown to the person who pressed Save")),

@@ -6,7 +6,7 @@ from django.db import models
 
 from sync.connectors.registry import CONNECTORS, validate
 from sync.connectors.settings import SettingsInvalid
-from webhooks.sealing import SealedJSONField
+from webhooks.encryption.at_rest import SealedJSONField
 
 
 class Side(models.TextChoices):

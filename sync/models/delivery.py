@@ -5,7 +5,7 @@ from django.db import models
 from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
 from sync.models.route import Route
-from webhooks.codes import is_about_identity
+from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import Event, State, indexes_where_set
 
 WAITING = (State.PENDING, State.RETRYING)

@@ -16,7 +16,7 @@ from audit.format.signed_records import time_text
 from sync.models import Connection, Delivery, Side
 from sync.search.event_search import Found, Match, find_events, found_again
 from sync.search.periods import NoSuchFilter, span
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Source, State
 
 EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from sync.models import Attempt
+from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt, Source
-from webhooks.references import from_reference
 
 _MOST = 100  # sources that use the same event id
 _KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)  # sync.attempting.idempotency_key

@@ -10,17 +10,17 @@ from django.core.management import call_command
 from django.utils import translation
 
 from integration_hub.console import standing, wording
-from webhooks import sentences
-from webhooks.codes import CATALOGUE, words
+from webhooks.catalogue import messages as catalogue_messages
+from webhooks.catalogue.codes import CATALOGUE, words
 from webhooks.models import State
 
 TEXTS = [
     *(
         each
-        for entry in sentences.load("en").values()
+        for entry in catalogue_messages.load("en").values()
         for each in (entry.title, entry.detail, entry.next_step)
     ),
-    *(sentences.unnamed("en", side) for side in ("identity", "target")),
+    *(catalogue_messages.unnamed("en", side) for side in ("identity", "target")),
 ]
 
 
@@ -85,7 +85,7 @@ def test_a_new_language_finds_every_text_of_the_catalogue_among_its_messages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     for name in ("en.toml", "fi.toml"):
-        shutil.copy(Path(sentences.__file__).parent / name, tmp_path / name)
+        shutil.copy(Path(catalogue_messages.__file__).parent / name, tmp_path / name)
     (tmp_path / "locale").mkdir()
     settings.LOCALE_PATHS = [str(tmp_path / "locale")]
     monkeypatch.chdir(tmp_path)

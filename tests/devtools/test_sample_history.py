@@ -11,7 +11,7 @@ from django.utils import timezone
 from integration_hub.console.generating.history import generate
 from sync.models import Attempt, Call, Delivery, Route
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, Payload, Receipt, State
 
 LIST = "/admin/webhooks/event/"

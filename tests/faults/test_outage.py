@@ -23,7 +23,7 @@ from tests.support.people import browser
 from tests.support.processes.queues import wait_until, worker
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
-from webhooks.models.pace import Pace, forget_shares
+from webhooks.models.rate_limit import Pace, forget_shares
 
 pytestmark = pytest.mark.faults
 

@@ -34,7 +34,7 @@ from tests.faults.variants import mutants
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.processes.queues import worker
 from tests.support.unfinished_deliveries import close_what_is_left
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, State
 
 pytestmark = pytest.mark.faults

@@ -14,8 +14,8 @@ from sync.models import Breaker
 from tests.support.builders.alarms import late_delivery, minutes, paused, watched
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key
+from webhooks.encryption.at_rest import seal
 from webhooks.models import Pepper
-from webhooks.sealing import seal
 
 pytestmark = pytest.mark.django_db
 TOKEN = "monitor-0123456789"

@@ -25,13 +25,13 @@ ONE_HTTP = "One module speaks HTTP"
 PURE = "The pure modules know no Django"
 
 PLANTS = [
-    ("audit/entries/append.py", "import webhooks.codes", {ONE_WAY}),
-    ("webhooks/gate.py", "import database.clock", {ONE_WAY}),
+    ("audit/entries/append.py", "import webhooks.catalogue.codes", {ONE_WAY}),
+    ("webhooks/receiving/gate.py", "import database.clock", {ONE_WAY}),
     ("database/clock.py", "import integration_hub.logs", {ONE_WAY}),
     ("integration_hub/health.py", "import sandbox.faults", {NO_SANDBOX}),
     ("sandbox/hops.py", "import audit.format.canonical_json", {NO_PRODUCT}),
-    ("webhooks/gate.py", "import http.client", {CALL_NOBODY}),
-    ("sync/service.py", "import webhooks.gate", {ONLY_MODELS}),
+    ("webhooks/receiving/gate.py", "import http.client", {CALL_NOBODY}),
+    ("sync/service.py", "import webhooks.receiving.gate", {ONLY_MODELS}),
     ("sync/service.py", "import rest_framework.response", {NO_DRF}),
     ("sync/connectors/call.py", "import django.db", {NO_MODEL}),
     ("integration_hub/health.py", "import requests", {ONE_HTTP}),

@@ -13,7 +13,7 @@ from sync.models import Breaker, Connection, Delivery
 from tests.support.hub import Hub, wait_until_quiet
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
-from webhooks.models.pace import forget_shares
+from webhooks.models.rate_limit import forget_shares
 
 ENOUGH_FAILURES = 3
 SECONDS = 60  # of the first pause

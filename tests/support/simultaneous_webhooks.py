@@ -14,7 +14,7 @@ from django.test import Client
 from database.group_commit import MOST, Gathering
 from tests.support.hub import Hub
 from tests.support.threads import wait_until
-from webhooks import storing
+from webhooks.receiving import store
 
 Sent = tuple[dict[str, Any], str]  # a body, and the id of its webhook
 
@@ -24,11 +24,11 @@ class Together:
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
-        self._hub, self._store = hub, storing._store_all
+        self._hub, self._store = hub, store._store_all
         self._begun, self._go = threading.Event(), threading.Event()
         self._holds = False
         self.gathering: Gathering[Any] = Gathering(self._run, MOST)
-        monkeypatch.setattr(storing, "_gathering", self.gathering)
+        monkeypatch.setattr(store, "_gathering", self.gathering)
         monkeypatch.setattr("sync.service.defer", lambda _: None)
 
     def _run(self, news: Sequence[Any]) -> None:

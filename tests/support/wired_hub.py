@@ -11,7 +11,7 @@ from integration_hub.console.seeding import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import SIGNING_SECRET, Hub
-from webhooks.models.pace import forget_shares
+from webhooks.models.rate_limit import forget_shares
 
 KEPT = {
     "django_migrations",

@@ -4,7 +4,7 @@ import os
 
 from django.db import migrations
 
-from webhooks.sealing import seal
+from webhooks.encryption.at_rest import seal
 
 
 def create_pepper(apps, schema_editor):

@@ -1,13 +1,13 @@
-"""What the receiving half keeps."""
+"""Which tables hold what came in?"""
 
 from webhooks.models.event import Event, State, worst
-from webhooks.models.pace import Pace
-from webhooks.models.pausing import Pausable
+from webhooks.models.pausable import Pausable
 from webhooks.models.payload import Payload, indexes_where_set
+from webhooks.models.rate_limit import Pace
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
-from webhooks.models.subject import Pepper, SubjectKey, is_erased
-from webhooks.models.subject_keys import (
+from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
+from webhooks.models.subject_key_store import (
     are_there_still,
     erased_id,
     keys_of_subjects,

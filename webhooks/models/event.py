@@ -3,11 +3,11 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from webhooks.catalogue.reference import new_uuid, to_reference
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
-from webhooks.models.subject import SubjectKey
-from webhooks.models.subject_keys import subject_key
-from webhooks.references import new_uuid, to_reference
+from webhooks.models.subject_key import SubjectKey
+from webhooks.models.subject_key_store import subject_key
 
 
 class State(models.TextChoices):

@@ -5,8 +5,8 @@ from typing import Self
 from django.db import models
 
 from database.model_rows import fresh
-from webhooks.models.subject import SubjectKey
-from webhooks.sealing import seal, unseal
+from webhooks.encryption.at_rest import seal, unseal
+from webhooks.models.subject_key import SubjectKey
 
 
 def indexes_where_set(prefix: str, *names: str) -> list[models.Index]:

@@ -2,10 +2,10 @@
 
 from django.db import models
 
+from webhooks.catalogue.reference import new_uuid, to_reference
 from webhooks.models.event import Event
 from webhooks.models.payload import Payload, indexes_where_set
 from webhooks.models.source import Source
-from webhooks.references import new_uuid, to_reference
 
 
 class Receipt(models.Model):

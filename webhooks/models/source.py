@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
-from webhooks.models.pausing import Pausable
-from webhooks.sealing import SealedJSONField
-from webhooks.signatures import SCHEMES, check_secret, check_settings
+from webhooks.encryption.at_rest import SealedJSONField
+from webhooks.models.pausable import Pausable
+from webhooks.protocol.signatures import SCHEMES, check_secret, check_settings
 
 
 class Mode(models.TextChoices):

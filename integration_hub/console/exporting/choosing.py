@@ -19,8 +19,8 @@ from audit.sealing.unsealed_entries import SETTLED, sealed_until
 from database.clock import read_clock
 from sync.evidence import BOX, seal_audit
 from sync.search.event_filter import EventFilter
+from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
-from webhooks.references import from_reference
 
 MOST_UNSEALED = 50_000
 _CLOCKS_APART = timedelta(minutes=10)

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from integration_hub.console.exports import batches
 from integration_hub.console.models import Export, ExportedPerson
 from sync.search.event_filter import PERSONAL_PARAMS
-from webhooks.sealing import seal, unseal
+from webhooks.encryption.at_rest import seal, unseal
 
 _SIZE = 16
 _AT_ONCE = 200

@@ -11,8 +11,8 @@ from django.db.models import Model, QuerySet
 from audit.export.line_formats import Row
 from audit.format.signed_records import time_text
 from sync.models import Attempt, Call, Connection, Delivery
+from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
-from webhooks.references import to_reference
 
 CHUNK = 500  # more cost memory, and were no faster
 _EVENT = (

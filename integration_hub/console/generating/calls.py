@@ -10,7 +10,7 @@ from integration_hub.console.generating import bodies
 from integration_hub.console.generating.stories import Try
 from integration_hub.console.generating.tables import Table, moment
 from sync.models import Connection, Route
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 
 _STATUS = {"unavailable": 503, "timeout": None, "throttled": 429, "credentials": 401, "rejected": 422}
 _PATHS = {"USER": ("users", "customers"), "GROUP": ("groups", "segments"), "FILE": ("files", "documents")}

@@ -10,9 +10,9 @@ from integration_hub.console.generating.calls import Calls, Told
 from integration_hub.console.generating.stories import Story, Try, tell
 from integration_hub.console.generating.tables import Table, moment, name
 from sync.models import Attempt, Call, Delivery, MappingVersion, Route
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.encryption.at_rest import seal
 from webhooks.models import Event, Payload, Receipt
-from webhooks.sealing import seal
 
 MARK = "generated-"  # what the source's own id of each of these events begins with
 _TYPES = {"USER": ("USR", 0.86), "GROUP": ("GRP", 0.07), "FILE": ("FIL", 0.07)}

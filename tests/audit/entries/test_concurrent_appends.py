@@ -16,8 +16,8 @@ from sync.models import Attempt, Delivery
 from sync.tasks import run_due
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
-from webhooks import telling
 from webhooks.models import Event, Receipt
+from webhooks.receiving import answer_record
 
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
@@ -80,7 +80,7 @@ def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
 
 @pytest.mark.writers_at_once
 def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    appending = telling.appending
+    appending = answer_record.appending
 
     def other() -> None:
         try:
@@ -94,7 +94,7 @@ def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch:
             thread.submit(other).result()
         return entry
 
-    monkeypatch.setattr(telling, "appending", meanwhile)
+    monkeypatch.setattr(answer_record, "appending", meanwhile)
     monkeypatch.setattr("sync.settling.waiter_of", lambda _: None)
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"

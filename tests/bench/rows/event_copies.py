@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.bench.rows.audit_chains import Chains, Copied
-from webhooks.references import to_reference
+from webhooks.catalogue.reference import to_reference
 
 CHUNK = 10_000
 APART_SECONDS = 30

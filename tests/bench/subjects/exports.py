@@ -31,7 +31,7 @@ from tests.bench.machinery.servers import _environment, _hub_environment, prepar
 from tests.bench.machinery.systems import Systems
 from tests.bench.subjects.growth import _fill, say_filled
 from tests.support.database import postgresql
-from webhooks.references import to_reference
+from webhooks.catalogue.reference import to_reference
 
 REPEATS = 3
 A_SECOND = 50

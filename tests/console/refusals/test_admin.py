@@ -11,7 +11,7 @@ from django.utils import timezone
 from integration_hub.console.refusals import CODES
 from sync.counting.looking import count
 from tests.support.builders.history import NOON, a_source, logged_in
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ def answer_first(receive: Callable[..., Any]) -> Callable[..., Any]:
     """Say 202 at once; store a moment later, in a thread."""
 
     def receive_later(*arguments: Any) -> Any:
-        from webhooks.answers import Answer
+        from webhooks.receiving.answers import Answer
 
         threading.Timer(AFTER_THE_ANSWER, receive, arguments).start()
         return Answer(202, b'{"status":"accepted"}', "accepted", {}, is_final=False)

@@ -174,7 +174,7 @@ def found_in_tables(people: Iterable[Somebody]) -> set[str]:
 
 def readable_payloads() -> bytes:
     """What every payload says to those who hold the keys that are left."""
-    from webhooks.sealing import CannotOpen
+    from webhooks.encryption.at_rest import CannotOpen
 
     said = []
     for payload in Payload.objects.select_related("subject"):

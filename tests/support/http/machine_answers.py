@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from webhooks.codes import CATALOGUE
+from webhooks.catalogue.codes import CATALOGUE
 
 LARGEST_ANSWER = 8_192
 CANARY = "Canary1234"

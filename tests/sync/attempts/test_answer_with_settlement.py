@@ -74,7 +74,7 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
 def test_an_answer_that_cannot_be_put_into_words_does_not_keep_the_delivery_from_ending(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.receiving.outcome_answer", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("webhooks.receiving.receive.outcome_answer", lambda *_, **__: 1 / 0)
     hub.change_email("anna.wordless@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 500
     hub.wait_until_quiet()

@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from sync.models import Connection
 from sync.outcomes import outcome_of
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
-from webhooks.answers import outcome_answer
-from webhooks.codes import CATALOGUE, is_about_identity
+from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import Event, Payload
+from webhooks.receiving.answers import outcome_answer
 
 pytestmark = pytest.mark.django_db
 

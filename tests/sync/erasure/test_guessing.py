@@ -14,9 +14,9 @@ from sync.erasing import erase
 from sync.models import Route
 from tests.support.builders.erasure import Somebody, cells, confirmed, fill
 from tests.support.hub import Hub
+from webhooks.encryption.at_rest import unseal
 from webhooks.models import Pepper
-from webhooks.models.subject_keys import pseudonym
-from webhooks.sealing import unseal
+from webhooks.models.subject_key_store import pseudonym
 
 SPACE = 1_000_000
 FEW = 2_000

@@ -30,7 +30,7 @@ from tests.support.builders.history import (
 from tests.support.database.query_plans import Seen, scans, seeing
 from tests.support.people import browser, entries
 from webhooks.models import Event, Payload, Receipt, Refusal
-from webhooks.models.pace import Pace
+from webhooks.models.rate_limit import Pace
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)

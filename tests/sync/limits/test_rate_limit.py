@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 
 from sync.models import Connection
 from sync.pacing import Paced, wait_for_turn
-from webhooks.models import pace
-from webhooks.models.pace import Pace, Rate, Share, TooSoon, forget_shares, take_turn
+from webhooks.models import rate_limit
+from webhooks.models.rate_limit import Pace, Rate, Share, TooSoon, forget_shares, take_turn
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -87,7 +87,7 @@ def test_a_higher_limit_counts_from_now_and_not_after_the_old_one_is_paid_off() 
         Pace.take(KEY, 1, slow, 0.0)
     with pytest.raises(TooSoon) as refused:
         Pace.take(KEY, 1, fast, 0.0)
-    assert refused.value.seconds <= pace.LONGEST_WAIT + 0.1
+    assert refused.value.seconds <= rate_limit.LONGEST_WAIT + 0.1
 
 
 def test_threads_that_ask_at_once_never_get_more_than_the_burst() -> None:
@@ -118,7 +118,7 @@ def test_places_in_the_line_are_given_once_each() -> None:
 
 
 def _now() -> datetime:
-    return Pace.objects.values_list(pace.Now()).get()[0]
+    return Pace.objects.values_list(rate_limit.Now()).get()[0]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,13 @@ def test_a_changed_rate_counts_at_once() -> None:
 
 def test_a_forked_child_does_not_spend_what_its_parent_holds() -> None:
     rate = Rate(100.0, 20)
-    while not (KEY in pace._shares and pace._shares[KEY]._left):
+    while not (KEY in rate_limit._shares and rate_limit._shares[KEY]._left):
         take_turn(KEY, rate, 1.0)
     child = os.fork()
     if not child:
-        os._exit(len(pace._shares))
+        os._exit(len(rate_limit._shares))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert pace._shares
+    assert rate_limit._shares
 
 
 def test_a_grant_is_not_part_of_somebody_elses_transaction() -> None:

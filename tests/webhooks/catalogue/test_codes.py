@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from webhooks import parsing, strict_json
-from webhooks.codes import CATALOGUE, LANGUAGES, choose_language, words
-from webhooks.sentences import load
+from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, choose_language, words
+from webhooks.catalogue.messages import load
+from webhooks.protocol import notice, strict_json
 
 pytestmark = pytest.mark.pure
 
@@ -80,7 +80,7 @@ def test_each_side_has_each_kind_of_failure(kind):
         assert CATALOGUE[f"{side}-unsafe-id"].status == 422
 
 
-@pytest.mark.parametrize("module", [parsing, strict_json])
+@pytest.mark.parametrize("module", [notice, strict_json])
 def test_the_gate_uses_only_codes_of_the_catalogue(module):
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))
     raised = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hub import new_sealing_key
-from webhooks.sealing import CannotOpen, reseal, seal, unseal
+from webhooks.encryption.at_rest import CannotOpen, reseal, seal, unseal
 
 pytestmark = pytest.mark.pure
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks.sealing import CannotOpen
-from webhooks.sealing import seal as seal_of_hub
-from webhooks.subject_sealing import SubjectSealer, unseal
+from webhooks.encryption.at_rest import CannotOpen
+from webhooks.encryption.at_rest import seal as seal_of_hub
+from webhooks.encryption.subject_cipher import SubjectSealer, unseal
 
 pytestmark = pytest.mark.pure
 

@@ -13,8 +13,8 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
+from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, Receipt, SubjectKey, pseudonym, subject_key
-from webhooks.sealing import CannotOpen
 
 
 def test_everything_that_is_kept_of_a_webhook_is_sealed_under_the_key_of_its_subject(hub: Hub) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from webhooks.parsing import EXTRA_ID_CHARACTERS, Notice, Respond, parse_notice
+from webhooks.protocol.notice import EXTRA_ID_CHARACTERS, Notice, Respond, parse_notice
 
 pytestmark = pytest.mark.pure
 

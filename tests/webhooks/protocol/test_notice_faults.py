@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, WORDS
-from webhooks.codes import CATALOGUE
-from webhooks.parsing import Malformed, parse_notice
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.protocol.notice import Malformed, parse_notice
 
 pytestmark = pytest.mark.pure
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.webhooks.corpus.members import TIMESTAMPS
-from webhooks.parsing import Malformed, parse_notice
+from webhooks.protocol.notice import Malformed, parse_notice
 
 pytestmark = pytest.mark.pure
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhooks.references import from_reference, new_uuid, to_reference
+from webhooks.catalogue.reference import from_reference, new_uuid, to_reference
 
 pytestmark = pytest.mark.pure
 

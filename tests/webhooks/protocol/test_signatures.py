@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks.webhooks import Webhook
 
-from webhooks.signatures import (
+from webhooks.protocol.signatures import (
     SCHEMES,
     BadSignature,
     Secret,

@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from webhooks import signatures
+from webhooks.protocol import signatures
 
 pytestmark = pytest.mark.pure
 

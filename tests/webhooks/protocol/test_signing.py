@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from webhooks.proving import prove
-from webhooks.schemes import SCHEMES, new_secret
-from webhooks.signatures import BadSignature, Secret, verify
+from webhooks.protocol.schemes import SCHEMES, new_secret
+from webhooks.protocol.signatures import BadSignature, Secret, verify
+from webhooks.protocol.signing import prove
 
 pytestmark = pytest.mark.pure
 

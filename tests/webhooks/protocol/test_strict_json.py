@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.webhooks.corpus import ACCEPTED, CASES
-from webhooks import strict_json
-from webhooks.codes import CATALOGUE
-from webhooks.parsing import parse_notice
-from webhooks.strict_json import Malformed, parse, pointer_to
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.protocol import strict_json
+from webhooks.protocol.notice import parse_notice
+from webhooks.protocol.strict_json import Malformed, parse, pointer_to
 
 pytestmark = pytest.mark.pure
 

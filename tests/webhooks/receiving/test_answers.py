@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.support.http.machine_answers import LARGEST_ANSWER
-from webhooks.answers import outcome_answer
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
 from webhooks.models import State
-from webhooks.outcome import EventOutcome, FieldProblem, Result
+from webhooks.receiving.answers import outcome_answer
 
 pytestmark = pytest.mark.pure
 

@@ -19,7 +19,7 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.support.hub import EXAMPLE, SIGNING_SECRET, new_sealing_key, signed
 from webhooks.models import Receipt, Refusal, Source, SourceSecret
-from webhooks.tally import write_down
+from webhooks.receiving.refusals import write_down
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -269,7 +269,7 @@ def test_a_thousand_bad_signatures_from_one_address_make_one_row_of_their_minute
     now = timezone.now()
     stopped = SimpleNamespace(now=lambda: now)
     # Rows are counted by the minute, and a thousand requests may take longer than is left of one.
-    monkeypatch.setattr("webhooks.arrival.timezone", stopped)
+    monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", stopped)
     for number in range(1000):
         assert post({"Authorization": f"Bearer guess-{number}"}).status_code == 401
     write_down()

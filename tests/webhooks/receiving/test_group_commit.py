@@ -12,8 +12,8 @@ from sync.models import Delivery
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import Sent, Together
-from webhooks import storing
 from webhooks.models import Event, Receipt, SubjectKey
+from webhooks.receiving import store
 
 ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
@@ -75,7 +75,7 @@ def test_all_of_them_or_none(together: Together, monkeypatch: pytest.MonkeyPatch
     def fails(*_: Any) -> None:
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(storing, "beginning", late(fails, storing.beginning))
+    monkeypatch.setattr(store, "beginning", late(fails, store.beginning))
     told = together.send(*(of(f"U{number}") for number in range(5)))
     assert together.sizes == [1, 4]
     assert [each.status_code for each in told] == [202, 503, 503, 503, 503]
@@ -94,7 +94,7 @@ def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., 
 def test_nobody_stands_in_line_with_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where as many wait as there are in the pool, the one for whom they wait would get none."""
     held: list[object] = []
-    do = storing._gathering.do
-    monkeypatch.setattr(storing._gathering, "do", lambda new: (held.append(connection.connection), do(new)))
+    do = store._gathering.do
+    monkeypatch.setattr(store._gathering, "do", lambda new: (held.append(connection.connection), do(new)))
     assert hub.post_signed(*of("U1")).status_code == 202
     assert held == [None]

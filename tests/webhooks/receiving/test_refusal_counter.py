@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.hub_processes import running_hub
-from webhooks import tally
 from webhooks.models import Refusal
+from webhooks.receiving import refusals
 
 pytestmark = pytest.mark.usefixtures("hub")
 
@@ -25,10 +25,10 @@ WRONG = {"authorization": "Bearer wrong"}
 @pytest.fixture(autouse=True)
 def _one_minute(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     now = datetime.now(UTC)
-    monkeypatch.setattr("webhooks.arrival.timezone", SimpleNamespace(now=lambda: now))
-    monkeypatch.setattr(tally, "SECONDS", 3600.0)
+    monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: now))
+    monkeypatch.setattr(refusals, "SECONDS", 3600.0)
     yield
-    tally.forget()
+    refusals.forget()
 
 
 def refuse(hub: Hub, times: int) -> None:
@@ -46,16 +46,16 @@ def test_what_is_refused_after_the_first_touches_no_table(hub: Hub) -> None:
         refuse(hub, 50)
     assert [each["sql"] for each in queries if "webhooks_refusal" in each["sql"]] == []
     assert counted() == 1
-    tally.write_down()
+    refusals.write_down()
     assert counted() == 51
-    tally.write_down()
+    refusals.write_down()
     assert counted() == 51
 
 
 def test_a_flood_from_many_addresses_touches_no_table_either_once_their_rows_are_many(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.refusing.NEW_ROWS_A_MINUTE", 3)
+    monkeypatch.setattr("webhooks.receiving.refusals.NEW_ROWS_A_MINUTE", 3)
 
     def from_addresses(first: int, last: int) -> None:
         for number in range(first, last):
@@ -66,7 +66,7 @@ def test_a_flood_from_many_addresses_touches_no_table_either_once_their_rows_are
     with CaptureQueriesContext(connection) as queries:
         from_addresses(4, 50)
     assert [each["sql"] for each in queries if "webhooks_refusal" in each["sql"]] == []
-    tally.write_down()
+    refusals.write_down()
     assert sorted(Refusal.objects.values_list("times", flat=True)) == [1, 1, 1, 47]
 
 
@@ -76,24 +76,24 @@ def test_of_many_threads_none_is_forgotten(hub: Hub) -> None:
     def some(_: int) -> None:
         try:
             refuse(hub, 40)
-            tally.write_down()
+            refusals.write_down()
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(some, range(8)))
-    tally.write_down()
+    refusals.write_down()
     assert counted() == 321
 
 
 def test_what_cannot_be_written_down_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(hub, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(tally, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
-        tally.write_down()
+        patch.setattr(refusals, "Refusal", SimpleNamespace(objects=SimpleNamespace(filter=_away)))
+        refusals.write_down()
         refuse(hub, 2)
-        tally.write_down()
-    tally.write_down()
+        refusals.write_down()
+    refusals.write_down()
     assert counted() == 5
 
 
@@ -103,19 +103,19 @@ def _away(**_: str) -> None:
 
 def test_nothing_is_known_of_a_database_that_was_emptied(hub: Hub) -> None:
     refuse(hub, 3)
-    tally.forget()
+    refusals.forget()
     Refusal.objects.all().delete()
     refuse(hub, 2)
-    tally.write_down()
+    refusals.write_down()
     assert counted() == 2
 
 
 def test_it_is_written_down_within_a_second_without_anybody_asking(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "SECONDS", 0.05)
+    monkeypatch.setattr(refusals, "SECONDS", 0.05)
     refuse(hub, 4)
-    (timer,) = tally._timers
+    (timer,) = refusals._timers
     timer.join(10)
     assert counted() == 4
 

@@ -11,11 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.admission import TooManyRequests, admit, retry_headers
-from webhooks.gate import Refused
 from webhooks.models import Event, Pace, Payload, Receipt, Refusal, Source
-from webhooks.models.pace import forget_shares
-from webhooks.tally import write_down
+from webhooks.models.rate_limit import forget_shares
+from webhooks.receiving.gate import Refused
+from webhooks.receiving.refusals import write_down
+from webhooks.receiving.request_limit import TooManyRequests, admit, retry_headers
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A webhook that is stored by one statement of PostgreSQL (`webhooks.storing`): whose key may be gone by then, or come."""
+"""A webhook that is stored by one statement of PostgreSQL (`webhooks.receiving.store`): whose key may be gone by then, or come."""
 
 import json
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from tests.support.audit.chain_faults import faults
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import Sent, Together
 from tests.support.threads import in_threads
-from webhooks import storing
 from webhooks.models import Event, Payload, Receipt, SubjectKey, are_there_still, subject_key
+from webhooks.receiving import store
 
 pytestmark = pytest.mark.writers_at_once
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.writers_at_once
 def once_looked_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> list[SubjectKey]:
     """Let something happen when the first webhook has looked its key up; what it found."""
     found: list[SubjectKey] = []
-    look_up = storing.look_up
+    look_up = store.look_up
 
     def and_then(*arguments: Any) -> Any:
         looked_up = look_up(*arguments)
@@ -33,7 +33,7 @@ def once_looked_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) 
             happens()
         return looked_up
 
-    monkeypatch.setattr(storing, "look_up", and_then)
+    monkeypatch.setattr(store, "look_up", and_then)
     return found
 
 
@@ -81,14 +81,14 @@ def test_several_of_which_one_has_lost_its_key_meanwhile_are_all_stored(
     for person in people:
         assert hub.post_signed(*ack(person, "before")).status_code == 202
     keys = {each: key_of(each) for each in people}
-    number, numbers = storing.number, set[int]()
+    number, numbers = store.number, set[int]()
 
     def and_then(rows: list[Any]) -> None:
         number(rows)
         numbers.update(each.pk for each in rows if isinstance(each, Event))
         SubjectKey.objects.filter(pk=keys["U2"].pk).update(wrapped=None, destroyed_at=timezone.now())
 
-    monkeypatch.setattr(storing, "number", and_then)
+    monkeypatch.setattr(store, "number", and_then)
     told = together.send(ack("U0", "first"), *(ack(each, "again") for each in [*people, "U4"]))
     assert [each.status_code for each in told] == [202] * 5
     assert together.sizes == [1, 4]

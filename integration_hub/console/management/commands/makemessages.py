@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.commands import makemessages
 
-from webhooks.sentences import unnamed
+from webhooks.catalogue.messages import unnamed
 
 
 class CatalogueFile(makemessages.BuildFile):

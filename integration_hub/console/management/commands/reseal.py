@@ -8,7 +8,7 @@ from django.db import transaction
 
 from audit.entries.append import Happening, append
 from integration_hub.console.resealing import SEALED, reseal_column
-from webhooks.sealing import CannotOpen
+from webhooks.encryption.at_rest import CannotOpen
 
 
 class Command(BaseCommand):

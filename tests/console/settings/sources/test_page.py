@@ -22,7 +22,7 @@ from tests.support.builders.settings_rows import TYPED, signed
 from tests.support.pages import visible_text
 from tests.support.people import browser, entries, source
 from webhooks.models import Event, Receipt, Refusal, Source, SourceSecret, State
-from webhooks.schemes import new_secret
+from webhooks.protocol.schemes import new_secret
 
 pytestmark = pytest.mark.django_db
 

@@ -23,8 +23,8 @@ from sync.search.event_filter import resolve
 from tests.support.builders.settings_rows import STORED, TYPED, connection, signed
 from tests.support.hub import new_sealing_key
 from tests.support.people import browser, entries
+from webhooks.encryption.at_rest import unseal
 from webhooks.models import Payload, Pepper, Source, SourceSecret, subject_key
-from webhooks.sealing import unseal
 
 pytestmark = pytest.mark.django_db
 

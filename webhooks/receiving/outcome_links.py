@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from django.core import signing
 
+from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
-from webhooks.references import from_reference
 
 LASTS = timedelta(days=1)
 _SALT = "outcome"

@@ -16,10 +16,6 @@ from database.connection import current, release_connection
 from database.group_commit import MOST, Gathering, commit
 from database.model_rows import fresh
 from database.write_batch import NotAsExpected, together
-from webhooks.answers import Answer
-from webhooks.arrival import Arrival
-from webhooks.delivering import Begun
-from webhooks.gate import Verified
 from webhooks.models import (
     Event,
     Payload,
@@ -30,6 +26,10 @@ from webhooks.models import (
     look_all_up,
     look_up,
 )
+from webhooks.receiving.answers import Answer
+from webhooks.receiving.delivery_port import Begun
+from webhooks.receiving.gate import Verified
+from webhooks.receiving.incoming_request import Arrival
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from webhooks.sealing import CannotOpen
+from webhooks.encryption.at_rest import CannotOpen
 
 VERSION = b"\x03"
 KEY_BYTES = 32

@@ -17,8 +17,8 @@ from django.utils import timezone
 from database.bulk_insert import next_key
 from database.model_rows import columns_of, stored
 from database.statement import Bound, Statement
-from webhooks.models.subject import PSEUDONYM_MARK, Pepper, SubjectKey
-from webhooks.sealing import unseal
+from webhooks.encryption.at_rest import unseal
+from webhooks.models.subject_key import PSEUDONYM_MARK, Pepper, SubjectKey
 
 Subject = tuple[int, str, str]  # source, entity type, entity id
 

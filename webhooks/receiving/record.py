@@ -10,14 +10,14 @@ from audit.entries.append import Happening, append
 from database.bulk_insert import insert, store
 from database.group_commit import Scattered
 from database.model_rows import fresh
-from webhooks.answers import Answer
-from webhooks.arrival import Arrival
-from webhooks.delivering import Begun, Delivering
-from webhooks.gate import Refused, Verified, wanted_wait
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
-from webhooks.outcome import EventOutcome
-from webhooks.parsing import Notice
-from webhooks.storing import New, receipt_of, received, store_new
+from webhooks.protocol.notice import Notice
+from webhooks.receiving.answers import Answer
+from webhooks.receiving.delivery_port import Begun, Delivering
+from webhooks.receiving.gate import Refused, Verified, wanted_wait
+from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.store import New, receipt_of, received, store_new
 
 
 @dataclass(frozen=True, slots=True)

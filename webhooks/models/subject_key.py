@@ -7,9 +7,9 @@ from typing import Self
 from django.db import models
 
 from database.model_rows import fresh
-from webhooks.sealing import CannotOpen, seal, unseal
-from webhooks.subject_sealing import KEY_BYTES, SubjectSealer
-from webhooks.subject_sealing import unseal as unseal_of_subject
+from webhooks.encryption.at_rest import CannotOpen, seal, unseal
+from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectSealer
+from webhooks.encryption.subject_cipher import unseal as unseal_of_subject
 
 PSEUDONYM_MARK = "~"  # no id that a source can send begins with it
 

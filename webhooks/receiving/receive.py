@@ -4,13 +4,14 @@ import logging
 from contextlib import closing
 from functools import partial
 
-from webhooks.addresses import outcome_path
-from webhooks.admission import admit, retry_headers
-from webhooks.answers import Answer, outcome_answer, problem
-from webhooks.arrival import Arrival
-from webhooks.codes import Language
-from webhooks.delivering import Begun, Delivering
-from webhooks.gate import (
+from webhooks.catalogue.codes import Language
+from webhooks.catalogue.outcome import EventOutcome
+from webhooks.models import Event, Mode, Source
+from webhooks.protocol.notice import Notice
+from webhooks.receiving.answer_record import Telling
+from webhooks.receiving.answers import Answer, outcome_answer, problem
+from webhooks.receiving.delivery_port import Begun, Delivering
+from webhooks.receiving.gate import (
     Refused,
     Verified,
     may_see_entity,
@@ -20,13 +21,12 @@ from webhooks.gate import (
     wanted_mode,
     wanted_wait,
 )
-from webhooks.models import Event, Mode, Source
-from webhooks.outcome import EventOutcome
-from webhooks.parsing import Notice
-from webhooks.recording import Recorded, Say, record_unusable, record_webhook
-from webhooks.refusing import record_refusal
-from webhooks.sources import source_of
-from webhooks.telling import Telling
+from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.outcome_links import outcome_path
+from webhooks.receiving.record import Recorded, Say, record_unusable, record_webhook
+from webhooks.receiving.refusals import record_refusal
+from webhooks.receiving.request_limit import admit, retry_headers
+from webhooks.receiving.source_cache import source_of
 
 logger = logging.getLogger("hub.receive")
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from webhooks import sentences
-from webhooks.sentences import LANGUAGES, Language, Words
+from webhooks.catalogue import messages
+from webhooks.catalogue.messages import LANGUAGES, Language, Words
 
 __all__ = [
     "CATALOGUE",
@@ -127,7 +127,7 @@ _OUTCOME: Mapping[str, _Row] = {
 }
 
 CATALOGUE: Mapping[str, Code] = {
-    code: Code(code, *row, {language: sentences.load(language)[code] for language in LANGUAGES})
+    code: Code(code, *row, {language: messages.load(language)[code] for language in LANGUAGES})
     for code, row in {**_REQUEST, **_OUTCOME}.items()
 }
 RETRYABLE_CODES = frozenset(code for code, entry in CATALOGUE.items() if entry.retryable)
@@ -147,8 +147,8 @@ def words(
     the catalogue.
     """
     texts = CATALOGUE[code].texts[language]
-    side: sentences.Side = "identity" if is_about_identity(code) else "target"
-    name = connection or translate(sentences.unnamed(language, side))
+    side: messages.Side = "identity" if is_about_identity(code) else "target"
+    name = connection or translate(messages.unnamed(language, side))
     read = (translate(text) for text in (texts.title, texts.detail, texts.next_step))
     return Words(*(text.replace("{connection}", name) for text in read))
 

@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass
 
-from webhooks.arrival import Arrival
 from webhooks.models import Mode, Source
-from webhooks.parsing import Notice, parse_notice
-from webhooks.signatures import BadSignature, Secret, verify
-from webhooks.strict_json import Malformed
+from webhooks.protocol.notice import Notice, parse_notice
+from webhooks.protocol.signatures import BadSignature, Secret, verify
+from webhooks.protocol.strict_json import Malformed
+from webhooks.receiving.incoming_request import Arrival
 
 _JSON_TYPE = re.compile(r'\s*application/json\s*(;\s*charset\s*=\s*"?utf-?8"?\s*)?', re.ASCII | re.IGNORECASE)
 _WEBHOOK_ID = re.compile(r"[!-~]{1,255}")

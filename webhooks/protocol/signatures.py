@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from webhooks.schemes import (
+from webhooks.protocol.schemes import (
     SCHEMES,
     check_secret,
     check_settings,

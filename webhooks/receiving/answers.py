@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhooks.codes import CATALOGUE, Language, words
-from webhooks.outcome import EventOutcome, FieldProblem, Result
+from webhooks.catalogue.codes import CATALOGUE, Language, words
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
 
 LARGEST_ENTITY = 262_144
 LARGEST = 8_192  # of anything else

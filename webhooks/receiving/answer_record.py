@@ -8,9 +8,9 @@ from django.utils import timezone
 from audit.entries.append import append, appending
 from database.bulk_insert import store
 from database.statement import Bound, Statement
-from webhooks.answers import Answer
 from webhooks.models import Payload
-from webhooks.recording import Recorded, answered
+from webhooks.receiving.answers import Answer
+from webhooks.receiving.record import Recorded, answered
 
 logger = logging.getLogger("hub.receive")
 

@@ -10,8 +10,8 @@ from django.db.models import Model
 from audit.entries.append import Happening
 from audit.entries.stream_heads import End
 from database.statement import Bound
+from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload
-from webhooks.outcome import EventOutcome
 
 
 class Telling(Protocol):

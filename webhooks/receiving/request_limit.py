@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 
-from webhooks.gate import Refused
 from webhooks.models import Source
-from webhooks.models.pace import Rate, TooSoon, take_turn
+from webhooks.models.rate_limit import Rate, TooSoon, take_turn
+from webhooks.receiving.gate import Refused
 
 _SMALLEST_BURST = 10
 _LONGEST = 60

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast, get_args
 
-from webhooks import strict_json
-from webhooks.strict_json import Malformed
+from webhooks.protocol import strict_json
+from webhooks.protocol.strict_json import Malformed
 
 Mode = Literal["ack", "result", "entity"]
 _T = TypeVar("_T")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from webhooks.schemes import chosen, standard_key
+from webhooks.protocol.schemes import chosen, standard_key
 
 Prover = Callable[[Mapping[str, Any], str, bytes, str, datetime], dict[str, str]]
 

@@ -1,0 +1,1 @@
+"""Which outcomes exist, and what do people read for each?"""

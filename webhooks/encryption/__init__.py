@@ -1,0 +1,1 @@
+"""How are secrets and personal bytes encrypted at rest?"""

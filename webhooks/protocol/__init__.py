@@ -1,0 +1,1 @@
+"""What may a request look like, and who signed it? Pure."""

@@ -1,0 +1,1 @@
+"""How is one webhook admitted, stored and answered?"""
