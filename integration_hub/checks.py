@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from sync.wakeups import UnknownQueue, validate
+from sync.execution.queue_storage import UnknownQueue, validate
 
 
 @register()

@@ -11,7 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from audit.sealing.status import Standing
 from database.clock import database_clock
 from sync.models import Alarm
-from sync.watching import Figures, measure, waiting
+from sync.monitoring.health_figures import Figures, measure, waiting
 from webhooks.encryption.at_rest import CannotOpen, unseal
 from webhooks.models import Pepper
 

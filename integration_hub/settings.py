@@ -92,7 +92,8 @@ WEB_THREADS = number(env, "WEB_THREADS", 32, least=1, most=1000)
 DATABASES = {"default": database(env, BASE_DIR / "var")}
 
 # Where wake-ups for the workers wait: sqlite:///file, postgres://…, redis://…, or local: for no queue, where what is
-# deferred runs in the process that deferred it. It may be emptied or lost at any time; see sync/wakeups.py.
+# deferred runs in the process that deferred it. It may be emptied or lost at any time; see
+# sync/execution/queue_storage.py.
 QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(env, DATABASES["default"])
 
 AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
@@ -157,7 +158,7 @@ KEEP_AUDIT_DAYS = number(env, "KEEP_AUDIT_DAYS", 0, most=36_500)
 # Rows kept of requests that did not pass the gate, however young they are.
 REFUSALS_KEPT = number(env, "REFUSALS_KEPT", 10_000)
 
-# Web processes and workers, see sync/cores.py.
+# Web processes and workers, see sync/worker/process_tuning.py.
 KEEP_TO_ONE_CORE = env.bool("KEEP_TO_ONE_CORE", default=True)
 
 # How long one claim of a delivery lasts; a process that died holds its subject no longer than this.
@@ -224,7 +225,7 @@ REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 # Each is called with what says whether to go on, and returns within seconds once it says no.
 WORKER_LOOKS = {
     "exports": "integration_hub.console.exporting.apart.look",
-    "backtests": "sync.backtest_jobs.look",
+    "backtests": "sync.mappings.backtests.look",
 }
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.

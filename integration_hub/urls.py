@@ -5,7 +5,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from integration_hub.health import health
-from sync.service import Deliveries
+from sync.delivery_service import Deliveries
 from webhooks.receiving.delivery_port import Delivering
 from webhooks.views import Inbox, OutcomeView, problem_page
 

@@ -9,8 +9,7 @@ from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 
 from integration_hub.schema_version import check_schema_at_start
-from sync.cores import keep_to_one_core
-from sync.loaded import keep_what_is_loaded
+from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()

@@ -1,0 +1,1 @@
+"""How is a stored webhook delivered to the target system?"""

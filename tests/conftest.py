@@ -11,7 +11,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.tasks import run_due
+from sync.execution.executor import run_due
 from tests.support.database import template_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import Together

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from integration_hub.console.formatting import moment
 from integration_hub.console.wording import pill
-from sync.alarm_words import AlarmWords, words_of
 from sync.models import Alarm, AlarmKind, TellingState
+from sync.monitoring.alarm_texts import AlarmWords, words_of
 
 # Where to go and act: the page, what may be asked of it, who may open it, and the words of the link.
 _OF_SUBJECTS = {

@@ -16,7 +16,7 @@ from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.snoozing import may_snooze, snooze_page
 from sync.models import Alarm, AlarmKind
-from sync.watching import Figures, measure
+from sync.monitoring.health_figures import Figures, measure
 
 BAR = Bar(("when", "kind"), time="")
 

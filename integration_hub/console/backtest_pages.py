@@ -17,7 +17,7 @@ from integration_hub.console.permissions import CONTENTS, MAY_EDIT
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.trying import WITHHELD
 from integration_hub.console.untestable import untestable
-from sync.backtest_jobs import (
+from sync.mappings.backtests import (
     AT_ONCE,
     FEWEST,
     HERE_SECONDS,
@@ -28,10 +28,10 @@ from sync.backtest_jobs import (
     routes_of,
     run,
 )
-from sync.backtesting import Comparison, Differing, Made, compare
-from sync.drafting import draft_of
-from sync.kept_entities import kept_of
+from sync.mappings.drafts import draft_of
+from sync.mappings.past_entities import kept_of
 from sync.models import BackTest
+from sync.planning.mapping_comparison import Comparison, Differing, Made, compare
 from webhooks.models import Event
 
 MOST_SHOWN = 20

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from integration_hub.console.untestable import untestable
-from sync.backtesting import Comparison
 from sync.models import BackTest
+from sync.planning.mapping_comparison import Comparison
 
 OUTCOMES: Mapping[str, Promise] = {
     Comparison.SAME: gettext_lazy("Same"),

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.format.canonical_json import JSONValue
-from sync.planning import same_json
+from sync.planning.change import same_json
 
 MOST_SHOWN = 100
 _ABSENT = object()

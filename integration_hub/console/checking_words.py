@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from integration_hub.console.formatting import seconds_words
 from integration_hub.console.wording import code_words
-from sync.connectors.checking import Step
+from sync.connectors.connection_check import Step
 from webhooks.catalogue.codes import CATALOGUE
 
 

@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from integration_hub.console.audit_trail import address
 from integration_hub.console.pending import PendingValues
 from integration_hub.console.permissions import MAY_CLOSE
-from sync.approving import AlreadyDecided, Decided, NotDecidable
-from sync.closing import closable, close_by_hand
 from sync.models import Delivery, Replay
+from sync.operations.held_deliveries import AlreadyDecided, Decided, NotDecidable
+from sync.operations.manual_closing import closable, close_by_hand
 from webhooks.models import Event
 
 # Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database

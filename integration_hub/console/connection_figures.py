@@ -16,12 +16,12 @@ from integration_hub.console.formatting import seconds_words
 from integration_hub.console.health_words import health_label, health_sentence, health_shape, health_style
 from integration_hub.console.sparks import spark
 from integration_hub.console.wording import pill
-from sync.breaker_status import breaker_of
-from sync.breaking import ENOUGH
-from sync.connection_health import ConnectionFigures, Health, health_of, is_slow
-from sync.counting.hours import HOUR, hour_of
-from sync.durations import added, quantile
+from sync.limits.breaker_status import breaker_of
+from sync.limits.circuit_breaker import ENOUGH
 from sync.models import CallCount, Connection
+from sync.models.counts import HOUR, hour_of
+from sync.monitoring.connection_health import ConnectionFigures, Health, health_of, is_slow
+from sync.statistics.latency_histogram import added, quantile
 
 SHOWN = timedelta(hours=24)
 FEW = 20  # with fewer requests in the hour that has begun, the one before speaks too

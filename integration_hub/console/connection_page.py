@@ -22,10 +22,10 @@ from integration_hub.console.protection import at_once, rate
 from integration_hub.console.sparks import beside
 from integration_hub.console.token_ends import token_end
 from integration_hub.console.wording import code_words
-from sync.breaker_status import Passing, breaker_of, spared
-from sync.breaking import ENOUGH
-from sync.connection_health import ConnectionFigures
+from sync.limits.breaker_status import Passing, breaker_of, spared
+from sync.limits.circuit_breaker import ENOUGH
 from sync.models import Breaker, Connection
+from sync.monitoring.connection_health import ConnectionFigures
 from webhooks.models import State
 
 _WAITING = f"{State.PENDING},{State.RETRYING}"

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from integration_hub.console.audit_trail import record
 from integration_hub.console.checking_words import StepLine, step_line
 from sync.models import Connection, ConnectionTest
-from sync.testing import keep_steps, kept_steps, try_connection
+from sync.operations.connection_tests import keep_steps, kept_steps, try_connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,13 @@ from integration_hub.console.forms import JSON_AS_TEXT
 from integration_hub.console.permissions import MAY_TEST
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.sparks import beside
-from sync.breaker_status import measured
-from sync.breaking import end_pause_now
-from sync.connection_health import Health
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
+from sync.limits.breaker_status import measured
+from sync.limits.circuit_breaker import end_pause_now
 from sync.models import Connection, Side
-from sync.testing import AlreadyTesting
+from sync.monitoring.connection_health import Health
+from sync.operations.connection_tests import AlreadyTesting
 
 _OBSERVED = ("health", "p95", "failed", "waits")
 _FILLED = ("connector", "authentication", "settings")

@@ -9,7 +9,7 @@ from typing import Any, Never
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sync.mapping import Place
+from sync.planning.mapping import Place
 
 LONGEST = 200_000
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')

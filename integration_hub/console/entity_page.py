@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from integration_hub.console.keyset import BY_ARRIVAL, Cursor
 from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import reason, replay_helps
-from sync.blockers import surroundings_of
+from sync.deliveries.blockers import surroundings_of
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.catalogue.codes import Words, is_about_identity
 from webhooks.models import Event, Source, State, erased_id, is_erased, pseudonym

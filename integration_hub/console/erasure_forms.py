@@ -6,8 +6,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from integration_hub.console.erasure_words import grounds
-from sync.erasure_requests import person
-from sync.subject_rows import Person
+from sync.erasure.requests import person
+from sync.erasure.subject_data import Person
 from webhooks.models import Source
 
 

@@ -18,9 +18,9 @@ from integration_hub.console.evidence import EvidenceAdmin
 from integration_hub.console.formatting import moment
 from integration_hub.console.links import entity_url
 from integration_hub.console.row_pages import RowPages
-from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person_of
+from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person_of
+from sync.erasure.subject_data import Person, count
 from sync.models import Erasure, ErasureState
-from sync.subject_rows import Person, count
 from webhooks.models import Event, Source
 
 _LIST = "admin:sync_erasure_changelist"

@@ -14,7 +14,7 @@ from integration_hub.console.permissions import CONTENTS
 from integration_hub.console.revealing import revealed_for
 from integration_hub.console.standing import Standing, gone, standing
 from integration_hub.console.wording import code_words, nothing_there, paused, reason, replay_helps
-from sync.blockers import is_paused, surroundings
+from sync.deliveries.blockers import is_paused, surroundings
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.catalogue.codes import Words
 from webhooks.models import Event, Receipt, State, is_erased

@@ -10,8 +10,8 @@ from django.db.models import Sum
 from integration_hub.console.charts import share
 from integration_hub.console.links import failed_query
 from integration_hub.console.wording import dead_words, is_worth_a_replay
-from sync.counting.hours import HOUR, hour_of
 from sync.models import Care, Connection, FailureCount, FailureGroup
+from sync.models.counts import HOUR, hour_of
 
 HOURS = 7 * 24
 SHOWN = 10

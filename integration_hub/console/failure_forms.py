@@ -76,7 +76,7 @@ class NotesForm(forms.Form):
         field.choices = [("", _("nobody")), *people]
 
     def noted(self) -> dict[str, Any]:
-        """As `sync.failure_decisions` takes it."""
+        """As `sync.operations.failure_decisions` takes it."""
         answer = self.cleaned_data
         return {
             "owner_id": answer["owner"],

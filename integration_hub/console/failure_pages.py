@@ -24,10 +24,10 @@ from integration_hub.console.permissions import MAY_CLOSE, MAY_TEND
 from integration_hub.console.pressing import not_pressed
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.wording import dead_words, replay_helps
-from sync.approving import LARGEST, NotDecidable
-from sync.blaming import dead_of
-from sync.failure_decisions import Decider, decide_group, note_group
 from sync.models import Care, FailureGroup
+from sync.models.failure import dead_of
+from sync.operations.failure_decisions import Decider, decide_group, note_group
+from sync.operations.held_deliveries import LARGEST, NotDecidable
 
 _SAMPLE = 5
 

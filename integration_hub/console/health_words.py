@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from integration_hub.console.formatting import percent_words, seconds_words
-from sync.connection_health import ConnectionFigures, Health, health_of
+from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 
 def health_label(health: Health) -> str:

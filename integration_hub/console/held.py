@@ -18,8 +18,8 @@ from integration_hub.console.held_groups import groups, held, show
 from integration_hub.console.pending import PendingValues
 from integration_hub.console.permissions import CONTENTS, MAY_APPROVE
 from integration_hub.console.row_pages import RowPages
-from sync.approving import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 from sync.models import Delivery, Replay, Route
+from sync.operations.held_deliveries import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 
 MOST_LISTED = 100
 _SHOWN = 20

@@ -12,7 +12,7 @@ from integration_hub.console.backtest_words import Summary, summary
 from integration_hub.console.mapping_pages import MappingPages, author, seen_in, typed_in
 from integration_hub.console.mapping_words import differences, lines
 from integration_hub.console.permissions import MAY_ACTIVATE
-from sync.drafting import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
+from sync.mappings.drafts import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
 from sync.models import Mapping, MappingDraft, MappingVersion
 
 Side = MappingDraft | MappingVersion

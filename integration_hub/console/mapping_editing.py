@@ -16,8 +16,8 @@ from integration_hub.console.mapping_pages import MappingPages, author, seen_in,
 from integration_hub.console.mapping_words import differences
 from integration_hub.console.permissions import CONTENTS, MAY_EDIT
 from integration_hub.console.trying import Given, Problem, Trial, checked, choices, try_out
-from sync.backtest_jobs import routes_of
-from sync.drafting import (
+from sync.mappings.backtests import routes_of
+from sync.mappings.drafts import (
     NotChanged,
     Overtaken,
     Seen,
@@ -28,7 +28,7 @@ from sync.drafting import (
     save_draft,
     seen_of,
 )
-from sync.kept_entities import Kept
+from sync.mappings.past_entities import Kept
 from sync.models import Mapping, MappingDraft, MappingVersion
 
 EMPTY = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'

@@ -10,8 +10,8 @@ from integration_hub.console.audit_trail import address
 from integration_hub.console.confirming import ReasonedAdmin
 from integration_hub.console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from integration_hub.console.row_pages import RowPages
-from sync.backtest_jobs import AT_ONCE
-from sync.drafting import Author, Seen
+from sync.mappings.backtests import AT_ONCE
+from sync.mappings.drafts import Author, Seen
 from sync.models import Mapping
 
 SIZES = (50, AT_ONCE, 500, 1_000)

@@ -27,8 +27,8 @@ from integration_hub.console.permissions import MAY_EDIT
 from integration_hub.console.recording import difference, plain
 from integration_hub.console.trying import checked
 from integration_hub.console.wording import pill
-from sync.backtest_jobs import routes_of
-from sync.drafting import current_of, draft_of
+from sync.mappings.backtests import routes_of
+from sync.mappings.drafts import current_of, draft_of
 from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
 
 MOST_VERSIONS = 50

@@ -21,7 +21,7 @@ from integration_hub.console.overview_alerts import alerts
 from integration_hub.console.overview_figures import TARGET, figures_at, needing_somebody
 from integration_hub.console.overview_start import first_steps
 from sync.models import RefusalCount
-from sync.watching import SourceFigure, enabled_sources
+from sync.monitoring.health_figures import SourceFigure, enabled_sources
 from webhooks.models import Event
 
 MAY = {

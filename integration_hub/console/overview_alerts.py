@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from integration_hub.console.connection_figures import ConnectionShown
 from integration_hub.console.formatting import seconds_words
-from sync.alarm_words import describe
-from sync.connection_health import Health
 from sync.models import Alarm, AlarmKind, Route
+from sync.monitoring.alarm_texts import describe
+from sync.monitoring.connection_health import Health
 from webhooks.models import Source
 
 MOST = 6

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from django.db.models import Sum
 
 from integration_hub.console.charts import Chart, Hour, stacked
-from sync.counting.hours import HOUR, hour_of
 from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
+from sync.models.counts import HOUR, hour_of
 from webhooks.models import State
 
 CHARTED = 96

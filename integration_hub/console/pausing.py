@@ -16,9 +16,9 @@ from integration_hub.console.audit_trail import record
 from integration_hub.console.confirming import ConfirmedAdmin
 from integration_hub.console.forms import ReasonForm
 from integration_hub.console.wording import pill
-from sync import configuration
+from sync.deliveries import routes
 from sync.models import Route
-from sync.pausing import AT_ONCE, held_of, hold_waiting, pause, resume
+from sync.operations.pauses import AT_ONCE, held_of, hold_waiting, pause, resume
 from webhooks.models import Source
 
 MOST_HELD = 10_000
@@ -90,7 +90,7 @@ class PausingViews(ConfirmedAdmin):
         if not is_new:
             messages.warning(request, _("It was paused already; nothing was done."))
             return
-        configuration.ways.forget()
+        routes.ways.forget()
         hold_waiting()
         messages.success(request, _("Paused. What comes this way is kept and waits."))
 
@@ -99,7 +99,7 @@ class PausingViews(ConfirmedAdmin):
             is_new = resume(what)
             if is_new:
                 record(request, self.stream(what.pk), f"{self.kind}.resumed", {"reason": reason})
-        configuration.ways.forget()
+        routes.ways.forget()
         if is_new:
             told = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
             messages.success(request, told % {"pace": f"{AT_ONCE * 30:,}"})

@@ -10,8 +10,8 @@ from django.utils.translation import ngettext
 
 from integration_hub.console.formatting import ahead, moment
 from integration_hub.console.wording import code_words
-from sync.breaker_status import Passing, breaker_of, spared
-from sync.breaking import ENOUGH
+from sync.limits.breaker_status import Passing, breaker_of, spared
+from sync.limits.circuit_breaker import ENOUGH
 from sync.models import Breaker, Connection
 
 

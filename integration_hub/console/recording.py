@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from audit.format.canonical_json import JSONValue
 from integration_hub.console.audit_trail import Values, because, record
-from sync.planning import same_json
+from sync.planning.change import same_json
 from webhooks.encryption.at_rest import SealedJSONField
 
 _LARGEST = 2**53

@@ -16,9 +16,9 @@ from integration_hub.console.audit_trail import address
 from integration_hub.console.filter_text import NOBODY, all_systems, events
 from integration_hub.console.permissions import MAY_REPLAY_MANY
 from integration_hub.console.replay_words import PACES, lasts, what, why_words
-from sync.bulk_replay.choosing import TooMany, is_too_large
-from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
+from sync.replays.decisions import Person, Terms, start
+from sync.replays.event_set import TooMany, is_too_large
 
 SAMPLE = 5
 

@@ -15,12 +15,12 @@ from integration_hub.console.audit_trail import actor, address
 from integration_hub.console.contents import ChangeTable, FieldRow, value_text
 from integration_hub.console.permissions import CONTENTS, MAY_UNDO
 from integration_hub.console.wording import code_words, nothing_there, reason
+from sync.deliveries.stored_webhook import has_carried_data
+from sync.deliveries.superseded import is_outdated, with_newer
 from sync.models import Delivery, MappingVersion, Takes
-from sync.newer import is_outdated, with_newer
-from sync.planning import Action, Change
-from sync.previewing import Foreseen, preview, version_then
-from sync.replaying import Choice
-from sync.webhook import has_carried_data
+from sync.planning.change import Action, Change
+from sync.replays.preview import Foreseen, preview, version_then
+from sync.replays.requests import Choice
 from webhooks.catalogue.codes import Words
 from webhooks.models import Event, State
 

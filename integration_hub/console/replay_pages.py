@@ -17,9 +17,9 @@ from integration_hub.console.audit_trail import address
 from integration_hub.console.filter_text import all_systems, conditions
 from integration_hub.console.permissions import MAY_REPLAY
 from integration_hub.console.replay_one import ChoiceForm, ReasonForm, key_of, may_choose, one_page
-from sync.bulk_replay.choose_by_filter import freeze_filter
-from sync.bulk_replay.choosing import TooMany, choose
-from sync.replaying import AlreadyRequested, Choice, NotReplayable, request_replay
+from sync.replays.choose_by_filter import freeze_filter
+from sync.replays.event_set import TooMany, choose
+from sync.replays.requests import AlreadyRequested, Choice, NotReplayable, request_replay
 from sync.search.event_filter import resolve
 from sync.search.periods import NoSuchFilter
 from webhooks.models import Event, State

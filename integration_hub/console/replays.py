@@ -35,10 +35,10 @@ from integration_hub.console.replay_progress import progress_page
 from integration_hub.console.replay_results import is_of_one, rows_of, with_results
 from integration_hub.console.row_pages import RowPages
 from integration_hub.console.sending import in_place, too_many
-from sync.bulk_replay.choosing import choose
-from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
-from sync.replaying import AlreadyRequested, NotReplayable
+from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
+from sync.replays.event_set import choose
+from sync.replays.requests import AlreadyRequested, NotReplayable
 
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 

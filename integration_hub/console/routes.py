@@ -16,7 +16,7 @@ from integration_hub.console.pausing import PausingViews, flow_pill, held_now
 from integration_hub.console.route_form import RouteForm, route_consequences
 from integration_hub.console.route_words import policies, sentence
 from integration_hub.console.wording import pill
-from sync.drafting import current_of
+from sync.mappings.drafts import current_of
 from sync.models import Route
 
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from integration_hub.console.models import SavedView
 from integration_hub.console.permissions import MAY_SHARE
 from integration_hub.console.pressing import not_pressed
+from sync.erasure.redaction import without_entity, without_id
 from sync.search.event_filter import WORDS
-from sync.withholding import without_entity, without_id
 
 MOST = 20
 

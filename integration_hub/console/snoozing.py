@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 
 from integration_hub.console.audit_trail import address
 from integration_hub.console.forms import REASON_AREA
-from sync.alarm_words import clock, words_of
-from sync.alarming import snooze_alarm
 from sync.models import Alarm
+from sync.monitoring.alarm_texts import clock, words_of
+from sync.monitoring.alarms import snooze_alarm
 
 MOST_SNOOZED = 100
 _MONDAY_HOUR = 6

@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 
 from integration_hub.console.charts import line
 from integration_hub.console.sparks import beside, spark
-from sync.counting.hours import HOUR, hour_of
 from sync.models import EventCount
+from sync.models.counts import HOUR, hour_of
 
 SHOWN = 24
 

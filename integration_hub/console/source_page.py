@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from integration_hub.console.formatting import span_words
 from sync.models import RefusalCount, Route
-from sync.watching import newest_of_source
+from sync.monitoring.health_figures import newest_of_source
 from webhooks.models import Receipt, Source, SourceSecret
 
 MOST_READ = 2_000

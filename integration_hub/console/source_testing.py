@@ -14,8 +14,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from integration_hub.console.audit_trail import address, record
-from sync.service import Deliveries
-from sync.watching import TEST_WORD
+from sync.delivery_service import Deliveries
+from sync.monitoring.health_figures import TEST_WORD
 from webhooks.models import Event, Source
 from webhooks.protocol.schemes import is_public
 from webhooks.protocol.signing import prove

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from integration_hub.console.formatting import ahead, moment
 from integration_hub.console.protection import breaker_sentence
-from sync.blockers import (
+from sync.deliveries.blockers import (
     Behind,
     BehindDelivery,
     Blocker,
@@ -28,8 +28,8 @@ from sync.blockers import (
     tries_left,
     who_must_act,
 )
-from sync.breaker_status import Passing
-from sync.breaking import ENOUGH
+from sync.limits.breaker_status import Passing
+from sync.limits.circuit_breaker import ENOUGH
 from sync.models import Delivery
 from webhooks.catalogue.codes import Words
 from webhooks.models import Source

@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 from integration_hub.console.contents import as_document, value_text
 from integration_hub.console.declaration_text import Misread, line_of, read
 from integration_hub.console.untestable import untestable
-from sync.backtesting import Mapped
-from sync.connectors.records import Record
-from sync.kept_entities import Kept, kept_chunks, kept_of
-from sync.mapping import MappingInvalid, ParsedMapping, Unmappable, parse_mapping
+from sync.connectors.contracts.types import Record
+from sync.mappings.past_entities import Kept, kept_chunks, kept_of
 from sync.models import Outcome, Route
-from sync.planning import plan_present
+from sync.planning.change import plan_present
+from sync.planning.mapping import MappingInvalid, ParsedMapping, Unmappable, parse_mapping
+from sync.planning.mapping_comparison import Mapped
 
 WITHHELD = "•••"
 MOST_CHOICES = 20

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from sync.kept_entities import Untestable
+from sync.mappings.past_entities import Untestable
 
 UNTESTABLE: Mapping[str, Promise] = {
     Untestable.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),

@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, overload
 
-from sync.connectors import commercial_settings, identity_settings
-from sync.connectors.authentication import authenticator
-from sync.connectors.client import HttpClient, Site, Terms
-from sync.connectors.credentials import SCHEMES, parse_authentication
-from sync.connectors.errors import Side
-from sync.connectors.exchange import Recorder
-from sync.connectors.fingerprints import fingerprint
-from sync.connectors.records import CommercialConnector, IdentityConnector
+from sync.connectors.client.authentication import authenticator
+from sync.connectors.client.client import HttpClient, Site, Terms
+from sync.connectors.client.exchange import Recorder
+from sync.connectors.contracts.errors import Side
+from sync.connectors.contracts.types import CommercialConnector, IdentityConnector
+from sync.connectors.http.urls import Base, parse_base_url
 from sync.connectors.rest_commercial import RestCommercial
 from sync.connectors.rest_identity import RestIdentity
-from sync.connectors.settings import Reach, SettingsInvalid
-from sync.connectors.urls import Base, parse_base_url
+from sync.connectors.settings import commercial, identity
+from sync.connectors.settings.authentication import SCHEMES, parse_authentication
+from sync.connectors.settings.reader import Reach, SettingsInvalid
+from sync.connectors.values.fingerprint import fingerprint
 
 CONNECTORS: Mapping[str, str] = {
     "rest-identity": "Identity service with a REST API",
@@ -112,15 +112,15 @@ def connect(
         _remember(key, known)
     site, parsed = known
     client = HttpClient(site, Terms(request_id, deadline, byte_cap), recorder)
-    if isinstance(parsed, identity_settings.Settings):
+    if isinstance(parsed, identity.Settings):
         return RestIdentity(client, parsed)
     return RestCommercial(client, parsed)
 
 
-_Settings = identity_settings.Settings | commercial_settings.Settings
+_Settings = identity.Settings | commercial.Settings
 _PARSERS = {
-    "rest-identity": identity_settings.parse_settings,
-    "rest-commercial": commercial_settings.parse_settings,
+    "rest-identity": identity.parse_settings,
+    "rest-commercial": commercial.parse_settings,
 }
 
 # By a digest of all that was read, so that a changed connection is never taken for what it was.

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
-from sync.connectors.client import GONE, Asked, HttpClient
-from sync.connectors.commercial_settings import Collection, Search, Settings
-from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled, users_first
-from sync.connectors.urls import UnsafeValueError, check_id, fill, quoted
-from sync.connectors.wire import Answer
+from sync.connectors.client.client import GONE, Asked, HttpClient
+from sync.connectors.contracts.types import ABSENT, REFUSALS_OF_ABSENT, Record, Sampled, users_first
+from sync.connectors.http.messages import Answer
+from sync.connectors.http.urls import UnsafeValueError, check_id, fill, quoted
+from sync.connectors.settings.commercial import Collection, Search, Settings
+from sync.connectors.values.json_answers import UnreadableError, as_id, as_object, as_text
 
 MOST_HITS = 10
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.answers import UnreadableError, as_id, as_object, as_text
-from sync.connectors.client import GONE, Asked, HttpClient
-from sync.connectors.identity_settings import EntityPath, Listing, Settings
-from sync.connectors.moments import as_moment
-from sync.connectors.records import ABSENT, REFUSALS_OF_ABSENT, Entity, Sampled, users_first
+from sync.connectors.client.client import GONE, Asked, HttpClient
+from sync.connectors.contracts.types import ABSENT, REFUSALS_OF_ABSENT, Entity, Sampled, users_first
+from sync.connectors.settings.identity import EntityPath, Listing, Settings
+from sync.connectors.values.json_answers import UnreadableError, as_id, as_object, as_text
+from sync.connectors.values.timestamps import as_moment
 
 
 class RestIdentity:

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 ('hour', models.DateTimeField()),
                 ('number', models.PositiveIntegerField()),
                 ('failed', models.PositiveIntegerField(default=0, help_text="by the system's own fault")),
-                ('durations', models.JSONField(default=list, help_text='how many fell between the bounds of sync.durations')),
+                ('durations', models.JSONField(default=list, help_text='calls in each interval of the latency histogram')),
                 ('usual_p95', models.FloatField(help_text='seconds, of the week before', null=True)),
                 ('last_success_at', models.DateTimeField(help_text='when the newest began that was answered well', null=True)),
             ],

@@ -1,11 +1,9 @@
-"""What the delivering half keeps."""
+"""Which tables hold what is delivered?"""
 
 from sync.models.alarm import Alarm, AlarmKind, Channel, News, Snooze, Telling, TellingState
 from sync.models.attempt import Attempt, Call, Cause, Outcome, Weight
 from sync.models.backtest import BackTest, BackTestState
-from sync.models.breaker import Breaker
-from sync.models.connection import Connection, Side
-from sync.models.connection_test import ConnectionTest
+from sync.models.connection import Breaker, Connection, ConnectionTest, Side
 from sync.models.counts import (
     CallCount,
     CountedHour,
@@ -17,9 +15,8 @@ from sync.models.counts import (
 from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING, Delivery, Link, Takes
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.failure import Care, FailureDecision, FailureGroup
+from sync.models.housekeeping import Kept, Periodic, Pruning
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
-from sync.models.periodic import Periodic
-from sync.models.pruning import Kept, Pruning
 from sync.models.replay import Member, MemberState, Pace, Paused, Replay, ReplayState, Request, Skipped
 from sync.models.route import Route
 

@@ -5,7 +5,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from sync.connectors.registry import CONNECTORS, validate
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
 from webhooks.encryption.at_rest import SealedJSONField
 
 
@@ -95,3 +95,44 @@ class Connection(models.Model):
             validate(self.connector, self.settings, self.authentication, self.base_url)
         except SettingsInvalid as error:
             raise ValidationError(f"{error.pointer or '/'}: {error.sentence}") from error
+
+
+class Breaker(models.Model):
+    """The circuit breaker of a connection. No row, or no `open_until`: closed, everything passes.
+
+    Before `open_until` nothing passes; after it the breaker is half-open: one delivery at a time as a probe, one more
+    with each success, until `successes` are enough to close it. Times are of the database's clock.
+    """
+
+    connection = models.OneToOneField(Connection, models.CASCADE, primary_key=True, related_name="breaker")
+    failures = models.PositiveIntegerField(default=0, help_text="one after the other, while closed")
+    openings = models.PositiveSmallIntegerField(default=0, help_text="pauses one after the other")
+    successes = models.PositiveSmallIntegerField(default=0, help_text="since the pause ended")
+    code = models.CharField(max_length=48, blank=True, help_text="the failure that opened it")
+    opened_at = models.DateTimeField(null=True, help_text="the first of these pauses began")
+    open_until = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"breaker of {self.connection}"
+
+
+class ConnectionTest(models.Model):
+    """The newest test of a connection, one at a time; `ended_at` is empty while it runs.
+
+    Steps: see `sync.operations.connection_tests`.
+    """
+
+    connection = models.OneToOneField(Connection, models.CASCADE, primary_key=True, related_name="test")
+    begun_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    is_good = models.BooleanField(default=False)
+    steps = models.JSONField(default=list)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"test of {self.connection}"

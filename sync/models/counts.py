@@ -1,7 +1,10 @@
 """Counts by the hour in which something arrived or was sent: what pages read in place of the events themselves.
 
-The worker keeps them (see `sync.counting`). They can be made anew from the events at any time.
+The worker keeps them (see `sync.statistics`). They can be made anew from the events at any time.
 """
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from django.db import models
 
@@ -88,7 +91,7 @@ class CallCount(models.Model):
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="+", db_index=False)
     number = models.PositiveIntegerField()
     failed = models.PositiveIntegerField(default=0, help_text="by the system's own fault")
-    durations = models.JSONField(default=list, help_text="how many fell between the bounds of sync.durations")
+    durations = models.JSONField(default=list, help_text="calls in each interval of the latency histogram")
     usual_p95 = models.FloatField(null=True, help_text="seconds, of the week before")
     last_success_at = models.DateTimeField(
         null=True, help_text="when the newest began that was answered well"
@@ -117,3 +120,21 @@ class RefusalCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.code}"
+
+
+HOUR = timedelta(hours=1)
+
+
+def hour_of(moment: datetime) -> datetime:
+    """When the hour began in which it lies."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def mark_hours(moments: Iterable[datetime]) -> None:
+    """What was counted of the hours of these moments changes with this transaction. No statement for none.
+
+    A mark is a row of its own, so that nobody waits for anybody.
+    """
+    hours = sorted({hour_of(each) for each in moments})
+    if hours:
+        CountMark.objects.bulk_create([CountMark(hour=each) for each in hours])

@@ -1,9 +1,15 @@
 """What failed for one reason at one system, and who looks after it."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.db.models import F, QuerySet
 
-from sync.models.connection import Connection
+from sync.models.connection import Connection, Side
+from sync.models.delivery import Delivery
+from webhooks.catalogue.codes import CATALOGUE, is_about_identity
+from webhooks.models import State
 
 
 class Care(models.TextChoices):
@@ -66,3 +72,21 @@ class FailureDecision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state}: {self.reason}"
+
+
+_OF_IDENTITY = tuple(code for code in CATALOGUE if is_about_identity(code))
+
+
+def dead_of(group: FailureGroup) -> QuerySet[Delivery]:
+    """What is failed of it now, by an index on what is dead."""
+    side = Side.IDENTITY if is_about_identity(group.code) else Side.COMMERCIAL
+    there = {f"{side}_id": group.connection_id}
+    return Delivery.objects.filter(state=State.DEAD, code=group.code, **there)
+
+
+def by_side(dead: QuerySet[Delivery]) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """The same in two parts, each delivery with the key of the connection `at_fault`."""
+    return (
+        dead.filter(code__in=_OF_IDENTITY).annotate(at_fault=F("identity_id")),
+        dead.exclude(code__in=_OF_IDENTITY).annotate(at_fault=F("commercial_id")),
+    )

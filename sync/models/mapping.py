@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from sync.mapping import MappingInvalid, parse_mapping
+from sync.planning.mapping import MappingInvalid, parse_mapping
 
 
 class Mapping(models.Model):

@@ -17,7 +17,7 @@ from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, Receipt, Source
 
 _MOST = 100  # sources that use the same event id
-_KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)  # sync.attempting.idempotency_key
+_KEY = re.compile(r"([0-9a-f-]{36})-[0-9a-f]{16}", re.IGNORECASE)  # sync.attempts.apply.idempotency_key
 _PAGE = re.compile(r"/event/([^/?#]+)/")
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sync.failure_groups import keep_failure_groups
 from sync.models import Connection, FailureGroup
+from sync.operations.failure_groups import keep_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, tell

@@ -2,8 +2,8 @@
 
 import json
 
-from sync.failure_groups import keep_failure_groups
 from sync.models import Mapping, Replay, ReplayState
+from sync.operations.failure_groups import keep_failure_groups
 from tests.browser.conftest import LogIn
 from tests.browser.stage.profile_page import TAKEN, save_email
 from tests.support.builders.bulk_replays import failed_people, work

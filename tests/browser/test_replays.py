@@ -2,9 +2,9 @@
 
 import pytest
 
-from sync.bulk_replay import sending
-from sync.bulk_replay.choose_by_filter import look
 from sync.models import Pace, Replay, ReplayState
+from sync.replays import batches
+from sync.replays.choose_by_filter import look
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, failed_people, work
@@ -14,7 +14,7 @@ from webhooks.models import Event
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 60_000))
 
 
 def test_a_failed_save_is_previewed_and_replayed(log_in: LogIn, hub: Hub) -> None:

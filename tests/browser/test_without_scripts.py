@@ -8,8 +8,6 @@ from django.utils import timezone
 
 from audit.models import Entry
 from integration_hub.console.models import Export, Preference, SavedView
-from sync.bulk_replay import sending
-from sync.failure_groups import keep_failure_groups
 from sync.models import (
     Alarm,
     Connection,
@@ -22,6 +20,8 @@ from sync.models import (
     Route,
     Snooze,
 )
+from sync.operations.failure_groups import keep_failure_groups
+from sync.replays import batches
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, failed_people, tell, work
@@ -105,7 +105,7 @@ def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -
 def test_ticked_events_are_frozen_sent_paused_continued_and_stopped(
     log_in: LogIn, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "PER_MINUTE", dict.fromkeys(Pace, 0.001))
+    monkeypatch.setattr(batches, "PER_MINUTE", dict.fromkeys(Pace, 0.001))
     failed_people(hub, 3)
     browser = log_in("support")
     browser.open(f"{EVENTS}?state=dead")

@@ -11,39 +11,38 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils.module_loading import import_string
 
-import sync.claiming
-import sync.delivering
-import sync.ending
-import sync.expiring
-import sync.linking
-import sync.recording
-import sync.settling
-import sync.slots
-import sync.subjects
+import sync.attempts.attempt_record
+import sync.attempts.call_log
+import sync.attempts.run
+import sync.attempts.settle
+import sync.deliveries.claims
+import sync.deliveries.expired_leases
+import sync.deliveries.ordering
+import sync.deliveries.record_links
+import sync.limits.concurrency_slots
 from database.statement import Statement
-from sync.bulk_replay.choose_by_filter import look as look_at_replays
-from sync.delivering import deliver
-from sync.evidence import seal_audit
-from sync.expiring import suspects
-from sync.linking import is_linked_to_another
+from sync.attempts.run import deliver
+from sync.deliveries.due import find_due, suspects
+from sync.deliveries.record_links import is_linked_to_another
+from sync.execution.executor import run_due
+from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
-from sync.periodic import LONG, PERIODIC
-from sync.sweeping import find_due
-from sync.tasks import run_due
+from sync.replays.choose_by_filter import look as look_at_replays
+from sync.worker.schedule import LONG, PERIODIC
 from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import keys_of_subjects
 
 MODULES = (
-    sync.claiming,
-    sync.delivering,
-    sync.ending,
-    sync.expiring,
-    sync.linking,
-    sync.recording,
-    sync.settling,
-    sync.slots,
-    sync.subjects,
+    sync.deliveries.claims,
+    sync.attempts.run,
+    sync.attempts.attempt_record,
+    sync.deliveries.expired_leases,
+    sync.deliveries.record_links,
+    sync.attempts.call_log,
+    sync.attempts.settle,
+    sync.limits.concurrency_slots,
+    sync.deliveries.ordering,
 )
 GROWING = (
     "webhooks_event", "webhooks_receipt", "webhooks_payload", "webhooks_subjectkey", "sync_delivery", "sync_attempt",
@@ -60,7 +59,7 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Seen]
     search found.
     """
     Connection.objects.update(concurrency=4)
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     with seeing() as statements:
         for number, (body, lease) in enumerate(((EXAMPLE, 40.0), (ACK, 12.0))):
             settings.LEASE_SECONDS = lease

@@ -10,9 +10,9 @@ from django.db import transaction
 from audit.models import Entry
 from database import group_commit
 from database.group_commit import Scattered
-from sync.expiring import expire_all
+from sync.deliveries.expired_leases import expire_all
+from sync.execution.executor import run_due
 from sync.models import Attempt, Call, Delivery
-from sync.tasks import run_due
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt

@@ -15,7 +15,7 @@ from django.core.management import call_command  # noqa: E402
 
 from integration_hub.console.exporting import apart, jobs, making  # noqa: E402
 from integration_hub.console.management.commands import make_export  # noqa: E402
-from sync import cores  # noqa: E402
+from sync.worker import process_tuning  # noqa: E402
 
 making.CHUNK, making.NOTE_SECONDS = 10, 0.0
 rows_of = making.rows_of
@@ -33,8 +33,8 @@ if claim:
         make_export.until_told = lambda: lambda: True
     call_command("make_export", *claim)
 elif how:
-    first = min(cores.allowed_cores())
-    cores.LOOK_SECONDS, cores.choose = 0.01, lambda *_: first  # as once it has been busy
+    first = min(process_tuning.allowed_cores())
+    process_tuning.LOOK_SECONDS, process_tuning.choose = 0.01, lambda *_: first  # as once it has been busy
     apart.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
     call_command("run_worker", "--threads", "1", "--grace", "3")
 else:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from sync import sparing
+from sync.attempts import breaker_feedback
 from sync.models import Breaker, Connection, Delivery
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
@@ -183,7 +183,7 @@ def test_one_entity_that_hangs_among_others_opens_no_breaker(hanging: Hub) -> No
 
 
 def test_a_breaker_that_forgets_successes_is_caught(hanging: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparing, "note_success", lambda _: None)
+    monkeypatch.setattr(breaker_feedback, "note_success", lambda _: None)
     with pytest.raises(AssertionError):
         hang_among_others(hanging, FAILURES + 2)
     assert Breaker.objects.filter(open_until__isnull=False).exists()

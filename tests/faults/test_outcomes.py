@@ -17,7 +17,7 @@ from django.test import Client
 from django.utils import timezone
 
 from integration_hub.console.seeding import Systems, seed
-from sync.connectors import errors
+from sync.connectors.contracts import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults.moods.expected_answers import TABLE, expected
 from tests.faults.moods.moody_systems import (

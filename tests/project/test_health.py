@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_clock
-from sync.alarming import look
 from sync.models import Breaker
+from sync.monitoring.alarms import look
 from tests.support.builders.alarms import late_delivery, minutes, paused, watched
 from tests.support.builders.history import an_event
 from tests.support.hub import new_sealing_key

@@ -31,12 +31,12 @@ PLANTS = [
     ("integration_hub/health.py", "import sandbox.faults", {NO_SANDBOX}),
     ("sandbox/hops.py", "import audit.format.canonical_json", {NO_PRODUCT}),
     ("webhooks/receiving/gate.py", "import http.client", {CALL_NOBODY}),
-    ("sync/service.py", "import webhooks.receiving.gate", {ONLY_MODELS}),
-    ("sync/service.py", "import rest_framework.response", {NO_DRF}),
-    ("sync/connectors/call.py", "import django.db", {NO_MODEL}),
+    ("sync/delivery_service.py", "import webhooks.receiving.gate", {ONLY_MODELS}),
+    ("sync/delivery_service.py", "import rest_framework.response", {NO_DRF}),
+    ("sync/connectors/client/exchange.py", "import django.db", {NO_MODEL}),
     ("integration_hub/health.py", "import requests", {ONE_HTTP}),
-    ("sync/connectors/client.py", "import urllib3", {ONE_HTTP}),
-    ("sync/backoff.py", "import django.utils.timezone", {PURE}),
+    ("sync/connectors/client/client.py", "import urllib3", {ONE_HTTP}),
+    ("sync/planning/retry_policy.py", "import django.utils.timezone", {PURE}),
 ]
 
 

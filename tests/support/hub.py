@@ -14,7 +14,7 @@ from django.test import Client
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync import tasks
+from sync.execution import executor as execution_executor
 from sync.models import Delivery
 from webhooks.models import State
 
@@ -40,7 +40,7 @@ def signed(body: bytes, webhook_id: str, at: float | None = None) -> dict[str, s
 def wait_until_quiet(seconds: float = 10.0) -> None:
     """Until this process's threads have nothing to do: what comes after an answer too, which takes what is due."""
     until = time.monotonic() + seconds
-    executor = tasks._current()
+    executor = execution_executor._current()
     while executor.taken:
         assert time.monotonic() < until, "deliveries did not end"
         time.sleep(0.005)

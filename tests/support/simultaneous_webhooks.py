@@ -29,7 +29,7 @@ class Together:
         self._holds = False
         self.gathering: Gathering[Any] = Gathering(self._run, MOST)
         monkeypatch.setattr(store, "_gathering", self.gathering)
-        monkeypatch.setattr("sync.service.defer", lambda _: None)
+        monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
 
     def _run(self, news: Sequence[Any]) -> None:
         self.sizes.append(len(news))

@@ -2,7 +2,7 @@
 
 A key belongs to a source, an entity type and an id: that much is known of every event when it is stored, also of one
 that no route leads on, and routes may change. The person behind it may be known to several sources: erasing takes
-the keys of all of them (`sync.erasing`).
+the keys of all of them (`sync.erasure.erase`).
 """
 
 import hmac

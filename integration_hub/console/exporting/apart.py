@@ -18,7 +18,7 @@ from django.conf import settings
 from database.connection import release_connection
 from integration_hub.console.exporting import jobs
 from integration_hub.console.exporting.claiming import Claim
-from sync.cores import set_free
+from sync.worker.process_tuning import set_free
 
 logger = logging.getLogger("hub.exports")
 

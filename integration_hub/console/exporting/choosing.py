@@ -17,7 +17,7 @@ from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.unsealed_entries import SETTLED, sealed_until
 from database.clock import read_clock
-from sync.evidence import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.search.event_filter import EventFilter
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event

@@ -28,7 +28,7 @@ from integration_hub.console.exporting.choosing import NotSealed
 from integration_hub.console.exporting.snapshot import snapshot
 from integration_hub.console.exports import batches
 from integration_hub.console.models import Export
-from sync.evidence import BOX
+from sync.housekeeping.audit_upkeep import BOX
 
 Beat = Callable[[], None]
 _AT_ONCE = 500  # streams

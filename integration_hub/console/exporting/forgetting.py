@@ -6,7 +6,7 @@ The register stays: it tells which exports, that somebody may have downloaded, c
 from integration_hub.console.exporting.jobs import cancel, expire
 from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
 from integration_hub.console.models import Export, ExportState
-from sync.withholding import without_entity, without_id
+from sync.erasure.redaction import without_entity, without_id
 
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)
 

@@ -19,7 +19,7 @@ from integration_hub.console.exporting.making import make, remove_work
 from integration_hub.console.exporting.register import new_key, opened_key, unregister, without_people
 from integration_hub.console.exporting.xlsx_table import TooManyRows
 from integration_hub.console.models import Export, ExportState, Table
-from sync.periodic import Every, Work, run_periodic
+from sync.execution.periodic import Every, Work, run_periodic
 from sync.search.event_filter import EventFilter
 
 logger = logging.getLogger("hub.exports")

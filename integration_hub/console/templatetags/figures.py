@@ -5,8 +5,8 @@ from datetime import timedelta
 from django import template
 from django.utils.translation import gettext as _
 
-from sync.alarm_words import span
-from sync.watching import MOST_COUNTED
+from sync.monitoring.alarm_texts import span
+from sync.monitoring.health_figures import MOST_COUNTED
 
 register = template.Library()
 

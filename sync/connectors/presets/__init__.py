@@ -1,4 +1,4 @@
-"""Settings for systems that are known, kept as data: a starting point to copy, not a live reference."""
+"""Which settings do known systems need? Data to copy, not a live reference."""
 
 import json
 from collections.abc import Mapping

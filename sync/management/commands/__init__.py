@@ -1,0 +1,1 @@
+"""Which commands deliver, count, prune and erase?"""

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from database.clock import read_clock
-from sync.counting.rebuilding import count_again, hours_left
-from sync.failure_groups import keep_failure_groups
+from sync.operations.failure_groups import keep_failure_groups
+from sync.statistics.rebuild import count_again, hours_left
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sync.delivering import deliver
+from sync.attempts.run import deliver
 
 
 class Command(BaseCommand):

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from database.clock import database_now
+from sync.execution.executor import run_due
 from sync.models import WAITING, Delivery
-from sync.tasks import run_due
 from webhooks.models import State
 
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.retention.database_grants import may_delete_entries
-from sync.retention import prune_audit
+from sync.housekeeping.cleanup import prune_audit
 
 
 class Command(BaseCommand):

@@ -7,10 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from sync.cores import keep_to_one_core
-from sync.loaded import keep_what_is_loaded
-from sync.wakeups import WakeUps, is_local
-from sync.working import Worker
+from sync.execution.queue_storage import WakeUps, is_local
+from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
+from sync.worker.worker import Worker
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 

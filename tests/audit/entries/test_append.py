@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection, transaction
 from audit.entries.append import Happening, NotInTransaction, append
 from audit.models import Entry
 from sync.models import Delivery
-from sync.replaying import request_replay
+from sync.replays.requests import request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from audit.models import Entry, Stub
-from sync import delivering
+from sync.attempts import run as attempts_run
+from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery
-from sync.tasks import run_due
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Receipt
@@ -32,14 +32,14 @@ def actions(stream: str) -> list[str]:
 
 
 def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = delivering._run
+    run = attempts_run._run
 
     def meanwhile(taken: Any, *arguments: Any) -> Any:
         verdict = run(taken, *arguments)
         meddle(taken.delivery.stream, taken.delivery.event.stream)
         return verdict
 
-    monkeypatch.setattr(delivering, "_run", meanwhile)
+    monkeypatch.setattr(attempts_run, "_run", meanwhile)
     hub.change_email("anna.meddled@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
     event, attempt = Event.objects.get(), Attempt.objects.get()
@@ -51,7 +51,7 @@ def test_an_attempt_ends_though_its_streams_went_on(hub: Hub, monkeypatch: pytes
 def test_a_first_attempt_begins_though_its_stream_had_begun(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     hub.change_email("anna.begun@example.com")
     assert hub.post_signed(ACK).status_code == 202
     delivery = Delivery.objects.get()
@@ -66,7 +66,7 @@ def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No constraint refuses a second first entry where the other one was let go."""
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     hub.change_email("anna.late@example.com")
     assert hub.post_signed(ACK).status_code == 202
     delivery = Delivery.objects.get()
@@ -95,7 +95,7 @@ def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch:
         return entry
 
     monkeypatch.setattr(answer_record, "appending", meanwhile)
-    monkeypatch.setattr("sync.settling.waiter_of", lambda _: None)
+    monkeypatch.setattr("sync.attempts.settle.waiter_of", lambda _: None)
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"
     assert Receipt.objects.get().answer is not None

@@ -134,14 +134,14 @@ class Work:
         _wait_until_settled()
 
     def _due(self, events: int) -> list[int]:
-        from sync.sweeping import find_due
+        from sync.deliveries.due import find_due
 
         due = find_due()
         assert len(due) == events, f"{len(due)} deliveries are due, not {events}"
         return due
 
     def _deliver(self, due: list[int]) -> None:
-        from sync.tasks import run_with_followers
+        from sync.execution.executor import run_with_followers
 
         for each in due:
             run_with_followers(each)

@@ -11,8 +11,7 @@ def look() -> dict[str, Any]:
     """What one webhook, one worker and one sweep ask, and which of it reads a whole table."""
     from django.db import connection
 
-    from sync.expiring import suspects
-    from sync.sweeping import find_due
+    from sync.deliveries.due import find_due, suspects
     from tests.bench.account.process_account import Work
     from tests.support.database.query_plans import scans, seeing
 

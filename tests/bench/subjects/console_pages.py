@@ -103,8 +103,8 @@ def _confirm(client: Any) -> str:
     """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
     from django.urls import reverse
 
-    from sync.bulk_replay import choose_by_filter
     from sync.models import Replay
+    from sync.replays import choose_by_filter
     from webhooks.models import Event
 
     since = Event.objects.order_by("-received_at")[min(BULK, Event.objects.count()) - 1].received_at

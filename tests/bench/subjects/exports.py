@@ -228,8 +228,8 @@ def _timed(do: Callable[[], object]) -> float:
 
 def _settle() -> None:
     """Seal and count what was filled in, so that no worker is busy with it later."""
-    from sync.counting.looking import count
-    from sync.evidence import seal_audit
+    from sync.housekeeping.audit_upkeep import seal_audit
+    from sync.statistics.recount import count
 
     while seal_audit() > 1:
         pass
@@ -305,7 +305,7 @@ if __name__ == "__main__":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
         from integration_hub.console.exporting.apart import resting, stand_back
-        from sync.loaded import keep_what_is_loaded
+        from sync.worker.process_tuning import keep_what_is_loaded
 
         stand_back()
         keep_what_is_loaded()

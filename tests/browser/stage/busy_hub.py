@@ -14,9 +14,8 @@ from django.test import Client, override_settings
 from integration_hub.console.exporting.jobs import record, request_export
 from integration_hub.console.generating.history import generate
 from integration_hub.console.models import Export, Table
-from sync.counting.rebuilding import count_again
-from sync.erasure_requests import ask_erasure
-from sync.failure_groups import keep_failure_groups
+from sync.erasure.requests import ask_erasure
+from sync.erasure.subject_data import person as whose
 from sync.models import (
     Alarm,
     AlarmKind,
@@ -31,9 +30,10 @@ from sync.models import (
     Replay,
     Route,
 )
-from sync.replaying import request_replay
+from sync.operations.failure_groups import keep_failure_groups
+from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve
-from sync.subject_rows import person as whose
+from sync.statistics.rebuild import count_again
 from tests.browser.driver.chromium import Browser
 from tests.support.hub import ANNA, Hub, signed
 from webhooks.models import Event, Receipt, Refusal, Source, State

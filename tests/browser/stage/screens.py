@@ -7,8 +7,6 @@ from django.contrib.auth.models import Group, User
 
 from audit.models import Entry
 from integration_hub.console.models import Export
-from sync.counting.looking import count
-from sync.failure_groups import keep_failure_groups
 from sync.models import (
     Alarm,
     Connection,
@@ -20,6 +18,8 @@ from sync.models import (
     ReplayState,
     Route,
 )
+from sync.operations.failure_groups import keep_failure_groups
+from sync.statistics.recount import count
 from tests.browser.stage.busy_hub import Stage
 from tests.support.hub import ANNA
 from webhooks.models import Refusal, Source, State

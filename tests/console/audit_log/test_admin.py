@@ -20,7 +20,7 @@ from audit.models import Entry, Segment
 from integration_hub.console import sign_in
 from integration_hub.console.actions import ACTIONS
 from integration_hub.console.audit_sealed import sealed_in
-from sync.evidence import seal_audit
+from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Alarm, Replay
 from tests.support.builders.history import a_replay
 from tests.support.builders.settings_rows import connection as connection_of_shop

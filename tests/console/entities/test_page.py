@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from integration_hub.console.links import entity_url
-from sync.erasing import erase
+from sync.erasure.erase import erase
 from sync.models import Connection, Erasure, Link
-from sync.replaying import request_replay
+from sync.replays.requests import request_replay
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_attempt, an_event
 from tests.support.database.query_plans import OPEN_ONLY, scans, seeing

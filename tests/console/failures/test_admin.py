@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from integration_hub.console.wording import code_words
-from sync.failure_groups import keep_failure_groups
 from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
+from sync.operations.failure_groups import keep_failure_groups
 from tests.support.builders.history import logged_in
 from tests.support.builders.overviews import dead
 from webhooks.models import State

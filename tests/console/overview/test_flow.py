@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from sync.counting.events import events_of
-from sync.counting.hours import hour_of
-from sync.counting.looking import count
-from sync.failure_groups import keep_failure_groups
+from sync.execution.executor import run_due
 from sync.models import CallCount, Care, EventCount, FailureGroup, RefusalCount
-from sync.periodic import PERIODIC
-from sync.replaying import request_replay
-from sync.tasks import run_due
+from sync.models.counts import hour_of
+from sync.operations.failure_groups import keep_failure_groups
+from sync.replays.requests import request_replay
+from sync.statistics.event_counts import events_of
+from sync.statistics.recount import count
+from sync.worker.schedule import PERIODIC
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import seeing, unserved
 from tests.support.hub import EXAMPLE, Hub

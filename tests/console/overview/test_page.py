@@ -13,7 +13,7 @@ from integration_hub.console.charts import Hour, stacked
 from integration_hub.console.overview_figures import CHARTED, figures_at
 from integration_hub.console.templatetags.overview import days, hour
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
-from sync.pausing import pause
+from sync.operations.pauses import pause
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
 from tests.support.builders.overviews import called, counted, dead, failing, now_hour, refused
 from tests.support.database.query_plans import scans, seeing

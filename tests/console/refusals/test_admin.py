@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from integration_hub.console.refusals import CODES
-from sync.counting.looking import count
+from sync.statistics.recount import count
 from tests.support.builders.history import NOON, a_source, logged_in
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal

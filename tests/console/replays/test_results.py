@@ -9,9 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from sync.closing import close_by_hand
 from sync.models import Member, Replay, ReplayState
-from sync.replaying import request_replay
+from sync.operations.manual_closing import close_by_hand
+from sync.replays.requests import request_replay
 from tests.support.builders.failed_events import a_failed_event
 from tests.support.builders.history import (
     a_delivery,

@@ -14,8 +14,8 @@ from django.utils import timezone
 from audit.models import Entry
 from integration_hub.console.replay_one import token_of
 from integration_hub.console.wording import code_words
-from sync.attempting import run
-from sync.breaking import forget
+from sync.attempts.apply import run
+from sync.limits.circuit_breaker import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
 from tests.support.builders.history import a_delivery, a_replay, a_route, an_event, logged_in
 from tests.support.hub import ANNA, EXAMPLE, Hub
@@ -119,12 +119,12 @@ def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_poss
 
 def test_a_preview_has_a_deadline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     event = refused(hub)
-    monkeypatch.setattr("sync.previewing.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("sync.replays.preview.CALL_SECONDS", 0.2)
     hub.shop.faults.add("hang", seconds=20)
     page = logged_in("support").get(page_of(event))
     hub.shop.faults.clear()
     assert "there is no preview" in text_of(page)
-    monkeypatch.setattr("sync.previewing.DEADLINE_SECONDS", -1.0)
+    monkeypatch.setattr("sync.replays.preview.DEADLINE_SECONDS", -1.0)
     asked = len(hub.identity.journal())
     page = browser("support").get(page_of(event))
     assert "The systems took too long to answer" in text_of(page)
@@ -150,8 +150,8 @@ def test_a_preview_that_would_write_is_stopped_before_the_first_byte(
 ) -> None:
     event = refused(hub)
     hub.change_email("anna.never@example.com")
-    monkeypatch.setattr("sync.attempting.guard", lambda *_, **__: None)
-    monkeypatch.setattr("sync.previewing.plan", run)  # an engine that goes on to apply
+    monkeypatch.setattr("sync.attempts.apply.guard", lambda *_, **__: None)
+    monkeypatch.setattr("sync.replays.preview.plan", run)  # an engine that goes on to apply
     writes = len(hub.writes())
     page = logged_in("support").get(page_of(event))
     assert "there is no preview" in text_of(page)

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from sync.models import Delivery, Route
-from sync.pausing import look_at_pauses
+from sync.operations.pauses import look_at_pauses
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_delivery, a_route, an_event
 from tests.support.hub import EXAMPLE, Hub

@@ -24,7 +24,7 @@ from integration_hub.console.exporting.columns import TABLES
 from integration_hub.console.exporting.csv_table import COLUMNS, copied, harmless, read
 from integration_hub.console.exporting.packing import pack
 from integration_hub.console.models import Export, ExportState
-from sync.evidence import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.models import Attempt, Call
 from tests.support.audit.log_state import State, build, write_filtered, write_whole
 from tests.support.audit.log_tampering import KINDS, Tamper

@@ -11,9 +11,10 @@ from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_c
 from audit.sealing.seal import seal
 from database.clock import read_clock
 from integration_hub.console.exporting import check_rows
-from sync import pruning, retention
-from sync.evidence import BOX, seal_audit
-from sync.retention import prune, prune_audit
+from sync.housekeeping import cleanup
+from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.cleanup import prune, prune_audit
 from tests.support.builders.exports import checked, commands, cut, exported, happened, lines, run, unpacked
 from tests.support.builders.exports import kept as keep_checkpoint
 from tests.support.builders.history import a_source
@@ -45,8 +46,8 @@ def test_what_went_is_not_missed_while_retention_is_at_it_or_was_cut_off(
     kept = happened(7, source=source, received_at=timezone.now())
     settings.KEEP_EVENTS_DAYS = (timezone.now() - old[0].received_at).days - 1
     settings.KEEP_PAYLOADS_DAYS = settings.KEEP_CALLS_DAYS = 0
-    monkeypatch.setattr(pruning, "EVENTS", 1)
-    monkeypatch.setattr(retention, "PAUSE_SECONDS", "the process dies")
+    monkeypatch.setattr(housekeeping_prune, "EVENTS", 1)
+    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", "the process dies")
     with pytest.raises(TypeError):
         prune()
     assert list(Event.objects.order_by("pk")) == [*old[1:], kept]

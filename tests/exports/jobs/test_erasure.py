@@ -7,8 +7,8 @@ import pytest
 from audit.models import Entry
 from integration_hub.console.exporting.register import exports_with
 from integration_hub.console.models import Export, ExportState
-from sync import erasing
-from sync.erasing import erase
+from sync.erasure import erase as erasure_erase
+from sync.erasure.erase import erase
 from tests.support.builders.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
 from tests.support.builders.exports import exported, happened, history, requested
 
@@ -57,7 +57,7 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
 def test_a_variant_that_forgets_the_exports_is_caught(
     asked: dict[str, Export], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_erase_elsewhere", lambda *_: None)
+    monkeypatch.setattr(erasure_erase, "_erase_elsewhere", lambda *_: None)
     assert erase(confirmed(ERASED))
     assert left() == {"console_export.filter", "console_export.reason"}
     assert asked["everything"].archive.exists()

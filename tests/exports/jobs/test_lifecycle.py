@@ -22,7 +22,7 @@ from integration_hub.console.exporting import apart, check_rows, files, jobs, ma
 from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
 from integration_hub.console.exporting.making import keys_file
 from integration_hub.console.models import Export, ExportedPerson, ExportState
-from sync.evidence import seal_audit
+from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Attempt, Call, Connection, Delivery
 from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
 from tests.support.builders.exports import (

@@ -69,24 +69,24 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "row-after-response": Mutant(
         "The row of a write is written when its answer is there.",
-        {"sync.recording:AttemptRecorder.about_to_send": broken_functions.record_no_write_before},
+        {"sync.attempts.call_log:AttemptRecorder.about_to_send": broken_functions.record_no_write_before},
     ),
     "settle-without-token": Mutant(
         "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
         {
-            "sync.claiming:_HOLD": broken_functions.believe_every_token,
-            "sync.claiming:_LEFT_OF_LEASE": broken_functions.believe_every_token_of,
-            "sync.settling:_END_DELIVERY": broken_functions.believe_every_token,
+            "sync.deliveries.claims:_HOLD": broken_functions.believe_every_token,
+            "sync.deliveries.claims:_LEFT_OF_LEASE": broken_functions.believe_every_token_of,
+            "sync.attempts.settle:_END_DELIVERY": broken_functions.believe_every_token,
         },
     ),
     "claim-without-constraint": Mutant(
         "Several deliveries of one subject may run at once.",
-        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
+        {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},
         statements=("DROP INDEX one_running_delivery_a_subject",),
     ),
     "cover-after-fetch": Mutant(
         "Webhooks that came after the fetch began settle with its outcome.",
-        {"sync.settling:settle": broken_functions.settle_what_came_later},
+        {"sync.attempts.settle:settle": broken_functions.settle_what_came_later},
     ),
     "lease-for-ever": Mutant(
         "A delivery whose process died is never taken from it.",
@@ -94,7 +94,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "retry-never-due": Mutant(
         "What failed for a moment waits for ever.",
-        {"sync.backoff:next_try": broken_functions.wait_for_ever},
+        {"sync.planning.retry_policy:next_try": broken_functions.wait_for_ever},
     ),
 }
 

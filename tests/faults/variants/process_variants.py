@@ -32,25 +32,25 @@ def blame_nobody(_: bool) -> bool:
     return False
 
 
-_POISON = {"sync.attempting:_fetch": die_of_poison}
+_POISON = {"sync.attempts.plan:_fetch": die_of_poison}
 
 VARIANTS: Mapping[str, Mutant] = {
     "poison": Mutant("One entity kills the process that fetches it.", _POISON),
     "poison-never-alone": Mutant(
         "The same, and deaths are never held against a delivery.",
-        _POISON | {"sync.claiming:SUSPECT": lambda _: 30_000},
+        _POISON | {"sync.deliveries.claims:SUSPECT": lambda _: 30_000},
     ),
     "no-breaker": Mutant(
         "A system that is down is asked again and again.",
-        {"sync.breaking:is_of_the_system": lambda _: blame_nobody},
+        {"sync.limits.circuit_breaker:is_of_the_system": lambda _: blame_nobody},
     ),
     "no-pace": Mutant(
         "A limit of requests a second is not kept.",
-        {"sync.pacing:wait_for_turn": lambda _: lambda *_: None},
+        {"sync.limits.rate_limit:wait_for_turn": lambda _: lambda *_: None},
     ),
     "all-at-once": Mutant(
         "Deliveries of one subject run at the same time.",
-        {"sync.claiming:_goes_first": broken_functions.let_them_all_run},
+        {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},
     ),
 }
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audit.models import Entry
-from sync.alarming import look
 from sync.models import Alarm, Breaker, Connection, Delivery, Route
+from sync.monitoring.alarms import look
 from tests.support.builders.history import NOON, a_delivery, a_route, an_event
 from webhooks.models import Event, Source
 

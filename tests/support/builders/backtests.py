@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from sync.drafting import Author, Written, current_of, draft_of, save_draft, seen_of
+from sync.mappings.drafts import Author, Written, current_of, draft_of, save_draft, seen_of
 from sync.models import Attempt, Mapping, MappingDraft, MappingVersion, Route
 from tests.support.builders.history import a_call, a_delivery, a_route, a_source, an_attempt, an_event, sealed
 from webhooks.models import Event

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 
-from sync.bulk_replay.choose_by_filter import freeze_filter, look
-from sync.bulk_replay.deciding import Person, Terms, start
 from sync.models import Member, Pace, Replay, ReplayState
+from sync.replays.choose_by_filter import freeze_filter, look
+from sync.replays.decisions import Person, Terms, start
 from tests.support.hub import Hub
 from webhooks.models import Event, State
 

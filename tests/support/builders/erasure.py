@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from sync.erasure_requests import ask_erasure, decide_erasure, person
+from sync.erasure.requests import ask_erasure, decide_erasure, person
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
 from tests.support.hub import Hub
 from tests.support.threads import in_threads

@@ -4,8 +4,6 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from sync.counting.hours import HOUR, hour_of
-from sync.durations import PLACES, place_of
 from sync.models import (
     CallCount,
     Connection,
@@ -17,6 +15,8 @@ from sync.models import (
     RefusalCount,
     Route,
 )
+from sync.models.counts import HOUR, hour_of
+from sync.statistics.latency_histogram import PLACES, place_of
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Source
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.connectors.exchange import Exchange, Outgoing
+from sync.connectors.client.exchange import Exchange, Outgoing
+from sync.connectors.contracts.types import CommercialConnector, IdentityConnector
 from sync.connectors.presets import preset
-from sync.connectors.records import CommercialConnector, IdentityConnector
 from sync.connectors.registry import connect
 
 DEADLINE = 0.5

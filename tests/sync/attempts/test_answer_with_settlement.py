@@ -6,16 +6,16 @@ import pytest
 from django.db import OperationalError
 
 from audit.models import Entry
-from sync import settling
+from sync.attempts import settle
+from sync.attempts.waiters import Waiter
 from sync.models import Attempt, Delivery
-from sync.waiting import Waiter
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Receipt
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first settling commit is lost with its connection, after all its statements."""
-    appending, run, calls = settling.appending, settling._run_with_link, []
+    appending, run, calls = settle.appending, settle._run_with_link, []
 
     def counted(*happenings: Any, **at: Any) -> Any:
         calls.append(len(happenings))
@@ -26,8 +26,8 @@ def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         if len(calls) == 1:
             raise OperationalError("the connection was lost")
 
-    monkeypatch.setattr(settling, "appending", counted)
-    monkeypatch.setattr(settling, "_run_with_link", lost)
+    monkeypatch.setattr(settle, "appending", counted)
+    monkeypatch.setattr(settle, "_run_with_link", lost)
     return calls
 
 
@@ -60,10 +60,8 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
         return telling
 
     monkeypatch.setattr(Waiter, "take", take_and_tell)
-    monkeypatch.setattr(
-        settling, "appending", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost"))
-    )
-    monkeypatch.setattr("sync.delivering.SETTLE_PAUSES", ())
+    monkeypatch.setattr(settle, "appending", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost")))
+    monkeypatch.setattr("sync.attempts.run.SETTLE_PAUSES", ())
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()

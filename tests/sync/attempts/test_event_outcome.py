@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from sync.attempts.event_outcome import outcome_of
 from sync.models import Connection
-from sync.outcomes import outcome_of
 from tests.support.builders.history import a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.catalogue.codes import CATALOGUE, is_about_identity
 from webhooks.models import Event, Payload

@@ -14,12 +14,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.approving import Decision, decide
-from sync.claiming import Claim, claim
-from sync.guarding import FEWEST_KNOWN, Held, _marks, guard, weight_of
+from sync.attempts.mass_change_guard import FEWEST_KNOWN, Held, _marks, guard, weight_of
+from sync.deliveries.claims import Claim, claim
+from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
-from sync.planning import Action, Change, FieldChange
-from sync.tasks import run_due
+from sync.operations.held_deliveries import Decision, decide
+from sync.planning.change import Action, Change, FieldChange
 from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
 from tests.support.circuit_breakers import make_due
 from tests.support.hub import Hub

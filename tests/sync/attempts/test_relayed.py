@@ -13,14 +13,14 @@ from django.db import connections, transaction
 from django.db.models import Q
 
 from audit.models import Entry
-from sync import opening, reopening
-from sync.claiming import SUSPECT
-from sync.expiring import suspects
+from sync.deliveries import creation, retry_now
+from sync.deliveries.claims import SUSPECT
+from sync.deliveries.due import suspects
+from sync.deliveries.ordering import Seen
+from sync.delivery_service import give_up_what_must_not_go_on
+from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, Route
-from sync.outcomes import give_up_what_must_not_go_on
-from sync.replaying import request_replay
-from sync.subjects import Seen
-from sync.tasks import run_due
+from sync.replays.requests import request_replay
 from tests.support.builders.history import a_replay
 from tests.support.hub import ANNA, Hub, wait_until_quiet
 from webhooks.models import Event, State, subject_key
@@ -119,12 +119,12 @@ def test_what_another_process_applied_before_the_claim_was_stored_counts(
     relay: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.post_signed(person("new@example.com", timestamp="2026-01-01T00:00:01Z"))
-    seen = opening.seen
+    seen = creation.seen
 
     def as_it_was_before(delivery: Delivery) -> Seen:
         return replace(seen(delivery), is_free=True, link=None)
 
-    monkeypatch.setattr(opening, "seen", as_it_was_before)
+    monkeypatch.setattr(creation, "seen", as_it_was_before)
     late = relay.post_signed(person("old@example.com", timestamp="2026-01-01T00:00:00Z"))
     assert late.json()["status"] == "superseded"
     assert relay.customer()["email"] == "new@example.com"
@@ -237,7 +237,7 @@ def test_what_comes_again_never_goes_over_what_followed_it(
     assert relay.post_signed(person("older@example.com"), "msg_1").status_code == 424
     assert sent_again(relay, "msg_2", person("newer@example.com"))[::2] == (200, "newer@example.com")
     if is_careless:
-        monkeypatch.setattr(reopening, "Exists", lambda _: Q(pk=None))
+        monkeypatch.setattr(retry_now, "Exists", lambda _: Q(pk=None))
     status, _, address = sent_again(relay, "msg_1", person("older@example.com"))
     assert (status, address) == ((200, "older@example.com") if is_careless else (424, "newer@example.com"))
 
@@ -249,7 +249,7 @@ def test_a_webhook_that_comes_again_as_a_newer_one_is_stored_waits_for_it(relay:
     event = Event.objects.get()
 
     def again() -> None:
-        reopening.due_again(event)
+        retry_now.due_again(event)
         connections.close_all()
 
     with ThreadPoolExecutor(1) as threads, transaction.atomic():

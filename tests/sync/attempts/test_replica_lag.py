@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync import attempting
+from sync.attempts import plan
 from sync.models import Delivery, Route
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import State
@@ -47,7 +47,7 @@ def catching_up(hub: Hub) -> Iterator[None]:
 def test_an_entity_older_than_its_event_is_asked_for_three_times_more_and_then_taken(hub: Hub) -> None:
     address = hub.change_email("anna.lag@example.com")
     assert told(hub, 60)["status"] == "succeeded"
-    assert fetches(hub) == 1 + len(attempting.GRACE_SECONDS) == 4
+    assert fetches(hub) == 1 + len(plan.GRACE_SECONDS) == 4
     assert hub.customer()["email"] == address
 
 
@@ -91,7 +91,7 @@ def test_an_entity_as_new_as_its_event_is_asked_for_once(hub: Hub, seconds: floa
 
 
 def test_a_wait_that_is_left_out_is_caught(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempting, "_lags", lambda *_: False)
+    monkeypatch.setattr(plan, "_lags", lambda *_: False)
     hub.change_email("anna.behind@example.com")
     with catching_up(hub):
         told(hub, 1.05)

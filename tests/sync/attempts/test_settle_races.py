@@ -16,14 +16,14 @@ from database.bulk_insert import insertion, store, store_after
 from database.model_rows import fresh
 from database.statement import Statement
 from database.write_batch import NotAsExpected, together_after
-from sync import settling
-from sync.attempting import Findings
-from sync.claiming import claim
+from sync.attempts import settle as attempts_settle
+from sync.attempts.attempt_result import superseded
+from sync.attempts.plan import Findings
+from sync.attempts.settle import settle
+from sync.deliveries.claims import claim
+from sync.execution.executor import run_due
 from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
-from sync.replaying import request_replay
-from sync.settling import settle
-from sync.tasks import run_due
-from sync.verdict import superseded
+from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt, Source
@@ -41,7 +41,7 @@ class Ways:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried = self.long = 0
         self.meanwhile: Callable[[], object] = lambda: None
-        at_once, long = settling.store_after, settling._end
+        at_once, long = attempts_settle.store_after, attempts_settle._end
 
         def trying(*arguments: Any, **named: Any) -> None:
             self.tried += 1
@@ -53,8 +53,8 @@ class Ways:
             self.long += 1
             return long(*arguments)
 
-        monkeypatch.setattr(settling, "store_after", trying)
-        monkeypatch.setattr(settling, "_end", counted)
+        monkeypatch.setattr(attempts_settle, "store_after", trying)
+        monkeypatch.setattr(attempts_settle, "_end", counted)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_the_first_of_a_person_takes_the_long_way_without_trying(hub: Hub, ways:
 def test_within_a_transaction_it_leaves_that_whole(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     assert hub.post_signed(ACK).status_code == 202
     taken = claim(last(Delivery).pk)
     assert taken is not None
@@ -197,7 +197,7 @@ def test_a_breaker_is_told_on_the_long_way(hub: Hub, ways: Ways) -> None:
 def test_siblings_that_are_covered_end_with_it_on_the_long_way(
     hub: Hub, ways: Ways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     for _ in range(2):
         assert hub.post_signed(ACK).status_code == 202
     assert run_due() == 1

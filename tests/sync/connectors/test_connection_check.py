@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.connectors.checking import Step, Subject, check
+from sync.connectors.connection_check import Step, Subject, check
 from sync.connectors.presets import preset
 from tests.support.http.certificates import ISSUER, certify
 from tests.support.http.servers import Reply, Seen, dripping, raw_serving, serving

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sync.connectors import registry
-from sync.connectors.fingerprints import fingerprint
 from sync.connectors.presets import preset
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.values.fingerprint import fingerprint
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, serving
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, Rejected, Unsafe
+from sync.connectors.contracts.errors import ConnectorError, Rejected, Unsafe
+from sync.connectors.contracts.types import FieldError, Record
 from sync.connectors.presets import PRESETS, preset
-from sync.connectors.records import FieldError, Record
 from sync.connectors.registry import validate
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
 from tests.support.http.connectors import Notebook, identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, serving
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.errors import Garbled, Rejected, Unsafe
-from sync.connectors.records import IdentityConnector
+from sync.connectors.contracts.errors import Garbled, Rejected, Unsafe
+from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.registry import validate
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, Seen, serving
 

@@ -8,8 +8,15 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.connectors.errors import ConnectorError, Garbled, Rejected, Throttled, TimedOut, Unavailable
-from sync.connectors.records import CommercialConnector, FieldError, IdentityConnector
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    Garbled,
+    Rejected,
+    Throttled,
+    TimedOut,
+    Unavailable,
+)
+from sync.connectors.contracts.types import CommercialConnector, FieldError, IdentityConnector
 from tests.support.http.connectors import DEADLINE, Notebook, identity, shop, shop_settings
 
 pytestmark = pytest.mark.pure

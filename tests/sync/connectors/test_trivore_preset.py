@@ -8,9 +8,9 @@ from trivoreid.client import TrivoreID
 from trivoreid.exceptions import TrivoreIDException
 from trivoreid.utils.criteria import Filter
 
-from sync.connectors.errors import CredentialsRefused
+from sync.connectors.contracts.errors import CredentialsRefused
+from sync.connectors.contracts.types import IdentityConnector
 from sync.connectors.presets import preset
-from sync.connectors.records import IdentityConnector
 from tests.support.http.connectors import Notebook, identity
 from tests.support.http.servers import Service, serving
 from tests.sync.connectors.trivore_server import CLIENT, SECRET, Trivore

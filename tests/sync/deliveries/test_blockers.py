@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from database.clock import read_clock
-from sync.blockers import (
+from sync.deliveries.blockers import (
     Behind,
     BehindDelivery,
     Blocker,
@@ -24,7 +24,7 @@ from sync.blockers import (
     tries_left,
     who_must_act,
 )
-from sync.breaker_status import Passing, Spared
+from sync.limits.breaker_status import Passing, Spared
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 

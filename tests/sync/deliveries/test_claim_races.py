@@ -1,5 +1,5 @@
 """What changes between the reading of a delivery and its claim counts, by whatever way it is claimed: on PostgreSQL most
-are by one statement (`sync.claiming`).
+are by one statement (`sync.deliveries.claims`).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,8 +11,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from sync import claiming, slots
-from sync.claiming import SUSPECT, Claim, Paused, claim
+from sync.deliveries import claims
+from sync.deliveries.claims import SUSPECT, Claim, Paused, claim
+from sync.limits import concurrency_slots
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.support.audit.chain_faults import faults
 from tests.support.builders.history import a_replay
@@ -28,7 +29,7 @@ LATER = timedelta(minutes=1)
 @pytest.fixture
 def waiting(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
     """A delivery that is due, and that nobody delivers."""
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     assert hub.post_signed(ACK).status_code == 202
     yield Delivery.objects.get()
     Delivery.objects.update(state="closed", due_at=None, token=None, lease_until=None)
@@ -37,16 +38,16 @@ def waiting(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Delivery]:
 @pytest.fixture
 def meanwhile(waiting: Delivery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Claim | None]:
     """Claim it, and let something happen once it has been read."""
-    load = claiming._load
+    load = claims._load
 
     def claimed(happens: Callable[[Delivery], Any]) -> Claim | None:
         def and_then(pk: int) -> Any:
-            monkeypatch.setattr(claiming, "_load", load)
+            monkeypatch.setattr(claims, "_load", load)
             found = load(pk)
             happens(waiting)
             return found
 
-        monkeypatch.setattr(claiming, "_load", and_then)
+        monkeypatch.setattr(claims, "_load", and_then)
         return claim(waiting.pk)
 
     return claimed
@@ -76,7 +77,7 @@ def test_it_is_claimed_by_one_statement_where_nothing_has_happened(
     meanwhile: Callable[..., Claim | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if connection.vendor == "postgresql":
-        monkeypatch.setattr(claiming, "_claim", None)
+        monkeypatch.setattr(claims, "_claim", None)
     taken = meanwhile(lambda _: None)
     assert taken is not None
     row = Delivery.objects.get()
@@ -117,8 +118,8 @@ def test_it_waits_for_a_breaker_that_has_opened(
 ) -> None:
     """This process does not know of it yet."""
     known = iter([None, None])
-    passing = slots.passing
-    monkeypatch.setattr(slots, "passing", lambda each: next(known, passing(each)))
+    passing = concurrency_slots.passing
+    monkeypatch.setattr(concurrency_slots, "passing", lambda each: next(known, passing(each)))
 
     def opens(delivery: Delivery) -> None:
         now = timezone.now()
@@ -171,7 +172,7 @@ def test_where_its_first_entries_may_be_kept_no_longer_it_is_looked_up_where_the
     waiting: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Event.objects.update(received_at=timezone.now() - timedelta(hours=13))
-    monkeypatch.setattr(claiming, "store_after", None)
+    monkeypatch.setattr(claims, "store_after", None)
     assert claim(waiting.pk) is not None
 
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from sync.deliveries.due import find_due
 from sync.models import Connection, Delivery, Route
-from sync.sweeping import find_due
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 
 pytestmark = pytest.mark.django_db

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync.claiming import Claim, claim
-from sync.connectors.exchange import Outgoing
-from sync.expiring import expire
+from sync.attempts.call_log import AttemptRecorder, ClaimLost
+from sync.connectors.client.exchange import Outgoing
+from sync.deliveries.claims import Claim, claim
+from sync.deliveries.expired_leases import expire
+from sync.execution.executor import run_due
 from sync.models import Attempt, Call, Delivery, MappingVersion
-from sync.recording import AttemptRecorder, ClaimLost
-from sync.tasks import run_due
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, State
@@ -76,7 +76,7 @@ def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
     recorder.about_to_send(_read())
     began = time.monotonic()
     for passed in (12, 24, 36, 48):
-        monkeypatch.setattr("sync.claiming.monotonic", lambda passed=passed: began + passed)
+        monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda passed=passed: began + passed)
         soon = timezone.now() + timedelta(seconds=1)
         Delivery.objects.update(lease_until=soon)
         recorder.about_to_send(_read())
@@ -90,6 +90,6 @@ def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
     Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=60))
     assert expire(Delivery.objects.get())
     began = time.monotonic()
-    monkeypatch.setattr("sync.claiming.monotonic", lambda: began + 60)
+    monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: began + 60)
     with pytest.raises(ClaimLost):
         recorder.about_to_send(_read())

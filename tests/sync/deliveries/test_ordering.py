@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections
 from django.test import Client
 
-from sync import claiming, opening, subjects
+from sync.deliveries import claims, creation, ordering
 from sync.models import Call, Delivery
 from tests.support.hub import Hub
 
@@ -38,16 +38,16 @@ def test_two_hundred_webhooks_at_once_never_overlap_for_a_user(hub: Hub) -> None
 
 def test_without_the_constraint_the_same_storm_overlaps(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     # The look before the claim spares errors; alone it must not be trusted.
-    monkeypatch.setattr(claiming, "lock_open", open_but_running)
-    monkeypatch.setattr(opening, "seen", lambda delivery: replace(subjects.seen(delivery), is_free=True))
+    monkeypatch.setattr(claims, "lock_open", open_but_running)
+    monkeypatch.setattr(creation, "seen", lambda delivery: replace(ordering.seen(delivery), is_free=True))
     with without_constraint():
         storm(hub)
         hub.settle_down()
         assert overlaps(shop_intervals(hub)) > 0
 
 
-def open_but_running(delivery: Delivery) -> list[subjects.Sibling]:
-    return [each for each in subjects.lock_open(delivery) if each.state != "running"]
+def open_but_running(delivery: Delivery) -> list[ordering.Sibling]:
+    return [each for each in ordering.lock_open(delivery) if each.state != "running"]
 
 
 def storm(hub: Hub) -> tuple[list[str], list[int]]:

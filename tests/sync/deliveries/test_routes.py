@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from sync.configuration import ways
+from sync.deliveries.routes import ways
 from sync.models import Connection, Mapping, MappingVersion, Route
 from tests.support.hub import Hub
 from webhooks.models import Source

@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from integration_hub.console import saved_views
-from sync import erasing
-from sync.erasing import erase, erase_confirmed
+from sync.erasure import erase as erasure_erase
+from sync.erasure.erase import erase, erase_confirmed
 from sync.models import Erasure, Link
 from tests.support.builders.erasure import (
     Somebody,
@@ -83,12 +83,12 @@ def test_what_two_workers_erase_together_is_counted_once_and_whole(
     for _ in range(3):
         hub.post_signed(people[0].body)
     hub.wait_until_quiet()
-    monkeypatch.setattr(erasing, "EVENTS", 1)
+    monkeypatch.setattr(erasure_erase, "EVENTS", 1)
     asked = confirmed(people[0])
 
     def another_worker() -> None:
         with monkeypatch.context() as dying:
-            dying.setattr(erasing, "PAUSE_SECONDS", "the process dies")
+            dying.setattr(erasure_erase, "PAUSE_SECONDS", "the process dies")
             with pytest.raises(TypeError):
                 erase_confirmed()
 

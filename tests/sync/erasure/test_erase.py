@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
-from sync import erasing, scrubbing
-from sync.erasing import erase, erase_confirmed
-from sync.erasure_requests import NotErasable, ask_erasure, decide_erasure, person
-from sync.evidence import seal_audit
+from sync.erasure import erase as erasure_erase
+from sync.erasure import secure_delete
+from sync.erasure.erase import erase, erase_confirmed
+from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
+from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Attempt, Call, Delivery, Erasure, Link
-from sync.replaying import request_replay
+from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve
 from tests.support.builders.erasure import (
     Somebody,
@@ -125,9 +126,9 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
         assert erase(asked)
     changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
     assert {"webhooks_event", "console_export", "sync_replay", "django_admin_log", "sync_erasure"} <= changed
-    assert changed <= set(scrubbing.tables())
+    assert changed <= set(secure_delete.tables())
     swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
-    assert swept == (set(scrubbing.tables()) if connection.vendor == "postgresql" else set())
+    assert swept == (set(secure_delete.tables()) if connection.vendor == "postgresql" else set())
 
 
 @pytest.mark.parametrize("table", ["events", "deliveries", "links", "payloads"])
@@ -136,14 +137,14 @@ def test_a_variant_that_forgets_a_table_is_caught(
 ) -> None:
     (gone,) = come_by_webhook(hub, [somebody(1)])
     if table == "payloads":
-        monkeypatch.setattr(erasing, "delete_payloads", lambda _: None)
-        monkeypatch.setattr(erasing, "_next_batch", only_once(erasing._next_batch))
+        monkeypatch.setattr(erasure_erase, "delete_payloads", lambda _: None)
+        monkeypatch.setattr(erasure_erase, "_next_batch", only_once(erasure_erase._next_batch))
     elif table == "links":
-        monkeypatch.setattr(erasing.Person, "links", property(lambda _: Link.objects.none()))
+        monkeypatch.setattr(erasure_erase.Person, "links", property(lambda _: Link.objects.none()))
     else:
         model = Event if table == "events" else Delivery
         forget(monkeypatch, model)
-        monkeypatch.setattr(erasing, "_next_batch", only_once(erasing._next_batch))
+        monkeypatch.setattr(erasure_erase, "_next_batch", only_once(erasure_erase._next_batch))
     erase_all([gone])
     left = found_in_tables([gone])
     expected = {"events": "webhooks_event.entity_id", "deliveries": "sync_delivery.entity_id"}
@@ -174,7 +175,7 @@ def only_once(batch: Any) -> Any:
 
     def once(whose: Any) -> Any:
         if done:
-            return erasing.Counter()
+            return erasure_erase.Counter()
         done.append(True)
         return batch(whose)
 
@@ -206,7 +207,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
         return gone.email.encode() in said
 
     assert opens()
-    destroy = erasing._destroy
+    destroy = erasure_erase._destroy
 
     def keeping(erasure: Erasure) -> None:
         before = dict(SubjectKey.objects.values_list("pk", "wrapped"))
@@ -215,7 +216,7 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
             SubjectKey.objects.filter(pk=pk).update(wrapped=wrapped, destroyed_at=None)
 
     with monkeypatch.context() as variant:
-        variant.setattr(erasing, "_destroy", keeping)
+        variant.setattr(erasure_erase, "_destroy", keeping)
         erase_all([gone])
     assert opens(), "the variant is caught: what was sealed still opens"
     (other,) = come_by_webhook(hub, [somebody(2)])
@@ -259,10 +260,10 @@ def test_an_erasure_that_was_cut_off_goes_on(hub: Hub, monkeypatch: pytest.Monke
     for _ in range(3):
         hub.post_signed(gone.body)
     hub.wait_until_quiet()
-    monkeypatch.setattr(erasing, "EVENTS", 1)
+    monkeypatch.setattr(erasure_erase, "EVENTS", 1)
     asked = confirmed(gone)
     with monkeypatch.context() as dying:
-        dying.setattr(erasing, "PAUSE_SECONDS", "the process dies")
+        dying.setattr(erasure_erase, "PAUSE_SECONDS", "the process dies")
         with pytest.raises(TypeError):
             erase(asked)
     assert Erasure.objects.get().state == "confirmed"
@@ -342,7 +343,7 @@ def test_what_was_erased_cannot_be_replayed(hub: Hub) -> None:
     hub.wait_until_quiet()
     erase_all([gone])
     replay.refresh_from_db()
-    assert replay.reason == erasing.WITHHELD
+    assert replay.reason == erasure_erase.WITHHELD
     tried = Call.objects.count()
     asked = request_replay(stale, by=staff("support", "another"), reason="once more")
     assert (asked.deliveries, asked.skipped) == ((), 1)

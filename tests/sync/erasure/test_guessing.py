@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from sync.erasing import erase
+from sync.erasure.erase import erase
 from sync.models import Route
 from tests.support.builders.erasure import Somebody, cells, confirmed, fill
 from tests.support.hub import Hub

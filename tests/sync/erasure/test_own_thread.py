@@ -10,10 +10,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from sync import working
+from sync.execution.periodic import Every, Work, run_periodic
 from sync.models import Erasure, Periodic
-from sync.periodic import LONG, Every, Work, run_periodic
-from sync.working import Worker
+from sync.worker import worker as worker_worker
+from sync.worker.schedule import LONG
+from sync.worker.worker import Worker
 from tests.support.builders.erasure import confirmed, fill, somebody
 from tests.support.hub import Hub
 
@@ -34,9 +35,9 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
     works = (Work("audit", Every(3600), verify), *(each for each in LONG if each.name == "erasures"))
     long_ago = timezone.now() - timedelta(days=1)
     Periodic.objects.bulk_create(Periodic(name=each.name, due_at=long_ago) for each in works)
-    monkeypatch.setattr(working, "LONG", (InLine(works),) if is_in_line else works)
+    monkeypatch.setattr(worker_worker, "LONG", (InLine(works),) if is_in_line else works)
     if is_in_line:
-        monkeypatch.setattr(working, "run_periodic", run_in_line)
+        monkeypatch.setattr(worker_worker, "run_periodic", run_in_line)
     fill([somebody(1)])
     worker = Worker(threads=1, wake_ups=None, sweep_seconds=60)
     worker.start()

@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from integration_hub.console.models import SavedView
-from sync.bulk_replay.choosing import choose
-from sync.closing import close_by_hand
-from sync.erasing import erase
+from sync.erasure.erase import erase
+from sync.erasure.redaction import WITHHELD
 from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route
-from sync.pausing import pause
-from sync.replaying import request_replay
-from sync.withholding import WITHHELD
+from sync.operations.manual_closing import close_by_hand
+from sync.operations.pauses import pause
+from sync.replays.event_set import choose
+from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import started, states, work
 from tests.support.builders.erasure import (
     Somebody,
@@ -63,7 +63,7 @@ def closed_by_hand(by: User, *events: Event) -> Replay:
 
 @pytest.fixture
 def nobody_delivers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
     yield
     Delivery.objects.filter(state="pending").update(state="closed", due_at=None)
 

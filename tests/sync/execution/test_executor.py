@@ -11,8 +11,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.http import HttpResponse
 
-from sync import tasks
-from sync.configuration import ways
+from sync.deliveries.routes import ways
+from sync.execution import executor as execution_executor
 from sync.models import Connection, Delivery, Route
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, State
@@ -23,9 +23,12 @@ MIKKO = "5f2a9c0e7b1d4e8890aa0001"
 @pytest.fixture
 def one_place() -> Iterator[None]:
     """This process delivers one at a time and lets none wait."""
-    before, tasks._executor = tasks._executor, tasks.BoundedExecutor(threads=1, places=1)
+    before, execution_executor._executor = (
+        execution_executor._executor,
+        execution_executor.BoundedExecutor(threads=1, places=1),
+    )
     yield
-    tasks._executor = before
+    execution_executor._executor = before
 
 
 def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one_place: None) -> None:
@@ -49,9 +52,12 @@ def test_a_full_executor_answers_202_at_once_and_a_worker_delivers(hub: Hub, one
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """This process delivers one at a time and lets others wait."""
-    before, tasks._executor = tasks._executor, tasks.BoundedExecutor(threads=1, places=5)
+    before, execution_executor._executor = (
+        execution_executor._executor,
+        execution_executor.BoundedExecutor(threads=1, places=5),
+    )
     yield
-    tasks._executor = before
+    execution_executor._executor = before
 
 
 def test_what_waits_for_a_thread_is_not_claimed_before_there_is_one(hub: Hub, one_thread: None) -> None:
@@ -96,33 +102,33 @@ def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub:
 
 def test_what_follows_for_long_is_left_to_a_worker(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[int] = []
-    monkeypatch.setattr(tasks, "_FOLLOWING_SECONDS", 0.0)
-    monkeypatch.setattr(tasks, "defer", left.extend)
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr(execution_executor, "_FOLLOWING_SECONDS", 0.0)
+    monkeypatch.setattr(execution_executor, "defer", left.extend)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     Connection.objects.filter(side="commercial").update(concurrency=1)
     for user in (ANNA, MIKKO):
         hub.post(EXAMPLE[:-1].replace(ANNA.encode(), user.encode()) + b',"respond":"ack"}')
     waiting = sorted(Delivery.objects.values_list("pk", flat=True))
-    assert tasks.wake(waiting[:1])
+    assert execution_executor.wake(waiting[:1])
     hub.wait_until_quiet()
     assert left == waiting[1:]
     assert Delivery.objects.get(pk=waiting[1]).state == State.PENDING
-    assert tasks.run_due() == 1
+    assert execution_executor.run_due() == 1
 
 
 @pytest.mark.writers_at_once
 def test_who_waits_for_its_threads_holds_no_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a pool of one, none of them would get any."""
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
-    mine, held, run = connections["default"], [], tasks.run_with_followers
+    mine, held, run = connections["default"], [], execution_executor.run_with_followers
 
     def runs(delivery_id: int) -> int:
         held.append(mine.connection)
         return run(delivery_id)
 
-    monkeypatch.setattr(tasks, "run_with_followers", runs)
-    assert tasks.run_due() == 1
+    monkeypatch.setattr(execution_executor, "run_with_followers", runs)
+    assert execution_executor.run_due() == 1
     assert held == [None]
 
 
@@ -134,8 +140,8 @@ def test_a_place_is_free_again_whatever_fails(monkeypatch: pytest.MonkeyPatch, b
 
     released: list[bool] = []
     closing = fails if breaking == "release_connection" else lambda: released.append(True)
-    monkeypatch.setattr(tasks, "release_connection", closing)
-    executor = tasks.BoundedExecutor(threads=1, places=1)
+    monkeypatch.setattr(execution_executor, "release_connection", closing)
+    executor = execution_executor.BoundedExecutor(threads=1, places=1)
     assert executor.reserve()
     assert executor.submit(fails if breaking == "run" else lambda: None)
     executor._threads.shutdown()

@@ -8,8 +8,9 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
+from sync.execution.periodic import Daily, Every, Work, run_periodic
 from sync.models import Periodic
-from sync.periodic import PERIODIC, Daily, Every, Work, run_periodic
+from sync.worker.schedule import PERIODIC
 
 NIGHTLY = Daily(time(3, 0))
 

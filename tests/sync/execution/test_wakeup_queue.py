@@ -13,9 +13,9 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import transaction
 
-from sync import wakeups
-from sync.queue import Courier, defer
-from sync.wakeups import MOST_TOGETHER, UnknownQueue, WakeUps, validate
+from sync.execution import queue_storage
+from sync.execution.queue_storage import MOST_TOGETHER, UnknownQueue, WakeUps, validate
+from sync.execution.wakeup_sender import Courier, defer
 from tests.support.processes.queues import KINDS, queue_of, queue_that, wait_until
 
 
@@ -103,7 +103,7 @@ def test_a_courier_whose_queue_hangs_drops_what_exceeds_its_line(tmp_path: Path)
 
 
 def test_a_queue_that_comes_back_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeups, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(queue_storage, "_REST_SECONDS", 0.1)
     url = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
     (tmp_path / "queue.sqlite3").mkdir()
     wake_ups = WakeUps(url)
@@ -135,7 +135,7 @@ def test_a_file_is_looked_at_less_often_while_nothing_comes(
         slept.append(seconds)
         moment[0] += seconds
 
-    monkeypatch.setattr(wakeups, "time", SimpleNamespace(monotonic=lambda: moment[0], sleep=sleep))
+    monkeypatch.setattr(queue_storage, "time", SimpleNamespace(monotonic=lambda: moment[0], sleep=sleep))
     taken = WakeUps(file_queue)
     assert (taken.take(), len(slept)) == ([], 3)
     WakeUps(file_queue).put(7)

@@ -13,10 +13,10 @@ from django.test import Client
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
 from audit.sealing.seal import seal_stragglers
 from database.clock import read_clock
-from sync.alarming import look
-from sync.evidence import BOX, look_at_everything, seal_audit, send_checkpoint
+from sync.housekeeping.audit_upkeep import BOX, look_at_everything, seal_audit, send_checkpoint
 from sync.models import Alarm, Periodic
-from sync.periodic import LONG, PERIODIC
+from sync.monitoring.alarms import look
+from sync.worker.schedule import LONG, PERIODIC
 from tests.support.audit.entries import write
 from tests.support.hub import Hub
 from tests.support.people import browser

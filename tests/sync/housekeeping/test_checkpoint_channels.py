@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 
 from audit.models import Anchoring, Checkpoint, Outlet
 from audit.sealing.publish_checkpoints import LONGEST_PAUSE, Way, anchor
-from sync.checkpoint_ways import drop_file, file_name, ways
-from sync.evidence import BOX, seal_audit
+from sync.housekeeping.audit_upkeep import BOX, seal_audit
+from sync.housekeeping.checkpoint_channels import drop_file, file_name, ways
 from tests.support.audit.entries import write
 from tests.support.builders.alarms import SECRET
 from tests.support.http.webhook_receiver import Receiver, receiving

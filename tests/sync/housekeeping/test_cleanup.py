@@ -14,10 +14,11 @@ from audit.models import Entry
 from audit.sealing.seal import seal
 from database.clock import read_clock
 from integration_hub.checks import check_retention
-from sync import pruning, retention
-from sync.evidence import BOX
+from sync.housekeeping import cleanup
+from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping.audit_upkeep import BOX
+from sync.housekeeping.cleanup import prune, pruned_at
 from sync.models import Alarm, Attempt, Call, Delivery, Kept, Pruning, Telling
-from sync.retention import prune, pruned_at
 from tests.support.builders.history import (
     a_call,
     a_delivery,
@@ -204,14 +205,14 @@ def test_the_audit_log_says_what_went_and_loses_nothing() -> None:
 
 @pytest.mark.usefixtures("years")
 def test_a_run_that_was_cut_off_is_put_on_the_audit_log_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 5)
-    monkeypatch.setattr(retention, "PAUSE_SECONDS", "not a number of seconds")
+    monkeypatch.setattr(housekeeping_prune, "BATCH", 5)
+    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", "not a number of seconds")
     a_story(11)
     with pytest.raises(TypeError):
         prune()
     assert (Payload.objects.count(), entries("retention.pruned")) == (3, [])
     assert len(entries("retention.begun")) == 1
-    monkeypatch.setattr(retention, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(cleanup, "PAUSE_SECONDS", 0)
     prune()
     assert [each["details"]["rows"] for each in entries("retention.pruned")] == [5, 3]
     assert not Pruning.objects.filter(ended_at=None).exists()
@@ -243,17 +244,17 @@ def page(client: Client, event: Event) -> str:
 
 @pytest.mark.usefixtures("years")
 def test_it_goes_in_small_transactions_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 5)
+    monkeypatch.setattr(housekeeping_prune, "BATCH", 5)
     for _ in range(6):
         a_story(11)
     sizes: list[int] = []
-    delete = pruning.delete_payloads
+    delete = housekeeping_prune.delete_payloads
 
     def counted(keys: list[int]) -> None:
         sizes.append(len(keys))
         delete(keys)
 
-    monkeypatch.setattr(pruning, "delete_payloads", counted)
+    monkeypatch.setattr(housekeeping_prune, "delete_payloads", counted)
     prune()
     assert sum(sizes) == 48
     assert max(sizes) == 5

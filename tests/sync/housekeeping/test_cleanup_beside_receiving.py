@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from database.clock import read_clock
-from sync import pruning
-from sync.retention import prune
+from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping.cleanup import prune
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload
 
@@ -18,13 +18,13 @@ def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
 ) -> None:
     """The request begins while the second batch holds the database; when the fourth begins, it is stored."""
     settings.KEEP_PAYLOADS_DAYS = 10
-    monkeypatch.setattr(pruning, "BATCH", 4)
+    monkeypatch.setattr(housekeeping_prune, "BATCH", 4)
     Payload.objects.bulk_create(Payload.of(Payload.Kind.WEBHOOK, b"old", None) for _ in range(24))
     Payload.objects.update(created_at=read_clock() - timedelta(days=400))
     answers: list[int] = []
     posted = threading.Thread(target=lambda: answers.append(hub.post_signed(EXAMPLE).status_code))
     stored: list[bool] = []
-    delete = pruning.delete_payloads
+    delete = housekeeping_prune.delete_payloads
 
     def held(keys: list[int]) -> None:
         stored.append(Event.objects.exists())
@@ -33,7 +33,7 @@ def test_a_webhook_that_comes_meanwhile_waits_for_one_batch_at_most(
             posted.start()
             threading.Event().wait(0.3)
 
-    monkeypatch.setattr(pruning, "delete_payloads", held)
+    monkeypatch.setattr(housekeeping_prune, "delete_payloads", held)
     prune()
     posted.join(10)
     hub.wait_until_quiet()

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sync import slots
+from sync.execution.executor import run_due
+from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
-from sync.tasks import run_due
 from tests.support.hub import EXAMPLE, Hub, wait_until_quiet
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, Pace, State
@@ -67,7 +67,7 @@ def test_no_attempt_is_begun_whose_turn_would_not_come(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, looks: bool
 ) -> None:
     if not looks:
-        monkeypatch.setattr(slots, "is_crowded", lambda _: False)
+        monkeypatch.setattr(concurrency_slots, "is_crowded", lambda _: False)
     shop = Connection.objects.get(slug="shop")
     Connection.objects.filter(pk=shop.pk).update(requests_per_second=0.5)
     Pace.objects.create(key=f"connection:{shop.pk}", free_at=timezone.now() + timedelta(minutes=10))

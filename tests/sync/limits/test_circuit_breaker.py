@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync import slots, sparing
-from sync.claiming import SUSPECT
-from sync.expiring import suspects
+from sync.attempts import breaker_feedback
+from sync.deliveries.claims import SUSPECT
+from sync.deliveries.due import suspects
+from sync.execution.executor import run_due
+from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
-from sync.tasks import run_due
 from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     PAST,
@@ -91,7 +92,7 @@ def test_it_never_opens_for_what_the_shop_says_of_one_record(cautious: Hub, stat
 def test_a_breaker_that_opens_for_one_record_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sparing, "is_of_the_system", lambda code: code.startswith("target-"))
+    monkeypatch.setattr(breaker_feedback, "is_of_the_system", lambda code: code.startswith("target-"))
     cautious.shop.faults.add("refuse")
     for user in people(cautious, ENOUGH_FAILURES):
         told(cautious, user)
@@ -114,7 +115,7 @@ def test_an_answer_in_between_begins_the_count_anew(cautious: Hub, fault: dict[s
 
 def test_our_own_pace_is_no_failure_of_the_system(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them begin at one moment, when there still is room."""
-    monkeypatch.setattr(slots, "is_crowded", lambda _: False)
+    monkeypatch.setattr(concurrency_slots, "is_crowded", lambda _: False)
     Connection.objects.filter(slug="shop").update(requests_per_second=0.01)
     for user in people(cautious, ENOUGH_FAILURES + 2):
         cautious.post(ack(user))

@@ -10,10 +10,11 @@ import pytest
 from django.db.models import Sum
 from django.utils import timezone
 
-from sync import breaking, slots, sparing
-from sync.delivering import deliver
+from sync.attempts import breaker_feedback
+from sync.attempts.run import deliver
+from sync.execution.executor import run_due
+from sync.limits import circuit_breaker, concurrency_slots
 from sync.models import Attempt, Breaker, Connection, Delivery, Route
-from sync.tasks import run_due
 from tests.support.circuit_breakers import (
     ENOUGH_FAILURES,
     SECONDS,
@@ -62,7 +63,7 @@ def test_one_probe_fails_it_costs_no_try_and_the_next_pause_is_longer(cautious: 
 
 
 def test_a_breaker_whose_probes_spend_tries_is_caught(cautious: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sparing, "spared", lambda verdict, _: verdict)
+    monkeypatch.setattr(breaker_feedback, "spared", lambda verdict, _: verdict)
     [user] = people(cautious, 1)
     pause(cautious, user)
     tries = Delivery.objects.aggregate(sum=Sum("tries"))["sum"]
@@ -132,8 +133,8 @@ def test_each_success_lets_one_more_through_until_it_closes(cautious: Hub) -> No
 def test_a_breaker_that_lets_all_through_at_once_is_caught(
     cautious: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = slots.passing
-    monkeypatch.setattr(slots, "passing", lambda connection: 0 if good(connection) == 0 else None)
+    good = concurrency_slots.passing
+    monkeypatch.setattr(concurrency_slots, "passing", lambda connection: 0 if good(connection) == 0 else None)
     recover(cautious)
     assert count_over_growth(cautious) != []
 
@@ -156,12 +157,14 @@ def test_a_breaker_that_opens_while_a_claim_looks_for_its_slot_lets_nothing_pass
             Breaker.objects.update(open_until=timezone.now() + timedelta(minutes=1))
             return self.statement.rows(*values)
 
-    monkeypatch.setattr(slots, "_TAKEN", {side: Late(each) for side, each in slots._TAKEN.items()})
+    monkeypatch.setattr(
+        concurrency_slots, "_TAKEN", {side: Late(each) for side, each in concurrency_slots._TAKEN.items()}
+    )
     run_due()
     assert len(cautious.shop.journal()) == asked
 
 
-@pytest.mark.parametrize("successes", [0, 1, breaking.ENOUGH - 1])
+@pytest.mark.parametrize("successes", [0, 1, circuit_breaker.ENOUGH - 1])
 def test_a_failure_while_it_tries_again_opens_it_at_once(cautious: Hub, successes: int) -> None:
     [user] = people(cautious, 1)
     pause(cautious, user)

@@ -13,11 +13,11 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from sync import slots
-from sync.claiming import Claim, claim
-from sync.expiring import expire
+from sync.deliveries.claims import Claim, claim
+from sync.deliveries.expired_leases import expire
+from sync.execution.executor import run_due
+from sync.limits import concurrency_slots
 from sync.models import Connection, Delivery
-from sync.tasks import run_due
 from tests.support.hub import Hub
 from tests.support.processes.queues import wait_until, worker
 from tests.support.unfinished_deliveries import close_what_is_left
@@ -136,7 +136,7 @@ def count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         def rows(self, *_: Any) -> list[Any]:
             return []
 
-    monkeypatch.setattr(slots, "_TAKEN", dict.fromkeys(slots._TAKEN, Nobody()))
+    monkeypatch.setattr(concurrency_slots, "_TAKEN", dict.fromkeys(concurrency_slots._TAKEN, Nobody()))
 
 
 def test_the_database_holds_the_limit_where_nobody_counts(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

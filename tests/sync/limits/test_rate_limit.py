@@ -14,8 +14,8 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from sync.limits.rate_limit import Paced, wait_for_turn
 from sync.models import Connection
-from sync.pacing import Paced, wait_for_turn
 from webhooks.models import rate_limit
 from webhooks.models.rate_limit import Pace, Rate, Share, TooSoon, forget_shares, take_turn
 

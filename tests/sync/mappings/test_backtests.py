@@ -12,11 +12,11 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync import backtest_jobs
-from sync.backtest_jobs import NotTestable, ask, look, run
-from sync.erasing import erase
-from sync.mapping import Unmappable, parse_mapping
+from sync.erasure.erase import erase
+from sync.mappings import backtests
+from sync.mappings.backtests import NotTestable, ask, look, run
 from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
+from sync.planning.mapping import Unmappable, parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
@@ -194,7 +194,7 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
 
 @pytest.mark.django_db
 def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.kept_entities.CHUNK", 5)
+    monkeypatch.setattr("sync.mappings.past_entities.CHUNK", 5)
     mapping, route = used_mapping(MAIL)
     for number in range(12):
         a_mapped_event(route, {"mail": number}, number)
@@ -214,8 +214,8 @@ def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writ
     look()
     made.refresh_from_db()
     assert (made.state, made.tested) == ("done", 1)
-    with pytest.raises(backtest_jobs.Lost):
-        backtest_jobs._write(made.pk, made.uuid, {"looked_at": 99})
+    with pytest.raises(backtests.Lost):
+        backtests._write(made.pk, made.uuid, {"looked_at": 99})
     look()
     assert not run(made.pk, 1.0)
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from sync.configuration import ways
-from sync.drafting import (
+from sync.deliveries.routes import ways
+from sync.mappings.drafts import (
     NotChanged,
     Overtaken,
     Seen,

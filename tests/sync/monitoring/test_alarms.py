@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
-from sync.alarming import look, raise_alarm, snooze_alarm
-from sync.conditions import Condition
 from sync.models import Alarm, AlarmKind
+from sync.monitoring.alarms import look, raise_alarm, snooze_alarm
+from sync.monitoring.conditions import Condition
 from tests.support.builders.alarms import (
     PEOPLE,
     deeds,

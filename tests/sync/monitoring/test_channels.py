@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sync.alarming import look
 from sync.models import Alarm, AlarmKind, Telling
-from sync.telling import CLAIM, LONGEST_PAUSE, MOST_TRIES, tell
+from sync.monitoring.alarms import look
+from sync.monitoring.notifications import CLAIM, LONGEST_PAUSE, MOST_TRIES, tell
 from tests.support.builders.alarms import PEOPLE, SECRET, heard, minutes, silent_alarm, watched
 from tests.support.builders.history import NOON
 from tests.support.http.webhook_receiver import Receiver, receiving

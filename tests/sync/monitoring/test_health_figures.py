@@ -7,9 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_clock
-from sync.alarming import look
 from sync.models import Alarm, Delivery
-from sync.watching import measure
+from sync.monitoring.alarms import look
+from sync.monitoring.health_figures import measure
 from tests.support.builders.alarms import late_delivery, minutes, watched
 from tests.support.builders.history import NOON
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from sync.alarming import look, snooze_alarm
 from sync.models import Alarm, Snooze, Telling
+from sync.monitoring.alarms import look, snooze_alarm
 from tests.support.builders.alarms import PEOPLE, deeds, heard, minutes, silent_alarm
 from tests.support.builders.history import NOON
 from webhooks.models import Source

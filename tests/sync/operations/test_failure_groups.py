@@ -9,13 +9,13 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-import sync.failure_groups
+import sync.operations.failure_groups
 from audit.models import Entry
-from sync.approving import NotDecidable
-from sync.closing import close_by_hand
-from sync.failure_decisions import Decider, decide_group, note_group
-from sync.failure_groups import Found, keep_failure_groups, opens_again
 from sync.models import Care, Delivery, FailureGroup
+from sync.operations.failure_decisions import Decider, decide_group, note_group
+from sync.operations.failure_groups import Found, keep_failure_groups, opens_again
+from sync.operations.held_deliveries import NotDecidable
+from sync.operations.manual_closing import close_by_hand
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.overviews import dead
 from tests.support.database.query_plans import seeing
@@ -151,7 +151,7 @@ def test_a_hub_that_took_the_clock_for_what_was_seen_would_be_found_out(
         decided = found.decisions.latest("pk").made_at
         return bool(now_found.last_at and now_found.last_at > decided)
 
-    monkeypatch.setattr(sync.failure_groups, "opens_again", by_the_clock)
+    monkeypatch.setattr(sync.operations.failure_groups, "opens_again", by_the_clock)
     delivery = dead(30)
     decide_group(group(), Care.RESOLVED, by=anna, reason="mended")
     fails_again(delivery, seconds=-1)

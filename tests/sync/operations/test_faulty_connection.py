@@ -8,11 +8,11 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-import sync.failure_groups
-from sync.counting.looking import count
-from sync.failure_groups import keep_failure_groups
+import sync.operations.failure_groups
 from sync.models import Connection, FailureCount, FailureGroup, Route
+from sync.operations.failure_groups import keep_failure_groups
 from sync.search.event_filter import resolve
+from sync.statistics.recount import count
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.people import browser
 from webhooks.models import Event
@@ -73,7 +73,7 @@ def test_a_hub_that_groups_by_where_it_was_for_would_be_found_out(
     def by_commercial(dead: Any) -> Any:
         return (dead.annotate(at_fault=F("commercial_id")),)
 
-    monkeypatch.setattr(sync.failure_groups, "by_side", by_commercial)
+    monkeypatch.setattr(sync.operations.failure_groups, "by_side", by_commercial)
     keep_failure_groups()
     assert ("aurora-id", "identity-unavailable", 2) not in grouped()
 

@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 from django.db import connections
 
 from audit.models import Entry
-from sync.approving import AlreadyDecided, Decision, NotDecidable, decide
-from sync.closing import close_by_hand
-from sync.counting.hours import hour_of
 from sync.models import CountMark, Delivery, Replay, Route
-from sync.replaying import request_replay
+from sync.models.counts import hour_of
+from sync.operations.held_deliveries import AlreadyDecided, Decision, NotDecidable, decide
+from sync.operations.manual_closing import close_by_hand
+from sync.replays.requests import request_replay
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from webhooks.models import Event, State
 
@@ -103,7 +103,7 @@ def test_two_clicks_at_once_close_it_once(anna: User) -> None:
 
 @pytest.mark.parametrize("way", ["by hand", "held"])
 def test_what_was_closed_can_be_replayed(anna: User, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
     delivery = failed("held")
     if way == "held":
         decide([delivery.pk], Decision.CLOSE, by=anna, reason="no", key=uuid4())

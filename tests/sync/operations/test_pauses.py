@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from database.clock import database_now
 from database.statement import Statement
-from sync import pausing
-from sync.configuration import Way, ways
+from sync.deliveries.routes import Way, ways
 from sync.models import Attempt, Connection, Delivery, Route
-from sync.pausing import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
-from sync.replaying import request_replay
+from sync.operations import pauses
+from sync.operations.pauses import held_of, hold_waiting, look_at_pauses, look_for_forgotten, pause, resume
+from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.processes.queues import wait_until
@@ -130,7 +130,7 @@ def test_a_repeated_webhook_of_a_paused_way_does_not_go_out(hub: Hub, way: Pausa
 def test_what_waits_is_released_bit_by_bit_oldest_first(
     hub: Hub, way: Pausable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pausing, "AT_ONCE", 2)
+    monkeypatch.setattr(pauses, "AT_ONCE", 2)
     pause(way, "the shop moves", None)
     for number in range(5):
         hub.post_signed({"id": f"GONE{number}", "entityType": "USER", "eventType": "UPDATE"})
@@ -167,7 +167,7 @@ def test_a_pause_is_over_by_the_databases_clock_whatever_the_clocks_of_the_hosts
 ) -> None:
     pause(way, "the shop moves", None)
     with monkeypatch.context() as late:
-        late.setattr("sync.pausing.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+        late.setattr("sync.operations.pauses.timezone.now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
         resume(way)
     look_at_pauses()
     assert type(way).objects.get(pk=way.pk).resumed_at is not None
@@ -296,7 +296,7 @@ def test_what_a_person_asks_for_at_that_moment_is_not_held(
     hub.post_signed(EXAMPLE)
     hub.wait_until_quiet()
     pause(way, "the shop moves", None)
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
     event = Event.objects.get()
     while_locked(lambda: request_replay([event], by=staff(), reason="now"), hold_waiting)
     assert Delivery.objects.get().due_at is not None
@@ -341,8 +341,8 @@ def test_a_hub_that_did_not_look_at_routes_would_be_found_out(
     if broken == "opening":
         monkeypatch.setattr(Way, "is_paused", property(lambda way: way.route.source.paused_at is not None))
     else:
-        sound = getattr(pausing, broken).sql
+        sound = getattr(pauses, broken).sql
         wrong = sound.replace(" OR r.paused_at IS NOT NULL", "").replace(" AND r.paused_at IS NULL", "")
         assert wrong != sound
-        monkeypatch.setattr(pausing, broken, Statement(wrong))
+        monkeypatch.setattr(pauses, broken, Statement(wrong))
     assert gone_out(hub, other) > 0

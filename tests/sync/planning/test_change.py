@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.records import Record
-from sync.planning import Action, FieldChange, plan_gone, plan_present
+from sync.connectors.contracts.types import Record
+from sync.planning.change import Action, FieldChange, plan_gone, plan_present
 
 pytestmark = pytest.mark.pure
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from integration_hub.console.seeding import MAPPINGS
 from sandbox.identity.seed import USERS
-from sync.mapping import FUNCTIONS, MAX_FIELDS, MAX_PATH, MappingInvalid, Unmappable, parse_mapping
+from sync.planning.mapping import FUNCTIONS, MAX_FIELDS, MAX_PATH, MappingInvalid, Unmappable, parse_mapping
 
 pytestmark = pytest.mark.pure
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from sync.execution.executor import run_due
 from sync.models import Connection, Link, MappingVersion, Route
-from sync.tasks import run_due
 from tests.support.hub import ANNA, Hub
 
 GRACE = "GRACE1"
@@ -164,7 +164,7 @@ def test_a_previous_value_that_several_webhooks_tell_is_asked_for_once(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that wait are covered by one attempt, and each may tell the same."""
-    monkeypatch.setattr("sync.service.defer", lambda _: None)
+    monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     a_user(hub, "GRACE2", "grace.second@example.com")
     for _ in range(3):
         told = webhook("GRACE2", previous={"email": "unknown@example.com"}, respond="ack")

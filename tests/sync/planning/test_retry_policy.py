@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.backoff import Policy, next_try
+from sync.planning.retry_policy import Policy, next_try
 
 pytestmark = pytest.mark.pure
 

@@ -4,9 +4,9 @@ import pytest
 from django.contrib.auth.models import User
 
 from audit.models import Entry
+from sync.execution.executor import run_due
 from sync.models import Attempt, Replay
-from sync.replaying import AlreadyRequested, request_replay
-from sync.tasks import run_due
+from sync.replays.requests import AlreadyRequested, request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event
 
@@ -18,7 +18,7 @@ def event(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Event:
     """One that was delivered; what is asked for from now on waits for the sweep."""
     hub.change_email("anna.meet@example.com")
     assert hub.post(EXAMPLE).status_code == 200
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
     return Event.objects.get()
 
 

@@ -7,11 +7,11 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connections, transaction
 
 from audit.models import Entry
-from sync.bulk_replay.choose_by_filter import look
-from sync.bulk_replay.choosing import begin_choice, choose
-from sync.bulk_replay.deciding import Person, approve, decline, go_on, pause, stop
 from sync.models import Attempt, Pace, Replay, ReplayState
-from sync.replaying import AlreadyRequested, NotReplayable
+from sync.replays.choose_by_filter import look
+from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
+from sync.replays.event_set import begin_choice, choose
+from sync.replays.requests import AlreadyRequested, NotReplayable
 from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import Hub

@@ -7,13 +7,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.bulk_replay import choosing
-from sync.bulk_replay.choose_by_filter import freeze_filter, look
-from sync.bulk_replay.choosing import TooMany, begin_choice, choose, discard_old, fill
-from sync.erasing import erase
+from sync.erasure.erase import erase
+from sync.execution.executor import run_due
 from sync.models import Erasure, Member, Replay, ReplayState, Route
-from sync.replaying import NotReplayable, request_replay
-from sync.tasks import run_due
+from sync.replays import event_set
+from sync.replays.choose_by_filter import freeze_filter, look
+from sync.replays.event_set import TooMany, begin_choice, choose, discard_old, fill
+from sync.replays.requests import NotReplayable, request_replay
 from tests.support.builders.bulk_replays import (
     a_user,
     failed,
@@ -102,7 +102,7 @@ def test_what_has_no_route_is_erased_or_waits_elsewhere_is_skipped_and_says_so(h
 def test_what_one_person_asked_for_a_moment_ago_is_left_to_that(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
     event, other = failed_people(hub, 2)
     request_replay([event], by=staff(), reason="only this one")
     replay = choose(staff(), [event.pk, other.pk])
@@ -123,7 +123,7 @@ def test_whom_a_set_was_chosen_by_is_forgotten_with_them(hub: Hub) -> None:
 def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choosing, "BATCH", 10)
+    monkeypatch.setattr(event_set, "BATCH", 10)
     route = a_route(a_source())
     for number in range(35):
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
@@ -148,7 +148,7 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
 def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choosing, "BATCH", 3)
+    monkeypatch.setattr(event_set, "BATCH", 3)
     at = timezone.now()
     for number in range(10):
         an_event(number, state="dead", received_at=at)
@@ -157,8 +157,8 @@ def test_events_of_one_moment_are_neither_left_out_nor_doubled_between_batches(
 
 @pytest.mark.django_db
 def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "BATCH", 2)
-    monkeypatch.setattr("sync.bulk_replay.choose_by_filter._REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr(event_set, "BATCH", 2)
+    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
     for number in range(7):
         an_event(number, state="dead")
     replay = freeze_filter(staff(), {"state": "dead"})
@@ -170,7 +170,7 @@ def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.M
 
 @pytest.mark.django_db
 def test_more_than_one_replay_takes_is_refused_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "LARGEST", 3)
+    monkeypatch.setattr(event_set, "LARGEST", 3)
     for number in range(4):
         an_event(number, state="dead")
     with pytest.raises(TooMany, match="More than 3 events match"):

@@ -6,13 +6,13 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from sync.bulk_replay import sending
-from sync.bulk_replay.choose_by_filter import look
-from sync.bulk_replay.choosing import choose
-from sync.bulk_replay.deciding import Person, go_on, pause, stop
+from sync.execution.executor import run_due
+from sync.housekeeping.cleanup import prune
 from sync.models import Attempt, Delivery, Member, Pace, Paused, ReplayState, Route
-from sync.retention import prune
-from sync.tasks import run_due
+from sync.replays import batches
+from sync.replays.choose_by_filter import look
+from sync.replays.decisions import Person, go_on, pause, stop
+from sync.replays.event_set import choose
 from tests.support.builders.bulk_replays import (
     WHY,
     a_user,
@@ -110,29 +110,29 @@ def test_an_event_without_a_delivery_takes_the_route_there_is_now(hub: Hub, hurr
 
 def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 12)
-    monkeypatch.setattr("sync.bulk_replay.sending.defer", lambda _: None)
-    monkeypatch.setitem(sending.PER_MINUTE, Pace.GENTLE, 30)  # one in two seconds
-    monkeypatch.setattr(sending, "WINDOW_SECONDS", 60.0)
+    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    monkeypatch.setitem(batches.PER_MINUTE, Pace.GENTLE, 30)  # one in two seconds
+    monkeypatch.setattr(batches, "WINDOW_SECONDS", 60.0)
     replay = started(staff(), pace=Pace.GENTLE)
     sent = []
     for seconds in (0.0, 0.1, 0.1, 2.0, 2.0, 0.1, 4.0):
         type(replay).objects.update(due_at=F("due_at") - timedelta(seconds=seconds))
-        sending.send_due()
+        batches.send_due()
         replay.refresh_from_db()
         sent.append(replay.events)
     assert sent == [1, 1, 1, 2, 3, 3, 5]
-    monkeypatch.setitem(sending.PER_MINUTE, Pace.GENTLE, 300)
+    monkeypatch.setitem(batches.PER_MINUTE, Pace.GENTLE, 300)
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
-    sending.send_due()
+    batches.send_due()
     assert run_due(100) == 12
 
 
 def test_after_a_long_pause_no_herd_is_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 15)
-    monkeypatch.setattr("sync.bulk_replay.sending.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
     replay = started(staff(), pace=Pace.GENTLE)
     type(replay).objects.update(due_at=timezone.now() - timedelta(hours=1))
-    assert sending.send_due() == 11
+    assert batches.send_due() == 11
     run_due(100)
 
 
@@ -167,12 +167,12 @@ def test_what_waits_for_another_system_holds_no_replay_up(hub: Hub, hurry: None)
 
 def test_only_some_of_a_replay_are_under_way_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 9)
-    monkeypatch.setattr("sync.bulk_replay.sending.defer", lambda _: None)
-    monkeypatch.setattr(sending, "WINDOW_SECONDS", 0.8)  # four
+    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.8)  # four
     replay = started(staff(), pace=Pace.GENTLE)
     for _ in range(4):
         type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
-        sending.send_due()
+        batches.send_due()
     replay.refresh_from_db()
     assert replay.events == replay.under_way == 4
     assert run_due(100) == 4
@@ -193,7 +193,7 @@ def test_it_pauses_where_too_many_fail_again_and_counts_anew_when_it_goes_on(
     hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed_people(hub, 20)
-    monkeypatch.setattr(sending, "WINDOW_SECONDS", 0.006)  # six at once
+    monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.006)  # six at once
     hub.shop.faults.add("refuse")
     by, replay = staff(), frozen(staff("liisa"))
     replay = work(started(replay.requested_by, replay), ReplayState.PAUSED)
@@ -220,7 +220,7 @@ def test_it_never_pauses_by_itself_where_nobody_wants_that(hub: Hub, hurry: None
 
 def test_a_fifth_of_failures_is_not_too_many(hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     failed_people(hub, 10)
-    monkeypatch.setattr(sending, "WINDOW_SECONDS", 0.001)  # one after the other
+    monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.001)  # one after the other
     for number in (8, 9):
         hub.change_email("taken@example.com", f"PERSON{number}")
     replay = work(started(staff()), ReplayState.FINISHED, ReplayState.PAUSED)
@@ -243,7 +243,7 @@ def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.Monkey
     failed_people(hub, 3)
     by = staff()
     replay = started(by, pace=Pace.GENTLE)
-    monkeypatch.setattr("sync.bulk_replay.sending.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
     look()
     assert stop(replay, Person(by))
     look()

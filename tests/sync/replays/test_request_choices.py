@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from sync import claiming
-from sync.approving import Decision, decide
+from sync.deliveries import claims
+from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, MappingVersion, Replay, Route, Takes
-from sync.replaying import Choice, NotReplayable, request_replay
-from sync.tasks import run_due
+from sync.operations.held_deliveries import Decision, decide
+from sync.replays.requests import Choice, NotReplayable, request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import ANNA, Hub, wait_until_quiet
 from tests.support.people import entries
@@ -125,7 +125,7 @@ def test_what_was_applied_between_the_question_and_the_attempt_counts(
 ) -> None:
     event = refused(hub, "old@example.com")
     with monkeypatch.context() as slow:
-        slow.setattr("sync.replaying.defer", lambda _: None)
+        slow.setattr("sync.replays.requests.defer", lambda _: None)
         request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
     Delivery.objects.update(due_at=None)
     carrying(hub, "new@example.com")
@@ -143,15 +143,15 @@ def test_a_choice_made_after_a_worker_had_read_the_delivery_counts(
     hub.change_email("now@example.com")
     hub.wait_until_quiet()
     Delivery.objects.update(state=State.PENDING, due_at="2020-01-01T00:00:00Z", settled_at=None)
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
 
-    def read_then_chosen(pk: int, read: Any = claiming._load) -> Any:
+    def read_then_chosen(pk: int, read: Any = claims._load) -> Any:
         found = read(pk)
         if not Replay.objects.exists():
             request_replay([event], by=staff(), reason="to see", choice=RECEIVED)
         return found
 
-    monkeypatch.setattr(claiming, "_load", read_then_chosen)
+    monkeypatch.setattr(claims, "_load", read_then_chosen)
     assert run_due() == 1
     assert Attempt.objects.latest("number").takes == "received"
     assert hub.customer()["email"] == "then@example.com"

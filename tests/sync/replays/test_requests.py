@@ -10,10 +10,10 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from sync.delivering import deliver
+from sync.attempts.run import deliver
+from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, Replay, Route
-from sync.replaying import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
-from sync.tasks import run_due
+from sync.replays.requests import LARGEST, AlreadyRequested, NotReplayable, Requested, request_replay
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
 from webhooks.models import Event, State

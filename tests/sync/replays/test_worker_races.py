@@ -9,12 +9,12 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from sync.bulk_replay import sending
-from sync.bulk_replay.choose_by_filter import look
-from sync.bulk_replay.choosing import choose
-from sync.delivering import deliver
+from sync.attempts.run import deliver
+from sync.execution.executor import run_due
 from sync.models import Attempt, Member, Pace, Replay, ReplayState
-from sync.tasks import run_due
+from sync.replays import batches
+from sync.replays.choose_by_filter import look
+from sync.replays.event_set import choose
 from tests.support.builders.bulk_replays import failed_people, staff, started, states, work
 from tests.support.hub import Hub
 from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
@@ -32,7 +32,7 @@ def test_workers_that_look_at_once_send_no_event_twice(hub: Hub, hurry: None) ->
 
     def looks(_: int) -> int:
         try:
-            return sum(sending.send_due() for _ in range(8))
+            return sum(batches.send_due() for _ in range(8))
         finally:
             connections.close_all()
 
@@ -50,9 +50,9 @@ def test_killed_before_its_commit_a_look_has_sent_nothing(
     failed_people(hub, 2)
     replay = started(staff())
     with monkeypatch.context() as broken:
-        broken.setattr(sending, "_count", killed)
+        broken.setattr(batches, "_count", killed)
         with pytest.raises(Killed):
-            sending.send_due()
+            batches.send_due()
     assert set(states(replay).values()) == {"waiting"}
     assert run_due() == 0
     assert work(replay).succeeded == 2
@@ -65,9 +65,9 @@ def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
     failed_people(hub, 2)
     replay = started(staff())
     with monkeypatch.context() as broken:
-        broken.setattr(sending, "defer", killed)
+        broken.setattr(batches, "defer", killed)
         with pytest.raises(Killed):
-            sending.send_due()
+            batches.send_due()
     assert set(states(replay).values()) == {"sent"}
     assert run_due() == 2
     assert work(replay).succeeded == 2

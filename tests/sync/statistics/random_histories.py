@@ -12,11 +12,8 @@ from uuid import uuid4
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from sync.approving import Decision, decide
-from sync.configuration import ways
-from sync.counting.hours import hour_of
-from sync.counting.looking import count
-from sync.failure_groups import keep_failure_groups
+from sync.deliveries.event_state import refresh_events
+from sync.deliveries.routes import ways
 from sync.models import (
     OPEN_STATES,
     CallCount,
@@ -27,8 +24,11 @@ from sync.models import (
     MappingVersion,
     Route,
 )
-from sync.replaying import AlreadyRequested, request_replay
-from sync.settling import refresh_events
+from sync.models.counts import hour_of
+from sync.operations.failure_groups import keep_failure_groups
+from sync.operations.held_deliveries import Decision, decide
+from sync.replays.requests import AlreadyRequested, request_replay
+from sync.statistics.recount import count
 from tests.support.builders.history import NOON, a_call, a_delivery, a_route, a_source, an_attempt, an_event
 from webhooks.models import Event, State
 

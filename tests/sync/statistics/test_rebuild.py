@@ -7,9 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from sync.counting.hours import HOUR, hour_of
-from sync.counting.rebuilding import count_again, hours_left
 from sync.models import EventCount
+from sync.models.counts import HOUR, hour_of
+from sync.statistics.rebuild import count_again, hours_left
 from tests.support.builders.history import a_route, a_source, an_event
 
 

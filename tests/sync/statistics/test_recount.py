@@ -9,15 +9,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-import sync.counting.keeping
-import sync.counting.looking
-import sync.settling
-from sync.counting.choosing import Known, choose
-from sync.counting.hours import HOUR, hour_of
-from sync.counting.keeping import count_hour
-from sync.counting.looking import count as look_and_count
+import sync.attempts.settle
+import sync.statistics.hour_recount
+import sync.statistics.recount
 from sync.models import CountedHour, CountMark, EventCount, Kept, Pruning, RefusalCount
-from sync.replaying import request_replay
+from sync.models.counts import HOUR, hour_of
+from sync.replays.requests import request_replay
+from sync.statistics.hour_recount import count_hour
+from sync.statistics.recount import count as look_and_count
+from sync.statistics.stale_hours import Known, choose
 from tests.support.builders.history import NOON, a_delivery, a_route, a_source, an_event
 from tests.sync.statistics.random_histories import History, counted, plain
 from webhooks.models import Event, Refusal
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("database")
 @pytest.fixture
 def history(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], History]:
     """What happened by a seed. Nothing is delivered for real."""
-    monkeypatch.setattr("sync.replaying.defer", lambda _: None)
-    monkeypatch.setattr("sync.approving.defer", lambda _: None)
+    monkeypatch.setattr("sync.replays.requests.defer", lambda _: None)
+    monkeypatch.setattr("sync.operations.held_deliveries.defer", lambda _: None)
 
     def tell(seed: int, steps: int = 120) -> History:
         made = History(random.Random(seed), User.objects.create(username=f"anna{seed}"))
@@ -53,7 +53,7 @@ def test_after_any_history_one_look_makes_every_hour_right(history: Any, seed: i
 
 def test_a_hub_that_marked_nothing_would_be_found_out(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken variant: what ended and was taken up again by a person stays counted as it was."""
-    monkeypatch.setattr(sync.settling, "mark_hours", lambda _: None)
+    monkeypatch.setattr(sync.attempts.settle, "mark_hours", lambda _: None)
     wrong = []
     for seed in range(3):
         told = history(seed)
@@ -91,7 +91,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
     count(later)
     Event.objects.filter(pk=event.pk).update(state="closed")
     CountMark.objects.create(hour=NOON)
-    keep = sync.counting.keeping._keep_calls
+    keep = sync.statistics.hour_recount._keep_calls
 
     def dying(hour: Any, *args: Any) -> None:
         if hour == NOON:
@@ -99,7 +99,7 @@ def test_a_worker_that_dies_in_the_middle_leaves_its_mark_to_the_next_look(
         keep(hour, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sync.counting.keeping, "_keep_calls", dying)
+        patched.setattr(sync.statistics.hour_recount, "_keep_calls", dying)
         with pytest.raises(SystemExit):
             count(later + timedelta(minutes=1))
     assert _states(NOON) == {"dead": 1}, "nothing of it is kept"
@@ -113,7 +113,7 @@ def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_aga
 ) -> None:
     a_route(a_source())
     an_event(received_at=NOON)
-    read = sync.counting.keeping.events_of
+    read = sync.statistics.hour_recount.events_of
     rounds = iter([True])
 
     def overtaken(hour: Any) -> Any:
@@ -123,7 +123,7 @@ def test_of_two_that_count_an_hour_at_once_the_one_that_read_too_early_reads_aga
             assert count_hour(NOON, NOON), "the other one counts from beginning to end"
         return found
 
-    monkeypatch.setattr(sync.counting.keeping, "events_of", overtaken)
+    monkeypatch.setattr(sync.statistics.hour_recount, "events_of", overtaken)
     assert count_hour(NOON, NOON)
     assert _states(NOON) == {"succeeded": 2}
 

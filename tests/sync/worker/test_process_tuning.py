@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sync import cores
-from sync.cores import allowed_cores, choose, idle_between, read_busy
+from sync.worker import process_tuning
+from sync.worker.process_tuning import allowed_cores, choose, idle_between, read_busy
 from tests.support.processes.sqlite_processes import finished, make_counter, start
 
 
@@ -49,11 +49,11 @@ def test_how_much_was_at_rest() -> None:
 def test_who_may_not_be_bound_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not each second, with a warning each."""
     asked: list[int] = []
-    monkeypatch.setattr(cores, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(cores, "choose", lambda *_: 0)
-    monkeypatch.setattr(cores, "bind", lambda core: asked.append(core))  # type: ignore[func-returns-value]
-    looking = threading.Thread(target=cores._look_after, args=(allowed_cores(),), daemon=True)
-    monkeypatch.setattr(cores, "_ours", frozenset())
+    monkeypatch.setattr(process_tuning, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(process_tuning, "choose", lambda *_: 0)
+    monkeypatch.setattr(process_tuning, "bind", lambda core: asked.append(core))  # type: ignore[func-returns-value]
+    looking = threading.Thread(target=process_tuning._look_after, args=(allowed_cores(),), daemon=True)
+    monkeypatch.setattr(process_tuning, "_ours", frozenset())
     looking.start()
     looking.join(20)
     assert not looking.is_alive()

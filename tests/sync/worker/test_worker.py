@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from sync.execution.queue_storage import WakeUps
 from sync.models import Connection, Delivery
-from sync.wakeups import WakeUps
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.processes.hub_processes import free_port
 from tests.support.processes.queues import KINDS, queue_of, redis_server, wait_until, worker

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from sync.erasing import erase
-from sync.erasure_requests import person
-from sync.subject_rows import count
+from sync.erasure.erase import erase
+from sync.erasure.requests import person
+from sync.erasure.subject_data import count
 from tests.support.builders.erasure import confirmed, found_in_tables, readable_payloads, somebody
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Payload, Receipt, SubjectKey

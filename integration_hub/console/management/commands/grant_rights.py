@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from audit.retention.database_grants import EVIDENCE, grants
-from sync.wakeups import make_tables
+from sync.execution.queue_storage import make_tables
 
 _STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
     SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(%s, tableowner, 'MEMBER'))

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from integration_hub.console.exporting.apart import resting, stand_back, until_told
 from integration_hub.console.exporting.claiming import Claim
 from integration_hub.console.exporting.jobs import run
-from sync.loaded import keep_what_is_loaded
+from sync.worker.process_tuning import keep_what_is_loaded
 
 
 class Command(BaseCommand):

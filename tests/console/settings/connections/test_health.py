@@ -6,7 +6,7 @@ import pytest
 
 from integration_hub.console.formatting import seconds_words
 from integration_hub.console.health_words import health_label, health_sentence, health_style
-from sync.connection_health import ConnectionFigures, Health, health_of
+from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=45)

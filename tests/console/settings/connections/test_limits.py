@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from database.clock import database_now, read_clock
-from sync.breaking import Failing, note_failure, passing
+from sync.limits.circuit_breaker import Failing, note_failure, passing
 from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub

@@ -16,8 +16,8 @@ from django.utils import timezone
 from audit.models import Entry
 from integration_hub.console import connection_waiting
 from sync.connectors.presets import preset
-from sync.counting.looking import count
 from sync.models import Connection, ConnectionTest, CountedHour, Route
+from sync.statistics.recount import count
 from tests.support.builders.history import (
     a_call,
     a_delivery,

@@ -12,9 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from integration_hub.console.mapping_functions import FUNCTION_WORDS
 from integration_hub.console.mapping_words import rules
-from sync.backtest_jobs import look
-from sync.mapping import FUNCTIONS
+from sync.mappings.backtests import look
 from sync.models import BackTest, Mapping, MappingDraft
+from sync.planning.mapping import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.support.builders.history import sealed
 from tests.support.builders.settings_rows import DECLARATION, mapping

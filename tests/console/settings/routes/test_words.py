@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sync.drafting import activate, current_of, draft_of, seen_of
+from sync.mappings.drafts import activate, current_of, draft_of, seen_of
 from sync.models import Mapping, Route
 from tests.support.builders.backtests import a_draft, author, used_mapping
 from tests.support.people import browser

@@ -13,8 +13,8 @@ from database.clock import database_clock
 from integration_hub.console import source_page
 from integration_hub.console.formatting import span_words
 from integration_hub.console.wording import code_words
-from sync.counting.looking import count
-from sync.watching import measure
+from sync.monitoring.health_figures import measure
+from sync.statistics.recount import count
 from tests.console.settings.source_pages import WHY, page_of, sent
 from tests.support.builders.history import a_receipt, a_route, an_event, logged_in
 from tests.support.builders.overviews import counted

@@ -17,7 +17,7 @@ from audit.models import Entry
 from integration_hub.console.exporting.jobs import request_export
 from integration_hub.console.exporting.register import opened_key
 from integration_hub.console.models import Export
-from sync.evidence import seal_audit
+from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection
 from sync.search.event_filter import resolve
 from tests.support.builders.settings_rows import STORED, TYPED, connection, signed

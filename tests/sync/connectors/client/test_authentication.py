@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, CredentialsRefused, Throttled
-from sync.connectors.records import IdentityConnector
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Throttled
+from sync.connectors.contracts.types import IdentityConnector
+from sync.connectors.settings.reader import SettingsInvalid
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Answering, Reply, Seen, Service, serving
 

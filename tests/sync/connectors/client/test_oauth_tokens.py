@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, Throttled, TimedOut
-from sync.connectors.exchange import Outgoing
-from sync.connectors.records import CommercialConnector, Entity, IdentityConnector
+from sync.connectors.client.exchange import Outgoing
+from sync.connectors.contracts.errors import ConnectorError, Throttled, TimedOut
+from sync.connectors.contracts.types import CommercialConnector, Entity, IdentityConnector
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Reply, Seen, Service, serving
 from tests.support.processes.queues import wait_until

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.errors import Garbled
-from sync.connectors.keeping import MOST_IDLE, MOST_ORIGINS, Keeper
-from sync.connectors.wire import Wire
+from sync.connectors.contracts.errors import Garbled
+from sync.connectors.http.connection_pool import MOST_IDLE, MOST_ORIGINS, Keeper
+from sync.connectors.http.messages import Wire
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sync.connectors.errors import ConnectorError, Garbled, TimedOut, Unavailable
+from sync.connectors.contracts.errors import ConnectorError, Garbled, TimedOut, Unavailable
 from tests.support.http.connectors import DEADLINE, Notebook, identity, shop
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 

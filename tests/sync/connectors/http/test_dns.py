@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.addresses import is_permitted
-from sync.connectors.errors import TimedOut, Unavailable
+from sync.connectors.contracts.errors import TimedOut, Unavailable
+from sync.connectors.http.dns import MOST_THREADS, addresses, is_permitted
 from sync.connectors.registry import validate
-from sync.connectors.resolving import MOST_THREADS, addresses
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, Service, serving
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.connectors.passage import MeteredResponse, Passage, TooLargeError, receive
-from sync.connectors.plain_answers import read_head
-from sync.connectors.wire import Unbelievable, Wire
+from sync.connectors.http.messages import Unbelievable, Wire
+from sync.connectors.http.plain_heads import read_head
+from sync.connectors.http.response_reader import MeteredResponse, Passage, TooLargeError, receive
 
 pytestmark = pytest.mark.pure
 

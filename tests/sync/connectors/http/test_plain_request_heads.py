@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
-from sync.connectors.heads import head, header_lines, is_plain
-from sync.connectors.http import prepared, transmit
-from sync.connectors.urls import UnsafeValueError, build_url, is_caged, parse_base_url
-from sync.connectors.wire import Request, Uncaged, Wire
+from sync.connectors.http.messages import Request, Uncaged, Wire
+from sync.connectors.http.plain_heads import head, header_lines, is_plain
+from sync.connectors.http.transport import prepared, transmit
+from sync.connectors.http.urls import UnsafeValueError, build_url, is_caged, parse_base_url
 from tests.support.http.servers import raw_serving, read_request
 
 pytestmark = pytest.mark.pure

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from sync.connectors.errors import TimedOut, Unavailable
+from sync.connectors.contracts.errors import TimedOut, Unavailable
 from sync.connectors.registry import validate
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
 from tests.support.http.certificates import certify
 from tests.support.http.connectors import DEADLINE, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, serving

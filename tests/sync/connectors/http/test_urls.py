@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from sync.connectors.errors import Garbled, Unavailable, Unsafe
-from sync.connectors.urls import build_url, is_caged, parse_base_url
+from sync.connectors.contracts.errors import Garbled, Unavailable, Unsafe
+from sync.connectors.http.urls import build_url, is_caged, parse_base_url
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Reply, Seen, serving
 

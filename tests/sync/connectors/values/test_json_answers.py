@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.answers import as_id, read_json
-from sync.connectors.errors import Garbled, Rejected, Throttled, parse_retry_after
-from sync.connectors.records import Record
-from sync.planning import same_json
+from sync.connectors.contracts.errors import Garbled, Rejected, Throttled, parse_retry_after
+from sync.connectors.contracts.types import Record
+from sync.connectors.values.json_answers import as_id, read_json
+from sync.planning.change import same_json
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.moments import as_moment
 from sync.connectors.presets import preset
 from sync.connectors.registry import validate
-from sync.connectors.settings import SettingsInvalid
+from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.values.timestamps import as_moment
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, serving
 

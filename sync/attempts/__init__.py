@@ -1,0 +1,1 @@
+"""What happens in one attempt, from fetch to settled?"""

@@ -1,0 +1,42 @@
+"""Step 6 of a delivery: send the change to the target system, and run a whole attempt."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from audit.format.canonical_json import JSONValue
+from sync.attempts.mass_change_guard import guard
+from sync.attempts.plan import Ends, Findings, plan
+from sync.connectors.contracts.types import CommercialConnector, Record
+from sync.deliveries.claims import Claim
+from sync.planning.change import Action, Change
+
+
+def run(claim: Claim, ends: Ends, findings: Findings) -> None:
+    """Bring the commercial system in line with the entity. Raises what went wrong."""
+    change = plan(claim, ends, findings)
+    guard(claim, change, is_gone=findings.entity is None)
+    findings.record_id = apply(ends.commercial, claim, change, findings.record)
+
+
+def apply(commercial: CommercialConnector, claim: Claim, change: Change, record: Record | None) -> str:
+    """Send the change; an empty one sends nothing. Returns the record's id, empty where there is no record."""
+    entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
+    if change.action is Action.NOTHING:
+        return change.record_id or ""
+    if change.action is Action.CREATE:
+        return commercial.create(entity_type, change.values, key).id
+    assert change.record_id is not None, "only a creation has no record"
+    if change.action is Action.DELETE:
+        commercial.delete(entity_type, change.record_id, key)
+    else:
+        current = record.fields if record else None
+        commercial.update(entity_type, change.record_id, change.values, key, current=current)
+    return change.record_id
+
+
+def idempotency_key(claim: Claim, change: Change) -> str:
+    """One key for each attempt and change: a request sent twice by accident is applied once."""
+    document: Mapping[str, JSONValue] = change.as_document()
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{claim.attempt.key}-{digest[:16]}"

@@ -1,0 +1,133 @@
+"""How an attempt ended, as one value: made from what it found or from the error that stopped it."""
+
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.utils.translation import gettext_noop
+
+from database.clock import read_clock
+from sync.attempts.mass_change_guard import Held
+from sync.attempts.plan import Disabled, Findings, NoMatch, NothingCarried, NotThereYet
+from sync.connectors.contracts.errors import ConnectorError
+from sync.connectors.contracts.types import FieldError
+from sync.deliveries.claims import Claim
+from sync.limits.rate_limit import Paced
+from sync.models import Outcome
+from sync.planning.change import Action
+from sync.planning.mapping import Unmappable
+from sync.planning.record_matching import AmbiguousMatch
+from sync.planning.retry_policy import Policy, next_try
+from webhooks.models import State
+
+ACTIONS = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.DELETE: "deleted",
+    Action.NOTHING: "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the settling commit writes. `delay`: seconds until the next try, None where there is none.
+
+    `spends_try`: not where the delivery could do nothing about it, as while its connection is paused.
+    """
+
+    outcome: Outcome
+    state: State
+    code: str
+    is_retryable: bool = False
+    delay: float | None = None
+    sentence: str | None = None
+    errors: tuple[FieldError, ...] = ()
+    retry_after: float | None = None
+    spends_try: bool = True
+
+    @property
+    def rest(self) -> float:
+        """Seconds of the delay that the other side asked for."""
+        return min(self.delay or 0.0, self.retry_after or 0.0)
+
+
+def success(findings: Findings) -> Verdict:
+    """The change was applied, or there was none."""
+    nothing = findings.change is None or findings.change.action is Action.NOTHING
+    outcome, state = (Outcome.UNCHANGED, State.UNCHANGED) if nothing else (Outcome.SUCCEEDED, State.SUCCEEDED)
+    return Verdict(outcome, state, str(state))
+
+
+def superseded() -> Verdict:
+    """Older than what was applied."""
+    return Verdict(Outcome.SUPERSEDED, State.SUPERSEDED, "superseded")
+
+
+PLAIN_FAILURES: dict[type[Exception], tuple[str, bool]] = {
+    AmbiguousMatch: ("ambiguous-match", False),
+    NoMatch: ("no-match", False),
+    NotThereYet: ("identity-missing", True),
+    Disabled: ("connection-disabled", True),
+}
+NOTHING_CARRIED = FieldError(
+    "data", "missing", gettext_noop("the route relays what the webhook carries, and it carries nothing")
+)
+
+
+def failure(error: Exception, claim: Claim) -> Verdict:
+    """Whose fault, whether trying again helps, and when."""
+    if isinstance(error, Held):
+        return Verdict(Outcome.HELD, State.HELD, "held")
+    if isinstance(error, Paced):
+        return _paced(error, claim)
+    if isinstance(error, ConnectorError):
+        return _failed(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields)
+    if isinstance(error, Unmappable):
+        fields = (FieldError(error.field, "unmappable", error.reason),)
+        return _failed(claim, "unmappable", is_retryable=False, errors=fields)
+    if isinstance(error, NothingCarried):
+        return _failed(claim, "unmappable", is_retryable=False, errors=(NOTHING_CARRIED,))
+    code, is_retryable = PLAIN_FAILURES.get(type(error), ("internal-failure", True))
+    return _failed(claim, code, is_retryable)
+
+
+def _failed(
+    claim: Claim,
+    code: str,
+    is_retryable: bool,
+    retry_after: float | None = None,
+    sentence: str | None = None,
+    errors: tuple[FieldError, ...] = (),
+) -> Verdict:
+    delay = _delay(claim, retry_after) if is_retryable else None
+    state = State.DEAD if delay is None else State.RETRYING
+    return Verdict(Outcome.FAILED, state, code, is_retryable, delay, sentence, errors, retry_after)
+
+
+def _delay(claim: Claim, retry_after: float | None) -> float | None:
+    route, opened_at = claim.delivery.route, claim.delivery.opened_at
+    age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
+    policy = Policy(
+        route.tries, route.gives_up_after_hours * 3600, route.retry_base_seconds, route.retry_cap_seconds
+    )
+    return next_try(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
+
+
+def spared(verdict: Verdict, claim: Claim) -> Verdict:
+    """The same failure while its connection is paused, or probed: it costs no try, and the breaker says when.
+
+    One that is too old stays dead.
+    """
+    if verdict.state == State.DEAD and claim.delivery.tries < claim.delivery.route.tries:
+        return verdict
+    delay = claim.delivery.route.retry_base_seconds
+    return replace(verdict, state=State.RETRYING, delay=delay, spends_try=False)
+
+
+def _paced(error: Paced, claim: Claim) -> Verdict:
+    """The connection's own rate leaves no turn soon: later, spread out, and without spending a try."""
+    side = "identity" if error.connection == claim.delivery.identity else "target"
+    delay = error.seconds * random.uniform(1.0, 2.0)  # noqa: S311
+    return Verdict(
+        Outcome.FAILED, State.RETRYING, f"{side}-throttled", is_retryable=True, delay=delay, spends_try=False
+    )

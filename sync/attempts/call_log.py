@@ -1,0 +1,166 @@
+"""What an attempt sends is on record before it is sent (promise I3).
+
+A write's row, with the request sealed, is committed together with a look at the lease, which proves that the claim is
+still ours and will be when the answer comes. Reads are written with the attempt's end: the attempt's own row, committed
+before the first of them, accounts for them. Before each the lease is renewed where it would end first, so that however
+many a slow system is asked, its slowness is not taken for the death of a process.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from database.bulk_insert import insertion, store_given
+from database.connection import release_connection
+from database.group_commit import commit
+from database.model_rows import fresh
+from database.statement import Bound, Statement
+from sync.connectors.client.exchange import Exchange, Outgoing
+from sync.deliveries.claims import Claim
+from sync.limits.rate_limit import wait_for_turn
+from sync.models import Call, Connection
+from webhooks.models import Payload, SubjectKey
+
+SHOWN_BYTES = 65_536
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+MARGIN_SECONDS = 5.0  # that a lease lasts beyond the deadline of the request that is about to be sent
+_ANSWERED = Statement(
+    """UPDATE sync_call SET started_at = %s, seconds = %s, status = %s, error = %s, sent_bytes = %s,
+    received_bytes = %s, response_id = %s WHERE id = %s"""
+)
+
+
+class ClaimLost(Exception):
+    """The lease ended and somebody else may work on this subject: nothing may be sent any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A call whose end is not written yet. `is_on_record`: its row is, since before it was sent.
+
+    A read's request is kept with its response, as one payload.
+    """
+
+    call: Call
+    payload: Payload | None
+    is_on_record: bool
+
+
+class AttemptRecorder:
+    """The `Recorder` of one attempt and one connection. `calls` holds what is not written yet, in order."""
+
+    def __init__(self, claim: Claim, connection: Connection) -> None:
+        self._claim = claim
+        self._connection = connection
+        self._key = claim.delivery.event.key
+        self._written: Call | None = None
+        self.calls: list[Kept] = []
+
+    def about_to_send(self, request: Outgoing) -> None:
+        """Wait for the connection's turn, then commit a write's row; `ClaimLost` where the claim is not ours any more.
+
+        `Paced` where the turn does not come soon.
+        """
+        wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
+        needed = self._connection.deadline_seconds + MARGIN_SECONDS
+        if request.write:
+            self._written = self._commit(request, needed)
+        elif not self._claim.keep(needed):
+            raise ClaimLost
+        release_connection()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Keep what came of a request for the commit that ends the attempt."""
+        call, self._written = self._written, None
+        is_on_record = call is not None
+        call = call or self._call(exchange.outgoing)
+        call.started_at = exchange.started_at
+        call.seconds = exchange.seconds
+        call.status = exchange.status
+        call.error = exchange.error or ""
+        call.sent_bytes = exchange.sent_bytes
+        call.received_bytes = exchange.received_bytes
+        self.calls.append(Kept(call, _end(exchange, self._key, with_request=not is_on_record), is_on_record))
+
+    def _commit(self, request: Outgoing, needed: float) -> Call:
+        payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
+        call = self._call(request)
+        call.request = payload
+        is_stored = commit(
+            lambda: store_given(self._claim.proof(needed), payload, call), is_one_statement=True
+        )
+        if not is_stored:
+            self._renew(payload, call)
+        return call
+
+    def _renew(self, payload: Payload, call: Call) -> None:
+        """The same where the lease does not last so long any more."""
+        with transaction.atomic():
+            if not (self._claim.hold() and store_given(self._claim.proof(0.0), payload, call)):
+                raise ClaimLost
+
+    def _call(self, request: Outgoing) -> Call:
+        return fresh(
+            Call,
+            attempt=self._claim.attempt,
+            connection=self._connection,
+            purpose=request.purpose,
+            is_write=request.write,
+            method=request.method,
+            path=request.path[:300],
+            key=request.key or "",
+            started_at=self._claim.attempt.started_at,
+        )
+
+
+def _sent(request: Outgoing) -> dict[str, Any]:
+    return {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
+
+
+def _end(exchange: Exchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
+    """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
+    document: dict[str, Any] = {}
+    if exchange.status is not None:
+        document = {"headers": dict(exchange.headers), "body": _text(exchange.body)}
+    if with_request:
+        document["request"] = _sent(exchange.outgoing)
+    return _sealed(Payload.Kind.RESPONSE, document, key) if document else None
+
+
+def _sealed(kind: str, document: dict[str, Any], key: SubjectKey) -> Payload:
+    return Payload.of(kind, _ENCODER.encode(document).encode(), key)
+
+
+def _text(body: bytes | None) -> str | None:
+    """Bodies are kept up to 64 KiB, as text; what is no UTF-8 shows as replacement characters."""
+    return None if body is None else body[:SHOWN_BYTES].decode("utf-8", "replace")
+
+
+def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
+    """The calls of an attempt that are to be written, by the time of their beginning."""
+    return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
+
+
+def calls_to_write(kept: list[Kept]) -> list[Bound]:
+    """Add the calls that are not on record yet and complete those that are; their payloads are stored with them."""
+    for each in kept:
+        each.call.response = each.payload
+    added = [each.call for each in kept if not each.is_on_record]
+    completed = [_completed(each.call) for each in kept if each.is_on_record]
+    return ([insertion(*added)] if added else []) + completed
+
+
+def _completed(call: Call) -> Bound:
+    return _ANSWERED.bound(
+        call.started_at,
+        call.seconds,
+        call.status,
+        call.error,
+        call.sent_bytes,
+        call.received_bytes,
+        call.response,
+        call.pk,
+    )

@@ -1,0 +1,102 @@
+"""What became of an event, for the answer to its source."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sync.attempts.attempt_result import ACTIONS, Verdict
+from sync.attempts.plan import Findings
+from sync.deliveries.claims import Claim
+from sync.models import Attempt, Connection, Delivery
+from webhooks.catalogue.outcome import EventOutcome, FieldProblem, Result
+from webhooks.models import Event, State, worst
+
+_FAILED = (State.DEAD, State.RETRYING, State.CLOSED)
+_DONE = (State.SUCCEEDED, State.UNCHANGED)
+
+
+def outcome_of(event: Event, *, with_entity: bool = False) -> EventOutcome:
+    """The outcome as it stands in the database now."""
+    related = ("identity", "commercial", "route", "covered_by__answer__subject")
+    deliveries = list(event.deliveries.select_related(*related).order_by("pk"))
+    latest = _latest_attempts(deliveries)
+    results = tuple(_result(each, latest.get(each.pk)) for each in deliveries)
+    state = worst([result.state for result in results])
+    code = next((result.code for result in results if result.state == state), "ignored")
+    entity = _entity(latest.values()) if with_entity else None
+    return EventOutcome(state, code or str(state), results, entity)
+
+
+def outcome_of_attempt(claim: Claim, verdict: Verdict, findings: Findings) -> EventOutcome | None:
+    """The outcome of an event whose only delivery just ended, as the settling commit wrote it."""
+    if verdict.state not in _DONE:
+        return None  # of a failure, more is told: read what was kept
+    delivery = claim.delivery
+    result = Result(
+        connection=delivery.commercial.slug,
+        connection_name=delivery.system_of(verdict.code).name,
+        state=verdict.state,
+        code=verdict.code,
+        action=ACTIONS[findings.change.action] if findings.change else "",
+        record_id=findings.record_id,
+        is_retrying=False,
+        sentence=None,
+        errors=(),
+    )
+    entity = findings.entity.attributes if findings.entity else None
+    return EventOutcome(verdict.state, verdict.code, (result,), entity)
+
+
+def outcome_when_opened(event: Event, commercial: Sequence[Connection]) -> EventOutcome:
+    """The outcome of an event that was just stored: nothing of it is done yet, or nothing is to be done."""
+    results = tuple(
+        Result(each.slug, each.name, State.PENDING, State.PENDING, "", "", False, None, ())
+        for each in commercial
+    )
+    return EventOutcome(event.state, event.code or event.state, results, None)
+
+
+def _latest_attempts(deliveries: list[Delivery]) -> dict[int, Attempt]:
+    """The attempt that speaks for each delivery: its own newest, or the one that covered it later."""
+    own = Attempt.objects.filter(delivery__in=deliveries).select_related("answer__subject", "entity__subject")
+    latest = {attempt.delivery_id: attempt for attempt in own.order_by("pk")}
+    for delivery in deliveries:
+        covering = delivery.covered_by
+        if covering is not None and (delivery.pk not in latest or covering.pk > latest[delivery.pk].pk):
+            latest[delivery.pk] = covering
+    return latest
+
+
+def _result(delivery: Delivery, attempt: Attempt | None) -> Result:
+    said = _said(attempt) if attempt and delivery.state in _FAILED else {}
+    spoke = delivery.system_of(delivery.code)
+    relays = spoke.relays_sentences
+    return Result(
+        connection=delivery.commercial.slug,
+        connection_name=spoke.name,
+        state=delivery.state,
+        code=delivery.code or delivery.state,
+        action=attempt.action if attempt and delivery.state in _DONE else "",
+        record_id=attempt.record_id if attempt else "",
+        is_retrying=delivery.state == State.RETRYING,
+        sentence=said.get("sentence") if relays else None,
+        errors=tuple(
+            FieldProblem(each["field"], each["code"], each["detail"] if relays else "")
+            for each in said.get("errors", [])
+        ),
+    )
+
+
+def _said(attempt: Attempt) -> dict[str, Any]:
+    """What the remote system said of its refusal."""
+    said: dict[str, Any] = json.loads(attempt.answer.open()) if attempt.answer else {}
+    return said
+
+
+def _entity(attempts: Any) -> Mapping[str, Any] | None:
+    """The entity as it was fetched; of several routes, the first that has one."""
+    found = next((attempt.entity for attempt in attempts if attempt.entity), None)
+    if found is None:
+        return None
+    entity: Mapping[str, Any] = json.loads(found.open())
+    return entity

@@ -1,0 +1,177 @@
+"""Hops 5 and 6: fetch, look up, map, compare, apply. Network only; nothing here writes to the database but the
+guard, which may hold a change, and the recorder, which does so before a write leaves.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from sync.connectors.contracts.types import CommercialConnector, Entity, IdentityConnector, Record
+from sync.deliveries.claims import Claim
+from sync.deliveries.record_links import is_linked_to_another
+from sync.deliveries.stored_webhook import carried_data, members, previous_values
+from sync.models import Route
+from sync.planning.change import Action, Change, plan_gone, plan_present
+from sync.planning.mapping import ParsedMapping, Unmappable
+from sync.planning.record_matching import Sought, find_by_new_value, find_record
+
+logger = logging.getLogger("hub.deliver")
+
+GRACE_SECONDS = (0.2, 0.5, 1.0)
+LAG = timedelta(seconds=60)  # an event that came longer ago is no sign of a lag
+COARSENESS = timedelta(seconds=1)  # services cut their times to whole seconds
+
+
+class NoMatch(Exception):
+    """An update of an entity whose record is not there, on a route that refuses to create it."""
+
+
+class NotThereYet(Exception):
+    """The identity service does not have what it told was created: the change may not be committed there yet."""
+
+
+class Disabled(Exception):
+    """Somebody switched one of the two connections off."""
+
+
+class NothingCarried(Exception):
+    """A webhook without `data`, of which that was to be delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The two systems, as this attempt speaks to them."""
+
+    identity: IdentityConnector
+    commercial: CommercialConnector
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an attempt found out, filled in as it goes: what it knew when it failed is kept too."""
+
+    entity: Entity | None = None
+    record: Record | None = None
+    change: Change | None = None
+    record_id: str = ""
+
+
+def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
+    """What must change; only reads go out. This, and no more, is a preview."""
+    mapping = claim.way.mapping
+    if mapping is None:
+        raise Unmappable("mapping", gettext_noop("it has no version yet"))
+    if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
+        raise Disabled
+    findings.entity = entity = _entity(claim, ends.identity)
+    findings.record, findings.change = _plan(claim, ends.commercial, mapping, entity)
+    findings.record_id = findings.change.record_id or ""
+    if _is_not_there_yet(claim, findings):
+        raise NotThereYet
+    return findings.change
+
+
+def _is_not_there_yet(claim: Claim, findings: Findings) -> bool:
+    """Whether all that is known of it is its creation. To end this in silence would lose it: whoever tells before the
+    commit, and waits for our answer, has nothing for us to read however long we wait."""
+    is_nowhere = findings.entity is None and findings.record is None and claim.link is None
+    return is_nowhere and claim.delivery.is_fetched and _lags(None, claim)
+
+
+def _entity(claim: Claim, identity: IdentityConnector) -> Entity | None:
+    delivery = claim.delivery
+    if delivery.is_fetched:
+        return _fetch(claim, identity)
+    if delivery.event.event_type == "DELETE":
+        return None
+    data = carried_data(delivery.event)
+    if data is None:
+        raise NothingCarried
+    return Entity(delivery.entity_type, delivery.entity_id, data, delivery.event.occurred_text or None)
+
+
+def _fetch(claim: Claim, identity: IdentityConnector) -> Entity | None:
+    """The entity as it is now. The one that answers may lag behind the one that sent the webhook: wait, ask again."""
+    delivery = claim.delivery
+    for pause in GRACE_SECONDS:
+        entity = identity.fetch(delivery.entity_type, delivery.entity_id)
+        if not _lags(entity, claim):
+            return entity
+        time.sleep(pause)
+    return identity.fetch(delivery.entity_type, delivery.entity_id)
+
+
+def _lags(entity: Entity | None, claim: Claim) -> bool:
+    """Whether what was read is older than the event: not there yet after its creation, or changed before it."""
+    if entity is None:
+        return {event.event_type for event in claim.events} == {"CREATE"}
+    if entity.modified_at is None:
+        return False
+    fresh = timezone.now() - LAG
+    told = [
+        event.occurred_at
+        for event in claim.events
+        if event.occurred_at and event.received_at > fresh and event.event_type != "DELETE"
+    ]
+    return any(entity.modified_at < occurred_at - COARSENESS for occurred_at in told)
+
+
+def _plan(
+    claim: Claim,
+    commercial: CommercialConnector,
+    mapping: ParsedMapping,
+    entity: Entity | None,
+) -> tuple[Record | None, Change]:
+    route = claim.delivery.route
+    if entity is None and route.when_gone == Route.WhenGone.IGNORE:
+        return None, Change(Action.NOTHING)
+    wanted = None if entity is None else _wanted(claim, mapping, entity)
+    sought = _sought(claim, mapping)
+    record = find_record(commercial, mapping, sought)
+    if wanted is None:
+        return record, plan_gone(record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE)
+    if record is None:
+        record = _before_creating(claim, commercial, mapping, sought, wanted)
+    if record is None and entity is not None:  # a part of an entity may be too little to create its record
+        wanted = mapping.apply(entity.attributes, members(claim.delivery.event))
+    return record, plan_present(wanted, record, mapping.caseless)
+
+
+def _sought(claim: Claim, mapping: ParsedMapping) -> Sought:
+    """Each value that some event overwrote once, whatever the number of events that tell it."""
+    told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
+    delivery = claim.delivery
+    return Sought(
+        entity_type=delivery.entity_type,
+        entity_id=delivery.entity_id,
+        linked_id=claim.link.record_id if claim.link else None,
+        previous=tuple(dict.fromkeys(told)),
+        is_anothers=partial(is_linked_to_another, delivery),
+    )
+
+
+def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
+    """The record's fields: all of them for a fetched entity, of what a webhook carried those that it tells."""
+    apply_mapping = mapping.apply if claim.delivery.is_fetched else mapping.apply_part
+    return apply_mapping(entity.attributes, members(claim.delivery.event))
+
+
+def _before_creating(
+    claim: Claim,
+    commercial: CommercialConnector,
+    mapping: ParsedMapping,
+    sought: Sought,
+    wanted: dict[str, Any],
+) -> Record | None:
+    """A record that has the new values already; `NoMatch` where the route does not create on an update."""
+    record = find_by_new_value(commercial, mapping, sought, wanted)
+    creates = {"CREATE"} & {event.event_type for event in claim.events}
+    if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
+        raise NoMatch
+    return record

@@ -1,0 +1,1 @@
+"""How is a request authenticated, recorded and retried once?"""

@@ -1,0 +1,1 @@
+"""What does a connector promise: typed results, one tree of errors?"""

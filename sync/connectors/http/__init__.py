@@ -1,0 +1,1 @@
+"""How does one HTTP exchange stay within its time, bytes and address?"""

@@ -1,0 +1,139 @@
+"""Host names: looked up in bounded time, and which addresses a connection may use.
+
+A few daemon threads a process make the lookups. Callers that want the same name at the same time share one lookup, so
+that a name server which hangs can hold one thread for each name and no more. Private ranges are not refused as such,
+because the systems we speak to may be internal ones.
+"""
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+Network = IPv4Network | IPv6Network
+
+# Where clouds hand credentials to whoever asks, beyond the link-local ranges.
+METADATA = tuple(
+    ip_network(text)
+    for text in (
+        *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+        *("fd00:ec2::23/128", "fd00:ec2::254/128", "fd20:ce::254/128"),
+    )
+)
+
+# Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, and the
+# IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
+TRANSLATED = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
+_OWN = 1
+
+
+def is_permitted(text: str, networks: Iterable[Network]) -> bool:
+    """Whether an address may be connected to; `networks`, where given, are the only ones allowed."""
+    address = _canonical(text)
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    if any(address in network for network in METADATA):
+        return False
+    allowed = tuple(networks)
+    return not allowed or any(address in network for network in allowed)
+
+
+def _canonical(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or address.sixtofour or _translated(address) or address
+    return address
+
+
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway may make of an address under such a prefix."""
+    if int(address) <= _OWN or not any(address in prefix for prefix in TRANSLATED):
+        return None
+    return IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+MOST_THREADS = 8
+
+Name = tuple[str, int]
+# Family, kind, protocol, canonical name and socket address, as `socket.getaddrinfo` gives them.
+Found = list[tuple[Any, ...]]
+
+
+class Resolver:
+    """The threads of a process, started as they are needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: queue.SimpleQueue[Name] = queue.SimpleQueue()
+        self._lookups: dict[Name, Future[Found]] = {}
+        self._threads = 0
+
+    def look_up(self, name: Name, seconds: float) -> Found:
+        """The addresses of a host and port. OSError if there are none, TimeoutError after `seconds`."""
+        return self._lookup(name).result(seconds)
+
+    def _lookup(self, name: Name) -> "Future[Found]":
+        with self._lock:
+            known = self._lookups.get(name)
+            if known is not None:
+                return known
+            lookup = self._lookups[name] = Future()
+            if self._threads < min(len(self._lookups), MOST_THREADS):
+                self._threads += 1
+                threading.Thread(target=self._run, name="name-lookup", daemon=True).start()
+        self._wanted.put(name)
+        return lookup
+
+    def _run(self) -> None:
+        while True:
+            self._settle(self._wanted.get())
+
+    def _settle(self, name: Name) -> None:
+        found: Found = []
+        problem: OSError | None = None
+        try:
+            found = _ask_system(name)
+        except OSError as error:
+            problem = error
+        with self._lock:
+            lookup = self._lookups.pop(name)
+        if problem is None:
+            lookup.set_result(found)
+        else:
+            lookup.set_exception(problem)
+
+
+_resolver = Resolver()
+
+
+def addresses(host: str, port: int, seconds: float) -> Found:
+    """Where a host may be reached, in the system's order. OSError if unknown, TimeoutError when late."""
+    return _ask_system((host, port)) if _is_literal(host) else _resolver.look_up((host, port), seconds)
+
+
+def _ask_system(name: Name) -> Found:
+    try:
+        return list(socket.getaddrinfo(*name, type=socket.SOCK_STREAM))
+    except UnicodeError:
+        raise OSError("no such host") from None  # a label too long for IDNA never reaches the system
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _start_afresh() -> None:
+    """Threads do not survive a fork."""
+    global _resolver  # noqa: PLW0603
+    _resolver = Resolver()
+
+
+os.register_at_fork(after_in_child=_start_afresh)

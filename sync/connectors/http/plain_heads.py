@@ -1,0 +1,92 @@
+"""Heads of plain requests and answers, built and read as bytes. Pure.
+
+Plain is what `requests` would send, or `http.client` would read, just as it stands. They do all the rest, and the tests
+hold both ways to the same bytes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+_METHOD = re.compile(r"[A-Z]{1,20}")
+# No segment of dots, nothing escaped that need not be, no port above 59999: these `requests` would rewrite or refuse.
+_URL = re.compile(
+    r"https?://(?:[a-z0-9](?:[a-z0-9-]|\.(?!\.))*)(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+    r"(?:/(?!\.{1,2}(?:[/?]|\Z))(?:[A-Za-z0-9._~:@!$&'()*+,;=-]|{escaped})*)+"
+    r"(?:\?(?:[A-Za-z0-9._~:@!$&'()*+,;=/?-]|{escaped})+)?".replace(
+        "{escaped}", "%(?:[018-9A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-DF])"
+    ),
+    re.ASCII,
+)
+_LINES = re.compile(
+    r"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+: (?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?\r\n)*", re.ASCII
+)
+
+# By RFC 9110, 8.6, other methods without content say that its length is nought.
+_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+def is_plain(method: str, url: str, headers: Mapping[str, str], lines: str) -> bool:
+    """Whether a request may be sent as it stands; `lines` are those of the headers, one for each of them."""
+    return bool(
+        _METHOD.fullmatch(method)
+        and _URL.fullmatch(url)
+        and _LINES.fullmatch(lines)
+        and lines.count("\n") == len(headers)
+        and ":" not in "".join(headers)
+    )
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> str:
+    """The headers as they stand in a request."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
+
+
+def head(method: str, target: str, host: str, lines: str, body: bytes | None) -> bytes:
+    """All that goes out before the body. UnicodeEncodeError where a header's value is not Latin-1."""
+    if body is not None:
+        lines += f"Content-Length: {len(body)}\r\n"
+    elif method not in _WITHOUT_CONTENT:
+        lines += "Content-Length: 0\r\n"
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode("latin-1")
+
+
+# An answer with a body: no 1xx, and neither 204 nor 304, which have none whatever their length says. At most as many
+# lines as http.client takes.
+_HEAD = re.compile(
+    rb"HTTP/1\.1 (?!204|304)([2-5][0-9]{2})(?: [\x20-\x7e]*)?\r\n"
+    rb"((?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\x20-\x7e]*\r\n){1,100})\r\n"
+)
+_LENGTH = re.compile(r"[0-9]{1,15}")
+
+
+class Head(NamedTuple):
+    """`headers` by lower-case name. The body begins at `ends_at` and has `length` bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    length: int
+    ends_at: int
+
+
+def read_head(data: bytes) -> Head | None:
+    """The head that `data` begins with; it answers anything but a HEAD. None where it is not plain, or not whole."""
+    found = _HEAD.match(data)
+    if found is None:
+        return None
+    headers: dict[str, str] = {}
+    for line in found[2].decode("ascii").split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        if name in headers:
+            headers[name] = f"{headers[name]}, {value.lstrip(' ')}"
+        else:
+            headers[name] = value.lstrip(" ")
+    length = headers.get("content-length", "")
+    if (
+        "transfer-encoding" in headers
+        or not _LENGTH.fullmatch(length)
+        or headers.get("connection", "keep-alive").lower() != "keep-alive"
+    ):
+        return None
+    return Head(int(found[1]), headers, int(length), found.end())

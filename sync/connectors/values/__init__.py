@@ -1,0 +1,1 @@
+"""How are values read that a remote system sent? Pure."""

@@ -1,0 +1,1 @@
+"""Which deliveries exist, in what order, and who may run one?"""

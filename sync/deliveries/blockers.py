@@ -1,0 +1,229 @@
+"""Why a delivery waits: what keeps it from being claimed, when it can be tried next, and how many tries are left.
+
+Everything is read from the database, by its clock; what a process has cached is not asked. The answers are values;
+sentences are made of them in the console.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from django.db.models import Count
+
+from database.clock import read_clock
+from sync.deliveries.claims import SUSPECT
+from sync.limits.breaker_status import Passing, Spared, spared
+from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
+from webhooks.catalogue.codes import CATALOGUE, Owner
+from webhooks.models import Source, State
+
+MOST_AHEAD = 200
+OVERDUE = timedelta(seconds=30)
+
+
+class Behind(Enum):
+    """Why another delivery of the same subject goes first."""
+
+    RUNS = "runs"
+    CLAIM_EXPIRED = "claim expired"
+    IS_OLDER = "is older"  # both are relayed, and relayed events go in order
+
+
+@dataclass(frozen=True, slots=True)
+class PausedByPerson:
+    """The source or the route is paused until a person resumes it."""
+
+    what: Source | Route
+
+
+@dataclass(frozen=True, slots=True)
+class KilledProcesses:
+    """So many processes died while they ran it: it runs next alone, in a process of its own."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class BehindDelivery:
+    """Another delivery of the same subject has to end first."""
+
+    other: Delivery
+    why: Behind
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpen:
+    """The breaker of a connection lets nothing through."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NoFreeSlot:
+    """A connection runs as many deliveries as it may: `used` of `limit`. `breaker` says whether those are probes."""
+
+    connection: Connection
+    used: int
+    limit: int
+    breaker: Spared
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchedOff:
+    """A connection is switched off: the delivery is tried, and fails."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Nothing blocks it, yet it has been due since then."""
+
+    since: datetime
+
+
+Blocker = PausedByPerson | KilledProcesses | BehindDelivery | BreakerOpen | NoFreeSlot | SwitchedOff | Overdue
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else bears on these deliveries: the slots taken, by connection, and open deliveries of the same entity."""
+
+    clock: datetime
+    used: Mapping[int, int]
+    rivals: Sequence[Delivery]
+
+
+@dataclass(frozen=True, slots=True)
+class TriesLeft:
+    """How many tries an open delivery has left, and when the last of them can begin; None where that has no end."""
+
+    number: int
+    until: datetime | None
+
+
+def surroundings(deliveries: Sequence[Delivery]) -> Surroundings:
+    """Read the surroundings of deliveries of one event, which have both connections and breakers selected.
+
+    Three statements and the clock if one of them waits.
+    """
+    waiting = _waiting(deliveries)
+    return surroundings_of(deliveries, _rivals(waiting[0]) if waiting else ())
+
+
+def surroundings_of(deliveries: Sequence[Delivery], rivals: Sequence[Delivery]) -> Surroundings:
+    """Read the surroundings of deliveries whose entity has the open deliveries `rivals`."""
+    clock = read_clock()
+    waiting = _waiting(deliveries)
+    if not waiting:
+        return Surroundings(clock, {}, ())
+    used = {
+        **_used("identity", {delivery.identity_id for delivery in waiting}),
+        **_used("commercial", {delivery.commercial_id for delivery in waiting}),
+    }
+    return Surroundings(clock, used, rivals)
+
+
+def _waiting(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    return [delivery for delivery in deliveries if delivery.state in WAITING]
+
+
+def _used(side: str, connections: set[int]) -> dict[int, int]:
+    running = Delivery.objects.running().filter(**{f"{side}__in": connections})
+    return dict(running.order_by().values_list(side).annotate(Count(f"{side}_slot")))
+
+
+def _rivals(delivery: Delivery) -> list[Delivery]:
+    """Open deliveries of other events about the same entity."""
+    same = Delivery.objects.open().filter(entity_id=delivery.entity_id, entity_type=delivery.entity_type)
+    others = same.exclude(event=delivery.event_id).exclude(state=State.HELD)
+    return list(others.select_related("event").order_by("pk")[:MOST_AHEAD])
+
+
+def blockers(delivery: Delivery, around: Surroundings) -> tuple[Blocker, ...]:
+    """Return what keeps a delivery from running, in the order of the checks of a claim (`sync.deliveries.claims`).
+
+    Empty for one that does not wait.
+    """
+    if delivery.state not in WAITING:
+        return ()
+    found: list[Blocker] = [*_own(delivery), *_order(delivery, around)]
+    for connection in (delivery.identity, delivery.commercial):
+        found += _of_connection(connection, around)
+    if not found and delivery.due_at is not None and delivery.due_at < around.clock - OVERDUE:
+        return (Overdue(delivery.due_at),)
+    return tuple(found)
+
+
+def _own(delivery: Delivery) -> Iterator[Blocker]:
+    if delivery.due_at is None:
+        for what in (delivery.event.source, delivery.route):
+            if what.paused_at is not None:
+                yield PausedByPerson(what)
+    if delivery.deaths >= SUSPECT:
+        yield KilledProcesses(delivery.deaths)
+
+
+def _order(delivery: Delivery, around: Surroundings) -> Iterator[Blocker]:
+    """What has to end before it: one of its subject that runs, and older ones where both are relayed."""
+    for other in around.rivals:
+        if (other.identity_id, other.commercial_id) != (delivery.identity_id, delivery.commercial_id):
+            continue
+        if other.state == State.RUNNING:
+            is_expired = is_claim_expired(other, around.clock)
+            yield BehindDelivery(other, Behind.CLAIM_EXPIRED if is_expired else Behind.RUNS)
+            return
+        if delivery.is_relayed and other.is_relayed and other.pk < delivery.pk:
+            yield BehindDelivery(other, Behind.IS_OLDER)
+            return
+
+
+def _of_connection(connection: Connection, around: Surroundings) -> Iterator[Blocker]:
+    breaker, used = spared(connection, around.clock), around.used.get(connection.pk, 0)
+    limit = breaker.limit(connection.concurrency)
+    if breaker.passing is Passing.NOTHING:
+        yield BreakerOpen(connection)
+    elif limit is not None and used >= limit:
+        yield NoFreeSlot(connection, used, limit, breaker)
+    if not connection.is_enabled:
+        yield SwitchedOff(connection)
+
+
+def is_claim_expired(delivery: Delivery, clock: datetime) -> bool:
+    """Return whether its process did not renew the claim in time, and may be gone."""
+    lease = delivery.lease_until
+    return delivery.state == State.RUNNING and lease is not None and lease <= clock
+
+
+def is_paused(delivery: Delivery) -> bool:
+    """Return whether it waits until somebody resumes its source or its route."""
+    is_undue = delivery.state in WAITING and delivery.due_at is None
+    return is_undue and any(what.paused_at is not None for what in (delivery.event.source, delivery.route))
+
+
+def next_try_at(delivery: Delivery, clock: datetime) -> datetime | None:
+    """Return the time from which it is due and neither breaker is open; None if no try is scheduled."""
+    if delivery.state not in WAITING or delivery.due_at is None:
+        return None
+    breakers = [spared(connection, clock) for connection in (delivery.identity, delivery.commercial)]
+    pauses = [breaker.until for breaker in breakers if breaker.passing is Passing.NOTHING]
+    return max(delivery.due_at, *(until for until in pauses if until is not None), delivery.due_at)
+
+
+def tries_left(delivery: Delivery) -> TriesLeft | None:
+    """Return what tries an open delivery has left; None for one that is settled or held."""
+    if delivery.state not in OPEN_STATES or delivery.state == State.HELD:
+        return None
+    left = max(0, delivery.route.tries - delivery.tries)
+    if not left:
+        return TriesLeft(left, None)
+    return TriesLeft(left, delivery.opened_at + timedelta(hours=delivery.route.gives_up_after_hours))
+
+
+def who_must_act(delivery: Delivery) -> Owner | None:
+    """Return whose fault the last failure is; None if nothing failed, or the delivery was taken up again."""
+    code = CATALOGUE.get(delivery.code)
+    if code is None or delivery.state not in (State.RETRYING, State.DEAD):
+        return None
+    return code.owner

@@ -1,0 +1,319 @@
+"""Hop 4: take a delivery, so that nobody else has one of its subject, in one short transaction.
+
+Order lives here and in the constraint `one_running_delivery_a_subject`: whatever wakes a delivery, however often and
+from however many processes, at most one attempt of a subject runs, and every later write names its token.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+
+from django.conf import settings
+from django.db import IntegrityError, connection
+from django.utils import timezone
+
+from audit.entries.append import Happening, appending, beginning
+from audit.entries.stream_heads import START, End
+from database.bulk_insert import store, store_after
+from database.connection import current
+from database.group_commit import commit
+from database.model_rows import columns_of, fresh, stored_side_by_side
+from database.statement import Bound, Statement
+from database.values import Clock
+from database.write_batch import NotAsExpected
+from sync.deliveries.ordering import Sibling, lock_open
+from sync.deliveries.record_links import Linked, linked
+from sync.deliveries.routes import Way, way_of, way_with
+from sync.limits.circuit_breaker import forget
+from sync.limits.concurrency_slots import Full, Paused, free_slot
+from sync.models import Attempt, Cause, Delivery
+from webhooks.models import Event, Payload, State, SubjectKey
+
+SUSPECT = 2  # deaths after which a delivery runs in a process of its own
+_COLLISIONS = 3
+_KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
+
+_NOT_PAUSED = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+    AND (b.connection_id = sync_delivery.commercial_id
+        OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))"""
+# A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
+# such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
+_CLAIM = Statement(
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
+    last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
+    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {{now}} AND (deaths >= %s) = %s
+    AND {_NOT_PAUSED} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
+)
+# The same of one that nobody has touched, while nothing else of its subject is open. What others begin of it just now
+# is not seen: that is for the constraint.
+_CLAIM_AT_ONCE = Statement(
+    f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
+    identity_slot = %s, commercial_slot = %s
+    WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
+    AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {_NOT_PAUSED}
+    AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = sync_delivery.entity_id
+        AND o.entity_type = sync_delivery.entity_type AND o.identity_id = sync_delivery.identity_id
+        AND o.commercial_id = sync_delivery.commercial_id
+        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.id <> sync_delivery.id)
+    RETURNING id"""  # noqa: S608
+)
+_LOAD = Statement(
+    f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
+    {columns_of(Delivery, "d")}, {columns_of(Event, "e")}, {columns_of(Payload, "p")},
+    {columns_of(SubjectKey, "k")} FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
+    LEFT JOIN webhooks_payload p ON p.id = e.payload_id
+    LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
+)
+_LEFT = """SELECT id FROM sync_delivery WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'
+    AND lease_until > {clock}"""
+_LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
+_HOLD = Statement(
+    """UPDATE sync_delivery SET lease_until = {clock}
+    WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A delivery with its event and the webhook's body. `is_only`: its event has no other one, nor will it."""
+
+    delivery: Delivery
+    is_only: bool
+
+
+@dataclass(slots=True)
+class Lease:
+    """Until when a claim is ours, by this process's own clock."""
+
+    until: float = field(default_factory=lambda: monotonic() + settings.LEASE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
+
+    `link`: what was known of the subject's record; of what is relayed it is read when it begins.
+    `is_only`: its event has no other delivery. `ends`: where streams of the audit log ended when it was committed.
+    """
+
+    delivery: Delivery
+    attempt: Attempt
+    token: uuid.UUID
+    way: Way
+    link: Linked | None = None
+    covered: tuple[Event, ...] = ()
+    is_only: bool = False
+    ends: Mapping[str, End] = field(default_factory=dict)
+    lease: Lease = field(default_factory=Lease)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All that this attempt is about, its own first."""
+        return (self.delivery.event, *self.covered)
+
+    def proof(self, seconds: float) -> Bound:
+        """Gives a row where the delivery is ours for so long already, and keeps it so until the commit."""
+        return _LEFT_OF_LEASE[connection.vendor].bound(self.delivery.pk, self.token, seconds)
+
+    def hold(self) -> bool:
+        """Renew the lease; False where the delivery is not ours any more."""
+        self.lease.until = monotonic() + settings.LEASE_SECONDS
+        return bool(_HOLD.run(settings.LEASE_SECONDS, self.delivery.pk, self.token))
+
+    def keep(self, seconds: float) -> bool:
+        """Renew the lease where it ends within so many seconds; False where the delivery is not ours any more."""
+        return self.lease.until - monotonic() >= seconds or self.hold()
+
+
+def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
+    """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
+
+    None where it is not ours to take: settled, not due, claimed, another one of its subject runs, an older relayed
+    one waits, or its connection has no place. `alone`: this process runs nothing else; a delivery under which
+    processes died is claimed by such a process only. `Paused` where a connection's breaker is open.
+    """
+    loaded = _load(delivery_id)
+    if loaded is None:
+        return None
+    try:
+        taken = None if alone else _claim_at_once(loaded)
+    except Full:
+        return None
+    if taken is not None:
+        return taken
+    for collisions in range(_COLLISIONS):
+        try:
+            found = commit(partial(_claim_or_why_not, loaded, alone, looks=collisions > 0))
+        except (
+            IntegrityError
+        ):  # the subject or the slot was taken at this moment, or its stream had begun: look again
+            continue
+        if isinstance(found, Paused):
+            raise found
+        return None if isinstance(found, Full) else found
+    return None
+
+
+def _load(delivery_id: int) -> Loaded | None:
+    """None where there is no such delivery."""
+    found = _LOAD.row(delivery_id)
+    if found is None:
+        return None
+    has_others, *values = found
+    delivery, event, payload, key = stored_side_by_side((Delivery, Event, Payload, SubjectKey), values)
+    if payload is not None:
+        event.payload = payload
+        if key is not None:
+            payload.subject = event.key = key
+    delivery.event = event
+    adopt(delivery, way_of(delivery.route_id))
+    return Loaded(delivery, is_only=not has_others)
+
+
+def adopt(delivery: Delivery, way: Way) -> None:
+    """Give a delivery what this process knows of its route, but for connections that the route has left since."""
+    route = way.route
+    delivery.route = route
+    delivery.event.source = route.source
+    if delivery.identity_id == route.identity_id:
+        delivery.identity = route.identity
+    if delivery.commercial_id == route.commercial_id:
+        delivery.commercial = route.commercial
+
+
+def _claim_at_once(loaded: Loaded) -> Claim | None:
+    """The same by one statement, on PostgreSQL, of what is claimed as most is: nothing else of its subject is open, and
+    it is the first attempt. None where something of that is not so, and then nothing was written. `Full`.
+    """
+    delivery = loaded.delivery
+    if current().vendor != "postgresql" or current().in_atomic_block or delivery.last_number > 0:
+        return None
+    token, way = uuid.uuid4(), way_of(delivery.route_id)
+    delivery.tries = delivery.last_number = 1
+    attempt = new_attempt(delivery, way)
+    if not _seems_to_begin(delivery, attempt):
+        return None
+    try:
+        delivery.identity_slot, delivery.commercial_slot = slots = _free_slots(delivery)
+        entry = beginning((begun(attempt), attempt.started_at))
+        first = _CLAIM_AT_ONCE.bound(token, settings.LEASE_SECONDS, *slots, delivery.pk)
+        store_after(first, delivery.pk, attempt, also=entry.writes)
+    except (Paused, NotAsExpected, IntegrityError):  # the longer way finds out what it is
+        return None
+    taken = Claim(delivery, attempt, token, way, is_only=loaded.is_only, ends=entry.ends)
+    # Nobody else applies anything from now on; what was read before may be older than what somebody has applied.
+    return taken if delivery.is_relayed else replace(taken, link=linked(delivery))
+
+
+def _claim_or_why_not(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | Full | Paused | None:
+    """A connection without a place is nothing for which others should have to begin again; nothing was written."""
+    try:
+        return _claim(loaded, alone, looks=looks)
+    except (Full, Paused) as why:
+        return why
+
+
+def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
+    """`looks` where its stream of the audit log ends, even where it seems to begin with this attempt."""
+    delivery = loaded.delivery
+    seen = lock_open(delivery)
+    own = next((each for each in seen if each.pk == delivery.pk), None)
+    others = [each for each in seen if each.pk != delivery.pk]
+    if own is None or any(_goes_first(each, delivery) for each in others):
+        return None
+    token = uuid.uuid4()
+    slots = _free_slots(delivery)
+    claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, SUSPECT, alone)
+    if claimed is None:
+        forget()  # a breaker may have opened at this moment: look afresh, and say so
+        _free_slots(delivery)
+        return None
+    delivery.identity_slot, delivery.commercial_slot = slots
+    # What a replay chose may have been changed since the delivery was read.
+    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed
+    newest = way_of(delivery.route_id)
+    way = way_with(newest, delivery.mapping_version_id)
+    attempt = new_attempt(delivery, way, own.replay_id)
+    attempt.is_alone = alone
+    begins = _seems_to_begin(delivery, attempt) and not looks
+    entry = appending(begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if begins else {})
+    store(attempt, also=entry.writes)
+    link = None if delivery.is_relayed else linked(delivery)
+    taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, ends=entry.ends)
+    covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
+    return replace(taken, covered=_cover(others, taken)) if covers else taken
+
+
+def _seems_to_begin(delivery: Delivery, attempt: Attempt) -> bool:
+    """Whether nothing was on record of it before. A constraint refuses what seemed so and is not, but for entries that
+    are kept no longer: those are a day old at least.
+    """
+    is_new = attempt.started_at - delivery.event.received_at < _KEPT_SURELY
+    return is_new and delivery.last_number == 1 and delivery.state == State.PENDING
+
+
+def _free_slots(delivery: Delivery) -> tuple[int | None, int | None]:
+    """A slot of each connection that it asks: a relayed delivery asks the identity service nothing."""
+    identity = None if delivery.is_relayed else free_slot(delivery.identity)
+    return identity, free_slot(delivery.commercial)
+
+
+def _goes_first(other: Sibling, delivery: Delivery) -> bool:
+    """What runs, runs; relayed deliveries run in order."""
+    return other.state == State.RUNNING or (
+        other.is_relayed and delivery.is_relayed and other.pk < delivery.pk
+    )
+
+
+def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
+    """Set a delivery that is not stored yet up as claimed. `Full` or `Paused` where a connection has no place."""
+    delivery.identity_slot, delivery.commercial_slot = _free_slots(delivery)
+    delivery.state = State.RUNNING
+    delivery.token = token
+    delivery.lease_until = Clock(settings.LEASE_SECONDS)  # type: ignore[assignment]
+    delivery.tries = delivery.last_number = 1
+
+
+def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> Attempt:
+    """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
+    cause = Cause.REPLAY if replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
+    return fresh(
+        Attempt,
+        delivery=delivery,
+        number=delivery.last_number,
+        cause=cause,
+        replay_id=replay_id,
+        started_at=timezone.now(),
+        mapping_version=way.version,
+        takes=delivery.takes,
+    )
+
+
+def begun(attempt: Attempt) -> Happening:
+    """The audit entry of an attempt's beginning."""
+    details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
+    return Happening(attempt.delivery.stream, "attempt.started", details=details)
+
+
+def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
+    """The fetch that begins after this commit sees what every sibling that is open now wanted to tell.
+
+    Only siblings of the same route (another route may map and decide otherwise), and none that a person asked for or
+    chose something for.
+    """
+    route_id = taken.delivery.route_id
+    seen = [
+        each.pk
+        for each in others
+        if each.route_id == route_id and not (each.is_relayed or each.replay_id or each.is_chosen)
+    ]
+    if not seen:
+        return ()
+    Delivery.objects.filter(pk__in=seen).update(covered_by=taken.attempt)
+    return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload__subject", "source"))
+
+
+__all__ = ["SUSPECT", "Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]

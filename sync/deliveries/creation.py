@@ -1,0 +1,109 @@
+"""Hop 3, our half: one open delivery for each route of an event, in the transaction that stores the event.
+
+What can run at once in this process is stored as claimed already, with its attempt begun: hops 3 and 4 in one commit.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Model, QuerySet
+
+from audit.entries.append import Happening
+from database.model_rows import fresh
+from database.values import NOW
+from sync.deliveries.claims import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
+from sync.deliveries.ordering import seen
+from sync.deliveries.routes import Way, ways_of
+from sync.models import Delivery, Route
+from webhooks.models import Event, State
+
+EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Deliveries that are to be stored, and the attempts of those that are claimed: with the key of each, once stored.
+
+    `claims` are begun, `waiting` are for whoever claims them.
+    """
+
+    deliveries: Sequence[Delivery] = ()
+    claims: Sequence[Claim] = ()
+
+    @property
+    def rows(self) -> list[Model]:
+        """In the order in which they are to be stored."""
+        return [*self.deliveries, *(each.attempt for each in self.claims)]
+
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """For whoever claims them."""
+        return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """What belongs on the audit log, once they have their keys."""
+        return [begun(each.attempt) for each in self.claims]
+
+
+def plan_ways(event: Event) -> list[Way]:
+    """Where an event goes. One of an unmapped type, or without a route, is `ignored` from now on."""
+    ways = ways_of(event.source_id, event.entity_type) if event.event_type in EVENT_TYPES else []
+    if not ways:
+        event.state = State.IGNORED
+        event.code = "ignored"
+    return ways
+
+
+def open_deliveries(event: Event, ways: Sequence[Way], *, at_once: int = 0) -> Opening:
+    """A delivery for each way of an event that has none, not stored yet.
+
+    `at_once`: this process will run so many as soon as they are. Then a second opener of the same subject can meet an
+    IntegrityError.
+    """
+    deliveries = [_delivery(event, way) for way in ways]
+    taken = [
+        _taken(each, way, is_only=len(ways) == 1)
+        for each, way in zip(deliveries[:at_once], ways[:at_once], strict=True)
+    ]
+    return Opening(deliveries, [each for each in taken if each is not None])
+
+
+def _taken(delivery: Delivery, way: Way, *, is_only: bool) -> Claim | None:
+    """Claim a delivery before it is stored, where nothing else of its subject is open and there is a place."""
+    if delivery.due_at is None:
+        return None
+    subject = seen(delivery)
+    if not subject.is_free:
+        return None
+    delivery.pk = subject.key
+    token = uuid.uuid4()
+    try:
+        start_claimed(delivery, token)
+    except (Full, Paused):
+        return None
+    return Claim(delivery, new_attempt(delivery, way), token, way, subject.link, is_only=is_only)
+
+
+def enabled_routes() -> QuerySet[Route]:
+    """Routes that new events take. A disabled connection does not end a route: what it would get waits for it."""
+    return Route.objects.filter(is_enabled=True)
+
+
+def _delivery(event: Event, way: Way) -> Delivery:
+    route = way.route
+    delivery = fresh(
+        Delivery,
+        event=event,
+        route_id=route.pk,
+        identity_id=route.identity_id,
+        commercial_id=route.commercial_id,
+        entity_type=event.entity_type,
+        entity_id=event.entity_id,
+        is_relayed=route.relays and event.is_signed,
+        due_at=None if way.is_paused else NOW,
+        opened_at=NOW,
+    )
+    adopt(delivery, way)
+    return delivery

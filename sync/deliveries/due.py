@@ -1,0 +1,66 @@
+"""Which deliveries are due: retries, lost wake-ups, and deliveries under which processes die."""
+
+from dataclasses import dataclass
+
+from database.statement import Statement
+from sync.deliveries.claims import SUSPECT
+from sync.deliveries.expired_leases import expire_all
+from sync.deliveries.ordering import STANDS_BEHIND
+
+# Of a delivery `d`: no breaker of what it asks is open.
+PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
+    AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
+_CAN_RUN = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND {PASSING}
+    AND NOT {STANDS_BEHIND}"""
+_READY = f"{_CAN_RUN} AND d.deaths < %s"
+_SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
+_DUE = Statement(
+    f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
+)
+_DUE_IN_TURN = Statement(
+    f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")}, d.due_at,
+        ROW_NUMBER() OVER (PARTITION BY d.commercial_id ORDER BY d.due_at, d.id) AS place
+        FROM sync_delivery d WHERE {_READY}) found
+    ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
+)
+_SUSPECTS = Statement(
+    f"""SELECT d.id FROM sync_delivery d WHERE {_CAN_RUN} AND d.deaths >= %s
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A delivery that may run now, and the subject that it shares with others."""
+
+    pk: int
+    subject: tuple[int, int, str, str]
+
+
+def due(limit: int) -> list[Due]:
+    """Deliveries that wait, whose time has come, and whose connections are not paused; oldest first.
+
+    Where there are more than that, the commercial systems take turns, so that the backlog of one hides no other.
+    """
+    rows = _DUE.rows(SUSPECT, limit)
+    if len(rows) >= limit:
+        rows = _DUE_IN_TURN.rows(SUSPECT, limit)
+    return [Due(pk, tuple(subject)) for pk, *subject in rows]
+
+
+def suspects(limit: int) -> list[int]:
+    """Deliveries that may run now and under which processes died twice: each runs alone in a process of its own."""
+    return [row[0] for row in _SUSPECTS.rows(SUSPECT, limit)]
+
+
+def find_due(limit: int = 1000) -> list[int]:
+    """Free what processes that are gone still hold; then the deliveries that are due, oldest first, one a subject.
+
+    One a subject is enough, since whoever runs it goes on with the next; and a busy subject does not crowd out others.
+    """
+    expire_all(limit)
+    first_of_subject: dict[object, int] = {}
+    for each in due(limit):
+        first_of_subject.setdefault(each.subject, each.pk)
+    return list(first_of_subject.values())

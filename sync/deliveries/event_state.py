@@ -1,0 +1,30 @@
+"""The state of an event, kept up to date when its deliveries settle."""
+
+from collections.abc import Iterable
+
+from database.statement import Statement
+from sync.models import SETTLED_STATES, Delivery
+from sync.models.counts import mark_hours
+from webhooks.models import Event, worst
+
+_SETTLED = frozenset(str(state) for state in SETTLED_STATES)
+_END_EVENT = Statement("UPDATE webhooks_event SET state = %s, code = %s WHERE id = %s")
+
+
+def refresh_events(event_ids: Iterable[int]) -> None:
+    """Set each event's state to the worst of its deliveries. The lock makes concurrent settlers take turns.
+
+    Whoever changes deliveries of an event that had ended comes through here: its hour is counted again.
+    """
+    rows = Event.objects.select_for_update(of=("self",)).filter(pk__in=list(event_ids)).order_by("pk")
+    events = list(rows.only("pk", "state", "received_at"))
+    # What still goes on is counted again anyway: no statement more for a webhook.
+    mark_hours(event.received_at for event in events if event.state in _SETTLED)
+    found: dict[int, list[tuple[str, str]]] = {event.pk: [] for event in events}
+    kept = Delivery.objects.filter(event_id__in=found).values_list("event_id", "state", "code")
+    for event_id, state, code in kept:
+        found[event_id].append((state, code))
+    for event_id, states in found.items():
+        state = worst([state for state, _ in states])
+        code = next((code for each, code in states if each == state), "")
+        _END_EVENT.run(state, code, event_id)

@@ -1,0 +1,74 @@
+"""Deliveries whose process is gone: freed when their lease ends, and watched, where processes keep dying under them."""
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from database.clock import database_now
+from database.statement import Statement
+from sync.deliveries.event_state import refresh_events
+from sync.deliveries.ordering import expired_of_subject
+from sync.models import Attempt, Delivery, Outcome
+from webhooks.models import State
+
+POISON = "crashes-hub"
+_EXPIRED = Statement(
+    """SELECT id FROM sync_delivery WHERE state = 'running' AND lease_until <= {now}
+    ORDER BY lease_until LIMIT %s"""
+)
+
+
+def expire_all(limit: int) -> int:
+    """Free deliveries whose process held them longer than its lease; how many."""
+    return _expire_each([row[0] for row in _EXPIRED.rows(limit)])
+
+
+def expire_subject(delivery: Delivery) -> bool:
+    """Free the subject of a delivery from a process that is gone; returns whether there was one."""
+    return bool(_expire_each(expired_of_subject(delivery)))
+
+
+def _expire_each(keys: list[int]) -> int:
+    return sum(expire(each) for each in Delivery.objects.filter(pk__in=keys).order_by("pk")) if keys else 0
+
+
+def expire(delivery: Delivery) -> bool:
+    """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
+
+    One that had its process for itself, and whose process died all the same, is to blame: it is dead, unless a replay
+    was asked for meanwhile, which begins now. Returns whether the lease had ended.
+    """
+    with transaction.atomic():
+        # No covered sibling may be claimed between this and its own settling: deliveries first, events after.
+        freed = Delivery.objects.filter(
+            pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
+        ).update(
+            state=State.RETRYING,
+            token=None,
+            lease_until=None,
+            identity_slot=None,
+            commercial_slot=None,
+            due_at=database_now(),
+            code="interrupted",
+            deaths=F("deaths") + 1,
+        )
+        if freed:
+            lost = _end_attempts(delivery)
+            refresh_events([delivery.event_id])
+            append(*lost)
+    return bool(freed)
+
+
+def _end_attempts(delivery: Delivery) -> list[Happening]:
+    """What belongs on the audit log of it."""
+    now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=Outcome.STARTED)
+    ended = list(lost.values_list("key", "is_alone"))
+    code = POISON if any(is_alone for _, is_alone in ended) else "interrupted"
+    lost.update(outcome=Outcome.UNKNOWN, ended_at=now, code=code, is_retryable=code != POISON)
+    if code == POISON:
+        Delivery.objects.filter(pk=delivery.pk, replay=None).update(
+            state=State.DEAD, code=POISON, due_at=None, settled_at=now
+        )
+    details = [{"attempt": str(key), "code": code} for key, _ in ended]
+    return [Happening(delivery.stream, "attempt.unknown", details=each) for each in details]

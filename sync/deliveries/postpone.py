@@ -1,0 +1,29 @@
+"""Deliveries that wait because their connection is paused: no attempt is made, no try is spent."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from sync.deliveries.event_state import refresh_events
+from sync.models import Breaker, Connection, Delivery
+from webhooks.models import State
+
+
+def postpone(delivery_id: int, connection: Connection) -> tuple[int, ...]:
+    """Let a fresh delivery wait for a connection whose breaker is open; its event, where it had not been told.
+
+    It stays due: the sweep takes it as soon as the connection lets something pass.
+    """
+    with transaction.atomic():
+        breaker = Breaker.objects.filter(pk=connection.pk).first()
+        code = breaker.code if breaker and breaker.code else "interrupted"
+        delivery = Delivery.objects.filter(pk=delivery_id, state=State.PENDING)
+        found = delivery.select_for_update().values_list("event_id", flat=True).first()
+        if found is None:
+            return ()
+        Delivery.objects.filter(pk=delivery_id).update(state=State.RETRYING, code=code)
+        refresh_events([found])
+        details = {"connection": connection.slug, "code": code}
+        happening = Happening(f"delivery:{delivery_id}", "delivery.postponed", details=details)
+        append(happening, at=timezone.now())
+    return (found,)

@@ -1,0 +1,164 @@
+"""The delivery port's implementation: opens an event's deliveries, waits for them, says what became of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar, cast
+
+from django.db import transaction
+from django.db.models import Model
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from audit.entries.stream_heads import End
+from sync.attempts.event_outcome import outcome_of, outcome_when_opened
+from sync.attempts.waiters import Telling, wait, waiting_for
+from sync.deliveries.creation import Opening, open_deliveries, plan_ways
+from sync.deliveries.event_state import refresh_events
+from sync.deliveries.ordering import next_of_subject
+from sync.deliveries.retry_now import due_again
+from sync.deliveries.routes import Way
+from sync.execution.executor import Place, defer, reserve, wake
+from sync.models import Delivery
+from webhooks.catalogue.outcome import EventOutcome
+from webhooks.models import Event, State
+
+
+def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
+    """A relayed delivery ends where its source is about to be told of its failure, unless its route goes on, or a
+    person asked for a replay that has not begun.
+
+    Inside a transaction. Returns the deliveries that ended: the next of their subjects may run now.
+    """
+    retrying = (
+        event.deliveries.filter(state=State.RETRYING, replay=None).select_related("route").order_by("pk")
+    )
+    stopped = [each for each in retrying.select_for_update(of=("self",)) if not each.route.goes_on]
+    now = timezone.now()
+    Delivery.objects.filter(pk__in=[each.pk for each in stopped]).update(
+        state=State.DEAD, due_at=None, settled_at=now
+    )
+    details = {"event": event.reference}
+    append(*(Happening(each.stream, "delivery.given_up", details=details) for each in stopped), at=now)
+    return stopped
+
+
+T = TypeVar("T", bound=Telling)
+
+
+class Begun:
+    """An event on its way. Made before it is stored; keeps places for its deliveries where somebody waits for them."""
+
+    def __init__(self, seconds: float, *, at_once: bool) -> None:
+        self._at_once = at_once
+        self._until = time.monotonic() + seconds
+        self._places: list[Place] = reserve() if seconds > 0 else []
+        self._ways: list[Way] = []
+        self._opening = Opening()
+
+    def plan(self, event: Event) -> EventOutcome | None:
+        """Before the event is stored: where it goes, and its outcome where nobody will wait for it.
+
+        Without a place nobody waits: a worker will find it. Nor where a way is paused: what goes there is kept.
+        """
+        self._ways = plan_ways(event)
+        if self._places and self._ways and not any(each.is_paused for each in self._ways):
+            self._places += reserve(len(self._ways) - 1)
+            return None
+        self._at_once = False
+        return outcome_when_opened(event, [each.route.commercial for each in self._ways])
+
+    def open(self, event: Event) -> list[Model]:
+        """Before the event is stored, by the same commit; returns what is to be stored after it. May be asked again."""
+        ready = len(self._ready()) if self._at_once else 0
+        self._opening = open_deliveries(event, self._ways, at_once=ready)
+        return self._opening.rows
+
+    def opened(self) -> list[Happening]:
+        """When that has its keys: what belongs on the audit log with it."""
+        return self._opening.happenings
+
+    def ended(self, ends: Mapping[str, End]) -> None:
+        """Where the streams end once that is committed: whoever settles need not look."""
+        claims = [replace(each, ends=ends) for each in self._opening.claims]
+        self._opening = replace(self._opening, claims=claims)
+
+    def start(self) -> None:
+        """After that commit, where nobody waits: a worker delivers."""
+        defer(self._opening.waiting)
+
+    def wait(self, event: Event, say: Callable[[EventOutcome], T], *, with_entity: bool = False) -> T:
+        """After that commit: deliver, wait for the end, and keep what `say` makes of it."""
+        with waiting_for(event.pk, say) as waiter:
+            self._start()
+            is_done = wait(event.pk, waiter, self._until)
+            if waiter.kept is not None:
+                return cast(T, waiter.kept)
+        return _kept(say(waiter.outcome or _outcome(event, is_done=is_done, with_entity=with_entity)))
+
+    def _ready(self) -> list[Place]:
+        return [each for each in self._places if each.begins_now]
+
+    def _start(self) -> None:
+        """Each in a place of its own: what was claimed runs while its lease does, whatever becomes of the others."""
+        for place, claim in zip(self._ready(), self._opening.claims, strict=False):
+            place.start(claim)
+        self.close()
+        if not wake(self._opening.waiting):
+            defer(self._opening.waiting)
+
+    def close(self) -> None:
+        """Give back the places that were not used."""
+        for each in self._places:
+            each.give_back()
+
+
+class Deliveries:
+    """Opens the deliveries of an event, waits for them, and says what became of it."""
+
+    def begin(self, seconds: float, *, at_once: bool) -> Begun:
+        """A new event, whose source waits so long for its outcome."""
+        return Begun(seconds, at_once=at_once)
+
+    def deliver_again(self, event: Event, seconds: float, *, with_entity: bool = False) -> EventOutcome:
+        """For a webhook that came again: what becomes due by that, and whatever is open, is waited for."""
+        due_again(event)
+        pending = list(event.deliveries.filter(state=State.PENDING).values_list("pk", "due_at"))
+        waiting = tuple(pk for pk, due_at in pending if due_at is not None)
+        if len(waiting) < len(pending):  # its source or a route is paused: nobody waits for that
+            defer(waiting)
+            return outcome_of(event, with_entity=with_entity)
+        until = time.monotonic() + seconds
+        with waiting_for(event.pk) as waiter:
+            if seconds <= 0 or not wake(waiting):
+                defer(waiting)
+                return outcome_of(event, with_entity=with_entity)
+            is_done = wait(event.pk, waiter, until)
+        return _outcome(event, is_done=is_done, with_entity=with_entity)
+
+    def outcome(self, event: Event) -> EventOutcome:
+        """What became of the event so far."""
+        return outcome_of(event)
+
+
+def _kept(telling: T) -> T:
+    telling.keep()
+    return telling
+
+
+def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:
+    if is_done:
+        _give_up(event)
+    return outcome_of(event, with_entity=with_entity)
+
+
+def _give_up(event: Event) -> None:
+    """End what must not go on, then wake what waited behind it."""
+    if not event.deliveries.filter(state=State.RETRYING).exists():
+        return
+    with transaction.atomic():
+        stopped = give_up_what_must_not_go_on(event)
+        if stopped:
+            refresh_events([event.pk])
+    followers = [next_of_subject(each) for each in stopped]
+    wake(each for each in followers if each is not None)

@@ -1,0 +1,1 @@
+"""How is everything about one person erased?"""

@@ -1,0 +1,219 @@
+"""Erase what is kept of one entity: first the key, in one short commit that nothing of it can follow; then row by row.
+
+The commit that destroys the key waits for every commit that seals under it (they lock its row), ends what waits to be
+delivered, drops the links, and notes the last event. What comes later finds no key and begins a new subject. After
+that commit the rest can be interrupted at any place and goes on from there: rows that are done do not match any more.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import OperationalError, transaction
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from audit.entries.append import Happening, append
+from sync.deliveries.event_state import refresh_events
+from sync.erasure.redaction import WITHHELD, forget_refused, withhold_requests, withhold_words
+from sync.erasure.secure_delete import leaving_nothing_behind
+from sync.erasure.subject_data import Person, payloads_of
+from sync.housekeeping.cleanup import PAUSE_SECONDS
+from sync.housekeeping.prune import delete_payloads
+from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
+from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
+
+EVENTS = 50  # with all that hangs on them
+PAYLOADS = 500
+
+
+class StillRunning(Exception):
+    """An attempt for this entity is under way; it ends within its lease."""
+
+
+def erase(erasure: Erasure) -> bool:
+    """Carry out a confirmed erasure, or go on with one; whether it is done. Not where something of it runs just now."""
+    erasure.refresh_from_db()
+    with leaving_nothing_behind():
+        try:
+            if erasure.last_event is None:
+                _destroy(erasure)
+        except StillRunning:
+            return False
+        if erasure.state == ErasureState.CONFIRMED:
+            _go_on(erasure, _whose(erasure))
+    return erasure.state == ErasureState.DONE
+
+
+def _go_on(erasure: Erasure, whose: Person) -> None:
+    """All that follows the commit that destroyed the key."""
+    withhold_words(whose)
+    _erase_elsewhere(erasure, whose)
+    while _take_batch(erasure, whose):
+        time.sleep(PAUSE_SECONDS)
+    # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
+    _erase_elsewhere(erasure, whose)
+    _end(erasure, whose)
+
+
+def _take_batch(erasure: Erasure, whose: Person) -> bool:
+    """Delete or rewrite some rows more; whether there were any."""
+    with _turn(erasure) as is_open:
+        done = +_next_batch(whose) if is_open else Counter()
+        _count(erasure, done)
+    return bool(done)
+
+
+@contextmanager
+def _turn(erasure: Erasure) -> Iterator[bool]:
+    """A transaction in which nobody else works on this erasure, which is now as its row says; whether it is open."""
+    with transaction.atomic():
+        erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
+        yield erasure.state == ErasureState.CONFIRMED
+
+
+def _whose(erasure: Erasure) -> Person:
+    return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources), erasure.last_event)
+
+
+def _destroy(erasure: Erasure) -> None:
+    """`StillRunning`, and nothing was done, where a process holds a delivery of this entity."""
+    whose = _whose(erasure)
+    with transaction.atomic():
+        # What came before there were keys has none: its row says that it was erased.
+        for source in set(whose.events.values_list("source", flat=True)):
+            subject_key(source, whose.entity_type, whose.entity_id)
+    now = timezone.now()
+    with _turn(erasure) as is_open:
+        if not is_open or erasure.last_event is not None:
+            return
+        keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
+        withhold_requests(whose)
+        closed = _close_waiting(whose, erasure, now)
+        destroyed = SubjectKey.objects.filter(pk__in=keys).update(wrapped=None, destroyed_at=now)
+        newest = whose.events.order_by("-pk").values_list("pk", flat=True).first()
+        links = whose.links.delete()[0]
+        done = {"keys": destroyed, "links": links, "closed": closed}
+        erasure.last_event, erasure.counts = newest or 0, done
+        erasure.save(update_fields=["last_event", "counts"])
+
+
+def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
+    """What waits is not delivered any more: its entity could not be fetched without its id."""
+    locked = whose.deliveries.select_for_update(nowait=True).order_by("event_id", "pk")
+    try:
+        rows = list(locked.only("pk", "event_id", "state"))
+    except OperationalError as error:  # waiting for it, with the keys locked, two could wait for each other
+        raise StillRunning from error
+    if any(row.state == State.RUNNING for row in rows):
+        raise StillRunning
+    waiting = [row for row in rows if row.state in (State.PENDING, State.RETRYING, State.HELD)]
+    Delivery.objects.filter(pk__in=[row.pk for row in waiting]).update(
+        state=State.CLOSED, code=State.CLOSED.value, due_at=None, replay=None, settled_at=now
+    )
+    refresh_events({row.event_id for row in waiting})
+    details = {"erasure": str(erasure.uuid)}
+    append(*(Happening(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
+    return len(waiting)
+
+
+def _next_batch(whose: Person) -> Counter[str]:
+    """Delete or rewrite some rows more: how many of each table; nothing where nothing is left."""
+    for source, name in whose.pseudonyms.items():
+        own = Person(whose.entity_type, whose.entity_id, (source,), whose.upto)
+        keys = list(own.events.order_by("pk").values_list("pk", flat=True)[:EVENTS])
+        if keys:
+            return _rewrite(keys, erased_id(name))
+    sealed = Payload.objects.filter(
+        subject__pseudonym__in=whose.pseudonyms.values(), subject__destroyed_at__isnull=False
+    )
+    left = list(sealed.order_by("pk").values_list("pk", flat=True)[:PAYLOADS])
+    delete_payloads(left)
+    return Counter(payloads=len(left))
+
+
+def _rewrite(events: list[int], name: str) -> Counter[str]:
+    """Delete the payloads of events, and put the pseudonym in place of the id. What else names the entity goes too: the
+    event's id at its source, hashes of what was said (they can be guessed), the record's id in the other system.
+    """
+    deliveries = Delivery.objects.filter(event__in=events)
+    attempts = Attempt.objects.filter(delivery__in=deliveries.values("pk"))
+    payloads = payloads_of(events)
+    delete_payloads(payloads)
+    return Counter(
+        payloads=len(payloads),
+        calls=Call.objects.filter(attempt__in=attempts.values("pk")).update(key=""),
+        attempts=attempts.update(record_id=""),
+        deliveries=deliveries.update(entity_id=name),
+        events=Event.objects.filter(pk__in=events).update(entity_id=name, event_id=None, digest=b""),
+    )
+
+
+def _erase_elsewhere(erasure: Erasure, whose: Person) -> None:
+    """What the settings name, and how many rows of each kind that were. Not where another worker has ended it."""
+    if erasure.state != ErasureState.CONFIRMED:
+        return
+    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
+    found = {
+        kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
+    }
+    with _turn(erasure) as is_open:
+        _count(erasure, +Counter(found) if is_open else Counter())
+
+
+def _count(erasure: Erasure, done: Counter[str]) -> None:
+    if done:
+        erasure.counts = dict(Counter(erasure.counts) + done)
+        erasure.save(update_fields=["counts"])
+
+
+def _end(erasure: Erasure, whose: Person) -> None:
+    """The id is dropped from the request too, and the audit log says what was done."""
+    names = sorted(whose.pseudonyms.values())
+    with _turn(erasure) as is_open:
+        if not is_open:
+            return
+        erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
+        erasure.entity_id, erasure.reason = erased_id(names[0]), WITHHELD
+        erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
+        forget_refused(whose, erased_id(names[0]))
+        details = {
+            "erasure": str(erasure.uuid),
+            "pseudonyms": names,
+            "entity_type": whose.entity_type,
+            "counts": erasure.counts,
+            "ground": erasure.ground,
+            "asked_by": f"person:{erasure.asked_by_id}",
+            "confirmed_by": f"person:{erasure.decided_by_id}",
+        }
+        append(Happening(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
+
+
+def erase_confirmed() -> int:
+    """Carry out what was confirmed, oldest first, and sweep up after what was done lately; how many ended."""
+    _sweep(timezone.now() - timedelta(days=2))
+    confirmed = Erasure.objects.filter(state=ErasureState.CONFIRMED)
+    keys = list(confirmed.order_by("pk").values_list("pk", flat=True))
+    # Each is read when it comes: another worker may have done it meanwhile.
+    return sum(erase(each) for key in keys for each in confirmed.filter(pk=key))
+
+
+def _sweep(since: datetime) -> None:
+    """A process that was about to answer may have stored what it said, unreadable, after its key was gone. Of those
+    who are being erased just now it is deleted, and counted, with all the rest.
+    """
+    counted = [
+        name
+        for each in Erasure.objects.filter(state=ErasureState.CONFIRMED)
+        for name in _whose(each).pseudonyms.values()
+    ]
+    lately = SubjectKey.objects.filter(destroyed_at__gt=since).exclude(pseudonym__in=counted)
+    subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
+    for start in range(0, len(subjects), PAYLOADS):
+        late = Payload.objects.filter(subject__in=subjects[start : start + PAYLOADS])
+        while keys := list(late.values_list("pk", flat=True)[:PAYLOADS]):
+            with transaction.atomic():
+                delete_payloads(keys)

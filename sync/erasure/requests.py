@@ -1,0 +1,78 @@
+"""Two people erase: one asks, says why and on what legal ground; another one confirms, or refuses."""
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from sync.erasure.subject_data import Person, count, person
+from sync.models import Erasure, ErasureState, Ground
+from webhooks.models import is_erased
+
+
+class NotErasable(ValueError):
+    """Why nothing was done, in a sentence for the person who asked."""
+
+
+def ask_erasure(
+    whose: Person, *, ground: str, reason: str, by: AbstractBaseUser, address: str = ""
+) -> Erasure:
+    """Ask for an erasure; nothing is erased yet. `NotErasable` without a reason or a ground, for somebody of whom
+    nothing is kept, or who is being erased already.
+    """
+    reason = " ".join(reason.split())
+    if not reason or ground not in Ground.values:
+        raise NotErasable("Say why, and on what legal ground: both are kept with the erasure.")
+    if is_erased(whose.entity_id) or not any(count(whose).values()):
+        raise NotErasable("Nothing is kept of an entity of this type and id.")
+    asked = Erasure(entity_type=whose.entity_type, entity_id=whose.entity_id, sources=list(whose.sources))
+    asked.ground, asked.reason, asked.asked_by_id, asked.asked_at = (
+        ground,
+        reason[:500],
+        by.pk,
+        timezone.now(),
+    )
+    try:
+        with transaction.atomic():
+            asked.save(force_insert=True)
+            _record(asked, whose, "erasure.asked", by, address)
+    except IntegrityError as error:
+        raise NotErasable("The erasure of this entity was asked for already.") from error
+    return asked
+
+
+def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, address: str = "") -> None:
+    """Confirm it, which nobody may do who asked, or refuse it; whoever asked may withdraw it so.
+
+    `NotErasable` where it was decided already. The workers erase what is confirmed.
+    """
+    if confirms and by.pk == erasure.asked_by_id:
+        raise NotErasable("Somebody else has to confirm what you asked for.")
+    state = ErasureState.CONFIRMED if confirms else ErasureState.REFUSED
+    whose = person_of(erasure)
+    with transaction.atomic():
+        decided = Erasure.objects.filter(pk=erasure.pk, state=ErasureState.ASKED).update(
+            state=state, decided_by=by.pk, decided_at=timezone.now()
+        )
+        if not decided:
+            raise NotErasable("This was decided already.")
+        _record(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
+    erasure.refresh_from_db()
+
+
+def person_of(erasure: Erasure) -> Person:
+    """Whom it is about, as was found when it was asked for."""
+    return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources))
+
+
+def _record(erasure: Erasure, whose: Person, action: str, by: AbstractBaseUser, address: str) -> None:
+    details = {
+        "erasure": str(erasure.uuid),
+        "pseudonyms": sorted(whose.pseudonyms.values()),
+        "ground": erasure.ground,
+        "address": address,
+    }
+    append(Happening(erasure.stream, action, f"person:{by.pk}", details))
+
+
+__all__ = ["NotErasable", "ask_erasure", "decide_erasure", "person", "person_of"]

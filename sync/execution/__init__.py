@@ -1,0 +1,1 @@
+"""When and in which thread or process does a delivery run?"""

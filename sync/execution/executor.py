@@ -1,0 +1,187 @@
+"""When deliveries run. Nothing here knows what a delivery does, and nothing here is needed for its correctness:
+order and truth are in the database, and a delivery that nobody woke is found by the sweep.
+
+Who waits for an answer has its delivery run in its own process; everything else goes over the queue to a worker.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from django.conf import settings
+
+from database.connection import release_connection
+from sync.attempts.run import Ran, carry_out, deliver
+from sync.attempts.waiters import notify
+from sync.deliveries.claims import Claim
+from sync.deliveries.due import due
+from sync.deliveries.expired_leases import expire_all
+from sync.execution.wakeup_sender import defer as queue
+
+logger = logging.getLogger("hub.deliver")
+
+_FOLLOWING_SECONDS = 5.0
+
+
+class BoundedExecutor:
+    """Threads of one process that run deliveries; what does not fit is left to workers, not queued without end."""
+
+    def __init__(self, threads: int, places: int) -> None:
+        self.pid = os.getpid()
+        self.taken = 0
+        self._most, self._at_once = places, threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="delivery")
+        self._lock = threading.Lock()
+
+    def reserve(self) -> bool:
+        """Keep a place for one delivery; whether there was one. It is given back by `submit` or `give_back`."""
+        with self._lock:
+            has_one = self.taken < self._most
+            self.taken += has_one
+        return has_one
+
+    @property
+    def begins_now(self) -> bool:
+        """Whether there is a thread for each place that is taken, so that none of them waits for another."""
+        return self.taken <= self._at_once
+
+    def give_back(self) -> None:
+        """The place that was kept is not needed."""
+        with self._lock:
+            self.taken -= 1
+
+    def submit(self, run: Callable[[], object]) -> bool:
+        """Run something in the place that was reserved; False, and the place is free, where the process ends."""
+        try:
+            self._threads.submit(self._run, run)
+        except RuntimeError:  # the process is shutting down
+            self.give_back()
+            return False
+        return True
+
+    def _run(self, run: Callable[[], object]) -> None:
+        try:
+            try:
+                run()
+            finally:
+                release_connection()
+        except Exception:
+            logger.exception("a delivery could not be run; the sweep will find it")
+        finally:
+            self.give_back()
+
+
+_lock = threading.Lock()
+_executor: BoundedExecutor | None = None
+
+
+def _current() -> BoundedExecutor:
+    global _executor  # noqa: PLW0603 - one pool a process, made after a fork
+    with _lock:
+        if _executor is None or _executor.pid != os.getpid():
+            _executor = BoundedExecutor(
+                settings.DELIVERY_THREADS, settings.DELIVERY_THREADS + settings.DELIVERY_QUEUE
+            )
+        return _executor
+
+
+class Place:
+    """A place in this process's executor, kept from before a webhook is stored until its delivery runs.
+
+    `begins_now`: what is started there does not wait for a thread, so that it may be claimed already.
+    """
+
+    def __init__(self, executor: BoundedExecutor) -> None:
+        self._executor = executor
+        self._is_kept = True
+        self.begins_now = executor.begins_now
+
+    def start(self, claim: Claim) -> None:
+        """Run a claimed delivery now."""
+        self._is_kept = False
+        self._executor.submit(partial(_run_here, partial(carry_out, claim)))
+
+    def give_back(self) -> None:
+        """Once is enough; more does nothing."""
+        if self._is_kept:
+            self._is_kept = False
+            self._executor.give_back()
+
+
+def reserve(places: int = 1) -> list[Place]:
+    """Places to run deliveries in this process, as far as there are any left."""
+    executor = _current()
+    return [Place(executor) for _ in range(places) if executor.reserve()]
+
+
+def wake(delivery_ids: Iterable[int]) -> bool:
+    """Let deliveries run now, in this process. Returns whether all of them found a place."""
+    executor = _current()
+    placed = [
+        executor.reserve() and executor.submit(partial(_run_here, partial(deliver, each)))
+        for each in delivery_ids
+    ]
+    return all(placed)
+
+
+def _run_here(run: Callable[[], Ran]) -> None:
+    """Run one, and go on with those that waited for it for a few seconds. A worker takes what is left: this process
+    may have been told to end, and what it has been given comes first.
+    """
+    ran = run()
+    until = time.monotonic() + _FOLLOWING_SECONDS
+    _, left = _follow(ran, lambda: time.monotonic() < until)
+    if left is not None:
+        defer([left])
+
+
+def defer(delivery_ids: Sequence[int]) -> None:
+    """Let a worker run deliveries soon, after the commit where there is one."""
+    queue(delivery_ids, here=wake)
+
+
+def run_with_followers(delivery_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
+    """Run a delivery, tell those who wait, and go on with those that waited for it. Returns how many ran.
+
+    `goes_on`: asked before the next is taken.
+    """
+    count, _ = _follow(deliver(delivery_id), goes_on)
+    return count
+
+
+def _follow(ran: Ran, goes_on: Callable[[], bool]) -> tuple[int, int | None]:
+    """What comes after a delivery ran: how many ran, and the next one where it does not go on."""
+    count = 0
+    while True:
+        notify(ran.outcomes)
+        count += ran.is_done
+        if ran.follower is None or not goes_on():
+            return count, ran.follower
+        ran = deliver(ran.follower)
+
+
+def run_due(limit: int = 500) -> int:
+    """Free deliveries of processes that are gone and run what is due, at most `limit`. Returns how many ran."""
+    expire_all(limit)
+    waiting = [each.pk for each in due(limit)]
+    if not waiting:
+        return 0
+    release_connection()  # the threads may need it
+    with ThreadPoolExecutor(
+        min(settings.DELIVERY_THREADS, len(waiting)), thread_name_prefix="due"
+    ) as threads:
+        return sum(threads.map(_run_quietly, waiting))
+
+
+def _run_quietly(delivery_id: int) -> int:
+    try:
+        return run_with_followers(delivery_id)
+    except Exception:
+        logger.exception("delivery %s could not be run; the next sweep will find it", delivery_id)
+        return 0
+    finally:
+        release_connection()

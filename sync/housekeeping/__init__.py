@@ -1,0 +1,1 @@
+"""What keeps the store bounded and the audit log provable?"""

@@ -1,0 +1,97 @@
+"""The three ways out for checkpoints: a folder, mail, and an address that takes a POST. Each sends or says why not."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+
+from audit.sealing.publish_checkpoints import NotAnchored, Way
+from sync.connectors.signed_post import NotPosted, post
+
+ALWAYS = timedelta(0)
+
+
+def ways() -> Mapping[str, Way]:
+    """The ways that are set up, by name."""
+    found: dict[str, Way] = {}
+    if settings.AUDIT_CHECKPOINT_FOLDER:
+        found["folder"] = Way(drop_file, ALWAYS)
+    if settings.AUDIT_CHECKPOINT_EMAILS:
+        found["email"] = Way(send_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
+    if settings.AUDIT_CHECKPOINT_URL:
+        found["post"] = Way(send_post, ALWAYS)
+    return found
+
+
+def file_name(count: int) -> str:
+    """Of the file of a checkpoint; they sort as they were made."""
+    return f"checkpoint-{count:010}.json"
+
+
+def drop_file(count: int, content: bytes) -> None:
+    """A file of its own in AUDIT_CHECKPOINT_FOLDER, on the disk when this returns, and never written twice."""
+    folder = Path(settings.AUDIT_CHECKPOINT_FOLDER)
+    target, draft = folder / file_name(count), folder / f".{file_name(count)}.{os.getpid()}"
+    try:
+        _write_through(draft, content)
+        try:
+            os.link(draft, target)
+        finally:
+            draft.unlink()
+        _keep_names(folder)
+    except FileExistsError:
+        if target.read_bytes() != content:
+            raise NotAnchored(f"{target.name} is there already and says something else") from None
+    except OSError as error:
+        raise NotAnchored(f"the folder did not take it: {type(error).__name__}") from error
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o444)
+
+
+def _keep_names(folder: Path) -> None:
+    """A new name is on the disk only once its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def send_mail(count: int, content: bytes) -> None:
+    """One mail to all of AUDIT_CHECKPOINT_EMAILS, with the checkpoint in its text and as a file."""
+    text = (
+        f"This fixes the first {count} segments of the audit log. Keep it where the hub's administrators cannot change "
+        "it: with it, a check of the log or of an export finds every later change to what was sealed until now.\n\n"
+        f"{content.decode('ascii')}"
+    )
+    subject = f"{settings.EMAIL_SUBJECT_PREFIX}Checkpoint {count} of the audit log"
+    headers = {"Auto-Submitted": "auto-generated"}
+    mail = EmailMessage(subject, text, to=settings.AUDIT_CHECKPOINT_EMAILS, headers=headers)
+    mail.attach(file_name(count), content.decode("ascii"), "application/json")
+    try:
+        mail.send()
+    except OSError as error:  # smtplib's own errors are of this kind, too
+        raise NotAnchored(f"the mail server did not take it: {type(error).__name__}") from error
+
+
+def send_post(count: int, content: bytes) -> None:
+    """One POST to AUDIT_CHECKPOINT_URL, signed where there is an AUDIT_CHECKPOINT_SECRET."""
+    try:
+        post(
+            "the checkpoint address",
+            settings.AUDIT_CHECKPOINT_URL,
+            settings.AUDIT_CHECKPOINT_SECRET,
+            f"checkpoint-{count}",
+            content,
+        )
+    except NotPosted as failure:
+        raise NotAnchored(str(failure)) from failure

@@ -1,0 +1,171 @@
+"""How long what is kept, and the nightly work that deletes what is older, in small transactions until it is done.
+
+What retention deletes of evidence is itself on the audit log: that it began, in the commit of what went first, and how
+much it was, at the end. Of audit entries it says so before.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import F, Max, QuerySet
+
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
+from audit.format.signed_records import time_text
+from audit.retention.database_grants import may_delete_entries
+from audit.retention.prune_entries import declare, let_go
+from database.clock import read_clock
+from sync.housekeeping import prune as housekeeping_prune
+from sync.housekeeping.audit_upkeep import seal_audit
+from sync.housekeeping.prune import Batch
+from sync.models import Alarm, Kept, Pruning
+from webhooks.models import Refusal
+from webhooks.models.rate_limit import Pace
+
+logger = logging.getLogger("hub.audit")
+
+PAUSE_SECONDS = 0.02  # between two batches: whoever waits to write goes first
+PACES_KEPT = timedelta(days=1)  # what a rate was slowed down for is long over by then
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is deleted once it is older than the setting says, in days; 0 keeps it for ever."""
+
+    kind: Kept
+    setting: str
+    walks: tuple[Callable[[datetime, int], Batch], ...]
+
+
+def _rows(find: Callable[[datetime], QuerySet[Any]]) -> Callable[[datetime, int], Batch]:
+    """A walk over rows of which nothing else depends. Their condition is asked again with each batch."""
+
+    def prune(up_to: datetime, after: int) -> Batch:
+        rows = find(up_to)
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[: housekeeping_prune.BATCH])
+        deleted = len(keys) if keys else 0
+        if keys:
+            rows.filter(pk__in=keys).delete()
+        return Batch(after, deleted, len(keys) < housekeeping_prune.BATCH)
+
+    return prune
+
+
+def _beyond_their_number(_: datetime) -> QuerySet[Any]:
+    newest = Refusal.objects.aggregate(pk=Max("pk"))["pk"] or 0
+    return Refusal.objects.filter(pk__lte=newest - settings.REFUSALS_KEPT)
+
+
+RULES = (
+    Rule(Kept.PAYLOADS, "KEEP_PAYLOADS_DAYS", (housekeeping_prune.prune_payloads,)),
+    Rule(Kept.CALLS, "KEEP_CALLS_DAYS", (housekeeping_prune.prune_calls,)),
+    Rule(
+        Kept.EVENTS, "KEEP_EVENTS_DAYS", (housekeeping_prune.prune_events, housekeeping_prune.prune_unusable)
+    ),
+    Rule(
+        Kept.REFUSALS,
+        "KEEP_REFUSALS_DAYS",
+        (_rows(lambda up_to: Refusal.objects.filter(last_at__lt=up_to)), _rows(_beyond_their_number)),
+    ),
+    Rule(Kept.ALARMS, "KEEP_ALARMS_DAYS", (_rows(lambda up_to: Alarm.objects.filter(ended_at__lt=up_to)),)),
+)
+
+
+def prune() -> int:
+    """Delete what its rule lets go, and what is of no use to anybody (old sessions, idle paces); how many rows.
+
+    A run that was cut off is put on the audit log by the next one.
+    """
+    now = read_clock()
+    _end_those_cut_off()
+    useless = (
+        _rows(lambda _: Session.objects.filter(expire_date__lt=now)),
+        _rows(lambda _: Pace.objects.filter(free_at__lt=now - PACES_KEPT)),
+    )
+    deleted = sum(number for walk in useless for number in _batches(walk, now))
+    return deleted + sum(_prune_kind(rule, now) for rule in RULES) + prune_audit()
+
+
+def prune_audit() -> int:
+    """Delete the audit entries that KEEP_AUDIT_DAYS lets go, once the log says so and is sealed; how many."""
+    if settings.KEEP_AUDIT_DAYS <= 0:
+        return 0
+    if not may_delete_entries():
+        logger.warning(
+            "audit entries are kept: this role may not delete them, `manage.py prune_audit` as the owner may"
+        )
+        return 0
+    now = read_clock()
+    if declare(settings.KEEP_AUDIT_DAYS, now):
+        seal_audit()
+
+    def walk(_: datetime, after: int) -> Batch:
+        return Batch(after, *let_go())
+
+    return sum(_batches(walk, now))
+
+
+def _prune_kind(rule: Rule, now: datetime) -> int:
+    days = getattr(settings, rule.setting)
+    if days <= 0:
+        return 0
+    run = Pruning(kind=rule.kind, up_to=now - timedelta(days=days), began_at=now)
+    deleted = sum(number for walk in rule.walks for number in _batches(walk, run.up_to, run))
+    if deleted:
+        _end(run)
+    return deleted
+
+
+def _batches(
+    walk: Callable[[datetime, int], Batch], up_to: datetime, run: Pruning | None = None
+) -> Iterator[int]:
+    """How many rows each batch deleted. Each is a transaction of its own, and counts itself in `run`."""
+    after = 0
+    while True:
+        with transaction.atomic():
+            batch = walk(up_to, after)
+            if run is not None and batch.deleted:
+                _count(run, batch.deleted)
+        yield batch.deleted
+        if batch.is_last:
+            return
+        after = batch.last
+        time.sleep(PAUSE_SECONDS)
+
+
+def _count(run: Pruning, deleted: int) -> None:
+    if run._state.adding:
+        run.save(force_insert=True)
+        append(Happening("system", "retention.begun", details=_said(run)))
+    Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
+
+
+def _said(run: Pruning) -> dict[str, JSONValue]:
+    return {"kind": str(run.kind), "up_to": time_text(run.up_to)}
+
+
+def _end_those_cut_off() -> None:
+    for run in Pruning.objects.filter(ended_at=None):
+        _end(run)
+
+
+def _end(run: Pruning) -> None:
+    """Put a run on the audit log, once."""
+    with transaction.atomic():
+        if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
+            return
+        run.refresh_from_db()
+        append(Happening("system", "retention.pruned", details={**_said(run), "rows": run.rows}))
+
+
+def pruned_at(kind: Kept, moment: datetime) -> datetime | None:
+    """When retention deleted what was kept of that kind at `moment`; None where it did not."""
+    runs = Pruning.objects.filter(kind=kind, up_to__gt=moment).order_by("up_to")
+    return runs.values_list("began_at", flat=True).first()

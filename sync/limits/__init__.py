@@ -1,0 +1,1 @@
+"""May this remote system be called now?"""

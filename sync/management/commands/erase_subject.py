@@ -1,0 +1,72 @@
+"""`manage.py erase_subject`: the same as the console's page, where the workers are not to be waited for."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from sync.erasure.erase import erase
+from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
+from sync.erasure.subject_data import count
+from sync.models import Ground
+from webhooks.models import Source
+
+
+class Command(BaseCommand):
+    help = "Show what is kept of one entity, and erase it when two people are named who may do that."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("entity_type")
+        parser.add_argument("entity_id")
+        parser.add_argument("--source", help="slug; only as this source and its identity service know the id")
+        parser.add_argument("--ground", choices=Ground.values)
+        parser.add_argument("--reason", default="")
+        parser.add_argument("--asked-by", metavar="USERNAME")
+        parser.add_argument(
+            "--confirmed-by", metavar="USERNAME", help="somebody else; without, nothing is erased"
+        )
+
+    def handle(self, *, entity_type: str, entity_id: str, source: str | None, **options: Any) -> None:
+        names = [options["asked_by"], options["confirmed_by"]]
+        if any(names) and not all(names):
+            raise CommandError("Nothing was erased: name both people, by --asked-by and --confirmed-by.")
+        key = None if source is None else _source(source)
+        whose = person(entity_type, entity_id, key)
+        kept = count(whose)
+        if not any(kept.values()):
+            raise CommandError(f"Nothing is kept of {whose.entity_type} {entity_id}.")
+        for name, number in kept.items():
+            self.stdout.write(f"{number:>8,} {name}")
+        if not all(names):
+            self.stdout.write("Nothing was erased: name two people by --asked-by and --confirmed-by.")
+            return
+        asker, other = (_who(each) for each in names)
+        try:
+            with transaction.atomic():  # nothing stays asked for that cannot be confirmed
+                asked = ask_erasure(whose, ground=options["ground"] or "", reason=options["reason"], by=asker)
+                decide_erasure(asked, confirms=True, by=other)
+        except NotErasable as error:
+            raise CommandError(str(error)) from error
+        if not erase(asked):
+            self.stdout.write("A delivery for this entity runs; the workers erase when it has ended.")
+            return
+        self.stdout.write(
+            ", ".join(f"{number} {name}" for name, number in asked.counts.items()) + ": erased."
+        )
+
+
+def _source(slug: str) -> int:
+    found = Source.objects.filter(slug=slug).values_list("pk", flat=True).first()
+    if found is None:
+        raise CommandError(f"There is no source {slug}.")
+    return found
+
+
+def _who(username: str) -> Any:
+    """An active member of staff who may erase."""
+    found = get_user_model()._default_manager.filter(username=username, is_active=True).first()
+    if found is None or not found.has_perm("sync.erase_subject"):
+        raise CommandError(f"{username} is nobody who may erase.")
+    return found

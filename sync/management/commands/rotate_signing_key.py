@@ -1,0 +1,17 @@
+"""`manage.py rotate_signing_key`: a new key signs the audit log from now on."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from sync.housekeeping.audit_upkeep import begin_signing_key
+
+
+class Command(BaseCommand):
+    help = (
+        "Begin a new signing key for the audit log, signed by the old one, and destroy the old one's secret."
+    )
+
+    def handle(self, **_: Any) -> None:
+        begin_signing_key()
+        self.stdout.write("A new key signs from now on; the old one can sign no more.")

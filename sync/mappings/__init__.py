@@ -1,0 +1,1 @@
+"""How is a mapping changed and tried on past events?"""

@@ -1,0 +1,179 @@
+"""What mappings were given for past events, as far as it is kept: read again, never fetched again.
+
+Events are walked newest first, each source by its index, a bounded number of them.
+"""
+
+import heapq
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from django.db.models import Q
+
+from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.stored_answers import entity_in
+from sync.deliveries.stored_webhook import carried_data, members
+from sync.models import Attempt, Call, Delivery, Route
+from sync.planning.mapping_comparison import Mapped
+from webhooks.encryption.at_rest import CannotOpen
+from webhooks.models import Event, Payload, is_erased
+
+MOST_LOOKED = 20_000
+CHUNK = 50
+_STEP = 200
+_MOST_ATTEMPTS = 20 * CHUNK
+_GONE = (404, 410)
+
+
+class Untestable(StrEnum):
+    """Why nothing can be said of an event."""
+
+    ERASED = "erased"
+    GONE = "gone"
+    COVERED = "covered"
+    NOT_FETCHED = "not-fetched"
+    NOT_KEPT = "not-kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One event: what its mapping was given, or why that is not known. `attempt` is the one that fetched it."""
+
+    event: Event
+    attempt: Attempt | None = None
+    given: Mapped | None = None
+    reason: Untestable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    received_at: datetime
+    pk: int
+    entity_type: str
+
+
+def kept_chunks(routes: Sequence[Route], most: int = MOST_LOOKED) -> Iterator[list[Kept]]:
+    """Events that went over these routes, newest first, 50 at a time; at most `most` are looked at."""
+    wanted = {(route.source_id, route.entity_type) for route in routes}
+    sources = sorted({source for source, _ in wanted})
+    walks = [_walk(source) for source in sources]
+    merged = heapq.merge(*walks, key=lambda each: (each[1].received_at, each[1].pk), reverse=True)
+    places = (place.pk for source, place in islice(merged, most) if (source, place.entity_type) in wanted)
+    while keys := list(islice(places, CHUNK)):
+        yield kept_of(keys, routes)
+
+
+def _walk(source: int) -> Iterator[tuple[int, _Place]]:
+    """The events of one source, newest first; a step is one look into the index."""
+    rows = Event.objects.filter(source=source).order_by("-received_at", "-id")
+    after: _Place | None = None
+    while True:
+        further = rows
+        if after is not None:
+            earlier = Q(received_at__lt=after.received_at) | Q(id__lt=after.pk)
+            further = rows.filter(earlier, received_at__lte=after.received_at)
+        found = [_Place(*row) for row in further.values_list("received_at", "id", "entity_type")[:_STEP]]
+        yield from ((source, place) for place in found)
+        if len(found) < _STEP:
+            return
+        after = found[-1]
+
+
+def kept_of(events: Sequence[int], routes: Sequence[Route]) -> list[Kept]:
+    """These events in this order, those without a delivery on one of these routes left out. Four statements."""
+    known = Event.objects.select_related("payload__subject", "source").in_bulk(events)
+    deliveries = _deliveries(known, routes)
+    attempts = _attempts(deliveries.values())
+    calls = _fetches(each.pk for tried in attempts.values() for each in tried if each.entity is None)
+    return [
+        _kept(known[pk], deliveries[pk], attempts.get(deliveries[pk].pk, []), calls)
+        for pk in events
+        if pk in known and pk in deliveries
+    ]
+
+
+def _deliveries(events: Iterable[int], routes: Sequence[Route]) -> dict[int, Delivery]:
+    """One delivery of each event: where several routes use the mapping, they give it the same."""
+    rows = Delivery.objects.filter(event__in=list(events), route__in=[route.pk for route in routes])
+    found: dict[int, Delivery] = {}
+    for row in rows.select_related("identity").order_by("pk"):
+        found.setdefault(row.event_id, row)
+    return found
+
+
+def _attempts(deliveries: Iterable[Delivery]) -> dict[int, list[Attempt]]:
+    """By delivery, newest first."""
+    rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries])
+    found: dict[int, list[Attempt]] = {}
+    for row in rows.select_related("entity__subject").order_by("-id")[:_MOST_ATTEMPTS]:
+        found.setdefault(row.delivery_id, []).append(row)
+    return found
+
+
+def _fetches(attempts: Iterable[int]) -> dict[int, Call]:
+    """By attempt, the last answer of the identity service."""
+    rows = Call.objects.filter(attempt__in=list(attempts), purpose="fetch").order_by("id")
+    return {row.attempt_id: row for row in rows.select_related("response__subject")}
+
+
+def _kept(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
+    if is_erased(event.entity_id):
+        return Kept(event, reason=Untestable.ERASED)
+    try:
+        if delivery.is_relayed:
+            return _relayed(event, tried)
+        return _fetched(event, delivery, tried, calls)
+    except CannotOpen:
+        return Kept(event, reason=_unreadable(event, tried, calls))
+
+
+def _relayed(event: Event, tried: list[Attempt]) -> Kept:
+    if event.event_type == "DELETE":
+        return Kept(event, reason=Untestable.GONE)
+    data = carried_data(event) if event.payload else None
+    if data is None or not tried:
+        return Kept(event, reason=Untestable.NOT_KEPT)
+    is_part = tried[0].action != "created"
+    return Kept(event, tried[0], Mapped(data, members(event), is_part))
+
+
+def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
+    """By the newest attempt that was told of the entity."""
+    for attempt in tried:
+        if attempt.entity is not None:
+            return Kept(event, attempt, Mapped(json.loads(attempt.entity.open()), members(event)))
+        call = calls.get(attempt.pk)
+        if call is not None and call.status in _GONE:
+            return Kept(event, attempt, reason=Untestable.GONE)
+        if call is not None and call.status is not None and call.status < 300:
+            entity = _read_again(delivery, call.response)
+            if entity is None:
+                return Kept(event, attempt, reason=Untestable.NOT_KEPT)
+            return Kept(event, attempt, Mapped(entity, members(event)))
+        if attempt.action:  # it knew the entity, and its calls are not kept any more
+            return Kept(event, attempt, reason=Untestable.NOT_KEPT)
+    covered = not tried and delivery.covered_by_id is not None
+    return Kept(event, reason=Untestable.COVERED if covered else Untestable.NOT_FETCHED)
+
+
+def _read_again(delivery: Delivery, response: Payload | None) -> Mapping[str, Any] | None:
+    """The entity in the kept answer. None where it is not there, was cut, or its connection reads it otherwise now."""
+    body = None if response is None else json.loads(response.open()).get("body")
+    if not isinstance(body, str):
+        return None
+    try:
+        return entity_in(delivery.identity.settings, delivery.entity_type, delivery.entity_id, body)
+    except SettingsInvalid:
+        return None
+
+
+def _unreadable(event: Event, tried: list[Attempt], calls: Mapping[int, Call]) -> Untestable:
+    """Whether what cannot be opened belongs to somebody who was erased."""
+    fetched = [calls[each.pk].response for each in tried if each.pk in calls]
+    payloads = [event.payload, *(each.entity for each in tried), *fetched]
+    keys = [each.subject for each in payloads if each is not None and each.subject is not None]
+    return Untestable.ERASED if any(key.wrapped is None for key in keys) else Untestable.NOT_KEPT

@@ -1,0 +1,1 @@
+"""Is the hub well, and who is told?"""

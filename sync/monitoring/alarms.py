@@ -1,0 +1,145 @@
+"""Alarms begin and end here, on transitions only, by compare-and-set: however many processes look, one tells.
+
+`look` is the whole of it: measure, compare with the alarms that are open, then send what waits to be told.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import Max, QuerySet
+
+from audit.entries.append import SYSTEM, Happening, append
+from audit.format.canonical_json import JSONValue
+from database.clock import database_clock
+from sync.models import Alarm, News, Snooze, Telling, TellingState
+from sync.monitoring.channels import channels
+from sync.monitoring.conditions import Condition, Limits, conditions
+from sync.monitoring.health_figures import measure
+from sync.monitoring.notifications import tell
+
+
+def look(now: datetime | None = None) -> None:
+    """Raise and end alarms by what is so at `now` (the database's clock unless given), and tell what is untold.
+
+    Harmless at any time, from any number of processes. Meant for every half minute.
+    """
+    at = now or database_clock()
+    compare(conditions(measure(at), Limits.configured()), at)
+    tell(at)
+
+
+def compare(found: Iterable[Condition], at: datetime) -> None:
+    """Let the open alarms say what is wrong now: raise what is new, end what is gone, wake what was snoozed."""
+    wrong = {(each.kind.value, each.subject): each for each in found}
+    known = {(each.kind, each.subject): each for each in Alarm.objects.filter(ended_at=None)}
+    for key, condition in wrong.items():
+        if key not in known:
+            raise_alarm(condition, at)
+    for key, alarm in known.items():
+        if key not in wrong:
+            end_alarm(alarm, at)
+            continue
+        if alarm.count != wrong[key].count:
+            Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(count=wrong[key].count)
+        if alarm.snoozed_until is not None and alarm.snoozed_until <= at:
+            wake_alarm(alarm, at)
+
+
+def raise_alarm(condition: Condition, at: datetime) -> Alarm | None:
+    """Open an alarm with its messages and its audit entry, in one commit.
+
+    A snooze of the same subject that has not run out yet goes on for it. None where another process was first, or
+    ended one after `at`: then this look is out of date.
+    """
+    earlier = Alarm.objects.filter(kind=condition.kind, subject=condition.subject)
+    try:
+        with transaction.atomic():
+            if earlier.filter(ended_at__gte=at).exists():
+                return None
+            snoozed_until = earlier.filter(snoozed_until__gt=at).aggregate(at=Max("snoozed_until"))["at"]
+            alarm = Alarm.objects.create(
+                kind=condition.kind,
+                subject=condition.subject,
+                name=condition.name,
+                began_at=condition.began_at,
+                count=condition.count,
+                limit_seconds=int(condition.limit.total_seconds()) if condition.limit else None,
+                raised_at=at,
+                snoozed_until=snoozed_until,
+            )
+            _announce(alarm, News.RAISED, channels(), at)
+            _record(alarm, "raised", at, {"count": alarm.count, "began": _text(alarm.began_at)})
+    except IntegrityError:
+        return None
+    return alarm
+
+
+def end_alarm(alarm: Alarm, at: datetime) -> bool:
+    """Close an alarm that is older than `at`; whether it happened. Who heard of it hears that it is over.
+
+    A message that was never tried, because the alarm was snoozed, is dropped: nobody has to hear of both.
+    """
+    with transaction.atomic():
+        ended = Alarm.objects.filter(pk=alarm.pk, ended_at=None, raised_at__lt=at).update(ended_at=at)
+        if not ended:
+            return False
+        _waiting(alarm).filter(tries=0).delete()
+        heard = set(alarm.tellings.values_list("channel", flat=True))
+        _announce(alarm, News.ENDED, heard & set(channels()), at)
+        _record(alarm, "ended", at, {})
+    return True
+
+
+def wake_alarm(alarm: Alarm, at: datetime) -> bool:
+    """The snooze of an alarm that is still open has run out: tell of it again; whether it happened."""
+    with transaction.atomic():
+        woken = Alarm.objects.filter(pk=alarm.pk, ended_at=None, snoozed_until=alarm.snoozed_until).update(
+            snoozed_until=None
+        )
+        if not woken:
+            return False
+        untold = set(_waiting(alarm).values_list("channel", flat=True))
+        _announce(alarm, News.REMINDED, set(channels()) - untold, at)
+        _record(alarm, "woken", at, {})
+    return True
+
+
+def snooze_alarm(
+    alarm: Alarm, until: datetime, *, by: AbstractBaseUser, reason: str, at: datetime, address: str = ""
+) -> bool:
+    """Nobody is told anything about an open alarm before `until`; whether it was still open.
+
+    Who and why stand in a row of their own, which the audit entry names.
+    """
+    with transaction.atomic():
+        if not Alarm.objects.filter(pk=alarm.pk, ended_at=None).update(snoozed_until=until):
+            return False
+        snooze = Snooze.objects.create(
+            alarm=alarm, requested_by_id=by.pk, reason=reason, created_at=at, until=until
+        )
+        details = {"snooze": snooze.pk, "until": _text(until), "address": address}
+        _record(alarm, "snoozed", at, details, actor=f"person:{by.pk}")
+    return True
+
+
+def _waiting(alarm: Alarm) -> QuerySet[Telling]:
+    return Telling.objects.filter(alarm=alarm, state=TellingState.WAITING)
+
+
+def _announce(alarm: Alarm, news: News, names: Iterable[str], at: datetime) -> None:
+    Telling.objects.bulk_create(
+        [Telling(alarm=alarm, channel=name, news=news, due_at=at) for name in sorted(names)]
+    )
+
+
+def _record(
+    alarm: Alarm, deed: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
+) -> None:
+    about: dict[str, JSONValue] = {"alarm": str(alarm.key), "kind": alarm.kind, "subject": alarm.subject}
+    append(Happening(alarm.stream, f"alarm.{deed}", actor, about | details), at=at)
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat()

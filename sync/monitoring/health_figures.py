@@ -1,0 +1,154 @@
+"""How the hub does at one moment: a handful of figures, each from an index or a small table.
+
+Events are counted, not deliveries, where a person is asked to act: an event shows the worst of its deliveries, and
+that is the list which the person opens.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from audit.sealing.status import Standing, standing
+from database.statement import Statement
+from database.values import as_time, moment
+from sync.deliveries.ordering import STANDS_BEHIND
+from webhooks.models import Event, Source, State
+
+MOST_COUNTED = 10_000
+TEST_WORD = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
+
+# The states are written out: the indexes are of those alone. What is held lets others pass.
+_DUE = Statement(
+    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE due_at <= %s AND state IN ('pending', 'retrying')
+    LIMIT %s) waiting"""
+)
+_EXPIRED = Statement(
+    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE lease_until <= %s AND state = 'running'
+    LIMIT %s) waiting"""
+)
+_OPEN = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
+    WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
+_PAUSED = Statement(
+    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {_OPEN}
+    ORDER BY c.name, c.id"""
+)
+_OLDEST_DUE = Statement(
+    f"""SELECT d.due_at FROM sync_delivery d WHERE d.due_at <= %s AND d.state IN ('pending', 'retrying')
+    AND NOT {STANDS_BEHIND}
+    AND d.identity_id NOT IN (SELECT b.connection_id {_OPEN})
+    AND d.commercial_id NOT IN (SELECT b.connection_id {_OPEN})
+    ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFigure:
+    """An enabled source. `heard_at` is when its last event came, or when it was made where none ever did."""
+
+    id: int
+    name: str
+    heard_at: datetime
+    has_sent: bool
+    silence: timedelta | None
+
+    def is_silent(self, at: datetime) -> bool:
+        """Whether it has sent nothing for longer than its own threshold; one without a threshold never is."""
+        return self.silence is not None and at - self.heard_at > self.silence
+
+
+@dataclass(frozen=True, slots=True)
+class PausedConnection:
+    """A connection whose breaker is open, or has not seen a success since."""
+
+    id: int
+    name: str
+    paused_at: datetime
+    until: datetime
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts end at one more than `MOST_COUNTED`. `expired`: leases that ended and were not freed yet.
+
+    `oldest_due_at` is of a delivery that could run: neither held back by a breaker, nor relayed and behind an older
+    one of its subject that is tried again later. Those are due as well, but no worker is to blame.
+    """
+
+    at: datetime
+    oldest_due_at: datetime | None
+    due: int
+    expired: int
+    dead: int
+    held: int
+    sources: tuple[SourceFigure, ...]
+    paused: tuple[PausedConnection, ...]
+    audit: Standing
+
+    @property
+    def oldest_due_seconds(self) -> float:
+        """How long the oldest due delivery has been due; 0 where none is."""
+        if self.oldest_due_at is None:
+            return 0.0
+        return max(0.0, (self.at - self.oldest_due_at).total_seconds())
+
+
+def measure(at: datetime) -> Figures:
+    """The figures at a moment of the database's clock; twelve statements whatever the number of events."""
+    due, expired = waiting(at)
+    return Figures(
+        at=at,
+        oldest_due_at=_oldest_due_at(at),
+        due=due,
+        expired=expired,
+        dead=_bounded(Event.objects.filter(state=State.DEAD)),
+        held=_bounded(Event.objects.filter(state=State.HELD)),
+        sources=tuple(enabled_sources()),
+        paused=tuple(_paused()),
+        audit=standing(),
+    )
+
+
+def waiting(at: datetime) -> tuple[int, int]:
+    """How many deliveries are due, and how many leases have ended: two statements."""
+    ((due,),), ((expired,),) = _DUE.rows(at, MOST_COUNTED + 1), _EXPIRED.rows(at, MOST_COUNTED + 1)
+    return due, expired
+
+
+def _oldest_due_at(at: datetime) -> datetime | None:
+    """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
+    found = _OLDEST_DUE.row(at)
+    return as_time(found[0]) if found else None
+
+
+def _bounded(rows: QuerySet[Event]) -> int:
+    return rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
+
+
+def newest_of_source() -> QuerySet[Event]:
+    """What came from the source of the outer query, newest first, without tests of its own gate."""
+    of_source = Event.objects.filter(source=OuterRef("pk")).exclude(entity_type=TEST_WORD)
+    return of_source.order_by("-received_at", "-id")
+
+
+def enabled_sources() -> list[SourceFigure]:
+    """One look into the index on source and time for each source."""
+    newest = newest_of_source()
+    rows = (
+        Source.objects.filter(is_enabled=True)
+        .annotate(last_event_at=Subquery(newest.values("received_at")[:1]))
+        .values_list("id", "name", "last_event_at", "created_at", "silence_minutes")
+        .order_by("name", "id")
+    )
+    return [
+        SourceFigure(pk, name, last or made, last is not None, timedelta(minutes=limit) if limit else None)
+        for pk, name, last, made, limit in rows
+    ]
+
+
+def _paused() -> list[PausedConnection]:
+    return [
+        PausedConnection(pk, name, moment(paused_at), moment(until), code)
+        for pk, name, paused_at, until, code in _PAUSED.rows()
+    ]

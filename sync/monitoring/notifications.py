@@ -1,0 +1,93 @@
+"""Sends what waits to be told, channel by channel; a channel that fails holds up no other and is tried again.
+
+At least once: a process that dies between sending and noting it leaves a message that goes out again, with the same
+key.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import F, Q, QuerySet
+
+from database.connection import release_connection
+from sync.models import Telling, TellingState
+from sync.monitoring.channels import Message, NotTold, Send, channels
+
+logger = logging.getLogger("hub.alarms")
+
+MOST_TRIES = 300  # with the pauses below, a day
+MOST_A_LOOK = 50
+CLAIM = timedelta(minutes=2)
+FIRST_PAUSE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+
+def tell(now: datetime) -> int:
+    """Send what is due at `now`, at most `MOST_A_LOOK` messages a channel; returns how many were sent.
+
+    After a failure the rest of its channel is left to the next look. Never raises for a channel that fails.
+    """
+    working = channels()
+    gone = Telling.objects.filter(state=TellingState.WAITING).exclude(channel__in=working)
+    gone.update(state=TellingState.GIVEN_UP, failure="this channel is not set up any more")
+    return sum(_tell_all(name, send, now) for name, send in working.items())
+
+
+def _tell_all(channel: str, send: Send, now: datetime) -> int:
+    told = 0
+    for telling in _next(channel, now):
+        if not _claim(telling, now):
+            continue
+        if not _tell(telling, send, now):
+            break
+        told += 1
+    return told
+
+
+def _next(channel: str, now: datetime) -> Iterator[Telling]:
+    """What is due, oldest first; of one alarm only the oldest that waits, so that its end is not told before it."""
+    begun: set[int] = set()
+    for telling in list(_awake(now).filter(channel=channel)[: 10 * MOST_A_LOOK]):
+        is_first = telling.alarm_id not in begun
+        begun.add(telling.alarm_id)
+        if is_first and telling.due_at <= now and len(begun) <= MOST_A_LOOK:
+            yield telling
+
+
+def _awake(now: datetime) -> QuerySet[Telling]:
+    quiet = Q(alarm__snoozed_until=None) | Q(alarm__snoozed_until__lte=now)
+    return Telling.objects.filter(quiet, state=TellingState.WAITING).select_related("alarm").order_by("id")
+
+
+def _claim(telling: Telling, now: datetime) -> bool:
+    """Whether this try is ours. Nobody else tries before the claim ends."""
+    mine = Telling.objects.filter(pk=telling.pk, state=TellingState.WAITING, tries=telling.tries)
+    return bool(mine.update(tries=F("tries") + 1, due_at=now + CLAIM))
+
+
+def _tell(telling: Telling, send: Send, now: datetime) -> bool:
+    """Send one that was claimed, outside any transaction; whether it was told."""
+    message = Message.of(telling)
+    release_connection()
+    try:
+        send(message)
+    except NotTold as failure:
+        _put_off(telling, str(failure), now)
+        return False
+    except Exception:
+        logger.exception("alarm message %s could not be sent", telling.key)
+        _put_off(telling, "an error of the hub itself; its log has it", now)
+        return False
+    Telling.objects.filter(pk=telling.pk).update(state=TellingState.TOLD, told_at=now, failure="")
+    return True
+
+
+def _put_off(telling: Telling, failure: str, now: datetime) -> None:
+    tries = telling.tries + 1
+    pause = min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
+    state = TellingState.WAITING if tries < MOST_TRIES else TellingState.GIVEN_UP
+    logger.warning("alarm message %s was not told by %s: %s", telling.key, telling.channel, failure)
+    Telling.objects.filter(pk=telling.pk, tries=tries).update(
+        state=state, due_at=now + pause, failure=failure[:200]
+    )

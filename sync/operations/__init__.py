@@ -1,0 +1,1 @@
+"""What else may an operator decide: approve, close, pause, test, triage?"""

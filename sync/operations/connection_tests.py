@@ -1,0 +1,57 @@
+"""Testing a connection as it is stored, outside any transaction; what was found is kept, without secrets."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from sync.connectors.connection_check import MOST_SECONDS, Step, Subject, check
+from sync.models import Connection, ConnectionTest
+
+_LONGEST = timedelta(seconds=MOST_SECONDS + 10)
+
+
+class AlreadyTesting(Exception):
+    """Another test of this connection runs at this moment."""
+
+
+def try_connection(connection: Connection) -> tuple[Step, ...]:
+    """Run the four steps now; at most `MOST_SECONDS`. `AlreadyTesting` where somebody else is at it.
+
+    Neither the breaker nor the limits of the connection are asked, and nothing is changed in the other system.
+    """
+    now = timezone.now()
+    ConnectionTest.objects.get_or_create(connection=connection, defaults={"begun_at": now, "ended_at": now})
+    free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _LONGEST)
+    if not ConnectionTest.objects.filter(free, pk=connection.pk).update(begun_at=now, ended_at=None):
+        raise AlreadyTesting
+    return check(_subject(connection))
+
+
+def keep_steps(connection: Connection, steps: Sequence[Step]) -> bool:
+    """Put on record what was found; whether all of it was good."""
+    is_good = all(each.is_good for each in steps)
+    told = [each._asdict() | {"facts": dict(each.facts)} for each in steps]
+    ended = {"ended_at": timezone.now(), "is_good": is_good, "steps": told}
+    ConnectionTest.objects.filter(pk=connection.pk).update(**ended)
+    return is_good
+
+
+def kept_steps(test: ConnectionTest) -> tuple[Step, ...]:
+    """The steps as they were kept."""
+    return tuple(Step(**each) for each in test.steps)
+
+
+def _subject(connection: Connection) -> Subject:
+    return Subject(
+        connector=connection.connector,
+        base_url=connection.base_url,
+        authentication=connection.authentication,
+        credentials=connection.credentials or {},
+        settings=connection.settings,
+        deadline=connection.deadline_seconds,
+        byte_cap=connection.byte_cap,
+        request_id=f"test-{uuid.uuid4()}",
+    )

@@ -1,0 +1,103 @@
+"""What people decide about a failure group, and what they note of it. With who, when and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
+from database.clock import read_clock
+from sync.models import Care, FailureDecision, FailureGroup
+from sync.models.failure import dead_of
+from sync.operations.held_deliveries import NotDecidable
+
+_DEEDS = {
+    Care.OPEN: "failures.opened",
+    Care.ACKNOWLEDGED: "failures.acknowledged",
+    Care.RESOLVED: "failures.resolved",
+    Care.IGNORED: "failures.ignored",
+}
+_NOTED = ("owner_id", "note", "known_fix")
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Who decides, and from where."""
+
+    user: AbstractBaseUser
+    address: str = ""
+
+
+def decide_group(
+    group: FailureGroup, state: Care, *, by: Decider, reason: str, until: datetime | None = None
+) -> FailureDecision:
+    """Set where a group stands, by compare-and-set; whoever takes it on owns it.
+
+    `until` is for ignoring: it opens again then, without it never. A resolved group opens again with the first failure
+    that is newer than those which can be seen now. `NotDecidable` without a reason, which only taking on does not
+    need, and where somebody was first.
+    """
+    reason = " ".join(reason.split())
+    if not reason and state != Care.ACKNOWLEDGED:
+        raise NotDecidable("Say why: the reason is kept with the decision.")
+    now = read_clock()
+    if until is not None and until <= now:
+        raise NotDecidable("That time is over already.")
+    with transaction.atomic():
+        changes: dict[str, Any] = {"state": state, "ignored_until": until if state == Care.IGNORED else None}
+        changes["seen_until"] = _newest(group) if state == Care.RESOLVED else None
+        if state == Care.ACKNOWLEDGED:
+            changes["owner"] = by.user.pk
+        same = FailureGroup.objects.filter(pk=group.pk, state=group.state, ignored_until=group.ignored_until)
+        if not same.update(**changes):
+            raise NotDecidable("Somebody else has just decided about this. Look again.")
+        decision = FailureDecision.objects.create(
+            group=group, made_by_id=by.user.pk, state=state, reason=reason[:500], made_at=now, until=until
+        )
+        details = {"decision": decision.pk, "was": group.state, "until": until.isoformat() if until else None}
+        _record(group, _DEEDS[state], by, details, now)
+    return decision
+
+
+def _newest(group: FailureGroup) -> datetime:
+    """The newest failure that can be seen: one that commits after this is newer, or as good as."""
+    newest: datetime | None = dead_of(group).aggregate(at=Max("settled_at"))["at"]
+    return max(group.last_at, newest or group.last_at)
+
+
+def note_group(group: FailureGroup, noted: Mapping[str, Any], *, by: Decider) -> bool:
+    """Keep who owns it, the note and the known fix; whether anything changed.
+
+    What people write may name somebody: the audit log says that it changed, not to what. The owner is a number.
+    """
+    now = read_clock()
+    with transaction.atomic():
+        row = FailureGroup.objects.select_for_update().get(pk=group.pk)
+        changed = [name for name in _NOTED if noted[name] != getattr(row, name)]
+        if not changed:
+            return False
+        before = row.owner_id
+        for name in changed:
+            setattr(row, name, noted[name])
+        row.save(update_fields=changed)
+        details: dict[str, JSONValue] = {"changed": [each.removesuffix("_id") for each in changed]}
+        if "owner_id" in changed:
+            details |= {"before": {"owner": before}, "after": {"owner": row.owner_id}}
+        _record(group, "failures.changed", by, details, now)
+    return True
+
+
+def _record(
+    group: FailureGroup, action: str, by: Decider, details: Mapping[str, JSONValue], at: datetime
+) -> None:
+    about: dict[str, JSONValue] = {
+        "code": group.code,
+        "connection": group.connection_id,
+        "address": by.address,
+    }
+    append(Happening(group.stream, action, f"person:{by.user.pk}", {**about, **details}), at=at)

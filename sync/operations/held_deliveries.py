@@ -1,0 +1,133 @@
+"""What the mass-change guard held, decided by a person: let it pass, or close it. With who, when and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from database.clock import database_now_plus
+from sync.deliveries.event_state import refresh_events
+from sync.execution.executor import defer
+from sync.models import Delivery, Replay, Request
+from webhooks.models import State
+
+LARGEST = 1_000
+A_SECOND = 20
+
+
+class Decision(StrEnum):
+    """What a person decides about held deliveries."""
+
+    APPROVE = "approve"
+    CLOSE = "close"
+
+
+_KINDS = {Decision.APPROVE: Request.APPROVAL, Decision.CLOSE: Request.CLOSING}
+
+
+class NotDecidable(ValueError):
+    """Why nothing was done, in a sentence for the person who decided."""
+
+
+class AlreadyDecided(NotDecidable):
+    """The same request, by its key, was carried out before: nothing was done this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """`deliveries` were held and are decided; `skipped` were not held any more."""
+
+    deliveries: tuple[int, ...]
+    skipped: int
+
+
+def decide(
+    deliveries: Sequence[int],
+    decision: Decision,
+    *,
+    by: AbstractBaseUser,
+    reason: str,
+    key: UUID,
+    address: str = "",
+) -> Decided:
+    """Approve or close held deliveries, at most 1,000, in one commit; then let what was approved run.
+
+    Approved ones start afresh, past the guard, twenty a second so that no herd arrives. Who, when and why is kept as
+    a `Replay` that the deliveries name. `key` names the request: the database takes it once. `address` is where the
+    person decided. `NotDecidable` without a reason, for none, or for too many.
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise NotDecidable("Say why: the reason is kept with the decision.")
+    if not 0 < len(deliveries) <= LARGEST:
+        raise NotDecidable(f"Choose between 1 and {LARGEST:,} deliveries.")
+    request = Replay(uuid=key, kind=_KINDS[decision], requested_by_id=by.pk, reason=reason[:500])
+    request.created_at = timezone.now()
+    try:
+        with transaction.atomic():
+            held = _decide(deliveries, decision, request, address)
+    except IntegrityError as error:
+        if Replay.objects.filter(uuid=key).exists():
+            raise AlreadyDecided("This was decided already; nothing was done twice.") from error
+        raise
+    if decision is Decision.APPROVE:
+        defer(held[:A_SECOND])
+    return Decided(held, skipped=len(deliveries) - len(held))
+
+
+def _decide(deliveries: Sequence[int], decision: Decision, request: Replay, address: str) -> tuple[int, ...]:
+    request.save(force_insert=True)
+    # In the order in which a replay locks them.
+    locked = Delivery.objects.select_for_update().filter(pk__in=deliveries, state=State.HELD)
+    rows = list(locked.order_by("event_id", "pk").only("pk", "event_id"))
+    if not rows:
+        raise NotDecidable("Nothing of this is held any more.")
+    held = tuple(row.pk for row in rows)
+    if decision is Decision.APPROVE:
+        _approve(held, request)
+    else:
+        _close(held, request)
+    events = {row.event_id for row in rows}
+    refresh_events(events)
+    request.events, request.deliveries = len(events), len(rows)
+    request.save(update_fields=["events", "deliveries"])
+    _record(rows, decision, request, address)
+    return held
+
+
+def _approve(held: tuple[int, ...], request: Replay) -> None:
+    for second, start in enumerate(range(0, len(held), A_SECOND)):
+        Delivery.objects.filter(pk__in=held[start : start + A_SECOND]).update(
+            state=State.PENDING,
+            is_approved=True,
+            replay=request,
+            tries=0,
+            deaths=0,
+            opened_at=database_now_plus(second),
+            due_at=database_now_plus(second),
+            covered_by=None,
+        )
+
+
+def _close(held: tuple[int, ...], request: Replay) -> None:
+    Delivery.objects.filter(pk__in=held).update(
+        state=State.CLOSED,
+        code=State.CLOSED.value,
+        replay=request,
+        due_at=None,
+        settled_at=request.created_at,
+    )
+
+
+def _record(rows: Sequence[Delivery], decision: Decision, request: Replay, address: str) -> None:
+    action = "delivery.approved" if decision is Decision.APPROVE else "delivery.closed"
+    details = {"request": str(request.uuid), "of": len(rows), "address": address}
+    append(
+        *(Happening(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
+        at=request.created_at,
+    )

@@ -1,0 +1,1 @@
+"""What must change, and when is it tried again? Pure."""

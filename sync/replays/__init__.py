@@ -1,0 +1,1 @@
+"""How does a person send events again: one, or thousands?"""

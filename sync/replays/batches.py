@@ -1,0 +1,155 @@
+"""A worker's look at the replays that run: send what their pace allows, each batch in one short commit.
+
+The replay's row is locked for the commit, so no member is sent twice, by however many workers: whoever comes second
+finds the first one's members sent, and the time of the next moved on. Killed before the commit, nothing was sent;
+killed after it, the sweep finds the deliveries.
+
+Replays stand behind what comes fresh: while an older delivery that nobody asked for could run for the same system,
+nothing is sent; and no more of a replay are under way than a few seconds of its pace.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from database.bulk_insert import store
+from database.clock import read_clock
+from database.statement import Statement
+from sync.deliveries.creation import open_deliveries, plan_ways
+from sync.deliveries.due import PASSING
+from sync.deliveries.event_state import refresh_events
+from sync.deliveries.ordering import STANDS_BEHIND
+from sync.execution.executor import defer
+from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
+from sync.replays.requests import deliver_again
+from sync.replays.skip_rules import judge
+from webhooks.models import Event
+
+PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200, Pace.FIRST: 300}
+WINDOW_SECONDS = 5.0  # of its pace, under way at once
+_CATCHES_UP = timedelta(seconds=2)  # after looks that came late
+_LOOKED_AT = 40  # members at once besides those that are sent: many may be skipped
+_AHEAD = 200
+
+_RUNNING = Statement(
+    "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
+    " AND state = 'running' AND due_at <= {now} ORDER BY due_at LIMIT %s"
+)
+_FRESH = Statement(
+    f"""SELECT d.commercial_id FROM sync_delivery d WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}}
+    AND d.replay_id IS NULL AND d.deaths < 2 AND {PASSING} AND NOT {STANDS_BEHIND}
+    ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
+)
+FRESH_SECONDS = 1.0
+
+
+def send_due(most: int = 20) -> int:
+    """Send what is due of the replays that run; how many events were sent."""
+    crowded = None
+    sent = 0
+    for (key,) in _RUNNING.rows(most):
+        crowded = _crowded() if crowded is None else crowded
+        deliveries = _send_next(key, crowded)
+        sent += len(deliveries)
+        defer(deliveries)
+    return sent
+
+
+def _crowded() -> set[int]:
+    """The systems for which something fresh that could run has waited for a second."""
+    return {row[0] for row in _FRESH.rows(-FRESH_SECONDS, _AHEAD)}
+
+
+def _send_next(key: int, crowded: set[int]) -> list[int]:
+    with transaction.atomic():
+        running = Replay.objects.select_for_update(no_key=True).filter(pk=key, state=ReplayState.RUNNING)
+        replay, now = running.first(), read_clock()
+        if replay is None or replay.due_at is None or replay.due_at > now:
+            return []
+        room = _room(replay, now)
+        members = _next_members(replay, 2 * room + _LOOKED_AT) if room else []
+        if not members or _stands_back(members[:room], crowded):
+            return []
+        return _send(replay, members, room, now)
+
+
+def _room(replay: Replay, now: datetime) -> int:
+    """How many events may be sent at this moment."""
+    if replay.pace == Pace.FIRST:
+        return 1 if not replay.events else 0
+    per_second = PER_MINUTE[Pace(replay.pace)] / 60
+    late = min(now - (replay.due_at or now), _CATCHES_UP).total_seconds()
+    window = int(per_second * WINDOW_SECONDS) - replay.under_way
+    return max(0, min(int(late * per_second) + 1, window))
+
+
+def _next_members(replay: Replay, most: int) -> list[Member]:
+    """The oldest that wait, one of each entity, and none of one that is under way: so its events keep their order."""
+    members = Member.objects.filter(replay=replay)
+    busy = list(members.filter(state=MemberState.SENT).values_list("event__entity_id", flat=True))
+    waiting = members.filter(state=MemberState.WAITING).exclude(event__entity_id__in=busy)
+    found: dict[tuple[str, str], Member] = {}
+    for each in waiting.select_related("event__source").order_by("event")[:most]:
+        found.setdefault((each.event.entity_type, each.event.entity_id), each)
+    return list(found.values())
+
+
+def _stands_back(members: Sequence[Member], crowded: set[int]) -> bool:
+    if not crowded:
+        return False
+    concerned = Delivery.objects.filter(event__in=[each.event_id for each in members])
+    return concerned.filter(commercial__in=crowded).exists()
+
+
+def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -> list[int]:
+    events = [each.event for each in members]
+    list(Delivery.objects.select_for_update().filter(event__in=events).order_by("event_id", "pk").only("pk"))
+    skipped = judge(events, replay)
+    sent: list[Event] = []
+    seen: list[Event] = []
+    for event in events:
+        if event.pk not in skipped:
+            if len(sent) == room:
+                break
+            sent.append(event)
+        seen.append(event)
+    for event in _without_deliveries(sent):
+        store(*open_deliveries(event, plan_ways(event)).rows)
+    again = Delivery.objects.filter(event__in=sent)
+    deliver_again(again, replay)
+    deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))
+    refresh_events(event.pk for event in sent)
+    _mark(replay, sent, {event.pk: skipped[event.pk] for event in seen if event.pk in skipped})
+    _count(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
+    details = {"replay": str(replay.uuid), "of": replay.total}
+    actor = f"person:{replay.requested_by_id}"
+    append(*(Happening(event.stream, "event.replayed", actor, details) for event in sent))
+    return deliveries
+
+
+def _without_deliveries(events: Sequence[Event]) -> list[Event]:
+    with_some = set(Delivery.objects.filter(event__in=events).values_list("event_id", flat=True))
+    return [event for event in events if event.pk not in with_some]
+
+
+def _mark(replay: Replay, sent: Sequence[Event], skipped: dict[int, Skipped]) -> None:
+    now, members = timezone.now(), Member.objects.filter(replay=replay, state=MemberState.WAITING)
+    members.filter(event__in=sent).update(state=MemberState.SENT, at=now)
+    for why in set(skipped.values()):
+        of_it = [key for key, each in skipped.items() if each == why]
+        members.filter(event__in=of_it).update(state=MemberState.SKIPPED, why=why, at=now)
+
+
+def _count(replay: Replay, sent: int, skipped: int, deliveries: int, now: datetime) -> None:
+    """Kept on the replay's own row; the time of the next is as much later as what was sent takes."""
+    pause = timedelta(seconds=sent * 60 / PER_MINUTE[Pace(replay.pace)])
+    Replay.objects.filter(pk=replay.pk).update(
+        events=F("events") + sent,
+        skipped=F("skipped") + skipped,
+        deliveries=F("deliveries") + deliveries,
+        due_at=max(replay.due_at or now, now - _CATCHES_UP) + pause,
+    )

@@ -1,0 +1,161 @@
+"""The frozen set of a bulk replay: which events, as rows, made in bounded batches.
+
+A filter is followed from its newest event back, along the index that every such filter has; what comes after the set
+was begun is not in it. Batches are transactions of their own, so a set can be gone on with by another process.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import F, Max, Q, QuerySet
+from django.utils import timezone
+
+from sync.models import Member, MemberState, Replay, ReplayState
+from sync.replays.requests import NotReplayable
+from sync.replays.skip_rules import judge
+from webhooks.models import Event
+
+LARGEST = 50_000
+BATCH = 1_000
+KEPT = timedelta(days=1)  # a set that nobody confirmed
+_NEEDED = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
+_DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
+
+
+class TooMany(NotReplayable):
+    """More events than one replay takes: nothing was kept."""
+
+    def __init__(self) -> None:
+        super().__init__(f"More than {LARGEST:,} events match. Narrow the filters, and replay in parts.")
+
+
+def begin_choice(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
+    """A set of what these resolved words of a filter mean, up to the newest event of now; still to be filled."""
+    bound = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    return Replay.objects.create(
+        requested_by_id=by.pk,
+        created_at=timezone.now(),
+        state=ReplayState.CHOOSING,
+        filter=dict(words),
+        bound=bound,
+    )
+
+
+def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
+    """A set of these events, frozen. `NotReplayable` for none or too many."""
+    if not 0 < len(events) <= LARGEST:
+        raise TooMany if events else NotReplayable("Choose at least one event.")
+    now = timezone.now()
+    replay = Replay(requested_by_id=by.pk, created_at=now, state=ReplayState.CHOOSING)
+    replay.uuid = key or replay.uuid
+    replay.save(force_insert=True)
+    ordered = sorted(events)
+    for start in range(0, len(ordered), BATCH):
+        with transaction.atomic():
+            some = Event.objects.filter(pk__in=ordered[start : start + BATCH]).order_by("pk")
+            _add(replay, list(some.only(*_NEEDED)))
+    _freeze(replay)
+    return replay
+
+
+def fill(replay: Replay, matching: QuerySet[Event], seconds: float) -> bool:
+    """Go on with a set for so long at most; whether it is frozen by now. `TooMany`, and nothing is kept but the set
+    itself, so that it can say so.
+
+    `matching` are the events that its filter means.
+    """
+    until = time.monotonic() + seconds
+    while replay.state == ReplayState.CHOOSING:
+        with transaction.atomic():
+            is_whole = _fill_batch(replay, matching)
+        if is_too_large(replay):
+            _empty(replay)
+            raise TooMany
+        if is_whole:
+            _freeze(replay)
+        elif time.monotonic() >= until:
+            return False
+    return True
+
+
+def _fill_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
+    """Add the next events; whether there are no more. One process after the other, each where the last one stopped."""
+    locked = Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk, state=ReplayState.CHOOSING)
+    if not locked.exists():
+        replay.refresh_from_db()
+        return False
+    replay.refresh_from_db()
+    events = matching.filter(pk__lte=replay.bound).order_by("-received_at", "-id")
+    if replay.cursor_at is not None:
+        at, key = replay.cursor_at, replay.cursor_id
+        events = events.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=key), received_at__lte=at)
+    found = list(events.only(*_NEEDED)[:BATCH])
+    if found:
+        replay.cursor_at, replay.cursor_id = found[-1].received_at, found[-1].pk
+        replay.save(update_fields=["cursor_at", "cursor_id"])
+        _add(replay, found)
+    return len(found) < BATCH
+
+
+def _add(replay: Replay, events: Sequence[Event]) -> None:
+    now, skipped = timezone.now(), judge(events, replay)
+    Member.objects.bulk_create(
+        Member(
+            replay=replay,
+            event=event,
+            state=MemberState.SKIPPED if event.pk in skipped else MemberState.WAITING,
+            why=skipped.get(event.pk, ""),
+            at=now,
+        )
+        for event in events
+    )
+    Replay.objects.filter(pk=replay.pk).update(
+        total=F("total") + len(events), skipped=F("skipped") + len(skipped)
+    )
+    replay.total += len(events)
+    replay.skipped += len(skipped)
+
+
+def _freeze(replay: Replay) -> None:
+    Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
+        state=ReplayState.CHOSEN, frozen_at=timezone.now()
+    )
+    replay.refresh_from_db()
+
+
+def is_too_large(replay: Replay) -> bool:
+    """Whether more events matched than a replay takes: nothing of it can be sent."""
+    return replay.total > LARGEST
+
+
+def _empty(replay: Replay) -> None:
+    Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
+        state=ReplayState.CHOSEN, skipped=F("total")
+    )
+    _delete_members(replay)
+
+
+def _delete_members(replay: Replay) -> None:
+    members = Member.objects.filter(replay=replay)
+    while keys := list(members.values_list("pk", flat=True)[:BATCH]):
+        Member.objects.filter(pk__in=keys).delete()
+
+
+def discard(replay: Replay) -> None:
+    """Delete a set that was not confirmed, a batch of its rows at a time."""
+    if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
+        return
+    _delete_members(replay)
+    Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
+
+
+def discard_old() -> int:
+    """Delete the sets that nobody confirmed for a day; how many."""
+    old = list(Replay.objects.filter(state__in=_DRAFTS, created_at__lt=timezone.now() - KEPT)[:100])
+    for each in old:
+        discard(each)
+    return len(old)

@@ -1,0 +1,200 @@
+"""What a replay would do: the plan of an attempt, computed against the live systems, and nothing sent.
+
+The same engine as a delivery's (`attempting.plan`), with a recorder that lets only reads out, within a deadline. Who
+looked, at what, and which calls that made, stands on the audit log: before the first call, and after the last.
+"""
+
+import copy
+import logging
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from audit.entries.append import Happening, append
+from audit.format.canonical_json import JSONValue
+from database.connection import release_connection
+from sync.attempts.attempt_result import Verdict, failure, superseded
+from sync.attempts.plan import Ends, Findings, plan
+from sync.attempts.run import connect_to, is_older_than_applied
+from sync.connectors.client.exchange import Exchange, Outgoing
+from sync.deliveries.claims import Claim, adopt
+from sync.deliveries.creation import plan_ways
+from sync.deliveries.record_links import linked
+from sync.deliveries.routes import Way, way_of, way_with
+from sync.limits.circuit_breaker import passing
+from sync.limits.rate_limit import wait_for_turn
+from sync.models import Attempt, Connection, Delivery, MappingVersion
+from sync.planning.change import Change
+from sync.planning.mapping import MappingInvalid
+from sync.replays.requests import Choice
+from webhooks.models import Event
+
+logger = logging.getLogger("hub.preview")
+
+DEADLINE_SECONDS = 8.0
+CALL_SECONDS = 4.0
+MOST_DELIVERIES = 5
+
+
+class OutOfTime(Exception):
+    """The preview's own time is over."""
+
+
+class Unattended(Exception):
+    """The connection is paused: it is left alone, by previews too."""
+
+
+class WouldWrite(Exception):
+    """A preview was about to change something: a fault of ours, and nothing left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What one delivery would do. Without a `change`, `code` says why there is none."""
+
+    delivery: Delivery
+    version: MappingVersion | None
+    change: Change | None = None
+    code: str = ""
+    verdict: Verdict | None = None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Nothing would be sent: something newer was applied."""
+        return self.code == "superseded"
+
+
+@dataclass(slots=True)
+class Lookout:
+    """The `Recorder` of a preview and one connection: lets reads out while there is time."""
+
+    connection: Connection
+    until: float
+    calls: list[Exchange] = field(default_factory=list)
+
+    def about_to_send(self, request: Outgoing) -> None:
+        """`OutOfTime`, `Unattended`, or `WouldWrite`, which cannot be."""
+        if request.write:
+            raise WouldWrite(f"{request.method} {request.path}")
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise OutOfTime
+        if passing(self.connection) == 0:
+            raise Unattended
+        wait_for_turn(self.connection, left)
+        release_connection()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Kept for the audit log: what was asked, not what was answered."""
+        self.calls.append(exchange)
+
+
+def preview(event: Event, choice: Choice, actor: str, address: str = "") -> list[Foreseen]:
+    """What replaying this event now would do, by delivery; empty where no route takes it. At most five, and as many
+    seconds as stand above.
+    """
+    try:
+        deliveries = _deliveries(event)
+    except MappingInvalid:  # a declaration that was stored past the console: no attempt could be made either
+        known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MOST_DELIVERIES]
+        return [Foreseen(each, None, code="unmappable") for each in known]
+    if not deliveries:
+        return []
+    stand = {"systems": [each.commercial.slug for each in deliveries], "address": address}
+    _record(event, "preview.begun", actor, {**stand, **choice.as_details()})
+    until, lookouts, found = time.monotonic() + DEADLINE_SECONDS, [], []
+    for delivery in deliveries:
+        delivery.takes = choice.takes
+        both = [Lookout(each, until) for each in (delivery.identity, delivery.commercial)]
+        lookouts += both
+        found.append(_foresee(delivery, _way(delivery, choice), both))
+    calls = sorted((call for each in lookouts for call in each.calls), key=lambda call: call.started_at)
+    _record(event, "preview.ended", actor, {"calls": [_told(call) for call in calls], "address": address})
+    return found
+
+
+def _deliveries(event: Event) -> list[Delivery]:
+    """Its deliveries as this process knows their routes; of an event without any, those that a replay would open."""
+    known = list(event.deliveries.order_by("pk")[:MOST_DELIVERIES])
+    for each in known:
+        each.event = event
+        adopt(each, way_of(each.route_id))
+    return known or [_opened(event, way) for way in _ways_now(event)]
+
+
+def _ways_now(event: Event) -> list[Way]:
+    state, code = event.state, event.code
+    ways = plan_ways(event)[:MOST_DELIVERIES]
+    event.state, event.code = state, code  # only looked at
+    return ways
+
+
+def _opened(event: Event, way: Way) -> Delivery:
+    route = way.route
+    delivery = Delivery(
+        event=event,
+        route_id=route.pk,
+        identity_id=route.identity_id,
+        commercial_id=route.commercial_id,
+        entity_type=event.entity_type,
+        entity_id=event.entity_id,
+        is_relayed=route.relays and event.is_signed,
+    )
+    adopt(delivery, way)
+    return delivery
+
+
+def _way(delivery: Delivery, choice: Choice) -> Way:
+    way = way_of(delivery.route_id)
+    return way_with(way, version_then(delivery)) if choice.maps_as_then else way
+
+
+def version_then(delivery: Delivery) -> int | None:
+    """The version of the mapping that the delivery's first attempt used."""
+    tried = Attempt.objects.filter(delivery=delivery.pk, mapping_version__isnull=False).order_by("number")
+    return tried.values_list("mapping_version", flat=True).first()
+
+
+def _foresee(delivery: Delivery, way: Way, lookouts: list[Lookout]) -> Foreseen:
+    attempt = Attempt(delivery=delivery, key=uuid.uuid4())
+    claim = Claim(delivery, attempt, uuid.uuid4(), way, linked(delivery))
+    if is_older_than_applied(claim):
+        return Foreseen(delivery, way.version, code="superseded", verdict=superseded())
+    release_connection()
+    try:
+        identity, commercial = (_connector(each, str(attempt.key)) for each in lookouts)
+        ends = Ends(identity, commercial)  # type: ignore[arg-type]
+        return Foreseen(delivery, way.version, change=plan(claim, ends, Findings()))
+    except OutOfTime:
+        return Foreseen(delivery, way.version, code="preview-late")
+    except Unattended:
+        return Foreseen(delivery, way.version, code="preview-paused")
+    except Exception as error:  # noqa: BLE001 - as at the delivery boundary: told, never raised
+        return _failed(delivery, way, claim, error)
+
+
+def _connector(lookout: Lookout, request_id: str) -> object:
+    hurried = copy.copy(lookout.connection)  # what this process knows of it is everybody's
+    hurried.deadline_seconds = min(hurried.deadline_seconds, CALL_SECONDS)
+    return connect_to(hurried, request_id, lookout)
+
+
+def _failed(delivery: Delivery, way: Way, claim: Claim, error: Exception) -> Foreseen:
+    verdict = failure(error, claim)
+    if verdict.code == "internal-failure":
+        logger.error("preview of %s: unexpected %s", delivery.event, type(error).__name__, exc_info=error)
+    return Foreseen(delivery, way.version, code=verdict.code, verdict=verdict)
+
+
+def _record(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
+    with transaction.atomic():
+        append(Happening(event.stream, action, actor, details))
+
+
+def _told(call: Exchange) -> str:
+    """A call as the audit log keeps it: the template of its path holds no value."""
+    outcome = call.status if call.status is not None else call.error
+    return f"{call.outgoing.method} {call.outgoing.path} {outcome}"

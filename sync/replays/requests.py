@@ -1,0 +1,174 @@
+"""Replay: a person asks to deliver again. It queues behind the subject's current work, fetches afresh unless the person
+chose otherwise, and is an attempt of its own, with who, when and why.
+
+This is for what is done at once, in one commit; thousands are worked off over time by `sync.replays`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from database.bulk_insert import store
+from database.clock import database_now
+from sync.deliveries.creation import open_deliveries, plan_ways
+from sync.deliveries.event_state import refresh_events
+from sync.deliveries.stored_webhook import has_carried_data
+from sync.execution.executor import defer
+from sync.models import OPEN_STATES, Attempt, Delivery, Erasure, ErasureState, Replay, Takes
+from webhooks.models import Event, State, is_erased
+
+LARGEST = 1_000
+
+
+class NotReplayable(ValueError):
+    """Why nothing was done, in a sentence for the person who asked."""
+
+
+class AlreadyRequested(NotReplayable):
+    """The same request, by its key, was carried out before, or an earlier one waits for its attempt: nothing done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is delivered, and with which version of the mapping: the newest, or the one of the first attempt."""
+
+    takes: Takes = Takes.AS_ROUTED
+    maps_as_then: bool = False
+
+    def as_details(self) -> dict[str, str]:
+        """For the audit log, where somebody chose something."""
+        taken = {"takes": str(self.takes)} if self.takes else {}
+        return taken | ({"mapping": "then"} if self.maps_as_then else {})
+
+
+AS_ROUTED = Choice()
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What a replay set in motion. `skipped` events have no route; `waiting` ones wait for an earlier replay."""
+
+    replay: Replay
+    deliveries: tuple[int, ...]
+    skipped: int
+    waiting: int
+
+
+def request_replay(
+    events: Sequence[Event],
+    *,
+    by: AbstractBaseUser,
+    reason: str,
+    key: UUID | None = None,
+    address: str = "",
+    choice: Choice = AS_ROUTED,
+) -> Requested:
+    """Deliver these events again, at most 1,000, in one commit; then wake them.
+
+    A delivery that runs now runs once more afterwards; one that waits anyway is taken up as the replay. An event that
+    waits for an earlier replay is left to that: an attempt has one person and one reason.
+    `key` names the request: the database takes it once, so that a second click starts nothing. `address` is
+    where the person asked from. `NotReplayable` without a reason, without events, for too many, and for a payload as
+    received where there is none.
+    """
+    reason = stated(reason)
+    if not 0 < len(events) <= LARGEST:
+        raise NotReplayable(f"Choose between 1 and {LARGEST:,} events.")
+    if choice.takes and not all(map(has_carried_data, events)):
+        raise NotReplayable("The webhook carried no data that could be sent as received.")
+    replay = Replay(requested_by_id=by.pk, reason=reason, created_at=timezone.now())
+    replay.uuid = key or replay.uuid
+    try:
+        with transaction.atomic():
+            requested = _request(events, replay, address, choice)
+    except IntegrityError as error:
+        if Replay.objects.filter(uuid=replay.uuid).exists():
+            raise AlreadyRequested("This was started already; nothing was started twice.") from error
+        raise
+    defer(requested.deliveries)
+    return requested
+
+
+def stated(reason: str) -> str:
+    """The reason as it is kept. `NotReplayable` where there is none."""
+    reason = " ".join(reason.split())
+    if not reason:
+        raise NotReplayable("Say why: the reason is kept with the replay.")
+    return reason[:500]
+
+
+def _request(events: Sequence[Event], replay: Replay, address: str, choice: Choice) -> Requested:
+    replay.save(force_insert=True)
+    details = {"replay": str(replay.uuid), "of": len(events), "address": address, **choice.as_details()}
+    asked = {
+        event.pk: _ask_again(event, replay, choice) for event in sorted(events, key=lambda each: each.pk)
+    }
+    opened = {pk: pks for pk, pks in asked.items() if pks is not None}
+    if not opened:
+        raise AlreadyRequested("Somebody asked for this already, and it has not begun yet.")
+    deliveries = tuple(pk for pks in opened.values() for pk in pks)
+    replay.events = sum(bool(pks) for pks in opened.values())
+    replay.deliveries = len(deliveries)
+    replay.save(update_fields=["events", "deliveries"])
+    refresh_events(pk for pk, pks in opened.items() if pks)
+    append(
+        *(
+            Happening(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
+            for event in events
+            if opened.get(event.pk)
+        ),
+        at=replay.created_at,
+    )
+    return Requested(
+        replay, deliveries, skipped=len(opened) - replay.events, waiting=len(asked) - len(opened)
+    )
+
+
+def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None:
+    """The event's deliveries, each told of the replay; None where they were told of another one that has not begun.
+
+    An event that had no route gets what there is now; one whose entity was erased gets none.
+    """
+    if not event.deliveries.exists() and not is_erased(event.entity_id):
+        store(*open_deliveries(event, plan_ways(event)).rows)
+    # Locked, so that none is claimed between the two updates and misses the replay.
+    rows = event.deliveries.select_for_update().order_by("pk")
+    locked = list(rows.values_list("replay", "entity_id", "state"))
+    if any(is_erased(entity_id) for _, entity_id, _ in locked) or _is_being_erased(event):
+        return []
+    # One that was closed names the request that closed it, and waits for nothing.
+    if any(replay and state in OPEN_STATES for replay, _, state in locked):
+        return None
+    deliver_again(Delivery.objects.filter(event=event), replay, choice)
+    return list(event.deliveries.values_list("pk", flat=True))
+
+
+def deliver_again(deliveries: QuerySet[Delivery], replay: Replay, choice: Choice = AS_ROUTED) -> None:
+    """Tell locked deliveries of a replay: what runs runs once more afterwards, what does not is due now."""
+    first = Attempt.objects.filter(delivery=OuterRef("pk"), mapping_version__isnull=False).order_by("number")
+    version = Subquery(first.values("mapping_version")[:1]) if choice.maps_as_then else None
+    told = {"replay": replay, "takes": choice.takes, "mapping_version": version}
+    deliveries.filter(state=State.RUNNING).update(**told)
+    deliveries.exclude(state=State.RUNNING).update(
+        **told,
+        state=State.PENDING,
+        tries=0,
+        deaths=0,
+        is_approved=False,
+        due_at=database_now(),
+        opened_at=database_now(),
+        settled_at=None,
+        covered_by=None,
+    )
+
+
+def _is_being_erased(event: Event) -> bool:
+    asked = Erasure.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
+    confirmed = asked.filter(state=ErasureState.CONFIRMED).values_list("sources", flat=True)
+    return any(event.source_id in sources for sources in confirmed)

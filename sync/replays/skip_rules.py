@@ -1,0 +1,110 @@
+"""Which events of a replay are not sent again, and why: told beforehand, and asked again when they are sent.
+
+A handful of statements for however many events.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.db.models import Q
+
+from sync.deliveries.creation import EVENT_TYPES, enabled_routes
+from sync.deliveries.superseded import APPLIED, is_outdated, with_newer
+from sync.models import (
+    OPEN_STATES,
+    Delivery,
+    Erasure,
+    ErasureState,
+    Member,
+    MemberState,
+    Replay,
+    ReplayState,
+    Skipped,
+)
+from webhooks.models import Event, is_erased
+
+_NEEDED = (
+    *("event_id", "state", "replay_id", "is_relayed", "settled_at", "occurred_at"),
+    *("newer", "newer_type", "linked_record", "applied_until"),
+)
+_STARTED = (ReplayState.AWAITING, ReplayState.RUNNING, ReplayState.PAUSED)
+
+
+def judge(events: Collection[Event], replay: Replay) -> dict[int, Skipped]:
+    """Why events of this replay are skipped, by key; those that are sent are not in it.
+
+    An event that goes to several systems is sent where it has something to tell one of them.
+    """
+    keys = [event.pk for event in events]
+    deliveries: dict[int, list[Any]] = defaultdict(list)
+    for row in with_newer(Delivery.objects.filter(event__in=keys)).values_list(*_NEEDED, named=True):
+        deliveries[row.event_id].append(row)
+    routed, erased, elsewhere = _routed(events), _being_erased(events), _elsewhere(keys, replay)
+    found = {
+        event.pk: Skipped.ERASED
+        if _is_erased(event, erased)
+        else Skipped.ELSEWHERE
+        if event.pk in elsewhere
+        else _why(
+            event, deliveries[event.pk], replay, is_routed=(event.source_id, event.entity_type) in routed
+        )
+        for event in events
+    }
+    return {key: why for key, why in found.items() if why is not None}
+
+
+def _why(event: Event, rows: list[Any], replay: Replay, *, is_routed: bool) -> Skipped | None:
+    if not rows:
+        return None if is_routed and event.event_type in EVENT_TYPES else Skipped.UNROUTED
+    if any(row.replay_id and row.state in OPEN_STATES for row in rows):
+        return Skipped.ELSEWHERE
+    if _is_done_since(rows, replay):
+        return Skipped.MEANWHILE
+    if not all(map(is_outdated, rows)):
+        return None
+    return Skipped.GONE if all(map(_is_gone, rows)) else Skipped.NEWER
+
+
+def _is_done_since(rows: list[Any], replay: Replay) -> bool:
+    """Whether all of it succeeded after the set was frozen. What had succeeded before was chosen knowingly."""
+    frozen_at = replay.frozen_at
+    return frozen_at is not None and all(
+        row.state in APPLIED and row.settled_at and row.settled_at > frozen_at for row in rows
+    )
+
+
+def _is_gone(row: Any) -> bool:
+    """Whether the entity ended with what was applied since: its record is deleted, or that was its deletion."""
+    return bool(row.newer_type == "DELETE" or row.linked_record == "")
+
+
+def _routed(events: Collection[Event]) -> set[tuple[int, str]]:
+    sources = {event.source_id for event in events}
+    return set(enabled_routes().filter(source__in=sources).values_list("source_id", "entity_type"))
+
+
+def _being_erased(events: Collection[Event]) -> Mapping[tuple[str, str], set[int]]:
+    """The sources of which an entity is being erased, by its type and id."""
+    confirmed = Erasure.objects.filter(
+        state=ErasureState.CONFIRMED, entity_id__in={event.entity_id for event in events}
+    )
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for entity_type, entity_id, sources in confirmed.values_list("entity_type", "entity_id", "sources"):
+        found[entity_type, entity_id] |= set(sources)
+    return found
+
+
+def _is_erased(event: Event, erased: Mapping[tuple[str, str], set[int]]) -> bool:
+    return is_erased(event.entity_id) or event.source_id in erased.get(
+        (event.entity_type, event.entity_id), ()
+    )
+
+
+def _elsewhere(keys: list[int], replay: Replay) -> set[int]:
+    """Those that another replay has sent or is going to send. Of two that were started, the older goes on."""
+    others = Member.objects.filter(event__in=keys).exclude(replay=replay)
+    if replay.started_at is not None:
+        others = others.filter(replay__lt=replay.pk)
+    is_taken = Q(state=MemberState.SENT) | Q(state=MemberState.WAITING, replay__state__in=_STARTED)
+    return set(others.filter(is_taken).values_list("event_id", flat=True))

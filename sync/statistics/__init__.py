@@ -1,0 +1,1 @@
+"""How many events, failures and calls were there by the hour?"""

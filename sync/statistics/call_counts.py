@@ -1,0 +1,85 @@
+"""The requests to other systems that began in one hour.
+
+No index on their time is written with every webhook. They are found by their keys, which grow with time: a request is
+stored at most `SLACK` after it began.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Case, Count, IntegerField, Max, Value, When
+
+from sync.limits.circuit_breaker import WORDS
+from sync.models import Call
+from sync.models.counts import HOUR
+from sync.statistics.latency_histogram import BOUNDS, PLACES
+
+SLACK = timedelta(minutes=10)
+FAILED = frozenset(f"{side}-{word}" for side in ("identity", "target") for word in {*WORDS, "garbled"})
+
+
+@dataclass(slots=True)
+class CallsOfHour:
+    """Of one connection. Requests that never ended have no duration, and are no success."""
+
+    number: int = 0
+    failed: int = 0
+    last_success_at: datetime | None = None
+    durations: list[int] = field(default_factory=lambda: [0] * PLACES)
+
+
+def calls_of(hour: datetime) -> dict[int, CallsOfHour]:
+    """By connection: one statement, after some forty that look at one row each."""
+    first, beyond = _first_at(hour - SLACK), _first_at(hour + HOUR + SLACK)
+    if first is None:
+        return {}
+    found: dict[int, CallsOfHour] = defaultdict(CallsOfHour)
+    rows = Call.objects.filter(pk__gte=first, started_at__gte=hour, started_at__lt=hour + HOUR)
+    if beyond is not None:
+        rows = rows.filter(pk__lt=beyond)
+    counted = rows.order_by().values_list("connection_id", "error", _place())
+    for connection, error, place, number, newest_at in counted.annotate(Count("pk"), Max("started_at")):
+        calls = found[connection]
+        calls.number += number
+        calls.failed += number if error in FAILED else 0
+        if place >= 0:
+            calls.durations[place] += number
+            if not error:
+                calls.last_success_at = max(calls.last_success_at or newest_at, newest_at)
+    return dict(found)
+
+
+def _place() -> Case:
+    """`durations.place_of` in SQL: each row is compared six times; -1 where it never ended."""
+    ended = _between(0, len(BOUNDS))
+    return Case(When(seconds=None, then=Value(-1)), default=ended, output_field=IntegerField())
+
+
+def _between(first: int, last: int) -> Case | Value:
+    if first == last:
+        return Value(first)
+    middle = (first + last) // 2
+    return Case(
+        When(seconds__lt=BOUNDS[middle], then=_between(first, middle)),
+        default=_between(middle + 1, last),
+        output_field=IntegerField(),
+    )
+
+
+def _first_at(moment: datetime) -> int | None:
+    """The key from which on requests began at `moment` or later, within the slack; None where none did."""
+    stored = Call.objects.order_by("pk").values_list("pk", "started_at")
+    newest = stored.last()
+    if newest is None or newest[1] + SLACK < moment:
+        return None
+    low, high, found = 0, newest[0], None
+    while low <= high:
+        middle = (low + high) // 2
+        row = stored.filter(pk__gte=middle, pk__lte=high).first()
+        if row is None or row[1] >= moment:
+            found = row[0] if row is not None else found
+            high = middle - 1
+        else:
+            low = row[0] + 1
+    return found

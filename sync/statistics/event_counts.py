@@ -1,0 +1,60 @@
+"""What the events of one hour come to now: bounded reads by the indexes on time, and on state and time."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, QuerySet, Sum
+
+from sync.deliveries.creation import EVENT_TYPES
+from sync.models import OPEN_STATES, Delivery, Route
+from sync.models.counts import HOUR
+from sync.models.failure import by_side
+from webhooks.models import Event, Refusal, State
+
+OTHER = "other"
+Numbers = Mapping[tuple[Any, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsOfHour:
+    """`events` by source, entity type, event type and state; `failures` by connection and code; `refusals`
+    by source and code. `open`: events of which something still changes by itself.
+    """
+
+    events: Numbers
+    failures: Numbers
+    refusals: Numbers
+    open: int
+
+
+def events_of(hour: datetime) -> EventsOfHour:
+    """Count an hour: five statements, and one for the types that are known."""
+    found = _within(Event.objects.all(), hour, "received_at").order_by()
+    counted = found.values_list("source_id", "entity_type", "event_type", "state").annotate(Count("pk"))
+    known = set(Route.objects.values_list("entity_type", flat=True).distinct())
+    events: Counter[tuple[Any, ...]] = Counter()
+    for source, entity_type, event_type, state, number in counted:
+        entity = entity_type if entity_type in known else OTHER
+        event = event_type if event_type in EVENT_TYPES else OTHER
+        events[source, entity, event, state] += number
+    # An event shows the worst of its deliveries: where one is dead, another may go on.
+    dead = _within(Delivery.objects.filter(event__state=State.DEAD), hour, "event__received_at")
+    hidden = dead.filter(state__in=OPEN_STATES).count()
+    failures: Counter[tuple[Any, ...]] = Counter()
+    for part in by_side(dead.filter(state=State.DEAD)):
+        for connection, code, number in part.order_by().values_list("at_fault", "code").annotate(Count("pk")):
+            failures[connection, code] = number
+    refused = _within(Refusal.objects.all(), hour, "last_at").order_by().values_list("source_id", "code")
+    return EventsOfHour(
+        events,
+        failures,
+        {(source, code): number for source, code, number in refused.annotate(Sum("times"))},
+        sum(number for (*_, state), number in events.items() if state in OPEN_STATES) + hidden,
+    )
+
+
+def _within(rows: QuerySet[Any], hour: datetime, moment: str) -> QuerySet[Any]:
+    return rows.filter(**{f"{moment}__gte": hour, f"{moment}__lt": hour + HOUR})

@@ -1,0 +1,111 @@
+"""The worker's look: counts what is not as it was counted, for a few seconds at most. What is left is for the next."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Max, Min, Q
+
+from database.clock import read_clock
+from sync.models import (
+    Call,
+    CallCount,
+    CountedHour,
+    CountMark,
+    EventCount,
+    FailureCount,
+    Kept,
+    Pruning,
+    RefusalCount,
+)
+from sync.models.counts import HOUR, hour_of
+from sync.statistics.hour_recount import count_hour
+from sync.statistics.stale_hours import Known, choose
+from webhooks.models import Event, Refusal
+
+WATCHED = timedelta(days=8)  # what pages show, and the week that they compare with
+KEPT = timedelta(days=400)
+SECONDS = 3.0
+MARKS = 20_000
+OPEN = 200
+_COUNTS = (EventCount, FailureCount, CallCount, RefusalCount)
+
+
+def count(now: datetime | None = None, seconds: float = SECONDS) -> list[datetime]:
+    """Count the hours that need it, for so many seconds; which they were.
+
+    Harmless at any time, from any number of processes, and after one that died: a mark goes only after its hour was
+    counted.
+    """
+    now = now or read_clock()
+    until = time.monotonic() + seconds
+    first = first_kept(now)
+    begin_hours(max(first, hour_of(now - WATCHED)), now)
+    marks = _marks(first)
+    counted = []
+    for hour in choose(_known(now, first, marks), marks, now):
+        if time.monotonic() >= until:
+            break
+        if count_hour(hour, now):
+            CountMark.objects.filter(pk__in=marks.get(hour, [])).delete()
+            counted.append(hour)
+    forget_before(hour_of(now - KEPT))
+    return counted
+
+
+def first_kept(now: datetime) -> datetime:
+    """The first hour whose events are all kept. What was counted of earlier ones stays as it is."""
+    pruned = Pruning.objects.filter(kind=Kept.EVENTS).aggregate(at=Max("up_to"))["at"]
+    oldest = hour_of(now - KEPT)
+    return oldest if pruned is None else max(oldest, hour_of(pruned) + HOUR)
+
+
+def begin_hours(first: datetime, now: datetime) -> None:
+    """Let there be a row for each hour from then on, or from the first with something to count, up to the current."""
+    oldest = min((each for each in _oldest(first) if each is not None), default=now)
+    first = min(max(first, hour_of(oldest)), hour_of(now))
+    known = set(CountedHour.objects.filter(begins_at__gte=first).values_list("begins_at", flat=True))
+    number = int((hour_of(now) - first) / HOUR) + 1
+    new = [hour for hour in (first + HOUR * step for step in range(number)) if hour not in known]
+    CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in new], ignore_conflicts=True)
+
+
+def _oldest(first: datetime) -> Iterator[datetime | None]:
+    """When the oldest came of each kind that is counted: not before `first`, but for requests to other systems."""
+    yield Event.objects.filter(received_at__gte=first).aggregate(at=Min("received_at"))["at"]
+    yield Refusal.objects.filter(last_at__gte=first).aggregate(at=Min("last_at"))["at"]
+    yield Call.objects.order_by("pk").values_list("started_at", flat=True).first()
+
+
+def _marks(first: datetime) -> dict[datetime, list[int]]:
+    """The keys of the oldest marks by hour. Those of hours that are not counted any more are taken away."""
+    CountMark.objects.filter(hour__lt=first).delete()
+    marks = defaultdict(list)
+    for key, hour in CountMark.objects.order_by("pk").values_list("pk", "hour")[:MARKS]:
+        marks[hour].append(key)
+    return dict(marks)
+
+
+def _known(now: datetime, first: datetime, marked: Iterable[datetime]) -> list[Known]:
+    """The hours that are watched, those that were marked, and the longest uncounted of those with something open."""
+    hours = list(marked)
+    CountedHour.objects.bulk_create([CountedHour(begins_at=each) for each in hours], ignore_conflicts=True)
+    rows = CountedHour.objects.filter(begins_at__gte=first)
+    near = rows.filter(Q(begins_at__gte=hour_of(now - WATCHED), begins_at__lte=now) | Q(begins_at__in=hours))
+    still_open = rows.filter(open__gt=0).order_by("counted_at")[:OPEN]
+    found = {each.pk: each for each in (*near, *still_open)}
+    return [Known(each.begins_at, each.counted_at, each.seconds, each.open) for each in found.values()]
+
+
+def forget_before(hour: datetime, most: int = 24) -> None:
+    """Delete the counts of the oldest hours before then, so many at a time."""
+    old = list(
+        CountedHour.objects.filter(begins_at__lt=hour)
+        .order_by("begins_at")
+        .values_list("pk", flat=True)[:most]
+    )
+    if old:
+        for model in _COUNTS:
+            model.objects.filter(hour__in=old).delete()
+        CountedHour.objects.filter(pk__in=old).delete()
