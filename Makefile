@@ -59,7 +59,7 @@ lint: $(CHECKS)
 	$(BIN)/ruff format --check .
 
 types: $(CHECKS)
-	$(HUB_ENV) $(BIN)/mypy database audit webhooks sync integration_hub sandbox
+	$(HUB_ENV) $(BIN)/mypy database audit webhooks sync exports console integration_hub sandbox
 
 contracts: $(CHECKS)
 	$(BIN)/lint-imports

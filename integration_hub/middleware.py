@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from console.middleware import FOR_PEOPLE
 from database.connection import release_connection
-from integration_hub.console.middleware import FOR_PEOPLE
 from webhooks.catalogue.codes import choose_language
 from webhooks.receiving.answers import problem
 from webhooks.views import respond

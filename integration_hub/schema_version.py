@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
-APPS = ("audit", "webhooks", "sync", "console")
+APPS = ("audit", "webhooks", "sync", "exports", "console")
 LABEL = "integration_hub"
 
 _ADVICE = {

@@ -32,7 +32,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ENVIRONMENT = env.str("ENVIRONMENT", default="laptop" if DEBUG else "")
 
 INSTALLED_APPS = [
-    "integration_hub.console.site.ConsoleAdminConfig",
+    "console.site.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -44,7 +44,8 @@ INSTALLED_APPS = [
     "audit",
     "webhooks",
     "sync",
-    "integration_hub.console",
+    "exports",
+    "console",
 ]
 
 MIDDLEWARE = [
@@ -56,11 +57,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "integration_hub.console.middleware.Circumstances",
-    "integration_hub.console.middleware.ConsoleMessages",
+    "console.middleware.Circumstances",
+    "console.middleware.ConsoleMessages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "integration_hub.console.middleware.ConsolePolicy",
-    "integration_hub.console.middleware.PersonalConsole",
+    "console.middleware.ConsolePolicy",
+    "console.middleware.PersonalConsole",
 ]
 
 ROOT_URLCONF = "integration_hub.urls"
@@ -224,14 +225,14 @@ REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 # What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
 # Each is called with what says whether to go on, and returns within seconds once it says no.
 WORKER_LOOKS = {
-    "exports": "integration_hub.console.exporting.apart.look",
+    "exports": "exports.jobs.worker.look",
     "backtests": "sync.mappings.backtests.look",
 }
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
 ERASES_TOO = {
-    "exports": "integration_hub.console.exporting.forgetting.forget",
-    "views": "integration_hub.console.saved_views.forget",
+    "exports": "exports.jobs.erasure.forget",
+    "views": "console.events.saved_views.forget",
 }
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models, transaction
 
 from audit.models import SigningKey
-from integration_hub.console.models import Export
+from exports.models import Export
 from sync.models import Connection
 from webhooks.encryption.at_rest import reseal
 from webhooks.models import Payload, Pepper, SourceSecret, SubjectKey

@@ -137,9 +137,9 @@ ABSENT = {
     "administrator": set(),
 }
 REFUSED = {
-    "support": ("audit/entry/", "console/export/", "auth/user/", "sync/erasure/", "webhooks/source/add/"),
+    "support": ("audit/entry/", "exports/export/", "auth/user/", "sync/erasure/", "webhooks/source/add/"),
     "auditor": ("auth/user/", "sync/erasure/", "sync/connection/add/", "sync/alarm/snooze/"),
-    "administrator": ("console/export/new/",),
+    "administrator": ("exports/export/new/",),
 }
 
 

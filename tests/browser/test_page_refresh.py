@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.models import Export, ExportState
+from exports.jobs.lifecycle import request_export
+from exports.models import Export, ExportState
 from sync.models import Delivery
 from sync.search.event_filter import resolve
 from tests.browser.conftest import LogIn
@@ -44,7 +44,7 @@ def test_the_heading_of_an_export_does_not_wait_beside_what_ended(
     settings.EXPORT_FOLDER = str(tmp_path)
     browser = log_in("auditor")
     export = request_export(resolve({}, timezone.now()), by=User.objects.get(), reason="Yearly audit")
-    browser.open(f"/admin/console/export/{export.pk}/change/")
+    browser.open(f"/admin/exports/export/{export.pk}/change/")
     assert browser.read(".head-line .pill") == "○ Waiting"
     Export.objects.update(state=ExportState.CANCELLED)
     browser.find("#export:not([data-poll])").wait_for()

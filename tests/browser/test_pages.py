@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urldefrag, urlsplit
 import pytest
 from django.utils import timezone
 
-from integration_hub.console.exporting.jobs import request_export
+from exports.jobs.lifecycle import request_export
 from sync.search.event_filter import resolve
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
@@ -36,9 +36,9 @@ CONSOLE = {
     "/admin/sync/route/",
     "/admin/sync/route/N/change/",
     "/admin/sync/replay/",
-    "/admin/console/export/",
-    "/admin/console/export/N/change/",
-    "/admin/console/export/new/",
+    "/admin/exports/export/",
+    "/admin/exports/export/N/change/",
+    "/admin/exports/export/new/",
     "/admin/sync/mapping/",
     "/admin/sync/mapping/N/change/",
     "/admin/sync/mapping/N/compare/?from,to",

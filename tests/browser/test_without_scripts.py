@@ -7,7 +7,8 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console.models import Export, Preference, SavedView
+from console.models import Preference, SavedView
+from exports.models import Export
 from sync.models import (
     Alarm,
     Connection,

@@ -12,7 +12,7 @@ from audit.models.entry import ROUTINE
 from audit.sealing.publish_checkpoints import Way, anchor
 from audit.sealing.seal import seal
 from audit.sealing.status import standing
-from integration_hub.console.audit_filter import TOGETHER
+from console.audit_log.filters import TOGETHER
 from tests.support.audit.entries import BOX, after, write, write_history
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import Seen, scans, seeing

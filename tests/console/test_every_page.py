@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from audit.models import Entry
-from integration_hub.console.exporting.jobs import request_export
+from exports.jobs.lifecycle import request_export
 from sync.models import Alarm, Erasure, FailureGroup
 from sync.search.event_filter import resolve
 from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
@@ -60,7 +60,7 @@ def rows() -> dict[str, Any]:
         "sync_replay": a_replay(root),
         "sync_alarm": Alarm.objects.create(kind="deliveries-dead", subject="", began_at=now, raised_at=now),
         "sync_erasure": Erasure.objects.create(asked_by=root, reason="r", asked_at=now, **erasure),
-        "console_export": request_export(resolve({}, now), by=root, reason="evidence"),
+        "exports_export": request_export(resolve({}, now), by=root, reason="evidence"),
         "audit_entry": Entry.objects.latest("id"),
         "sync_failuregroup": FailureGroup.objects.create(
             connection=route.commercial, code="target-rejected", first_at=now, last_at=now
@@ -88,7 +88,7 @@ LOOKED_AT = {
     "sync_replay": EVERYBODY,
     "sync_alarm": EVERYBODY,
     "sync_erasure": ADMINISTRATORS,
-    "console_export": AUDITING,
+    "exports_export": AUDITING,
     "audit_entry": AUDITING,
     "auth_user": ADMINISTRATORS,
     "auth_group": ADMINISTRATORS,
@@ -126,9 +126,9 @@ TABLE = {
     "webhooks_event_download": AUDITING,
     "audit_entry_download": AUDITING,
     "audit_entry_standing": AUDITING,
-    "console_export_new": {AUDITOR},
-    "console_export_cancel": {AUDITOR},
-    "console_export_download": {AUDITOR},
+    "exports_export_new": {AUDITOR},
+    "exports_export_cancel": {AUDITOR},
+    "exports_export_download": {AUDITOR},
     "sync_alarm_snooze": ACTING,
     "sync_delivery_route": EVERYBODY,
     "sync_delivery_decide": ACTING,
@@ -153,7 +153,7 @@ BUTTONS = (
     "sync_connection_test",
     "sync_connection_try_now",
     "sync_mapping_backtest",
-    "console_export_cancel",
+    "exports_export_cancel",
     "webhooks_event_reveal",
     "webhooks_event_view_save",
     "webhooks_event_view_remove",
@@ -197,7 +197,7 @@ def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str)
     found, client = rows(), Client()
     client.force_login(found["auth_user"])
     row = next(
-        (found[each] for each in ("sync_replay", "console_export") if name.startswith(f"{each}_")), None
+        (found[each] for each in ("sync_replay", "exports_export") if name.startswith(f"{each}_")), None
     )
     address = reverse(f"admin:{name}", args=[row.uuid]) if row else address_of(name, found)
     answer = client.get(address, follow=True)

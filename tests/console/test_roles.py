@@ -19,8 +19,8 @@ PAGES = {
     "/admin/audit/entry/": {"auditor", "administrator"},
     "/admin/audit/entry/download/csv": {"auditor", "administrator"},
     "/admin/webhooks/event/download/jsonl": {"auditor", "administrator"},
-    "/admin/console/export/": {"auditor", "administrator"},
-    "/admin/console/export/new/": {"auditor"},
+    "/admin/exports/export/": {"auditor", "administrator"},
+    "/admin/exports/export/new/": {"auditor"},
     "/admin/sync/alarm/": {"support", "auditor", "administrator"},
     "/admin/sync/delivery/": {"support", "auditor", "administrator"},
     "/admin/sync/erasure/": {"administrator"},
@@ -63,10 +63,10 @@ def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: st
         ("administrator", "sync.approve_delivery", True),
         ("administrator", "sync.snooze_alarm", True),
         ("administrator", "sync.view_alarm", True),
-        ("auditor", "console.request_export", True),
-        ("administrator", "console.view_export", True),
-        ("administrator", "console.request_export", False),
-        ("support", "console.view_export", False),
+        ("auditor", "exports.request_export", True),
+        ("administrator", "exports.view_export", True),
+        ("administrator", "exports.request_export", False),
+        ("support", "exports.view_export", False),
         ("administrator", "sync.activate_mapping", True),
         ("support", "sync.activate_mapping", False),
     ],
@@ -90,7 +90,7 @@ def test_making_the_roles_twice_adds_what_is_missing_and_takes_nothing_away(role
     group.permissions.remove(group.permissions.get(codename=taken))
     extra = Group.objects.get(name="administrator").permissions.get(codename="change_source")
     group.permissions.add(extra)
-    migration = importlib.import_module("integration_hub.console.migrations.0002_roles")
+    migration = importlib.import_module("console.migrations.0002_roles")
     migration.create_roles(apps, type("Editor", (), {"connection": connection}))
     assert set(group.permissions.values_list("codename", flat=True)) == before | {"change_source"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from integration_hub.console.exporting import making
+from exports.bundle import builder
 from tests.support.export_folder import exports
 
 __all__ = ["exports", "small_chunks"]
@@ -11,5 +11,5 @@ __all__ = ["exports", "small_chunks"]
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two events a chunk, each noted at once."""
-    monkeypatch.setattr(making, "CHUNK", 2)
-    monkeypatch.setattr(making, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(builder, "CHUNK", 2)
+    monkeypatch.setattr(builder, "NOTE_SECONDS", 0.0)

@@ -9,8 +9,9 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from integration_hub.console.exporting import jobs, making
-from integration_hub.console.models import Export, ExportState
+from exports.bundle import builder
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState
 from tests.support.builders.exports import requested
 
 
@@ -20,7 +21,7 @@ class Killed(BaseException):
 
 def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
     """Do something before the rows of a chunk are read."""
-    read, count = making.rows_of, 0
+    read, count = builder.rows_of, 0
 
     def rows_of(keys: list[int]) -> Any:
         nonlocal count
@@ -29,7 +30,7 @@ def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], 
             do()
         return read(keys)
 
-    monkeypatch.setattr(making, "rows_of", rows_of)
+    monkeypatch.setattr(builder, "rows_of", rows_of)
 
 
 def killed() -> None:
@@ -59,7 +60,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
     with monkeypatch.context() as patch:
         before_chunk(patch, chunk, killed)
         with pytest.raises(Killed):
-            jobs.look()
+            lifecycle.look()
     end_leases()
     export.refresh_from_db()
     return export

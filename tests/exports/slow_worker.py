@@ -13,12 +13,13 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from integration_hub.console.exporting import apart, jobs, making  # noqa: E402
-from integration_hub.console.management.commands import make_export  # noqa: E402
+from exports.bundle import builder  # noqa: E402
+from exports.jobs import lifecycle, worker  # noqa: E402
+from exports.management.commands import make_export  # noqa: E402
 from sync.worker import process_tuning  # noqa: E402
 
-making.CHUNK, making.NOTE_SECONDS = 10, 0.0
-rows_of = making.rows_of
+builder.CHUNK, builder.NOTE_SECONDS = 10, 0.0
+rows_of = builder.rows_of
 pause, how, claim = sys.argv[1], "".join(sys.argv[2:3]), sys.argv[3:]
 
 
@@ -27,7 +28,7 @@ def slowly(keys):  # type: ignore[no-untyped-def]
     return rows_of(keys)
 
 
-making.rows_of = slowly
+builder.rows_of = slowly
 if claim:
     if how == "deaf":
         make_export.until_told = lambda: lambda: True
@@ -35,7 +36,7 @@ if claim:
 elif how:
     first = min(process_tuning.allowed_cores())
     process_tuning.LOOK_SECONDS, process_tuning.choose = 0.01, lambda *_: first  # as once it has been busy
-    apart.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
+    worker.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
     call_command("run_worker", "--threads", "1", "--grace", "3")
 else:
-    jobs.look()
+    lifecycle.look()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from integration_hub.console.exporting import choosing
-from integration_hub.console.exporting.claiming import claim
-from integration_hub.console.management.commands import export_events, make_export
-from integration_hub.console.models import Export, ExportState
+from exports.bundle import event_selection
+from exports.claims import claim
+from exports.management.commands import export_events, make_export
+from exports.models import Export, ExportState
 from tests.support.builders.exports import checked, happened, history, kept, lines, requested, unpacked
 from tests.support.people import entries
 
@@ -80,7 +80,7 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
     with pytest.raises(CommandError, match="reason"):
         call_command("export_events", "--evidence")
     assert not Export.objects.exists()
-    monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
+    monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
     with pytest.raises(CommandError, match="sealed"):
         export()
 

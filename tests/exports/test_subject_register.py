@@ -9,9 +9,11 @@ import pytest
 from django.db import connection, transaction
 
 from audit.models import Entry
-from integration_hub.console.exporting import jobs, making, register
-from integration_hub.console.exporting.register import exports_with, opened_key, pseudonym
-from integration_hub.console.models import ExportedPerson
+from exports import subject_register
+from exports.bundle import builder
+from exports.jobs import lifecycle
+from exports.models import ExportedPerson
+from exports.subject_register import exports_with, opened_key, pseudonym
 from tests.exports.interrupted_exports import Killed, elsewhere, end_leases, killed, killed_at
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 
@@ -49,7 +51,7 @@ def test_people_of_a_resumed_export_are_in_it_too(
     history(9)
     export = killed_at(monkeypatch, chunk=3)
     assert export.people.count() == 4
-    jobs.look()
+    lifecycle.look()
     assert export.people.count() == 9
 
 
@@ -63,9 +65,9 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
     """Killed between the two, a run that notes its files first forgets whom they hold."""
     history(9)
     export = requested()
-    register_people, notes = making.register, making.Run._note
+    register_people, notes = builder.register, builder.Run._note
 
-    def note_files_first(run: making.Run, sizes: dict[str, int], key: bytes = b"") -> None:
+    def note_files_first(run: builder.Run, sizes: dict[str, int], key: bytes = b"") -> None:
         people, run._people = run._people, set()
         notes(run, sizes, key)
         run._people = people
@@ -77,13 +79,13 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
         register_people(*told)
 
     with monkeypatch.context() as patch:
-        patch.setattr(making, "register", killed_at_the_third)
+        patch.setattr(builder, "register", killed_at_the_third)
         if is_careless:
-            patch.setattr(making.Run, "_note", note_files_first)
+            patch.setattr(builder.Run, "_note", note_files_first)
         with pytest.raises(Killed):
-            jobs.look()
+            lifecycle.look()
     end_leases()
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.counts["events"] == 9
     assert export.people.count() == (7 if is_careless else 9)
@@ -94,7 +96,7 @@ def test_whom_an_export_contains_is_kept_a_few_at_a_time(
     database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
     """Each few are committed before the next are written, so that nobody who writes waits long."""
-    monkeypatch.setattr(register, "_AT_ONCE", 2)
+    monkeypatch.setattr(subject_register, "_AT_ONCE", 2)
     export, seen = requested(), []
 
     def look(execute: Any, sql: str, *more: Any) -> Any:
@@ -104,8 +106,8 @@ def test_whom_an_export_contains_is_kept_a_few_at_a_time(
 
     with connection.execute_wrapper(look), transaction.atomic() if is_careless else nullcontext():
         for _ in range(2):
-            register.register(export, opened_key(export), map(str, range(5)), "default")
-        register.unregister(export)
+            subject_register.register(export, opened_key(export), map(str, range(5)), "default")
+        subject_register.unregister(export)
     assert seen == ([0] * 6 if is_careless else [0, 2, 4, 5, 3, 1])
     assert not ExportedPerson.objects.exists()
 

@@ -52,7 +52,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     """Each page, and how its address is found."""
     from django.db.models import Count
 
-    from integration_hub.console.keyset import BY_ARRIVAL
+    from console.ui.keyset import BY_ARRIVAL
     from webhooks.models import Event
 
     newest = Event.objects.order_by("-received_at", "-id")
@@ -81,7 +81,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
 def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     """The pages of the audit log."""
     from audit.models import Entry
-    from integration_hub.console.audit_list import BY_TIME
+    from console.audit_log.list_page import BY_TIME
 
     log = "/admin/audit/entry/"
     first, last = (Entry.objects.order_by(way).first() for way in ("id", "-id"))

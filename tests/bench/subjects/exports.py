@@ -246,8 +246,8 @@ def _compute() -> None:
 
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
-    from integration_hub.console.exporting import csv_table
-    from integration_hub.console.exporting.snapshot import streaming
+    from exports.bundle.snapshot import streaming
+    from exports.tables import csv_writer
     from webhooks.models import Event
 
     idle = _warm_up()
@@ -262,8 +262,8 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     for _ in range(REPEATS):
         if psql:
             taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
-        taken["csv"].append(_timed(lambda: write(csv_table.copied if psql else csv_table.read)))
-        taken["orm"].append(_timed(lambda: write(csv_table.read)))
+        taken["csv"].append(_timed(lambda: write(csv_writer.copied if psql else csv_writer.read)))
+        taken["orm"].append(_timed(lambda: write(csv_writer.read)))
     found = {**taken, **_make(idle)}
     Path(found["archive"]).unlink()
     return found
@@ -273,10 +273,12 @@ def _warm_up() -> int:
     """Resident bytes at rest, of a process that has made an export of nothing."""
     from django.utils import timezone
 
-    from integration_hub.console.exporting import jobs
+    from exports.jobs import lifecycle
     from sync.search.event_filter import resolve
 
-    nothing = jobs.make_here(resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up")
+    nothing = lifecycle.make_here(
+        resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up"
+    )
     assert nothing.state == "done", nothing.failure
     gc.collect()
     return _status(os.getpid(), "VmRSS")
@@ -286,11 +288,11 @@ def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, An
     """A whole export by this process: how long, how large, and the most memory that the process ever had."""
     from django.utils import timezone
 
-    from integration_hub.console.exporting import jobs
+    from exports.jobs import lifecycle
     from sync.search.event_filter import resolve
 
     began = time.monotonic()
-    made = jobs.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
+    made = lifecycle.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
     assert made.state == "done", made.failure
     memory = {"idle": idle, "peak": _status(os.getpid(), "VmHWM")}
     facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
@@ -304,7 +306,7 @@ if __name__ == "__main__":
     if sys.argv[2] == "settle":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
-        from integration_hub.console.exporting.apart import resting, stand_back
+        from exports.jobs.worker import resting, stand_back
         from sync.worker.process_tuning import keep_what_is_loaded
 
         stand_back()

@@ -11,9 +11,9 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client, override_settings
 
-from integration_hub.console.exporting.jobs import record, request_export
+from exports.jobs.lifecycle import record, request_export
+from exports.models import Export, Table
 from integration_hub.console.generating.history import generate
-from integration_hub.console.models import Export, Table
 from sync.erasure.requests import ask_erasure
 from sync.erasure.subject_data import person as whose
 from sync.models import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group, User
 
 from audit.models import Entry
-from integration_hub.console.models import Export
+from exports.models import Export
 from sync.models import (
     Alarm,
     Connection,
@@ -276,8 +276,8 @@ AUDITING = (
         "auditor",
         _change("audit/entry", lambda _: Entry.objects.latest("id").pk),
     ),
-    Screen("exports", "Exports", "auditor", _page("console/export/")),
-    Screen("export-new", "A new export", "auditor", _page("console/export/new/")),
+    Screen("exports", "Exports", "auditor", _page("exports/export/")),
+    Screen("export-new", "A new export", "auditor", _page("exports/export/new/")),
     Screen(
         "export",
         "An export",

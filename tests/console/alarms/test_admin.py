@@ -11,8 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from console.alarms.snooze import next_monday
 from database.clock import database_clock
-from integration_hub.console.snoozing import next_monday
 from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
 from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
 from tests.support.builders.history import NOON, an_event

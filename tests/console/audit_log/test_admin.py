@@ -17,9 +17,9 @@ from django.utils import timezone
 from audit.entries.append import Happening, append
 from audit.format.id_ranges import pack
 from audit.models import Entry, Segment
-from integration_hub.console import sign_in
-from integration_hub.console.actions import ACTIONS
-from integration_hub.console.audit_sealed import sealed_in
+from console.audit_log.action_names import ACTIONS
+from console.audit_log.entry_page import sealed_in
+from console.people import auth_events
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Alarm, Replay
 from tests.support.builders.history import a_replay
@@ -338,9 +338,9 @@ def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
 
 
 def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_in, "_MOST_A_MINUTE", 5)
+    monkeypatch.setattr(auth_events, "_MOST_A_MINUTE", 5)
     began = timezone.now()
-    monkeypatch.setattr(sign_in, "timezone", SimpleNamespace(now=lambda: began))
+    monkeypatch.setattr(auth_events, "timezone", SimpleNamespace(now=lambda: began))
     guess = {"username": "root", "password": "wrong"}
     for number in (1, 1, 2, 1, *range(3, 8)):
         assert Client().post("/admin/login/", guess, REMOTE_ADDR=f"192.0.2.{number}").status_code == 200

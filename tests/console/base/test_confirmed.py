@@ -10,9 +10,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from audit.models import Entry
-from integration_hub.console import pending
-from integration_hub.console.changes import Changed, changed
-from integration_hub.console.recording import difference
+from console.base import pending
+from console.base.audited import difference
+from console.ui.field_diff import Changed, changed
 from sync.connectors.presets import preset
 from sync.models import Connection
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event

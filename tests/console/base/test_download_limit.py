@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.console.sending import MOST, most_with
+from console.base.downloads import MOST, most_with
 from sync.models import Replay
 from tests.support.people import browser, entries, event, source
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_put_on_record_takes_no_place(
     for _ in range(MOST - 1):
         begin(EVENTS)
     with monkeypatch.context() as patched, suppress(ZeroDivisionError):
-        patched.setattr("integration_hub.console.downloads.record", lambda *_: 1 / 0)
+        patched.setattr("console.base.downloads.record", lambda *_: 1 / 0)
         auditor.get(EVENTS)
     begin(EVENTS)
 

@@ -13,8 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
-from integration_hub.console.held import PENDING_DECISIONS
-from integration_hub.console.held_groups import held
+from console.deliveries.admin import PENDING_DECISIONS
+from console.deliveries.held_groups import held
 from sync.models import Attempt, Delivery, Replay, Request, Route
 from sync.operations.held_deliveries import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
 from tests.support.builders.history import (

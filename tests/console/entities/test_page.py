@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.links import entity_url
+from console.ui.links import entity_url
 from sync.erasure.erase import erase
 from sync.models import Connection, Erasure, Link
 from sync.replays.requests import request_replay

@@ -220,7 +220,7 @@ def test_contents_are_covered_until_somebody_says_why_and_again_after_a_minute(
     assert entry["details"]["reason"] == "she asked why"
     assert page_of(support, an_event(1)).count("Revealed for") == 0
     later = time.time() + 61
-    monkeypatch.setattr("integration_hub.console.revealing.time.time", lambda: later)
+    monkeypatch.setattr("console.payloads.reveal.time.time", lambda: later)
     assert page_of(support, event).count(SECRET) == 1
 
 

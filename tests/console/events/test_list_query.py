@@ -9,10 +9,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console import event_list, keyset
-from integration_hub.console.event_list import read_rows
-from integration_hub.console.keyset import Cursor, Place
-from integration_hub.console.models import SavedView
+from console.events import list_query
+from console.events.list_query import read_rows
+from console.models import SavedView
+from console.ui import keyset
+from console.ui.keyset import Cursor, Place
 from sync.search.event_filter import EventFilter, resolve
 from tests.support.builders.history import (
     NOON,
@@ -234,7 +235,7 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
 def test_a_count_ends_at_its_bound_and_is_exact_below_it(
     support: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_list, "COUNTED", 55)
+    monkeypatch.setattr(list_query, "COUNTED", 55)
     for number in range(55):
         an_event(number, state="dead")
     assert support.get(LIST, {"state": "dead"}).context["page"].count == "55 events"
@@ -292,7 +293,7 @@ def test_all_that_match_are_offered_for_a_replay_only_where_something_was_asked_
     ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
 )
 def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
-    assert event_list.roughly(count) == told
+    assert list_query.roughly(count) == told
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.console.exporting import jobs
-from integration_hub.console.models import Export, ExportState
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 from tests.support.pages import text_of
 from tests.support.people import browser, entries, person
 
-LIST = "/admin/console/export/"
+LIST = "/admin/exports/export/"
 NEW = f"{LIST}new/"
 
 
@@ -38,7 +38,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert "Waits for a worker" in waiting
     assert "<progress" not in waiting, "nobody knows yet how much it is"
     assert 'id="export" data-poll="3"' in waiting
-    jobs.look()
+    lifecycle.look()
     done = text_of(client.get(asked["Location"]))
     export = Export.objects.get()
     assert export.requested_by is not None
@@ -119,7 +119,7 @@ def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> 
     answer = client.post(f"{LIST}{export.uuid}/cancel/", follow=True)
     assert "The export is cancelled" in text_of(answer)
     assert Export.objects.get().state == ExportState.CANCELLED
-    jobs.look()
+    lifecycle.look()
     assert Export.objects.get().state == ExportState.CANCELLED
     assert "had ended already" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
 
@@ -128,7 +128,7 @@ def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(databa
     history(1)
     export, client = exported(), browser("auditor")
     Export.objects.update(expires_at=timezone.now())
-    jobs.delete_expired()
+    lifecycle.delete_expired()
     answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
     assert "There is no file of this export here" in text_of(answer)
     assert "Its files were deleted" in text_of(answer)
@@ -152,7 +152,7 @@ def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path:
     (tmp_path / "file").write_text("")
     settings.EXPORT_FOLDER = str(tmp_path / "file")
     export = requested()
-    jobs.look()
+    lifecycle.look()
     assert "folder for exports cannot be written" in text_of(
         browser("auditor").get(f"{LIST}{export.uuid}/change/")
     )

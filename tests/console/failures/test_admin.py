@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console.wording import code_words
+from console.ui.status import code_words
 from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
 from sync.operations.failure_groups import keep_failure_groups
 from tests.support.builders.history import logged_in

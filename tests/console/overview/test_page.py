@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.charts import Hour, stacked
-from integration_hub.console.overview_figures import CHARTED, figures_at
-from integration_hub.console.templatetags.overview import days, hour
+from console.overview.figures import CHARTED, figures_at
+from console.templatetags.console_charts import days, hour
+from console.ui.charts import Hour, stacked
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
 from sync.operations.pauses import pause
 from tests.support.builders.history import a_route, a_source, an_event, logged_in

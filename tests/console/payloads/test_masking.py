@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from integration_hub.console.curl import curl
-from integration_hub.console.formatting import long_time
-from integration_hub.console.masking import COVER, masked, masked_address, masked_text
-from integration_hub.console.waterfall import WIDTH, Span, pieces, scale, waited
+from console.events.waterfall import WIDTH, Span, pieces, scale, waited
+from console.payloads.curl import curl
+from console.payloads.masking import COVER, masked, masked_address, masked_text
+from console.ui.formatting import long_time
 
 pytestmark = pytest.mark.pure
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connections, transaction
 from django.test import Client
 
-from integration_hub.console.access import lock_access, who_may_change
+from console.people.access import lock_access, who_may_change
 from tests.support.people import browser
 
 ROLES = ("people of anna", "people of eva")

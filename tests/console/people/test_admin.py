@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from integration_hub.console.people import PersonAdmin
+from console.people.admin import PersonAdmin
 from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db

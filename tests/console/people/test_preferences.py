@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from integration_hub.console.formatting import ago
-from integration_hub.console.models import Preference
+from console.models import Preference
+from console.ui.formatting import ago
 from tests.support.builders.history import an_event, logged_in
 
 pytestmark = pytest.mark.django_db

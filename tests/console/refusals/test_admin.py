@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.refusals import CODES
+from console.refusals.admin import CODES
 from sync.statistics.recount import count
 from tests.support.builders.history import NOON, a_source, logged_in
 from webhooks.catalogue.codes import CATALOGUE

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from integration_hub.console.models import Preference
+from console.models import Preference
 from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
 from sync.replays import batches, event_set
 from tests.support.builders.bulk_replays import failed_people, look, states, work

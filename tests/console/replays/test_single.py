@@ -12,8 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console.replay_one import token_of
-from integration_hub.console.wording import code_words
+from console.replays.single import token_of
+from console.ui.status import code_words
 from sync.attempts.apply import run
 from sync.limits.circuit_breaker import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route

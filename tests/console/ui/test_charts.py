@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integration_hub.console.charts import Hour, line, share, stacked
+from console.ui.charts import Hour, line, share, stacked
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

@@ -19,11 +19,13 @@ from audit.models import Entry
 from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.sealing.publish_checkpoints import anchor
 from database.clock import read_clock
-from integration_hub.console.exporting import check_rows, choosing, jobs, making
-from integration_hub.console.exporting.columns import TABLES
-from integration_hub.console.exporting.csv_table import COLUMNS, copied, harmless, read
-from integration_hub.console.exporting.packing import pack
-from integration_hub.console.models import Export, ExportState
+from exports.bundle import builder, event_selection
+from exports.bundle.archive import pack
+from exports.bundle.schema import TABLES
+from exports.bundle.shipped import check_rows
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState
+from exports.tables.csv_writer import COLUMNS, copied, harmless, read
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.models import Attempt, Call
 from tests.support.audit.log_state import State, build, write_filtered, write_whole
@@ -306,11 +308,11 @@ def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
     history(3)
     seal_audit()
     happened(8)
-    monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
+    monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
     folder = unpacked(exported(), tmp_path)
     assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-0", "USR-1", "USR-2"]
     assert check_rows.Rows(str(folder)).check() == []
-    monkeypatch.setattr(choosing, "_unsealed", lambda count: [])
+    monkeypatch.setattr(event_selection, "_unsealed", lambda count: [])
     careless = unpacked(exported(), tmp_path)
     assert "is not on the audit log" in check_rows.Rows(str(careless)).check()[0]
 
@@ -321,7 +323,7 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one
 ) -> None:
     """Its event was taken before, so that its row is there; its entry is sealed with the next checkpoint."""
     event = history(3)[0]
-    checkpoint = making.fresh_checkpoint
+    checkpoint = builder.fresh_checkpoint
 
     def and_then_an_attempt() -> Any:
         made = checkpoint()
@@ -330,7 +332,7 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one
         an_attempt(delivery, 1, started_at=began, ended_at=None, outcome="started")
         return made
 
-    monkeypatch.setattr(making, "fresh_checkpoint", and_then_an_attempt)
+    monkeypatch.setattr(builder, "fresh_checkpoint", and_then_an_attempt)
     folder = unpacked(exported(), tmp_path)
     kept(folder)
     assert len(lines(folder, "attempts")) == 4
@@ -358,7 +360,7 @@ def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(
     (tmp_path / "file").write_text("")
     settings.EXPORT_FOLDER = str(tmp_path / "file")
     export = requested()
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
     assert "folder for exports cannot be written" in export.failure
@@ -370,9 +372,9 @@ def test_exports_of_a_hub_whose_log_is_not_sealed_say_so(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history(3)
-    monkeypatch.setattr(choosing, "seal_audit", lambda: 0)
+    monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
     export = requested()
-    jobs.look()
+    lifecycle.look()
     assert "Nothing of the audit log is sealed yet" in Export.objects.get(pk=export.pk).failure
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
 from audit.sealing.seal import seal
 from database.clock import read_clock
-from integration_hub.console.exporting import check_rows
+from exports.bundle.shipped import check_rows
 from sync.housekeeping import cleanup
 from sync.housekeeping import prune as housekeeping_prune
 from sync.housekeeping.audit_upkeep import BOX, seal_audit

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError, connection
 
-from integration_hub.console.exporting import detaching, jobs, making
-from integration_hub.console.exporting import snapshot as taking
-from integration_hub.console.exporting.snapshot import snapshot
-from integration_hub.console.models import Export, ExportState
+from exports.bundle import builder, sqlite_copy
+from exports.bundle import snapshot as taking
+from exports.bundle.snapshot import snapshot
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState
 from tests.exports.interrupted_exports import before_chunk, elsewhere
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 from webhooks.models import Event
@@ -30,7 +31,7 @@ def copy_back(how: str) -> tuple[bool, int]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "CHUNK", 2)
+    monkeypatch.setattr(builder, "CHUNK", 2)
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
@@ -47,7 +48,7 @@ def test_the_log_is_free_while_rows_are_written(
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
-        monkeypatch.setattr(detaching, "_detach", lambda *_: None)
+        monkeypatch.setattr(sqlite_copy, "_detach", lambda *_: None)
     folder = unpacked(exported(), tmp_path)
     assert was_busy == [is_careless]
     assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
@@ -77,7 +78,7 @@ def test_each_snapshot_of_an_export_begins_inside_the_log(
     database: None, monkeypatch: pytest.MonkeyPatch, place: str, is_careless: bool
 ) -> None:
     history(3)
-    copied, module = list[int](), {"rows": detaching, "evidence": taking}[place]
+    copied, module = list[int](), {"rows": sqlite_copy, "evidence": taking}[place]
     begin_reading = taking.begin_reading
 
     def begin_behind_all_of_it(link: sqlite3.Connection, write: Callable[[], None]) -> None:
@@ -103,7 +104,7 @@ def test_a_database_that_is_away_when_an_export_begins_to_read_is_not_its_fault(
     with monkeypatch.context() as patch:
         patch.setattr(taking, "_read", broken)
         with pytest.raises(OperationalError):
-            jobs.look()
+            lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.RUNNING, "the next worker goes on with it"
 
@@ -120,8 +121,8 @@ def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
 
     export = requested()
     with monkeypatch.context() as patch:
-        patch.setattr(detaching, "begin_reading", begin_in_a_corner)
-        jobs.look()
+        patch.setattr(sqlite_copy, "begin_reading", begin_in_a_corner)
+        lifecycle.look()
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
     assert export.failure == "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from integration_hub.console.exporting.register import exports_with
-from integration_hub.console.models import Export, ExportState
+from exports.models import Export, ExportState
+from exports.subject_register import exports_with
 from sync.erasure import erase as erasure_erase
 from sync.erasure.erase import erase
 from tests.support.builders.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
@@ -36,7 +36,7 @@ def left() -> set[str]:
 
 
 def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]) -> None:
-    assert any(name.startswith("console_export.") for name in left())
+    assert any(name.startswith("exports_export.") for name in left())
     assert erase(confirmed(ERASED))
     assert left() == set()
     states = {name: Export.objects.get(pk=export.pk).state for name, export in asked.items()}
@@ -59,7 +59,7 @@ def test_a_variant_that_forgets_the_exports_is_caught(
 ) -> None:
     monkeypatch.setattr(erasure_erase, "_erase_elsewhere", lambda *_: None)
     assert erase(confirmed(ERASED))
-    assert left() == {"console_export.filter", "console_export.reason"}
+    assert left() == {"exports_export.filter", "exports_export.reason"}
     assert asked["everything"].archive.exists()
 
 

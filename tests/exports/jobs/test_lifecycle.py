@@ -18,10 +18,13 @@ from django.db import connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from integration_hub.console.exporting import apart, check_rows, files, jobs, making
-from integration_hub.console.exporting.claiming import Claim, Lost, claim_next
-from integration_hub.console.exporting.making import keys_file
-from integration_hub.console.models import Export, ExportedPerson, ExportState
+from exports import resumable_files
+from exports.bundle import builder
+from exports.bundle.builder import keys_file
+from exports.bundle.shipped import check_rows
+from exports.claims import Claim, Lost, claim_next
+from exports.jobs import lifecycle, worker
+from exports.models import Export, ExportedPerson, ExportState
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Attempt, Call, Connection, Delivery
 from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
@@ -51,7 +54,7 @@ def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
     happened(20)
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.DONE
     folder = unpacked(export, tmp_path)
@@ -77,8 +80,8 @@ def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken
     export = killed_at(monkeypatch, chunk=3)
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
-    monkeypatch.setattr(files, "_opened", lambda path, size: path.open("ab"))
-    jobs.look()
+    monkeypatch.setattr(resumable_files, "_opened", lambda path, size: path.open("ab"))
+    lifecycle.look()
     export.refresh_from_db()
     assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
 
@@ -96,7 +99,7 @@ def test_an_export_whose_files_are_lost_begins_again(
         "folder": lambda: shutil.rmtree(export.folder),
     }[lost]()
     happened(20)
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     assert export.total == len(lines(folder, "events")) == 7
@@ -110,11 +113,11 @@ def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
     history(4)
     export = requested()
     with monkeypatch.context() as patch:
-        patch.setattr(making, step, lambda *_: killed())
+        patch.setattr(builder, step, lambda *_: killed())
         with pytest.raises(Killed):
-            jobs.look()
+            lifecycle.look()
     end_leases()
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     kept(folder)
@@ -140,7 +143,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
-        monkeypatch.setattr(making, "detachable_snapshot", without_a_snapshot)
+        monkeypatch.setattr(builder, "detachable_snapshot", without_a_snapshot)
     folder = unpacked(exported(), tmp_path)
     assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
     columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
@@ -198,7 +201,7 @@ def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_g
     events = history(6)
     export = killed_at(monkeypatch, chunk=2)
     cut(events[4])
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     assert len(lines(folder, "events")) == export.counts["events"] == 5
@@ -213,21 +216,23 @@ def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     history(9)
     export = requested()
     before_chunk(
-        monkeypatch, 2, lambda: elsewhere(lambda: jobs.cancel(export, by="person:1", address="127.0.0.1"))
+        monkeypatch,
+        2,
+        lambda: elsewhere(lambda: lifecycle.cancel(export, by="person:1", address="127.0.0.1")),
     )
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert (export.state, export.token, export.slot) == (ExportState.CANCELLED, None, None)
     assert list(exports.iterdir()) == []
     assert not ExportedPerson.objects.exists()
     assert entries("export.cancelled")[0]["actor"] == "person:1"
     assert not entries("export.completed")
-    assert not jobs.cancel(export, by="person:1", address=""), "it has ended"
+    assert not lifecycle.cancel(export, by="person:1", address=""), "it has ended"
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_events(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "CHUNK", 200)
+    monkeypatch.setattr(builder, "CHUNK", 200)
     source, peaks = a_source(), []
     for _ in range(2):
         first = an_event(source=source)
@@ -294,9 +299,9 @@ def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
 
 
 def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
-    for _ in range(jobs.MOST_WAITING):
+    for _ in range(lifecycle.MOST_WAITING):
         requested()
-    with pytest.raises(jobs.TooMany):
+    with pytest.raises(lifecycle.TooMany):
         requested()
 
 
@@ -305,10 +310,10 @@ def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
 ) -> None:
     history(2)
     export = exported()
-    assert jobs.delete_expired() == 0
+    assert lifecycle.delete_expired() == 0
     assert export.archive.exists()
     Export.objects.update(expires_at=timezone.now())
-    assert jobs.delete_expired() == 1
+    assert lifecycle.delete_expired() == 1
     export.refresh_from_db()
     assert export.state == ExportState.EXPIRED
     assert list(exports.iterdir()) == []
@@ -352,7 +357,7 @@ def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
     export.refresh_from_db()
     assert 30 <= export.position < 60
     end_leases()
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     is_whole(export, tmp_path)
 
@@ -376,7 +381,7 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
         assert claim_next() is None
         return
     assert (export.state, export.token, export.slot) == (ExportState.WAITING, None, None)
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.DONE
     is_whole(export, tmp_path)
@@ -414,7 +419,7 @@ def test_a_worker_outlives_its_export_which_stands_back_behind_it(
         )
         assert len(os.sched_getaffinity(process.pid)) == 1
         is_shared = Path("/proc/self/autogroup").exists()
-        assert niceness(child) == (apart.NICENESS, str(apart.NICENESS) if is_shared else "no")
+        assert niceness(child) == (worker.NICENESS, str(worker.NICENESS) if is_shared else "no")
         assert niceness(process.pid) == (0, "0" if is_shared else "no")
         os.kill(child, signal.SIGKILL)
         end_leases()

@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from integration_hub.console.exporting import check_rows, jobs, xlsx_table
-from integration_hub.console.exporting.csv_table import COLUMNS
-from integration_hub.console.models import ExportState, Table
+from exports.bundle.shipped import check_rows
+from exports.jobs import lifecycle
+from exports.models import ExportState, Table
+from exports.tables import xlsx_writer
+from exports.tables.csv_writer import COLUMNS
 from tests.support.builders.exports import (
     FORMULAS,
     cut,
@@ -71,7 +73,7 @@ def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path
 
 def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        assert list(xlsx_table.write_xlsx(["a"], [["x"], [None]], tmp_path / name)) == [2]
+        assert list(xlsx_writer.write_xlsx(["a"], [["x"], [None]], tmp_path / name)) == [2]
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
@@ -106,10 +108,10 @@ def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, tabl
 def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsx_table, "MOST_ROWS", 2)
+    monkeypatch.setattr(xlsx_writer, "MOST_ROWS", 2)
     history(3)
     export = requested(table=Table.XLSX)
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
     assert export.failure == "An XLSX sheet holds 2 events, and these are 3: choose CSV instead."
@@ -120,7 +122,7 @@ def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         tracemalloc.start()
         row: list[Any] = ["x" * 40] * 12
-        for _ in xlsx_table.write_xlsx(COLUMNS, (row for _ in range(rows)), tmp_path / "sheet"):
+        for _ in xlsx_writer.write_xlsx(COLUMNS, (row for _ in range(rows)), tmp_path / "sheet"):
             pass
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

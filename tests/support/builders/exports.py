@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from audit.sealing.checkpoints import checkpoint_file, newest_checkpoint
-from integration_hub.console.exporting import jobs
-from integration_hub.console.models import Export, ExportState
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState
 from sync.models import Attempt, Call, Route
 from sync.search.event_filter import resolve
 from tests.support.builders.history import (
@@ -62,7 +62,7 @@ def history(events: int = 5) -> list[Event]:
 
 
 def requested(words: dict[str, str] | None = None, **values: Any) -> Export:
-    return jobs.request_export(
+    return lifecycle.request_export(
         resolve(words or {}, timezone.now()), **{"by": None, "reason": "the yearly audit"} | values
     )
 
@@ -70,7 +70,7 @@ def requested(words: dict[str, str] | None = None, **values: Any) -> Export:
 def exported(words: dict[str, str] | None = None, **values: Any) -> Export:
     """An export that a worker has made."""
     export = requested(words, **values)
-    jobs.look()
+    lifecycle.look()
     export.refresh_from_db()
     assert export.state == ExportState.DONE, export.failure
     return export

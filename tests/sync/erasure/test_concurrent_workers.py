@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from integration_hub.console import saved_views
+from console.events import saved_views
 from sync.erasure import erase as erasure_erase
 from sync.erasure.erase import erase, erase_confirmed
 from sync.models import Erasure, Link

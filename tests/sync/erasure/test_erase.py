@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console.exporting.jobs import request_export
+from exports.jobs.lifecycle import request_export
 from sync.erasure import erase as erasure_erase
 from sync.erasure import secure_delete
 from sync.erasure.erase import erase, erase_confirmed
@@ -125,7 +125,7 @@ def test_whatever_erasing_changed_is_swept(hub: Hub, tmp_path: Path, settings: A
     with connection.execute_wrapper(note):
         assert erase(asked)
     changed = set(re.findall(r'(?:^|\()(?:UPDATE|DELETE FROM) "?(\w+)', "\n".join(seen), re.MULTILINE))
-    assert {"webhooks_event", "console_export", "sync_replay", "django_admin_log", "sync_erasure"} <= changed
+    assert {"webhooks_event", "exports_export", "sync_replay", "django_admin_log", "sync_erasure"} <= changed
     assert changed <= set(secure_delete.tables())
     swept = {sql.split('"')[1] for sql in seen if sql.startswith("VACUUM")}
     assert swept == (set(secure_delete.tables()) if connection.vendor == "postgresql" else set())

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from integration_hub.console.models import SavedView
+from console.models import SavedView
 from sync.erasure.erase import erase
 from sync.erasure.redaction import WITHHELD
 from sync.models import Connection, Delivery, FailureDecision, FailureGroup, Replay, Route

@@ -8,8 +8,8 @@ from django.core.management import CommandError, call_command
 from django.http import QueryDict
 from django.utils import timezone
 
-from integration_hub.console.filter_text import conditions
-from integration_hub.console.models import Export
+from console.ui.filter_text import conditions
+from exports.models import Export
 from sync.models import Connection
 from sync.search.event_filter import WORDS, resolve
 from sync.search.periods import NoSuchFilter

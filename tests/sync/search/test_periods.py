@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.test import Client
 
-from integration_hub.console.models import Preference
+from console.models import Preference
 from sync.search.periods import absolute, told_of, typed_of
 from tests.support.builders.history import an_event
 from tests.support.people import person

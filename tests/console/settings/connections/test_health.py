@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integration_hub.console.formatting import seconds_words
-from integration_hub.console.health_words import health_label, health_sentence, health_style
+from console.settings.connections.health import health_label, health_sentence, health_style
+from console.ui.formatting import seconds_words
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console import connection_waiting
+from console.settings.connections import figures
 from sync.connectors.presets import preset
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.recount import count
@@ -214,7 +214,7 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     events = client.get(unescape(waiting))
     assert len(events.context["page"].rows) == 4
     assert "Status: Pending, Retrying" in visible_text(events)
-    monkeypatch.setattr(connection_waiting, "MOST_WAITING", 2)
+    monkeypatch.setattr(figures, "MOST_WAITING", 2)
     assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.commercial)))
 
 

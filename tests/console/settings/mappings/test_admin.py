@@ -10,8 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from integration_hub.console.mapping_functions import FUNCTION_WORDS
-from integration_hub.console.mapping_words import rules
+from console.settings.mappings.words import FUNCTION_WORDS, rules
 from sync.mappings.backtests import look
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS

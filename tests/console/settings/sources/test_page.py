@@ -9,10 +9,10 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from console.settings.sources import page as sources_page
+from console.ui.formatting import span_words
+from console.ui.status import code_words
 from database.clock import database_clock
-from integration_hub.console import source_page
-from integration_hub.console.formatting import span_words
-from integration_hub.console.wording import code_words
 from sync.monitoring.health_figures import measure
 from sync.statistics.recount import count
 from tests.console.settings.source_pages import WHY, page_of, sent
@@ -79,7 +79,7 @@ def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: py
     )
     hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
     a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
-    monkeypatch.setattr(source_page, "MOST_READ", 1)
+    monkeypatch.setattr(sources_page, "MOST_READ", 1)
     assert "No webhook of the last 1 h 0 min was signed with it." in visible_text(client.get(page))
 
 

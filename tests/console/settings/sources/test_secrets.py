@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry
-from integration_hub.console.exporting.jobs import request_export
-from integration_hub.console.exporting.register import opened_key
-from integration_hub.console.models import Export
+from exports.jobs.lifecycle import request_export
+from exports.models import Export
+from exports.subject_register import opened_key
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection
 from sync.search.event_filter import resolve

@@ -1,0 +1,18 @@
+"""What Django's admin loads: one line for each topic that registers pages."""
+
+import console.alarms.admin
+import console.audit_log.admin
+import console.deliveries.admin
+import console.erasures.admin
+import console.events.admin
+import console.export_jobs.admin
+import console.failures.admin
+import console.people.admin
+import console.people.auth_events
+import console.people.preferences
+import console.refusals.admin
+import console.replays.admin
+import console.settings.connections.admin
+import console.settings.mappings.admin
+import console.settings.routes.admin
+import console.settings.sources.admin  # noqa: F401

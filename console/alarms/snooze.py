@@ -1,0 +1,102 @@
+"""Quiet about alarms, for a time and with a reason."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import address
+from console.base.forms import REASON_AREA
+from sync.models import Alarm
+from sync.monitoring.alarm_texts import clock, words_of
+from sync.monitoring.alarms import snooze_alarm
+
+MOST_SNOOZED = 100
+_MONDAY_HOUR = 6
+_LIST = "admin:sync_alarm_changelist"
+
+
+class SnoozeForm(forms.Form):
+    """How long and why."""
+
+    length = forms.ChoiceField(label=gettext_lazy("How long"))
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept with the alarm"), max_length=500, widget=REASON_AREA
+    )
+
+    def __init__(self, data: Any, now: datetime) -> None:
+        super().__init__(data)
+        self.ends = {
+            "hour": now + timedelta(hours=1),
+            "shift": now + timedelta(hours=8),
+            "monday": next_monday(now),
+        }
+        labels = {
+            "hour": _("for 1 hour"),
+            "shift": _("for 8 hours"),
+            "monday": _("until Monday, %(time)s") % {"time": clock(self.ends["monday"])},
+        }
+        field = self.fields["length"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = list(labels.items())
+
+    def clean_reason(self) -> str:
+        return " ".join(str(self.cleaned_data["reason"]).split())
+
+
+def next_monday(now: datetime) -> datetime:
+    """The first Monday, 06:00 UTC, after `now`."""
+    at = now.replace(hour=_MONDAY_HOUR, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday())
+    return at if at > now else at + timedelta(days=7)
+
+
+def may_snooze(request: HttpRequest) -> bool:
+    """Whoever sees alarms and was given this."""
+    return request.user.has_perms(["sync.view_alarm", "sync.snooze_alarm"])
+
+
+def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """The alarms that `?alarm=…` names and that are open; on POST with a reason, snooze them."""
+    if not may_snooze(request):
+        raise PermissionDenied
+    alarms = _asked(request)
+    if not alarms:
+        is_chosen = "alarm" in request.GET
+        told = (
+            _("None of these alarms is open any more.") if is_chosen else _("Choose an alarm that is open.")
+        )
+        messages.warning(request, told)
+        return redirect(_LIST)
+    now = timezone.now()
+    form = SnoozeForm(request.POST if request.method == "POST" else None, now)
+    if request.method == "POST" and form.is_valid():
+        _snooze(request, alarms, form, now)
+        return redirect(_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
+    shown = [(alarm, words_of(alarm)) for alarm in alarms]
+    more = {"title": f"Snooze {_alarms(len(alarms))}?", "shown": shown, "snooze_form": form}
+    return TemplateResponse(request, "console/alarms/snooze.html", {**context, **more})
+
+
+def _asked(request: HttpRequest) -> list[Alarm]:
+    keys = [key for key in request.GET.getlist("alarm") if key.isascii() and key.isdigit() and len(key) < 19]
+    return list(Alarm.objects.filter(pk__in=keys[:MOST_SNOOZED], ended_at=None).order_by("id"))
+
+
+def _snooze(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, now: datetime) -> None:
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    until, reason = form.ends[form.cleaned_data["length"]], form.cleaned_data["reason"]
+    told = {"by": request.user, "reason": reason, "at": now, "address": address(request)}
+    done = sum(snooze_alarm(alarm, until, **told) for alarm in alarms)
+    messages.success(request, f"{_alarms(done)} snoozed until {clock(until)}.")
+
+
+def _alarms(number: int) -> str:
+    return f"{number} alarm{'' if number == 1 else 's'}"

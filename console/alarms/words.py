@@ -1,0 +1,115 @@
+"""Alarms in the words of their pages: what is so, what to do and where, who was told, who asked for quiet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.ui.formatting import moment
+from console.ui.status import pill
+from sync.models import Alarm, AlarmKind, TellingState
+from sync.monitoring.alarm_texts import AlarmWords, words_of
+
+# Where to go and act: the page, what may be asked of it, who may open it, and the words of the link.
+_OF_SUBJECTS = {
+    "source": ("admin:webhooks_source_change", "webhooks.view_source", gettext_lazy("See the source")),
+    "connection": (
+        "admin:sync_connection_change",
+        "sync.view_connection",
+        gettext_lazy("See the connection"),
+    ),
+}
+_EVENTS = "admin:webhooks_event_changelist"
+_OF_KINDS = {
+    AlarmKind.DELIVERIES_LATE: (_EVENTS, "", "webhooks.view_event", gettext_lazy("See the events")),
+    AlarmKind.DELIVERIES_DEAD: (
+        _EVENTS,
+        "?state=dead",
+        "webhooks.view_event",
+        gettext_lazy("See the failed events"),
+    ),
+    AlarmKind.DELIVERIES_HELD: (
+        "admin:sync_delivery_changelist",
+        "",
+        "sync.view_delivery",
+        gettext_lazy("See what is held for approval"),
+    ),
+}
+_OF_AUDIT = ("admin:audit_entry_standing", "", "audit.view_entry", gettext_lazy("See how the log is sealed"))
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmShown:
+    """An alarm for one person. `place` is where to act, as address and words; empty where there is nowhere to go."""
+
+    alarm: Alarm
+    words: AlarmWords
+    place: str
+    place_words: str
+
+    @property
+    def url(self) -> str:
+        """Its own page."""
+        return reverse("admin:sync_alarm_change", args=[self.alarm.pk])
+
+    @property
+    def mark(self) -> SafeString:
+        """Whether it is so now, as a word and a shape."""
+        return pill("good", "✓", _("Over")) if self.alarm.ended_at else pill("bad", "✕", _("Now"))
+
+
+def kind_names() -> Mapping[str, str]:
+    """What alarms can be about, as a filter has it."""
+    names = {str(kind.value): str(kind.label).capitalize() for kind in AlarmKind}
+    return names | {AlarmKind.DELIVERIES_HELD.value: _("Held for approval")}
+
+
+def shown_alarm(alarm: Alarm, user: Any) -> AlarmShown:
+    """In words; there is nothing to do any more about one that is over."""
+    place, words = ("", "") if alarm.ended_at else _place(alarm, user)
+    return AlarmShown(alarm, words_of(alarm), place, words)
+
+
+def _place(alarm: Alarm, user: Any) -> tuple[str, str]:
+    side, _colon, key = alarm.subject.partition(":")
+    if side in _OF_SUBJECTS:
+        page, permission, words = _OF_SUBJECTS[side]
+        return (reverse(page, args=[key]), str(words)) if user.has_perm(permission) else ("", "")
+    page, query, permission, words = _OF_KINDS.get(AlarmKind(alarm.kind), _OF_AUDIT)
+    return (reverse(page) + query, str(words)) if user.has_perm(permission) else ("", "")
+
+
+def told_lines(alarm: Alarm) -> list[SafeString]:
+    """Who was told what, and with what success, in order."""
+    return [
+        format_html(
+            "{}: {} {} {} {}",
+            each,
+            TellingState(each.state).label,
+            moment(each.told_at, ""),
+            ngettext("after %(count)d try", "after %(count)d tries", each.tries) % {"count": each.tries}
+            if each.tries > 1
+            else "",
+            each.failure,
+        )
+        for each in alarm.tellings.order_by("id")
+    ]
+
+
+def snooze_lines(alarm: Alarm) -> list[SafeString]:
+    """Who asked for quiet, when, for how long and why, in order."""
+    return [
+        format_html(
+            _("{}, {}, until {}: {}"),
+            each.requested_by,
+            moment(each.created_at),
+            moment(each.until),
+            each.reason,
+        )
+        for each in alarm.snoozes.select_related("requested_by").order_by("id")
+    ]

@@ -1,0 +1,11 @@
+"""What do support staff, operators and auditors see and do? One package for each entry of the menu."""
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """The admin site and its pages: the only place that shows events, deliveries and audit together."""
+
+    name = "console"
+    label = "console"
+    verbose_name = "Console"

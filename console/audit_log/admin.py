@@ -1,0 +1,56 @@
+"""The audit log's pages: to read, to search, to download; never to change."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from audit.models import Entry
+from audit.sealing.status import standing
+from console.audit_log.entry_page import entry_page, sealed_in
+from console.audit_log.list_page import BAR, entry_list, listed, unknown_words
+from console.base.downloads import Downloadable, download_buttons
+from console.base.read_only import EvidenceAdmin, RowPages, without
+from exports.list_export import ENTRIES
+
+
+@admin.register(Entry)
+class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
+    """Who did what, to what, when, why and from where."""
+
+    export = ENTRIES
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.standing_view)
+        return [path("standing/", page, name="audit_entry_standing"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        self.require(request)
+        if unknown := unknown_words(request.GET):
+            return without(request, unknown)
+        if told := BAR.retold(request.GET):
+            return HttpResponseRedirect(f"{request.path}{told}")
+        context = {
+            "title": _("Audit log"),
+            "page": entry_list(request),
+            "download_buttons": download_buttons(request, self.export),
+        }
+        return self.page(request, "console/audit_log/list.html", context)
+
+    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+        return listed(request)
+
+    def show_row(self, request: HttpRequest, row: Entry) -> HttpResponse:
+        page = entry_page(row, request.user)
+        context = {"title": page.told.sentence, "page": page, "sealed": sealed_in(row)}
+        return self.page(request, "console/audit_log/entry.html", context)
+
+    def standing_view(self, request: HttpRequest) -> HttpResponse:
+        """How far the log is sealed, told outside and verified."""
+        self.require(request)
+        first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
+        context = {"title": _("Seals of the audit log"), "standing": standing(), "begins_at": first}
+        return self.page(request, "console/audit_log/seals.html", context)

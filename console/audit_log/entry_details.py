@@ -1,0 +1,138 @@
+"""What an audit entry tells besides who and what, in words. Codes stand where the entry is shown as it is recorded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.erasures.words import ground_words
+from console.replays.words import PACES
+from console.settings.connections.connection_test_words import step_result, step_title
+from console.ui.filter_text import conditions
+from console.ui.formatting import moment
+from console.ui.status import code_words
+from exports.models import table_label
+from webhooks.models import State
+
+_BREAK = SafeString("<br>")
+# Keys of rows and names of people: they say nothing to anybody who reads.
+_CODES = frozenset(
+    {
+        *("alarm", "attempt", "backtest", "decision", "download", "erasure", "pseudonyms", "receipt"),
+        *("replay", "request", "secret", "snooze"),
+    }
+)
+_LABELS: Mapping[str, object] = {
+    "action": gettext_lazy("What was done there"),
+    "base": gettext_lazy("Begun from version"),
+    "began": gettext_lazy("Since"),
+    "bytes": gettext_lazy("Size in bytes"),
+    "cause": gettext_lazy("Begun by"),
+    "code": gettext_lazy("Result"),
+    "count": gettext_lazy("How many"),
+    "covered": gettext_lazy("Other events told with it"),
+    "end_in_hours": gettext_lazy("The others end in hours"),
+    "ended": gettext_lazy("Ended so far"),
+    "event": gettext_lazy("Event"),
+    "failed": gettext_lazy("Failed again"),
+    "failure": gettext_lazy("What went wrong"),
+    "failures": gettext_lazy("Failures in a row"),
+    "fields": gettext_lazy("Fields"),
+    "filter": gettext_lazy("Which events"),
+    "filters": gettext_lazy("Filters"),
+    "ground": gettext_lazy("Legal ground"),
+    "groups": gettext_lazy("Roles"),
+    "is_good": gettext_lazy("Everything worked"),
+    "kind": gettext_lazy("About"),
+    "limit": gettext_lazy("Limit without approval"),
+    "made": gettext_lazy("Made by the hub"),
+    "number": gettext_lazy("Number of the attempt"),
+    "of": gettext_lazy("Of how many"),
+    "others": gettext_lazy("Other secrets"),
+    "pause": gettext_lazy("Pauses in a row"),
+    "seconds": gettext_lazy("Pause in seconds"),
+    "sha256": gettext_lazy("SHA-256"),
+    "size": gettext_lazy("Size in bytes"),
+    "state": gettext_lazy("Status after it"),
+    "status": gettext_lazy("HTTP status of the answer"),
+    "table": gettext_lazy("Table to read"),
+    "verified_by": gettext_lazy("Signature"),
+    "was": gettext_lazy("Status before it"),
+}
+
+
+def plain_name(name: str) -> str:
+    """A field or a word of the hub's, written for people."""
+    return name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def facts(details: Mapping[str, Any], but_for: Sequence[str]) -> list[tuple[str, str | SafeString]]:
+    """What the details say, without those that stand elsewhere on the page."""
+    hidden = {*but_for, *_CODES}
+    return [(_label(name), _told(name, value)) for name, value in details.items() if name not in hidden]
+
+
+def _label(name: str) -> str:
+    return str(_LABELS.get(name) or plain_name(name))
+
+
+def _told(name: str, value: Any) -> str | SafeString:
+    try:
+        special = _WORDS.get(name)
+        return special(value) if special else _plain(value)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return _plain(value)  # of a version that wrote it otherwise
+
+
+def _plain(value: Any) -> str | SafeString:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return _lines((plain_name(name), _plain(each)) for name, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(_plain(each)) for each in value) or _("none")
+    return "–" if value is None or value == "" else str(value)
+
+
+def _lines(pairs: Any) -> SafeString:
+    return format_html_join(_BREAK, "{}: {}", pairs) or SafeString("–")
+
+
+def _state(value: str) -> str:
+    return str(State(value).label).capitalize() if value in State.values else plain_name(value)
+
+
+def _time(value: str) -> str | SafeString:
+    return moment(parse_datetime(value), value)
+
+
+def _signature(value: str) -> str:
+    scheme, _colon, secret = value.partition(":")
+    if not secret:
+        return _("none") if scheme == "none" else scheme
+    return _("%(scheme)s, with secret %(secret)s") % {"scheme": scheme, "secret": secret}
+
+
+_WORDS: Mapping[str, Callable[[Any], str | SafeString]] = {
+    "began": _time,
+    "code": lambda value: code_words(value).title,
+    "filter": lambda value: "; ".join(conditions(value)) or _("all events"),
+    "ground": ground_words,
+    "kind": plain_name,
+    "number": str,
+    "pace": lambda value: str(PACES[value]),
+    "state": _state,
+    "status": str,
+    "steps": lambda value: _lines((step_title(name), step_result(code)) for name, code in value.items()),
+    "table": table_label,
+    "until": _time,
+    "up_to": _time,
+    "verified_by": _signature,
+    "was": _state,
+}

@@ -1,0 +1,105 @@
+"""The page of an audit entry: what changed, what belongs to it, its record, and the segment that seals it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.utils.safestring import SafeString
+
+from audit.entries.actor_context import NAME
+from audit.entries.search import by_actor
+from audit.format.id_ranges import unpack
+from audit.models import Entry, Segment
+from console.audit_log.entry_details import facts, plain_name
+from console.audit_log.entry_words import Told, tell_entries
+from console.ui.field_diff import Changed, changed
+
+_SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", NAME)
+_AROUND = timedelta(minutes=10)  # a request, with the download that it began, is over by then
+_MOST_LOOKED_AT = 500
+_MOST_SHOWN = 20
+_NEIGHBOURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPage:
+    """`hidden`: fields that changed and whose values are nobody's business. `of_request` and `of_object` are the
+    entries of the same request and those just before and after it about the same, in order of time.
+    """
+
+    told: Told
+    changes: Sequence[Changed]
+    hidden: Sequence[str]
+    facts: Sequence[tuple[str, str | SafeString]]
+    of_request: Sequence[Told]
+    of_object: Sequence[Told]
+    recorded: str
+
+
+def entry_page(entry: Entry, user: Any) -> EntryPage:
+    """Four statements."""
+    details: Mapping[str, Any] = json.loads(entry.body).get("details", {})
+    same_request = _of_request(entry, details)
+    same_object = _of_object(entry)
+    told, *others = tell_entries([entry, *same_request, *same_object], user)
+    before, after = (_mapping(details.get(name)) for name in ("before", "after"))
+    return EntryPage(
+        told=told,
+        changes=changed(before, after, {name: plain_name(name) for name in {**before, **after}}),
+        hidden=[plain_name(str(name)) for name in details.get("changed", ())],
+        facts=facts(details, _SHOWN_ELSEWHERE),
+        of_request=others[: len(same_request)],
+        of_object=others[len(same_request) :],
+        recorded=json.dumps(json.loads(entry.body), indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+def _of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
+    """What the same request did besides. No column names it: it is looked for around, among what its person did."""
+    request = details.get(NAME, {}).get("request")
+    if not request:
+        return []
+    around = Entry.objects.filter(at__gte=entry.at - _AROUND, at__lte=entry.at + _AROUND).exclude(pk=entry.pk)
+    found = by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MOST_LOOKED_AT]
+    same = [
+        each for each in found if json.loads(each.body)["details"].get(NAME, {}).get("request") == request
+    ]
+    return same[:_MOST_SHOWN]
+
+
+def _of_object(entry: Entry) -> list[Entry]:
+    stream = Entry.objects.filter(stream=entry.stream)
+    earlier = stream.filter(stream_seq__lt=entry.stream_seq).order_by("-stream_seq")[:_NEIGHBOURS]
+    later = stream.filter(stream_seq__gt=entry.stream_seq).order_by("stream_seq")[:_NEIGHBOURS]
+    return [*reversed(earlier), *later]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+# Entries are committed out of the order of their ids, so that one may stand some segments further on: a segment is
+# closed each second at most, and no transaction lasts longer than two minutes.
+_MOST = 150
+
+
+class Sealed(NamedTuple):
+    """The number of the segment, and when it was closed."""
+
+    number: int
+    at: datetime
+
+
+def sealed_in(entry: Entry) -> Sealed | None:
+    """Where it is; None while it is nowhere. One statement as a rule, three at most."""
+    reaching = Segment.objects.filter(highest_id__gte=entry.pk)
+    after = reaching.order_by("highest_id", "number")  # those of a silence have the same highest id
+    late = reaching.filter(is_late=True).order_by("-number")
+    for some in (after[:1], after[1:_MOST], late[:_MOST]):
+        for number, at, ids in some.values_list("number", "sealed_at", "ids"):
+            if entry.pk in unpack(bytes(ids)):
+                return Sealed(number, at)
+    return None

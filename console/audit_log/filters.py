@@ -1,0 +1,123 @@
+"""Filters of the audit log, and the search that begins from an id or a name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from audit.entries.search import about_kind, by_actor, by_people, of_action
+from audit.models import Entry
+from console.audit_log.action_names import ACTIONS
+from sync.models import Delivery
+from sync.search.periods import NoSuchFilter, span
+from webhooks.catalogue.reference import from_reference, to_reference
+from webhooks.models import Event
+
+MOST_EVENTS = 200
+
+
+def streams_of(term: str) -> list[str]:
+    """The streams that a pasted term can mean; `entity:<type>:<id>` means those of its newest events."""
+    kind, _colon, rest = term.partition(":")
+    if kind == "entity":
+        return _streams_of_entity(*rest.partition(":")[::2])
+    try:
+        uuid = from_reference(term.removeprefix("event:"))
+    except ValueError:
+        return [term]
+    deliveries = Delivery.objects.filter(event__uuid=uuid).values_list("pk", flat=True)
+    return [f"event:{to_reference(uuid)}", *(f"delivery:{pk}" for pk in deliveries)]
+
+
+def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
+    known = Event.objects.filter(entity_id=entity_id, entity_type=entity_type).order_by("-received_at", "-id")
+    events = dict(known.values_list("pk", "uuid")[:MOST_EVENTS])
+    deliveries = Delivery.objects.filter(event__in=events).values_list("pk", flat=True)
+    return [
+        *(f"event:{to_reference(uuid)}" for uuid in events.values()),
+        *(f"delivery:{pk}" for pk in deliveries),
+    ]
+
+
+WORDS = ("action", "who", "object", "when", "when_from", "when_to", "q")
+# Several actions under one word: the views that everybody has.
+TOGETHER: Mapping[str, Sequence[str]] = {
+    "reveals": ("event.revealed",),
+    "exports": tuple(
+        each for each in ACTIONS if each.startswith(("export.", "download.")) or each == "replay.downloaded"
+    ),
+    "secrets": (
+        "secret.added",
+        "secret.changed",
+        "secret.ended",
+        "person.password-changed",
+        "signing-key.begun",
+        "sealing.renewed",
+    ),
+    "replays": tuple(
+        each
+        for each in ACTIONS
+        if (each.startswith("replay.") and each != "replay.downloaded") or each == "event.replayed"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Empty members leave everything in. `who` is a kind of actor or one actor; `streams` is what was searched for."""
+
+    action: str = ""
+    who: str = ""
+    object: str = ""
+    begin: datetime | None = None
+    end: datetime | None = None
+    streams: Sequence[str] | None = None
+
+    @property
+    def actions(self) -> Sequence[str]:
+        """Those that are meant; empty: all."""
+        return TOGETHER.get(self.action) or ((self.action,) if self.action else ())
+
+    def narrow(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+        """The entries among these that are meant."""
+        found = self._but_for_actions(entries)
+        return found.filter(action__in=self.actions) if self.actions else found
+
+    def parts(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
+        """The same by action: each has its index in the order of time, all together have none. One at least; no
+        streams at all are one that is empty.
+        """
+        if self.streams is not None and not self.streams:
+            return [entries.none()]
+        found = self._but_for_actions(entries)
+        return [of_action(found, each) for each in self.actions] or [found]
+
+    def _but_for_actions(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+        found = self._by(entries) if self.who else entries
+        if self.object:
+            found = about_kind(found, self.object, connection.vendor)
+        if self.begin:
+            found = found.filter(at__gte=self.begin)
+        if self.end:
+            found = found.filter(at__lt=self.end)
+        return found if self.streams is None else found.filter(stream__in=self.streams)
+
+    def _by(self, entries: QuerySet[Any]) -> QuerySet[Any]:
+        if self.who == "person":
+            return by_people(entries, connection.vendor)
+        if self.who == "source":
+            return entries.filter(actor__startswith="source:")
+        return by_actor(entries, self.who, connection.vendor)
+
+
+def resolve_entries(words: Mapping[str, str], now: datetime) -> EntryFilter:
+    """What these words mean at this moment. `NoSuchFilter`."""
+    if any("\0" in value for value in words.values()):
+        raise NoSuchFilter("no text that a database takes")
+    begin, end = span(words, "when", now)
+    plain = {name: words.get(name, "") for name in ("action", "who", "object")}
+    term = words.get("q", "").strip()
+    return EntryFilter(**plain, begin=begin, end=end, streams=streams_of(term) if term else None)

@@ -1,0 +1,1 @@
+"""What do the pages and ModelAdmins of the console build on?"""

@@ -1,0 +1,127 @@
+"""What staff do goes on the audit log: who, from where, and what was there before and after.
+
+Names, addresses and secrets of people never do: fields that hold them are named as changed, without a value.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db import connection, models, transaction
+from django.http import HttpRequest
+
+from audit.format.canonical_json import JSONValue
+from console.base.audit_trail import Values, because, record
+from sync.planning.change import same_json
+from webhooks.encryption.at_rest import SealedJSONField
+
+_LARGEST = 2**53
+
+
+def plain(value: Any) -> JSONValue:
+    """The value in a form that canonical JSON has: floats, times, ids and over-large numbers as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _LARGEST else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member) for member in value]
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def values_of(instance: models.Model, many: Iterable[str] = ()) -> Values:
+    """The stored values of a row by field name, ids for relations; without the times of its changes."""
+    fields = [field for field in instance._meta.concrete_fields if not _keeps_itself(field)]
+    values = {field.name: plain(field.value_from_object(instance)) for field in fields}
+    return values | {name: sorted(getattr(instance, name).values_list("pk", flat=True)) for name in many}
+
+
+def _keeps_itself(field: Any) -> bool:
+    return bool(
+        field.primary_key or getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    )
+
+
+def difference(before: Values, after: Values, withheld: frozenset[str]) -> Values:
+    """`before` and `after` of what differs; `changed` names the fields whose values are nobody's business.
+
+    Empty where nothing differs.
+    """
+    names = [name for name in {**before, **after} if not same_json(before.get(name), after.get(name))]
+    shown = [name for name in names if name not in withheld]
+    found: Values = {}
+    if shown:
+        found = {
+            "before": {name: before[name] for name in shown if name in before},
+            "after": {name: after[name] for name in shown if name in after},
+        }
+    hidden = sorted(set(names) & withheld)
+    return found | ({"changed": hidden} if hidden else {})
+
+
+class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A ModelAdmin whose every addition, change and deletion is recorded in the same transaction.
+
+    `kind` names the setting (`setting:<kind>:<id>`, `<kind>.changed`); fields in `withheld`, and sealed ones,
+    are recorded without their value, sealed ones as `secret.changed` besides; `many` are the many-to-many fields that
+    count.
+    """
+
+    kind: ClassVar[str] = ""
+    withheld: ClassVar[frozenset[str]] = frozenset()
+    many: ClassVar[tuple[str, ...]] = ()
+
+    def stream(self, pk: Any) -> str:
+        """The audit stream of one row."""
+        return f"setting:{self.kind}:{pk}"
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """For a change as it stands now, and locked until the change is stored, which writes each column."""
+        found = super().get_object(request, object_id, from_field)
+        if found is not None and request.method == "POST" and connection.in_atomic_block:
+            self.model._base_manager.select_for_update().filter(pk=found.pk).values_list("pk").first()
+            found.refresh_from_db()
+        return found
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.values_before = self.stored(obj.pk) if change else {}
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        found = difference(form.values_before, self.stored(form.instance.pk), self._hidden())
+        if found or not change:
+            action = f"{self.kind}.{'changed' if change else 'created'}"
+            record(request, self.stream(form.instance.pk), action, found | because(request))
+        if not self._sealed().isdisjoint(found.get("changed", ())):
+            record(request, self.stream(form.instance.pk), "secret.changed", because(request))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            self._record_deletion(request, obj.pk)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        with transaction.atomic():
+            for pk in queryset.values_list("pk", flat=True):
+                self._record_deletion(request, pk)
+            super().delete_queryset(request, queryset)
+
+    def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
+        found = difference(self.stored(pk), {}, self._hidden())
+        details = {"before": found.get("before", {})} | because(request)
+        record(request, self.stream(pk), f"{self.kind}.deleted", details)
+
+    def stored(self, pk: Any) -> Values:
+        """What the database holds of one row now: what is compared before and after a change."""
+        return values_of(self.model._base_manager.get(pk=pk), self.many)
+
+    def _hidden(self) -> frozenset[str]:
+        return self.withheld | self._sealed()
+
+    def _sealed(self) -> frozenset[str]:
+        fields = self.model._meta.concrete_fields
+        return frozenset(field.name for field in fields if isinstance(field, SealedJSONField))

@@ -1,0 +1,207 @@
+"""ModelAdmins of settings: added, changed and deleted with a reason; a change is shown first and made in a second step.
+
+What keeps a setting from being deleted is found without reading it: millions of events may stand behind a source.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import PROTECT, ForeignObjectRel, Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from console.base.audited import AuditedAdmin, values_of
+from console.base.forms import ReasonForm
+from console.base.pending import PendingChanges
+from console.ui.field_diff import Changed, changed
+
+
+def kept_by(row: Model) -> list[str]:
+    """The kinds of rows that must not lose this one, as they are called."""
+    return list(dict.fromkeys(_found(row)))
+
+
+def _found(row: Model) -> Iterator[str]:
+    for relation in row._meta.get_fields(include_hidden=True):
+        if not (isinstance(relation, ForeignObjectRel) and relation.on_delete is PROTECT):
+            continue
+        of: Any = relation.related_model
+        if of._base_manager.filter(**{relation.field.name: row}).exists():
+            yield capfirst(str(of._meta.verbose_name_plural))
+
+
+_PENDING = PendingChanges("held_changes", most=3)
+
+
+class ReasonedAdmin(AuditedAdmin):
+    """An `AuditedAdmin` of which nothing is added or deleted without a reason, and nothing by the dozen."""
+
+    actions = None
+    delete_confirmation_template = "console/base/confirm_delete.html"
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm]:  # type: ignore[type-arg]
+        if not change:
+            plain = kwargs.get("form", self.form)
+            kwargs["form"] = type(plain)(f"Reasoned{plain.__name__}", (ReasonForm, plain), {})
+        found: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
+        return found
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        why = [] if obj else [(_("Why"), {"fields": ("reason",)})]
+        return [*super().get_fieldsets(request, obj), *why]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            _give(request, form)
+        super().save_model(request, obj, form, change)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        reason = ReasonForm(request.POST or None)
+        if reason.is_valid():
+            _give(request, reason)
+        elif request.method == "POST":
+            request.POST = QueryDict()  # Django's page, shown again
+        row = self.get_object(request, unquote(object_id))
+        title = _("Delete %(name)s?") % {"name": row}
+        shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
+        return super().delete_view(request, object_id, {**shown, **(extra_context or {})})
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Django would read everything that keeps the row, to list it."""
+        if kept := [kind for each in objs for kind in kept_by(each)]:
+            return [], {}, set(), kept
+        return super().get_deleted_objects(objs, request)
+
+
+def _give(request: HttpRequest, form: forms.BaseForm) -> None:
+    request.reason = form.cleaned_data["reason"]  # type: ignore[attr-defined]
+
+
+class ConfirmedAdmin(ReasonedAdmin):
+    """Of which no change is made either before it was shown and a reason was given."""
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.confirm_view)
+        return [path("<int:pk>/confirm/<uuid:key>/", page, name=self._url("confirm")), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
+    def hidden_changes(self, form: Any) -> list[str]:
+        """What changes and is not shown, in words; secrets."""
+        return []
+
+    def consequences(self, form: Any) -> list[str]:
+        """What the change will do, in sentences."""
+        return []
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
+        asked = self._ask(request, str(object_id)) if is_new else None
+        return asked or super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _ask(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+        """On to the page that confirms; None where Django's own page says what is wrong."""
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not self.has_change_permission(request, row):
+            return None
+        form = self._form(request, row, request.POST)
+        if not form.is_valid():
+            return None
+        if not self._differs(form):
+            messages.info(request, _("Nothing was changed."))
+            return redirect(self._page(row.pk))
+        key = _PENDING.hold(request, self._about(row.pk), request.POST)
+        return redirect(reverse(f"admin:{self._url('confirm')}", args=[row.pk, key]))
+
+    def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+        """What changes; on POST with a reason, change it."""
+        row = get_object_or_404(self.model._default_manager, pk=pk)
+        name = str(row)
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        typed = _PENDING.held(request, self._about(pk), key)
+        form = self._form(request, row, typed) if typed is not None else None
+        if form is None or not form.is_valid():
+            return self._over(request, pk, key, form)
+        shown = self._changes(form)
+        seen = _digest(shown)
+        reason = ReasonForm(request.POST or None)
+        if request.method == "POST" and request.POST.get("seen") != seen:
+            reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
+        elif request.method == "POST" and reason.is_valid():
+            _PENDING.remove(request, key)
+            _give(request, reason)
+            request.POST = typed  # type: ignore[assignment]
+            answer: HttpResponse = self.changeform_view(request, str(pk))
+            return answer
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Change %(name)s?") % {"name": name},
+            "name": name,
+            "back": self._page(pk),
+            "shown": shown,
+            "hidden": self.hidden_changes(form),
+            "consequences": self.consequences(form),
+            "reason_form": reason,
+            "seen": seen,
+        }
+        return TemplateResponse(request, "console/base/confirm_change.html", context)
+
+    def _over(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
+        _PENDING.remove(request, key)
+        if form is None:
+            messages.error(request, _("This change is not kept any more. Make it again."))
+        else:
+            told = " ".join(str(each) for found in form.errors.values() for each in found)
+            messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": told})
+        return redirect(self._page(pk))
+
+    def _form(self, request: HttpRequest, row: Any, typed: Any) -> Any:
+        return self.get_form(request, row, change=True)(typed, instance=row)
+
+    def _changes(self, form: Any) -> list[Changed]:
+        after = values_of(form.instance)
+        names = [name for name in form.fields if name in after and name not in self._hidden()]
+        labels = {name: str(form.fields[name].label or name) for name in names}
+        return changed(self.stored(form.instance.pk), after, labels)
+
+    def _differs(self, form: Any) -> bool:
+        return bool(self._changes(form) or self.hidden_changes(form))
+
+    def _about(self, pk: Any) -> str:
+        return f"{self.opts.label_lower}:{pk}"
+
+    def _url(self, name: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+
+    def _page(self, pk: Any) -> str:
+        return reverse(f"admin:{self._url('change')}", args=[pk])
+
+
+def _digest(shown: list[Changed]) -> str:
+    text = json.dumps([asdict(each) for each in shown], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,130 @@
+"""ModelAdmins of rows that are only read: no add, change or delete, own pages, and counts within bounds."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.messages import warning
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import ngettext
+
+COUNTED = 10_000
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than one past `COUNTED` rows: that many means "more than 10,000".
+
+    Never an estimate: one that says 0 makes Django's ChangeList load the whole table.
+    """
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by().values("pk")[: COUNTED + 1].count()
+
+
+class RowPages(admin.ModelAdmin):  # type: ignore[type-arg]
+    """`show_row` makes the page of one; only where `takes_posts` may something be sent to it."""
+
+    takes_posts = False
+
+    def show_row(self, request: HttpRequest, row: Any) -> HttpResponse:
+        raise NotImplementedError
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of one row, for those who may see it; 404 where there is none."""
+        self.require(request)
+        if not self.takes_posts and request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
+        return self.show_row(request, row)
+
+    def require(self, request: HttpRequest, *permissions: str) -> None:
+        """`PermissionDenied` for who may not see these rows, or lacks one of these permissions."""
+        if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
+            raise PermissionDenied
+
+    def may(self, request: HttpRequest) -> dict[str, bool]:
+        """What its pages ask about the person."""
+        return {}
+
+    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+        """A page of the console."""
+        shared = {**self.admin_site.each_context(request), "media": self.media, "may": self.may(request)}
+        return TemplateResponse(request, template, {**shared, **context})
+
+
+def found_by(rows: QuerySet[Any], name: str, read: Callable[[str], UUID]) -> Any:
+    """The row of an address: by the name that people and the audit log quote (`read` takes it), or by its key."""
+    try:
+        return rows.filter(uuid=read(name)).first()
+    except ValueError:
+        is_key = name.isascii() and name.isdecimal() and len(name) < 19
+        return rows.filter(pk=int(name)).first() if is_key else None
+
+
+def without(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
+    """The same list without these parameters, which mean nothing there; the person is told which."""
+    kept = request.GET.copy()
+    for name in unknown:
+        del kept[name]
+    told = ngettext(
+        "This list has no filter %(names)s: it was left out.",
+        "This list has no filters %(names)s: they were left out.",
+        len(unknown),
+    )
+    warning(request, told % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
+    return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}" if kept else request.path)
+
+
+class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A read-only list of a table that grows: newest first, counted within bounds, nothing sortable."""
+
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    sortable_by = ()
+    parameters: frozenset[str] = frozenset()
+
+    @property
+    def media(self) -> forms.Media:
+        """Of Django's scripts only the one that ticks check boxes: a read-only list needs no other."""
+        return forms.Media(js=["admin/js/actions.js"], css={"all": ["console/lists.css"]})
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only what the filters offer: any other look-up could mean a walk through the whole table."""
+        return lookup in self.parameters
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if ERROR_FLAG in request.GET:
+            warning(request, "The filters of this address cannot be used; everything is listed.")
+        title = {"title": str(self.opts.verbose_name_plural).capitalize()}
+        return super().changelist_view(request, {**title, **(extra_context or {})})

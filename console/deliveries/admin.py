@@ -1,0 +1,191 @@
+"""Deliveries that are held: look at what would change, approve or close some or all of a route, say why, confirm."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import address
+from console.base.forms import REASON_AREA
+from console.base.pending import PendingValues
+from console.base.read_only import EvidenceAdmin, RowPages
+from console.deliveries.held_groups import groups, held, show
+from console.permissions import CONTENTS, MAY_APPROVE
+from sync.models import Delivery, Replay, Route
+from sync.operations.held_deliveries import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
+
+MOST_LISTED = 100
+_SHOWN = 20
+_LIST = "admin:sync_delivery_changelist"
+_DONE = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
+
+
+# Which deliveries are decided on, frozen until the page confirms them. The key becomes that of the decision, which the
+# database takes once.
+PENDING_DECISIONS = PendingValues("held_choices", most=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Keys of deliveries, and what is to be done with them."""
+
+    decision: Decision
+    deliveries: tuple[int, ...]
+
+
+class ChoiceForm(forms.Form):
+    """Which of a route, and what to do with them."""
+
+    decision = forms.ChoiceField(choices=[(each.value, each.name) for each in Decision])
+    everything = forms.BooleanField(required=False)
+    chosen = forms.TypedMultipleChoiceField(coerce=int, required=False)
+
+
+class ReasonForm(forms.Form):
+    """Why: kept with the decision."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason, kept with the decision"), max_length=500, widget=REASON_AREA
+    )
+
+
+@admin.register(Delivery)
+class HeldAdmin(RowPages, EvidenceAdmin):
+    """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
+
+    menu_name = gettext_lazy("Held for approval")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("route/<int:pk>/", wrap(self.route_view), name="sync_delivery_route"),
+            path("decide/<uuid:key>/", wrap(self.decide_view), name="sync_delivery_decide"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """What is held, by route."""
+        self.require(request)
+        found = groups(with_contents=request.user.has_perm(CONTENTS))
+        context = {"title": self.menu_name, "groups": found}
+        return self.page(request, "console/deliveries/held_list.html", context)
+
+    def show_row(self, request: HttpRequest, row: Delivery) -> HttpResponse:
+        """What there is to see of it stands on its event's page."""
+        return redirect("admin:webhooks_event_change", row.event_id)
+
+    def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What is held of one route; on POST, on to the page that confirms."""
+        self.require(request)
+        route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
+        if request.method == "POST":
+            return self._choose(request, route)
+        waiting = held().filter(route=route)
+        count = waiting.count()
+        rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
+        context = {"title": f"{self.menu_name}: {route}", "route": route, "rows": rows, "count": count}
+        return self.page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
+
+    def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
+        self.require(request, MAY_APPROVE)
+        form = ChoiceForm(request.POST)
+        waiting = held().filter(route=route).values_list("pk", flat=True)
+        form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
+        keys: list[int] = []
+        if form.is_valid():
+            answer = form.cleaned_data
+            keys = list(waiting[:LARGEST]) if answer["everything"] else answer["chosen"]
+        if not keys:
+            messages.error(request, "Choose deliveries that are still held.")
+            return redirect("admin:sync_delivery_route", route.pk)
+        return redirect(
+            "admin:sync_delivery_decide",
+            PENDING_DECISIONS.add(request, [form.cleaned_data["decision"], keys]),
+        )
+
+    def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """What will happen; on POST with a reason, do it."""
+        self.require(request, MAY_APPROVE)
+        choice = _pending_choice(request, key)
+        if choice is None:
+            return self._used_up(request, key)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            return self._carry_out(request, key, choice, form.cleaned_data["reason"])
+        return self.page(request, "console/deliveries/decide.html", _confirmation(key, choice, form))
+
+    def _carry_out(
+        self, request: HttpRequest, key: UUID, choice: Choice, reason: str
+    ) -> HttpResponseRedirect:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        try:
+            decided = decide(
+                choice.deliveries,
+                choice.decision,
+                by=request.user,
+                reason=reason,
+                key=key,
+                address=address(request),
+            )
+        except AlreadyDecided as error:
+            messages.warning(request, str(error))
+        except NotDecidable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_delivery_decide", key)
+        else:
+            messages.success(request, _told(choice.decision, decided))
+        PENDING_DECISIONS.remove(request, key)
+        return redirect(_LIST)
+
+    def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
+        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+            messages.warning(request, "This was decided already; nothing was done twice.")
+        else:
+            messages.error(request, "This choice is not kept any more: choose the deliveries again.")
+        return redirect(_LIST)
+
+    def may(self, request: HttpRequest) -> dict[str, bool]:
+        return {
+            "approve": request.user.has_perm(MAY_APPROVE),
+            "contents": request.user.has_perm(CONTENTS),
+        }
+
+
+def _pending_choice(request: HttpRequest, key: UUID) -> Choice | None:
+    """Return the choice; None where this person made none of that key, or used it."""
+    found = PENDING_DECISIONS.get(request, key)
+    return None if found is None else Choice(Decision(found[0]), tuple(found[1]))
+
+
+def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]:
+    rows = list(
+        held().filter(pk__in=choice.deliveries).select_related("event__source", "commercial")[:_SHOWN]
+    )
+    count = held().filter(pk__in=choice.deliveries).count()
+    is_approval = choice.decision is Decision.APPROVE
+    deed = f"Approve {_deliveries(count)}" if is_approval else f"Close {_deliveries(count)} without sending"
+    return {
+        "title": f"{deed}?" if count else "Nothing of this is held any more",
+        "button": deed,
+        "is_approval": is_approval,
+        "key": key,
+        "rows": rows,
+        "count": count,
+        "more": count - len(rows),
+        "reason_form": form,
+    }
+
+
+def _deliveries(count: int) -> str:
+    return f"{count:,} deliver{'y' if count == 1 else 'ies'}"
+
+
+def _told(decision: Decision, decided: Decided) -> str:
+    told = f"{_deliveries(len(decided.deliveries))} {_DONE[decision]}."
+    return f"{told} {decided.skipped:,} not held any more." if decided.skipped else told

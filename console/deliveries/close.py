@@ -1,0 +1,148 @@
+"""Mark as done by hand: look at what is closed, say what was done, confirm. One event, or many of a failure group."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.base.audit_trail import address
+from console.base.pending import PendingValues
+from console.permissions import MAY_CLOSE
+from sync.models import Delivery, Replay
+from sync.operations.held_deliveries import AlreadyDecided, Decided, NotDecidable
+from sync.operations.manual_closing import closable, close_by_hand
+from webhooks.models import Event
+
+# Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database
+# takes once.
+PENDING_CLOSINGS = PendingValues("closing_choices", most=5)
+_SHOWN = 5
+_LISTED = 50
+
+
+class NoteForm(forms.Form):
+    """What was done: kept with the event. `key` names the request, so that a second click closes nothing twice."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("What was done"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=gettext_lazy("Kept with the event, with your name. Name no persons."),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The page that one came from, and returns to."""
+
+    url: str
+    name: str
+
+
+class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The page of an event."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/close/", wrap(self.close_view), name="webhooks_event_close"),
+            *super().get_urls(),
+        ]
+
+    def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One event, with all its deliveries that did not get through."""
+        if not (self.has_view_permission(request) and request.user.has_perm(MAY_CLOSE)):
+            raise PermissionDenied
+        event = get_object_or_404(Event, pk=pk)
+        back = Back(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
+        rows = closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
+        return _page(self.admin_site, request, tuple(rows), uuid4(), back)
+
+
+def close_chosen(site: admin.AdminSite, request: HttpRequest, key: UUID, back: Back) -> HttpResponse:
+    """What was frozen under this key, which becomes that of the request. Whoever asks may close."""
+    deliveries = PENDING_CLOSINGS.get(request, key)
+    if deliveries is None:
+        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+            messages.warning(request, _("This was done already; nothing was done twice."))
+        else:
+            messages.error(request, _("This choice is not kept any more: choose again."))
+        return redirect(back.url)
+    return _page(site, request, tuple(deliveries), key, back)
+
+
+def _page(
+    site: admin.AdminSite, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: Back
+) -> HttpResponse:
+    form = NoteForm(request.POST or None, initial={"key": key})
+    if request.method == "POST" and form.is_valid():
+        return _carry_out(request, deliveries, form, key, back)
+    still = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
+    rows = list(still.select_related("event", "identity", "commercial")[:_LISTED])
+    count = still.count()
+    context = {
+        **site.each_context(request),
+        "title": _title(count),
+        "button": _button(count),
+        "rows": rows[:_SHOWN],
+        "others": rows[_SHOWN:],
+        "others_count": count - len(rows[:_SHOWN]),
+        "count": count,
+        "more": count - len(rows),
+        "gone": len(deliveries) - count,
+        "note_form": form,
+        "back": back,
+    }
+    return TemplateResponse(request, "console/deliveries/close.html", context)
+
+
+def _carry_out(
+    request: HttpRequest, deliveries: tuple[int, ...], form: NoteForm, key: UUID, back: Back
+) -> HttpResponseRedirect:
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    answer = form.cleaned_data
+    try:
+        done = close_by_hand(
+            deliveries, by=request.user, reason=answer["reason"], key=answer["key"], address=address(request)
+        )
+    except AlreadyDecided:
+        messages.warning(request, _("This was done already; nothing was done twice."))
+    except NotDecidable as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _told(done))
+    PENDING_CLOSINGS.remove(request, key)
+    return redirect(back.url)
+
+
+def _title(count: int) -> str:
+    if not count:
+        return _("There is nothing to mark as done any more")
+    return ngettext(
+        "Mark %(count)s delivery as done by hand?", "Mark %(count)s deliveries as done by hand?", count
+    ) % {"count": f"{count:,}"}
+
+
+def _button(count: int) -> str:
+    return ngettext(
+        "Mark %(count)s delivery as done by hand", "Mark %(count)s deliveries as done by hand", count
+    ) % {"count": f"{count:,}"}
+
+
+def _told(done: Decided) -> str:
+    count = len(done.deliveries)
+    told = ngettext(
+        "%(count)s delivery marked as done by hand.", "%(count)s deliveries marked as done by hand.", count
+    ) % {"count": f"{count:,}"}
+    if done.skipped:
+        told += " " + _("%(count)s went on meanwhile and were left alone.") % {"count": f"{done.skipped:,}"}
+    return told

@@ -1,0 +1,86 @@
+"""What the mass-change guard holds, by route, with what would change."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, F, Min, QuerySet, Window
+from django.db.models.functions import RowNumber
+
+from console.payloads.content import ChangeTable, as_change
+from sync.models import Attempt, Delivery, Route
+from webhooks.models import State
+
+MOST_GROUPS = 50
+SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeldShown:
+    """One held delivery. `change` is what its attempt was about to send, for people who may see it."""
+
+    row: Delivery
+    change: ChangeTable | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is held of one route. `since`: when the oldest of these webhooks came."""
+
+    route: Route
+    count: int
+    since: datetime
+    samples: tuple[HeldShown, ...]
+
+    @property
+    def more(self) -> int:
+        """How many of them are no sample."""
+        return self.count - len(self.samples)
+
+
+def held() -> QuerySet[Delivery]:
+    """Deliveries that wait for approval, oldest first; found among the open ones, for which there is an index."""
+    return Delivery.objects.open().filter(state=State.HELD).order_by("pk")
+
+
+def groups(*, with_contents: bool) -> list[Group]:
+    """The routes that hold something, the longest first, with three deliveries each. Five statements at most."""
+    counted = held().order_by().values("route").annotate(count=Count("pk"), since=Min("event__received_at"))
+    rows = list(counted.order_by("since", "route")[:MOST_GROUPS])
+    routes = Route.objects.select_related("source", "identity", "commercial")
+    known = routes.in_bulk([row["route"] for row in rows])
+    samples = _samples(with_contents=with_contents) if rows else []
+    return [
+        Group(
+            known[row["route"]],
+            row["count"],
+            row["since"],
+            tuple(each for each in samples if each.row.route_id == row["route"]),
+        )
+        for row in rows
+    ]
+
+
+def _samples(*, with_contents: bool) -> list[HeldShown]:
+    place = Window(RowNumber(), partition_by="route_id", order_by="pk")
+    keys = held().annotate(place=place).filter(place__lte=SAMPLES).values_list("pk", flat=True)
+    return show(held().filter(pk__in=list(keys[: MOST_GROUPS * SAMPLES])), with_contents=with_contents)
+
+
+def show(deliveries: QuerySet[Delivery], *, with_contents: bool) -> list[HeldShown]:
+    """These deliveries with what they would change; two statements, one where contents may not be seen."""
+    rows = list(deliveries.select_related("event", "commercial", "covered_by__change__subject"))
+    planned = _planned([row.pk for row in rows]) if with_contents else {}
+    return [HeldShown(row, _change(row, planned.get(row.pk)) if with_contents else None) for row in rows]
+
+
+def _planned(deliveries: list[int]) -> dict[int, Attempt]:
+    """The newest attempt of each of them, with the change that it found."""
+    newest = Attempt.objects.filter(delivery__in=deliveries, number=F("delivery__last_number"))
+    return {each.delivery_id: each for each in newest.select_related("change__subject")}
+
+
+def _change(row: Delivery, own: Attempt | None) -> ChangeTable | None:
+    """What was about to be sent; where a sibling's attempt settled the delivery later than its own, that one's."""
+    attempts = [each for each in (own, row.covered_by) if each is not None]
+    newest = max(attempts, key=lambda each: each.pk, default=None)
+    return as_change(newest.change) if newest else None

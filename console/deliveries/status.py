@@ -1,0 +1,164 @@
+"""Where the deliveries of an event stand, in words: who holds them, what they wait for, what they may still do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.settings.connections.limits import breaker_sentence
+from console.ui.formatting import ahead, moment
+from sync.deliveries.blockers import (
+    Behind,
+    BehindDelivery,
+    Blocker,
+    BreakerOpen,
+    KilledProcesses,
+    NoFreeSlot,
+    Overdue,
+    PausedByPerson,
+    Surroundings,
+    SwitchedOff,
+    blockers,
+    is_claim_expired,
+    next_try_at,
+    tries_left,
+    who_must_act,
+)
+from sync.limits.breaker_status import Passing
+from sync.limits.circuit_breaker import ENOUGH
+from sync.models import Delivery
+from webhooks.catalogue.codes import Words
+from webhooks.models import Source
+
+Sentence = str | SafeString
+
+
+def gone() -> Words:
+    """Of a delivery whose claim ended."""
+    return Words(
+        _("Its process may be gone"),
+        _("The claim of the process that ran it has ended and was not renewed."),
+        _(
+            "Nothing to do: the hub frees it by itself and reads both systems afresh. If it stays, see that a worker "
+            "runs."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One delivery at one moment. `waits`: what keeps it from running, empty where nothing does.
+
+    `next_at`: not before; None where no try is ahead. `may_still`: the tries that are left, of an open one.
+    """
+
+    is_gone: bool
+    waits: tuple[Sentence, ...]
+    next_at: datetime | None
+    next_try: str
+    may_still: Sentence
+    fault: str
+
+
+def standing(row: Delivery, around: Surroundings) -> Standing:
+    """Where a delivery stands, as far as the database knows."""
+    next_at = next_try_at(row, around.clock)
+    return Standing(
+        is_gone=is_claim_expired(row, around.clock),
+        waits=tuple(_blocker_sentence(blocker, around.clock) for blocker in blockers(row, around)),
+        next_at=next_at,
+        next_try=ahead(next_at, around.clock),
+        may_still=_may_still(row),
+        fault=_fault(row),
+    )
+
+
+def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
+    match blocker:
+        case PausedByPerson():
+            return _paused(blocker)
+        case KilledProcesses(number):
+            told = _(
+                "%(number)d processes died while they ran it: it runs next alone, in a process of its own that a "
+                "worker starts."
+            )
+            return told % {"number": number}
+        case BehindDelivery(other, why):
+            return format_html(_behind(why), _link(other))
+        case Overdue(since):
+            told = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
+            return format_html(told, moment(since))
+        case BreakerOpen() | NoFreeSlot() | SwitchedOff():
+            return _connection_sentence(blocker, clock)
+
+
+def _connection_sentence(blocker: BreakerOpen | NoFreeSlot | SwitchedOff, clock: datetime) -> Sentence:
+    match blocker:
+        case BreakerOpen(connection):
+            sentence = breaker_sentence(connection, clock)
+            return format_html(_("{} is {}. No try is spent meanwhile."), connection.name, sentence)
+        case NoFreeSlot():
+            return _no_free_slot(blocker)
+        case SwitchedOff(connection):
+            told = _("%(name)s is switched off: a try fails until an administrator switches it on.")
+            return told % {"name": connection.name}
+
+
+def _paused(blocker: PausedByPerson) -> SafeString:
+    what = blocker.what
+    page, name = ("sync_route_change", _("The route"))
+    if isinstance(what, Source):
+        page, name = ("webhooks_source_change", what.name)
+    told = _('<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.')
+    link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("somebody")
+    return format_html(told, link, name, moment(what.paused_at), by, what.pause_reason)
+
+
+def _behind(why: Behind) -> str:
+    return {
+        Behind.RUNS: _("Behind {} about the same entity, which is being delivered."),
+        Behind.CLAIM_EXPIRED: _("Behind {} about the same entity, whose process may be gone."),
+        Behind.IS_OLDER: _("Behind {}, which is older: what is relayed goes in order."),
+    }[why]
+
+
+def _link(other: Delivery) -> SafeString:
+    page = reverse("admin:webhooks_event_change", args=[other.event_id])
+    return format_html('<a href="{}">{}</a>', page, other.event.reference)
+
+
+def _no_free_slot(blocker: NoFreeSlot) -> str:
+    told = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
+    if blocker.breaker.passing is Passing.PROBES:
+        told = _(
+            "%(name)s has as many deliveries as may run at once while it is tried again (%(successes)d of "
+            "%(enough)d successes): %(used)s of %(limit)s."
+        )
+    return told % {
+        "name": blocker.connection.name,
+        "used": f"{blocker.used:,}",
+        "limit": f"{blocker.limit:,}",
+        "successes": blocker.breaker.successes,
+        "enough": ENOUGH,
+    }
+
+
+def _may_still(row: Delivery) -> Sentence:
+    left = tries_left(row)
+    if left is None:
+        return ""
+    more = _("no further try")
+    if left.number:
+        more = ngettext("%(number)d more try", "%(number)d more tries", left.number) % {"number": left.number}
+    return more if left.until is None else format_html(_("{}, none after {}"), more, moment(left.until))
+
+
+def _fault(row: Delivery) -> str:
+    """Whose it is that it failed; empty where nothing failed, or it was taken up again."""
+    owner = who_must_act(row)
+    owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
+    return {**owners, "hub": _("this hub")}.get(owner or "", "")

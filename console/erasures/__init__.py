@@ -1,0 +1,1 @@
+"""How is the erasure of a person requested and confirmed?"""

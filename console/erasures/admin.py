@@ -1,0 +1,159 @@
+"""Erasing what is kept of a person: look, say why, and let somebody else confirm."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from console.base.audit_trail import address
+from console.base.read_only import EvidenceAdmin, RowPages
+from console.erasures.forms import AskForm, WhomForm
+from console.erasures.words import counted_rows, erasure_mark, ground_words
+from console.ui.formatting import moment
+from console.ui.links import entity_url
+from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person_of
+from sync.erasure.subject_data import Person, count
+from sync.models import Erasure, ErasureState
+from webhooks.models import Event, Source
+
+_LIST = "admin:sync_erasure_changelist"
+
+
+@admin.register(Erasure)
+class ErasureAdmin(RowPages, EvidenceAdmin):
+    """What was asked for, and what came of it; the page of one is where the second person decides."""
+
+    menu_name = "Erasures"
+    takes_posts = True
+    list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
+    list_display_links = ("asked",)
+    list_select_related = ("asked_by", "decided_by")
+    ordering = ("-id",)
+    change_list_template = "console/erasures/list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("look/", wrap(self.look_view), name="sync_erasure_look"),
+            path("ask/", wrap(self.ask_view), name="sync_erasure_ask"),
+            *super().get_urls(),
+        ]
+
+    def look_view(self, request: HttpRequest) -> HttpResponse:
+        """Type and id; from an event's page they are filled in. On POST what is kept."""
+        self.require(request)
+        form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
+        if request.method == "POST" and form.is_valid():
+            return self._preview(request, form, AskForm(initial=form.cleaned_data))
+        return self.page(
+            request, "console/erasures/find.html", {"title": gettext("Erase a person"), "form": form}
+        )
+
+    def ask_view(self, request: HttpRequest) -> HttpResponse:
+        """POST only: ask for what the preview showed."""
+        self.require(request)
+        form = AskForm(request.POST)
+        if request.method != "POST" or "entity_id" not in request.POST:
+            return redirect("admin:sync_erasure_look")
+        if not form.is_valid():
+            return self._preview(request, form, form)
+        given = form.cleaned_data
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        try:
+            asked = ask_erasure(
+                form.whose(),
+                ground=given["ground"],
+                reason=given["reason"],
+                by=request.user,
+                address=address(request),
+            )
+        except NotErasable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_erasure_look")
+        told = gettext("Asked for. Nothing is erased until another administrator confirms it.")
+        messages.success(request, told)
+        return redirect("admin:sync_erasure_change", asked.pk)
+
+    def show_row(self, request: HttpRequest, row: Erasure) -> HttpResponse:
+        """What is asked for, in numbers; on POST the decision."""
+        if request.method == "POST":
+            return self._decide(request, row)
+        is_open = row.state == ErasureState.ASKED
+        context = {
+            "title": gettext("Erasure of a %(type)s") % {"type": row.entity_type},
+            "erasure": row,
+            "mark": erasure_mark(row.state),
+            "ground": ground_words(row.ground),
+            "entity": _entity(row),
+            "is_open": is_open,
+            "is_mine": row.asked_by_id == request.user.pk,
+            "counts": counted_rows(count(person_of(row)) if is_open else row.counts),
+        }
+        return self.page(request, "console/erasures/detail.html", context)
+
+    def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        confirms = "confirm" in request.POST
+        try:
+            decide_erasure(erasure, confirms=confirms, by=request.user, address=address(request))
+        except NotErasable as error:
+            messages.error(request, str(error))
+        else:
+            confirmed, refused = gettext("Confirmed. It is erased now."), gettext("Nothing is erased.")
+            messages.success(request, confirmed if confirms else refused)
+        return redirect("admin:sync_erasure_change", erasure.pk)
+
+    def _preview(self, request: HttpRequest, form: WhomForm, ask: AskForm) -> HttpResponse:
+        whose = form.whose()
+        context = {
+            "title": gettext("What is kept"),
+            "whose": whose,
+            "sources": Source.objects.filter(pk__in=whose.sources),
+            "entity": _entity(whose),
+            "counts": counted_rows(count(whose)),
+            "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
+            "waiting": whose.open_deliveries.count(),
+            "form": ask,
+        }
+        return self.page(request, "console/erasures/preview.html", context)
+
+    def require(self, request: HttpRequest, *permissions: str) -> None:
+        super().require(request, "sync.erase_subject", *permissions)
+
+    @admin.display(description=_("asked"))
+    def asked(self, erasure: Erasure) -> str:
+        return moment(erasure.asked_at)
+
+    @admin.display(description=_("entity"))
+    def entity(self, erasure: Erasure) -> SafeString:
+        return _entity(erasure)
+
+    @admin.display(description=_("status"))
+    def status(self, erasure: Erasure) -> SafeString:
+        return erasure_mark(erasure.state)
+
+    @admin.display(description=_("legal ground"))
+    def ground_column(self, erasure: Erasure) -> str:
+        return ground_words(erasure.ground)
+
+
+def _entity(whose: Erasure | Person) -> SafeString:
+    """Its type, and its id as a link to its page; once it is erased the id is the pseudonym."""
+    url = entity_url(whose.entity_type, whose.entity_id)
+    return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)
+
+
+def _of_event(request: HttpRequest) -> dict[str, Any]:
+    key = request.GET.get("event", "")
+    found = (
+        Event.objects.filter(pk=key).first() if key.isascii() and key.isdecimal() and len(key) < 19 else None
+    )
+    if found is None:
+        return {}
+    return {"entity_type": found.entity_type, "entity_id": found.entity_id, "source": found.source_id}

@@ -1,0 +1,59 @@
+"""Erasures in the words of their pages: where one stands, on what ground, how much is kept."""
+
+from collections.abc import Iterator, Mapping
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.ui.status import pill
+from sync.models import ErasureState, Ground
+
+_STATES: Mapping[str, tuple[str, str, object]] = {
+    ErasureState.ASKED: ("warn", "‖", gettext_lazy("Waits for a second administrator")),
+    ErasureState.CONFIRMED: ("running", "▸", gettext_lazy("Confirmed, under way")),
+    ErasureState.DONE: ("good", "✓", gettext_lazy("Erased")),
+    ErasureState.REFUSED: ("quiet", "⊘", gettext_lazy("Refused or withdrawn")),
+}
+_GROUNDS: Mapping[str, tuple[object, str]] = {
+    Ground.NOT_NEEDED: (gettext_lazy("The data is not needed any more"), "a"),
+    Ground.CONSENT: (gettext_lazy("The person withdrew consent"), "b"),
+    Ground.OBJECTION: (gettext_lazy("The person objects"), "c"),
+    Ground.UNLAWFUL: (gettext_lazy("The data was processed unlawfully"), "d"),
+    Ground.OBLIGATION: (gettext_lazy("A law obliges to erase"), "e"),
+    Ground.CHILD: (gettext_lazy("The data was collected from a child"), "f"),
+}
+_ROWS: Mapping[str, object] = {
+    "events": gettext_lazy("Events"),
+    "receipts": gettext_lazy("Requests of sources"),
+    "deliveries": gettext_lazy("Deliveries"),
+    "attempts": gettext_lazy("Attempts to deliver"),
+    "calls": gettext_lazy("Calls of other systems"),
+    "payloads": gettext_lazy("Contents: what was received, sent and answered"),
+    "links": gettext_lazy("Links to records in other systems"),
+    "keys": gettext_lazy("Keys that seal contents"),
+    "reasons": gettext_lazy("Reasons of replays"),
+    "views": gettext_lazy("Saved views"),
+}
+
+
+def erasure_mark(state: str) -> SafeString:
+    """The state as a word and a shape."""
+    look, shape, word = _STATES[state]
+    return pill(look, shape, str(word))
+
+
+def ground_words(ground: str) -> str:
+    """Why the law asks for it, and where it says so."""
+    words, letter = _GROUNDS[ground]
+    return _("%(ground)s (GDPR, Article 17(1)(%(letter)s))") % {"ground": words, "letter": letter}
+
+
+def grounds() -> Iterator[tuple[str, str]]:
+    """All that may be chosen."""
+    return ((ground, ground_words(ground)) for ground in _GROUNDS)
+
+
+def counted_rows(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """What there is of each kind; nothing is said of a kind of which there is none."""
+    return [(str(_ROWS.get(name, name.capitalize())), number) for name, number in counts.items() if number]

@@ -1,0 +1,1 @@
+"""Which events are there, and what happened to this one?"""

@@ -1,0 +1,107 @@
+"""The events: a list with exact search and filters, and one page that tells everything of one event."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from console.base.downloads import Downloadable, download_buttons
+from console.base.read_only import EvidenceAdmin, RowPages, found_by, without
+from console.deliveries.close import ClosingPages
+from console.events.detail_page import event_page
+from console.events.list_filters import BAR
+from console.events.list_page import list_page, listed, newer_since, unknown_words
+from console.events.saved_views import remove_view, save_view
+from console.payloads.reveal import RevealPages
+from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
+from console.replays.start import ReplayPages
+from console.ui.keyset import ROWS
+from console.ui.links import entity_url
+from exports.list_export import EVENTS
+from webhooks.catalogue.reference import from_reference
+from webhooks.models import Event, State, is_erased
+
+_CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
+
+
+@admin.register(Event)
+class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin, Downloadable):
+    """Read-only; replay is the one thing that can be done to an event."""
+
+    export = EVENTS
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("views/save/", wrap(save_view), name="webhooks_event_view_save"),
+            path("views/<int:pk>/remove/", wrap(remove_view), name="webhooks_event_view_remove"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The list; on POST what to do with the rows that were ticked."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if unknown := unknown_words(request.GET):
+            return without(request, unknown)
+        if request.method == "POST":
+            return self._chosen(request)
+        if told := BAR.retold(request.GET):
+            return HttpResponseRedirect(f"{request.path}{told}")
+        if "newer" in request.GET:
+            context = {"count": newer_since(request), "query": BAR.query(BAR.asked(request.GET))}
+            return TemplateResponse(request, "console/ui/_newer_rows.html", context)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Events"),
+            "page": list_page(request),
+            "may_export": request.user.has_perm(MAY_EXPORT),
+            "may_replay": self.has_replay_permission(request),
+            "may_share": request.user.has_perm(MAY_SHARE),
+            "download_buttons": download_buttons(request, self.export),
+            "asked": request.GET.urlencode(),
+        }
+        return TemplateResponse(request, "console/events/list.html", context)
+
+    def _chosen(self, request: HttpRequest) -> HttpResponse:
+        if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
+            raise PermissionDenied
+        keys = [int(key) for key in request.POST.getlist("_selected_action")[:ROWS] if key.isdecimal()]
+        events = Event.objects.filter(pk__in=keys)
+        answer = self.replay_selected(request, events) if keys else None
+        if answer is None:
+            messages.warning(request, _("Tick the events first. Nothing was replayed."))
+        return answer or redirect(request.get_full_path())
+
+    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+        return listed(request)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
+        """By key or by reference: an address can be put together from what people quote."""
+        related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
+        events = self.get_queryset(request).select_related(*related)
+        found: Event | None = found_by(events, object_id, from_reference)
+        return found
+
+    def show_row(self, request: HttpRequest, row: Event) -> HttpResponse:
+        """Everything of one event."""
+        context = {
+            "title": f"{row.event_type} {row.entity_type}",
+            "subtitle": row.entity_id,
+            "entity_url": entity_url(row.entity_type, row.entity_id),
+            "back": BAR.query(dict(parse_qsl(request.GET.get("list", "")))),
+            "may_close": request.user.has_perm(MAY_CLOSE) and row.state in _CLOSABLE,
+            "may_download": request.user.has_perm(self.export.permission),
+            "page": event_page(row, request),
+            "may_read_audit": request.user.has_perm("audit.view_entry"),
+            "may_erase": request.user.has_perm("sync.erase_subject"),
+            "is_erased": is_erased(row.entity_id),
+        }
+        return self.page(request, "console/events/detail.html", context)

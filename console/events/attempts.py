@@ -1,0 +1,196 @@
+"""The newest attempts of an event's deliveries, with the calls that they made."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from console.events.waterfall import Piece, Span, pieces, scale, waited
+from console.payloads.content import (
+    ChangeTable,
+    Content,
+    Missing,
+    as_change,
+    as_document,
+    as_request,
+    as_response,
+    sent_document,
+    value_text,
+)
+from console.payloads.curl import curl
+from console.ui.formatting import duration
+from console.ui.status import code_words
+from sync.models import Attempt, Call, Delivery, Outcome
+from webhooks.catalogue.codes import Words
+
+MOST_ATTEMPTS = 50
+WITH_CALLS = 20
+MOST_CALLS = 400
+_GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
+_DONE = {
+    "created": gettext_noop("Record %(record)s created."),
+    "updated": gettext_noop("Record %(record)s updated."),
+    "deleted": gettext_noop("Record %(record)s deleted."),
+}
+_MEANT = {
+    "created": gettext_noop("Was to be: record %(record)s created."),
+    "updated": gettext_noop("Was to be: record %(record)s updated."),
+    "deleted": gettext_noop("Was to be: record %(record)s deleted."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallShown:
+    """One outgoing request; what it sent and was answered only for people who may see it."""
+
+    row: Call
+    took: str
+    sent: Content | None
+    answered: Content | None
+    curl: str = ""
+
+    @property
+    def style(self) -> str:
+        """Of its part of the bar: reads are quiet, what failed is not."""
+        is_good = self.row.status is not None and self.row.status < 400
+        return ("info" if self.row.is_write else "good") if is_good else "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptShown:
+    """One attempt. `said`: why it was refused, in the words of the `system` that its code is about, or of the hub.
+    `missing`: why there is no change any more. `calls`: None if not read.
+    """
+
+    row: Attempt
+    words: Words
+    system: str
+    took: str
+    change: ChangeTable | None
+    said: tuple[str, ...]
+    missing: str = ""
+    calls: tuple[CallShown, ...] | None = None
+    seconds: float = 0.0
+    bar: tuple[Piece, ...] = ()
+    waited: str = ""
+
+    @property
+    def is_found_by_the_hub(self) -> bool:
+        """Whether what it `said` is the hub's own: it came to no request that could have been refused."""
+        return self.row.code == "unmappable"
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the entity was gone and no record of it was found."""
+        return self.row.outcome == Outcome.UNCHANGED and not self.row.record_id
+
+    @property
+    def deed(self) -> str:
+        """What it did to the record, or was to do where it did not get so far; empty where there was nothing to do."""
+        told = (_DONE if self.row.outcome == Outcome.SUCCEEDED else _MEANT).get(self.row.action, "")
+        return " ".join((_(told) % {"record": self.row.record_id}).split()) if told else ""
+
+
+def speaker(delivery: Delivery, code: str) -> str:
+    """The name of the connection that a code of this delivery is about."""
+    return delivery.system_of(code).name
+
+
+def attempts_of(
+    deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: Missing
+) -> dict[int, list[AttemptShown]]:
+    """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
+    rows = _attempts(deliveries, may["contents"])
+    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may, missing) if may["calls"] else {}
+    owners = {delivery.pk: delivery for delivery in deliveries}
+    shown: dict[int, list[AttemptShown]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        attempt = _shown(row, owners[row.delivery_id], may, now, missing)
+        known = tuple(calls.get(row.pk, ())) if place < WITH_CALLS else None
+        shown[row.delivery_id].append(replace(attempt, calls=known))
+    return {key: _with_bars(attempts) for key, attempts in shown.items()}
+
+
+def _with_bars(attempts: list[AttemptShown]) -> list[AttemptShown]:
+    """All on the scale of the longest; the oldest that is shown waited for nothing that is known."""
+    full = scale([each.seconds for each in attempts])
+    before = [*(each.row.ended_at for each in attempts[1:]), None]
+    return [
+        replace(each, bar=_bar(each, full), waited=waited(ended_at, each.row.started_at))
+        for each, ended_at in zip(attempts, before, strict=True)
+    ]
+
+
+def _bar(attempt: AttemptShown, full: float) -> tuple[Piece, ...]:
+    spans = [Span(call.row.started_at, call.row.seconds or 0.0, call.style) for call in attempt.calls or ()]
+    style = "good" if attempt.row.outcome in _GOOD else "bad"
+    return tuple(pieces(attempt.row.started_at, attempt.seconds, spans, full, style))
+
+
+def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
+    related = ["mapping_version__mapping", "replay__requested_by"]
+    related += ["change__subject", "answer__subject"] if with_contents else []
+    rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries]).select_related(*related)
+    return list(rows.order_by("-id")[:MOST_ATTEMPTS])
+
+
+def _calls(attempts: list[int], may: Mapping[str, bool], missing: Missing) -> dict[int, list[CallShown]]:
+    with_contents, covered = may["contents"], not may["revealed"]
+    related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
+    rows = (
+        Call.objects.filter(attempt__in=attempts)
+        .select_related(*related)
+        .order_by("-attempt", "started_at", "id")
+    )
+    shown: dict[int, list[CallShown]] = defaultdict(list)
+    for row in rows[:MOST_CALLS]:
+        gone = missing.sentence(row.started_at) if with_contents and not row.response else ""
+        sent = as_request(row, gone, covered=covered) if with_contents else None
+        has_answer = with_contents and row.status is not None
+        answered = as_response(row, gone, covered=covered) if has_answer else None
+        command = curl(row.method, row.path, document) if (document := _document(row, with_contents)) else ""
+        shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered, command))
+    return shown
+
+
+def _document(row: Call, with_contents: bool) -> dict[str, Any]:
+    return sent_document(row) if with_contents else {}
+
+
+def _shown(
+    row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
+) -> AttemptShown:
+    seconds = ((row.ended_at or now) - row.started_at).total_seconds()
+    took, system = duration(seconds), speaker(delivery, row.code)
+    return AttemptShown(
+        row=row,
+        seconds=seconds,
+        words=code_words(row.code, system),
+        system=system,
+        took=took if row.ended_at else f"{took} so far",
+        change=as_change(row.change) if may["contents"] and row.change_id else None,
+        said=_said(as_document(row.answer)) if may["contents"] and row.answer_id else (),
+        missing=missing.sentence(row.started_at)
+        if may["contents"] and row.action and not row.change_id
+        else "",
+    )
+
+
+def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
+    sentence = value_text(document["sentence"]) if document.get("sentence") else ""
+    errors = (_error(each, sentence) for each in document.get("errors", []))
+    return tuple(dict.fromkeys(each for each in (sentence, *errors) if each))
+
+
+def _error(error: Mapping[str, Any], sentence: str) -> str:
+    """`email: It is taken.`, or `email: duplicate` where no words tell more than the code.
+
+    What the hub itself found is translated; what a system said stands as it said it.
+    """
+    field, code, detail = (value_text(error.get(name) or "") for name in ("field", "code", "detail"))
+    told = _(detail) if detail and detail != sentence else code
+    return ": ".join(each for each in (field, told) if each)

@@ -1,0 +1,93 @@
+"""The filters of the event list as chips, and its views."""
+
+from collections.abc import Iterable, Mapping
+
+from django.utils.translation import gettext as _
+
+from console.ui.chips import Bar, Chip, Tab, Words
+from console.ui.status import code_words, state_name
+from sync.search.event_filter import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
+from sync.search.event_search import Found, Match
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.models import Receipt, State
+
+BAR = Bar(WORDS, "received")
+# Why an event failed, or waits: of those of requests that were refused there is no event.
+REASONS = tuple(
+    code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
+)
+
+
+def chips(words: Words, sources: Iterable[tuple[str, str]]) -> list[Chip]:
+    """All chips; what only a link can ask for (an entity) has one where it was asked for."""
+    found = [
+        BAR.span(words, _("Received")),
+        BAR.chip(words, "state", _("Status"), _states()),
+        _reason(words),
+        BAR.chip(
+            words, "event_type", _("Type"), [*((each, each) for each in EVENT_TYPES), (OTHER, _("Another"))]
+        ),
+        BAR.chip(words, "source", _("Source"), sources),
+    ]
+    for name, label in (
+        ("commercial", _("Connection")),
+        ("entity_type", _("Entity type")),
+        ("entity_id", _("Entity")),
+    ):
+        if value := words.get(name):
+            found.append(BAR.chip(words, name, label, [(value, value)]))
+    return found
+
+
+def _states() -> list[tuple[str, str]]:
+    return [
+        (NEEDS_SOMEBODY, _("Needs attention")),
+        *((str(state.value), state_name(state)) for state in State),
+    ]
+
+
+def _reason(words: Words) -> Chip:
+    """Reasons of what failed. One is looked for among what failed, unless another state is chosen."""
+    values = sorted(((code, code_words(code).title) for code in REASONS), key=lambda each: each[1])
+    within = words if words.get("code") else {**words, "state": words.get("state") or State.DEAD.value}
+    return BAR.chip(within, "code", _("Reason"), values)
+
+
+def tabs(words: Words, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]) -> list[Tab]:
+    """The views that everybody has, then those that were saved (key, name, query)."""
+    views = [
+        ("", _("All events"), {}),
+        ("attention", _("Needs attention"), {"state": NEEDS_SOMEBODY}),
+        ("retrying", _("Retrying"), {"state": State.RETRYING.value}),
+        ("", _("Ignored today"), {"state": f"{State.IGNORED},{State.SUPERSEDED}", "received": "24"}),
+    ]
+    here = BAR.query(words)
+    found = [
+        Tab(name, BAR.query(view), BAR.query(view) == here, counts.get(key, "")) for key, name, view in views
+    ]
+    return found + [Tab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
+
+
+def found_sentence(found: Found) -> str:
+    """What a searched term was taken for; empty where nothing was searched."""
+    if found.receipt is not None:
+        return _receipt_sentence(found.receipt)
+    return {
+        Match.EVENT: _("The event with this reference."),
+        Match.EVENT_PAGE: _("The event of this page."),
+        Match.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
+        Match.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
+        Match.EVENT_ID: _("The event with this id at its source."),
+        Match.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": found.term},
+        Match.NOTHING: _(
+            "Nothing found for “%(term)s”. Paste a whole reference, event id or entity id; parts do not match."
+        )
+        % {"term": found.term},
+    }.get(found.match, "")
+
+
+def _receipt_sentence(receipt: Receipt) -> str:
+    """A request that was no webhook, and what it was answered."""
+    told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
+    when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."

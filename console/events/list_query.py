@@ -1,0 +1,112 @@
+"""One page of the list of events: read by a cursor, counted within bounds, newest or oldest first."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils.translation import gettext, ngettext
+
+from console.ui.keyset import BY_ARRIVAL, Cursor, Place, Rows
+from sync.models import WAITING, Attempt, Delivery
+from sync.search.event_filter import EventFilter
+from webhooks.models import Event, State
+
+COUNTED = 1_000
+
+
+def read_rows(meant: EventFilter, place: Place) -> Rows:
+    """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
+    `was_replayed`, `is_paused` and the names `identity` and `commercial` of its deliveries.
+    """
+    return BY_ARRIVAL.turn(place, partial(_read, meant))
+
+
+def _read(meant: EventFilter, narrowing: Q, order: Sequence[str], most: int) -> list[Any]:
+    """Several states are read one by one: each has its index in this order, all together have none."""
+    parts = _parts(meant)
+    found = [
+        event
+        for part in parts
+        for event in _told(part.narrow(Event.objects.filter(narrowing))).order_by(*order)[:most]
+    ]
+    if len(parts) > 1:
+        found.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
+    return found[:most]
+
+
+def _told(events: QuerySet[Event]) -> QuerySet[Any]:
+    """With what the list tells of their deliveries, looked up for the rows that are shown only."""
+    deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
+    retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
+    deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
+    undue = deliveries.filter(state=OuterRef("state"), state__in=WAITING, due_at=None)
+    paused = Q(route__paused_at__isnull=False) | Q(event__source__paused_at__isnull=False)
+    replayed = Attempt.objects.filter(delivery__event=OuterRef("pk"), replay__isnull=False)
+    return events.select_related("source").annotate(
+        tries=Subquery(deliveries.order_by("-last_number").values("last_number")[:1]),
+        next_at=Subquery(retried.values("due_at")[:1]),
+        was_replayed=Exists(replayed),
+        is_paused=Exists(undue.filter(paused)),
+        identity=Subquery(deciding.values("identity__name")[:1]),
+        commercial=Subquery(deciding.values("commercial__name")[:1]),
+    )
+
+
+def _parts(meant: EventFilter) -> list[EventFilter]:
+    return [meant.in_state(state) for state in meant.states] or [meant]
+
+
+def count_newer(meant: EventFilter, cursor: Cursor) -> int:
+    """Events of this list that came since the page was shown, at most 100 of each state."""
+    newer = Event.objects.filter(BY_ARRIVAL.newer(cursor)).order_by().values("pk")
+    return sum(part.narrow(newer)[:100].count() for part in _parts(meant))
+
+
+def has_any(meant: EventFilter) -> bool:
+    """Whether there is an event that is meant: at most one statement for each state."""
+    return any(part.narrow(Event.objects.order_by()).exists() for part in _parts(meant))
+
+
+def count_rows(meant: EventFilter, rows: Rows) -> str:
+    """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
+    if rows.older is None and rows.newer is None:
+        return _events(len(rows.shown))
+    return count_meant(meant)
+
+
+def count_meant(meant: EventFilter) -> str:
+    """The same without a look at a page of them."""
+    if not meant.is_narrow:
+        first, last = _ends()
+        return gettext("about %(count)s events") % {"count": f"{roughly(last - first + 1):,}"}
+    if not _is_counted_by_one_index(meant):
+        return ""
+    total = 0
+    for part in _parts(meant):
+        found = part.narrow(Event.objects.order_by().values("pk"))
+        total += found[: COUNTED + 1 - total].count() if total <= COUNTED else 0
+    if total > COUNTED:
+        return gettext("more than %(count)s events") % {"count": f"{COUNTED:,}"}
+    return _events(total)
+
+
+def roughly(count: int) -> int:
+    """From a thousand on with two digits: the rest of an estimate would only look exact."""
+    return count if count < COUNTED else round(count, 2 - len(str(count)))
+
+
+def _is_counted_by_one_index(meant: EventFilter) -> bool:
+    if meant.entity_id or meant.q:
+        return True
+    return not (meant.code or meant.event_type or meant.entity_type or (meant.state and meant.source))
+
+
+def _events(count: int) -> str:
+    return ngettext("%(count)d event", "%(count)d events", count) % {"count": count}
+
+
+def _ends() -> tuple[int, int]:
+    """The first key and the last. MIN and MAX in one SELECT would read the whole table on SQLite."""
+    last = Event.objects.order_by("-pk").values("pk")[:1]
+    return Event.objects.order_by("pk").values_list("pk", Subquery(last)).first() or (1, 0)

@@ -1,0 +1,60 @@
+"""Attempts as bars on one scale: what of each was spent on which request, and the waiting between them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from console.ui.formatting import long_time
+
+WIDTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One request: when it began, how long it took, and how it ended (`info`, `good`, `bad`)."""
+
+    started_at: datetime
+    seconds: float
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a bar of `WIDTH` units."""
+
+    x: int
+    width: int
+    style: str
+
+
+def scale(lengths: Sequence[float]) -> float:
+    """The seconds that the longest attempt took: the full width of every bar."""
+    return max([*lengths, 0.001])
+
+
+def pieces(
+    started_at: datetime, seconds: float, spans: Sequence[Span], full: float, style: str
+) -> list[Piece]:
+    """The bar of one attempt. Without requests all of it has the attempt's own style."""
+    if not spans:
+        return [Piece(0, _units(seconds, full), style)]
+    return [
+        Piece(
+            min(_units((span.started_at - started_at).total_seconds(), full), WIDTH - 4),
+            max(_units(span.seconds, full), 4),
+            span.style,
+        )
+        for span in spans
+    ]
+
+
+def _units(seconds: float, full: float) -> int:
+    return max(0, min(WIDTH, round(seconds / full * WIDTH)))
+
+
+def waited(since: datetime | None, until: datetime) -> str:
+    """The gap before an attempt, in words; empty below a second."""
+    seconds = int((until - since).total_seconds()) if since else 0
+    return _("waited %(time)s before this attempt") % {"time": long_time(seconds)} if seconds >= 1 else ""

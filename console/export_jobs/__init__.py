@@ -1,0 +1,1 @@
+"""How is an export requested, followed and downloaded?"""

@@ -1,0 +1,184 @@
+"""Exports as evidence: asked for from the event list's filter, watched, cancelled, downloaded; and who is in which."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from console.base.audit_trail import actor, address
+from console.base.downloads import refuse
+from console.base.post_only import not_pressed
+from console.base.read_only import EvidenceAdmin, RowPages, found_by
+from console.events.list_filters import BAR
+from console.export_jobs.page import asked_by, file_name, question, shown
+from console.export_jobs.words import export_mark
+from console.permissions import MAY_EXPORT
+from console.ui.filter_text import conditions
+from console.ui.formatting import moment
+from exports.jobs import lifecycle
+from exports.models import Export, ExportState, Table
+from exports.subject_register import exports_with
+from sync.search.event_filter import EventFilter, resolve
+from sync.search.periods import NoSuchFilter
+
+
+class AskForm(forms.Form):
+    """Why, and which table for reading is wanted beside the evidence."""
+
+    reason = forms.CharField(
+        label=_("Reason, kept with the export"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
+    )
+    table = forms.ChoiceField(choices=Table, initial=Table.CSV, widget=forms.RadioSelect)
+
+
+@admin.register(Export)
+class ExportAdmin(RowPages, EvidenceAdmin):
+    """Read-only. The search answers which exports contain an entity, from the register."""
+
+    list_display = ("requested", "who", "reason", "what", "status", "events", "until")
+    change_list_template = "console/export_jobs/list.html"
+    list_select_related = ("requested_by",)
+    ordering = ("-id",)
+    actions = None
+    search_fields = ("uuid",)
+    search_help_text = _("Type the whole id of an entity to see which exports contain it.")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("new/", wrap(self.new_view), name="exports_export_new"),
+            path("<uuid:key>/cancel/", wrap(self.cancel_view), name="exports_export_cancel"),
+            path("<uuid:key>/download/", wrap(self.download_view), name="exports_export_download"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"may_export": _may(request), **(extra_context or {})})
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """How many were found is said only where somebody searched."""
+        found = super().get_changelist_instance(request)
+        if not found.query:
+            found.full_result_count = found.result_count
+        return found
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(pk__in=exports_with(term)) if term else queryset), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
+        """By key or by UUID, which the audit log knows."""
+        exports = self.get_queryset(request).select_related("requested_by")
+        found: Export | None = found_by(exports, object_id, UUID)
+        return found
+
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        """What will be exported; on POST with a reason, ask for it."""
+        self._check(request)
+        if told := BAR.retold(request.GET):
+            return redirect(f"{request.path}{told}")
+        try:
+            meant = resolve(
+                (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
+            )
+        except NoSuchFilter:
+            messages.error(request, "The filters of this address cannot be used: choose them again.")
+            return redirect("admin:webhooks_event_changelist")
+        form = AskForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._ask(request, meant, form)
+        words = BAR.asked(request.GET) or meant.words()
+        return self.page(request, "console/export_jobs/new.html", question(words, meant, form))
+
+    def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
+        wanted = form.cleaned_data
+        try:
+            export = lifecycle.request_export(meant, by=request.user, address=address(request), **wanted)
+        except lifecycle.TooMany as error:
+            messages.error(request, str(error))
+            return redirect("admin:exports_export_changelist")
+        return redirect("admin:exports_export_change", export.uuid)
+
+    def show_row(self, request: HttpRequest, row: Export) -> HttpResponse:
+        """How far it has come; once it is made, how to check it."""
+        return self.page(
+            request, "console/export_jobs/detail.html", shown(row, request.user, may_export=_may(request))
+        )
+
+    def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """End it before it is made."""
+        export = self._own(request, key)
+        if request.method != "POST":
+            return not_pressed(request, "admin:exports_export_change", export.uuid)
+        if lifecycle.cancel(export, by=actor(request), address=address(request)):
+            messages.success(request, "The export is cancelled; what was written of it is deleted.")
+        else:
+            messages.warning(request, "The export had ended already.")
+        return redirect("admin:exports_export_change", export.uuid)
+
+    def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
+        """The archive. It is on the audit log before its first byte leaves."""
+        export = self._own(request, key)
+        if export.state != ExportState.DONE or not export.archive.exists():
+            messages.error(request, "There is no file of this export here: export again.")
+            return redirect("admin:exports_export_change", export.uuid)
+        with transaction.atomic():
+            details = {"sha256": export.sha256, "bytes": export.size, "address": address(request)}
+            lifecycle.record(export, "export.downloaded", actor(request), details)
+        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=file_name(export))
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _own(self, request: HttpRequest, key: UUID) -> Export:
+        self._check(request)
+        export = self.get_object(request, str(key))
+        if export is None:
+            raise Http404
+        return export
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and _may(request)):
+            refuse(request, {"what": "evidence"})
+
+    @admin.display(description="requested")
+    def requested(self, export: Export) -> str | SafeString:
+        return moment(export.created_at)
+
+    @admin.display(description="by")
+    def who(self, export: Export) -> str:
+        return asked_by(export)
+
+    @admin.display(description="which events")
+    def what(self, export: Export) -> str:
+        return "; ".join(conditions(export.filter)) or gettext("all events")
+
+    @admin.display(description="status")
+    def status(self, export: Export) -> SafeString:
+        return export_mark(export.state)
+
+    @admin.display(description="events")
+    def events(self, export: Export) -> str:
+        return "–" if export.total is None else f"{export.total:,}"
+
+    @admin.display(description="file kept until")
+    def until(self, export: Export) -> str | SafeString:
+        return moment(export.expires_at) if export.state == ExportState.DONE else "–"
+
+
+def _may(request: HttpRequest) -> bool:
+    return request.user.has_perm(MAY_EXPORT)

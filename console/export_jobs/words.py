@@ -1,0 +1,54 @@
+"""Exports in the words of their pages: where one stands, what table it has, what is in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.ui.status import pill
+from exports.models import TABLES, Export, ExportState
+
+_STATES: Mapping[str, tuple[str, str, object]] = {
+    ExportState.WAITING: ("pending", "○", gettext_lazy("Waiting")),
+    ExportState.RUNNING: ("running", "▸", gettext_lazy("Being made")),
+    ExportState.DONE: ("good", "✓", gettext_lazy("Done")),
+    ExportState.CANCELLED: ("quiet", "⊘", gettext_lazy("Cancelled")),
+    ExportState.FAILED: ("bad", "✕", gettext_lazy("Failed")),
+    ExportState.EXPIRED: ("quiet", "–", gettext_lazy("Expired")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableChoice:
+    """A table that may be asked for; `help` says whom it is for."""
+
+    value: str
+    label: str
+    help: str
+
+
+def export_mark(state: str) -> SafeString:
+    """The state as a word and a shape."""
+    look, shape, word = _STATES[state]
+    return pill(look, shape, str(word))
+
+
+def table_choices() -> Sequence[TableChoice]:
+    """All that may be asked for, in order."""
+    return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLES.items()]
+
+
+def contents(export: Export) -> list[str]:
+    """How much of what is in it, one phrase each."""
+    phrases: Mapping[str, Callable[[int], str]] = {
+        "events": lambda number: ngettext("%s event", "%s events", number),
+        "receipts": lambda number: ngettext("%s request of a source", "%s requests of sources", number),
+        "deliveries": lambda number: ngettext("%s delivery", "%s deliveries", number),
+        "attempts": lambda number: ngettext("%s attempt", "%s attempts", number),
+        "calls": lambda number: ngettext("%s call of a system", "%s calls of systems", number),
+        "entries": lambda number: ngettext("%s audit entry", "%s audit entries", number),
+        "segments": lambda number: ngettext("%s sealed segment", "%s sealed segments", number),
+    }
+    told = ((phrase, export.counts.get(name)) for name, phrase in phrases.items())
+    return [phrase(number) % f"{number:,}" for phrase, number in told if number is not None]

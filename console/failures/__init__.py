@@ -1,0 +1,1 @@
+"""What broke, and who looks after it?"""

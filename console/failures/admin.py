@@ -1,0 +1,174 @@
+"""Failure groups: what broke, worst first, who looks after it, and what can be done about all of it at once."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.base.audit_trail import address
+from console.base.post_only import not_pressed
+from console.base.read_only import EvidenceAdmin, RowPages
+from console.deliveries.close import PENDING_CLOSINGS, Back, close_chosen
+from console.failures.by_reason import failed_lately
+from console.failures.forms import CareForm, NotesForm
+from console.failures.history import history_of
+from console.failures.list_page import failure_tabs
+from console.permissions import MAY_CLOSE, MAY_TEND
+from console.ui.links import failed_query, replay_address
+from console.ui.status import dead_words, replay_helps
+from sync.models import Care, FailureGroup
+from sync.models.failure import dead_of
+from sync.operations.failure_decisions import Decider, decide_group, note_group
+from sync.operations.held_deliveries import LARGEST, NotDecidable
+
+_SAMPLE = 5
+
+
+@admin.register(FailureGroup)
+class FailureGroupAdmin(RowPages, EvidenceAdmin):
+    """A list and a page for each; the worker makes the rows, people say what becomes of them."""
+
+    menu_name = "Failure groups"
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/decide/", wrap(self.decide_view), name="sync_failuregroup_decide"),
+            path("<int:pk>/note/", wrap(self.note_view), name="sync_failuregroup_note"),
+            path("<int:pk>/close/", wrap(self.close_view), name="sync_failuregroup_close"),
+            path(
+                "<int:pk>/close/<uuid:key>/",
+                wrap(self.close_chosen_view),
+                name="sync_failuregroup_close_chosen",
+            ),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Two statements, whatever failed."""
+        self.require(request)
+        tabs = failure_tabs()
+        current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
+        context = {
+            "title": _("Failure groups"),
+            "rows": current.listed(),
+            "tabs": tabs,
+            "current": current.name,
+        }
+        return self.page(request, "console/failures/list.html", context)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[FailureGroup]:
+        return super().get_queryset(request).select_related("connection", "owner")
+
+    def show_row(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
+        """Everything about one group, and what can be done about it."""
+        return self._show(request, row)
+
+    def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
+        group = self._asked(request, pk, MAY_TEND)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
+        form = CareForm(request.POST)
+        if not form.is_valid():
+            return self._show(request, group, care_form=form)
+        answer = form.cleaned_data
+        try:
+            decide_group(
+                group,
+                Care(answer["decision"]),
+                by=self._decider(request),
+                reason=answer["reason"],
+                until=form.until(timezone.now()),
+            )
+        except NotDecidable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_failuregroup_change", pk)
+        if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
+            return redirect(replay_address(failed_query(group.code, group.connection)))
+        messages.success(request, _("Kept."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: owner, note and known fix."""
+        group = self._asked(request, pk, MAY_TEND)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
+        form = NotesForm(request.POST, group)
+        if not form.is_valid():
+            return self._show(request, group, notes_form=form)
+        if note_group(group, form.noted(), by=self._decider(request)):
+            messages.success(request, _("Kept."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
+        group = self._asked(request, pk, MAY_CLOSE)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_failuregroup_change", pk)
+        keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
+        if keys:
+            return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
+        messages.warning(request, _("Nothing of this group is failed any more."))
+        return redirect("admin:sync_failuregroup_change", pk)
+
+    def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+        """Confirm exactly what was frozen."""
+        self.require(request, MAY_CLOSE, "webhooks.view_event")
+        group = get_object_or_404(self.get_queryset(request), pk=pk)
+        back = Back(
+            reverse("admin:sync_failuregroup_change", args=[pk]),
+            dead_words(group.code, group.connection).title,
+        )
+        return close_chosen(self.admin_site, request, key, back)
+
+    def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
+        self.require(request, permission)
+        return get_object_or_404(self.get_queryset(request), pk=pk)
+
+    def _decider(self, request: HttpRequest) -> Decider:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        return Decider(request.user, address(request))
+
+    def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
+        failed = _failed_now(group)
+        sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
+        words = dead_words(group.code, group.connection)
+        context = {
+            "title": words.title,
+            "group": group,
+            "words": words,
+            "helps": replay_helps(group.code),
+            "failed": failed,
+            "is_waiting": group.state in (Care.OPEN, Care.ACKNOWLEDGED),
+            "lately": min(failed_lately(group, timezone.now()), failed) if failed else 0,
+            "sample": list(sample),
+            "query": failed_query(group.code, group.connection),
+            "most_closed": min(failed, LARGEST),
+            "history": history_of(group),
+            "care_form": CareForm(),
+            "notes_form": NotesForm(None, group),
+            **forms,
+        }
+        return self.page(request, "console/failures/detail.html", context)
+
+    def may(self, request: HttpRequest) -> dict[str, bool]:
+        return {
+            "tend": request.user.has_perm(MAY_TEND),
+            "close": request.user.has_perm(MAY_CLOSE) and request.user.has_perm("webhooks.view_event"),
+            "replay": request.user.has_perm("webhooks.replay_event"),
+            "events": request.user.has_perm("webhooks.view_event"),
+        }
+
+
+def _failed_now(group: FailureGroup) -> int:
+    """What is failed of it: counted, where that is soon done; of more, what a worker counted some seconds ago."""
+    counted = dead_of(group).order_by().values("pk")[: LARGEST + 1].count()
+    return counted if counted <= LARGEST else max(counted, group.number)

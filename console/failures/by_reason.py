@@ -1,0 +1,91 @@
+"""What failed in the last seven days, by reason: from the counts, with what to do about each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Sum
+
+from console.ui.charts import share
+from console.ui.links import failed_query
+from console.ui.status import dead_words, is_worth_a_replay
+from sync.models import Care, Connection, FailureCount, FailureGroup
+from sync.models.counts import HOUR, hour_of
+
+HOURS = 7 * 24
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FailingReason:
+    """One reason at one connection. `group` is None until the worker has made it."""
+
+    code: str
+    connection: Connection
+    number: int
+    bar: str
+    group: FailureGroup | None
+    since: datetime
+
+    @property
+    def title(self) -> str:
+        return dead_words(self.code, self.connection).title
+
+    @property
+    def next_step(self) -> str:
+        """What to do: what people noted, or else what the catalogue says."""
+        known = self.group.known_fix if self.group else ""
+        return known or dead_words(self.code, self.connection).next_step
+
+    @property
+    def is_worth_a_replay(self) -> bool:
+        """Whether the same again can succeed, and nobody has to mend the hub's own settings first."""
+        return is_worth_a_replay(self.code)
+
+    @property
+    def query(self) -> str:
+        """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
+        return failed_query(self.code, self.connection, self.since)
+
+
+def failed_lately(group: FailureGroup, now: datetime) -> int:
+    """How many of the group are of events of the last seven days: the number that the overview shows."""
+    counts = FailureCount.objects.filter(
+        hour__gte=_first_hour(now), connection=group.connection_id, code=group.code
+    )
+    return counts.aggregate(number=Sum("number"))["number"] or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """What failed: the worst reasons first, and how many deliveries of groups that somebody decided to ignore."""
+
+    reasons: list[FailingReason]
+    ignored: int
+
+
+def failing_reasons(now: datetime) -> Failing:
+    """Of the last seven days; three statements."""
+    since = _first_hour(now)
+    rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
+    counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
+    groups = {(each.connection_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
+    ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
+    wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
+    connections = Connection.objects.in_bulk([row[0] for row in wanted])
+    return Failing(
+        [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted],
+        sum(row[2] for row in counted if (row[0], row[1]) in ignored),
+    )
+
+
+def _first_hour(now: datetime) -> datetime:
+    return hour_of(now) - (HOURS - 1) * HOUR
+
+
+def _reason(
+    row: Any, connections: Mapping[int, Connection], group: FailureGroup | None, most: int, since: datetime
+) -> FailingReason:
+    connection, code, number = row
+    return FailingReason(code, connections[connection], number, share(number, most), group, since)

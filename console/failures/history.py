@@ -1,0 +1,44 @@
+"""What happened to a failure group, from the audit log, with the reasons that people gave."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.models import Entry
+from console.audit_log.action_names import phrase
+from console.ui.actors import names_of
+from sync.models import FailureDecision, FailureGroup
+
+MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry. `who` is empty for the hub itself."""
+
+    at: datetime
+    who: str
+    what: str
+    why: str
+
+
+def history_of(group: FailureGroup) -> list[Step]:
+    """The newest first; three statements."""
+    entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MOST])
+    told = [(entry, json.loads(entry.body)["details"]) for entry in entries]
+    keys = [details["decision"] for _, details in told if "decision" in details]
+    decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
+    people = names_of([entry.actor for entry in entries])
+    steps = []
+    for entry, details in told:
+        decision = decisions.get(details.get("decision", 0))
+        fields = ", ".join(details.get("changed", [])).replace("_", " ")
+        steps.append(
+            Step(
+                entry.at,
+                people.get(entry.actor, ""),
+                phrase(entry.action),
+                decision.reason if decision else fields,
+            )
+        )
+    return steps

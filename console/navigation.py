@@ -1,0 +1,99 @@
+"""The console's menu: pages by what people come for, each shown only to those who may open it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the menu. `permission`: who sees it; empty: all staff."""
+
+    name: Text
+    url_name: str
+    permission: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An entry as one person sees it on one page."""
+
+    name: Text
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries under one heading; the first group has none."""
+
+    name: Text
+    pages: Sequence[Page]
+
+
+MENU: Sequence[tuple[Text, Sequence[Entry]]] = (
+    (
+        "",
+        (
+            Entry(_("Overview"), "admin:index"),
+            Entry(_("Events"), "admin:webhooks_event_changelist", "webhooks.view_event"),
+            Entry(_("Failure groups"), "admin:sync_failuregroup_changelist", "sync.view_failuregroup"),
+            Entry(_("Held for approval"), "admin:sync_delivery_changelist", "sync.view_delivery"),
+            Entry(_("Replays"), "admin:sync_replay_changelist", "sync.view_replay"),
+            Entry(_("Refused requests"), "admin:webhooks_refusal_changelist", "webhooks.view_refusal"),
+            Entry(_("Alarms"), "admin:sync_alarm_changelist", "sync.view_alarm"),
+        ),
+    ),
+    (
+        _("Configure"),
+        (
+            Entry(_("Sources"), "admin:webhooks_source_changelist", "webhooks.view_source"),
+            Entry(_("Connections"), "admin:sync_connection_changelist", "sync.view_connection"),
+            Entry(_("Routes"), "admin:sync_route_changelist", "sync.view_route"),
+            Entry(_("Mappings"), "admin:sync_mapping_changelist", "sync.view_mapping"),
+        ),
+    ),
+    (
+        _("Audit"),
+        (
+            Entry(_("Audit log"), "admin:audit_entry_changelist", "audit.view_entry"),
+            Entry(_("Exports"), "admin:exports_export_changelist", "exports.view_export"),
+            Entry(_("Erasures"), "admin:sync_erasure_changelist", "sync.view_erasure"),
+        ),
+    ),
+    (
+        _("Access"),
+        (
+            Entry(_("People"), "admin:auth_user_changelist", "auth.view_user"),
+            Entry(_("Roles"), "admin:auth_group_changelist", "auth.view_group"),
+        ),
+    ),
+)
+
+
+def groups(user: Any, path: str) -> Iterator[Group]:
+    """What this person's menu shows on the page at `path`; groups without a page are left out."""
+    for name, entries in MENU:
+        pages = [
+            Page(entry.name, url := reverse(entry.url_name), _is_current(url, path))
+            for entry in entries
+            if not entry.permission or user.has_perm(entry.permission)
+        ]
+        if pages:
+            yield Group(name, pages)
+
+
+def name_of(url_name: str) -> Text:
+    """What the menu calls a page; empty where it does not have it."""
+    entries = (entry for _name, entries in MENU for entry in entries)
+    return next((entry.name for entry in entries if entry.url_name == url_name), "")
+
+
+def _is_current(url: str, path: str) -> bool:
+    return path == url if url == reverse("admin:index") else path.startswith(url)

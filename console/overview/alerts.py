@@ -1,0 +1,108 @@
+"""What is wrong at this moment, one line each: open alarms, connections that do not do well, what is paused."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.settings.connections.figures import ConnectionShown
+from console.ui.formatting import seconds_words
+from sync.models import Alarm, AlarmKind, Route
+from sync.monitoring.alarm_texts import describe
+from sync.monitoring.connection_health import Health
+from webhooks.models import Source
+
+MOST = 6
+_PAUSED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
+# The figures and the table below say it already, and where to click.
+_SAID = frozenset({AlarmKind.DELIVERIES_DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One line: what is so, what it means, and where to go."""
+
+    style: str
+    title: str
+    text: str
+    link: str
+    link_text: str
+
+
+def alerts(user: Any, connections: Iterable[ConnectionShown]) -> list[Alert]:
+    """The worst first; nothing that somebody asked for quiet about. Three statements for those who may see all."""
+    alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
+    told = {alarm.subject for alarm in alarms}
+    of_connections = (each for each in connections if f"connection:{each.connection.pk}" not in told)
+    found = [*_of_alarms(alarms), *_of_connections(of_connections), *_of_pauses(user)]
+    return sorted(found, key=lambda each: each.style)[:MOST]
+
+
+def _open_alarms() -> list[Alarm]:
+    now = timezone.now()
+    rows = Alarm.objects.filter(ended_at=None).order_by("raised_at", "pk")[: 4 * MOST]
+    return [each for each in rows if each.snoozed_until is None or each.snoozed_until <= now]
+
+
+def _of_alarms(alarms: Iterable[Alarm]) -> Iterator[Alert]:
+    for alarm in alarms:
+        if alarm.kind not in _SAID:
+            words = describe(alarm)
+            link = reverse("admin:sync_alarm_change", args=[alarm.pk])
+            style = "warn" if alarm.kind == AlarmKind.DELIVERIES_HELD else "bad"
+            yield Alert(style, f"{words.title}.", words.detail, link, _("See what to do"))
+
+
+def _of_connections(connections: Iterable[ConnectionShown]) -> Iterator[Alert]:
+    for shown in connections:
+        if not shown.health.is_wrong:
+            continue
+        link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
+        style = "warn" if shown.health is Health.SLOW else "bad"
+        yield Alert(style, _title(shown), _text(shown), link, _("See connection"))
+
+
+def _of_pauses(user: Any) -> Iterator[Alert]:
+    """What somebody paused is easily forgotten."""
+    if user.has_perm("webhooks.view_source"):
+        for source in Source.objects.filter(**_PAUSED).select_related("paused_by")[:MOST]:
+            yield _paused(source, "admin:webhooks_source_change", _("See source"))
+    if user.has_perm("sync.view_route"):
+        related = ("paused_by", "source", "commercial")
+        for route in Route.objects.filter(**_PAUSED).select_related(*related)[:MOST]:
+            yield _paused(route, "admin:sync_route_change", _("See route"))
+
+
+def _paused(what: Source | Route, page: str, link_text: str) -> Alert:
+    values = {"who": what.paused_by or _("somebody"), "reason": what.pause_reason}
+    told = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
+    title = _("%(name)s is paused.") % {"name": what}
+    return Alert("warn", title, told, reverse(page, args=[what.pk]), link_text)
+
+
+def _title(shown: ConnectionShown) -> str:
+    name, since = shown.connection.name, shown.figures.slow_since
+    if shown.health is Health.SLOW:
+        if since is None:
+            return _("%(name)s is slow.") % {"name": name}
+        local = timezone.localtime(since)
+        return _("%(name)s is slow since %(time)s.") % {"name": name, "time": f"{local:%H:%M}"}
+    if shown.health is Health.FAILING:
+        return _("%(name)s does not work as it should.") % {"name": name}
+    return _("%(name)s is paused.") % {"name": name}
+
+
+def _text(shown: ConnectionShown) -> str:
+    if shown.health is Health.SLOW:
+        p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
+        normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": seconds_words(usual)}
+        took = _("Requests take up to %(p95)s%(normally)s.") % {
+            "p95": seconds_words(p95),
+            "normally": normally,
+        }
+    else:
+        took = shown.sentence
+    return _("%(what)s Events are tried again by themselves; nothing is lost.") % {"what": took}

@@ -1,0 +1,157 @@
+"""The figures of the overview, from the counts of hours: no event is read, however many there are."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Sum
+
+from console.ui.charts import Chart, Hour, stacked
+from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
+from sync.models.counts import HOUR, hour_of
+from webhooks.models import State
+
+CHARTED = 96
+DAY = 24
+TARGET = 99  # per cent of what ended
+_DONE = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
+_BADLY = (State.DEAD, State.CLOSED)
+_RETRYING = (State.RETRYING,)
+
+States = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """What came in some hours: `since` is the beginning of the first one, `hours` how many they are by now."""
+
+    since: datetime
+    hours: float
+    states: States
+
+    @property
+    def received(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def failed(self) -> int:
+        return self.states.get(State.DEAD, 0)
+
+    @property
+    def succeeded_percent(self) -> str:
+        """Of what ended, rounded down: `100` only where nothing failed. Empty where nothing ended."""
+        done = sum(self.states.get(each, 0) for each in _DONE)
+        ended = done + sum(self.states.get(each, 0) for each in _BADLY)
+        if not ended:
+            return ""
+        return f"{math.floor(10_000 * done / ended) / 100:.2f}".removesuffix(".00")
+
+    @property
+    def is_under_target(self) -> bool:
+        return bool(self.succeeded_percent) and float(self.succeeded_percent) < TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What is not through yet, whenever it came. The oldest came in the hour from `since` to `until`."""
+
+    states: States
+    since: datetime | None
+
+    @property
+    def until(self) -> datetime | None:
+        return self.since + HOUR if self.since else None
+
+    @property
+    def number(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def retrying(self) -> int:
+        return self.states.get(State.RETRYING, 0)
+
+    @property
+    def held(self) -> int:
+        return self.states.get(State.HELD, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All of them. `counted_at` is None before anything was counted."""
+
+    now: datetime
+    counted_at: datetime | None
+    today: DayFigures
+    yesterday: DayFigures
+    in_flight: InFlight
+    chart: Chart
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody seems to count. (Two minutes are eight looks.)"""
+        return self.counted_at is None or self.now - self.counted_at > timedelta(minutes=2)
+
+    @property
+    def change_percent(self) -> float | None:
+        """How much more or less came an hour than the day before; None where nothing came then."""
+        before = self.yesterday.received / self.yesterday.hours
+        now = self.today.received / self.today.hours
+        return 100 * (now - before) / before if before else None
+
+
+def figures_at(now: datetime) -> Figures:
+    """Four statements, all of them on counts."""
+    current = hour_of(now)
+    hours = _states_of(current - (CHARTED - 1) * HOUR)
+    today, yesterday = current - (DAY - 1) * HOUR, current - (2 * DAY - 1) * HOUR
+    counted = CountedHour.objects.filter(counted_at__isnull=False, begins_at__gte=current - DAY * HOUR)
+    return Figures(
+        now=now,
+        counted_at=counted.order_by("-counted_at").values_list("counted_at", flat=True).first(),
+        today=DayFigures(today, (now - today) / HOUR, _sum(hours, today, current + HOUR)),
+        yesterday=DayFigures(yesterday, DAY, _sum(hours, yesterday, today)),
+        in_flight=_in_flight(),
+        chart=stacked([_hour(current - step * HOUR, hours) for step in reversed(range(CHARTED))]),
+    )
+
+
+def needing_somebody() -> int:
+    """Failed deliveries that nobody resolved or ignored, whenever they came: those of the list of failure groups."""
+    groups = FailureGroup.objects.filter(state__in=(Care.OPEN, Care.ACKNOWLEDGED))
+    return groups.aggregate(number=Sum("number"))["number"] or 0
+
+
+def _states_of(since: datetime) -> dict[datetime, Counter[str]]:
+    rows = EventCount.objects.filter(hour__gte=since).order_by().values_list("hour", "state")
+    found: dict[datetime, Counter[str]] = {}
+    for hour, state, number in rows.annotate(Sum("number")):
+        found.setdefault(hour, Counter())[state] += number
+    return found
+
+
+def _sum(hours: Mapping[datetime, Counter[str]], since: datetime, before: datetime) -> Counter[str]:
+    return sum((states for hour, states in hours.items() if since <= hour < before), Counter())
+
+
+def _hour(at: datetime, hours: Mapping[datetime, Counter[str]]) -> Hour:
+    states = hours.get(at, Counter())
+    going, failed = _total(states, OPEN_STATES), states[State.DEAD]
+    return Hour(at, states.total() - going - failed, going, failed)
+
+
+def _total(states: Counter[str], names: Iterable[str]) -> int:
+    return sum(states[each] for each in names)
+
+
+def _in_flight() -> InFlight:
+    """Only hours in which something was open when they were counted are looked into."""
+    hours = list(
+        CountedHour.objects.filter(open__gt=0).order_by("begins_at").values_list("pk", flat=True)[:2000]
+    )
+    rows = EventCount.objects.filter(hour__in=hours, state__in=OPEN_STATES).order_by()
+    states: Counter[str] = Counter()
+    for state, number in rows.values_list("state").annotate(Sum("number")):
+        states[state] += number
+    return InFlight(states, hours[0] if hours else None)

@@ -1,0 +1,1 @@
+"""How is personal content shown, masked and revealed?"""

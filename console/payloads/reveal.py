@@ -1,0 +1,70 @@
+"""What people and systems sent is covered until somebody says why it must be read: then for a minute, on record."""
+
+import time
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from console.base.audit_trail import record
+from console.base.post_only import not_pressed
+from console.permissions import CONTENTS
+from webhooks.models import Event
+
+SECONDS = 60
+_NAME = "revealed"
+_MOST = 20
+
+
+class RevealForm(forms.Form):
+    """Why: kept on the audit log for ever, so no place for personal data."""
+
+    reason = forms.CharField(min_length=3, max_length=200, strip=True)
+
+
+class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The address that the button of an event's page posts to."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.reveal_view)
+        return [path("<int:pk>/reveal/", view, name="webhooks_event_reveal"), *super().get_urls()]
+
+    def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Show the contents of one event to whoever asks, for 60 seconds."""
+        if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return not_pressed(request, "admin:webhooks_event_change", pk)
+        event = get_object_or_404(Event, pk=pk)
+        form = RevealForm(request.POST)
+        if form.is_valid():
+            with transaction.atomic():
+                record(request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]})
+            _remember(request, event)
+        else:
+            messages.error(request, _("Say why in a few words, at most 200 letters. Nothing was revealed."))
+        return redirect("admin:webhooks_event_change", event.pk)
+
+
+def revealed_for(request: HttpRequest, event: Event) -> int:
+    """How many seconds longer this person sees what is in the event; 0: it is masked."""
+    until = float(_kept(request).get(str(event.pk), 0))
+    return max(0, min(SECONDS, int(until - time.time() + 0.999)))
+
+
+def _remember(request: HttpRequest, event: Event) -> None:
+    now = time.time()
+    kept = {key: until for key, until in _kept(request).items() if float(until) > now}
+    kept[str(event.pk)] = now + SECONDS
+    request.session[_NAME] = dict(list(kept.items())[-_MOST:])
+
+
+def _kept(request: HttpRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.session.get(_NAME, {})
+    return found

@@ -1,0 +1,81 @@
+"""Logins, failed logins, logouts and password changes on the audit log.
+
+Django's pages save passwords outside of a ModelAdmin, so these are read from Django's signals and views.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import transaction
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+
+from audit.entries.append import Happening, append
+from audit.models import Entry
+from console.base.audit_trail import address, record
+
+Page = TypeVar("Page", bound=HttpResponseBase)
+
+
+def record_change(request: HttpRequest, pk: int, page: Callable[[], Page]) -> Page:
+    """The page's answer; where it changed the person's password, an entry in the same transaction."""
+    with transaction.atomic():
+        before = _stored(pk)
+        response = page()
+        if _stored(pk) != before:
+            record(request, f"person:{pk}", "person.password-changed")
+    return response
+
+
+def _stored(pk: int) -> str | None:
+    found: str | None = (
+        get_user_model()._default_manager.filter(pk=pk).values_list("password", flat=True).first()
+    )
+    return found
+
+
+_FAILED = "person.login-failed"
+_MOST_A_MINUTE = 60
+
+
+@receiver(user_logged_in)
+def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+    """`person.logged-in` on the person's stream."""
+    _append(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
+
+
+@receiver(user_logged_out)
+def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
+    """`person.logged-out`; nothing where nobody was logged in."""
+    if user is not None:
+        _append(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
+
+
+@receiver(user_login_failed)
+def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
+    """`person.login-failed`, without the name that was typed: it can be anything, a password too.
+
+    One for an address and minute, and sixty a minute in all: whoever guesses passwords does not fill the log.
+    """
+    if not _is_told(request):
+        _append("system", _FAILED, "anonymous", request)
+
+
+def _is_told(request: HttpRequest | None) -> bool:
+    minute = timezone.now().replace(second=0, microsecond=0)
+    recent = Entry.objects.filter(action=_FAILED, at__gte=minute).order_by("-at", "-id")
+    found = [json.loads(body)["details"] for body in recent.values_list("body", flat=True)[:_MOST_A_MINUTE]]
+    known = request is not None and any(each.get("address") == address(request) for each in found)
+    return known or len(found) == _MOST_A_MINUTE
+
+
+def _append(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:
+    details = {"address": address(request)} if request is not None else {}
+    with transaction.atomic():
+        append(Happening(stream, action, actor, details))

@@ -1,0 +1,109 @@
+"""The forms of a login, in the console's words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.contrib.auth.forms import UserChangeForm, UserCreationForm
+from django.contrib.auth.models import Permission
+from django.utils.translation import gettext_lazy as _
+
+from console.people.access import needs_role, right_to_change_people, who_may_change
+
+_LABELS = {
+    "username": _("Login name"),
+    "email": _("E-mail"),
+    "groups": _("Roles"),
+    "is_active": _("May log in"),
+    "is_staff": _("May open the console"),
+    "is_superuser": _("May do everything, whatever the roles"),
+    "user_permissions": _("Permissions"),
+}
+_HELP = {
+    "username": _("Letters, digits and @ . + - _ only."),
+    "groups": _("What the person may do."),
+    "is_active": _("Take this away instead of deleting the login: what the person did stays on record."),
+    "is_staff": "",
+    "is_superuser": "",
+    "user_permissions": _("What the person may do besides."),
+}
+
+
+class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Permissions by their names."""
+
+    def label_from_instance(self, obj: Permission) -> str:
+        return obj.name
+
+
+_NOT_FROM_YOURSELF = _(
+    "You cannot take this from yourself: somebody else who may change people has to do it."
+)
+
+
+class PersonForm(UserChangeForm):  # type: ignore[type-arg]
+    """A login that there is. Its password has a page of its own.
+
+    Access that nobody could give back is not taken: one's own, and that of the last who may change people.
+    """
+
+    password = None  # type: ignore[assignment]
+    asked_by: int | None = None
+
+    class Meta(UserChangeForm.Meta):
+        labels = _LABELS
+        help_texts = _HELP
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        taken = [] if self.errors else _taken(cleaned)
+        if taken and self.instance.pk == self.asked_by:
+            self.add_error(taken[0], _NOT_FROM_YOURSELF)
+        elif taken and list(who_may_change()[:2]) == [self.instance]:
+            told = _("Nobody who may log in could change people any more: let somebody else do that first.")
+            self.add_error(taken[0], told)
+        return cleaned
+
+
+class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A role, and what its members may do. Whoever may change people through it alone does not take that away."""
+
+    asked_by: Any = None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kept = cleaned.get("permissions", ())
+        if (
+            self.instance.pk
+            and right_to_change_people() not in kept
+            and needs_role(self.asked_by, self.instance)
+        ):
+            self.add_error("permissions", _NOT_FROM_YOURSELF)
+        return cleaned
+
+
+class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
+    """A login for the console: whoever has no role sees nothing there."""
+
+    class Meta(UserCreationForm.Meta):
+        labels = _LABELS
+        help_texts = _HELP
+
+    def save(self, commit: bool = True) -> Any:
+        self.instance.is_staff = True
+        return super().save(commit)
+
+
+def _taken(cleaned: Mapping[str, Any]) -> list[str]:
+    """The fields that keep a person from changing people, as the form was sent."""
+    closed = [name for name in ("is_active", "is_staff") if not cleaned[name]]
+    return closed if closed or _changes_people(cleaned) else ["groups"]
+
+
+def _changes_people(cleaned: Mapping[str, Any]) -> bool:
+    permission = right_to_change_people()
+    return (
+        cleaned["is_superuser"]
+        or permission in cleaned["user_permissions"]
+        or cleaned["groups"].filter(permissions=permission).exists()
+    )

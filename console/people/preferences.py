@@ -1,0 +1,86 @@
+"""How each person wants the console: the zone of its times, and whether keys are shortcuts."""
+
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from console.models import Preference
+
+_ZONE, _KEYS = "zone", "shortcuts"
+
+
+def zone_of(request: HttpRequest) -> ZoneInfo | None:
+    """The zone that the person chose; None where the hub's own is right."""
+    return zone_named(request.session.get(_ZONE, ""))
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """The zone of this name; None where there is none, for then the hub's own is right."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def has_shortcuts(request: HttpRequest) -> bool:
+    """Whether keys are shortcuts for whoever asks."""
+    return bool(request.session.get(_KEYS, True))
+
+
+@receiver(user_logged_in)
+def remember(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+    """What was chosen earlier counts in the new session."""
+    chosen = Preference.objects.filter(pk=user.pk).first()
+    if chosen is not None and hasattr(request, "session"):
+        _remember(request, chosen)
+
+
+def _remember(request: HttpRequest, chosen: Preference) -> None:
+    request.session[_ZONE] = chosen.time_zone
+    request.session[_KEYS] = chosen.has_shortcuts
+
+
+class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Zones by the names of the IANA database."""
+
+    class Meta:
+        model = Preference
+        fields = ("time_zone", "has_shortcuts")
+        labels = {"time_zone": _("Time zone"), "has_shortcuts": _("Single keys are shortcuts")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = [(name, name.replace("_", " ")) for name in sorted(available_timezones()) if "/" in name]
+        hub = timezone.get_default_timezone_name()
+        self.fields["time_zone"] = forms.ChoiceField(
+            label=_("Time zone"),
+            required=False,
+            choices=[("", gettext("The hub's: %(zone)s") % {"zone": hub}), *zones],
+            help_text=_(
+                "All times of the console are shown in it. Exports and the audit log's files stay in UTC."
+            ),
+        )
+
+
+def preferences_view(request: HttpRequest) -> HttpResponse:
+    """The page; its address is `admin:preferences`."""
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    chosen = Preference.objects.filter(pk=request.user.pk).first() or Preference(person_id=request.user.pk)
+    form = PreferenceForm(request.POST or None, instance=chosen)
+    if request.method == "POST" and form.is_valid():
+        _remember(request, form.save())
+        messages.success(request, gettext("Saved. It counts from now on."))
+        return redirect("admin:preferences")
+    context = {**admin.site.each_context(request), "title": gettext("Preferences"), "form": form}
+    return TemplateResponse(request, "console/people/preferences.html", context)

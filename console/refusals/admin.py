@@ -1,0 +1,116 @@
+"""Refusals: requests that did not pass the gate. No body was kept."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from console.base.chip_list import ChipListAdmin
+from console.base.read_only import RowPages
+from console.ui.formatting import ago
+from console.ui.status import code_words
+from webhooks.catalogue.codes import CATALOGUE
+from webhooks.models import Refusal, Source
+
+_OURS = ("source-disabled", "internal-error", "storage-unavailable")
+CODES = tuple(code for code, entry in CATALOGUE.items() if entry.owner == "sender" or code in _OURS)
+
+
+class CodeFilter(admin.SimpleListFilter):
+    """By what was wrong, from the catalogue."""
+
+    title = gettext_lazy("reason")
+    parameter_name = "code"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return sorted(((code, code_words(code).title) for code in CODES), key=lambda choice: choice[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Refusal]) -> QuerySet[Refusal]:
+        return queryset.filter(code=self.value()) if self.value() else queryset
+
+
+class SourceFilter(admin.SimpleListFilter):
+    """By whom the request was addressed to, by slug."""
+
+    title = gettext_lazy("source")
+    parameter_name = "source"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return list(Source.objects.values_list("slug", "name"))
+
+    def has_output(self) -> bool:
+        return bool(self.lookup_choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        # The key, not a join: the index on source and time answers this in order.
+        key = Source.objects.filter(slug=self.value()).values_list("pk", flat=True).first()
+        return queryset.filter(source_id=key) if key else queryset.none()
+
+
+@admin.register(Refusal)
+class RefusalAdmin(RowPages, ChipListAdmin):
+    """Read-only. Equal refusals of one minute share a row, and the oldest rows make room for new ones."""
+
+    list_display = ("why", "source_name", "times", "last", "address", "body_size")
+    list_filter = (CodeFilter, SourceFilter)
+    list_select_related = ("source",)
+    parameters = frozenset({CodeFilter.parameter_name, SourceFilter.parameter_name})
+    ordering = ("-last_at", "-id")
+    actions = None
+    nothing_yet = gettext_lazy("No request was refused.")
+    nothing_found = gettext_lazy("No refused request matches these filters.")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Refused requests"), **(extra_context or {})})
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Refusal | None:
+        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
+        rows = self.get_queryset(request).select_related("source")
+        return rows.filter(pk=int(object_id)).first() if is_key else None
+
+    def show_row(self, request: HttpRequest, row: Refusal) -> HttpResponse:
+        """What was wrong, and what to do about it."""
+        words = code_words(row.code)
+        source = {SourceFilter.parameter_name: row.source.slug} if row.source else {}
+        context = {
+            "title": words.title,
+            "refusal": row,
+            "words": words,
+            "source": self.source_name(row),
+            "size": self.body_size(row),
+            "alike": "?" + urlencode({CodeFilter.parameter_name: row.code, **source}),
+        }
+        return self.page(request, "console/refusals/detail.html", context)
+
+    @admin.display(description=gettext_lazy("reason"))
+    def why(self, refusal: Refusal) -> str:
+        return code_words(refusal.code).title
+
+    @admin.display(description=gettext_lazy("source"))
+    def source_name(self, refusal: Refusal) -> str:
+        return refusal.source.name if refusal.source else _("none of ours")
+
+    @admin.display(description=gettext_lazy("times"))
+    def times(self, refusal: Refusal) -> str:
+        return f"{refusal.times:,}"
+
+    @admin.display(description=gettext_lazy("last"))
+    def last(self, refusal: Refusal) -> str | SafeString:
+        return ago(refusal.last_at)
+
+    @admin.display(description=gettext_lazy("from address"))
+    def address(self, refusal: Refusal) -> str:
+        return refusal.address or "–"
+
+    @admin.display(description=gettext_lazy("size"))
+    def body_size(self, refusal: Refusal) -> str:
+        if refusal.size is None:
+            return "–"
+        return ngettext("%(number)s byte", "%(number)s bytes", refusal.size) % {"number": f"{refusal.size:,}"}

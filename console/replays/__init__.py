@@ -1,0 +1,1 @@
+"""How are events sent again: one, many, and with which progress?"""

@@ -1,0 +1,126 @@
+"""The page that confirms a bulk replay: what will happen, told before it does."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.conf import settings
+from django.db.models import Count
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import address
+from console.permissions import MAY_REPLAY_MANY
+from console.replays.words import PACES, lasts, what, why_words
+from console.ui.filter_text import NOBODY, all_systems, events
+from sync.models import Member, MemberState, Pace, Replay, ReplayState
+from sync.replays.decisions import Person, Terms, start
+from sync.replays.event_set import TooMany, is_too_large
+
+SAMPLE = 5
+
+
+class TermsForm(forms.Form):
+    """Why, how fast, and whether it pauses by itself."""
+
+    pace = forms.ChoiceField(choices=Pace.choices, initial=Pace.GENTLE)
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        error_messages={"required": gettext_lazy("Say why: the reason is kept with the replay.")},
+    )
+    pauses = forms.BooleanField(required=False, initial=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedShown:
+    """How many are skipped for one reason."""
+
+    count: int
+    why: str
+    url: str
+
+
+def limit_of(user: Any) -> int:
+    """How many events this person may send again without a second one."""
+    return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
+
+
+def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
+    """The context of the page: four statements, however many events."""
+    count = replay.waiting
+    needs_second = count > limit_of(request.user)
+    problem = str(TooMany()) if is_too_large(replay) else ""
+    is_counting = replay.state == ReplayState.CHOOSING and not problem
+    return {
+        "title": _title(replay, is_counting=is_counting),
+        "replay": replay,
+        "is_counting": is_counting,
+        "problem": problem,
+        "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
+        % {"events": events(count)},
+        "chosen": events(replay.total),
+        "list": _list_of(replay),
+        "what": what(replay, all_systems()),
+        "skipped": [] if is_counting else _skipped(replay),
+        "sample": [] if is_counting else _sample(replay),
+        "paces": [
+            (value, label, lasts(count, value), _chosen(form) == value) for value, label in PACES.items()
+        ],
+        "percent": settings.REPLAY_PAUSES_ABOVE,
+        "limit": events(limit_of(request.user)),
+        "needs_second": needs_second,
+        "terms_form": form,
+    }
+
+
+def _title(replay: Replay, *, is_counting: bool) -> str:
+    if is_too_large(replay):
+        return _("These are too many events")
+    if is_counting:
+        return _("Counting the events…")
+    if not replay.waiting:
+        return _("There is nothing to replay")
+    return _("Replay %(events)s") % {"events": events(replay.waiting)}
+
+
+def _list_of(replay: Replay) -> str:
+    """The list of events as it was when they were chosen there."""
+    page = reverse("admin:webhooks_event_changelist")
+    words = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
+    return f"{page}?{urlencode(words)}" if words else page
+
+
+def _chosen(form: TermsForm) -> str:
+    return str(form["pace"].value() or Pace.GENTLE)
+
+
+def _skipped(replay: Replay) -> list[SkippedShown]:
+    skipped = Member.objects.filter(replay=replay, state=MemberState.SKIPPED)
+    counted = skipped.order_by().values_list("why").annotate(Count("pk")).order_by("why")
+    address_of_list = reverse("admin:sync_replay_members", args=[replay.uuid])
+    return [
+        SkippedShown(
+            count,
+            why_words(MemberState.SKIPPED, why, replay, NOBODY),
+            f"{address_of_list}?member=skipped&why={why}",
+        )
+        for why, count in counted
+    ]
+
+
+def _sample(replay: Replay) -> list[Member]:
+    waiting = Member.objects.filter(replay=replay, state=MemberState.WAITING)
+    return list(waiting.select_related("event__source").order_by("-event")[:SAMPLE])
+
+
+def begin(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
+    """Start what was confirmed. `AlreadyRequested`, `NotReplayable`."""
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    given = form.cleaned_data
+    terms = Terms(given["reason"], Pace(given["pace"]), given["pauses"], limit_of(request.user))
+    return start(replay, Person(request.user, address(request)), terms)

@@ -1,0 +1,84 @@
+"""The list of replays: its one filter, as tabs, and its columns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.replays.progress import parts
+from console.replays.results import happened, is_of_one
+from console.replays.words import replay_mark, what
+from console.ui.chips import Tab
+from console.ui.filter_text import events
+from console.ui.formatting import ago
+from sync.models import Replay, Request
+
+
+class KindFilter(admin.SimpleListFilter):
+    """Replays, unless somebody asks for decisions about what was held."""
+
+    title = gettext_lazy("what was asked for")
+    parameter_name = "kind"
+
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [(Request.APPROVAL, _("approvals")), (Request.CLOSING, _("marked as done"))]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Django's first choice means all; here it means replays."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("replays")}
+        yield from others
+
+    def value(self) -> str | None:
+        """What is asked for; a word that means nothing asks for nothing."""
+        given = super().value()
+        return given if given in Request.values else None
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Replay]) -> QuerySet[Replay]:
+        return queryset.filter(kind=self.value() or Request.REPLAY)
+
+
+class ReplayColumns:
+    """The columns of a `ModelAdmin` of replays whose rows have their `result` and `systems`."""
+
+    @admin.display(description=gettext_lazy("requested by"))
+    def person(self, replay: Replay) -> str:
+        """Django would link to the login, which most who read this may not open."""
+        return str(replay.requested_by)
+
+    @admin.display(description=gettext_lazy("requested"))
+    def requested(self, replay: Replay) -> str | SafeString:
+        return ago(replay.created_at)
+
+    @admin.display(description=gettext_lazy("events"))
+    def what(self, replay: Any) -> str:
+        """Which: of many how many, and the filters in words."""
+        if replay.is_bulk:
+            return f"{events(replay.total)}: {' · '.join(what(replay, replay.systems))}"
+        return replay.result.words if is_of_one(replay) else happened(replay)
+
+    @admin.display(description=gettext_lazy("came of it"))
+    def progress(self, replay: Any) -> SafeString | str:
+        if not replay.is_bulk:
+            return replay.result.reason or "–" if is_of_one(replay) else "–"
+        context = {"parts": parts(replay), "replay": replay}
+        return SafeString(render_to_string("console/replays/_progress_bar.html", context))
+
+    @admin.display(description=gettext_lazy("status"))
+    def state_column(self, replay: Any) -> SafeString:
+        mark: SafeString = replay.result.mark if is_of_one(replay) else replay_mark(replay.state)
+        return mark
+
+
+def kind_tabs(found: Any) -> Iterator[Tab]:
+    """The choices of the filter of a change list."""
+    for spec in found.filter_specs:
+        for choice in spec.choices(found):
+            yield Tab(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])

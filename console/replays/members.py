@@ -1,0 +1,87 @@
+"""The events of one bulk replay: by what became of them, page by page, the oldest first."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from console.replays.words import counts_of, member_label, member_words, why_words
+from console.ui.filter_text import Systems, all_systems, events
+from sync.models import Member, MemberState, Replay
+
+PAGE = 50
+COLUMNS = ("reference", "source", "event_type", "entity_type", "entity_id", "became", "why", "at")
+
+
+def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
+    """The context of the page: one statement for its rows, with a cursor, so that no page costs more than another."""
+    state, why = wanted(request)
+    after = request.GET.get("after", "")
+    rows = narrowed(replay, state, why)
+    if after.isascii() and after.isdecimal() and len(after) < 19:
+        rows = rows.filter(event__gt=int(after))
+    found = list(rows.select_related("event__source")[: PAGE + 1])
+    systems = all_systems()
+    kept = {name: value for name, value in (("member", state), ("why", why)) if value}
+    return {
+        "title": _("Events of this replay"),
+        "replay": replay,
+        "heading": _heading(replay, state, why, systems),
+        "rows": [(each, member_words(each.state, each.why, replay, systems)) for each in found[:PAGE]],
+        "tabs": _tabs(replay, state),
+        "next": "?" + urlencode({**kept, "after": found[PAGE - 1].event_id}) if len(found) > PAGE else "",
+        "first": "?" + urlencode(kept) if after else "",
+        "csv": "?" + urlencode({**kept, "format": "csv"}),
+    }
+
+
+def wanted(request: HttpRequest) -> tuple[str, str]:
+    """What became of those that are asked for, and why; empty: all."""
+    state, why = request.GET.get("member", ""), request.GET.get("why", "")[:48].replace("\0", "")
+    return state if state in MemberState.values else "", why
+
+
+def _tabs(replay: Replay, state: str) -> list[tuple[str, str, int, bool]]:
+    """What there is of it, each with how many."""
+    found = [("", _("All"), replay.total, state == "")]
+    for key, count in counts_of(replay).items():
+        if count or state == key:
+            found.append((key, member_label(replay, key), count, state == key))
+    return found
+
+
+def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
+    """Its members in the order in which they are sent."""
+    rows = Member.objects.filter(replay=replay).order_by("event")
+    rows = rows.filter(state=state) if state else rows
+    return rows.filter(why=why) if why else rows
+
+
+def _heading(replay: Replay, state: str, why: str, systems: Systems) -> str:
+    told = member_label(replay, state).capitalize() if state else events(replay.total)
+    return f"{told}: {why_words(state, why, replay, systems)}" if state and why else told
+
+
+class _Line:
+    """A file of one line, for `csv`."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def csv_lines(rows: Any) -> Iterator[str]:
+    """The list as a table, in constant memory."""
+    writer = csv.writer(_Line())
+    yield str(writer.writerow(COLUMNS))
+    for each in rows.select_related("event__source").iterator(chunk_size=1000):
+        event = each.event
+        facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
+        yield str(writer.writerow([*map(_safe, facts), each.state, each.why, each.at.isoformat()]))
+
+
+def _safe(text: str) -> str:
+    """No formula for spreadsheets."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text

@@ -1,0 +1,132 @@
+"""What came of replays that are not worked off over time: of one event, and of decisions about what was held."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from console.ui.filter_text import events
+from console.ui.status import code_words, pill, state_mark
+from sync.models import Attempt, Delivery, Outcome, Replay, Request
+from webhooks.models import Event, State
+
+SHOWN = 50
+_WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`event` is None where it is not known which; `reason` is why it failed, where it did."""
+
+    event: Event | None
+    mark: SafeString
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """Which event, in the words of its page."""
+        return named(self.event) if self.event else _("one event")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event of a replay's page: how it ended, why and when."""
+
+    event: Event
+    mark: SafeString
+    reason: str
+    at: datetime
+
+
+def named(event: Event) -> str:
+    return f"{event.event_type} {event.entity_type}, {event.entity_id}"
+
+
+def is_of_one(replay: Replay) -> bool:
+    """Whether a person asked for one event, which was done at once."""
+    return replay.kind == Request.REPLAY and not replay.is_bulk and replay.events < 2
+
+
+def with_results(replays: Sequence[Replay]) -> None:
+    """Each of one event with its `result`: two statements for all."""
+    singles = {each.pk: each for each in replays if is_of_one(each)}
+    tried: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in _attempts().filter(replay__in=singles):
+        tried[attempt.replay_id].append(attempt)  # type: ignore[index]
+    waiting = _waiting([pk for pk in singles if pk not in tried])
+    for pk, replay in singles.items():
+        attempts = tried.get(pk)
+        result = _of_attempts(attempts) if attempts else _without(waiting.get(pk), replay)
+        replay.result = result  # type: ignore[attr-defined]
+
+
+def rows_of(replay: Replay) -> list[Row]:
+    """The newest of its attempts; of a closing, which sends nothing, what it closed and nobody has replayed since."""
+    if replay.kind == Request.CLOSING:
+        closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:SHOWN]
+        return [Row(each.event, state_mark(each.state), "", replay.created_at) for each in closed]
+    return [_row(each) for each in _attempts().filter(replay=replay).order_by("-id")[:SHOWN]]
+
+
+def happened(replay: Replay) -> str:
+    """Say what a decision, or a replay of several events, did, as a count."""
+    told = events(replay.events)
+    if replay.kind == Request.APPROVAL:
+        return _("%(events)s approved") % {"events": told}
+    if replay.kind == Request.CLOSING:
+        return _("%(events)s marked as done") % {"events": told}
+    return _("%(events)s sent again") % {"events": told}
+
+
+def _attempts() -> QuerySet[Attempt]:
+    return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__commercial")
+
+
+def _waiting(keys: Sequence[int]) -> dict[int, Event]:
+    """By replay, the event that waits for it."""
+    rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
+    return {each.replay_id: each.event for each in rows.select_related("event")}  # type: ignore[misc]
+
+
+def _row(attempt: Attempt) -> Row:
+    at = attempt.ended_at or attempt.started_at
+    return Row(attempt.delivery.event, _mark(attempt.outcome), _reason(attempt), at)
+
+
+def _reason(attempt: Attempt) -> str:
+    if attempt.outcome != Outcome.FAILED or not attempt.code:
+        return ""
+    return code_words(attempt.code, attempt.delivery.system_of(attempt.code).name).title
+
+
+def _of_attempts(attempts: Sequence[Attempt]) -> Result:
+    """The worst that one of several systems brought."""
+    worst = min(
+        attempts, key=lambda each: _WORST.index(each.outcome) if each.outcome in _WORST else len(_WORST)
+    )
+    return Result(worst.delivery.event, _mark(worst.outcome), _reason(worst))
+
+
+def _without(event: Event | None, replay: Replay) -> Result:
+    """Nobody tried it: it waits, or no route took it, or it is gone with what became of it."""
+    if event is not None:
+        return Result(event, pill("quiet", "○", _("Waits for its turn")))
+    if not replay.deliveries:
+        return Result(None, pill("quiet", "–", _("Nothing was sent")))
+    return Result(None, pill("quiet", "–", _("Not known any more")))
+
+
+def _mark(outcome: str) -> SafeString:
+    style, shape, word = {
+        Outcome.STARTED: ("running", "▸", _("Under way")),
+        Outcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),
+        Outcome.FAILED: ("dead", "✕", _("Failed again")),
+        Outcome.HELD: ("held", "‖", _("Held for approval")),
+        Outcome.UNCHANGED: ("good", "=", _("Nothing to change")),
+        Outcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
+    }.get(Outcome(outcome), ("good", "✓", _("Succeeded")))
+    return pill(style, shape, word)

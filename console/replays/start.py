@@ -1,0 +1,149 @@
+"""Where a replay begins, on the pages of events: one event, those that were ticked, or all that match the filters."""
+
+from collections.abc import Mapping
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import address
+from console.permissions import MAY_REPLAY
+from console.replays.single import ChoiceForm, ReasonForm, key_of, may_choose, one_page
+from console.ui.filter_text import all_systems, conditions
+from sync.replays.choose_by_filter import freeze_filter
+from sync.replays.event_set import TooMany, choose
+from sync.replays.requests import AlreadyRequested, Choice, NotReplayable, request_replay
+from sync.search.event_filter import resolve
+from sync.search.periods import NoSuchFilter
+from webhooks.models import Event, State
+
+TICKED = 1_000
+COUNTED = 1_000
+
+
+class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The action on the list, and the addresses that lead to a replay."""
+
+    actions = ("replay_selected",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(MAY_REPLAY)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/replay/", wrap(self.replay_view), name="webhooks_event_replay"),
+            path("replay/new/", wrap(self.new_view), name="webhooks_event_replay_new"),
+            *super().get_urls(),
+        ]
+
+    @admin.action(description=gettext_lazy("Replay selected events…"), permissions=["replay"])
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
+        """Those that were ticked; everything that matches, where that was said."""
+        if request.POST.get("select_across") == "1":
+            return self._freeze(request, request.GET.dict())
+        keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: TICKED + 1])
+        if not 0 < len(keys) <= TICKED:
+            messages.error(
+                request, _("Choose at most %(number)s events, or all that match.") % {"number": f"{TICKED:,}"}
+            )
+            return None
+        return redirect("admin:sync_replay_confirm", choose(request.user, keys).uuid)  # type: ignore[arg-type]
+
+    def new_view(self, request: HttpRequest) -> HttpResponse:
+        """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
+        self._check(request)
+        words = (request.POST if request.method == "POST" else request.GET).dict()
+        if request.method == "POST":
+            return self._freeze(request, words)
+        try:
+            meant = resolve(words, timezone.now())
+        except NoSuchFilter:
+            return self._unusable(request)
+        found = meant.narrow(Event.objects.all()).order_by().values("pk")[: COUNTED + 1].count()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Replay all that match?"),
+            "words": words,
+            "conditions": conditions(meant.words(), all_systems()),
+            "found": found,
+            "is_more": found > COUNTED,
+            "counted": COUNTED,
+        }
+        return TemplateResponse(request, "console/replays/new.html", context)
+
+    def _freeze(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        try:
+            replay = freeze_filter(request.user, words)
+        except NoSuchFilter:
+            return self._unusable(request)
+        except TooMany as error:
+            messages.error(request, str(error))
+            return redirect("admin:webhooks_event_changelist")
+        return redirect("admin:sync_replay_confirm", replay.uuid)
+
+    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One event: what it would do; on POST with a reason, do it."""
+        self._check(request)
+        event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
+        if request.method == "POST" and "token" not in request.POST:
+            return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
+        if event.state == State.HELD:
+            return self._held(request, event)
+        choice = ChoiceForm(request.POST if request.method == "POST" else request.GET).choice()
+        if not may_choose(request, event, choice):
+            raise PermissionDenied
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._start(request, event, choice, form.cleaned_data["reason"])
+        context = {**self.admin_site.each_context(request), **one_page(request, event, choice, form)}
+        return TemplateResponse(request, "console/replays/single.html", context)
+
+    def _held(self, request: HttpRequest, event: Event) -> HttpResponse:
+        """In place of the page: another attempt would only be held again."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Held for approval"),
+            "event": event,
+            "route": event.deliveries.filter(state=State.HELD).values_list("route", flat=True).first(),
+            "may_look": request.user.has_perm("sync.view_delivery"),
+        }
+        return TemplateResponse(request, "console/replays/held.html", context)
+
+    def _start(self, request: HttpRequest, event: Event, choice: Choice, reason: str) -> HttpResponseRedirect:
+        assert request.user.is_authenticated, "admin_view lets in nobody else"
+        key = key_of(request.POST["token"], event)
+        if key is None:
+            messages.error(request, _("This page was too old: look at what would happen again."))
+            return redirect("admin:webhooks_event_replay", event.pk)
+        try:
+            asked = request_replay(
+                [event], by=request.user, reason=reason, key=key, address=address(request), choice=choice
+            )
+        except AlreadyRequested as error:
+            messages.warning(request, str(error))
+        except NotReplayable as error:
+            messages.error(request, str(error))
+            return redirect("admin:webhooks_event_replay", event.pk)
+        else:
+            told = (
+                _("Replaying now.") if asked.deliveries else _("Nothing was sent: no route takes this event.")
+            )
+            messages.success(request, told)
+        return redirect("admin:webhooks_event_change", event.pk)
+
+    def _check(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and self.has_replay_permission(request)):
+            raise PermissionDenied
+
+    def _unusable(self, request: HttpRequest) -> HttpResponseRedirect:
+        messages.error(request, _("The filters of this address cannot be used: choose them again."))
+        return redirect("admin:webhooks_event_changelist")

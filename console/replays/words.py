@@ -1,0 +1,134 @@
+"""Bulk replays in the words of the console."""
+
+from collections.abc import Mapping
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.ui.filter_text import Systems, conditions, events
+from console.ui.status import pill
+from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
+
+_STATES: Mapping[str, tuple[str, str, object]] = {
+    ReplayState.CHOOSING: ("quiet", "○", gettext_lazy("Being counted")),
+    ReplayState.CHOSEN: ("quiet", "○", gettext_lazy("Not confirmed")),
+    ReplayState.AWAITING: ("held", "‖", gettext_lazy("Waits for approval")),
+    ReplayState.RUNNING: ("running", "▸", gettext_lazy("Running")),
+    ReplayState.PAUSED: ("warn", "‖", gettext_lazy("Paused")),
+    ReplayState.STOPPING: ("closed", "⊘", gettext_lazy("Stopping")),
+    ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
+    ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
+}
+MEMBERS: Mapping[str, object] = {
+    MemberState.SUCCEEDED: gettext_lazy("succeeded"),
+    MemberState.SKIPPED: gettext_lazy("skipped"),
+    MemberState.FAILED: gettext_lazy("failed again"),
+    MemberState.HELD: gettext_lazy("held for approval"),
+    MemberState.SENT: gettext_lazy("under way"),
+    MemberState.WAITING: gettext_lazy("waiting"),
+}
+SKIPPED: Mapping[str, object] = {
+    Skipped.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
+    Skipped.GONE: gettext_lazy("the entity no longer exists"),
+    Skipped.ERASED: gettext_lazy("the entity was erased"),
+    Skipped.UNROUTED: gettext_lazy("no route for such events"),
+    Skipped.ELSEWHERE: gettext_lazy("already part of another replay"),
+    Skipped.MEANWHILE: gettext_lazy("succeeded in the meantime"),
+}
+PACES: Mapping[str, object] = {
+    Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
+    Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
+    Pace.FIRST: gettext_lazy("One first, then ask me"),
+}
+OVER = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
+_PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
+
+
+def replay_mark(state: str) -> SafeString:
+    """The state as a word and a shape."""
+    look, shape, word = _STATES[state]
+    return pill(look, shape, str(word))
+
+
+def counts_of(replay: Replay) -> dict[str, int]:
+    """How many of its events are in each state, as its own row says."""
+    return {
+        MemberState.SUCCEEDED: replay.succeeded,
+        MemberState.SKIPPED: replay.skipped,
+        MemberState.FAILED: replay.failed,
+        MemberState.HELD: replay.held,
+        MemberState.SENT: replay.under_way,
+        MemberState.WAITING: replay.waiting,
+    }
+
+
+def member_label(replay: Replay, state: str) -> str:
+    """What stands for a state in this replay: what waits is not sent any more once the replay is over."""
+    if state == MemberState.WAITING and replay.state in OVER:
+        return _("not sent")
+    return str(MEMBERS[state])
+
+
+def member_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
+    """What became of an event, and why where that is known."""
+    word = member_label(replay, state)
+    if state == MemberState.SKIPPED:
+        return f"{word}: {SKIPPED.get(why, why)}"
+    return f"{word}: {why_words(state, why, replay, systems)}" if why else word
+
+
+def why_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
+    """The reason alone."""
+    if state == MemberState.SKIPPED:
+        return str(SKIPPED.get(why, why))
+    return systems.why(why, (replay.filter or {}).get("commercial", ""))
+
+
+def what(replay: Replay, systems: Systems) -> list[str]:
+    """Which events: the filters in words, one condition each."""
+    if replay.filter is None:
+        return [_("chosen one by one")]
+    return conditions(replay.filter, systems) or [_("all events")]
+
+
+def lasts(count: int, pace: str) -> str:
+    """How long so many take at this pace: `about 35 s`, `about 2.4 min`, `about 3.5 h`; empty where nobody knows."""
+    if pace not in _PER_MINUTE:
+        return ""
+    minutes = count / _PER_MINUTE[Pace(pace)]
+    if minutes < 1:
+        return _("about %(number)s s") % {"number": f"{max(1, minutes * 60):.0f}"}
+    if minutes < 90:
+        return _("about %(number)s min") % {"number": f"{minutes:.1f}"}
+    return _("about %(number)s h") % {"number": f"{minutes / 60:.1f}"}
+
+
+def why_paused(replay: Replay) -> str:
+    """A sentence and the next step."""
+    if replay.paused == Paused.FIRST:
+        return _("The first event has ended. Look at it, then continue or stop.")
+    if replay.paused == Paused.FAILING:
+        return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
+    who = replay.paused_by.get_username() if replay.paused_by else ""
+    return _("Paused by %(who)s. Nothing more is sent until somebody continues.") % {"who": who}
+
+
+def was_declined(replay: Replay) -> bool:
+    """By the second person, so that nothing of it was sent."""
+    is_stopped = replay.state == ReplayState.STOPPED and not replay.events
+    return is_stopped and replay.decided_by is not None and replay.decided_by == replay.paused_by
+
+
+def why_ended(replay: Replay) -> str:
+    """Who ended it before its end, and what that means; empty where nobody did."""
+    if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
+        return ""
+    names = {"who": replay.paused_by.get_username(), "events": events(replay.waiting)}
+    if was_declined(replay):
+        return _("Declined by %(who)s. Nothing was sent.") % names
+    if not replay.events:
+        return _("Stopped by %(who)s before anything was sent.") % names
+    if replay.state == ReplayState.STOPPING:
+        return _("Stopped by %(who)s. What is under way ends by itself; %(events)s will not be sent.") % names
+    return _("Stopped by %(who)s. Not sent: %(events)s.") % names

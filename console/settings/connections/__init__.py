@@ -1,0 +1,1 @@
+"""Which remote systems are there, and how are they doing?"""

@@ -1,0 +1,186 @@
+"""Connections: the remote systems at both ends."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import actor, address
+from console.base.confirmed import ConfirmedAdmin
+from console.base.forms import JSON_AS_TEXT
+from console.base.post_only import not_pressed
+from console.permissions import MAY_TEST
+from console.settings.connections.connection_test import test_now
+from console.settings.connections.figures import ConnectionShown, waiting, waiting_words
+from console.settings.connections.form import CREDENTIALS, ConnectionForm
+from console.settings.connections.page import page_context, seconds, share, waiting_link, with_figures
+from console.ui.charts import beside
+from sync.connectors.presets import PRESETS, preset
+from sync.connectors.registry import SIDES
+from sync.limits.breaker_status import measured
+from sync.limits.circuit_breaker import end_pause_now
+from sync.models import Connection, Side
+from sync.monitoring.connection_health import Health
+from sync.operations.connection_tests import AlreadyTesting
+
+_OBSERVED = ("health", "p95", "failed", "waits")
+_FILLED = ("connector", "authentication", "settings")
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ConfirmedAdmin):
+    """How the hub reaches a system, as whom, within what limits."""
+
+    kind = "connection"
+    formfield_overrides = JSON_AS_TEXT
+    form = ConnectionForm
+    add_form_template = "console/settings/connections/add.html"
+    change_form_template = "console/settings/connections/change.html"
+    list_display = ("name", "health", "p95", "failed", "waits", "side", "address")
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
+        (gettext_lazy("Credentials"), {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
+        (
+            gettext_lazy("Settings"),
+            {"fields": ("settings", "deadline_seconds", "byte_cap", "relays_sentences")},
+        ),
+        (
+            gettext_lazy("Protection"),
+            {"fields": ("concurrency", "requests_per_second", "breaker_failures", "breaker_seconds")},
+        ),
+    )
+
+    class Media:
+        css: ClassVar = {"all": ["console/lists.css", "console/settings.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/try-now/", wrap(self.try_view), name="sync_connection_try_now"),
+            path("<int:pk>/test/", wrap(self.test_view), name="sync_connection_test"),
+            *super().get_urls(),
+        ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        return measured(super().get_queryset(request))
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        may = request.user.has_perm("sync.view_breaker")
+        return tuple(each for each in self.list_display if may or each not in _OBSERVED)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Each row of the page with how it does: two statements for all."""
+        found = super().get_changelist_instance(request)
+        found.result_list = with_figures(found.result_list)
+        return found
+
+    @admin.display(description=gettext_lazy("health"))
+    def health(self, connection: Any) -> SafeString:
+        """The word; where it is not the best one, what is so."""
+        shown: ConnectionShown = connection.shown
+        if shown.health in (Health.HEALTHY, Health.IDLE):
+            return shown.pill
+        return format_html('{} <span class="quiet">{}</span>', shown.pill, shown.sentence)
+
+    @admin.display(description=gettext_lazy("95 % within"))
+    def p95(self, connection: Any) -> SafeString:
+        return beside(seconds(connection.shown.figures.p95), connection.shown.spark)
+
+    @admin.display(description=gettext_lazy("failed lately"))
+    def failed(self, connection: Any) -> str:
+        return share(connection.shown.figures)
+
+    @admin.display(description=gettext_lazy("waiting"))
+    def waits(self, connection: Any) -> str | SafeString:
+        return waiting_link(connection)
+
+    @admin.display(description=gettext_lazy("base URL"))
+    def address(self, connection: Connection) -> str:
+        return connection.base_url
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        stored: Any = kwargs.get("obj")
+        if stored is not None and request.user.has_perm("sync.view_breaker"):
+            may_change = self.has_change_permission(request, stored)
+            context["now"] = page_context(request, stored, may_change=may_change)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def hidden_changes(self, form: Any) -> list[str]:
+        told: list[str] = form.secret_changes()
+        return told
+
+    def consequences(self, form: Any) -> list[str]:
+        """What waits for a connection that is about to be switched off."""
+        if form.instance.is_enabled or "is_enabled" not in form.changed_data:
+            return []
+        waits = waiting_words(waiting()[form.instance.pk])
+        return [
+            _("Waiting for this connection now: %(waits)s.") % {"waits": waits},
+            _(
+                "While it is switched off each try of them fails and is counted. Switch it on before their tries end."
+            ),
+        ]
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: four steps against the system, as it is stored now."""
+        connection = get_object_or_404(Connection, pk=pk)
+        if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
+            raise PermissionDenied
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_connection_change", pk)
+        try:
+            is_good = test_now(request, connection)
+        except AlreadyTesting:
+            messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
+        else:
+            told = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
+            (messages.success if is_good else messages.error)(request, told)
+        return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
+
+    def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: end the pause of the connection's breaker now."""
+        connection = get_object_or_404(Connection, pk=pk)
+        if not self.has_change_permission(request, connection):
+            raise PermissionDenied
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_connection_change", pk)
+        if end_pause_now(connection, actor(request), address(request)):
+            messages.success(
+                request, _("The pause is over: the next delivery that is due tries the connection.")
+            )
+        else:
+            messages.warning(request, _("The connection is not paused any more; nothing was done."))
+        return redirect("admin:sync_connection_change", pk)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        chosen = request.GET.get("preset", "")
+        context = {**(extra_context or {}), "presets": PRESETS.items(), "chosen": chosen}
+        return super().add_view(request, form_url, context)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """`?preset=<name>` fills in what is known of a system; it is copied, not referred to."""
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        name = initial.pop("preset", "")
+        if name not in PRESETS:
+            return initial
+        chosen = preset(name)
+        is_identity = SIDES[chosen["connector"]] == "identity"
+        side = Side.IDENTITY if is_identity else Side.COMMERCIAL
+        return initial | {each: chosen[each] for each in _FILLED} | {"side": side}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.dropped and not obj.credentials:
+            text = _("The address changed, so the stored credentials were removed. Type the new ones.")
+            messages.warning(request, text)
+        elif missing := form.missing_credentials():
+            text = _("Its authentication lacks %(names)s: until that is stored, every request to it fails.")
+            messages.warning(request, text % {"names": ", ".join(missing)})

@@ -1,0 +1,41 @@
+"""Test a connection: four lines, and an entry on the audit log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+
+from console.base.audit_trail import record
+from console.settings.connections.connection_test_words import StepLine, step_line
+from sync.models import Connection, ConnectionTest
+from sync.operations.connection_tests import keep_steps, kept_steps, try_connection
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The last test of a connection as the page shows it."""
+
+    at: datetime | None
+    is_good: bool
+    lines: tuple[StepLine, ...]
+
+
+def test_now(request: HttpRequest, connection: Connection) -> bool:
+    """Run the test and put it on record; whether all was good. `AlreadyTesting` where one runs."""
+    steps = try_connection(connection)
+    with transaction.atomic():
+        is_good = keep_steps(connection, steps)
+        details = {"is_good": is_good, "steps": {each.name: each.code for each in steps}}
+        record(request, f"setting:connection:{connection.pk}", "connection.tested", details)
+    return is_good
+
+
+def last_test(connection: Connection, now: datetime) -> Tested | None:
+    """What the newest test that ended found; None before the first."""
+    found: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
+    if found is None or not found.steps:
+        return None
+    lines = tuple(step_line(each, connection.name, now) for each in kept_steps(found))
+    return Tested(found.ended_at, found.is_good and found.ended_at is not None, lines)

@@ -1,0 +1,180 @@
+"""What the test of a connection found, in words. Pure: the moment is passed in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.ui.formatting import seconds_words
+from console.ui.status import code_words
+from sync.connectors.connection_check import Step
+from webhooks.catalogue.codes import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One line of the page. `style` is that of its pill; `note` is for whoever mends it."""
+
+    title: str
+    style: str
+    mark: str
+    word: str
+    sentence: str
+    note: str
+    took: str
+
+
+def step_line(step: Step, connection: str, now: datetime) -> StepLine:
+    """A step as people read it."""
+    style, mark, word = _pill(step)
+    took = "" if step.seconds is None else seconds_words(step.seconds)
+    note = str(step.facts.get("message", "")) if step.is_good is False else ""
+    return StepLine(step_title(step.name), style, mark, word, _sentence(step, connection, now), note, took)
+
+
+def step_title(name: str) -> str:
+    """What a step tries."""
+    return {
+        "name": _("Name (DNS)"),
+        "way": _("Connection (TCP and TLS)"),
+        "credentials": _("Credentials"),
+        "read": _("Sample call"),
+    }[name]
+
+
+def step_result(code: str) -> str:
+    """What the code of a step alone says; the audit log keeps no more of a test."""
+    if code in CATALOGUE:
+        return code_words(code).title
+    good = {
+        "name-known": _("known"),
+        "way-plain": _("connected, not encrypted"),
+        "way-encrypted": _("connected, encrypted"),
+        "token-given": _("a token was given"),
+        "read": _("answered"),
+    }
+    return good.get(code) or _failures().get(code) or code.replace("-", " ")
+
+
+def _pill(step: Step) -> tuple[str, str, str]:
+    if step.is_good is None:
+        word = _("Not known") if step.code == "not-known" else _("Not reached")
+        return "quiet", "–", word
+    if step.code == "way-plain":
+        return "warn", "!", _("Not encrypted")
+    return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
+
+
+def _sentence(step: Step, connection: str, now: datetime) -> str:
+    if step.code in CATALOGUE:
+        found = code_words(step.code, connection)
+        return f"{found.title}. {found.next_step}"
+    if step.code == "settings-invalid":
+        return _("The settings cannot be used: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
+    told = _FOUND.get(step.code)
+    return told(step.facts, now) if told else _failures().get(step.code, step.code)
+
+
+def _failures() -> Mapping[str, str]:
+    return {
+        "not-reached": _("An earlier step failed."),
+        "not-known": _("They go out with the sample call, which was not answered as it should be."),
+        "name-unknown": _(
+            "Nobody knows this host name. Check the base URL, or ask who runs its name server."
+        ),
+        "name-late": _("The name server gave no answer in time. Ask who runs it."),
+        "address-forbidden": _(
+            "The hub may not connect to where this name leads: the address is reserved, or outside the networks of "
+            "this connection."
+        ),
+        "connection-refused": _(
+            "Nothing listens at this address and port. Check the port, and that it runs."
+        ),
+        "no-connection": _("No connection could be made. A firewall may stand between."),
+        "no-answer": _("No answer in time. A firewall may stand between, or the system hangs."),
+        "no-tls": _(
+            "It speaks no TLS here. Check the port; do not use http:// for a system on another network."
+        ),
+        "too-slow": _("The time for the whole test was over."),
+        "none-needed": _("None are sent."),
+        "shown-by-read": _("Accepted with the sample call."),
+    }
+
+
+def _addresses(facts: Mapping[str, Any], _now: datetime) -> str:
+    told = ", ".join(facts.get("addresses", ()))
+    more = int(facts.get("more", 0))
+    return told + (ngettext(" and %d more", " and %d more", more) % more if more else "")
+
+
+def _encrypted(facts: Mapping[str, Any], now: datetime) -> str:
+    return _("Encrypted. %(certificate)s") % {"certificate": certificate_words(facts, now)}
+
+
+def certificate_words(facts: Mapping[str, Any], now: datetime) -> str:
+    """Whose certificate it is and when it ends; empty where none could be read."""
+    ends_at = end_of(facts)
+    if ends_at is None:
+        return ""
+    values = {"issuer": facts.get("issuer", ""), "days": abs((ends_at - now).days)}
+    if ends_at <= now:
+        days = (now - ends_at).days
+        sentence = ngettext(
+            "Its certificate by “%(issuer)s” expired %(days)d day ago.",
+            "Its certificate by “%(issuer)s” expired %(days)d days ago.",
+            days,
+        )
+        return sentence % {**values, "days": days}
+    sentence = ngettext(
+        "Its certificate by “%(issuer)s” expires in %(days)d day.",
+        "Its certificate by “%(issuer)s” expires in %(days)d days.",
+        values["days"],
+    )
+    return sentence % values
+
+
+def end_of(facts: Mapping[str, Any]) -> datetime | None:
+    """When the certificate of a step ends."""
+    text = facts.get("ends_at")
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _bad(sentence: Callable[[], str]) -> Callable[[Mapping[str, Any], datetime], str]:
+    return lambda facts, now: f"{sentence()} {certificate_words(facts, now)}".strip()
+
+
+def _token(facts: Mapping[str, Any], _now: datetime) -> str:
+    span = seconds_words(float(facts.get("good_for", 0)))
+    return _("The token endpoint gave a token that is good for %(span)s.") % {"span": span}
+
+
+def _read(facts: Mapping[str, Any], _now: datetime) -> str:
+    values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
+    if values["found"] is None:
+        return _("Answered as it should: there is no such record (%(call)s, %(status)s).") % values
+    found = ngettext(
+        "Answered; %(found)s record found (%(call)s, %(status)s).",
+        "Answered; %(found)s records found (%(call)s, %(status)s).",
+        int(values["found"]),
+    )
+    return found % values
+
+
+_FOUND: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
+    "name-known": _addresses,
+    "way-plain": lambda *_args: _(
+        "Connected, but everything can be read on the way: the address begins with http://."
+    ),
+    "way-encrypted": _encrypted,
+    "certificate-expired": _bad(lambda: _("The certificate has expired. Its owner must renew it.")),
+    "certificate-not-yet-valid": _bad(lambda: _("The certificate is not valid yet. Compare the clocks.")),
+    "certificate-of-another-name": _bad(lambda: _("The certificate is for another name than this one.")),
+    "certificate-untrusted": _bad(
+        lambda: _("Nobody whom the hub trusts vouches for the certificate. Add its authority as “ca”.")
+    ),
+    "token-given": _token,
+    "read": _read,
+}

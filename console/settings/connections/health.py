@@ -1,0 +1,105 @@
+"""How a connection does, in one word and one sentence, by its figures. Pure: the figures and the moment are passed in.
+
+The same rule for the overview, the list of connections and the page of each.
+"""
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.ui.formatting import percent_words, seconds_words
+from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
+
+
+def health_label(health: Health) -> str:
+    """The word as people read it."""
+    return {
+        Health.HEALTHY: _("Healthy"),
+        Health.SHAKY: _("Some failures"),
+        Health.SLOW: _("Slow"),
+        Health.FAILING: _("Failing"),
+        Health.PAUSED: _("Paused"),
+        Health.OFF: _("Switched off"),
+        Health.IDLE: _("No traffic"),
+    }[health]
+
+
+def health_style(health: Health) -> str:
+    """The class of its pill: `good`, `warn`, `bad` or `quiet`."""
+    return {
+        Health.HEALTHY: "good",
+        Health.SHAKY: "warn",
+        Health.SLOW: "warn",
+        Health.FAILING: "bad",
+        Health.PAUSED: "bad",
+        Health.OFF: "quiet",
+        Health.IDLE: "quiet",
+    }[health]
+
+
+def health_shape(health: Health) -> str:
+    """The shape before the word."""
+    return {
+        Health.HEALTHY: "✓",
+        Health.SHAKY: "!",
+        Health.SLOW: "◷",
+        Health.FAILING: "✕",
+        Health.PAUSED: "‖",
+        Health.OFF: "⊘",
+        Health.IDLE: "–",
+    }[health]
+
+
+def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
+    """What is so, in one sentence. `now` is of the clock that `paused_until` is measured by."""
+    health = health_of(figures)
+    if health is Health.PAUSED:
+        return _paused(figures, now)
+    if health in (Health.FAILING, Health.SHAKY):
+        return _failed(figures)
+    if health is Health.SLOW:
+        return _slow(figures)
+    if health is Health.HEALTHY:
+        return _healthy(figures)
+    if health is Health.OFF:
+        return _("What is for it fails until somebody switches it on.")
+    return _("No request in the last hour.")
+
+
+def _paused(figures: ConnectionFigures, now: datetime) -> str:
+    assert figures.paused_until is not None, "it is paused"
+    left = (figures.paused_until - now).total_seconds()
+    if left <= 0:
+        numbers = {"successes": figures.successes, "enough": figures.enough}
+        return _("Tried again, one by one: %(successes)d of %(enough)d successes so far.") % numbers
+    return _("Left alone because it does not work; tried again in %(span)s.") % {"span": seconds_words(left)}
+
+
+def _failed(figures: ConnectionFigures) -> str:
+    sentence = ngettext(
+        "%(failed)s of %(calls)s request failed lately (%(percent)s %%).",
+        "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
+        figures.calls,
+    )
+    percent = percent_words(figures.share)
+    return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
+
+
+def _healthy(figures: ConnectionFigures) -> str:
+    """Few failures among many requests are bad luck, and not said like a trouble."""
+    if not figures.failed:
+        return _("Answers normally.")
+    sentence = ngettext(
+        "Works; %(failed)s of %(calls)s request failed lately.",
+        "Works; %(failed)s of %(calls)s requests failed lately.",
+        figures.calls,
+    )
+    return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}"}
+
+
+def _slow(figures: ConnectionFigures) -> str:
+    values = {"p95": seconds_words(figures.p95 or 0.0), "usual": seconds_words(figures.usual_p95 or 0.0)}
+    if figures.usual_p95 is None:
+        return _("Requests take up to %(p95)s.") % values
+    return _("Requests take up to %(p95)s (normally %(usual)s).") % values

@@ -1,0 +1,60 @@
+"""How a connection is protected at this moment, in words: its breaker, how many deliveries it has, how fast it goes."""
+
+from datetime import datetime
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.ui.formatting import ahead, moment
+from console.ui.status import code_words
+from sync.limits.breaker_status import Passing, breaker_of, spared
+from sync.limits.circuit_breaker import ENOUGH
+from sync.models import Breaker, Connection
+
+
+def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeString:
+    """`working`, `paused until …, after 5 failures: …`, or `trying again: 3 of 8 successes`."""
+    breaker, now = breaker_of(connection), spared(connection, clock)
+    if breaker is None or now.until is None:
+        return _working(breaker, connection)
+    if now.passing is Passing.PROBES:
+        told = _("trying again: %(successes)d of %(enough)d successes")
+        return told % {"successes": breaker.successes, "enough": ENOUGH}
+    title = code_words(breaker.code, connection.name).title
+    when = (moment(now.until), ahead(now.until, clock), _failures(breaker.failures), title)
+    if breaker.openings > 1:
+        told = _("paused until {} ({}) after {}: {}; {} pauses in a row")
+        return format_html(told, *when, breaker.openings)
+    return format_html(_("paused until {} ({}) after {}: {}"), *when)
+
+
+def _working(breaker: Breaker | None, connection: Connection) -> str:
+    if breaker is None or not breaker.failures:
+        return _("working")
+    told = _("working; %(failures)s in a row, %(limit)d pause it")
+    return told % {"failures": _failures(breaker.failures), "limit": connection.breaker_failures}
+
+
+def _failures(number: int) -> str:
+    return ngettext("%(number)s failure", "%(number)s failures", number) % {"number": f"{number:,}"}
+
+
+def at_once(connection: Any) -> str:
+    """Of a measured connection: how many deliveries it has at once, of how many."""
+    limit = spared(connection, connection.clock).limit(connection.concurrency)
+    if limit == 0:
+        told = _("%(running)s running now; no more while it is paused")
+    elif limit is None:
+        told = _("%(running)s running now; no limit")
+    else:
+        told = _("%(running)s running now; at most %(limit)s")
+    return told % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
+
+
+def rate(connection: Connection) -> str:
+    """The most requests a second."""
+    limit = connection.requests_per_second
+    return _("no limit") if limit is None else f"{limit:,g}"

@@ -1,0 +1,135 @@
+"""What the page of a connection tells above its form: how it does, what it allows, what waits for it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.permissions import MAY_TEST
+from console.settings.connections.connection_test import last_test
+from console.settings.connections.figures import ConnectionShown, figures_of, waiting, waiting_words
+from console.settings.connections.limits import at_once, rate
+from console.settings.connections.token_expiry import token_end
+from console.ui.charts import beside
+from console.ui.formatting import ago, moment, percent_words, seconds_words
+from console.ui.status import code_words
+from sync.limits.breaker_status import Passing, breaker_of, spared
+from sync.limits.circuit_breaker import ENOUGH
+from sync.models import Breaker, Connection
+from sync.monitoring.connection_health import ConnectionFigures
+from webhooks.models import State
+
+_WAITING = f"{State.PENDING},{State.RETRYING}"
+
+
+def with_figures(connections: Iterable[Any]) -> list[Any]:
+    """Measured connections, each with how it does as `shown` and what is `waiting`: two statements for all."""
+    rows = list(connections)
+    if rows:
+        waits = waiting()
+        for each, shown in zip(rows, figures_of(rows), strict=True):
+            each.shown, each.waiting = shown, waits[each.pk]
+    return rows
+
+
+def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> dict[str, Any]:
+    """What the template needs of a measured connection: three statements."""
+    now = connection.clock
+    with_figures([connection])
+    is_paused = connection.is_enabled and spared(connection, now).passing is Passing.NOTHING
+    return {
+        "shown": connection.shown,
+        "facts": _facts(connection, now),
+        "may_try": is_paused and may_change,
+        "may_test": request.user.has_perm(MAY_TEST),
+        "tested": last_test(connection, now),
+    }
+
+
+def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
+    shown: ConnectionShown = connection.shown
+    requests = _("Requests since %(time)s") % {"time": f"{timezone.localtime(shown.since):%H:%M}"}
+    facts = [
+        (_("Sending"), sending(connection, now)),
+        (_("Waiting"), waiting_link(connection)),
+        (requests, f"{shown.figures.calls:,}"),
+        (_("Half within (p50)"), seconds(shown.p50)),
+        (_("95 % within (p95)"), beside(seconds(shown.figures.p95), shown.spark)),
+        (_("Failed"), share(shown.figures)),
+        (_("Last success"), ago(shown.last_success_at, absent=_("none in the last day"))),
+        (_("Timeout"), seconds_words(connection.deadline_seconds)),
+        (_("Deliveries at once"), at_once(connection)),
+        (_("Requests a second"), rate(connection)),
+    ]
+    ends_at = token_end(connection.credentials or {})
+    return [*facts, (_("Token"), _ends(ends_at, now))] if ends_at else facts
+
+
+def share(figures: ConnectionFigures) -> str:
+    """How much failed by the system's own fault, in percent."""
+    return f"{percent_words(figures.share)} %" if figures.calls else "–"
+
+
+def waiting_link(connection: Any) -> str | SafeString:
+    """What waits for one that has its figures, as a way to those events."""
+    words = waiting_words(connection.waiting)
+    if not connection.waiting.number:
+        return words
+    query = urlencode({"state": _WAITING, "commercial": connection.slug})
+    return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
+
+
+def seconds(value: float | None) -> str:
+    """As exact as anybody needs."""
+    return "–" if value is None else seconds_words(value)
+
+
+def _ends(at: datetime, now: datetime) -> str | SafeString:
+    if at <= now:
+        return format_html(_("expired {}"), moment(at))
+    days = (at - now.astimezone(UTC)).days
+    told = ngettext("expires in %d day", "expires in %d days", days) % days
+    return format_html("{} ({})", told, moment(at))
+
+
+def sending(connection: Connection, now: datetime) -> str | SafeString:
+    """The breaker in words."""
+    breaker, passing = breaker_of(connection), spared(connection, now)
+    if not connection.is_enabled:
+        return _("Switched off: what is tried fails.")
+    if breaker is None or passing.until is None:
+        return _working(breaker.failures if breaker else 0, connection.breaker_failures)
+    if passing.passing is Passing.PROBES:
+        values = {"successes": breaker.successes, "enough": ENOUGH}
+        return _("Trying again, one by one: %(successes)d of %(enough)d successes so far.") % values
+    return _stopped(breaker, passing.until, connection, now)
+
+
+def _working(failures: int, limit: int) -> str:
+    if not failures:
+        return _("Yes")
+    sentence = ngettext(
+        "Yes; %(number)s failure in a row, %(limit)s stop it.",
+        "Yes; %(number)s failures in a row, %(limit)s stop it.",
+        failures,
+    )
+    return sentence % {"number": f"{failures:,}", "limit": f"{limit:,}"}
+
+
+def _stopped(breaker: Breaker, until: datetime, connection: Connection, now: datetime) -> str:
+    sentence = ngettext(
+        "Stopped sending after %(number)s failure (%(why)s); tries again in %(span)s.",
+        "Stopped sending after %(number)s failures (%(why)s); tries again in %(span)s.",
+        breaker.failures,
+    )
+    left = max(1.0, (until - now).total_seconds())
+    why = code_words(breaker.code, connection.name).title
+    return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": seconds_words(left)}

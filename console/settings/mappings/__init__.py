@@ -1,0 +1,1 @@
+"""How do fields of an entity become fields of a record?"""

@@ -1,0 +1,166 @@
+"""Mappings: the list, the page of one with its versions, and a new one."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import Values, record
+from console.base.audited import difference, plain
+from console.base.forms import ReasonForm
+from console.permissions import MAY_EDIT
+from console.settings.mappings.activate import MappingActivation
+from console.settings.mappings.backtest import BackTests
+from console.settings.mappings.backtest_words import summary
+from console.settings.mappings.declaration_json import Misread, plain_text
+from console.settings.mappings.editor import EMPTY, MappingEditor
+from console.settings.mappings.try_out import checked
+from console.settings.mappings.words import rules
+from console.ui.formatting import moment
+from console.ui.status import pill
+from sync.mappings.backtests import routes_of
+from sync.mappings.drafts import current_of, draft_of
+from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
+
+MOST_VERSIONS = 50
+MOST_BACKTESTS = 5
+
+
+class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new mapping: its name, and the declaration of its first version."""
+
+    declaration = forms.CharField(
+        widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),
+        initial=EMPTY,
+        strip=False,
+    )
+
+    class Meta:
+        model = Mapping
+        fields = ("name",)
+
+    def clean_declaration(self) -> str:
+        text = plain_text(self.cleaned_data["declaration"])
+        try:
+            self.parsed = checked(text)
+        except Misread as error:
+            place = _("Line %(line)s: ") % {"line": error.line} if error.line else ""
+            raise forms.ValidationError(place + error.sentence) from error
+        return text
+
+
+class NameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
+    """Another name, and why."""
+
+    class Meta:
+        model = Mapping
+        fields = ("name",)
+
+
+@admin.register(Mapping)
+class MappingAdmin(MappingEditor, MappingActivation, BackTests):
+    """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
+
+    kind = "mapping"
+    takes_posts = True
+    form = MappingForm
+    fields = ("name", "declaration")
+    list_display = ("name", "version", "in_force_since", "draft", "used_by")
+    sortable_by = ()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Mappings"), **(extra_context or {})})
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        drafts = MappingDraft.objects.filter(mapping=OuterRef("pk"), state=DraftState.OPEN)
+        routes = Route.objects.select_related("source", "commercial")
+        newest = {"newest_number": Max("versions__number"), "newest_at": Max("versions__created_at")}
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**newest, has_draft=Exists(drafts))
+        return rows.prefetch_related(Prefetch("routes", routes))
+
+    @admin.display(description=gettext_lazy("version in force"))
+    def version(self, mapping: Any) -> int | None:
+        number: int | None = mapping.newest_number
+        return number
+
+    @admin.display(description=gettext_lazy("in force since"))
+    def in_force_since(self, mapping: Any) -> str:
+        return moment(mapping.newest_at)
+
+    @admin.display(description=gettext_lazy("draft"), empty_value="–")
+    def draft(self, mapping: Any) -> str:
+        return pill("warn", "✎", _("Draft")) if mapping.has_draft else ""
+
+    @admin.display(description=gettext_lazy("used by"))
+    def used_by(self, mapping: Any) -> str:
+        named = ((reverse("admin:sync_route_change", args=[each.pk]), each) for each in mapping.routes.all())
+        links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
+        return links or _("no route")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        MappingVersion.objects.create(
+            mapping=obj,
+            number=1,
+            declaration=form.parsed,
+            text=form.cleaned_data["declaration"],
+            made_by_id=request.user.pk,
+        )
+
+    def stored(self, pk: Any) -> Values:
+        found = current_of(Mapping(pk=pk))
+        version = {"version": found.number, "declaration": plain(found.declaration)} if found else {}
+        return super().stored(pk) | version
+
+    def show_row(self, request: HttpRequest, row: Mapping) -> HttpResponse:
+        """What is in force, what is drafted, and what was; on POST another name."""
+        if request.method == "POST":
+            self.require(request, MAY_EDIT)
+            return self._rename(request, row)
+        return self._shown(request, row)
+
+    def _shown(self, request: HttpRequest, mapping: Mapping, names: NameForm | None = None) -> HttpResponse:
+        current, draft = current_of(mapping), draft_of(mapping)
+        versions = list(mapping.versions.select_related("made_by", "restores")[: MOST_VERSIONS + 1])
+        tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
+        return self.page_of(
+            request,
+            "console/settings/mappings/detail.html",
+            mapping,
+            title=str(mapping),
+            current=current,
+            rules=rules(current.declaration) if current else (),
+            draft=draft,
+            versions=versions[:MOST_VERSIONS],
+            has_more=len(versions) > MOST_VERSIONS,
+            routes=routes_of(mapping.pk),
+            backtests=[summary(row) for row in tests.order_by("-pk")[:MOST_BACKTESTS]],
+            names=names or NameForm(instance=mapping),
+            stream=mapping.stream,
+        )
+
+    def _rename(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
+        form = NameForm(request.POST, instance=mapping)
+        if not form.is_valid():
+            return self._shown(request, Mapping.objects.get(pk=mapping.pk), form)
+        with transaction.atomic():
+            before = self.stored(mapping.pk)
+            form.save()
+            found = difference(before, self.stored(mapping.pk), frozenset())
+            if found:
+                reason = {"reason": form.cleaned_data["reason"]}
+                record(request, mapping.stream, "mapping.changed", found | reason)
+        messages.success(request, _("The name was saved."))
+        return redirect("admin:sync_mapping_change", mapping.pk)

@@ -1,0 +1,147 @@
+"""Back-tests: begin one, watch it, read what would come out differently and on which events."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from console.base.post_only import not_pressed
+from console.payloads.content import value_text
+from console.permissions import CONTENTS, MAY_EDIT
+from console.settings.mappings.backtest_words import OUTCOMES, summary, untestable
+from console.settings.mappings.base import MappingPages, author
+from console.settings.mappings.try_out import WITHHELD
+from sync.mappings.backtests import (
+    AT_ONCE,
+    FEWEST,
+    HERE_SECONDS,
+    MOST,
+    NotTestable,
+    ask,
+    mappings_of,
+    routes_of,
+    run,
+)
+from sync.mappings.drafts import draft_of
+from sync.mappings.past_entities import kept_of
+from sync.models import BackTest
+from sync.planning.mapping_comparison import Comparison, Differing, Made, compare
+from webhooks.models import Event
+
+MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FieldShown:
+    """One field of an example, now and with the draft; `is_known`: whether each of them sends it."""
+
+    name: str
+    before: str
+    after: str
+    was_there: bool
+    is_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleShown:
+    """One event that comes out differently. `problem`: what fails, with the draft or without it; `missing`: why there
+    are no values any more.
+    """
+
+    event: Event
+    outcome: str
+    label: str
+    fields: tuple[FieldShown, ...] = ()
+    problem: str = ""
+    missing: str = ""
+
+
+class BackTests(MappingPages):
+    """Begin, and look."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/backtest/", wrap(self.begin_view), name="sync_mapping_backtest"),
+            path(
+                "<int:pk>/backtest/<uuid:key>/", wrap(self.result_view), name="sync_mapping_backtest_result"
+            ),
+            *super().get_urls(),
+        ]
+
+    def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST: run the open draft over the newest events; up to 200 of them while the person waits."""
+        mapping = self.mapping_for(request, pk, MAY_EDIT)
+        if request.method != "POST":
+            return not_pressed(request, "admin:sync_mapping_change", pk)
+        draft, text = draft_of(mapping), request.POST.get("events", "")
+        wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
+        try:
+            if draft is None:
+                raise NotTestable(_("There is no open draft of this mapping any more."))
+            made = ask(draft, wanted, author(request))
+        except NotTestable as error:
+            messages.error(request, str(error))
+            return redirect("admin:sync_mapping_change", pk)
+        if wanted <= AT_ONCE:
+            run(made.pk, HERE_SECONDS)
+        return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
+
+    def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
+        """How far it is, and what came of it."""
+        mapping = self.mapping_for(request, pk)
+        rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
+        row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
+        return self.page_of(
+            request,
+            "console/settings/mappings/backtest.html",
+            mapping,
+            title=_("Back-test of %(mapping)s") % {"mapping": mapping},
+            shown=summary(row),
+            draft=row.draft,
+            examples=examples(row, may_see=request.user.has_perm(CONTENTS)),
+            is_open_draft=row.draft.state == "open",
+            fewest=FEWEST,
+            most=MOST,
+        )
+
+
+def examples(row: BackTest, *, may_see: bool) -> list[ExampleShown]:
+    """Made anew from what is kept now: four statements. Values only for whoever may see them."""
+    wanted = {each["event"]: each for each in row.examples[:MOST_SHOWN]}
+    kept = kept_of(list(wanted), routes_of(row.draft.mapping_id)) if wanted else []
+    current, draft = mappings_of(row)
+    shown = []
+    for each in kept:
+        outcome = wanted[each.event.pk]["outcome"]
+        facts: dict[str, Any] = {
+            "event": each.event,
+            "outcome": outcome,
+            "label": str(OUTCOMES.get(outcome, outcome)),
+        }
+        if each.given is None:
+            shown.append(ExampleShown(**facts, missing=untestable(str(each.reason))))
+            continue
+        compared = compare(current, draft, each.given)
+        failing = compared.before if outcome == Comparison.WORKS_NOW else compared.after
+        problem = _problem(failing) if failing.fields is None else ""
+        fields = tuple(_field(field, may_see=may_see) for field in compared.fields)
+        shown.append(ExampleShown(**facts, fields=fields, problem=problem))
+    return shown
+
+
+def _problem(made: Made) -> str:
+    return f"{made.failing}: {_(made.problem)}."
+
+
+def _field(field: Differing, *, may_see: bool) -> FieldShown:
+    is_open = may_see or field.name in ("match.external_id", "match.new")
+    before, after = (
+        value_text(value) if is_open or value is None else WITHHELD for value in (field.before, field.after)
+    )
+    return FieldShown(field.name, before, after, field.was_there, field.is_there)

@@ -1,0 +1,116 @@
+"""The result of a back-test in figures and words, and why an event could not be tried."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from sync.mappings.past_entities import Untestable
+from sync.models import BackTest
+from sync.planning.mapping_comparison import Comparison
+
+UNTESTABLE: Mapping[str, Promise] = {
+    Untestable.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
+    Untestable.GONE: gettext_lazy("The entity was gone when it was fetched: the mapping had nothing to do."),
+    Untestable.COVERED: gettext_lazy("Another event's attempt spoke for it."),
+    Untestable.NOT_FETCHED: gettext_lazy("No attempt got as far as reading the entity."),
+    Untestable.NOT_KEPT: gettext_lazy("The entity is not kept any more, or was too large to be kept whole."),
+}
+
+
+def untestable(reason: str) -> str:
+    """The sentence of a reason; one that there is not any more in its own word."""
+    return str(UNTESTABLE.get(reason, reason))
+
+
+OUTCOMES: Mapping[str, Promise] = {
+    Comparison.SAME: gettext_lazy("Same"),
+    Comparison.DIFFERENT: gettext_lazy("Different"),
+    Comparison.FAILS_NOW: gettext_lazy("Would now fail"),
+    Comparison.WORKS_NOW: gettext_lazy("Would no longer fail"),
+    Comparison.FAILS_BOTH: gettext_lazy("Fail with both"),
+}
+_ENDS: Mapping[str, Promise] = {
+    "enough": gettext_lazy("as many as were asked for"),
+    "no-more": gettext_lazy("there are no more among the newest 20,000 events of its sources"),
+    "time": gettext_lazy("its time was over: more were asked for"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One number and what it counts."""
+
+    key: str
+    label: str
+    count: int
+    share: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A back-test for its page and for whoever decides. `is_clean`: nothing comes out differently."""
+
+    row: BackTest
+    outcomes: tuple[Counted, ...]
+    fields: tuple[Counted, ...]
+    untestable: tuple[Counted, ...]
+    sentence: str
+    ended: str
+
+    @property
+    def fails(self) -> int:
+        """Events that would fail with the draft and do not now."""
+        return int(self.row.counts.get(Comparison.FAILS_NOW, 0))
+
+    @property
+    def is_clean(self) -> bool:
+        return set(self.row.counts) <= {Comparison.SAME, Comparison.FAILS_BOTH} and self.row.tested > 0
+
+
+def summary(row: BackTest) -> Summary:
+    """Its figures in order, none of them left out for being zero."""
+    counts, tested = row.counts, row.tested
+    return Summary(
+        row=row,
+        outcomes=tuple(Counted(str(key), str(label), counts.get(key, 0)) for key, label in OUTCOMES.items()),
+        fields=tuple(Counted(name, name, count, _share(count, tested)) for name, count in row.fields.items()),
+        untestable=tuple(Counted(key, untestable(key), count) for key, count in row.untestable.items()),
+        sentence=_sentence(row),
+        ended=str(_ENDS.get(row.ended_by, "")),
+    )
+
+
+def _sentence(row: BackTest) -> str:
+    tested = row.tested
+    same, failing = (row.counts.get(each, 0) for each in (Comparison.SAME, Comparison.FAILS_BOTH))
+    if not tested:
+        return _("No event could be tested.")
+    if same == tested:
+        text = ngettext(
+            "The one event that was tested comes out the same.",
+            "All %(count)s events that were tested come out the same.",
+            tested,
+        )
+        return text % {"count": f"{tested:,}"}
+    other = tested - same - failing
+    text = (
+        _("%(other)s of %(tested)s tested events come out differently.")
+        if other
+        else _("None of %(tested)s tested events comes out differently.")
+    )
+    told = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
+    return f"{told} {_failing_both(failing)}" if failing else told
+
+
+def _failing_both(count: int) -> str:
+    text = ngettext(
+        "%(count)s fails with and without the draft.", "%(count)s fail with and without the draft.", count
+    )
+    return text % {"count": f"{count:,}"}
+
+
+def _share(count: int, tested: int) -> str:
+    return f"{100 * count / tested:.0f} %" if tested else ""

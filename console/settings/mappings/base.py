@@ -1,0 +1,61 @@
+"""What every page about one mapping starts from."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+
+from console.base.audit_trail import address
+from console.base.confirmed import ReasonedAdmin
+from console.base.read_only import RowPages
+from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
+from sync.mappings.backtests import AT_ONCE
+from sync.mappings.drafts import Author, Seen
+from sync.models import Mapping
+
+SIZES = (50, AT_ONCE, 500, 1_000)
+
+
+class MappingPages(RowPages, ReasonedAdmin):
+    """The mapping of an address, who may what with it, and the frame of its pages."""
+
+    def mapping_for(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
+        """The mapping, for somebody who may look at it and holds these permissions."""
+        self.require(request, *permissions)
+        return get_object_or_404(Mapping, pk=pk)
+
+    def page_of(
+        self, request: HttpRequest, template: str, mapping: Mapping, **context: Any
+    ) -> TemplateResponse:
+        """A page about a mapping, with what all of them need."""
+        shared = {
+            "mapping": mapping,
+            "may_edit": request.user.has_perm(MAY_EDIT),
+            "may_activate": request.user.has_perm(MAY_ACTIVATE),
+            "sizes": SIZES,
+            "at_once": AT_ONCE,
+            "may_see": request.user.has_perm(CONTENTS),
+            "may_read_audit": request.user.has_perm("audit.view_entry"),
+        }
+        return self.page(request, template, {**shared, **context})
+
+
+def author(request: HttpRequest) -> Author:
+    """The person at the browser."""
+    assert request.user.is_authenticated, "admin_view lets in nobody else"
+    return Author(request.user, address(request))
+
+
+def typed_in(request: HttpRequest, name: str) -> str:
+    """A line of the form, without what no database takes."""
+    return str(request.POST.get(name, "")).replace("\0", "")
+
+
+def seen_in(request: HttpRequest) -> Seen:
+    """What the form says that its page showed; what is no number was not shown by any page."""
+    given = [request.POST.get(name, "") for name in ("seen_version", "seen_draft")]
+    version, draft = (
+        int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1 for text in given
+    )
+    return Seen(version, draft)

@@ -1,0 +1,104 @@
+"""Routes: which events go where."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.forms import JSON_AS_TEXT
+from console.settings.pause import PausingViews, flow_pill, held_now
+from console.settings.routes.form import RouteForm, route_consequences
+from console.settings.routes.words import policies, sentence
+from console.ui.status import pill
+from sync.mappings.drafts import current_of
+from sync.models import Route
+
+
+@admin.register(Route)
+class RouteAdmin(PausingViews):
+    """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
+
+    kind = "route"
+    form = RouteForm
+    formfield_overrides = JSON_AS_TEXT
+    change_form_template = "console/settings/routes/change.html"
+    fieldsets = (
+        (
+            gettext_lazy("From where to where"),
+            {"fields": ("source", "entity_type", "is_enabled", "identity", "commercial", "mapping")},
+        ),
+        (
+            gettext_lazy("What happens"),
+            {"fields": ("without_match", "when_gone", "deactivation", "relays", "continues_after_failure")},
+        ),
+        (
+            gettext_lazy("Trying again"),
+            {"fields": ("tries", "gives_up_after_hours", "retry_base_seconds", "retry_cap_seconds")},
+        ),
+        (gettext_lazy("Guard"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
+    )
+    list_display = ("name", "what_it_does", "mapping_in_force", "state")
+    list_display_links = ("name",)
+    list_select_related = ("source", "identity", "commercial", "mapping")
+    sortable_by = ()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Without Django's four icons beside each choice: what is chosen has pages of its own."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for name in ("add", "change", "delete", "view"):
+            if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
+                setattr(field.widget, f"can_{name}_related", False)
+        if db_field.name == "deactivation":
+            field.widget.attrs["rows"] = 3
+        return field
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        numbered: QuerySet[Any] = (
+            super().get_queryset(request).annotate(version=Max("mapping__versions__number"))
+        )
+        return numbered
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """The sentence is about what is stored, not about what was just typed and refused."""
+        route = kwargs.get("obj")
+        if route is not None:
+            related = (*self.list_select_related, "paused_by")
+            stored = self.get_queryset(request).select_related(*related).get(pk=route.pk)
+            context["stored_route"], context["route_version"] = stored, current_of(stored.mapping)
+            context["route_sentence"] = sentence(stored, stored.version)
+            context["route_policies"] = policies(stored)
+            context["route_pill"], context["held"] = self.state(stored), held_now(stored)
+            context["may_pause"] = self.has_change_permission(request, stored)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def consequences(self, form: Any) -> list[str]:
+        return list(route_consequences(form))
+
+    @admin.display(description=gettext_lazy("route"))
+    def name(self, route: Any) -> str:
+        return str(route)
+
+    @admin.display(description=gettext_lazy("what it does"))
+    def what_it_does(self, route: Any) -> str:
+        return sentence(route, route.version)
+
+    @admin.display(description=gettext_lazy("mapping in force"))
+    def mapping_in_force(self, route: Any) -> SafeString:
+        page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
+        told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
+        return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
+
+    @admin.display(description=gettext_lazy("status"))
+    def state(self, route: Any) -> SafeString:
+        if route.is_enabled and not route.version:
+            return pill("bad", "!", _("No mapping"))
+        return flow_pill(route)

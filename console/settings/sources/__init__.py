@@ -1,0 +1,1 @@
+"""Which senders are there, and how do they prove who they are?"""

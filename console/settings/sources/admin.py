@@ -1,0 +1,154 @@
+"""Sources: who may send webhooks, and the page that tells how each does."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.forms import JSON_AS_TEXT
+from console.base.post_only import not_pressed
+from console.settings.pause import PausingViews, flow_pill, held_now
+from console.settings.sources.form import SourceForm, source_consequences
+from console.settings.sources.page import observed, routes_of, secret_lines, with_days
+from console.settings.sources.secrets import SecretViews
+from console.settings.sources.test_event import NotSent, Sent, send_test
+from console.ui.formatting import ago
+from console.ui.status import code_words, pill
+from webhooks.models import Source
+from webhooks.secret_rotation import live_secrets
+
+
+@admin.register(Source)
+class SourceAdmin(SecretViews, PausingViews):
+    """Who may send webhooks."""
+
+    kind = "source"
+    formfield_overrides = JSON_AS_TEXT
+    change_form_template = "console/settings/sources/change.html"
+    list_display = (
+        "name",
+        "condition",
+        "events_a_day",
+        "last_event",
+        "bad_signatures_today",
+        "verification",
+        "answered_with",
+    )
+    sortable_by = ()
+    ordering = ("name", "pk")
+    form = SourceForm
+    fieldsets = (
+        (gettext_lazy("Who it is"), {"fields": ("name", "slug", "is_enabled")}),
+        (gettext_lazy("How it is verified"), {"fields": ("scheme", "scheme_settings")}),
+        (gettext_lazy("What it sends"), {"fields": ("extra_id_characters", "event_words")}),
+        (
+            gettext_lazy("How it is answered"),
+            {"fields": ("default_mode", "mode_is_fixed", "wait_seconds", "entity_fields")},
+        ),
+        (gettext_lazy("Limits"), {"fields": ("requests_per_minute", "silence_minutes")}),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.test_view)
+        return [path("<int:pk>/test/", page, name="webhooks_source_test"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return observed(super().get_queryset(request)).select_related("paused_by")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Each row of the page with what it sent in a day: one statement for all."""
+        found = super().get_changelist_instance(request)
+        found.result_list = with_days(found.result_list)
+        return found
+
+    @admin.display(description=gettext_lazy("status"))
+    def condition(self, source: Source) -> SafeString:
+        return flow_pill(source)
+
+    @admin.display(description=gettext_lazy("events, 24 h"))
+    def events_a_day(self, source: Any) -> SafeString:
+        words: SafeString = source.day.words
+        return words
+
+    @admin.display(description=gettext_lazy("last event"))
+    def last_event(self, source: Any) -> str | SafeString:
+        at: datetime | None = source.last_event_at
+        return ago(at, absent=_("never"))
+
+    @admin.display(description=gettext_lazy("bad signatures today"))
+    def bad_signatures_today(self, source: Any) -> str | SafeString:
+        number = f"{source.bad_signatures:,}"
+        if not source.bad_signatures:
+            return number
+        query = f"?code=bad-signature&source={source.slug}"
+        return format_html(
+            '<a href="{}{}">{}</a>', reverse("admin:webhooks_refusal_changelist"), query, number
+        )
+
+    @admin.display(description=gettext_lazy("verification"))
+    def verification(self, source: Source) -> str | SafeString:
+        return source.get_scheme_display() if source.is_signed else pill("warn", "!", _("Not verified"))
+
+    @admin.display(description=gettext_lazy("answered with"))
+    def answered_with(self, source: Source) -> str:
+        return source.get_default_mode_display()
+
+    def consequences(self, form: Any) -> list[str]:
+        return list(source_consequences(form))
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        source: Any = kwargs.get("obj")
+        if source is not None and source.pk:
+            context["endpoint"] = request.build_absolute_uri(reverse("inbox", args=[source.slug]))
+            with_days([source])
+            context["pill"] = flow_pill(source)
+            context["source_secrets"] = lines = secret_lines(source)
+            context["source_routes"] = routes_of(source)
+            context["lacks_secret"] = source.is_signed and not any(
+                each.is_live and each.fits for each in lines
+            )
+            context["may_rotate"] = self.may_rotate(request, source)
+            context["held"] = held_now(source)
+            context["bad_signatures"] = self.bad_signatures_today(source)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if form.instance.is_signed and not live_secrets(form.instance):
+            told = _(
+                "It has no live secret yet: every webhook is refused until one is added with “Add a secret…”."
+            )
+            messages.warning(request, told)
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """POST only: a signed webhook by the real gate, which means nothing and is not delivered."""
+        source = self.source_to_change(request, pk)
+        if request.method != "POST":
+            return not_pressed(request, "admin:webhooks_source_change", pk)
+        try:
+            _tell(request, send_test(request, source))
+        except NotSent as refusal:
+            messages.error(request, str(refusal))
+        return redirect("admin:webhooks_source_change", pk)
+
+
+def _tell(request: HttpRequest, sent: Sent) -> None:
+    if not sent.is_good:
+        words = code_words(sent.answer.code)
+        values = {"why": words.title, "next": words.next_step, "code": sent.answer.code}
+        told = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
+        messages.error(request, told % values)
+        return
+    told = _("The test event was verified and stored. It was delivered nowhere, as it should be.")
+    assert sent.event is not None, "it was stored"
+    page = reverse("admin:webhooks_event_change", args=[sent.event.pk])
+    link = format_html('<a href="{}">{}</a>', page, _("See it"))
+    messages.success(request, format_html("{} {}", told, link))

@@ -1,0 +1,140 @@
+"""The page of a source: how it is doing, where its events go, and who signs with which secret.
+
+The figures are from the hourly counts that the worker keeps.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from console.ui.charts import beside, line, spark
+from console.ui.formatting import span_words
+from sync.models import EventCount, RefusalCount, Route
+from sync.models.counts import HOUR, hour_of
+from sync.monitoring.health_figures import newest_of_source
+from webhooks.models import Receipt, Source, SourceSecret
+
+MOST_READ = 2_000
+
+
+def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
+    """Each with when its last event came and how many bad signatures today brought: one statement for all."""
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
+    total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
+    rows: QuerySet[Any] = sources.annotate(
+        last_event_at=Subquery(newest_of_source().values("received_at")[:1]),
+        bad_signatures=Coalesce(Subquery(total, output_field=IntegerField()), 0),
+    )
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class SecretLine:
+    """One secret, without its value. `signed`: how many webhooks of the last `span`, which begins when the newest one
+    was added, or later where the newest receipts do not reach back so far. `fits`: how the source is verified now.
+    `is_only`: nothing else is live and fits.
+    """
+
+    secret: SourceSecret
+    is_live: bool
+    fits: bool
+    is_old: bool
+    age: str
+    left: str
+    signed: int
+    last_at: datetime | None
+    span: str
+    is_only: bool
+
+
+def secret_lines(source: Source) -> list[SecretLine]:
+    """Newest first; two statements."""
+    now = timezone.now()
+    secrets = list(source.secrets.order_by("-pk"))
+    if not secrets:
+        return []
+    since, used = _signers(source, secrets[0].created_at)
+    span = span_words(now - since)
+    live = [each.pk for each in secrets if each.is_live(now) and each.fits]
+    lines = []
+    for secret in secrets:
+        signed, last_at = used.get(str(secret.pk), (0, None))
+        lines.append(
+            SecretLine(
+                secret,
+                is_live=secret.is_live(now),
+                fits=secret.fits,
+                is_old=secret.pk != secrets[0].pk,
+                age=span_words(now - secret.created_at),
+                left=span_words(secret.ends_at - now) if secret.ends_at and secret.ends_at > now else "",
+                signed=signed,
+                last_at=last_at,
+                span=span,
+                is_only=live == [secret.pk],
+            )
+        )
+    return lines
+
+
+def _signers(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:
+    """By the secret's number: how many webhooks it signed, and when the last one; of the newest receipts, and how far
+    these reach back.
+    """
+    newest = Receipt.objects.filter(received_at__gte=since).order_by("-received_at", "-id")
+    read = list(newest.values_list("source_id", "verified_by", "received_at")[:MOST_READ])
+    found: dict[str, tuple[int, datetime]] = {}
+    for key, verified_by, at in read:
+        if key == source.pk:
+            secret = verified_by.rpartition(":")[2]
+            number, last_at = found.get(secret, (0, at))
+            found[secret] = (number + 1, last_at)
+    return read[-1][2] if len(read) == MOST_READ else since, found
+
+
+def routes_of(source: Source) -> list[Route]:
+    """Where what it sends goes."""
+    return list(
+        source.routes.select_related("identity", "commercial", "mapping", "source").order_by("entity_type")
+    )
+
+
+SHOWN = 24
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDay:
+    """How many events came in this hour and the 23 before, and those of each hour that is over as a line."""
+
+    number: int
+    points: str
+
+    @property
+    def words(self) -> SafeString:
+        """The figure with its picture."""
+        return beside(f"{self.number:,}", spark(self.points))
+
+
+def with_days(sources: Iterable[Any]) -> list[Any]:
+    """Each with its `day`: one statement for all."""
+    rows = list(sources)
+    current = hour_of(timezone.now())
+    counted: dict[int, Counter[datetime]] = {each.pk: Counter() for each in rows}
+    found = EventCount.objects.filter(source__in=list(counted), hour__gt=current - SHOWN * HOUR).order_by()
+    for source, hour, number in found.values_list("source_id", "hour").annotate(Sum("number")):
+        counted[source][hour] = number
+    for each in rows:
+        each.day = _day(counted[each.pk], current)
+    return rows
+
+
+def _day(hours: Mapping[datetime, int], current: datetime) -> SourceDay:
+    over = [hours.get(current - ago * HOUR, 0) for ago in reversed(range(1, SHOWN))]
+    return SourceDay(sum(hours.values()), line(over) if any(over) else "")

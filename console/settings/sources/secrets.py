@@ -1,0 +1,116 @@
+"""The pages on which a source's secret is replaced and ended. A secret is shown once, when the hub has made it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.base.audit_trail import actor, address
+from console.base.confirmed import ConfirmedAdmin
+from console.base.forms import ReasonForm
+from console.settings.sources.page import secret_lines
+from webhooks.models import Source, SourceSecret
+from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate
+
+_HOURS = [
+    (24, gettext_lazy("in 24 hours")),
+    (72, gettext_lazy("in 72 hours")),
+    (0, gettext_lazy("now: who still signs with them is refused at once")),
+]
+
+
+class RotationForm(ReasonForm):
+    """How a secret is replaced."""
+
+    typed = forms.CharField(
+        label=gettext_lazy("New secret"),
+        required=False,
+        strip=False,
+        max_length=512,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "size": 60}),
+        help_text=gettext_lazy("Leave empty to let the hub make one of 32 random bytes."),
+    )
+    hours = forms.TypedChoiceField(
+        label=gettext_lazy("The other secrets end"), choices=_HOURS, coerce=int, initial=24
+    )
+    newest = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class SecretViews(ConfirmedAdmin):
+    """Rotating and ending, for whoever may change the source and add secrets."""
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/rotate/", wrap(self.rotate_view), name="webhooks_source_rotate"),
+            path(
+                "<int:pk>/secrets/<int:secret>/end/", wrap(self.end_view), name="webhooks_source_end_secret"
+            ),
+            *super().get_urls(),
+        ]
+
+    def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The form; after it, the page that shows a secret that the hub made, once."""
+        source = self.source_to_change(request, pk)
+        form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
+        others = live_secrets(source)
+        title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
+        context = self.page_context(
+            request, source, form=form, others=others, title=title % {"source": source}
+        )
+        if request.method == "POST" and form.is_valid():
+            try:
+                value = rotate(source, **form.cleaned_data, actor=actor(request), address=address(request))
+            except NotRotated as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                context["made"] = "" if form.cleaned_data["typed"] else value
+                context["title"] = _("The new secret of %(source)s") % {"source": source}
+                context["ends"] = (
+                    dict(_HOURS)[form.cleaned_data["hours"]] if form.cleaned_data["hours"] else ""
+                )
+                context["is_done"] = True
+        response = TemplateResponse(request, "console/settings/sources/rotate_secret.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    def end_view(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
+        """Asks once and for a reason, then ends a secret at once."""
+        source = self.source_to_change(request, pk)
+        found = get_object_or_404(SourceSecret, pk=secret, source=source)
+        if not found.is_live(timezone.now()):
+            messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": found})
+            return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            reason = form.cleaned_data["reason"]
+            end_now(found, reason=reason, actor=actor(request), address=address(request))
+            messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
+            return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
+        title = _("End the secret %(secret)s now?") % {"secret": found}
+        line = next(each for each in secret_lines(source) if each.secret.pk == found.pk)
+        context = self.page_context(request, source, line=line, title=title, reason_form=form)
+        return TemplateResponse(request, "console/settings/sources/end_secret.html", context)
+
+    def source_to_change(self, request: HttpRequest, pk: int) -> Source:
+        """404 where there is none, 403 for whoever may not change its secrets."""
+        source = get_object_or_404(Source, pk=pk)
+        if not self.may_rotate(request, source):
+            raise PermissionDenied
+        return source
+
+    def may_rotate(self, request: HttpRequest, source: Source) -> bool:
+        may_add = request.user.has_perm("webhooks.add_sourcesecret")
+        return may_add and self.has_change_permission(request, source)
+
+    def page_context(self, request: HttpRequest, source: Source, **more: Any) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "source": source, **more}

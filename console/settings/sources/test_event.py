@@ -1,0 +1,72 @@
+"""Somebody sends a test event: the hub signs one as the source would, and takes it in by the real gate.
+
+Its words mean nothing: an entity type and an event type that no route takes, so that it is stored, answered and
+ignored. No connection is spoken to.
+"""
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils import timezone
+
+from console.base.audit_trail import address, record
+from sync.delivery_service import Deliveries
+from sync.monitoring.health_figures import TEST_WORD
+from webhooks.models import Event, Source
+from webhooks.protocol.schemes import is_public
+from webhooks.protocol.signing import prove
+from webhooks.receiving.answers import Answer
+from webhooks.receiving.incoming_request import Arrival
+from webhooks.receiving.receive import receive_webhook
+from webhooks.secret_rotation import live_secrets
+
+
+class NotSent(ValueError):
+    """Why no test event can be sent, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the source would have been told. `event` is None where it was refused."""
+
+    answer: Answer
+    event: Event | None
+
+    @property
+    def is_good(self) -> bool:
+        """It was believed, stored, and meant nothing."""
+        return self.answer.status == 200 and self.answer.code == "ignored"
+
+
+def send_test(request: HttpRequest, source: Source) -> Sent:
+    """Raises `NotSent` before anything is sent."""
+    if TEST_WORD in {str(word).upper() for word in source.event_words}:
+        raise NotSent(f"The source's own words give {TEST_WORD} a meaning.")
+    secrets = live_secrets(source)
+    if source.is_signed and not secrets:
+        raise NotSent("The source has no live secret. Add one first.")
+    ours = [each.value for each in secrets if not is_public(each.value)]
+    if secrets and not ours:
+        raise NotSent("The source signs with a key of its own, which the hub does not have: let it send one.")
+    name = f"hub-test-{uuid.uuid4()}"
+    arrival = _arrival(request, source, ours[-1] if ours else "", name)
+    answer = receive_webhook(arrival, "en", Deliveries())
+    event = Event.objects.filter(source=source, event_id=name).first()
+    details = {"status": answer.status, "code": answer.code, "event": event.reference if event else ""}
+    with transaction.atomic():
+        record(request, f"setting:source:{source.pk}", "source.tested", details)
+    return Sent(answer, event)
+
+
+def _arrival(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
+    """A webhook as it would come from the source, now, from the address of who asks."""
+    now = timezone.now()
+    said: dict[str, Any] = {"id": TEST_WORD, "entityType": TEST_WORD, "eventType": TEST_WORD, "eventId": name}
+    body = json.dumps(said, separators=(",", ":")).encode()
+    headers = {"content-type": "application/json", "webhook-id": name}
+    headers |= prove(source.scheme, source.scheme_settings, secret, body, name, now)
+    return Arrival(source.slug, headers, body, len(body), address(request) or None, now)

@@ -1,0 +1,61 @@
+"""The admin site of the hub."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.apps import AdminConfig
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.urls import path
+
+
+class ConsoleAdminConfig(AdminConfig):
+    """Replaces Django's default admin site by ours."""
+
+    default_site = "console.site.ConsoleSite"
+
+
+class ConsoleSite(AdminSite):
+    """Django's admin under our name."""
+
+    site_header = "Integration Hub"
+    site_title = "Integration Hub"
+    index_title = "Overview"
+    site_url = None
+    enable_nav_sidebar = False  # our own menu stands in its place
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """A page that shows a part of its table only is called by its own name in the menu (`menu_name`)."""
+        applications: list[Any] = super().get_app_list(request, app_label)
+        for application in applications:
+            for each in application["models"]:
+                each["name"] = getattr(self._registry[each["model"]], "menu_name", each["name"])
+            application["models"].sort(key=lambda each: str(each["name"]))
+        return applications
+
+    def get_urls(self) -> list[Any]:
+        # Django reads this module before there are models, which the pages need.
+        from console.entities.views import entity_view
+        from console.people.preferences import preferences_view
+
+        return [
+            path("preferences/", self.admin_view(preferences_view), name="preferences"),
+            path("webhooks/entity/", self.admin_view(entity_view), name="webhooks_entity"),
+            *super().get_urls(),
+        ]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        # As above.
+        from console.overview.page import overview
+
+        return overview(request, {**self.each_context(request), **(extra_context or {})})
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        # Django reads this module before there are models, which recording needs.
+        from console.people.auth_events import record_change
+
+        page = partial(super().password_change, request, extra_context)
+        return page() if request.user.pk is None else record_change(request, request.user.pk, page)

@@ -1,0 +1,65 @@
+"""Tags of the frame around every page: the menu, the environment's badge, the time zone, the cards of a list."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.contrib.admin.templatetags.admin_urls import admin_urlname, admin_urlquote
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from console.navigation import groups, name_of
+
+register = template.Library()
+
+
+@register.filter
+def labelled(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]) -> Iterator[SafeString]:
+    """The cells of a row, each with the words of its column; Django wrote them, and has escaped what they hold."""
+    for cell, header in zip(cells, headers, strict=True):
+        label = format_html('<td data-label="{}" class="field-', capfirst(header["text"]))
+        yield mark_safe(cell.replace('<td class="field-', label, 1))  # noqa: S308
+
+
+@register.inclusion_tag("console/base/_navigation.html", takes_context=True)
+def navigation(context: Any) -> dict[str, Any]:
+    """The menu of the person who asks."""
+    request = context["request"]
+    return {"groups": list(groups(request.user, request.path))}
+
+
+@register.simple_tag
+def back_to_list(opts: Any) -> SafeString:
+    """From the page of one row to the list of all, by its name in the menu."""
+    url_name = admin_urlname(opts, SafeString("changelist"))
+    return _back(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
+
+
+@register.simple_tag
+def back_to_row(opts: Any, row: Any) -> SafeString:
+    """From a page about a row to the row's own."""
+    return _back(reverse(admin_urlname(opts, SafeString("change")), args=[admin_urlquote(row.pk)]), row)
+
+
+def _back(url: str, name: Any) -> SafeString:
+    return format_html(
+        '<nav class="crumbs" aria-label="{}"><a href="{}">← {}</a></nav>', _("Back"), url, name
+    )
+
+
+@register.simple_tag
+def environment_badge() -> str | SafeString:
+    """Where one is: the name of the environment, if it has one."""
+    name = settings.ENVIRONMENT
+    return format_html('<span class="badge environment">{}</span>', name) if name else ""
+
+
+@register.simple_tag
+def zone_name() -> str:
+    """The zone of the times on this page."""
+    return timezone.get_current_timezone_name()

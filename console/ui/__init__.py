@@ -1,0 +1,1 @@
+"""What are pages drawn with: chips, charts, links, times and states?"""

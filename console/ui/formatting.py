@@ -1,0 +1,114 @@
+"""Times and durations in the words of the console. Pure: the moment is passed in."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timeuntil
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+
+def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
+    """A time to the second, in the person's zone; the machine's form is UTC and has its fractions."""
+    if at is None:
+        return absent
+    exact = _exact(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _told(at))
+
+
+def clock(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
+    """The time of that day alone, `12:22:59`; of any other day all of it. Its title tells it all."""
+    if at is None:
+        return absent
+    local = timezone.localtime(at)
+    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _told(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), told)
+
+
+def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
+    """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
+
+    What lies ahead of `now` is `now`: clocks differ.
+    """
+    if at is None:
+        return absent
+    seconds = int(((now or timezone.now()) - at).total_seconds())
+    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), _since(seconds))
+
+
+def _since(seconds: int) -> str:
+    for name, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{seconds // length} {name} ago" if seconds >= length else _("now")
+    return ngettext("%(count)d day ago", "%(count)d days ago", seconds // 86_400) % {
+        "count": seconds // 86_400
+    }
+
+
+def _exact(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _told(at: datetime) -> str:
+    local = timezone.localtime(at)
+    return f"{local:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def duration(seconds: float | None) -> str:
+    """Milliseconds below ten seconds, then seconds with one decimal."""
+    if seconds is None:
+        return "–"
+    return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+def ahead(at: datetime | None, now: datetime) -> str:
+    """How far away a time is: `now`, `in 40 s`, `in 12 minutes`; empty where there is none."""
+    if at is None:
+        return ""
+    seconds = (at - now).total_seconds()
+    if seconds <= 0:
+        return _("now")
+    span = f"{seconds:.0f} s" if seconds < 60 else timeuntil(at, now).replace("\xa0", " ")
+    return _("in %(span)s") % {"span": span}
+
+
+def span_words(span: timedelta) -> str:
+    """Two units at most: `2 days 3 h`, `23 h 12 min`, `12 min`, `40 s`."""
+    seconds = max(0, int(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min"
+    told = ngettext("%d day", "%d days", days) % days
+    return f"{told} {hours % 24} h" if days < 3 else told
+
+
+def long_time(seconds: int) -> str:
+    """`8 s`, `42 min 8 s`, `3 h 5 min`, `2 days 4 h`: the two largest units."""
+    parts = [
+        (seconds // 86_400, _("days") if seconds // 86_400 != 1 else _("day")),
+        (seconds // 3600 % 24, "h"),
+        (seconds // 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ]
+    first = next((place for place, (number, _unit) in enumerate(parts) if number), len(parts) - 1)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
+
+
+def percent_words(share: float) -> str:
+    """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
+    return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"
+
+
+def seconds_words(seconds: float) -> str:
+    """`212 ms`, `4.1 s`, `45 s`, `12 min`: as exact as anybody needs."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

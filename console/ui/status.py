@@ -1,0 +1,119 @@
+"""States and codes in the words of the console."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from sync.models import Connection
+from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, Words, words
+from webhooks.models import State
+
+_SHAPES: Mapping[str, str] = {
+    State.DEAD: "✕",
+    State.HELD: "‖",
+    State.RETRYING: "↻",
+    State.RUNNING: "▸",
+    State.PENDING: "○",
+    State.CLOSED: "⊘",
+    State.SUPERSEDED: "↷",
+    State.IGNORED: "–",
+    State.UNCHANGED: "=",
+    State.SUCCEEDED: "✓",
+}
+
+# A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
+_UNDER_WAY: Mapping[str, Callable[[], Words]] = {
+    State.PENDING: lambda: Words(
+        _("Waits for its turn"), _("It is stored and will be delivered next."), _("Nothing to do.")
+    ),
+    State.RUNNING: lambda: Words(
+        _("Is being delivered"), _("An attempt is under way at this moment."), _("Reload to see how it ends.")
+    ),
+}
+
+
+def state_mark(state: str) -> SafeString:
+    """The state as a word and a shape, so that it does not hang on a colour."""
+    return pill(state, _SHAPES.get(state, "?"), state_name(state))
+
+
+def state_name(state: str) -> str:
+    """A state as the console calls it, in its menu too; of one that it does not know (any more), the state itself."""
+    if state == State.HELD:
+        return _("Held for approval")
+    return str(State(state).label).capitalize() if state in State.values else state
+
+
+def pill(style: str, shape: str, word: str) -> SafeString:
+    """A word with its shape before it; only the word is read out."""
+    return format_html(
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
+    )
+
+
+def reason(state: str, code: str, connection: str = "") -> Words:
+    """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
+    if state in _UNDER_WAY:
+        return _UNDER_WAY[state]()
+    found = code_words(code or state, connection)
+    entry = CATALOGUE.get(code)
+    if state == State.DEAD and entry is not None and entry.replay_helps:
+        return replace(found, next_step=_given_up(entry.owner, connection))
+    return found
+
+
+def paused() -> Words:
+    """Of a delivery that is not due while its source or its route is paused."""
+    return Words(
+        _("Waits because of a pause"),
+        _("Its source or its route is paused: it is stored, and nothing is lost."),
+        _("It goes on when somebody ends the pause."),
+    )
+
+
+def nothing_there(identity: str, connection: str, *, is_left_alone: bool) -> Words:
+    """Of an entity that is gone and of which there was no record. `is_left_alone`: its record was not looked for."""
+    told = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
+    if is_left_alone:
+        told = _("%(identity)s does not have this entity, and its route leaves the record alone.")
+    names = {"identity": identity, "connection": connection}
+    return Words(_("There was nothing to do"), told % names, _("Nothing was sent."))
+
+
+def _given_up(owner: str, connection: str) -> str:
+    """What the catalogue says of such a failure, that the hub tries again, is over."""
+    if owner == "hub":
+        return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
+    told = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
+    return told % {"system": connection or _("the system")}
+
+
+def code_words(code: str, connection: str = "") -> Words:
+    """The words of a code; of one that the catalogue does not have (any more), the code itself.
+
+    In the person's language: the catalogue's own texts, or the translation of the English ones.
+    """
+    if code not in CATALOGUE:
+        return Words(code, _("The code of this outcome is %(code)s.") % {"code": code} if code else "", "")
+    asked = (get_language() or "").partition("-")[0]
+    language = next((each for each in LANGUAGES if each == asked), LANGUAGES[0])
+    return words(code, language, connection=connection, translate=_)
+
+
+def dead_words(code: str, connection: Connection) -> Words:
+    """What broke there, and what to do."""
+    return reason(State.DEAD, code, connection.name) if code else code_words("dead", connection.name)
+
+
+def replay_helps(code: str) -> bool:
+    """Whether a replay can succeed without anybody changing the data first."""
+    return code in CATALOGUE and CATALOGUE[code].replay_helps
+
+
+def is_worth_a_replay(code: str) -> bool:
+    """Whether the button of a list may offer it at once: not where an administrator must act before."""
+    return code in CATALOGUE and CATALOGUE[code].is_worth_a_replay

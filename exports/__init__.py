@@ -1,0 +1,1 @@
+"""How is the history made into a file that proves itself?"""

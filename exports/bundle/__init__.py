@@ -1,0 +1,1 @@
+"""What does an export hold, and how is it packed?"""

@@ -1,0 +1,103 @@
+"""What the two export commands share: format, file, and the entry on the audit log."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+from uuid import uuid4
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_date, parse_datetime
+
+from audit.entries.append import Happening, append
+from audit.export.line_formats import FORMATS
+from exports.list_export import Export, Tally, encode
+from sync.search.event_filter import PERSONAL_PARAMS
+
+
+def moment(text: str) -> datetime:
+    """A day or a time of RFC 3339, UTC where no zone is given. `ValueError` for anything else."""
+    day = parse_date(text) if len(text) == 10 else None
+    found = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else parse_datetime(text)
+    if found is None:
+        raise ValueError("a day or a time, for example 2026-01-31 or 2026-01-31T12:00:00Z")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def one_of(option: str, given: str, possible: Iterable[str]) -> None:
+    """`CommandError` for a value (several have commas between them) that none can have: it would export nothing."""
+    known = sorted(possible)
+    unknown = [each for each in given.split(",") if given and each not in known]
+    if unknown:
+        raise CommandError(
+            f"There is no {option} {unknown[0]!r}. There is: {', '.join(known) or 'none at all'}."
+        )
+
+
+def in_order(begin: datetime | None, end: datetime | None) -> None:
+    """`CommandError` for a span of time that holds nothing."""
+    if begin and end and begin >= end:
+        raise CommandError(f"From {begin} until {end} there is no time: the first must be before the second.")
+
+
+class ExportCommand(BaseCommand):
+    """`chosen` are the rows that the options mean, with these options as the audit log keeps them."""
+
+    export: ClassVar[Export]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", choices=list(FORMATS), default="jsonl")
+        parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
+
+    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        """In order."""
+        raise NotImplementedError
+
+    def handle(self, *, format: str, output: Path | None, **options: Any) -> None:
+        queryset, filters = self.chosen(options)
+        details = {
+            "what": self.export.name,
+            "format": format,
+            "filters": {
+                name: "withheld" if name in PERSONAL_PARAMS else value for name, value in filters.items()
+            },
+            "download": str(uuid4()),
+        }
+        _record("download.started", details)
+        tally = Tally()
+        with _destination(output) as file:
+            for piece in encode(self.export, queryset, FORMATS[format], tally):
+                file.write(piece)
+        _record("download.finished", {**details, **tally.as_details()})
+        self.stderr.write(f"{tally.rows} rows, SHA-256 {tally.digest.hexdigest()}")
+
+
+def _record(action: str, details: Mapping[str, Any]) -> None:
+    with transaction.atomic():
+        append(Happening("system", action, details=details))
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[BinaryIO]:
+    """The file takes its name only when it is whole and on the disk."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if output.is_dir():
+        raise CommandError(f"{output} is a folder.")
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+    part.replace(output)

@@ -1,0 +1,1 @@
+"""When and where is an export made, resumed and deleted?"""

@@ -1,0 +1,117 @@
+"""`manage.py export_events`: the event history as JSON Lines or CSV, or as evidence that proves itself."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from exports.command import ExportCommand, in_order, one_of
+from exports.jobs.lifecycle import TooMany, make_here
+from exports.jobs.worker import resting, stand_back, until_told
+from exports.list_export import EVENTS
+from exports.models import Export, ExportState
+from sync.models import Connection
+from sync.search.event_filter import WORDS, EventFilter, resolve
+from sync.search.periods import NoSuchFilter
+from webhooks.models import Event, Source, State
+
+_HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}
+
+
+class Command(ExportCommand):
+    help = (
+        "Write the event history as JSON Lines or CSV, newest first; the export is on the audit log. "
+        "The filters are the words of the event list's address. With --evidence: an archive that proves itself."
+    )
+    export = EVENTS
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name in WORDS:
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, help=_HELP.get(name))
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--evidence",
+            action="store_true",
+            help="make an export as the console does, here and now; --output: where its archive is copied to",
+        )
+        parser.add_argument(
+            "--reason", default="", help="why: required with --evidence, kept with the export"
+        )
+
+    def handle(self, **options: Any) -> None:
+        if options.pop("evidence", False):
+            self._make_evidence(options)
+        else:
+            super().handle(**options)
+
+    def _make_evidence(self, options: Mapping[str, Any]) -> None:
+        if not options["reason"].strip():
+            raise CommandError("--evidence needs a --reason.")
+        asked, output = _filter(options), options["output"]
+        with _place_for(output) if output else nullcontext() as part:
+            export = _made(asked, options["reason"][:500])
+            if part:
+                _copy(export, part, output)
+        self.stdout.write(str(output or export.archive))
+        self.stderr.write(f"{export.total} events, export {export.uuid}, SHA-256 {export.sha256}")
+
+    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        asked = _filter(options)
+        return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
+
+
+@contextmanager
+def _place_for(output: Path) -> Iterator[Path]:
+    """A file beside it that nobody else can read, to become it. `CommandError` where none can be made."""
+    if output.is_dir():
+        raise CommandError(f"{output} is a folder.")
+    part = output.with_name(f"{output.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600, exist_ok=False)
+    except OSError as error:
+        raise CommandError(f"{part} cannot be written: {error.strerror}") from error
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _made(asked: EventFilter, reason: str) -> Export:
+    try:
+        stand_back()
+        export = make_here(asked, reason=reason, goes_on=resting(until_told()))
+    except TooMany as error:
+        raise CommandError(str(error)) from error
+    if export.state != ExportState.DONE:
+        raise CommandError(export.failure or f"The export is {export.get_state_display()}: see the console.")
+    return export
+
+
+def _copy(export: Export, part: Path, output: Path) -> None:
+    try:
+        copyfile(export.archive, part)
+        part.replace(output)
+    except OSError as error:
+        told = f"{output} cannot be written: {error.strerror}. The archive lies at {export.archive}."
+        raise CommandError(told) from error
+
+
+def _filter(options: Mapping[str, Any]) -> EventFilter:
+    """What is meant. `CommandError` for what can only be a slip: nobody looks at a list here."""
+    asked = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
+    try:
+        meant = resolve(asked, timezone.now())
+    except NoSuchFilter as error:
+        raise CommandError(f"These filters cannot be used: {error}") from error
+    one_of("state", meant.state, State.values)
+    one_of("source", meant.source, Source.objects.values_list("slug", flat=True))
+    one_of("connection", meant.commercial, Connection.objects.values_list("slug", flat=True))
+    in_order(meant.received_from, meant.received_to)
+    return meant

@@ -1,0 +1,143 @@
+"""Exports of the event history as evidence, and the people whose data each of them contains."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy
+
+
+class ExportState(models.TextChoices):
+    """Where an export stands. `expired`: it was made, and its file is deleted by now."""
+
+    WAITING = "waiting", "waiting"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    CANCELLED = "cancelled", "cancelled"
+    FAILED = "failed", "failed"
+    EXPIRED = "expired", "expired"
+
+
+class Table(models.TextChoices):
+    """The table for reading that stands beside the evidence."""
+
+    NONE = "none", "JSON Lines alone: complete, for machines"
+    CSV = (
+        "csv",
+        "with CSV, safe for spreadsheets: a text that could be taken for a formula gets an apostrophe",
+    )
+    RAW = "csv-raw", "with CSV as it is, for programs"
+    XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
+
+
+TABLES: Mapping[str, tuple[object, object]] = {
+    Table.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
+    Table.CSV: (
+        gettext_lazy("CSV for spreadsheets"),
+        gettext_lazy("A text that a spreadsheet could take for a formula gets an apostrophe in front."),
+    ),
+    Table.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
+    Table.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
+}
+
+
+def table_label(table: str) -> str:
+    """The table for reading, in words."""
+    return str(TABLES[table][0])
+
+
+class Export(models.Model):
+    """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
+
+    `filter` is resolved (see `sync.search.event_filter`). `progress` is where a killed run goes on, and `token` the
+    claim: only its holder writes. `lease_until` is a time of the database's clock. `register_key`, which is sealed,
+    makes the pseudonyms of the people in it (see `ExportedPerson`).
+    """
+
+    uuid = models.UUIDField(unique=True, default=uuid.uuid4)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="empty: by command"
+    )
+    reason = models.CharField(max_length=500)
+    filter = models.JSONField(default=dict)
+    table = models.CharField(max_length=8, choices=Table, default=Table.CSV)
+    state = models.CharField(max_length=10, choices=ExportState, default=ExportState.WAITING)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    snapshot_at = models.DateTimeField(null=True, help_text="of what state of the database it is")
+    first_segment = models.BigIntegerField(null=True, help_text="empty: filtered, by streams")
+    segments = models.BigIntegerField(null=True, help_text="sealed segments that its checkpoint counts")
+    total = models.PositiveBigIntegerField(null=True, help_text="events in it")
+    position = models.PositiveBigIntegerField(default=0, help_text="events written so far")
+    progress = models.JSONField(default=dict)
+    counts = models.JSONField(default=dict, help_text="rows of each file")
+    size = models.PositiveBigIntegerField(null=True, help_text="bytes of the archive")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of the archive")
+    failure = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    slot = models.PositiveSmallIntegerField(null=True, unique=True, help_text="one of EXPORTS_AT_ONCE")
+    register_key = models.BinaryField()
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("request_export", "Can export the history as evidence and download exports")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
+                | (~models.Q(state="running") & models.Q(token__isnull=True, slot__isnull=True)),
+                name="running_export_is_claimed",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"
+            ),
+            models.Index(fields=["expires_at"], condition=models.Q(state="done"), name="export_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"export {self.pk}"
+
+    @property
+    def stream(self) -> str:
+        """Its stream of the audit log."""
+        return f"export:{self.uuid}"
+
+    @property
+    def actor(self) -> str:
+        """Who asked for it, as the audit log names people."""
+        return f"person:{self.requested_by_id}" if self.requested_by_id else "system"
+
+    @property
+    def table_name(self) -> str:
+        """The file of the table for reading; empty where none was asked for."""
+        return {"none": "", "xlsx": "events.xlsx"}.get(self.table, "events.csv")
+
+    @property
+    def folder(self) -> Path:
+        """Where it is being written."""
+        return Path(settings.EXPORT_FOLDER) / str(self.uuid)
+
+    @property
+    def archive(self) -> Path:
+        """What is downloaded."""
+        return Path(settings.EXPORT_FOLDER) / f"{self.uuid}.zip"
+
+
+class ExportedPerson(models.Model):
+    """That an export contains an entity, by a pseudonym that only the export's own key makes."""
+
+    export = models.ForeignKey(Export, models.CASCADE, related_name="people", db_index=False)
+    pseudonym = models.BinaryField(max_length=16)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["export", "pseudonym"], name="once_an_export")]
+
+    def __str__(self) -> str:
+        return f"somebody in {self.export_id}"

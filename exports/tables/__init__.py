@@ -1,0 +1,1 @@
+"""How are rows written as CSV or XLSX?"""
