@@ -22,7 +22,7 @@ $(CHECKS): $(READY) requirements-dev.txt
 	touch $@
 
 .env: | $(READY)
-	$(BIN)/python -m integration_hub.laptop
+	$(BIN)/python -m integration_hub.devtools.make_env
 
 run: $(READY) .env  ## the hub, its worker and both stand-in services; ONCE=1 ends after one change
 	$(BIN)/python manage.py migrate --verbosity 0

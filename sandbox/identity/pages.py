@@ -4,11 +4,14 @@ import json
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from sandbox.control import whole_number
-from sandbox.exchange import Answer, Problem, Request, see_other
-from sandbox.identity.directory import ENTITY_TYPES, Directory
-from sandbox.identity.outcome import Outcome, outcome_of
-from sandbox.identity.person import (
+from sandbox.base.control_api import whole_number
+from sandbox.base.page_renderer import Pages
+from sandbox.base.store import Record, Store
+from sandbox.http.messages import Answer, Problem, Request, see_other
+from sandbox.http.router import Router
+from sandbox.identity.entities import ENTITY_TYPES, Directory
+from sandbox.identity.hub_answer import Outcome, outcome_of
+from sandbox.identity.profile_form import (
     FORM_FIELDS,
     check_form,
     field_sentences,
@@ -16,11 +19,8 @@ from sandbox.identity.person import (
     profile_changes,
     username_of,
 )
-from sandbox.identity.sender import Sender
 from sandbox.identity.webhook import Delivered, Webhook
-from sandbox.pages import Pages
-from sandbox.routing import Router
-from sandbox.store import Record, Store
+from sandbox.identity.webhook_sender import Sender
 
 SHOWN = 200
 LANGUAGES = (("en", "English"), ("fi", "Suomi"))
@@ -82,7 +82,7 @@ class IdentityPages:
     def _things(self, request: Request, collection: str, status: int = 200, **values: object) -> Answer:
         rows = [self._thing_row(each) for each in self._store.all(collection, 0, SHOWN)]
         values |= {"rows": rows, "collection": collection}
-        return self._pages.render(request, "things.html", collection.capitalize(), status, **values)
+        return self._pages.render(request, "groups_files.html", collection.capitalize(), status, **values)
 
     def rename(self, collection: str) -> Callable[[Request, str], Answer]:
         def save(request: Request, key: str) -> Answer:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.control import whole_number
-from sandbox.exchange import Answer, Problem, Request
-from sandbox.identity.directory import ENTITY_TYPES, Directory
+from sandbox.base.control_api import whole_number
+from sandbox.base.service import Service
+from sandbox.base.store import Record
+from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.router import Router
+from sandbox.identity.entities import ENTITY_TYPES, Directory
 from sandbox.identity.pages import add_identity_pages
-from sandbox.identity.sender import Sender
 from sandbox.identity.webhook import Delivered, Webhook, parse_webhook
-from sandbox.routing import Router
-from sandbox.service import Service
-from sandbox.store import Record
+from sandbox.identity.webhook_sender import Sender
 
 LARGEST_PAGE = 500
 

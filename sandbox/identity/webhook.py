@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.exchange import Problem
+from sandbox.http.messages import Problem
 
 _OPTIONAL = ("respond", "previous", "data")
 

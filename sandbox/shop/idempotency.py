@@ -4,8 +4,8 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from sandbox.exchange import Answer, Problem, Request
-from sandbox.store import Store
+from sandbox.base.store import Store
+from sandbox.http.messages import Answer, Problem, Request
 
 KEPT_SECONDS = 24 * 3600
 _COLLECTION = "answers"

@@ -1,11 +1,11 @@
 """The shop's pages: what a shopkeeper would see."""
 
-from sandbox.controlpages import journal_row
-from sandbox.exchange import Answer, Problem, Request
-from sandbox.journal import Journal
-from sandbox.pages import Pages
-from sandbox.routing import Router
-from sandbox.store import Store
+from sandbox.base.control_pages import journal_row
+from sandbox.base.page_renderer import Pages
+from sandbox.base.request_log import Journal
+from sandbox.base.store import Store
+from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.router import Router
 
 SHOWN = 200
 """Records on a list page, the newest ones."""

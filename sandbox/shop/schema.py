@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sandbox.exchange import FieldError, Problem
+from sandbox.http.messages import FieldError, Problem
 
 READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
 """Members that the shop sets itself. They may be sent back and are ignored."""

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.control import whole_number
-from sandbox.exchange import Answer, Problem, Request
-from sandbox.routing import Router
-from sandbox.service import Service
-from sandbox.shop.access import Access
-from sandbox.shop.catalogue import Catalogue
+from sandbox.base.control_api import whole_number
+from sandbox.base.service import Service
+from sandbox.http.messages import Answer, Problem, Request
+from sandbox.http.router import Router
+from sandbox.shop.auth import Access
 from sandbox.shop.idempotency import once
 from sandbox.shop.pages import add_shop_pages
+from sandbox.shop.records import Catalogue
 from sandbox.shop.schema import SCHEMAS
 
 LARGEST_PAGE = 100

@@ -1,6 +1,6 @@
 """Text that strangers chose is text on every page: it makes no element, runs nothing and turns nothing around."""
 
-from integration_hub.console.seeding import UNSIGNED
+from integration_hub.devtools.sandbox_setup import UNSIGNED
 from sync.models import Connection
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser

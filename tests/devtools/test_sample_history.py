@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import Count, F, Max, Q
 from django.utils import timezone
 
-from integration_hub.console.generating.history import generate
+from integration_hub.devtools.sample_history.generator import generate
 from sync.models import Attempt, Call, Delivery, Route
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
 from webhooks.catalogue.codes import CATALOGUE

@@ -16,7 +16,7 @@ from django.db.models import Min, QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from integration_hub.console.seeding import Systems, seed
+from integration_hub.devtools.sandbox_setup import Systems, seed
 from sync.connectors.contracts import errors
 from sync.models import OPEN_STATES, Connection, Delivery, Route
 from tests.faults.moods.expected_answers import TABLE, expected

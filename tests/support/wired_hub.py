@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 from django.test import Client
 
-from integration_hub.console.seeding import Systems, seed
+from integration_hub.devtools.sandbox_setup import Systems, seed
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import SIGNING_SECRET, Hub

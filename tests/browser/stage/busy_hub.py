@@ -13,7 +13,7 @@ from django.test import Client, override_settings
 
 from exports.jobs.lifecycle import record, request_export
 from exports.models import Export, Table
-from integration_hub.console.generating.history import generate
+from integration_hub.devtools.sample_history.generator import generate
 from sync.erasure.requests import ask_erasure
 from sync.erasure.subject_data import person as whose
 from sync.models import (

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sandbox.exchange import HTML, Answer, Request
+from sandbox.http.messages import HTML, Answer, Request
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox.journal import Journal
+from sandbox.base.request_log import Journal
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.demo import main, wait_for
-from sandbox.hops import Demo
+from sandbox.demo.client import DemoError, Remote
+from sandbox.demo.main import main, wait_for
+from sandbox.demo.walkthrough import Demo
 from sandbox.identity import IdentityService
-from sandbox.remote import DemoError, Remote
 from sandbox.shop import ShopService
 from tests.sandbox.client import Client
 from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Received, Receiver

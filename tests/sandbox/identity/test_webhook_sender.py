@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from sandbox.identity import IdentityService
-from sandbox.identity.sender import KEPT
+from sandbox.identity.webhook_sender import KEPT
 from tests.sandbox.client import Client
 from tests.sandbox.conftest import SECRET
 from tests.support.http.webhook_receiver import REFUSED, SUCCEEDED, Receiver

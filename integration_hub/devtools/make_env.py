@@ -1,0 +1,43 @@
+"""`python -m integration_hub.devtools.make_env`: the `.env` of a laptop, with keys of its own, written once."""
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+TEMPLATE = """\
+# Made for this checkout. What each variable means stands in .env.example.
+DEBUG=on
+SECRET_KEY={secret_key}
+SEALING_KEYS={sealing_key}
+SANDBOX_IDENTITY_TOKEN={identity_token}
+SANDBOX_SHOP_TOKEN={shop_token}
+SANDBOX_SIGNING_SECRET=whsec_{signing_secret}
+"""
+
+
+def environment() -> str:
+    """Fresh random values for every secret."""
+    return TEMPLATE.format(
+        secret_key=secrets.token_urlsafe(50),
+        sealing_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        identity_token=secrets.token_urlsafe(24),
+        shop_token=secrets.token_urlsafe(24),
+        signing_secret=base64.b64encode(secrets.token_bytes(32)).decode(),
+    )
+
+
+def main() -> None:
+    """Write `.env` beside `manage.py` unless it is there."""
+    path = Path(__file__).resolve().parents[2] / ".env"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w") as file:
+        file.write(environment())
+    print(f"Wrote {path.name} with keys of its own.")
+
+
+if __name__ == "__main__":
+    main()

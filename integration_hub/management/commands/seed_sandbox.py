@@ -1,0 +1,55 @@
+"""`manage.py seed_sandbox`: join the hub to the stand-in services, and make one login for each group."""
+
+import os
+import secrets
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from audit.entries.append import Happening, append
+from integration_hub.devtools.sandbox_setup import Systems, seed
+
+LOGINS = ("support", "auditor", "administrator")
+
+
+class Command(BaseCommand):
+    help = "Join the hub to the stand-in services of the environment; make the three logins at the first run."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--logins", type=Path, default=settings.BASE_DIR / "var" / "logins.txt")
+
+    def handle(self, *, logins: Path, **_: Any) -> None:
+        seed(
+            Systems(
+                identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
+                identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
+                shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
+                shop_token=os.environ["SANDBOX_SHOP_TOKEN"],
+                signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
+            )
+        )
+        made = [line for name in LOGINS if (line := self._login(name))]
+        if made:
+            logins.parent.mkdir(parents=True, exist_ok=True)
+            logins.touch(mode=0o600)
+            logins.write_text("\n".join(made) + "\n")
+            self.stdout.write("Logins for the console, made now:\n  " + "\n  ".join(made))
+        self.stdout.write("The hub is joined to the stand-in services.")
+
+    @transaction.atomic
+    def _login(self, name: str) -> str:
+        """`name  password` for a login that did not exist yet."""
+        users = get_user_model().objects
+        if users.filter(username=name).exists():
+            return ""
+        password = secrets.token_urlsafe(12)
+        user = users.create_user(name, password=password, is_staff=True)
+        user.groups.add(Group.objects.get(name=name))
+        append(Happening(f"person:{user.pk}", "person.created", details={"groups": [name]}))
+        return f"{name:14} {password}"

@@ -1,0 +1,1 @@
+"""How does a stand-in system misbehave on demand?"""
