@@ -1,50 +1,31 @@
-"""The import contracts hold something: a forbidden import planted for each of them breaks it, and it alone."""
+"""Every import that a contract forbids breaks it: each is planted into a copy of the sources."""
 
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.pure
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("audit", "webhooks", "sync", "integration_hub", "sandbox")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS: dict[str, dict[str, Any]] = {contract["name"]: contract for contract in SETTINGS["contracts"]}
 LINT = Path(sys.executable).parent / "lint-imports"
-
-ONE_WAY = "Imports run one way"
-NO_SANDBOX = "The product does not import the sandbox"
-NO_PRODUCT = "The sandbox does not import the product"
-CALL_NOBODY = "Receiving and auditing call nobody"
-ONLY_MODELS = "Delivering knows of receiving only its models, codes and sealing"
-NO_DRF = "Delivering does not know DRF"
-NO_MODEL = "Connectors know no model"
-ONE_HTTP = "One module speaks HTTP"
-PURE = "The pure modules know no Django"
-
-PLANTS = [
-    ("audit/entries/append.py", "import webhooks.catalogue.codes", {ONE_WAY}),
-    ("webhooks/receiving/gate.py", "import database.clock", {ONE_WAY}),
-    ("database/clock.py", "import integration_hub.logs", {ONE_WAY}),
-    ("integration_hub/health.py", "import sandbox.faults.rules", {NO_SANDBOX}),
-    ("sandbox/demo/walkthrough.py", "import audit.format.canonical_json", {NO_PRODUCT}),
-    ("webhooks/receiving/gate.py", "import http.client", {CALL_NOBODY}),
-    ("sync/delivery_service.py", "import webhooks.receiving.gate", {ONLY_MODELS}),
-    ("sync/delivery_service.py", "import rest_framework.response", {NO_DRF}),
-    ("sync/connectors/client/exchange.py", "import django.db", {NO_MODEL}),
-    ("integration_hub/health.py", "import requests", {ONE_HTTP}),
-    ("sync/connectors/client/client.py", "import urllib3", {ONE_HTTP}),
-    ("sync/planning/retry_policy.py", "import django.utils.timezone", {PURE}),
-]
+Plant = tuple[str, str]  # the module that imports, and what it may not import
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources, to plant in; linted once without a plant."""
+    """A copy of the sources to plant in."""
     folder = tmp_path_factory.mktemp("tree")
-    for package in PACKAGES:
+    for package in SETTINGS["root_packages"]:
         shutil.copytree(
             ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "static")
         )
@@ -53,41 +34,80 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_plant_every_contract_is_kept(tree: Path) -> None:
-    broken, kept = lint(tree)
-    assert (broken, kept) == (set(), contracts())
+    assert lint(tree) == {name: set() for name in CONTRACTS}
 
 
-@pytest.mark.parametrize(("file", "forbidden", "expected"), PLANTS, ids=lambda value: str(value)[:40])
-def test_a_planted_import_breaks_its_contract_and_no_other(
-    tree: Path, file: str, forbidden: str, expected: set[str]
-) -> None:
-    path = tree / file
-    honest = path.read_text()
-    path.write_text(f"{honest}\n{forbidden}\n")
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_each_forbidden_import_breaks_its_contract(tree: Path, name: str) -> None:
+    plants = set(forbidden_imports(CONTRACTS[name]))
+    assert plants
+    assert plants - planted(tree, plants)[name] == set()
+
+
+@pytest.mark.parametrize(
+    "plant", [("database.values", "audit.format"), ("sync.connectors.client", "urllib3")], ids=str
+)
+def test_one_plant_is_reported_as_the_import_that_it_is(tree: Path, plant: Plant) -> None:
+    found = {name: imports for name, imports in planted(tree, {plant}).items() if imports}
+    assert len(found) == 1
+    [imports] = found.values()
+    assert {(importer.partition(".")[0], imported) for importer, imported in imports} == {
+        (plant[0].partition(".")[0], plant[1].partition(".")[0])
+    }
+
+
+def forbidden_imports(contract: dict[str, Any]) -> Iterator[Plant]:
+    """Yield every pair of modules of a contract of which the first may not import the second."""
+    if contract["type"] == "forbidden":
+        for importer in contract["source_modules"]:
+            yield from ((importer, imported) for imported in contract["forbidden_modules"])
+        return
+    layers = [layer.split(" | ") for layer in contract["layers"]]
+    for number, layer in enumerate(layers):
+        yield from permutations(layer, 2)
+        for lower in layers[number + 1 :]:
+            yield from ((importer, imported) for importer in lower for imported in layer)
+
+
+def planted(tree: Path, plants: set[Plant]) -> dict[str, set[Plant]]:
+    """Return what is reported of each contract while these imports stand in the tree."""
+    honest: dict[Path, str] = {}
+    for importer, imported in sorted(plants):
+        file = file_of(tree, importer)
+        honest.setdefault(file, file.read_text())
+        with file.open("a") as sources:
+            sources.write(f"\nimport {imported}\n")
     try:
-        broken, _ = lint(tree)
+        return lint(tree)
     finally:
-        path.write_text(honest)
-    assert broken == expected
+        for file, text in honest.items():
+            file.write_text(text)
 
 
-def test_each_contract_has_a_plant_that_breaks_it() -> None:
-    assert set().union(*(expected for _, _, expected in PLANTS)) == contracts()
+def file_of(tree: Path, module: str) -> Path:
+    """Return the file of a module or the `__init__.py` of a package."""
+    path = tree.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def contracts() -> set[str]:
-    """The names in pyproject.toml, in the form in which lint-imports reports them."""
-    return set(re.findall(r'contracts\]\]\nname = "(.+)"', (ROOT / "pyproject.toml").read_text()))
-
-
-def lint(tree: Path) -> tuple[set[str], set[str]]:
-    """The contracts that are broken and those that are kept, as the command itself says."""
-    command = [str(LINT), "--config", "pyproject.toml", "--no-logo"]
+def lint(tree: Path) -> dict[str, set[Plant]]:
+    """Return the forbidden imports that `lint-imports` reports, by the name of the contract."""
+    command = [str(LINT), "--config", "pyproject.toml", "--no-logo", "--no-cache"]
     done = subprocess.run(
-        command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True, timeout=60
+        command,
+        cwd=tree,
+        env={"PYTHONPATH": str(tree), "COLUMNS": "1000"},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    found = re.findall(r"^(.+?) (KEPT|BROKEN)(?: \(.*\))?$", done.stdout, re.MULTILINE)
-    assert found, done.stdout + done.stderr
-    broken = {name for name, verdict in found if verdict == "BROKEN"}
-    assert bool(broken) == (done.returncode != 0)
-    return broken, {name for name, verdict in found if verdict == "KEPT"}
+    verdicts = dict(re.findall(r"^(.+?) (KEPT|BROKEN)(?: \(.*\))?$", done.stdout, re.MULTILINE))
+    assert verdicts.keys() == CONTRACTS.keys(), done.stdout + done.stderr
+    assert ("BROKEN" in verdicts.values()) == (done.returncode != 0)
+    sections = re.split(r"^(.+)\n-+\n", done.stdout.partition("Broken contracts")[2], flags=re.MULTILINE)
+    reported = {
+        name.strip(): set(re.findall(r"^(\S+) is not allowed to import (\S+):$", text, re.MULTILINE))
+        for name, text in zip(sections[1::2], sections[2::2], strict=True)
+    }
+    assert reported.keys() == {name for name, verdict in verdicts.items() if verdict == "BROKEN"}
+    return {name: reported.get(name, set()) for name in CONTRACTS}
