@@ -1,4 +1,4 @@
-"""Two stand-in systems with real HTTP for demonstrations, tests and load tests.
+"""How do the systems at both ends of the hub behave? Two stand-ins with real HTTP, for demonstrations and tests.
 
 ``sandbox.identity`` plays the identity service that sends webhooks, ``sandbox.shop`` the commercial system
 that the hub keeps up to date. Both misbehave on demand (``sandbox.faults.rules``) and keep a journal of what they

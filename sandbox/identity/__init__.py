@@ -1,4 +1,4 @@
-"""Aurora ID, the stand-in identity service: users, groups and files, and webhooks when they change."""
+"""How does an identity service behave? Aurora ID: users, groups and files, and webhooks when they change."""
 
 from sandbox.identity.service import IdentityService
 
