@@ -1,11 +1,7 @@
 #!/usr/bin/env python3
 """Django's command line for the hub."""
 
-import os
-import sys
-
-from django.core.management import execute_from_command_line
+from integration_hub.__main__ import main
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
-    execute_from_command_line(sys.argv)
+    main()

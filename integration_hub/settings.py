@@ -5,6 +5,7 @@ variables it needs are set, and names the one that is missing.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
@@ -12,9 +13,17 @@ import environ  # type: ignore[import-untyped]
 from integration_hub.environment import database, log_level, mail_server, number, queue_beside, required
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # otherwise the hub is installed as a package
+# Where `.env` is looked for and `var/` is made; an installed hub uses the directory in which it is started.
+WORKING_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
+# Begins the command line of a process that another one of ours starts.
+COMMAND_LINE = [
+    sys.executable,
+    *([str(BASE_DIR / "manage.py")] if IS_CHECKOUT else ["-m", "integration_hub"]),
+]
 
 env = environ.Env()
-environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(BASE_DIR / ".env")))
+environ.Env.read_env(os.environ.get("HUB_ENV_FILE", str(WORKING_DIR / ".env")))
 
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -90,7 +99,7 @@ DELIVERY_THREADS = number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
 DELIVERY_QUEUE = number(env, "DELIVERY_QUEUE", 200)
 WEB_THREADS = number(env, "WEB_THREADS", 32, least=1, most=1000)
 
-DATABASES = {"default": database(env, BASE_DIR / "var")}
+DATABASES = {"default": database(env, WORKING_DIR / "var")}
 
 # Where wake-ups for the workers wait: sqlite:///file, postgres://…, redis://…, or local: for no queue, where what is
 # deferred runs in the process that deferred it. It may be emptied or lost at any time; see
@@ -113,7 +122,7 @@ LANGUAGES = [
 USE_TZ = True
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+STATIC_ROOT = WORKING_DIR / "var" / "static"
 WHITENOISE_USE_FINDERS = True
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
@@ -212,7 +221,7 @@ AUDIT_CHECKPOINT_SECRET = env.str("AUDIT_CHECKPOINT_SECRET", default="")
 
 # Exports of the history as evidence: where they are written, for how many days they can be downloaded, and how many are
 # made at once. Web processes and workers on several machines need the same folder.
-EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(BASE_DIR / "var" / "exports")
+EXPORT_FOLDER = env.str("EXPORT_FOLDER", default="") or str(WORKING_DIR / "var" / "exports")
 EXPORT_DAYS = number(env, "EXPORT_DAYS", 7.0, least=0.01, most=36_500)
 EXPORTS_AT_ONCE = number(env, "EXPORTS_AT_ONCE", 1, least=1, most=100)
 

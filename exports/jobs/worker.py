@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +21,7 @@ from sync.worker.process_tuning import set_free
 
 logger = logging.getLogger("hub.exports")
 
-COMMAND = [sys.executable, str(settings.BASE_DIR / "manage.py"), "make_export"]
+COMMAND = [*settings.COMMAND_LINE, "make_export"]
 NICENESS = 10
 _AUTOGROUP = Path("/proc/self/autogroup")
 _WAITS = Path("/proc/self/schedstat")

@@ -6,7 +6,6 @@ Which of those that ran when a process died is to blame cannot be seen from outs
 
 import logging
 import subprocess
-import sys
 from collections.abc import Callable
 
 from django.conf import settings
@@ -26,7 +25,7 @@ def run_suspects(goes_on: Callable[[], bool], limit: int = 100) -> int:
 
 def _run_alone(delivery_id: int) -> bool:
     """Whether its process ended by itself; one that hangs is killed once its lease has ended."""
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "deliver_alone", str(delivery_id)]
+    command = [*settings.COMMAND_LINE, "deliver_alone", str(delivery_id)]
     try:
         ended = subprocess.run(command, timeout=settings.LEASE_SECONDS * 1.5, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:

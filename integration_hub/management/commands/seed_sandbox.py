@@ -22,7 +22,7 @@ class Command(BaseCommand):
     help = "Join the hub to the stand-in services of the environment; make the three logins at the first run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--logins", type=Path, default=settings.BASE_DIR / "var" / "logins.txt")
+        parser.add_argument("--logins", type=Path, default=settings.WORKING_DIR / "var" / "logins.txt")
 
     def handle(self, *, logins: Path, **_: Any) -> None:
         seed(

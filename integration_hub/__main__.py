@@ -1,0 +1,16 @@
+"""Django's command line for the hub: `integration-hub`, `python -m integration_hub` or `manage.py`."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
