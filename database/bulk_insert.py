@@ -114,7 +114,7 @@ def store_given(given: Bound, *rows: Model) -> bool:
 
 
 def store_after(first: Bound, gives: str | int, *rows: Model, also: Iterable[Bound] = ()) -> None:
-    """Store rows and run other writes by one statement of PostgreSQL: `joining.together_after`, which raises
+    """Store rows and run other writes by one statement of PostgreSQL: `write_batch.together_after`, which raises
     `NotAsExpected`.
     """
     together_after(first, gives, *_parts(rows), *also)

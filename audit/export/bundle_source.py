@@ -1,4 +1,4 @@
-"""What exports are written from, read from the database: see `audit.export.line_formats.bundle`."""
+"""What exports are written from, read from the database: see `audit.export.bundle`."""
 
 from collections.abc import Iterator, Sequence
 

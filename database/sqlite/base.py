@@ -3,8 +3,8 @@
 A transaction takes its place before BEGIN IMMEDIATE and leaves it after COMMIT or ROLLBACK; a single statement that
 writes outside a transaction takes it for as long as it runs. Readers never wait.
 
-A transaction runs on the one connection through which the process writes (see `writer`); everything else runs on the
-thread's own.
+A transaction runs on the one connection through which the process writes (see `shared_writer`); everything else runs
+on the thread's own.
 """
 
 import sqlite3

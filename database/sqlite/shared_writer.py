@@ -2,8 +2,8 @@
 
 A connection forgets the pages that it has read as soon as another one commits. With a connection for each of thirty
 threads nearly every statement read its pages anew; the one that all of them write through keeps them. Transactions
-follow one another on it as the line of writers lets them (see `queue`), each with a BEGIN and a COMMIT of its own: none
-shares the fate of another, unless several threads put their work into one (`database.group_commit`).
+follow one another on it as the line of writers lets them (see `writer_queue`), each with a BEGIN and a COMMIT of its
+own: none shares the fate of another, unless several threads put their work into one (`database.group_commit`).
 
 A COMMIT writes to the write-ahead log without waiting for the disk (`synchronous=NORMAL`). Whoever committed then waits
 until the log is on disk, and no longer holds up the next writer meanwhile; one sync serves all who committed before it

@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.2
 
 
 def look(goes_on: Callable[[], bool]) -> None:
-    """A worker's look; see `jobs.look`."""
+    """A worker's look; see `lifecycle.look`."""
     lifecycle.look(goes_on, run_apart)
 
 

@@ -14,7 +14,7 @@ MOST_HITS = 10
 
 
 class RestCommercial:
-    """`records.CommercialConnector` over HTTP."""
+    """`contracts.types.CommercialConnector` over HTTP."""
 
     def __init__(self, client: HttpClient, settings: Settings) -> None:
         self._client = client
@@ -105,7 +105,7 @@ class RestCommercial:
         )
 
     def prove(self) -> float | None:
-        """See `records.Testable`."""
+        """See `contracts.types.Testable`."""
         return self._client.prove()
 
     def sample(self) -> Sampled:

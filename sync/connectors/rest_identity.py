@@ -12,7 +12,7 @@ from sync.connectors.values.timestamps import as_moment
 
 
 class RestIdentity:
-    """`records.IdentityConnector` over HTTP."""
+    """`contracts.types.IdentityConnector` over HTTP."""
 
     def __init__(self, client: HttpClient, settings: Settings) -> None:
         self._client = client
@@ -43,7 +43,7 @@ class RestIdentity:
         return self._walk(entity_type, known, known.listing, skip, most_pages)
 
     def prove(self) -> float | None:
-        """See `records.Testable`."""
+        """See `contracts.types.Testable`."""
         return self._client.prove()
 
     def sample(self) -> Sampled:

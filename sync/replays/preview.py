@@ -1,6 +1,6 @@
 """What a replay would do: the plan of an attempt, computed against the live systems, and nothing sent.
 
-The same engine as a delivery's (`attempting.plan`), with a recorder that lets only reads out, within a deadline. Who
+The same engine as a delivery's (`sync.attempts.plan`), with a recorder that lets only reads out, within a deadline. Who
 looked, at what, and which calls that made, stands on the audit log: before the first call, and after the last.
 """
 

@@ -51,7 +51,7 @@ def calls_of(hour: datetime) -> dict[int, CallsOfHour]:
 
 
 def _place() -> Case:
-    """`durations.place_of` in SQL: each row is compared six times; -1 where it never ended."""
+    """`latency_histogram.place_of` in SQL: each row is compared six times; -1 where it never ended."""
     ended = _between(0, len(BOUNDS))
     return Case(When(seconds=None, then=Value(-1)), default=ended, output_field=IntegerField())
 

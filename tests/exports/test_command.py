@@ -89,7 +89,7 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
 def test_both_commands_rest_where_cores_are_short(
     database: None, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """What they ask whether they go on is asked again and again, and rests: see `test_resting`."""
+    """What they ask whether they go on is asked again and again, and rests: see `jobs/test_worker`."""
     history(3)
     module, asked = {"export_events": export_events, "make_export": make_export}[command], list[bool]()
 

@@ -1,7 +1,7 @@
 """Can a system be reached: is its name known, does it answer, and what certificate does it show?
 
 Nothing is sent over what is opened here. Names, addresses and certificates are judged by the rules that hold for
-every exchange (`resolving`, `addresses`, `passage`, `http.trusting`).
+every exchange (`dns`, `response_reader`, `transport.trusting`).
 """
 
 import contextlib

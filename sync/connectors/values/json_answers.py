@@ -30,7 +30,10 @@ class UnreadableError(ValueError):
 
 
 def read_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate. For numbers see `numbers`."""
+    """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate.
+
+    For numbers see `exact_numbers`.
+    """
     if body.count(b"[") + body.count(b"{") > DEEPEST:
         return _bounded(_parse(body))
     return _parse(body)

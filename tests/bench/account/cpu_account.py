@@ -31,7 +31,7 @@ def account(
 
 
 def take_account(environment: dict[str, str], folder: Path, mode: str, events: int) -> dict[str, Any]:
-    """The account as `accounting` prints it, from a process of its own with this environment."""
+    """The account as `process_account` prints it, from a process of its own with this environment."""
     command = [sys.executable, "-m", "tests.bench.account.process_account", mode, str(events)]
     with (folder / "account.log").open("ab") as log:
         done = subprocess.run(

@@ -2,7 +2,7 @@
 
 A name that is not there any more is reported and left out. Time counts for the innermost part that is running, so
 that what surrounds others (Django, DRF, the delivery) stands for what it does itself. Statements and commits are not
-here: `accounting` books them one by one.
+here: `process_account` books them one by one.
 """
 
 POINTS: dict[str, tuple[str, ...]] = {

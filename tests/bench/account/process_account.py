@@ -1,6 +1,6 @@
 """The account, taken inside one process: webhooks go into the hub's WSGI application, one after the other.
 
-Run by `account` with the hub's environment; prints one JSON document.
+Run by `cpu_account` with the hub's environment; prints one JSON document.
 """
 
 import io

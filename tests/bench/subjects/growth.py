@@ -74,7 +74,7 @@ def grow(
 
 
 def _fill(environment: dict[str, str], folder: Path, events: int, *words: str) -> float:
-    """Copy a real event so many times; the seconds that it took. `words`: see `filling`."""
+    """Copy a real event so many times; the seconds that it took. `words`: see `event_copies`."""
     take_account(environment, folder, "result", 5)
     began = time.monotonic()
     _module(environment, "tests.bench.rows.event_copies", str(events), str(USERS), *words)
