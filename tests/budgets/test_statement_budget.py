@@ -75,7 +75,7 @@ READ_ONCE_A_SECOND = {
 class Watched:
     """What all threads did."""
 
-    statement: list[str] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
     commits: int = 0
     trips: int = 0
 

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-import sync.attempts.settle
+import sync.deliveries.event_state
 import sync.statistics.hour_recount
 import sync.statistics.recount
 from sync.models import CountedHour, CountMark, EventCount, Kept, Pruning, RefusalCount
@@ -53,7 +53,7 @@ def test_after_any_history_one_look_makes_every_hour_right(history: Any, seed: i
 
 def test_a_hub_that_marked_nothing_would_be_found_out(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken variant: what ended and was taken up again by a person stays counted as it was."""
-    monkeypatch.setattr(sync.attempts.settle, "mark_hours", lambda _: None)
+    monkeypatch.setattr(sync.deliveries.event_state, "mark_hours", lambda _: None)
     wrong = []
     for seed in range(3):
         told = history(seed)

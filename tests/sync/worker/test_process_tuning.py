@@ -64,19 +64,19 @@ PROCESS = """
 import json, os, subprocess, sys, threading, time
 import django
 django.setup()
-from sync import cores
-cores.LOOK_SECONDS = 0.05
+from sync.worker import process_tuning
+process_tuning.LOOK_SECONDS = 0.05
 stop = threading.Event()
 early = threading.Thread(target=stop.wait)
 early.start()
-cores.keep_to_one_core()
+process_tuning.keep_to_one_core()
 until = time.monotonic() + (20 if {waits} else 1)
 while time.monotonic() < until and not ({waits} and len(os.sched_getaffinity(0)) == 1):
     sum(range(1000))
 late = threading.Thread(target=stop.wait)
 late.start()
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-cores.set_free(child.pid)
+process_tuning.set_free(child.pid)
 threads = [sorted(os.sched_getaffinity(each)) for each in (early.native_id, late.native_id, 0)]
 print(json.dumps([threads, sorted(os.sched_getaffinity(child.pid))]))
 child.communicate(b"\\n")

@@ -48,7 +48,7 @@ def _waits(thread: threading.Thread) -> bool:
     """Whether the thread stands still where a token is fetched, behind another one that fetches it."""
     frame = sys._current_frames().get(thread.ident or 0)
     files = [Path(each.f_code.co_filename).name for each, _ in traceback.walk_stack(frame)] if frame else []
-    return files[:1] == ["threading.py"] and "tokens.py" in files
+    return files[:1] == ["threading.py"] and "oauth_tokens.py" in files
 
 
 def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request() -> None:
