@@ -282,13 +282,13 @@ AUDITING = (
         "export",
         "An export",
         "auditor",
-        _change("console/export", lambda _: Export.objects.latest("created_at").pk),
+        _change("exports/export", lambda _: Export.objects.latest("created_at").pk),
     ),
     Screen(
         "export-made",
         "An export that was made",
         "auditor",
-        _change("console/export", lambda _: Export.objects.get(state="done").pk),
+        _change("exports/export", lambda _: Export.objects.get(state="done").pk),
     ),
     Screen("erasures", "Erasures", "administrator", _page("sync/erasure/")),
     Screen(
