@@ -1,42 +1,30 @@
-"""The database's clock: the only one that leases and due times are measured by."""
+"""The database's clock: the only one that leases and due times are measured by.
+
+It is `database_now` in a queryset, `{now}` and `{clock}` in a `Statement`, `values.NOW` in a row that is inserted. All
+mean the time at which the statement began, not the transaction: a statement after a wait for a lock sees the time after
+the wait. It is precise to the millisecond on SQLite, to the microsecond on PostgreSQL.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.functions import Now
 
 from database.statement import Statement
-from database.values import as_time, moment
-
-_CLOCKS = {"sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')", "postgresql": "SELECT CLOCK_TIMESTAMP()"}
-
-
-def database_clock() -> datetime:
-    """The moment, as the database sees it, to the millisecond at least."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CLOCKS[connection.vendor])
-        (found,) = cursor.fetchone()
-    return moment(found)
-
+from database.values import moment
 
 _CLOCK = Statement("SELECT {now}")
 
 
-def database_now() -> Now:
-    """The moment at which the statement runs, as the database sees it."""
-    return Now()
-
-
-def database_now_plus(seconds: float) -> Any:
-    """That moment, `seconds` later."""
-    return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+def database_now(*, plus_seconds: float = 0.0) -> Any:
+    """Return the time of the statement that it becomes part of, or so many seconds later, as an expression."""
+    if not plus_seconds:
+        return Now()
+    return ExpressionWrapper(Now() + timedelta(seconds=plus_seconds), output_field=DateTimeField())
 
 
 def read_clock() -> datetime:
-    """What the database's clock says now."""
-    found = _CLOCK.row()
-    now = as_time(found[0]) if found else None
-    assert now is not None, "a SELECT without FROM gives one row"
-    return now
+    """Read the database's clock: one statement."""
+    [(now,)] = _CLOCK.rows()
+    return moment(now)

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from database.clock import database_now, database_now_plus
+from database.clock import database_now
 from database.statement import Statement
 from exports.models import Export, ExportState
 
@@ -34,7 +34,7 @@ class Claim:
 
     def keep(self, alias: str, values: Mapping[str, Any] | None = None) -> None:
         """Write, and hold it for another minute. `Lost`."""
-        until = database_now_plus(LEASE_SECONDS)
+        until = database_now(plus_seconds=LEASE_SECONDS)
         if not self._ours(alias).update(**(values or {}), lease_until=until):
             raise Lost
 
@@ -71,7 +71,7 @@ def claim_next() -> Claim | None:
 def claim(key: int, slot: int | None = None) -> Claim | None:
     """This export, if it waits; None where somebody was faster. A command takes no slot: it is its own worker."""
     made = Claim(key, uuid.uuid4())
-    until = database_now_plus(LEASE_SECONDS)
+    until = database_now(plus_seconds=LEASE_SECONDS)
     try:
         with transaction.atomic():
             won = Export.objects.filter(pk=key, state=ExportState.WAITING).update(

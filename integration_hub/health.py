@@ -9,7 +9,7 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, JsonResponse
 
 from audit.sealing.status import Standing
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import Alarm
 from sync.monitoring.health_figures import Figures, measure, waiting
 from webhooks.encryption.at_rest import CannotOpen, unseal
@@ -25,7 +25,7 @@ def health(request: HttpRequest) -> JsonResponse:
     bearer token, or a session of the console.
     """
     try:
-        at = database_clock()
+        at = read_clock()
         due, expired = waiting(at)
         more = _details(measure(at)) if _may_see_all(request) else {}
     except DatabaseError:

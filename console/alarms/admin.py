@@ -13,7 +13,7 @@ from console.alarms.snooze import may_snooze, snooze_page
 from console.alarms.words import kind_names, shown_alarm, snooze_lines, told_lines
 from console.base.read_only import EvidenceAdmin, RowPages
 from console.ui.chips import Bar, Chip
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import Alarm, AlarmKind
 from sync.monitoring.health_figures import Figures, measure
 
@@ -67,7 +67,7 @@ class AlarmAdmin(RowPages, EvidenceAdmin):
         return found
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        figures = measure(database_clock())
+        figures = measure(read_clock())
         words = BAR.asked(request.GET)
         context = {
             "figures": figures,

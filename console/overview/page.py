@@ -19,7 +19,7 @@ from console.overview.figures import TARGET, figures_at, needing_somebody
 from console.overview.first_steps import first_steps
 from console.settings.connections.figures import connections_shown
 from console.ui.links import replay_address
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import RefusalCount
 from sync.monitoring.health_figures import SourceFigure, enabled_sources
 from webhooks.models import Event
@@ -55,7 +55,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
     if not Event.objects.exists():
         context |= {"steps": first_steps(request.user)}
         return TemplateResponse(request, "admin/index.html", context)
-    now = database_clock()
+    now = read_clock()
     shown = connections_shown() if may["connections"] else []
     context |= {
         "alerts": alerts(request.user, shown),

@@ -8,7 +8,7 @@ from django.db import IntegrityError
 
 from audit.entries.append import append, appending, following
 from database.bulk_insert import store, store_after
-from database.clock import database_now_plus
+from database.clock import database_now
 from database.connection import current
 from database.group_commit import commit
 from database.statement import Bound, Statement
@@ -208,8 +208,8 @@ def _end_events(claim: Claim, verdict: Verdict) -> tuple[int, ...]:
             state=verdict.state,
             code=verdict.code,
             settled_at=claim.attempt.ended_at if verdict.state in _SETTLED else None,
-            due_at=None if verdict.delay is None else database_now_plus(verdict.delay),
-            not_before=database_now_plus(verdict.rest) if verdict.rest else None,
+            due_at=None if verdict.delay is None else database_now(plus_seconds=verdict.delay),
+            not_before=database_now(plus_seconds=verdict.rest) if verdict.rest else None,
         )
     refresh_events(events)
     return tuple(sorted(events))

@@ -17,7 +17,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.clock import database_now, database_now_plus
+from database.clock import database_now
 from database.statement import Statement
 from sync.mappings.drafts import Author, current_of
 from sync.mappings.past_entities import Kept, kept_chunks
@@ -81,7 +81,7 @@ def run(key: int, seconds: float, goes_on: Callable[[], bool] = GOES_ON) -> bool
     """Run it within so many seconds, if nobody else does; whether this process did."""
     token = uuid.uuid4()
     claimed = BackTest.objects.filter(pk=key, state=BackTestState.WAITING).update(
-        state=BackTestState.RUNNING, token=token, lease_until=database_now_plus(LEASE_SECONDS)
+        state=BackTestState.RUNNING, token=token, lease_until=database_now(plus_seconds=LEASE_SECONDS)
     )
     if not claimed:
         return False
@@ -200,7 +200,7 @@ def _take(
 
 def _write(key: int, token: uuid.UUID, values: dict[str, Any]) -> None:
     is_over = "state" in values
-    lease = None if is_over else database_now_plus(LEASE_SECONDS)
+    lease = None if is_over else database_now(plus_seconds=LEASE_SECONDS)
     own = BackTest.objects.filter(pk=key, token=token, state=BackTestState.RUNNING)
     if not own.update(**values, lease_until=lease, **({"token": None} if is_over else {})):
         raise Lost

@@ -12,7 +12,7 @@ from django.db.models import Max, QuerySet
 
 from audit.entries.append import SYSTEM, Happening, append
 from audit.format.canonical_json import JSONValue
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import Alarm, News, Snooze, Telling, TellingState
 from sync.monitoring.channels import channels
 from sync.monitoring.conditions import Condition, Limits, conditions
@@ -25,7 +25,7 @@ def look(now: datetime | None = None) -> None:
 
     Harmless at any time, from any number of processes. Meant for every half minute.
     """
-    at = now or database_clock()
+    at = now or read_clock()
     compare(conditions(measure(at), Limits.configured()), at)
     tell(at)
 

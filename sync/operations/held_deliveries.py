@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.clock import database_now_plus
+from database.clock import database_now
 from sync.deliveries.event_state import refresh_events
 from sync.execution.executor import defer
 from sync.models import Delivery, Replay, Request
@@ -108,8 +108,8 @@ def _approve(held: tuple[int, ...], request: Replay) -> None:
             replay=request,
             tries=0,
             deaths=0,
-            opened_at=database_now_plus(second),
-            due_at=database_now_plus(second),
+            opened_at=database_now(plus_seconds=second),
+            due_at=database_now(plus_seconds=second),
             covered_by=None,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from database.clock import database_now, database_now_plus
+from database.clock import database_now
 from database.statement import Statement
 from sync.models import Route
 from webhooks.models import Source
@@ -79,7 +79,7 @@ def look_at_pauses() -> None:
     if is_paused:
         _hold(_AHEAD)
     if goes_on:
-        settled = database_now_plus(-max(_SETTLING, 2 * settings.CONFIGURATION_SECONDS))
+        settled = database_now(plus_seconds=-max(_SETTLING, 2 * settings.CONFIGURATION_SECONDS))
         if not _RELEASE.run(AT_ONCE):
             for each in (Source, Route):
                 each.objects.filter(resumed_at__lt=settled).update(resumed_at=None)

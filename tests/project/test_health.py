@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import Breaker
 from sync.monitoring.alarms import look
 from tests.support.builders.alarms import late_delivery, minutes, paused, watched
@@ -42,7 +42,7 @@ def staff(*permissions: str, **facts: Any) -> Client:
 
 
 def test_everybody_learns_that_it_works_and_what_waits() -> None:
-    late_delivery(database_clock() - minutes(1))
+    late_delivery(read_clock() - minutes(1))
     assert health() == {"status": "ok", "due": 1, "expired": 0}
 
 
@@ -53,7 +53,7 @@ def test_the_public_answer_costs_three_statements() -> None:
 
 
 def test_a_token_opens_every_figure() -> None:
-    now = database_clock()
+    now = read_clock()
     late_delivery(now - minutes(10))
     an_event(1, state="dead")
     an_event(2, state="held")
@@ -114,6 +114,6 @@ def test_staff_who_may_see_alarms_see_everything(
 
 
 def test_a_closed_breaker_is_not_shown() -> None:
-    paused(database_clock(), None)
+    paused(read_clock(), None)
     assert Breaker.objects.exists()
     assert health(authorization=f"Bearer {TOKEN}")["paused"] == []

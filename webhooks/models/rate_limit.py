@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import models, transaction
-from django.db.models.functions import Now
+
+from database.clock import database_now
 
 LONGEST_WAIT = 5.0
 _SHARE_SECONDS = 0.1
@@ -73,9 +74,9 @@ class Pace(models.Model):
         """The row, locked, and the moment: read after the lock, so that no wait for it makes the moment old."""
         row = Pace.objects.filter(pk=key)
         if not row.select_for_update().values_list("key").first():
-            Pace.objects.bulk_create([Pace(key=key, free_at=Now())], ignore_conflicts=True)
+            Pace.objects.bulk_create([Pace(key=key, free_at=database_now())], ignore_conflicts=True)
             row.select_for_update().values_list("key").first()
-        free_at, now = row.values_list("free_at", Now()).get()
+        free_at, now = row.values_list("free_at", database_now()).get()
         return free_at, now
 
 

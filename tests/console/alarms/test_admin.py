@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.alarms.snooze import next_monday
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.models import Alarm, AlarmKind, Connection, Snooze, Telling
 from tests.support.builders.alarms import deeds, late_delivery, minutes, paused, watched
 from tests.support.builders.history import NOON, an_event
@@ -58,7 +58,7 @@ def test_what_is_wrong_now_stands_before_what_was() -> None:
 
 
 def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
-    now = database_clock()
+    now = read_clock()
     late_delivery(now - minutes(10))
     for number in range(1, 4):
         an_event(number, state="dead")

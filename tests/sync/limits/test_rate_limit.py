@@ -14,6 +14,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from database.clock import database_now
 from sync.limits.rate_limit import Paced, wait_for_turn
 from sync.models import Connection
 from webhooks.models import rate_limit
@@ -118,7 +119,7 @@ def test_places_in_the_line_are_given_once_each() -> None:
 
 
 def _now() -> datetime:
-    return Pace.objects.values_list(rate_limit.Now()).get()[0]
+    return Pace.objects.values_list(database_now()).get()[0]
 
 
 @pytest.mark.parametrize(

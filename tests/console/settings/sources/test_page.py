@@ -12,7 +12,7 @@ from django.utils import timezone
 from console.settings.sources import page as sources_page
 from console.ui.formatting import span_words
 from console.ui.status import code_words
-from database.clock import database_clock
+from database.clock import read_clock
 from sync.monitoring.health_figures import measure
 from sync.statistics.recount import count
 from tests.console.settings.source_pages import WHY, page_of, sent
@@ -178,7 +178,7 @@ def test_a_test_event_does_not_hide_that_a_source_is_silent() -> None:
     of = source("quiet")
     heard = an_event(source=of).received_at
     sent(browser("administrator"), of)
-    (figure,) = measure(database_clock()).sources
+    (figure,) = measure(read_clock()).sources
     assert figure.heard_at == heard
 
 
