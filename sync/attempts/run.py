@@ -23,6 +23,7 @@ from sync.deliveries.claims import Claim, Paused, claim
 from sync.deliveries.expired_leases import expire_subject
 from sync.deliveries.ordering import next_of_subject
 from sync.deliveries.postpone import postpone
+from sync.deliveries.predicates import is_not_suspect
 from sync.deliveries.record_links import linked
 from sync.deliveries.superseded import was_overtaken
 from sync.models import Connection, Delivery, Takes
@@ -33,10 +34,13 @@ logger = logging.getLogger("hub.deliver")
 
 SETTLE_PAUSES = (0.1, 0.5, 2.0)
 
-_NEXT = """SELECT id FROM sync_delivery WHERE {side}_id = %s AND state IN ('pending', 'retrying')
-    AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""
-_NEXT_OF_IDENTITY = Statement(_NEXT.format(side="identity"))
-_NEXT_OF_COMMERCIAL = Statement(_NEXT.format(side="commercial"))
+_NEXT_OF_IDENTITY, _NEXT_OF_COMMERCIAL = (
+    Statement(
+        f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND state IN ('pending', 'retrying')
+        AND due_at <= {{now}} AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+    )
+    for connection in ("identity_id", "commercial_id")
+)
 
 
 @dataclass(frozen=True, slots=True)

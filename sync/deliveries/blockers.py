@@ -12,7 +12,7 @@ from enum import Enum
 from django.db.models import Count
 
 from database.clock import read_clock
-from sync.deliveries.claims import SUSPECT
+from sync.deliveries.predicates import SUSPECT
 from sync.limits.breaker_status import Passing, Spared, spared
 from sync.models import OPEN_STATES, WAITING, Connection, Delivery, Route
 from webhooks.catalogue.codes import CATALOGUE, Owner

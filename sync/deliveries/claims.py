@@ -25,6 +25,7 @@ from database.statement import Bound, Statement
 from database.values import Clock
 from database.write_batch import NotAsExpected
 from sync.deliveries.ordering import Sibling, lock_open
+from sync.deliveries.predicates import is_suspect
 from sync.deliveries.record_links import Linked, linked
 from sync.deliveries.routes import Way, way_of, way_with
 from sync.limits.circuit_breaker import forget
@@ -32,7 +33,6 @@ from sync.limits.concurrency_slots import Full, Paused, free_slot
 from sync.models import Attempt, Cause, Delivery
 from webhooks.models import Event, Payload, State, SubjectKey
 
-SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 _COLLISIONS = 3
 _KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
 
@@ -44,7 +44,7 @@ _NOT_PAUSED = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
-    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {{now}} AND (deaths >= %s) = %s
+    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {{now}} AND ({is_suspect()}) = %s
     AND {_NOT_PAUSED} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
 )
 # The same of one that nobody has touched, while nothing else of its subject is open. What others begin of it just now
@@ -226,7 +226,7 @@ def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
         return None
     token = uuid.uuid4()
     slots = _free_slots(delivery)
-    claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, SUSPECT, alone)
+    claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
     if claimed is None:
         forget()  # a breaker may have opened at this moment: look afresh, and say so
         _free_slots(delivery)
@@ -316,4 +316,4 @@ def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:
     return tuple(Event.objects.filter(deliveries__in=seen).select_related("payload__subject", "source"))
 
 
-__all__ = ["SUSPECT", "Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]
+__all__ = ["Claim", "Full", "Paused", "adopt", "begun", "claim", "new_attempt", "start_claimed"]

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 from database.statement import Statement
-from sync.deliveries.claims import SUSPECT
 from sync.deliveries.expired_leases import expire_all
 from sync.deliveries.ordering import STANDS_BEHIND
+from sync.deliveries.predicates import is_not_suspect, is_suspect
 
 # Of a delivery `d`: no breaker of what it asks is open.
 PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
     AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
 _CAN_RUN = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND {PASSING}
     AND NOT {STANDS_BEHIND}"""
-_READY = f"{_CAN_RUN} AND d.deaths < %s"
+_READY = f"{_CAN_RUN} AND {is_not_suspect('d')}"
 _SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
 _DUE = Statement(
     f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}
@@ -25,7 +25,7 @@ _DUE_IN_TURN = Statement(
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
 _SUSPECTS = Statement(
-    f"""SELECT d.id FROM sync_delivery d WHERE {_CAN_RUN} AND d.deaths >= %s
+    f"""SELECT d.id FROM sync_delivery d WHERE {_CAN_RUN} AND {is_suspect("d")}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 
@@ -43,15 +43,15 @@ def due(limit: int) -> list[Due]:
 
     Where there are more than that, the commercial systems take turns, so that the backlog of one hides no other.
     """
-    rows = _DUE.rows(SUSPECT, limit)
+    rows = _DUE.rows(limit)
     if len(rows) >= limit:
-        rows = _DUE_IN_TURN.rows(SUSPECT, limit)
+        rows = _DUE_IN_TURN.rows(limit)
     return [Due(pk, tuple(subject)) for pk, *subject in rows]
 
 
 def suspects(limit: int) -> list[int]:
     """Deliveries that may run now and under which processes died twice: each runs alone in a process of its own."""
-    return [row[0] for row in _SUSPECTS.rows(SUSPECT, limit)]
+    return [row[0] for row in _SUSPECTS.rows(limit)]
 
 
 def find_due(limit: int = 1000) -> list[int]:

@@ -6,6 +6,7 @@ from django.db import connection
 
 from database.bulk_insert import next_key
 from database.statement import Statement
+from sync.deliveries.predicates import is_not_suspect
 from sync.deliveries.record_links import Linked
 from sync.models import Delivery
 
@@ -19,7 +20,7 @@ _SIBLINGS = f"""SELECT id, route_id, state, is_relayed, replay_id,
 _OPEN_SIBLINGS = {"sqlite": Statement(_SIBLINGS), "postgresql": Statement(f"{_SIBLINGS} FOR UPDATE")}
 _FOLLOWER = Statement(  # why one state is hidden: see `sync.deliveries.claims`
     f"""SELECT id FROM sync_delivery WHERE {_OPEN} AND COALESCE(state, '') IN ('pending', 'retrying')
-    AND due_at <= {{now}} AND deaths < 2 ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+    AND due_at <= {{now}} AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
 # Of a delivery `d`: it cannot be claimed, being relayed and behind an older one of its subject.
 STANDS_BEHIND = """(d.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = d.entity_id

@@ -38,7 +38,7 @@ VARIANTS: Mapping[str, Mutant] = {
     "poison": Mutant("One entity kills the process that fetches it.", _POISON),
     "poison-never-alone": Mutant(
         "The same, and deaths are never held against a delivery.",
-        _POISON | {"sync.deliveries.claims:SUSPECT": lambda _: 30_000},
+        _POISON | {"sync.deliveries.predicates:SUSPECT": lambda _: 30_000},
     ),
     "no-breaker": Mutant(
         "A system that is down is asked again and again.",

@@ -19,8 +19,9 @@ import psycopg
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.deliveries.claims import SUSPECT, claim
+from sync.deliveries.claims import claim
 from sync.deliveries.expired_leases import expire
+from sync.deliveries.predicates import SUSPECT
 from sync.models import Delivery
 from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet

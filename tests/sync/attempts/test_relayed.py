@@ -14,9 +14,9 @@ from django.db.models import Q
 
 from audit.models import Entry
 from sync.deliveries import creation, retry_now
-from sync.deliveries.claims import SUSPECT
 from sync.deliveries.due import suspects
 from sync.deliveries.ordering import Seen
+from sync.deliveries.predicates import SUSPECT
 from sync.delivery_service import give_up_what_must_not_go_on
 from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, Route

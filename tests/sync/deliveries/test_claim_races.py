@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from sync.deliveries import claims
-from sync.deliveries.claims import SUSPECT, Claim, Paused, claim
+from sync.deliveries.claims import Claim, Paused, claim
+from sync.deliveries.predicates import SUSPECT
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Breaker, Delivery, Link, MappingVersion
 from tests.support.audit.chain_faults import faults

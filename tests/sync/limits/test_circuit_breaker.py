@@ -8,8 +8,8 @@ import pytest
 
 from audit.models import Entry
 from sync.attempts import breaker_feedback
-from sync.deliveries.claims import SUSPECT
 from sync.deliveries.due import suspects
+from sync.deliveries.predicates import SUSPECT
 from sync.execution.executor import run_due
 from sync.limits import concurrency_slots
 from sync.models import Attempt, Connection, Delivery, Route
