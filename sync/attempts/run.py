@@ -23,7 +23,7 @@ from sync.deliveries.claims import Claim, Paused, claim
 from sync.deliveries.expired_leases import expire_subject
 from sync.deliveries.ordering import next_of_subject
 from sync.deliveries.postpone import postpone
-from sync.deliveries.predicates import is_not_suspect
+from sync.deliveries.predicates import is_due, is_not_suspect
 from sync.deliveries.record_links import linked
 from sync.deliveries.superseded import was_overtaken
 from sync.models import Connection, Delivery, Takes
@@ -36,8 +36,8 @@ SETTLE_PAUSES = (0.1, 0.5, 2.0)
 
 _NEXT_OF_IDENTITY, _NEXT_OF_COMMERCIAL = (
     Statement(
-        f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND state IN ('pending', 'retrying')
-        AND due_at <= {{now}} AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
+        f"""SELECT id FROM sync_delivery WHERE {connection} = %s AND {is_due()} AND {is_not_suspect()}
+        ORDER BY due_at, id LIMIT 1"""  # noqa: S608
     )
     for connection in ("identity_id", "commercial_id")
 )

@@ -23,22 +23,22 @@ from sync.attempts.waiters import Telling, waiter_of
 from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_events
 from sync.deliveries.ordering import lock_open
+from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import make_link, renewal
 from sync.models import WAITING, Delivery
 from webhooks.models import Payload, State
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
-# Why the state is hidden: see `sync.deliveries.claims`.
 _END_DELIVERY = Statement(
-    """UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
+    f"""UPDATE sync_delivery SET token = NULL, lease_until = NULL, identity_slot = NULL, commercial_slot = NULL,
     deaths = 0, code = %s,
     state = CASE WHEN replay_id IS NULL THEN %s ELSE 'pending' END,
-    due_at = CASE WHEN replay_id IS NOT NULL THEN {now} WHEN %s THEN {clock} ELSE NULL END,
-    not_before = CASE WHEN %s THEN {clock} ELSE NULL END,
-    opened_at = CASE WHEN replay_id IS NOT NULL THEN {now} ELSE opened_at END,
-    settled_at = CASE WHEN replay_id IS NULL AND %s THEN {now} ELSE NULL END,
+    due_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} WHEN %s THEN {{clock}} ELSE NULL END,
+    not_before = CASE WHEN %s THEN {{clock}} ELSE NULL END,
+    opened_at = CASE WHEN replay_id IS NOT NULL THEN {{now}} ELSE opened_at END,
+    settled_at = CASE WHEN replay_id IS NULL AND %s THEN {{now}} ELSE NULL END,
     tries = CASE WHEN replay_id IS NULL THEN %s ELSE 0 END
-    WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running' RETURNING state"""
+    WHERE {STILL_CLAIMED} RETURNING state"""  # noqa: S608
 )
 
 

@@ -25,7 +25,14 @@ from database.statement import Bound, Statement
 from database.values import Clock
 from database.write_batch import NotAsExpected
 from sync.deliveries.ordering import Sibling, lock_open
-from sync.deliveries.predicates import is_suspect
+from sync.deliveries.predicates import (
+    STILL_CLAIMED,
+    has_no_open_breaker,
+    is_due,
+    is_of_same_subject,
+    is_suspect,
+    waits_or_runs,
+)
 from sync.deliveries.record_links import Linked, linked
 from sync.deliveries.routes import Way, way_of, way_with
 from sync.limits.circuit_breaker import forget
@@ -36,28 +43,21 @@ from webhooks.models import Event, Payload, State, SubjectKey
 _COLLISIONS = 3
 _KEPT_SURELY = timedelta(hours=12)  # less than the shortest retention of the audit log
 
-_NOT_PAUSED = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
-    AND (b.connection_id = sync_delivery.commercial_id
-        OR (b.connection_id = sync_delivery.identity_id AND NOT sync_delivery.is_relayed)))"""
-# A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL thinks
-# such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
 _CLAIM = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = tries + 1,
     last_number = last_number + 1, replay_id = NULL, identity_slot = %s, commercial_slot = %s
-    WHERE id = %s AND COALESCE(state, '') IN ('pending', 'retrying') AND due_at <= {{now}} AND ({is_suspect()}) = %s
-    AND {_NOT_PAUSED} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
+    WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
+    AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
 )
-# The same of one that nobody has touched, while nothing else of its subject is open. What others begin of it just now
-# is not seen: that is for the constraint.
+# Claims one that nobody has touched, while nothing else of its subject is open: narrower than `is_due`, with the state
+# hidden as there. What others begin of the subject just now is not seen: that is for the constraint.
 _CLAIM_AT_ONCE = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
-    AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {_NOT_PAUSED}
-    AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.entity_id = sync_delivery.entity_id
-        AND o.entity_type = sync_delivery.entity_type AND o.identity_id = sync_delivery.identity_id
-        AND o.commercial_id = sync_delivery.commercial_id
-        AND o.state IN ('pending', 'retrying', 'running', 'held') AND o.state <> 'held' AND o.id <> sync_delivery.id)
+    AND takes = '' AND mapping_version_id IS NULL AND replay_id IS NULL AND {has_no_open_breaker("sync_delivery")}
+    AND NOT EXISTS (SELECT 1 FROM sync_delivery o WHERE {is_of_same_subject("o", "sync_delivery")}
+        AND {waits_or_runs("o")} AND o.id <> sync_delivery.id)
     RETURNING id"""  # noqa: S608
 )
 _LOAD = Statement(
@@ -67,13 +67,9 @@ _LOAD = Statement(
     LEFT JOIN webhooks_payload p ON p.id = e.payload_id
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
-_LEFT = """SELECT id FROM sync_delivery WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'
-    AND lease_until > {clock}"""
+_LEFT = f"SELECT id FROM sync_delivery WHERE {STILL_CLAIMED} AND lease_until > {{clock}}"  # noqa: S608
 _LEFT_OF_LEASE = {"sqlite": Statement(_LEFT), "postgresql": Statement(f"{_LEFT} FOR UPDATE")}
-_HOLD = Statement(
-    """UPDATE sync_delivery SET lease_until = {clock}
-    WHERE id = %s AND token = %s AND COALESCE(state, '') = 'running'"""
-)
+_HOLD = Statement(f"UPDATE sync_delivery SET lease_until = {{clock}} WHERE {STILL_CLAIMED}")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

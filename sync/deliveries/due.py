@@ -4,28 +4,23 @@ from dataclasses import dataclass
 
 from database.statement import Statement
 from sync.deliveries.expired_leases import expire_all
-from sync.deliveries.ordering import STANDS_BEHIND
-from sync.deliveries.predicates import is_not_suspect, is_suspect
+from sync.deliveries.predicates import SUBJECT, can_run, is_not_suspect, is_suspect
 
-# Of a delivery `d`: no breaker of what it asks is open.
-PASSING = """NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {now}
-    AND (b.connection_id = d.commercial_id OR (b.connection_id = d.identity_id AND NOT d.is_relayed)))"""
-_CAN_RUN = f"""d.state IN ('pending', 'retrying') AND d.due_at <= {{now}} AND {PASSING}
-    AND NOT {STANDS_BEHIND}"""
-_READY = f"{_CAN_RUN} AND {is_not_suspect('d')}"
-_SUBJECT = "identity_id, commercial_id, entity_type, entity_id"
+_READY = f"{can_run('d')} AND {is_not_suspect('d')}"
+_SUBJECT = ", ".join(SUBJECT)
+_SUBJECT_OF_D = ", ".join(f"d.{column}" for column in SUBJECT)
 _DUE = Statement(
-    f"""SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")} FROM sync_delivery d WHERE {_READY}
+    f"""SELECT d.id, {_SUBJECT_OF_D} FROM sync_delivery d WHERE {_READY}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 _DUE_IN_TURN = Statement(
-    f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, d.{_SUBJECT.replace(", ", ", d.")}, d.due_at,
+    f"""SELECT id, {_SUBJECT} FROM (SELECT d.id, {_SUBJECT_OF_D}, d.due_at,
         ROW_NUMBER() OVER (PARTITION BY d.commercial_id ORDER BY d.due_at, d.id) AS place
         FROM sync_delivery d WHERE {_READY}) found
     ORDER BY place, due_at, id LIMIT %s"""  # noqa: S608
 )
 _SUSPECTS = Statement(
-    f"""SELECT d.id FROM sync_delivery d WHERE {_CAN_RUN} AND {is_suspect("d")}
+    f"""SELECT d.id FROM sync_delivery d WHERE {can_run("d")} AND {is_suspect("d")}
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 
@@ -35,7 +30,7 @@ class Due:
     """A delivery that may run now, and the subject that it shares with others."""
 
     pk: int
-    subject: tuple[int, int, str, str]
+    subject: tuple[str, str, int, int]
 
 
 def due(limit: int) -> list[Due]:

@@ -9,13 +9,13 @@ from database.clock import database_now
 from database.statement import Statement
 from sync.deliveries.event_state import refresh_events
 from sync.deliveries.ordering import expired_of_subject
+from sync.deliveries.predicates import has_expired_lease
 from sync.models import Attempt, Delivery, Outcome
 from webhooks.models import State
 
 POISON = "crashes-hub"
 _EXPIRED = Statement(
-    """SELECT id FROM sync_delivery WHERE state = 'running' AND lease_until <= {now}
-    ORDER BY lease_until LIMIT %s"""
+    f"SELECT id FROM sync_delivery WHERE {has_expired_lease()} ORDER BY lease_until LIMIT %s"  # noqa: S608
 )
 
 

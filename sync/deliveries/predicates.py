@@ -1,21 +1,105 @@
-"""Conditions on deliveries that several statements ask, as SQL.
+"""Conditions on deliveries that several statements share, as SQL: this module is the only one that writes them.
 
-A function takes the `alias` of `sync_delivery` in the statement, empty where its columns stand without one. Numbers are
-literals: a partial index serves only a statement that holds its condition.
+A function takes the `alias` of `sync_delivery` in the statement, empty where its columns stand without one. `at` is how
+the statement says the time: `{now}`, `{clock}`, or `%s`. States and numbers are literals: a partial index serves only a
+statement that holds its condition.
 """
+
+from django.db.models import OuterRef
+
+from sync.models import OPEN_STATES, WAITING, Delivery
+from sync.models.delivery import sql_list
 
 SUSPECT = 2  # deaths after which a delivery runs in a process of its own
 
+# What deliveries of one subject have in common, and their link: they are run in order.
+SUBJECT = ("entity_id", "entity_type", "identity_id", "commercial_id")
+# In a subquery: rows of the subject of the outer query's row.
+SUBJECT_OF_OUTER_ROW = {column: OuterRef(column) for column in SUBJECT}
+# Rows of the subject that is passed: see `subject_of`.
+OF_SUBJECT = " AND ".join(f"{column} = %s" for column in SUBJECT)
+# The delivery with this key, if it still runs under this token. Why COALESCE: see `_state`.
+STILL_CLAIMED = "id = %s AND token = %s AND COALESCE(state, '') = 'running'"
+
+
+def subject_of(delivery: Delivery) -> tuple[str, str, int, int]:
+    """Return the values of the columns of `SUBJECT`."""
+    return delivery.entity_id, delivery.entity_type, delivery.identity_id, delivery.commercial_id
+
+
+def waits(alias: str = "", *, hides_state: bool = False) -> str:
+    """Match what is pending or retrying."""
+    return f"{_state(alias, hides_state)} IN {sql_list(WAITING)}"
+
+
+def is_due(alias: str = "", at: str = "{now}", *, hides_state: bool = False) -> str:
+    """Match what waits, and the time of its next try has come."""
+    return f"{waits(alias, hides_state=hides_state)} AND {_column(alias, 'due_at')} <= {at}"
+
+
+def waits_for_resume(alias: str = "") -> str:
+    """Match what waits without a time for its next try, until a person resumes its source or route."""
+    return f"{waits(alias)} AND {_column(alias, 'due_at')} IS NULL"
+
+
+def is_open(alias: str = "") -> str:
+    """Match what waits, runs or is held: what the index on subjects has, `delivery_open_subject`."""
+    return f"{_column(alias, 'state')} IN {sql_list(OPEN_STATES)}"
+
+
+def waits_or_runs(alias: str = "") -> str:
+    """Match what is open and not held: a held one lets others pass. Says both, as the index has all that are open."""
+    return f"{is_open(alias)} AND {_column(alias, 'state')} <> 'held'"
+
+
+def has_expired_lease(alias: str = "", at: str = "{now}") -> str:
+    """Match what runs, but its process did not renew the lease in time."""
+    return f"{_column(alias, 'state')} = 'running' AND {_column(alias, 'lease_until')} <= {at}"
+
 
 def is_suspect(alias: str = "") -> str:
-    """Processes died while they ran it: it runs only in a process of its own."""
+    """Match a delivery under which processes died: it runs only in a process of its own."""
     return f"{_column(alias, 'deaths')} >= {SUSPECT}"
 
 
 def is_not_suspect(alias: str = "") -> str:
-    """Any process may run it."""
+    """Match a delivery that any process may run."""
     return f"{_column(alias, 'deaths')} < {SUSPECT}"
+
+
+def has_no_open_breaker(alias: str) -> str:
+    """Match if neither connection has an open breaker; a relayed delivery does not ask the identity service."""
+    return f"""NOT EXISTS (SELECT 1 FROM sync_breaker b WHERE b.open_until > {{now}}
+    AND (b.connection_id = {alias}.commercial_id
+        OR (b.connection_id = {alias}.identity_id AND NOT {alias}.is_relayed)))"""  # noqa: S608
+
+
+def is_of_same_subject(alias: str, other: str) -> str:
+    """Match two deliveries of one subject."""
+    return " AND ".join(f"{alias}.{column} = {other}.{column}" for column in SUBJECT)
+
+
+def is_behind_older(alias: str) -> str:
+    """Match a relayed delivery behind an older relayed one of its subject: it cannot be claimed yet."""
+    return f"""({alias}.is_relayed AND EXISTS (SELECT 1 FROM sync_delivery o
+    WHERE {is_of_same_subject("o", alias)} AND {waits_or_runs("o")}
+    AND o.is_relayed AND o.id < {alias}.id))"""  # noqa: S608
+
+
+def can_run(alias: str, at: str = "{now}") -> str:
+    """Match what is due, not held back by an open breaker, and not behind an older one of its subject."""
+    return f"{is_due(alias, at)} AND {has_no_open_breaker(alias)} AND NOT {is_behind_older(alias)}"
 
 
 def _column(alias: str, name: str) -> str:
     return f"{alias}.{name}" if alias else name
+
+
+def _state(alias: str, hides_state: bool) -> str:
+    """Return the column, hidden from the planner in a statement that finds its row by key or subject.
+
+    A snapshot that is held for minutes (an export, a backup) keeps all that left a partial index since. PostgreSQL
+    thinks such an index small and would look there for a row whose key it is given: COALESCE hides the state from it.
+    """
+    column = _column(alias, "state")
+    return f"COALESCE({column}, '')" if hides_state else column

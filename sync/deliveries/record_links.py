@@ -6,13 +6,13 @@ from typing import Any, Self
 
 from database.statement import Bound, Statement
 from database.values import as_time
+from sync.deliveries.predicates import OF_SUBJECT, SUBJECT, subject_of
 from sync.models import Delivery, Link
 
-_SUBJECT = "entity_id = %s AND entity_type = %s AND identity_id = %s AND commercial_id = %s"
-_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {_SUBJECT}")  # noqa: S608
+_LINK = Statement(f"SELECT record_id, occurred_at FROM sync_link WHERE {OF_SUBJECT}")  # noqa: S608
 _KEEP = Statement(
     f"""UPDATE sync_link SET applied_at = %s, record_id = COALESCE(%s, record_id),
-    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {_SUBJECT}"""  # noqa: S608
+    version = COALESCE(%s, version), occurred_at = COALESCE(%s, occurred_at) WHERE {OF_SUBJECT}"""  # noqa: S608
 )
 
 
@@ -31,7 +31,7 @@ class Linked:
 
 def linked(delivery: Delivery) -> Linked | None:
     """What is known of the subject's record."""
-    found = _LINK.row(*_subject(delivery).values())
+    found = _LINK.row(*subject_of(delivery))
     return None if found is None else Linked.of(*found)
 
 
@@ -60,24 +60,16 @@ class Applied:
 
 def renewal(delivery: Delivery, applied: Applied) -> Bound:
     """Remember which record belongs to the subject, or forget one that was deleted, where there is a link already."""
-    return _KEEP.bound(*_values(applied), *_subject(delivery).values())
+    return _KEEP.bound(*_values(applied), *subject_of(delivery))
 
 
 def make_link(delivery: Delivery, applied: Applied) -> None:
     """The same where there is none yet."""
     names = ("applied_at", "record_id", "version", "occurred_at")
     known = {name: value for name, value in zip(names, _values(applied), strict=True) if value is not None}
-    Link.objects.create(**_subject(delivery), **known)
+    subject: dict[str, Any] = dict(zip(SUBJECT, subject_of(delivery), strict=True))
+    Link.objects.create(**subject, **known)
 
 
 def _values(applied: Applied) -> tuple[Any, ...]:
     return applied.at, applied.record_id, applied.version, applied.occurred_at
-
-
-def _subject(delivery: Delivery) -> dict[str, Any]:
-    return {
-        "entity_id": delivery.entity_id,
-        "entity_type": delivery.entity_type,
-        "identity_id": delivery.identity_id,
-        "commercial_id": delivery.commercial_id,
-    }

@@ -5,7 +5,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_events
-from sync.deliveries.ordering import SUBJECT
+from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
 from sync.models import Delivery
 from webhooks.catalogue.codes import RETRYABLE_CODES
 from webhooks.models import Event, State, SubjectKey
@@ -26,9 +26,7 @@ def due_again(event: Event) -> None:
     with transaction.atomic():
         # Whoever stores a webhook of this entity holds its key: none comes between the look and what follows from it.
         SubjectKey.objects.select_for_update().get(pk=key)
-        newer = Delivery.objects.filter(
-            **{name: OuterRef(name) for name in SUBJECT}, event__gt=OuterRef("event")
-        )
+        newer = Delivery.objects.filter(**SUBJECT_OF_OUTER_ROW, event__gt=OuterRef("event"))
         failed = _failed(free).filter(Q(is_relayed=False) | ~Exists(newer))
         if failed.update(state=State.PENDING, due_at=now, settled_at=None, covered_by=None):
             refresh_events([event.pk])

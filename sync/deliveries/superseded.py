@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from sync.deliveries.ordering import SUBJECT
+from sync.deliveries.predicates import SUBJECT_OF_OUTER_ROW
 from sync.models import Attempt, Delivery, Link, Outcome
 from webhooks.models import State
 
@@ -23,19 +23,18 @@ def with_newer(
     The keys have the order. `clocks_apart`: how much the clocks of the hosts may differ that received the events, so
     that the index leads to few of an entity's events; None, for a single delivery, looks at all of them.
     """
-    same = {name: OuterRef(name) for name in SUBJECT}
     was_applied = Attempt.objects.filter(
         delivery=OuterRef("pk"), outcome__in=[Outcome.SUCCEEDED, Outcome.UNCHANGED]
     )
     later = Delivery.objects.filter(
         Q(state__in=APPLIED) | Exists(was_applied),
-        **same,
+        **SUBJECT_OF_OUTER_ROW,
         event__gt=OuterRef("event"),
         event__entity_id=OuterRef("entity_id"),
     ).order_by("-event")
     if clocks_apart is not None:
         later = later.filter(event__received_at__gte=OuterRef("event__received_at") - clocks_apart)
-    links = Link.objects.filter(**same)
+    links = Link.objects.filter(**SUBJECT_OF_OUTER_ROW)
     return deliveries.annotate(
         newer=Subquery(later.values("event")[:1]),
         newer_type=Subquery(later.values("event__event_type")[:1]),

@@ -1,5 +1,7 @@
 """The unit of work, and what it left behind in the commercial system."""
 
+from collections.abc import Iterable
+
 from django.db import models
 
 from sync.models.connection import Connection
@@ -12,7 +14,13 @@ WAITING = (State.PENDING, State.RETRYING)
 OPEN_STATES = (State.PENDING, State.RETRYING, State.RUNNING, State.HELD)
 SETTLED_STATES = tuple(state for state in State if state not in OPEN_STATES)
 
-_OPEN = "sync_delivery.state IN ('pending', 'retrying', 'running', 'held')"
+
+def sql_list(states: Iterable[State]) -> str:
+    """Write states out as a list in SQL: a partial index serves only a statement that holds its condition."""
+    return "(" + ", ".join(f"'{state.value}'" for state in states) + ")"
+
+
+_OPEN = f"sync_delivery.state IN {sql_list(OPEN_STATES)}"
 _RUNNING = "sync_delivery.state = 'running'"
 
 

@@ -12,32 +12,30 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from audit.sealing.status import Standing, standing
 from database.statement import Statement
 from database.values import as_time, moment
-from sync.deliveries.ordering import STANDS_BEHIND
+from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from webhooks.models import Event, Source, State
 
 MOST_COUNTED = 10_000
 TEST_WORD = "HUB-TEST"  # the entity and event type of what the hub sends itself for a test
 
-# The states are written out: the indexes are of those alone. What is held lets others pass.
 _DUE = Statement(
-    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE due_at <= %s AND state IN ('pending', 'retrying')
-    LIMIT %s) waiting"""
+    f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {is_due(at='%s')} LIMIT %s) waiting"  # noqa: S608
 )
 _EXPIRED = Statement(
-    """SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE lease_until <= %s AND state = 'running'
-    LIMIT %s) waiting"""
+    f"SELECT COUNT(*) FROM (SELECT id FROM sync_delivery WHERE {has_expired_lease(at='%s')} LIMIT %s) waiting"  # noqa: S608
 )
-_OPEN = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
+# Other than `has_no_open_breaker`: after its pause a breaker lets probes through, but for people a connection is paused
+# until one of them succeeds. One that is switched off is no news.
+_PAUSED_CONNECTIONS = """FROM sync_breaker b JOIN sync_connection c ON c.id = b.connection_id
     WHERE b.open_until IS NOT NULL AND b.successes = 0 AND c.is_enabled"""
 _PAUSED = Statement(
-    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {_OPEN}
+    f"""SELECT b.connection_id, c.name, COALESCE(b.opened_at, b.open_until), b.open_until, b.code {_PAUSED_CONNECTIONS}
     ORDER BY c.name, c.id"""
 )
 _OLDEST_DUE = Statement(
-    f"""SELECT d.due_at FROM sync_delivery d WHERE d.due_at <= %s AND d.state IN ('pending', 'retrying')
-    AND NOT {STANDS_BEHIND}
-    AND d.identity_id NOT IN (SELECT b.connection_id {_OPEN})
-    AND d.commercial_id NOT IN (SELECT b.connection_id {_OPEN})
+    f"""SELECT d.due_at FROM sync_delivery d WHERE {is_due("d", at="%s")} AND NOT {is_behind_older("d")}
+    AND d.identity_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
+    AND d.commercial_id NOT IN (SELECT b.connection_id {_PAUSED_CONNECTIONS})
     ORDER BY d.due_at, d.id LIMIT 1"""  # noqa: S608
 )
 

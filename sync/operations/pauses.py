@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from database.clock import database_now
 from database.statement import Statement
+from sync.deliveries.predicates import is_due, waits_for_resume
 from sync.models import Route
 from webhooks.models import Source
 
@@ -32,25 +33,25 @@ _LOOK = Statement(f"SELECT {_IS_PAUSED}, {_GOES_ON}")
 # Both say twice what they want of a row: whoever had to wait for one asks the outer conditions again, no others.
 _HOLD = Statement(
     f"""UPDATE sync_delivery SET due_at = NULL WHERE id IN (SELECT d.id FROM {_JOINED}
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}} AND d.replay_id IS NULL
+    WHERE {is_due("d", at="{clock}")} AND d.replay_id IS NULL
     AND (s.paused_at IS NOT NULL OR r.paused_at IS NOT NULL) ORDER BY d.due_at, d.id LIMIT %s)
-    AND state IN ('pending', 'retrying') AND due_at <= {{clock}} AND replay_id IS NULL"""  # noqa: S608
+    AND {is_due(at="{clock}")} AND replay_id IS NULL"""  # noqa: S608
 )
 _RELEASE = Statement(
     f"""UPDATE sync_delivery SET due_at = {{now}}, opened_at = {{now}} WHERE id IN (SELECT d.id FROM {_JOINED}
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.paused_at IS NULL AND r.paused_at IS NULL
+    WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL
     AND (s.resumed_at IS NOT NULL OR r.resumed_at IS NOT NULL)
-    ORDER BY d.id LIMIT %s) AND state IN ('pending', 'retrying') AND due_at IS NULL"""  # noqa: S608
+    ORDER BY d.id LIMIT %s) AND {waits_for_resume()}"""  # noqa: S608
 )
 # What a process stored as paused after all that waited had been released: its source goes on once more.
 _REMEMBER = Statement(
     f"""UPDATE webhooks_source SET resumed_at = {{now}} WHERE resumed_at IS NULL AND id IN (SELECT s.id FROM {_JOINED}
-    WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
+    WHERE {waits_for_resume("d")} AND s.paused_at IS NULL AND r.paused_at IS NULL)"""  # noqa: S608
 )
 _HELD = {
     of: Statement(
         f"""SELECT COUNT(*) FROM (SELECT d.id FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
-        WHERE d.state IN ('pending', 'retrying') AND d.due_at IS NULL AND {column} = %s LIMIT %s) w"""  # noqa: S608
+        WHERE {waits_for_resume("d")} AND {column} = %s LIMIT %s) w"""  # noqa: S608
     )
     for of, column in ((Source, "e.source_id"), (Route, "d.route_id"))
 }

@@ -20,10 +20,8 @@ from database.bulk_insert import store
 from database.clock import read_clock
 from database.statement import Statement
 from sync.deliveries.creation import open_deliveries, plan_ways
-from sync.deliveries.due import PASSING
 from sync.deliveries.event_state import refresh_events
-from sync.deliveries.ordering import STANDS_BEHIND
-from sync.deliveries.predicates import is_not_suspect
+from sync.deliveries.predicates import can_run, is_not_suspect
 from sync.execution.executor import defer
 from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
 from sync.replays.requests import deliver_again
@@ -41,8 +39,8 @@ _RUNNING = Statement(
     " AND state = 'running' AND due_at <= {now} ORDER BY due_at LIMIT %s"
 )
 _FRESH = Statement(
-    f"""SELECT d.commercial_id FROM sync_delivery d WHERE d.state IN ('pending', 'retrying') AND d.due_at <= {{clock}}
-    AND d.replay_id IS NULL AND {is_not_suspect("d")} AND {PASSING} AND NOT {STANDS_BEHIND}
+    f"""SELECT d.commercial_id FROM sync_delivery d
+    WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
     ORDER BY d.due_at, d.id LIMIT %s"""  # noqa: S608
 )
 FRESH_SECONDS = 1.0

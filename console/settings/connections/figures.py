@@ -16,6 +16,7 @@ from console.ui.formatting import seconds_words
 from console.ui.status import pill
 from database.clock import database_now
 from database.statement import Statement
+from sync.deliveries.predicates import waits
 from sync.limits.breaker_status import breaker_of
 from sync.limits.circuit_breaker import ENOUGH
 from sync.models import CallCount, Connection
@@ -130,8 +131,8 @@ MOST_WAITING = 10_000
 
 # By the index that holds only what waits; beyond so many it is not worth knowing how many more.
 _WAITING = Statement(
-    """SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
-    WHERE state IN ('pending', 'retrying') ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""
+    f"""SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
+    WHERE {waits()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
 )
 
 
