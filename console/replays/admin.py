@@ -24,7 +24,7 @@ from console.base.read_only import RowPages, found_by
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin, confirm_page
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
-from console.replays.members import csv_lines, members_page, narrowed, wanted
+from console.replays.members import csv_rows, members_page, narrowed, wanted
 from console.replays.progress import progress_page
 from console.replays.results import is_of_one, rows_of, with_results
 from console.ui.filter_text import all_systems
@@ -158,7 +158,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
                 details = {"count": rows.count(), "of": replay.total}
                 record(request, replay.stream, "replay.downloaded", details)
 
-        lines = in_place(csv_lines(rows), "", begin)
+        lines = in_place(csv_rows(rows), "", begin)
         if lines is None:
             return too_many(request, "./?" + urlencode({"member": state, "why": why}))
         name = f"replay-{replay.pk}.csv"

@@ -1,6 +1,5 @@
 """The events of one bulk replay: by what became of them, page by page, the oldest first."""
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -8,6 +7,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from audit.export.line_formats import Row, csv_lines
 from console.replays.words import counts_of, member_label, member_words, why_words
 from console.ui.filter_text import Systems, all_systems, events
 from sync.models import Member, MemberState, Replay
@@ -65,23 +65,12 @@ def _heading(replay: Replay, state: str, why: str, systems: Systems) -> str:
     return f"{told}: {why_words(state, why, replay, systems)}" if state and why else told
 
 
-class _Line:
-    """A file of one line, for `csv`."""
-
-    def write(self, text: str) -> str:
-        return text
+def csv_rows(rows: Any) -> Iterator[str]:
+    """Write the members as CSV in constant memory. No cell can be taken for a formula by a spreadsheet."""
+    yield from csv_lines(COLUMNS, map(_cells, rows.select_related("event__source").iterator(chunk_size=1000)))
 
 
-def csv_lines(rows: Any) -> Iterator[str]:
-    """The list as a table, in constant memory."""
-    writer = csv.writer(_Line())
-    yield str(writer.writerow(COLUMNS))
-    for each in rows.select_related("event__source").iterator(chunk_size=1000):
-        event = each.event
-        facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
-        yield str(writer.writerow([*map(_safe, facts), each.state, each.why, each.at.isoformat()]))
-
-
-def _safe(text: str) -> str:
-    """No formula for spreadsheets."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+def _cells(member: Member) -> Row:
+    event = member.event
+    facts = (event.reference, event.source.slug, event.event_type, event.entity_type, event.entity_id)
+    return [*facts, member.state, member.why, member.at.isoformat()]

@@ -1,5 +1,7 @@
 """Replay of many: from a filter to a frozen set, to the page that confirms, to the page that tells how far it is."""
 
+import csv
+import io
 import re
 from typing import Any
 
@@ -278,12 +280,24 @@ def test_the_list_of_members_is_downloaded_by_who_may_and_that_is_on_record(db: 
     address = f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv"
     assert support.get(address).status_code == 403
     lines = b"".join(auditor.get(address).streaming_content).decode().splitlines()
-    assert lines[0].startswith("reference,source,event_type")
+    assert lines[0].startswith('"reference","source","event_type"')
     assert len(lines) == 4
-    assert any(",'=1+1,waiting," in line for line in lines)
+    assert any(""","'=1+1","waiting",""" in line for line in lines)
     assert b"".join(auditor.get(address + "&member=skipped").streaming_content).count(b"\n") == 1
     told = [each["details"] for each in entries("replay.downloaded")]
     assert [(each["count"], each["of"]) for each in told] == [(3, 3), (0, 3)]
+
+
+@pytest.mark.parametrize("entity_id", ["＝1+1", " =1+1", "\n=1+1", '"=1+1', ";=1+1", "\ufeff=1+1", "−1"])
+def test_no_member_in_the_table_can_be_taken_for_a_formula(db: None, entity_id: str) -> None:
+    dead(1)
+    Event.objects.update(entity_id=entity_id)
+    support, auditor = logged_in("support"), logged_in("auditor")
+    support.post(frozen_by(support), TERMS)
+    answer = auditor.get(f"/admin/sync/replay/{Replay.objects.get().uuid}/events/?format=csv")
+    table = b"".join(answer.streaming_content).decode()
+    (member,) = csv.DictReader(io.StringIO(table, newline=""))
+    assert member["entity_id"] == f"'{entity_id}"
 
 
 def test_a_reason_that_no_database_takes_leaves_everything_in(db: None) -> None:
