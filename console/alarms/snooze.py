@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
-from console.base.forms import REASON_AREA
+from console.base.forms import REASON_AREA, parse_pk
 from sync.models import Alarm
 from sync.monitoring.alarm_texts import clock, words_of
 from sync.monitoring.alarms import snooze_alarm
@@ -86,7 +86,7 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _asked(request: HttpRequest) -> list[Alarm]:
-    keys = [key for key in request.GET.getlist("alarm") if key.isascii() and key.isdigit() and len(key) < 19]
+    keys = [pk for pk in map(parse_pk, request.GET.getlist("alarm")) if pk is not None]
     return list(Alarm.objects.filter(pk__in=keys[:MOST_SNOOZED], ended_at=None).order_by("id"))
 
 

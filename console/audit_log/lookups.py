@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 
+from console.base.forms import parse_pk
 from exports.models import Export
 from sync.models import Connection, Delivery, Erasure, FailureDecision, Replay, Route, Snooze
 from sync.models import Mapping as MappingRow
@@ -20,7 +21,7 @@ Key = tuple[str, str]
 
 def number(text: str) -> str:
     """`ValueError` for what is no key of a row."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+    if parse_pk(text) is None:
         raise ValueError(text)
     return text
 

@@ -1,4 +1,4 @@
-"""Fields and forms that several pages use: a reason, and JSON that is shown with indents."""
+"""Fields and forms that several pages use: a reason, JSON that is shown with indents, the key of a row."""
 
 import json
 from typing import Any
@@ -8,7 +8,18 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy
 
+_LARGEST_KEY = 2**63 - 1  # of a BIGINT
 REASON_AREA = forms.Textarea(attrs={"rows": 2, "cols": 60})
+
+
+def parse_pk(text: str) -> int | None:
+    """Read the key of a row from an address or a form. Returns None for what no row can have as its key: anything but
+    ASCII digits, or a number that the database's column does not hold.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST_KEY))):
+        return None
+    number = int(text)
+    return number if number <= _LARGEST_KEY else None
 
 
 class JSONText(forms.JSONField):

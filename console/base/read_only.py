@@ -17,6 +17,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.utils.translation import ngettext
 
+from console.base.forms import parse_pk
+
 COUNTED = 10_000
 
 
@@ -76,8 +78,8 @@ def found_by(rows: QuerySet[Any], name: str, read: Callable[[str], UUID]) -> Any
     try:
         return rows.filter(uuid=read(name)).first()
     except ValueError:
-        is_key = name.isascii() and name.isdecimal() and len(name) < 19
-        return rows.filter(pk=int(name)).first() if is_key else None
+        pk = parse_pk(name)
+        return None if pk is None else rows.filter(pk=pk).first()
 
 
 def without(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from console.base.forms import parse_pk
 from console.entities.page import EntityPage, Wanted, entity_page, types_of
 from console.ui.links import entity_url, term_of
 from sync.search.event_filter import NEEDS_SOMEBODY
@@ -57,10 +58,8 @@ def _wanted(request: HttpRequest) -> Wanted:
     """What cannot be an id is looked for nowhere: a database could not even be asked for it."""
     given = {name: request.GET.get(name, "") for name in ("type", "id", "identity", "before")}
     entity_id = given["id"] if "\x00" not in given["id"] and len(given["id"]) <= 128 else ""
-    identity = given["identity"]
-    is_key = identity.isascii() and identity.isdecimal() and len(identity) < 19
     entity_type = given["type"].strip().upper()[:64].replace("\x00", "")
-    return Wanted(entity_type, entity_id, int(identity) if is_key else 0, given["before"])
+    return Wanted(entity_type, entity_id, parse_pk(given["identity"]) or 0, given["before"])
 
 
 def _title(page: EntityPage) -> str:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.base.audit_trail import address
+from console.base.forms import parse_pk
 from console.base.read_only import EvidenceAdmin, RowPages
 from console.erasures.forms import AskForm, WhomForm
 from console.erasures.words import counted_rows, erasure_mark, ground_words
@@ -150,10 +151,8 @@ def _entity(whose: Erasure | Person) -> SafeString:
 
 
 def _of_event(request: HttpRequest) -> dict[str, Any]:
-    key = request.GET.get("event", "")
-    found = (
-        Event.objects.filter(pk=key).first() if key.isascii() and key.isdecimal() and len(key) < 19 else None
-    )
-    if found is None:
+    pk = parse_pk(request.GET.get("event", ""))
+    event = None if pk is None else Event.objects.filter(pk=pk).first()
+    if event is None:
         return {}
-    return {"entity_type": found.entity_type, "entity_id": found.entity_id, "source": found.source_id}
+    return {"entity_type": event.entity_type, "entity_id": event.entity_id, "source": event.source_id}

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.downloads import Downloadable, download_buttons
+from console.base.forms import parse_pk
 from console.base.read_only import EvidenceAdmin, RowPages, found_by, without
 from console.deliveries.close import ClosingPages
 from console.events.detail_page import event_page
@@ -73,7 +74,8 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
     def _chosen(self, request: HttpRequest) -> HttpResponse:
         if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
             raise PermissionDenied
-        keys = [int(key) for key in request.POST.getlist("_selected_action")[:ROWS] if key.isdecimal()]
+        ticked = map(parse_pk, request.POST.getlist("_selected_action")[:ROWS])
+        keys = [pk for pk in ticked if pk is not None]
         events = Event.objects.filter(pk__in=keys)
         answer = self.replay_selected(request, events) if keys else None
         if answer is None:

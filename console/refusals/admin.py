@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.chip_list import ChipListAdmin
+from console.base.forms import parse_pk
 from console.base.read_only import RowPages
 from console.ui.formatting import ago
 from console.ui.status import code_words
@@ -71,9 +72,9 @@ class RefusalAdmin(RowPages, ChipListAdmin):
         return super().changelist_view(request, {"title": _("Refused requests"), **(extra_context or {})})
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Refusal | None:
-        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) < 19
-        rows = self.get_queryset(request).select_related("source")
-        return rows.filter(pk=int(object_id)).first() if is_key else None
+        pk = parse_pk(object_id)
+        refusals = self.get_queryset(request).select_related("source")
+        return None if pk is None else refusals.filter(pk=pk).first()
 
     def show_row(self, request: HttpRequest, row: Refusal) -> HttpResponse:
         """What was wrong, and what to do about it."""

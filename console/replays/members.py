@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from audit.export.line_formats import Row, csv_lines
+from console.base.forms import parse_pk
 from console.replays.words import counts_of, member_label, member_words, why_words
 from console.ui.filter_text import Systems, all_systems, events
 from sync.models import Member, MemberState, Replay
@@ -21,8 +22,8 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     state, why = wanted(request)
     after = request.GET.get("after", "")
     rows = narrowed(replay, state, why)
-    if after.isascii() and after.isdecimal() and len(after) < 19:
-        rows = rows.filter(event__gt=int(after))
+    if (last := parse_pk(after)) is not None:
+        rows = rows.filter(event__gt=last)
     found = list(rows.select_related("event__source")[: PAGE + 1])
     systems = all_systems()
     kept = {name: value for name, value in (("member", state), ("why", why)) if value}

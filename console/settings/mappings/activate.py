@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.forms import parse_pk
 from console.permissions import MAY_ACTIVATE
 from console.settings.mappings.backtest_words import Summary, summary
 from console.settings.mappings.base import MappingPages, author, seen_in, typed_in
@@ -100,9 +101,9 @@ class MappingActivation(MappingPages):
 def _side(mapping: Mapping, text: str) -> Side | None:
     if text == "draft":
         return draft_of(mapping)
-    if not (text.isascii() and text.isdecimal() and len(text) < 9):
-        return None
-    return mapping.versions.select_related("made_by").filter(number=int(text)).first()
+    number = parse_pk(text)
+    versions = mapping.versions.select_related("made_by")
+    return None if number is None else versions.filter(number=number).first()
 
 
 def name_of(side: Side) -> str:

@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 
 from console.base.audit_trail import address
 from console.base.confirmed import ReasonedAdmin
+from console.base.forms import parse_pk
 from console.base.read_only import RowPages
 from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from sync.mappings.backtests import AT_ONCE
@@ -54,8 +55,5 @@ def typed_in(request: HttpRequest, name: str) -> str:
 
 def seen_in(request: HttpRequest) -> Seen:
     """What the form says that its page showed; what is no number was not shown by any page."""
-    given = [request.POST.get(name, "") for name in ("seen_version", "seen_draft")]
-    version, draft = (
-        int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1 for text in given
-    )
-    return Seen(version, draft)
+    version, draft = (parse_pk(request.POST.get(name, "")) for name in ("seen_version", "seen_draft"))
+    return Seen(-1 if version is None else version, -1 if draft is None else draft)

@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
+from console.base.forms import parse_pk
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.base import MappingPages, author, seen_in, typed_in
 from console.settings.mappings.declaration_json import LONGEST, Misread, plain_text
@@ -94,12 +95,8 @@ class MappingEditor(MappingPages):
         """The open draft or the version in force, tried out on the newest event; an earlier version where the address
         names one.
         """
-        number = request.GET.get("version", "")
-        chosen = (
-            mapping.versions.filter(number=int(number)).first()
-            if number.isascii() and number.isdecimal() and len(number) < 9
-            else None
-        )
+        number = parse_pk(request.GET.get("version", ""))
+        chosen = None if number is None else mapping.versions.filter(number=number).first()
         draft = draft_of(mapping)
         standing = chosen or draft or current_of(mapping)
         note = draft.note if draft else ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.base.forms import parse_pk
 from console.payloads.content import as_document, value_text
 from console.settings.mappings.backtest_words import untestable
 from console.settings.mappings.declaration_json import Misread, line_of, read
@@ -102,8 +103,8 @@ def choices(routes: Sequence[Route]) -> list[Kept]:
 
 
 def _event(key: str, routes: Sequence[Route]) -> Kept:
-    is_key = key.isascii() and key.isdecimal() and len(key) < 19
-    found = kept_of([int(key)], routes) if is_key else []
+    pk = parse_pk(key)
+    found = [] if pk is None else kept_of([pk], routes)
     if not found:
         raise Misread(_("This event did not go over a route of this mapping."))
     if found[0].given is None:

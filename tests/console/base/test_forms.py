@@ -1,0 +1,81 @@
+"""Keys of rows that come from outside: read, or said not to be one."""
+
+import pytest
+
+from console.base.forms import parse_pk
+from sync.models import Mapping
+from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
+from tests.support.pages import text_of
+from tests.support.people import browser, person
+
+TWENTY_DIGITS = "9" * 20
+
+
+@pytest.mark.parametrize(("text", "pk"), [("1", 1), ("007", 7), ("0", 0), (str(2**63 - 1), 2**63 - 1)])
+def test_digits_are_read_as_a_key(text: str, pk: int) -> None:
+    assert parse_pk(text) == pk
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1", "+1", " 1", "1.0", "1_0", "²", "١", str(2**63), TWENTY_DIGITS, "9" * 5_000]
+)
+def test_what_no_row_can_have_as_its_key_is_none(text: str) -> None:
+    assert parse_pk(text) is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "page",
+    [
+        "webhooks/event/{key}/change/",
+        "webhooks/event/{key}/replay/",
+        "webhooks/refusal/{key}/change/",
+        "sync/replay/{key}/change/",
+        "sync/erasure/{key}/change/",
+        "sync/delivery/route/{key}/",
+        "sync/mapping/{key}/edit/",
+        "sync/mapping/{mapping}/compare/?from=1&to={key}",
+    ],
+)
+@pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
+def test_a_page_of_a_row_that_cannot_be_is_not_found(page: str, key: str) -> None:
+    mapping = a_route(a_source()).mapping
+    answer = browser().get("/admin/" + page.format(key=key, mapping=mapping.pk), follow=True)
+    assert answer.status_code == 404
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
+def test_a_parameter_that_can_be_no_key_names_nothing(key: str) -> None:
+    event = an_event(source=a_source())
+    route = a_route(event.source)
+    a_delivery(event, route)
+    replay = a_replay(person("support"), state="finished")
+    client, edit = browser(), f"/admin/sync/mapping/{route.mapping.pk}/edit/"
+    shown = {
+        f"/admin/sync/erasure/look/?event={key}": "Id of the entity",
+        f"/admin/webhooks/entity/?type=USER&id={event.entity_id}&identity={key}": event.entity_id,
+        f"/admin/webhooks/event/?q=/admin/webhooks/event/{key}/change/": "Events",
+        f"/admin/sync/replay/{replay.uuid}/events/?after={key}": "Events of this replay",
+        f"{edit}?version={key}": "Edit Person to customer",
+        f"/admin/webhooks/event/?before=1-{key}": "Events",
+    }
+    pages = {address: client.get(address) for address in shown}
+    assert {address: page.status_code for address, page in pages.items()} == dict.fromkeys(shown, 200)
+    assert [address for address, text in shown.items() if text not in text_of(pages[address])] == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", [TWENTY_DIGITS, "9" * 4_500])
+def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> None:
+    mapping = a_route(a_source()).mapping
+    client, page = browser(), f"/admin/sync/mapping/{mapping.pk}/"
+    ticked = {"action": "replay_selected", "_selected_action": [key]}
+    assert "Tick the events first." in text_of(client.post("/admin/webhooks/event/", ticked, follow=True))
+    snoozed = client.get(f"/admin/sync/alarm/snooze/?alarm={key}", follow=True)
+    assert "None of these alarms is open any more." in text_of(snoozed)
+    activated = client.get(f"{page}activate/?version={key}", follow=True)
+    assert "There is no open draft of this mapping any more." in text_of(activated)
+    tried = client.post(f"{page}try/", {"declaration": '{"fields": {"x": {"constant": 1}}}', "event": key})
+    assert "did not go over a route" in text_of(tried)
+    assert Mapping.objects.get(pk=mapping.pk).current().number == 1
