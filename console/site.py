@@ -5,9 +5,9 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 
 
 class ConsoleAdminConfig(AdminConfig):
@@ -26,13 +26,10 @@ class ConsoleSite(AdminSite):
     enable_nav_sidebar = False  # our own menu stands in its place
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """A page that shows a part of its table only is called by its own name in the menu (`menu_name`)."""
-        applications: list[Any] = super().get_app_list(request, app_label)
-        for application in applications:
-            for each in application["models"]:
-                each["name"] = getattr(self._registry[each["model"]], "menu_name", each["name"])
-            application["models"].sort(key=lambda each: str(each["name"]))
-        return applications
+        """Return no application: the menu is in `console.navigation`. Django would ask for each page which permissions
+        the person has on every model.
+        """
+        return []
 
     def get_urls(self) -> list[Any]:
         # Django reads this module before there are models, which the pages need.
@@ -50,6 +47,12 @@ class ConsoleSite(AdminSite):
         from console.overview.page import overview
 
         return overview(request, {**self.each_context(request), **(extra_context or {})})
+
+    def app_index(  # type: ignore[override]
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseRedirect:
+        """Lead to the overview, which has the menu of all pages."""
+        return HttpResponseRedirect(reverse("admin:index", current_app=self.name))
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

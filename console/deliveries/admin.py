@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
@@ -59,8 +60,6 @@ class ReasonForm(forms.Form):
 class HeldAdmin(RowPages, EvidenceAdmin):
     """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
 
-    menu_name = gettext_lazy("Held for approval")
-
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
@@ -73,7 +72,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         """What is held, by route."""
         self.require(request)
         found = groups(with_contents=request.user.has_perm(CONTENTS))
-        context = {"title": self.menu_name, "groups": found}
+        context = {"title": _("Held for approval"), "groups": found}
         return self.page(request, "console/deliveries/held_list.html", context)
 
     def show_row(self, request: HttpRequest, row: Delivery) -> HttpResponse:
@@ -89,7 +88,8 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         waiting = held().filter(route=route)
         count = waiting.count()
         rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
-        context = {"title": f"{self.menu_name}: {route}", "route": route, "rows": rows, "count": count}
+        title = _("Held for approval: %(route)s") % {"route": route}
+        context = {"title": title, "route": route, "rows": rows, "count": count}
         return self.page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
 
     def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:

@@ -30,7 +30,6 @@ _LIST = "admin:sync_erasure_changelist"
 class ErasureAdmin(RowPages, EvidenceAdmin):
     """What was asked for, and what came of it; the page of one is where the second person decides."""
 
-    menu_name = "Erasures"
     takes_posts = True
     list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
     list_display_links = ("asked",)

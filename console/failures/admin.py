@@ -35,8 +35,6 @@ _SAMPLE = 5
 class FailureGroupAdmin(RowPages, EvidenceAdmin):
     """A list and a page for each; the worker makes the rows, people say what becomes of them."""
 
-    menu_name = "Failure groups"
-
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [

@@ -54,7 +54,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
     context |= {"title": _("Overview"), "may": may, "target": TARGET}
     if not Event.objects.exists():
         context |= {"steps": first_steps(request.user)}
-        return TemplateResponse(request, "admin/index.html", context)
+        return TemplateResponse(request, "console/overview/page.html", context)
     now = read_clock()
     shown = connections_shown() if may["connections"] else []
     context |= {
@@ -65,7 +65,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
         "sources": _sources(now, with_refusals=may["refusals"]) if may["sources"] else None,
         **(_failing(now) if may["events"] else {}),
     }
-    return TemplateResponse(request, "admin/index.html", context)
+    return TemplateResponse(request, "console/overview/page.html", context)
 
 
 def _failing(now: datetime) -> dict[str, Any]:

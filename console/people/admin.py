@@ -40,7 +40,7 @@ admin.site.unregister([User, Group])
 
 
 class AccessAdmin(AuditedAdmin):
-    """The frame of logins and roles: the menu's words, and no row deleted by the dozen.
+    """The frame of logins and roles: its own words, and no row deleted by the dozen.
 
     Who may do what is changed by one request after the other, and somebody is left who may change it back: two people
     who take it from each other at the same moment do not both succeed.
@@ -51,12 +51,12 @@ class AccessAdmin(AuditedAdmin):
     show_facets = admin.ShowFacets.NEVER
     filter_horizontal = ()
     delete_confirmation_template = "console/base/confirm_delete.html"
-    menu_name: Any = ""
+    list_title: Any = ""
     add_words: Any = ""
     single: ClassVar[str]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"title": self.menu_name, **(extra_context or {})})
+        return super().changelist_view(request, {"title": self.list_title, **(extra_context or {})})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         row = context.get("original")
@@ -115,7 +115,7 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
     withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
     many = ("groups", "user_permissions")
     single = "user_permissions"
-    menu_name = gettext_lazy("People")
+    list_title = gettext_lazy("People")
     add_words = gettext_lazy("Add a person")
     counted_as = (gettext_lazy("person"), gettext_lazy("people"))
 
@@ -207,7 +207,7 @@ class RoleAdmin(AccessAdmin, GroupAdmin):
     kind = "group"
     many = ("permissions",)
     single = "permissions"
-    menu_name = gettext_lazy("Roles")
+    list_title = gettext_lazy("Roles")
     add_words = gettext_lazy("Add a role")
     counted_as = (gettext_lazy("role"), gettext_lazy("roles"))
 

@@ -113,7 +113,9 @@ TABLE = {
     "webhooks_event_close": ACTING,
     "sync_failuregroup_close_chosen": ACTING,
     "webhooks_event_reveal": {SUPPORT},
-    **dict.fromkeys(("index", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY),
+    **dict.fromkeys(
+        ("index", "app_list", "preferences", "password_change", "password_change_done", "jsi18n"), EVERYBODY
+    ),
     "webhooks_event_view_save": EVERYBODY,
     "webhooks_event_view_remove": EVERYBODY,
     "webhooks_event_replay": ACTING,
@@ -159,7 +161,7 @@ BUTTONS = (
     "webhooks_event_view_remove",
 )
 # To enter and to leave; and what Django answers to nobody here.
-OUTSIDE = {"login", "logout", "autocomplete", "app_list", "view_on_site"}
+OUTSIDE = {"login", "logout", "autocomplete", "view_on_site"}
 # Their addresses need more than a row of one model: tested beside their own pages.
 OUTSIDE |= {"sync_mapping_backtest_result", "sync_mapping_compare"}
 OPENED = {200, 302, 404, 405}
@@ -170,6 +172,7 @@ def address_of(name: str, found: dict[str, Any]) -> str:
     label = next((each for each in found if name.startswith(f"{each}_")), "")
     key = found[label].pk if label else None
     ways: list[list[Any]] = [[], [key], [key, uuid4()], [uuid4()], [key, found["secret"].pk]]
+    ways.append(["sync"])  # an application
     for arguments in [["csv"], *ways] if name.endswith(("event_download", "entry_download")) else ways:
         with contextlib.suppress(NoReverseMatch):
             return reverse(f"admin:{name}", args=arguments)
