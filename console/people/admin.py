@@ -109,7 +109,7 @@ class AccessAdmin(AuditedAdmin):
 
 @admin.register(User)
 class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
-    """A staff member's login. Its stream is `person:<id>`."""
+    """A staff member's login."""
 
     kind = "person"
     withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
@@ -193,6 +193,10 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
         if db_field.name == "groups":
             kwargs["widget"] = forms.CheckboxSelectMultiple
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def stream(self, pk: Any) -> str:
+        """The audit stream of a person, which has their logins and passwords too."""
+        return f"person:{pk}"
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))

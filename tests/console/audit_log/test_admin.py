@@ -405,6 +405,7 @@ def test_a_change_of_a_login_names_its_groups_but_no_personal_value() -> None:
     answer = browser().post(f"/admin/auth/user/{anna.pk}/change/", form)
     assert answer.status_code == 302, answer.context["errors"]
     (entry,) = entries("person.changed")
+    assert entry["stream"] == f"person:{anna.pk}"
     assert entry["details"]["after"]["groups"] == [auditor.pk]
     assert entry["details"]["changed"] == ["email"]
     assert "secret-address" not in json.dumps(entry)
