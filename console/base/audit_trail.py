@@ -1,11 +1,13 @@
-"""Append what staff do to the audit log: who did it, from where, and why."""
+"""Append what staff do to the audit log: who did it, from where, and why. Lead to what is there about a row."""
 
 from collections.abc import Mapping
 
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseRedirect
 
 from audit.entries.append import Happening, append
 from audit.format.canonical_json import JSONValue
+from console.ui.links import audit_log_url
 from webhooks.receiving.incoming_request import address_of
 
 Values = dict[str, JSONValue]
@@ -27,6 +29,13 @@ def record(
 ) -> None:
     """Append one entry of the logged-in person. `NotInTransaction` outside the transaction of the change."""
     append(Happening(stream, action, actor(request), {**(details or {}), "address": address(request)}))
+
+
+def to_audit_log(request: HttpRequest, stream: str) -> HttpResponseRedirect:
+    """Lead to the entries of a stream. `PermissionDenied` for a person who may not read the audit log."""
+    if not request.user.has_perm("audit.view_entry"):
+        raise PermissionDenied
+    return HttpResponseRedirect(audit_log_url(stream))
 
 
 def because(request: HttpRequest) -> Values:

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import connection, models, transaction
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
 from audit.format.canonical_json import JSONValue
-from console.base.audit_trail import Values, because, record
+from console.base.audit_trail import Values, because, record, to_audit_log
 from sync.planning.change import same_json
 from webhooks.encryption.at_rest import SealedJSONField
 
@@ -85,6 +87,26 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.model._base_manager.select_for_update().filter(pk=found.pk).values_list("pk").first()
             found.refresh_from_db()
         return found
+
+    def log_addition(self, *_: Any) -> Any:
+        """Write nothing to Django's own log: `save_related` records the addition in the audit log."""
+
+    def log_change(self, *_: Any) -> Any:
+        """Write nothing to Django's own log: `save_related` records the change in the audit log."""
+
+    def log_deletions(self, *_: Any) -> Any:
+        """Write nothing to Django's own log: `delete_model` records the deletion in the audit log."""
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to what the audit log has about a row. `Http404` where there is no such row."""
+        row = self.get_object(request, unquote(object_id))
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
+        return to_audit_log(request, self.stream(row.pk))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         form.values_before = self.stored(obj.pk) if change else {}

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.utils.translation import ngettext
 
+from console.base.audit_trail import to_audit_log
 from console.base.forms import parse_pk
 
 COUNTED = 10_000
@@ -57,6 +58,16 @@ class RowPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
         return self.show_row(request, row)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Lead to what the audit log has about a row. `Http404` for a row without a stream of its own."""
+        self.require(request, "audit.view_entry")
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not hasattr(row, "stream"):
+            raise Http404(f"There is no history of {self.opts.verbose_name} {object_id}")
+        return to_audit_log(request, row.stream)
 
     def require(self, request: HttpRequest, *permissions: str) -> None:
         """`PermissionDenied` for who may not see these rows, or lacks one of these permissions."""

@@ -20,6 +20,11 @@ def term_of(entity_type: str, entity_id: str) -> str:
     return f"entity:{entity_type}:{entity_id}"
 
 
+def audit_log_url(term: str) -> str:
+    """The address of the audit log, searched for a stream or a term of `term_of`."""
+    return f"{reverse('admin:audit_entry_changelist')}?{urlencode({'q': term})}"
+
+
 def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
     """The filter of what failed for that reason there, in the words of `sync.search.event_filter`."""
     words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.admin.models import LogEntry
 from django.db import transaction
 from django.db.models import Q
 
@@ -39,8 +38,6 @@ WRITTEN: tuple[tuple[Any, str], ...] = (
     (FailureGroup, "known_fix"),
     (Source, "pause_reason"),
     (Route, "pause_reason"),
-    (LogEntry, "object_repr"),
-    (LogEntry, "change_message"),
 )
 WITHHELD = "erased with the person whom it was about"
 

@@ -95,11 +95,8 @@ LOOKED_AT = {
 }
 SET_UP = {"webhooks_source", "sync_connection", "sync_route", "auth_user", "auth_group"}
 TABLE = {
-    **{
-        f"{name}_{page}": who
-        for name, who in LOOKED_AT.items()
-        for page in ("changelist", "change", "history")
-    },
+    **{f"{name}_{page}": who for name, who in LOOKED_AT.items() for page in ("changelist", "change")},
+    **{f"{name}_history": who & AUDITING for name, who in LOOKED_AT.items()},
     **{
         f"{name}_{page}": ADMINISTRATORS if name in SET_UP else NOBODY
         for name in LOOKED_AT
@@ -107,7 +104,8 @@ TABLE = {
     },
     "sync_mapping_add": ADMINISTRATORS,
     **{f"sync_mapping_{way}": ADMINISTRATORS for way in ("edit", "try", "discard", "backtest", "activate")},
-    **{f"sync_failuregroup_{page}": EVERYBODY for page in ("changelist", "change", "history")},
+    **{f"sync_failuregroup_{page}": EVERYBODY for page in ("changelist", "change")},
+    "sync_failuregroup_history": AUDITING,
     **{f"sync_failuregroup_{page}": NOBODY for page in ("add", "delete")},
     "webhooks_entity": EVERYBODY,
     "webhooks_event_close": ACTING,

@@ -1,0 +1,101 @@
+"""One log of what staff do: the audit log, and nothing beside it."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
+
+from audit.models import Entry
+from console.base.audited import AuditedAdmin
+from console.base.read_only import EvidenceAdmin
+from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.people import browser, entries, person
+
+pytestmark = pytest.mark.django_db
+
+WHY = {"reason": "asked for"}
+PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is new"}
+
+
+def test_every_page_that_changes_rows_is_audited() -> None:
+    """Erasing a person looks at what people wrote; Django's own log is not read, because nothing writes to it."""
+    other = [each for each in admin.site._registry.values() if not isinstance(each, EvidenceAdmin)]
+    assert [each for each in other if not isinstance(each, AuditedAdmin)] == []
+
+
+def test_adding_changing_and_deleting_is_on_the_audit_log_alone() -> None:
+    client, groups = browser("administrator"), "/admin/auth/group/"
+    assert client.post(f"{groups}add/", {"name": "watch"}).status_code == 302
+    role = Group.objects.get(name="watch")
+    assert client.post(f"{groups}{role.pk}/change/", {"name": "night watch"}).status_code == 302
+    assert client.post(f"{groups}{role.pk}/delete/", {"post": "yes"}).status_code == 302
+    member = person("support")
+    password = {**PASSWORD, "usable_password": "true"}
+    assert client.post(f"/admin/auth/user/{member.pk}/password/", password).status_code == 302
+    source = a_source()
+    assert (
+        client.post(f"/admin/webhooks/source/{source.pk}/delete/", {**WHY, "post": "yes"}).status_code == 302
+    )
+    for action in (
+        "group.created",
+        "group.changed",
+        "group.deleted",
+        "person.password-changed",
+        "source.deleted",
+    ):
+        assert len(entries(action)) == 1, action
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["webhooks_source", "sync_route", "sync_connection", "sync_mapping", "sync_delivery", "webhooks_event"],
+)
+def test_the_history_of_a_row_is_what_the_audit_log_has_about_it(label: str) -> None:
+    route = a_route(a_source())
+    event = an_event(source=route.source)
+    found: dict[str, tuple[Any, str]] = {
+        "webhooks_source": (route.source, f"setting:source:{route.source.pk}"),
+        "sync_route": (route, f"setting:route:{route.pk}"),
+        "sync_connection": (route.commercial, f"setting:connection:{route.commercial.pk}"),
+        "sync_mapping": (route.mapping, f"setting:mapping:{route.mapping.pk}"),
+        "sync_delivery": (delivery := a_delivery(event, route), delivery.stream),
+        "webhooks_event": (event, event.stream),
+    }
+    row, stream = found[label]
+    address = f"/admin/{label.replace('_', '/')}/{row.pk}/history/"
+    to = urlsplit(browser("auditor").get(address)["Location"])
+    assert (to.path, parse_qs(to.query)) == ("/admin/audit/entry/", {"q": [stream]})
+    assert browser("support").get(address).status_code == 403
+
+
+def test_the_history_finds_the_change_of_a_setting() -> None:
+    client, role = browser("administrator"), Group.objects.get(name="support")
+    form = {"name": "first line", "permissions": [each.pk for each in role.permissions.all()]}
+    assert client.post(f"/admin/auth/group/{role.pk}/change/", form).status_code == 302
+    (entry,) = Entry.objects.filter(action="group.changed")
+    page = client.get(f"/admin/auth/group/{role.pk}/history/", follow=True).content.decode()
+    assert f"/admin/audit/entry/{entry.pk}/" in page
+
+
+@pytest.mark.parametrize("page", ["webhooks/source", "sync/route", "sync/connection"])
+def test_only_who_may_read_the_audit_log_is_shown_the_way_there(page: str) -> None:
+    route = a_route(a_source())
+    pk = {"webhooks/source": route.source_id, "sync/route": route.pk, "sync/connection": route.commercial_id}[
+        page
+    ]
+    shown = {
+        role: f"/admin/{page}/{pk}/history/"
+        in browser(role).get(f"/admin/{page}/{pk}/change/").content.decode()
+        for role in ("support", "auditor", "administrator")
+    }
+    assert shown == {"support": False, "auditor": True, "administrator": True}
+
+
+def test_a_row_that_is_not_there_has_no_history() -> None:
+    client = browser("administrator")
+    for page in ("webhooks/source", "webhooks/event", "auth/group"):
+        assert client.get(f"/admin/{page}/{'9' * 20}/history/").status_code == 404
