@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
-from console.base.forms import REASON_AREA, parse_pk
+from console.base.forms import ReasonField, parse_pk
 from sync.models import Alarm
 from sync.monitoring.alarm_texts import clock, words_of
 from sync.monitoring.alarms import snooze_alarm
@@ -28,9 +28,7 @@ class SnoozeForm(forms.Form):
     """How long and why."""
 
     length = forms.ChoiceField(label=gettext_lazy("How long"))
-    reason = forms.CharField(
-        label=gettext_lazy("Reason, kept with the alarm"), max_length=500, widget=REASON_AREA
-    )
+    reason = ReasonField(label=gettext_lazy("Reason, kept with the alarm"))
 
     def __init__(self, data: Any, now: datetime) -> None:
         super().__init__(data)
@@ -47,9 +45,6 @@ class SnoozeForm(forms.Form):
         field = self.fields["length"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = list(labels.items())
-
-    def clean_reason(self) -> str:
-        return " ".join(str(self.cleaned_data["reason"]).split())
 
 
 def next_monday(now: datetime) -> datetime:

@@ -9,7 +9,6 @@ from django.db import models
 from django.utils.translation import gettext_lazy
 
 _LARGEST_KEY = 2**63 - 1  # of a BIGINT
-REASON_AREA = forms.Textarea(attrs={"rows": 2, "cols": 60})
 
 
 def parse_pk(text: str) -> int | None:
@@ -45,12 +44,24 @@ class JSONText(forms.JSONField):
 JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONText}}
 
 
+class ReasonField(forms.CharField):
+    """Why something is done, as one line: each run of white space is one space, and the limits count what is left."""
+
+    def __init__(self, *, max_length: int = 500, rows: int = 2, **options: Any) -> None:
+        options.setdefault("label", gettext_lazy("Reason, kept in the audit log"))
+        options["widget"] = forms.Textarea(attrs={"rows": rows, "cols": 60})
+        super().__init__(max_length=max_length, **options)
+
+    def to_python(self, value: Any) -> str:
+        return " ".join(str(super().to_python(value)).split())
+
+
 class ReasonForm(forms.Form):
-    """Why; kept on the audit log."""
+    """Why; kept on the audit log. `field` is the reason with another label or other limits."""
 
-    reason = forms.CharField(
-        label=gettext_lazy("Reason, kept in the audit log"), max_length=500, widget=REASON_AREA
-    )
+    reason = ReasonField()
 
-    def clean_reason(self) -> str:
-        return " ".join(str(self.cleaned_data["reason"]).split())
+    def __init__(self, *args: Any, field: ReasonField | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if field is not None:
+            self.fields["reason"] = field

@@ -10,10 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
-from console.base.forms import REASON_AREA
+from console.base.forms import ReasonField, ReasonForm
 from console.base.pending import PendingValues
 from console.base.read_only import EvidenceAdmin, RowPages
 from console.deliveries.held_groups import groups, held, show
@@ -46,14 +45,6 @@ class ChoiceForm(forms.Form):
     decision = forms.ChoiceField(choices=[(each.value, each.name) for each in Decision])
     everything = forms.BooleanField(required=False)
     chosen = forms.TypedMultipleChoiceField(coerce=int, required=False)
-
-
-class ReasonForm(forms.Form):
-    """Why: kept with the decision."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason, kept with the decision"), max_length=500, widget=REASON_AREA
-    )
 
 
 @admin.register(Delivery)
@@ -115,7 +106,8 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         choice = _pending_choice(request, key)
         if choice is None:
             return self._used_up(request, key)
-        form = ReasonForm(request.POST or None)
+        field = ReasonField(label=_("Reason, kept with the decision"))
+        form = ReasonForm(request.POST or None, field=field)
         if request.method == "POST" and form.is_valid():
             return self._carry_out(request, key, choice, form.cleaned_data["reason"])
         return self.page(request, "console/deliveries/decide.html", _confirmation(key, choice, form))

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.audit_trail import address
+from console.base.forms import ReasonField
 from console.base.pending import PendingValues
 from console.permissions import MAY_CLOSE
 from sync.models import Delivery, Replay
@@ -31,10 +32,9 @@ _LISTED = 50
 class NoteForm(forms.Form):
     """What was done: kept with the event. `key` names the request, so that a second click closes nothing twice."""
 
-    reason = forms.CharField(
+    reason = ReasonField(
         label=gettext_lazy("What was done"),
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 3}),
+        rows=3,
         help_text=gettext_lazy("Kept with the event, with your name. Name no persons."),
     )
     key = forms.UUIDField(widget=forms.HiddenInput)

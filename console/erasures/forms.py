@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.base.forms import ReasonField
 from console.erasures.words import grounds
 from sync.erasure.requests import person
 from sync.erasure.subject_data import Person
@@ -43,10 +44,9 @@ class AskForm(WhomForm):
     """Why, and on what legal ground."""
 
     ground = forms.ChoiceField(choices=grounds, label=_("Legal ground"))
-    reason = forms.CharField(
-        max_length=500,
+    reason = ReasonField(
         label=_("Reason, kept with the erasure"),
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
+        rows=4,
         help_text=_("What proves it, for example a letter and its date. Name no person."),
     )
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.base.audit_trail import actor, address
 from console.base.downloads import refuse
+from console.base.forms import ReasonField
 from console.base.post_only import not_pressed
 from console.base.read_only import EvidenceAdmin, RowPages, found_by
 from console.events.list_filters import BAR
@@ -36,11 +37,7 @@ from sync.search.periods import NoSuchFilter
 class AskForm(forms.Form):
     """Why, and which table for reading is wanted beside the evidence."""
 
-    reason = forms.CharField(
-        label=_("Reason, kept with the export"),
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
-    )
+    reason = ReasonField(label=_("Reason, kept with the export"), rows=4)
     table = forms.ChoiceField(choices=Table, initial=Table.CSV, widget=forms.RadioSelect)
 
 

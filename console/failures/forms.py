@@ -7,6 +7,7 @@ from django import forms
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
 
+from console.base.forms import ReasonField
 from sync.models import Care, FailureGroup
 
 MOST_OWNERS = 200
@@ -23,11 +24,9 @@ class CareForm(forms.Form):
 
     decision = forms.ChoiceField(choices=Care.choices)
     days = forms.ChoiceField(label=_("Ignore it"), choices=list(LENGTHS.items()), required=False)
-    reason = forms.CharField(
+    reason = ReasonField(
         label=_("Why"),
-        max_length=500,
         required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Kept with your name. Not needed to look after it."),
     )
 

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -13,6 +12,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record
+from console.base.forms import ReasonField, ReasonForm
 from console.base.post_only import not_pressed
 from console.permissions import CONTENTS
 from webhooks.models import Event
@@ -20,12 +20,6 @@ from webhooks.models import Event
 SECONDS = 60
 _NAME = "revealed"
 _MOST = 20
-
-
-class RevealForm(forms.Form):
-    """Why: kept on the audit log for ever, so no place for personal data."""
-
-    reason = forms.CharField(min_length=3, max_length=200, strip=True)
 
 
 class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -42,7 +36,7 @@ class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if request.method != "POST":
             return not_pressed(request, "admin:webhooks_event_change", pk)
         event = get_object_or_404(Event, pk=pk)
-        form = RevealForm(request.POST)
+        form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
         if form.is_valid():
             with transaction.atomic():
                 record(request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]})

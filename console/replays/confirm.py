@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
+from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
-from console.replays.words import PACES, lasts, what, why_words
+from console.replays.words import PACES, REASON_MISSING, lasts, what, why_words
 from console.ui.filter_text import NOBODY, all_systems, events
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replays.decisions import Person, Terms, start
@@ -27,12 +28,7 @@ class TermsForm(forms.Form):
     """Why, how fast, and whether it pauses by itself."""
 
     pace = forms.ChoiceField(choices=Pace.choices, initial=Pace.GENTLE)
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": gettext_lazy("Say why: the reason is kept with the replay.")},
-    )
+    reason = ReasonField(label=gettext_lazy("Reason"), error_messages=REASON_MISSING)
     pauses = forms.BooleanField(required=False, initial=True)
 
 

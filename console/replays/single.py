@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import actor, address
+from console.base.forms import ReasonForm
 from console.payloads.content import ChangeTable, FieldRow, value_text
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.status import code_words, nothing_there, reason
@@ -47,17 +48,6 @@ class ChoiceForm(forms.Form):
         """Words that mean nothing mean the default."""
         given = self.cleaned_data if self.is_valid() else {}
         return Choice(Takes(given.get("takes", "")), given.get("mapping") == "then")
-
-
-class ReasonForm(forms.Form):
-    """Why: kept with the replay."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        error_messages={"required": gettext_lazy("Say why: the reason is kept with the replay.")},
-    )
 
 
 @dataclass(frozen=True, slots=True)

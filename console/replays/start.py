@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.audit_trail import address
+from console.base.forms import ReasonField, ReasonForm
 from console.permissions import MAY_REPLAY
-from console.replays.single import ChoiceForm, ReasonForm, key_of, may_choose, one_page
+from console.replays.single import ChoiceForm, key_of, may_choose, one_page
+from console.replays.words import REASON_MISSING
 from console.ui.filter_text import all_systems, conditions
 from sync.replays.choose_by_filter import freeze_filter
 from sync.replays.event_set import TooMany, choose
@@ -101,7 +103,8 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         choice = ChoiceForm(request.POST if request.method == "POST" else request.GET).choice()
         if not may_choose(request, event, choice):
             raise PermissionDenied
-        form = ReasonForm(request.POST if request.method == "POST" else None)
+        field = ReasonField(label=_("Reason"), error_messages=REASON_MISSING)
+        form = ReasonForm(request.POST if request.method == "POST" else None, field=field)
         if request.method == "POST" and form.is_valid():
             return self._start(request, event, choice, form.cleaned_data["reason"])
         context = {**self.admin_site.each_context(request), **one_page(request, event, choice, form)}

@@ -20,6 +20,7 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.STOPPED: ("closed", "⊘", gettext_lazy("Stopped")),
     ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
 }
+REASON_MISSING = {"required": gettext_lazy("Say why: the reason is kept with the replay.")}
 MEMBERS: Mapping[str, object] = {
     MemberState.SUCCEEDED: gettext_lazy("succeeded"),
     MemberState.SKIPPED: gettext_lazy("skipped"),

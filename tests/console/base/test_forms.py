@@ -1,12 +1,20 @@
-"""Keys of rows that come from outside: read, or said not to be one."""
+"""What comes from a form or an address: a reason as one line, the key of a row or none."""
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.forms import Form
 
-from console.base.forms import parse_pk
+from console.alarms.snooze import SnoozeForm
+from console.base.forms import ReasonField, ReasonForm, parse_pk
+from console.deliveries.close import NoteForm
+from console.erasures import forms as erasure_forms
+from console.export_jobs import admin as export_forms
+from console.failures.forms import CareForm
+from console.replays.confirm import TermsForm
 from sync.models import Mapping
 from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
 from tests.support.pages import text_of
-from tests.support.people import browser, person
+from tests.support.people import browser, entries, person
 
 TWENTY_DIGITS = "9" * 20
 
@@ -79,3 +87,27 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
     tried = client.post(f"{page}try/", {"declaration": '{"fields": {"x": {"constant": 1}}}', "event": key})
     assert "did not go over a route" in text_of(tried)
     assert Mapping.objects.get(pk=mapping.pk).current().number == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [ReasonForm, SnoozeForm, NoteForm, TermsForm, CareForm, export_forms.AskForm, erasure_forms.AskForm],
+)
+def test_a_reason_is_one_line_wherever_it_is_asked_for(form: type[Form]) -> None:
+    assert form.base_fields["reason"].clean("  the  letter\r\n\tof the 3rd\xa0") == "the letter of the 3rd"
+
+
+def test_the_limits_of_a_reason_count_what_is_left_of_it() -> None:
+    field = ReasonField(min_length=3, max_length=5)
+    assert field.clean("a  \n  b  \n  c") == "a b c"
+    for wrong in ("", " \n ", "a     ", "a b c d"):
+        with pytest.raises(ValidationError):
+            field.clean(wrong)
+
+
+@pytest.mark.django_db
+def test_a_reason_of_several_lines_is_recorded_as_one() -> None:
+    event = an_event(source=a_source())
+    browser("support").post(f"/admin/webhooks/event/{event.pk}/reveal/", {"reason": "she asked\n  why"})
+    (entry,) = entries("event.revealed")
+    assert entry["details"]["reason"] == "she asked why"
