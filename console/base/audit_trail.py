@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseRedirect
 
@@ -17,6 +18,13 @@ def actor(request: HttpRequest) -> str:
     """`person:<id>`; `anonymous` where nobody is logged in."""
     user = getattr(request, "user", None)
     return f"person:{user.pk}" if user is not None and user.is_authenticated else "anonymous"
+
+
+def staff_user(request: HttpRequest) -> User:
+    """The person who is logged in. `PermissionDenied` for nobody, whom `admin_view` does not let in anyway."""
+    if not request.user.is_authenticated:
+        raise PermissionDenied
+    return request.user
 
 
 def address(request: HttpRequest) -> str:

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import address
+from console.base.audit_trail import address, staff_user
 from console.base.forms import ReasonField, ReasonForm
 from console.base.pending import PendingValues
 from console.base.read_only import EvidenceAdmin, RowPages
@@ -115,12 +115,11 @@ class HeldAdmin(RowPages, EvidenceAdmin):
     def _carry_out(
         self, request: HttpRequest, key: UUID, choice: Choice, reason: str
     ) -> HttpResponseRedirect:
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         try:
             decided = decide(
                 choice.deliveries,
                 choice.decision,
-                by=request.user,
+                by=staff_user(request),
                 reason=reason,
                 key=key,
                 address=address(request),
@@ -136,7 +135,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         return redirect(_LIST)
 
     def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
-        if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
+        if Replay.objects.filter(uuid=key, requested_by=staff_user(request).pk).exists():
             messages.warning(request, "This was decided already; nothing was done twice.")
         else:
             messages.error(request, "This choice is not kept any more: choose the deliveries again.")

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.audit_trail import address
+from console.base.audit_trail import address, staff_user
 from console.base.forms import parse_pk
 from console.base.read_only import EvidenceAdmin, RowPages
 from console.erasures.forms import AskForm, WhomForm
@@ -64,13 +64,12 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         if not form.is_valid():
             return self._preview(request, form, form)
         given = form.cleaned_data
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         try:
             asked = ask_erasure(
                 form.whose(),
                 ground=given["ground"],
                 reason=given["reason"],
-                by=request.user,
+                by=staff_user(request),
                 address=address(request),
             )
         except NotErasable as error:
@@ -98,10 +97,9 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         return self.page(request, "console/erasures/detail.html", context)
 
     def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         confirms = "confirm" in request.POST
         try:
-            decide_erasure(erasure, confirms=confirms, by=request.user, address=address(request))
+            decide_erasure(erasure, confirms=confirms, by=staff_user(request), address=address(request))
         except NotErasable as error:
             messages.error(request, str(error))
         else:

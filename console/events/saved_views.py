@@ -11,7 +11,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.base.post_only import not_pressed
+from console.base.audit_trail import staff_user
+from console.base.post_only import post_only
 from console.models import SavedView
 from console.permissions import MAY_SHARE
 from sync.erasure.redaction import without_entity, without_id
@@ -26,15 +27,13 @@ def saved_views(user: Any) -> list[tuple[int, str, str]]:
     return list(rows.values_list("pk", "name", "query")[:MOST])
 
 
+@post_only(back_to="admin:webhooks_event_changelist")
 def save_view(request: HttpRequest) -> HttpResponse:
     """Keep the filters of the form's address under a name; the same name again replaces what it meant."""
-    if request.method != "POST":
-        return not_pressed(request, "admin:webhooks_event_changelist")
     name, query = request.POST.get("name", "").strip()[:40], _filters(request.POST.get("query", ""))
     is_shared = bool(request.POST.get("is_shared"))
     if is_shared and not request.user.has_perm(MAY_SHARE):
         raise PermissionDenied
-    assert request.user.is_authenticated, "admin_view lets in nobody else"
     own = SavedView.objects.filter(person=request.user.pk)
     if not name or not query:
         messages.error(request, _("A view needs a name and at least one filter. Nothing was saved."))
@@ -42,16 +41,15 @@ def save_view(request: HttpRequest) -> HttpResponse:
         messages.error(request, _("You have %(count)d views already. Remove one first.") % {"count": MOST})
     else:
         own.update_or_create(
-            name=name, defaults={"query": query, "is_shared": is_shared, "person": request.user}
+            name=name, defaults={"query": query, "is_shared": is_shared, "person": staff_user(request)}
         )
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     return redirect(f"{reverse('admin:webhooks_event_changelist')}?{query}")
 
 
+@post_only(back_to="admin:webhooks_event_changelist")
 def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
     """Only one's own; one that somebody else shared is theirs."""
-    if request.method != "POST":
-        return not_pressed(request, "admin:webhooks_event_changelist")
     view = get_object_or_404(SavedView, pk=pk, person=request.user.pk)
     view.delete()
     messages.success(request, _("The view “%(name)s” is gone; its events are not.") % {"name": view.name})

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from console.base.audit_trail import actor, address
 from console.base.downloads import refuse
 from console.base.forms import ReasonField
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.base.read_only import EvidenceAdmin, RowPages, found_by
 from console.events.list_filters import BAR
 from console.export_jobs.page import asked_by, file_name, question, shown
@@ -117,11 +117,10 @@ class ExportAdmin(RowPages, EvidenceAdmin):
             request, "console/export_jobs/detail.html", shown(row, request.user, may_export=_may(request))
         )
 
+    @post_only(back_to="admin:exports_export_change", key="key")
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
         export = self._own(request, key)
-        if request.method != "POST":
-            return not_pressed(request, "admin:exports_export_change", export.uuid)
         if lifecycle.cancel(export, by=actor(request), address=address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
         else:

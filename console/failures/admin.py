@@ -12,8 +12,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import address
-from console.base.post_only import not_pressed
+from console.base.audit_trail import address, staff_user
+from console.base.post_only import post_only
 from console.base.read_only import EvidenceAdmin, RowPages
 from console.deliveries.close import PENDING_CLOSINGS, Back, close_chosen
 from console.failures.by_reason import failed_lately
@@ -69,11 +69,10 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         """Everything about one group, and what can be done about it."""
         return self._show(request, row)
 
+    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
         group = self._asked(request, pk, MAY_TEND)
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         form = CareForm(request.POST)
         if not form.is_valid():
             return self._show(request, group, care_form=form)
@@ -94,11 +93,10 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
+    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: owner, note and known fix."""
         group = self._asked(request, pk, MAY_TEND)
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         form = NotesForm(request.POST, group)
         if not form.is_valid():
             return self._show(request, group, notes_form=form)
@@ -106,11 +104,10 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
+    @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
         group = self._asked(request, pk, MAY_CLOSE)
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_failuregroup_change", pk)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
             return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
@@ -132,8 +129,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
     def _decider(self, request: HttpRequest) -> Decider:
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
-        return Decider(request.user, address(request))
+        return Decider(staff_user(request), address(request))
 
     def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         failed = _failed_now(group)

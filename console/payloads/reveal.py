@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record
 from console.base.forms import ReasonField, ReasonForm
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.permissions import CONTENTS
 from webhooks.models import Event
 
@@ -29,12 +29,11 @@ class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
         view = self.admin_site.admin_view(self.reveal_view)
         return [path("<int:pk>/reveal/", view, name="webhooks_event_reveal"), *super().get_urls()]
 
+    @post_only(back_to="admin:webhooks_event_change", key="pk")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the contents of one event to whoever asks, for 60 seconds."""
         if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
             raise PermissionDenied
-        if request.method != "POST":
-            return not_pressed(request, "admin:webhooks_event_change", pk)
         event = get_object_or_404(Event, pk=pk)
         form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
         if form.is_valid():

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.base.audit_trail import staff_user
 from console.models import Preference
 
 _ZONE, _KEYS = "zone", "shortcuts"
@@ -75,8 +76,8 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def preferences_view(request: HttpRequest) -> HttpResponse:
     """The page; its address is `admin:preferences`."""
-    assert request.user.is_authenticated, "admin_view lets in nobody else"
-    chosen = Preference.objects.filter(pk=request.user.pk).first() or Preference(person_id=request.user.pk)
+    person = staff_user(request)
+    chosen = Preference.objects.filter(pk=person.pk).first() or Preference(person_id=person.pk)
     form = PreferenceForm(request.POST or None, instance=chosen)
     if request.method == "POST" and form.is_valid():
         _remember(request, form.save())

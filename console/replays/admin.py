@@ -16,10 +16,10 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address, record
+from console.base.audit_trail import address, record, staff_user
 from console.base.chip_list import ChipListAdmin
 from console.base.downloads import in_place, too_many
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.base.read_only import RowPages, found_by
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin, confirm_page
@@ -172,6 +172,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
             raise Http404(f"There is no replay {key}")
         return replay
 
+    @post_only(back_to="admin:sync_replay_change", key="key")
     def deed_view(self, request: HttpRequest, key: UUID, deed: str) -> HttpResponse:
         """Pause, continue, stop, approve, decline, or choose what failed again."""
         decides = deed in ("approve", "decline")
@@ -180,15 +181,12 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
         ):
             raise PermissionDenied
         replay = self._one(request, key)
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_replay_change", replay.pk)
         is_own = replay.requested_by_id == request.user.pk
         permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
         self.require(request, permission)
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         if deed == "again":
             return self._choose_failed(request, replay)
-        person = Person(request.user, address(request))
+        person = Person(staff_user(request), address(request))
         try:
             is_done = self._do(request, replay, person, deed)
         except NotReplayable as error:
@@ -207,7 +205,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
     def _choose_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
         failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
         try:
-            chosen = choose(request.user, list(failed.values_list("event_id", flat=True)))  # type: ignore[arg-type]
+            chosen = choose(staff_user(request), list(failed.values_list("event_id", flat=True)))
         except NotReplayable as error:
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)

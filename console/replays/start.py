@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address
+from console.base.audit_trail import address, staff_user
 from console.base.forms import ReasonField, ReasonForm
 from console.permissions import MAY_REPLAY
 from console.replays.single import ChoiceForm, key_of, may_choose, one_page
@@ -57,7 +57,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
                 request, _("Choose at most %(number)s events, or all that match.") % {"number": f"{TICKED:,}"}
             )
             return None
-        return redirect("admin:sync_replay_confirm", choose(request.user, keys).uuid)  # type: ignore[arg-type]
+        return redirect("admin:sync_replay_confirm", choose(staff_user(request), keys).uuid)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
@@ -82,9 +82,8 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "console/replays/new.html", context)
 
     def _freeze(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         try:
-            replay = freeze_filter(request.user, words)
+            replay = freeze_filter(staff_user(request), words)
         except NoSuchFilter:
             return self._unusable(request)
         except TooMany as error:
@@ -122,14 +121,18 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "console/replays/held.html", context)
 
     def _start(self, request: HttpRequest, event: Event, choice: Choice, reason: str) -> HttpResponseRedirect:
-        assert request.user.is_authenticated, "admin_view lets in nobody else"
         key = key_of(request.POST["token"], event)
         if key is None:
             messages.error(request, _("This page was too old: look at what would happen again."))
             return redirect("admin:webhooks_event_replay", event.pk)
         try:
             asked = request_replay(
-                [event], by=request.user, reason=reason, key=key, address=address(request), choice=choice
+                [event],
+                by=staff_user(request),
+                reason=reason,
+                key=key,
+                address=address(request),
+                choice=choice,
             )
         except AlreadyRequested as error:
             messages.warning(request, str(error))

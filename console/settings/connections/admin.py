@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import actor, address
 from console.base.confirmed import ConfirmedAdmin
 from console.base.forms import JSON_AS_TEXT
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_test import test_now
 from console.settings.connections.figures import ConnectionShown, waiting, waiting_words
@@ -129,13 +129,12 @@ class ConnectionAdmin(ConfirmedAdmin):
             ),
         ]
 
+    @post_only(back_to="admin:sync_connection_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: four steps against the system, as it is stored now."""
         connection = get_object_or_404(Connection, pk=pk)
         if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
             raise PermissionDenied
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_connection_change", pk)
         try:
             is_good = test_now(request, connection)
         except AlreadyTesting:
@@ -145,13 +144,12 @@ class ConnectionAdmin(ConfirmedAdmin):
             (messages.success if is_good else messages.error)(request, told)
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
+    @post_only(back_to="admin:sync_connection_change", key="pk")
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: end the pause of the connection's breaker now."""
         connection = get_object_or_404(Connection, pk=pk)
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_connection_change", pk)
         if end_pause_now(connection, actor(request), address(request)):
             messages.success(
                 request, _("The pause is over: the next delivery that is due tries the connection.")

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.payloads.content import value_text
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summary, untestable
@@ -74,11 +74,10 @@ class BackTests(MappingPages):
             *super().get_urls(),
         ]
 
+    @post_only(back_to="admin:sync_mapping_change", key="pk")
     def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST: run the open draft over the newest events; up to 200 of them while the person waits."""
         mapping = self.mapping_for(request, pk, MAY_EDIT)
-        if request.method != "POST":
-            return not_pressed(request, "admin:sync_mapping_change", pk)
         draft, text = draft_of(mapping), request.POST.get("events", "")
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:

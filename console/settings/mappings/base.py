@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from console.base.audit_trail import address
+from console.base.audit_trail import address, staff_user
 from console.base.confirmed import ReasonedAdmin
 from console.base.forms import parse_pk
 from console.base.read_only import RowPages
@@ -44,8 +44,7 @@ class MappingPages(RowPages, ReasonedAdmin):
 
 def author(request: HttpRequest) -> Author:
     """The person at the browser."""
-    assert request.user.is_authenticated, "admin_view lets in nobody else"
-    return Author(request.user, address(request))
+    return Author(staff_user(request), address(request))
 
 
 def typed_in(request: HttpRequest, name: str) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
-from console.base.post_only import not_pressed
+from console.base.post_only import post_only
 from console.settings.pause import PausingViews, flow_pill, held_now
 from console.settings.sources.form import SourceForm, source_consequences
 from console.settings.sources.page import observed, routes_of, secret_lines, with_days
@@ -128,11 +128,10 @@ class SourceAdmin(SecretViews, PausingViews):
             )
             messages.warning(request, told)
 
+    @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: a signed webhook by the real gate, which means nothing and is not delivered."""
         source = self.source_to_change(request, pk)
-        if request.method != "POST":
-            return not_pressed(request, "admin:webhooks_source_change", pk)
         try:
             _tell(request, send_test(request, source))
         except NotSent as refusal:
