@@ -1,6 +1,5 @@
 """Alarms: what is wrong now and what was, who was told, and the figures that they are judged by."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -8,26 +7,25 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.alarms.snooze import may_snooze, snooze_page
 from console.alarms.words import kind_names, shown_alarm, snooze_lines, told_lines
-from console.base.read_only import EvidenceAdmin, RowPages
-from console.ui.chips import Bar, Chip
+from console.base.chip_list import ChipListAdmin
+from console.base.read_only import RowPages
 from database.clock import read_clock
-from sync.models import Alarm, AlarmKind
+from sync.models import Alarm
 from sync.monitoring.health_figures import Figures, measure
-
-BAR = Bar(("when", "kind"), time="")
 
 
 class OpenFilter(admin.SimpleListFilter):
     """What is wrong now, or what was."""
 
-    title = "when"
+    title = gettext_lazy("status")
     parameter_name = "when"
 
-    def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        return [("now", "now"), ("over", "over")]
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return [("now", _("Now")), ("over", _("Over"))]
 
     def queryset(self, _: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
         return queryset.filter(ended_at__isnull=self.value() == "now") if self.value() else queryset
@@ -36,25 +34,27 @@ class OpenFilter(admin.SimpleListFilter):
 class KindFilter(admin.SimpleListFilter):
     """What it is about."""
 
-    title = "kind"
+    title = gettext_lazy("about")
     parameter_name = "kind"
 
-    def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        return [(str(kind.value), str(kind.label)) for kind in AlarmKind]
+    def lookups(self, *args: Any) -> list[tuple[str, str]]:
+        return list(kind_names().items())
 
     def queryset(self, _: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 @admin.register(Alarm)
-class AlarmAdmin(RowPages, EvidenceAdmin):
+class AlarmAdmin(RowPages, ChipListAdmin):
     """Read-only, open ones first. Whoever may can ask for quiet about one, for a time and with a reason."""
 
     change_list_template = "console/alarms/list.html"
     list_filter = (OpenFilter, KindFilter)
-    parameters = frozenset(BAR.names)
+    parameters = frozenset({OpenFilter.parameter_name, KindFilter.parameter_name})
     ordering = (F("ended_at").desc(nulls_first=True), "-raised_at", "-id")
     actions = None
+    nothing_yet = gettext_lazy("No alarm was raised yet.")
+    nothing_found = gettext_lazy("No alarm matches these filters.")
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.snooze_view)
@@ -68,12 +68,9 @@ class AlarmAdmin(RowPages, EvidenceAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         figures = measure(read_clock())
-        words = BAR.asked(request.GET)
         context = {
             "figures": figures,
             "silent": _silent(figures),
-            "chips": _chips(words),
-            "is_filtered": bool(words),
             "may_snooze": may_snooze(request),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
@@ -96,11 +93,3 @@ class AlarmAdmin(RowPages, EvidenceAdmin):
 
 def _silent(figures: Figures) -> set[int]:
     return {each.id for each in figures.sources if each.is_silent(figures.at)}
-
-
-def _chips(words: dict[str, str]) -> Sequence[Chip]:
-    times = [("now", _("Now")), ("over", _("Over"))]
-    return [
-        BAR.chip(words, "when", _("Status"), times),
-        BAR.chip(words, "kind", _("About"), kind_names().items()),
-    ]

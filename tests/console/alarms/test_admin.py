@@ -57,6 +57,23 @@ def test_what_is_wrong_now_stands_before_what_was() -> None:
     assert listed(support(), "?kind=deliveries-dead&when=over") == [over, longer_over]
 
 
+def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
+    alarm()
+    client = support()
+    chips = client.get(f"{LIST}?when=over").context["cl"].chips
+    assert [(chip.label, chip.value, chip.without) for chip in chips] == [
+        ("Status", "Over", "?"),
+        ("About", "", "?when=over"),
+    ]
+    kinds = {choice.text: choice.query for choice in chips[1].choices}
+    assert len(kinds) == len(AlarmKind)
+    assert kinds["Held for approval"] == "?kind=deliveries-held&when=over"
+    text = visible_text(client.get(f"{LIST}?when=over"))
+    assert "No alarm matches these filters. Show all alarms" in text
+    assert "Status: Over" in text
+    assert "Clear" not in visible_text(client.get(LIST))
+
+
 def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
     now = read_clock()
     late_delivery(now - minutes(10))
