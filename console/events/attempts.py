@@ -22,7 +22,7 @@ from console.payloads.content import (
     value_text,
 )
 from console.payloads.curl import curl
-from console.ui.formatting import duration
+from console.ui.formatting import short_duration
 from console.ui.status import code_words
 from sync.models import Attempt, Call, Delivery, Outcome
 from webhooks.catalogue.codes import Words
@@ -153,7 +153,7 @@ def _calls(attempts: list[int], may: Mapping[str, bool], missing: Missing) -> di
         has_answer = with_contents and row.status is not None
         answered = as_response(row, gone, covered=covered) if has_answer else None
         command = curl(row.method, row.path, document) if (document := _document(row, with_contents)) else ""
-        shown[row.attempt_id].append(CallShown(row, duration(row.seconds), sent, answered, command))
+        shown[row.attempt_id].append(CallShown(row, short_duration(row.seconds), sent, answered, command))
     return shown
 
 
@@ -165,7 +165,7 @@ def _shown(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
 ) -> AttemptShown:
     seconds = ((row.ended_at or now) - row.started_at).total_seconds()
-    took, system = duration(seconds), speaker(delivery, row.code)
+    took, system = short_duration(seconds), speaker(delivery, row.code)
     return AttemptShown(
         row=row,
         seconds=seconds,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from console.ui.formatting import long_time
+from console.ui.formatting import long_duration
 
 WIDTH = 1000
 
@@ -57,4 +57,4 @@ def _units(seconds: float, full: float) -> int:
 def waited(since: datetime | None, until: datetime) -> str:
     """The gap before an attempt, in words; empty below a second."""
     seconds = int((until - since).total_seconds()) if since else 0
-    return _("waited %(time)s before this attempt") % {"time": long_time(seconds)} if seconds >= 1 else ""
+    return _("waited %(time)s before this attempt") % {"time": long_duration(seconds)} if seconds >= 1 else ""

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 
 from audit.models import Checkpoint, Entry
@@ -16,6 +15,7 @@ from console.events.list_page import listed_sources
 from console.events.list_query import count_meant
 from console.export_jobs.words import contents, export_mark, table_choices
 from console.ui.filter_text import conditions
+from console.ui.formatting import long_duration
 from exports.models import Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
 
@@ -110,7 +110,5 @@ def _pace(export: Export, now: datetime) -> str:
         return ""
     pace = export.position / spent
     left = ((export.total or 0) - export.position) / pace
-    until = (
-        f"{left:.0f} s" if left < 60 else timeuntil(now + timedelta(seconds=left), now).replace("\xa0", " ")
-    )
-    return _(" %(pace)s events a second, about %(left)s left.") % {"pace": f"{pace:,.0f}", "left": until}
+    told = {"pace": f"{pace:,.0f}", "left": long_duration(max(1, left))}
+    return _(" %(pace)s events a second, about %(left)s left.") % told

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.settings.connections.figures import ConnectionShown
-from console.ui.formatting import seconds_words
+from console.ui.formatting import short_duration
 from sync.models import Alarm, AlarmKind, Route
 from sync.monitoring.alarm_texts import describe
 from sync.monitoring.connection_health import Health
@@ -98,9 +98,9 @@ def _title(shown: ConnectionShown) -> str:
 def _text(shown: ConnectionShown) -> str:
     if shown.health is Health.SLOW:
         p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
-        normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": seconds_words(usual)}
+        normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}
         took = _("Requests take up to %(p95)s%(normally)s.") % {
-            "p95": seconds_words(p95),
+            "p95": short_duration(p95),
             "normally": normally,
         }
     else:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.ui.filter_text import Systems, conditions, events
+from console.ui.formatting import long_duration
 from console.ui.status import pill
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
 
@@ -94,15 +95,11 @@ def what(replay: Replay, systems: Systems) -> list[str]:
 
 
 def lasts(count: int, pace: str) -> str:
-    """How long so many take at this pace: `about 35 s`, `about 2.4 min`, `about 3.5 h`; empty where nobody knows."""
+    """How long so many take at this pace: `about 35 s`, `about 2 min 24 s`; empty where nobody knows."""
     if pace not in _PER_MINUTE:
         return ""
-    minutes = count / _PER_MINUTE[Pace(pace)]
-    if minutes < 1:
-        return _("about %(number)s s") % {"number": f"{max(1, minutes * 60):.0f}"}
-    if minutes < 90:
-        return _("about %(number)s min") % {"number": f"{minutes:.1f}"}
-    return _("about %(number)s h") % {"number": f"{minutes / 60:.1f}"}
+    seconds = max(1, round(count / _PER_MINUTE[Pace(pace)] * 60))
+    return _("about %(time)s") % {"time": long_duration(seconds)}
 
 
 def why_paused(replay: Replay) -> str:

@@ -12,7 +12,6 @@ from console.settings.pause import flow_pill
 from console.ui import formatting, status
 from console.ui.status import pill
 from sync.models import Care, Delivery, FailureGroup
-from sync.monitoring.alarm_texts import span
 from sync.monitoring.health_figures import MOST_COUNTED
 
 register = template.Library()
@@ -58,7 +57,7 @@ def counted(number: int) -> str:
 @register.filter
 def silence(length: timedelta | None) -> str:
     """How long a source may be silent; without an end nobody is told."""
-    return _("no alarm") if length is None else span(int(length.total_seconds()))
+    return _("no alarm") if length is None else formatting.long_duration(length.total_seconds())
 
 
 register.filter("moment", formatting.moment)

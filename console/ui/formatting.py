@@ -1,11 +1,12 @@
-"""Times and durations in the words of the console. Pure: the moment is passed in."""
+"""Times and durations in the words of the console: `short_duration` for what was measured, `long_duration` for what is
+waited for. Pure: the moment is passed in.
+"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -56,59 +57,44 @@ def _told(at: datetime) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S %Z}"
 
 
-def duration(seconds: float | None) -> str:
-    """Milliseconds below ten seconds, then seconds with one decimal."""
+def short_duration(seconds: float | None) -> str:
+    """How long something took, in one unit: `212 ms`, `4.1 s`, `45 s`, `12 min`, `3 h`; a dash for none."""
     if seconds is None:
         return "–"
-    return f"{seconds * 1000:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.0f} h"
+
+
+def long_duration(seconds: float) -> str:
+    """How long something lasts or is away, in its two largest units, never more than that: `8 s`, `42 min 8 s`, `3 h`,
+    `2 days 4 h`; from three days on the days alone.
+    """
+    whole = max(0, int(seconds))
+    days = whole // 86_400
+    parts = [
+        (days, ngettext("day", "days", days)),
+        (whole // 3600 % 24, _("h")),
+        (whole // 60 % 60, _("min")),
+        (whole % 60, _("s")),
+    ]
+    first = next((place for place, (number, _unit) in enumerate(parts) if number), len(parts) - 1)
+    shown = parts[first : first + (1 if days >= 3 else 2)]
+    return " ".join(f"{number} {unit}" for number, unit in shown if number) or f"0 {parts[-1][1]}"
 
 
 def ahead(at: datetime | None, now: datetime) -> str:
-    """How far away a time is: `now`, `in 40 s`, `in 12 minutes`; empty where there is none."""
+    """How far away a time is: `now`, `in 40 s`, `in 12 min 5 s`; empty where there is none."""
     if at is None:
         return ""
     seconds = (at - now).total_seconds()
-    if seconds <= 0:
-        return _("now")
-    span = f"{seconds:.0f} s" if seconds < 60 else timeuntil(at, now).replace("\xa0", " ")
-    return _("in %(span)s") % {"span": span}
-
-
-def span_words(span: timedelta) -> str:
-    """Two units at most: `2 days 3 h`, `23 h 12 min`, `12 min`, `40 s`."""
-    seconds = max(0, int(span.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if hours < 1:
-        return f"{minutes} min"
-    if days < 1:
-        return f"{hours} h {minutes % 60} min"
-    told = ngettext("%d day", "%d days", days) % days
-    return f"{told} {hours % 24} h" if days < 3 else told
-
-
-def long_time(seconds: int) -> str:
-    """`8 s`, `42 min 8 s`, `3 h 5 min`, `2 days 4 h`: the two largest units."""
-    parts = [
-        (seconds // 86_400, _("days") if seconds // 86_400 != 1 else _("day")),
-        (seconds // 3600 % 24, "h"),
-        (seconds // 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    first = next((place for place, (number, _unit) in enumerate(parts) if number), len(parts) - 1)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number) or "0 s"
+    return _("in %(span)s") % {"span": long_duration(max(1, seconds))} if seconds > 0 else _("now")
 
 
 def percent_words(share: float) -> str:
     """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
     return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"
-
-
-def seconds_words(seconds: float) -> str:
-    """`212 ms`, `4.1 s`, `45 s`, `12 min`: as exact as anybody needs."""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -21,8 +21,9 @@ from console.permissions import MAY_TEST
 from console.settings.connections.connection_test import test_now
 from console.settings.connections.figures import ConnectionShown, waiting, waiting_words
 from console.settings.connections.form import CREDENTIALS, ConnectionForm
-from console.settings.connections.page import page_context, seconds, share, waiting_link, with_figures
+from console.settings.connections.page import page_context, share, waiting_link, with_figures
 from console.ui.charts import beside
+from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, preset
 from sync.connectors.registry import SIDES
 from sync.limits.breaker_status import measured
@@ -92,7 +93,7 @@ class ConnectionAdmin(ConfirmedAdmin):
 
     @admin.display(description=gettext_lazy("95 % within"))
     def p95(self, connection: Any) -> SafeString:
-        return beside(seconds(connection.shown.figures.p95), connection.shown.spark)
+        return beside(short_duration(connection.shown.figures.p95), connection.shown.spark)
 
     @admin.display(description=gettext_lazy("failed lately"))
     def failed(self, connection: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.ui.formatting import seconds_words
+from console.ui.formatting import long_duration, short_duration
 from console.ui.status import code_words
 from sync.connectors.connection_check import Step
 from webhooks.catalogue.codes import CATALOGUE
@@ -30,7 +30,7 @@ class StepLine:
 def step_line(step: Step, connection: str, now: datetime) -> StepLine:
     """A step as people read it."""
     style, mark, word = _pill(step)
-    took = "" if step.seconds is None else seconds_words(step.seconds)
+    took = "" if step.seconds is None else short_duration(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
     return StepLine(step_title(step.name), style, mark, word, _sentence(step, connection, now), note, took)
 
@@ -147,7 +147,7 @@ def _bad(sentence: Callable[[], str]) -> Callable[[Mapping[str, Any], datetime],
 
 
 def _token(facts: Mapping[str, Any], _now: datetime) -> str:
-    span = seconds_words(float(facts.get("good_for", 0)))
+    span = long_duration(float(facts.get("good_for", 0)))
     return _("The token endpoint gave a token that is good for %(span)s.") % {"span": span}
 
 

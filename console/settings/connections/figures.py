@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from console.settings.connections.health import health_label, health_sentence, health_shape, health_style
 from console.ui.charts import line, spark
-from console.ui.formatting import seconds_words
+from console.ui.formatting import short_duration
 from console.ui.status import pill
 from database.clock import database_now
 from database.statement import Statement
@@ -64,7 +64,7 @@ class ConnectionShown:
     @property
     def p95(self) -> str:
         """In words; empty where there is none."""
-        return "" if self.figures.p95 is None else seconds_words(self.figures.p95)
+        return "" if self.figures.p95 is None else short_duration(self.figures.p95)
 
 
 def connections_shown() -> list[ConnectionShown]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.ui.formatting import percent_words, seconds_words
+from console.ui.formatting import long_duration, percent_words, short_duration
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 
@@ -73,7 +73,9 @@ def _paused(figures: ConnectionFigures, now: datetime) -> str:
     if left <= 0:
         numbers = {"successes": figures.successes, "enough": figures.enough}
         return _("Tried again, one by one: %(successes)d of %(enough)d successes so far.") % numbers
-    return _("Left alone because it does not work; tried again in %(span)s.") % {"span": seconds_words(left)}
+    return _("Left alone because it does not work; tried again in %(span)s.") % {
+        "span": long_duration(max(1, left))
+    }
 
 
 def _failed(figures: ConnectionFigures) -> str:
@@ -99,7 +101,7 @@ def _healthy(figures: ConnectionFigures) -> str:
 
 
 def _slow(figures: ConnectionFigures) -> str:
-    values = {"p95": seconds_words(figures.p95 or 0.0), "usual": seconds_words(figures.usual_p95 or 0.0)}
+    values = {"p95": short_duration(figures.p95 or 0.0), "usual": short_duration(figures.usual_p95 or 0.0)}
     if figures.usual_p95 is None:
         return _("Requests take up to %(p95)s.") % values
     return _("Requests take up to %(p95)s (normally %(usual)s).") % values

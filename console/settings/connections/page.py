@@ -19,7 +19,7 @@ from console.settings.connections.figures import ConnectionShown, figures_of, wa
 from console.settings.connections.limits import at_once, rate
 from console.settings.connections.token_expiry import token_end
 from console.ui.charts import beside
-from console.ui.formatting import ago, moment, percent_words, seconds_words
+from console.ui.formatting import ago, long_duration, moment, percent_words, short_duration
 from console.ui.status import code_words
 from sync.limits.breaker_status import Passing, breaker_of, spared
 from sync.limits.circuit_breaker import ENOUGH
@@ -61,11 +61,11 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Sending"), sending(connection, now)),
         (_("Waiting"), waiting_link(connection)),
         (requests, f"{shown.figures.calls:,}"),
-        (_("Half within (p50)"), seconds(shown.p50)),
-        (_("95 % within (p95)"), beside(seconds(shown.figures.p95), shown.spark)),
+        (_("Half within (p50)"), short_duration(shown.p50)),
+        (_("95 % within (p95)"), beside(short_duration(shown.figures.p95), shown.spark)),
         (_("Failed"), share(shown.figures)),
         (_("Last success"), ago(shown.last_success_at, absent=_("none in the last day"))),
-        (_("Timeout"), seconds_words(connection.deadline_seconds)),
+        (_("Timeout"), short_duration(connection.deadline_seconds)),
         (_("Deliveries at once"), at_once(connection)),
         (_("Requests a second"), rate(connection)),
     ]
@@ -85,11 +85,6 @@ def waiting_link(connection: Any) -> str | SafeString:
         return words
     query = urlencode({"state": _WAITING, "commercial": connection.slug})
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
-
-
-def seconds(value: float | None) -> str:
-    """As exact as anybody needs."""
-    return "–" if value is None else seconds_words(value)
 
 
 def _ends(at: datetime, now: datetime) -> str | SafeString:
@@ -132,4 +127,4 @@ def _stopped(breaker: Breaker, until: datetime, connection: Connection, now: dat
     )
     left = max(1.0, (until - now).total_seconds())
     why = code_words(breaker.code, connection.name).title
-    return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": seconds_words(left)}
+    return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": long_duration(left)}

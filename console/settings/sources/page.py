@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from console.ui.charts import beside, line, spark
-from console.ui.formatting import span_words
+from console.ui.formatting import long_duration
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, hour_of
 from sync.monitoring.health_figures import newest_of_source
@@ -62,7 +62,7 @@ def secret_lines(source: Source) -> list[SecretLine]:
     if not secrets:
         return []
     since, used = _signers(source, secrets[0].created_at)
-    span = span_words(now - since)
+    span = long_duration((now - since).total_seconds())
     live = [each.pk for each in secrets if each.is_live(now) and each.fits]
     lines = []
     for secret in secrets:
@@ -73,8 +73,8 @@ def secret_lines(source: Source) -> list[SecretLine]:
                 is_live=secret.is_live(now),
                 fits=secret.fits,
                 is_old=secret.pk != secrets[0].pk,
-                age=span_words(now - secret.created_at),
-                left=span_words(secret.ends_at - now) if secret.ends_at and secret.ends_at > now else "",
+                age=long_duration((now - secret.created_at).total_seconds()),
+                left=_left(secret, now),
                 signed=signed,
                 last_at=last_at,
                 span=span,
@@ -82,6 +82,12 @@ def secret_lines(source: Source) -> list[SecretLine]:
             )
         )
     return lines
+
+
+def _left(secret: SourceSecret, now: datetime) -> str:
+    """How long it still counts; empty where no end is set, and after it."""
+    seconds = (secret.ends_at - now).total_seconds() if secret.ends_at else 0
+    return long_duration(seconds) if seconds > 0 else ""
 
 
 def _signers(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:

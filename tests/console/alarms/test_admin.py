@@ -90,7 +90,7 @@ def test_the_list_shows_the_figures_that_alarms_are_judged_by() -> None:
         "The shop does not work at the moment",
         "Aurora",
         "no alarm –",
-        "30 minutes ✕ Silent",
+        "30 min ✕ Silent",
     ):
         assert shown in text, text
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from console.events.waterfall import WIDTH, Span, pieces, scale, waited
 from console.payloads.curl import curl
 from console.payloads.masking import COVER, masked, masked_address, masked_text
-from console.ui.formatting import long_time
 
 pytestmark = pytest.mark.pure
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -84,21 +83,6 @@ def test_bars_share_a_scale_and_stay_within_it() -> None:
     assert (first.x, first.width) == (0, WIDTH // 4)
     assert (second.x, second.width) == (WIDTH // 4, WIDTH)
     assert pieces(NOON, 1.0, [], full, "good")[0].width == WIDTH // 2
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (8, "8 s"),
-        (2528, "42 min 8 s"),
-        (3600, "1 h"),
-        (11_100, "3 h 5 min"),
-        (187_200, "2 days 4 h"),
-    ],
-)
-def test_long_times_are_told_in_two_units(seconds: int, text: str) -> None:
-    assert long_time(seconds) == text
 
 
 def test_a_gap_below_a_second_is_not_told() -> None:

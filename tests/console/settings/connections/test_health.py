@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.settings.connections.health import health_label, health_sentence, health_style
-from console.ui.formatting import seconds_words
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -76,11 +75,3 @@ def test_every_word_has_a_label_and_a_style_of_the_pills() -> None:
     assert len(set(labels)) == len(labels) == 7
     assert {health_style(health) for health in Health} == {"good", "warn", "bad", "quiet"}
     assert [each for each in Health if each.is_wrong] == [Health.SLOW, Health.FAILING, Health.PAUSED]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.0, "0 ms"), (0.2123, "212 ms"), (0.9999, "1.0 s"), (4.12, "4.1 s"), (45.4, "45 s"), (720, "12 min")],
-)
-def test_spans_are_as_exact_as_anybody_needs(seconds: float, words: str) -> None:
-    assert seconds_words(seconds) == words

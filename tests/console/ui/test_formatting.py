@@ -1,0 +1,44 @@
+"""Durations: in one unit where they were measured, in two where somebody waits."""
+
+import pytest
+
+from console.ui.formatting import long_duration, short_duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "–"),
+        (0.0, "0 ms"),
+        (0.2123, "212 ms"),
+        (0.9999, "1.0 s"),
+        (4.12, "4.1 s"),
+        (9.97, "10 s"),
+        (75, "75 s"),
+        (720, "12 min"),
+        (89.4 * 60, "89 min"),
+        (200_000, "56 h"),
+    ],
+)
+def test_what_was_measured_is_told_in_one_unit(seconds: float | None, words: str) -> None:
+    assert short_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s"),
+        (0.9, "0 s"),
+        (8, "8 s"),
+        (75, "1 min 15 s"),
+        (2528, "42 min 8 s"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (11_100, "3 h 5 min"),
+        (86_400, "1 day"),
+        (187_200, "2 days 4 h"),
+        (90 * 86_400 + 10_800, "90 days"),
+    ],
+)
+def test_what_is_waited_for_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
+    assert long_duration(seconds) == words
