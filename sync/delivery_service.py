@@ -31,7 +31,9 @@ def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
     Inside a transaction. Returns the deliveries that ended: the next of their subjects may run now.
     """
     retrying = (
-        event.deliveries.filter(state=State.RETRYING, replay=None).select_related("route").order_by("pk")
+        event.deliveries.filter(state=State.RETRYING, replay=None)
+        .select_related("route", "event")
+        .order_by("pk")
     )
     stopped = [each for each in retrying.select_for_update(of=("self",)) if not each.route.goes_on]
     now = timezone.now()

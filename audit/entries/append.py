@@ -34,9 +34,9 @@ class NotInTransaction(RuntimeError):
 class Happening:
     """Something that somebody may ask about later.
 
-    `stream` names what it is about (`event:<reference>`, `delivery:<id>`, `person:<id>`, `setting:<kind>:<id>`),
-    `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal data: identifiers
-    of ours, codes, numbers, setting values that are no secrets.
+    `stream` names what it is about (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
+    `setting:<kind>:<id>`), `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal
+    data: identifiers of ours, codes, numbers, setting values that are no secrets.
     """
 
     stream: str

@@ -149,14 +149,17 @@ def _told(entry: Entry, details: Mapping[str, Any], names: Mapping[Key, str], us
 
 
 def _key_of(name: str) -> Key:
-    """What a stream or an actor names. Of a setting the kind is its own; an event is looked up by its UUID."""
+    """Return what a stream or an actor names. A setting has a kind of its own; an event and its deliveries are found by
+    the event's UUID.
+    """
     kind, _colon, key = name.partition(":")
     if kind == "setting":
         kind, _colon, key = key.partition(":")
         return (kind, key) if kind in _SETTINGS else ("", "")
-    if kind == "event":
+    if kind in ("event", "delivery"):
+        reference, _colon, _route = key.partition(":")
         try:
-            return kind, str(from_reference(key))
+            return kind, str(from_reference(reference))
         except ValueError:
             return "", ""
     return (kind, key) if kind in OBJECTS else ("", "")
@@ -174,7 +177,7 @@ def _kept_reason(entry: Entry, details: Mapping[str, Any]) -> Key:
 
 
 def _about(stream: str, names: Mapping[Key, str]) -> str:
-    """`event …4F2K9A`, `source CRM`, `delivery 17`; a name that nobody knows as it stands."""
+    """`event …4F2K9A`, `source CRM`, `delivery …4F2K9A, route 17`; a name that nobody knows as it stands."""
     kind, _colon, rest = stream.partition(":")
     if kind not in OBJECTS:
         return _("the hub") if stream == "system" else stream
@@ -183,7 +186,9 @@ def _about(stream: str, names: Mapping[Key, str]) -> str:
         return f"{_SETTINGS.get(kind, kind)} {names.get((kind, rest), rest)}"
     if kind == "person":
         return names.get((kind, rest), stream)
-    return f"{OBJECTS[kind]} {rest if len(rest) < 12 else f'…{rest[-6:]}'}"
+    name, _colon, route = rest.partition(":")
+    where = f", {_SETTINGS['route']} {route}" if route else ""
+    return f"{OBJECTS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{where}"
 
 
 def _url(kind: str, key: str, names: Mapping[Key, str], user: Any) -> str:

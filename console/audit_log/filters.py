@@ -12,6 +12,7 @@ from audit.entries.search import about_kind, by_actor, by_people, of_action
 from audit.models import Entry
 from console.audit_log.action_names import ACTIONS
 from sync.models import Delivery
+from sync.models.delivery import delivery_stream
 from sync.search.periods import NoSuchFilter, span
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
@@ -28,17 +29,17 @@ def streams_of(term: str) -> list[str]:
         uuid = from_reference(term.removeprefix("event:"))
     except ValueError:
         return [term]
-    deliveries = Delivery.objects.filter(event__uuid=uuid).values_list("pk", flat=True)
-    return [f"event:{to_reference(uuid)}", *(f"delivery:{pk}" for pk in deliveries)]
+    routes = Delivery.objects.filter(event__uuid=uuid).values_list("route_id", flat=True)
+    return [f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)]
 
 
 def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
     known = Event.objects.filter(entity_id=entity_id, entity_type=entity_type).order_by("-received_at", "-id")
     events = dict(known.values_list("pk", "uuid")[:MOST_EVENTS])
-    deliveries = Delivery.objects.filter(event__in=events).values_list("pk", flat=True)
+    deliveries = Delivery.objects.filter(event__in=events).values_list("event_id", "route_id")
     return [
         *(f"event:{to_reference(uuid)}" for uuid in events.values()),
-        *(f"delivery:{pk}" for pk in deliveries),
+        *(delivery_stream(events[event], route) for event, route in deliveries),
     ]
 
 

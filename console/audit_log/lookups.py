@@ -11,7 +11,7 @@ from django.db.models.functions import Cast
 
 from console.base.forms import parse_pk
 from exports.models import Export
-from sync.models import Connection, Delivery, Erasure, FailureDecision, Replay, Route, Snooze
+from sync.models import Connection, Erasure, FailureDecision, Replay, Route, Snooze
 from sync.models import Mapping as MappingRow
 from webhooks.models import Event, Source
 
@@ -48,7 +48,7 @@ class _Table(NamedTuple):
 _TABLES: Mapping[str, _Table] = {
     "person": _Table(User, "pk", "username"),
     "event": _Table(Event, "uuid", "pk", uuid),
-    "delivery": _Table(Delivery, "pk", "event_id"),
+    "delivery": _Table(Event, "uuid", "pk", uuid),
     "source": _Table(Source, "pk", "name"),
     "sender": _Table(Source, "slug", "name", slug),
     "connection": _Table(Connection, "pk", "name"),

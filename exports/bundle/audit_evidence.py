@@ -89,11 +89,11 @@ def _streams(
 ) -> Iterator[tuple[str, list[Placed]]]:
     """The streams of the events and deliveries that were written, and more, each as far as it is sealed and kept."""
     yield from places.streams(more)
-    for name, kind, column in (("events", "event", "reference"), ("deliveries", "delivery", "delivery")):
+    for name, stream in (("events", "event:{reference}"), ("deliveries", "delivery:{event}:{route}")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
             for some in batches(lines, _AT_ONCE):
                 beat()
-                yield from places.streams([f"{kind}:{json.loads(line)[column]}" for line in some])
+                yield from places.streams([stream.format_map(json.loads(line)) for line in some])
 
 
 def sign(

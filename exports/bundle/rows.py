@@ -20,11 +20,11 @@ _EVENT = (
     *("occurred_at", "received_at", "is_signed", "state", "code", "digest"),
 )
 _RECEIPT = (
-    *("event_id", "id", "verified_by", "size", "received_at"),
+    *("event_id", "uuid", "verified_by", "size", "received_at"),
     *("answered_at", "status", "code", "is_final", "is_repeat"),
 )
 _DELIVERY = (
-    *("event_id", "id", "identity__slug", "commercial__slug"),
+    *("event_id", "id", "route_id", "identity__slug", "commercial__slug"),
     *("is_relayed", "state", "code", "settled_at"),
 )
 _ATTEMPT = (
@@ -70,7 +70,11 @@ def rows_of(keys: Sequence[int]) -> Tables:
     receipts = _under(keys, Receipt, "event_id", _RECEIPT)
     return {
         "events": [events[key] for key in keys if key in events],
-        "receipts": [[references[key], *_plain(rest)] for key, *rest in receipts if key in references],
+        "receipts": [
+            [references[key], to_reference(uuid), *_plain(rest)]
+            for key, uuid, *rest in receipts
+            if key in references
+        ],
         "deliveries": [[references[key], *_plain(rest)] for key, *rest in deliveries if key in references],
         "attempts": [list(_plain([delivery, *rest])) for delivery, _, *rest in attempts],
         "calls": [[tried[key], *_plain(_in_milliseconds(rest))] for key, *rest in calls],

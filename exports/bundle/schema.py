@@ -55,9 +55,7 @@ RECEIPTS = Table(
     "One HTTP request that brought an event, and what was answered.",
     (
         Column("event", "text", "reference of the event"),
-        Column(
-            "receipt", "number", "names the receipt in audit entries (webhook.received, webhook.answered)"
-        ),
+        Column("receipt", "text", "its reference, as in audit entries (webhook.received, webhook.answered)"),
         Column("verified_by", "text", "how it was verified, and the number of the secret"),
         Column("size", "number", "bytes of its body"),
         Column("received", _TIME, "when it arrived"),
@@ -73,9 +71,8 @@ DELIVERIES = Table(
     "One event on one route to a commercial system.",
     (
         Column("event", "text", "reference of the event"),
-        Column(
-            "delivery", "number", "names the delivery; its audit entries are of the stream delivery:<number>"
-        ),
+        Column("delivery", "number", "names the delivery"),
+        Column("route", "number", "its route; its audit entries are of the stream delivery:<event>:<route>"),
         Column("identity", "text", "short name of the connection that is asked for the entity"),
         Column("commercial", "text", "short name of the connection that is changed"),
         Column("relayed", "true or false", "whether the webhook's own content is passed on"),

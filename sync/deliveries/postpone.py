@@ -17,13 +17,13 @@ def postpone(delivery_id: int, connection: Connection) -> tuple[int, ...]:
     with transaction.atomic():
         breaker = Breaker.objects.filter(pk=connection.pk).first()
         code = breaker.code if breaker and breaker.code else "interrupted"
-        delivery = Delivery.objects.filter(pk=delivery_id, state=State.PENDING)
-        found = delivery.select_for_update().values_list("event_id", flat=True).first()
-        if found is None:
+        deliveries = Delivery.objects.filter(pk=delivery_id, state=State.PENDING).select_related("event")
+        delivery = deliveries.select_for_update(of=("self",)).first()
+        if delivery is None:
             return ()
         Delivery.objects.filter(pk=delivery_id).update(state=State.RETRYING, code=code)
-        refresh_events([found])
+        refresh_events([delivery.event_id])
         details = {"connection": connection.slug, "code": code}
-        happening = Happening(f"delivery:{delivery_id}", "delivery.postponed", details=details)
+        happening = Happening(delivery.stream, "delivery.postponed", details=details)
         append(happening, at=timezone.now())
-    return (found,)
+    return (delivery.event_id,)

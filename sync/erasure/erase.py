@@ -103,9 +103,10 @@ def _destroy(erasure: Erasure) -> None:
 
 def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
     """What waits is not delivered any more: its entity could not be fetched without its id."""
-    locked = whose.deliveries.select_for_update(nowait=True).order_by("event_id", "pk")
+    locked = whose.deliveries.select_related("event").select_for_update(of=("self",), nowait=True)
+    locked = locked.order_by("event_id", "pk")
     try:
-        rows = list(locked.only("pk", "event_id", "state"))
+        rows = list(locked.only("pk", "event__uuid", "route_id", "state"))
     except OperationalError as error:  # waiting for it, with the keys locked, two could wait for each other
         raise StillRunning from error
     if any(row.state == State.RUNNING for row in rows):

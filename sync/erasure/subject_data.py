@@ -119,7 +119,10 @@ def requests_of(whose: Person) -> dict[int, set[int]]:
 def _on_record(whose: Person) -> Iterator[tuple[int, int]]:
     """The requests that audit entries of the entity's events and deliveries name, each with the event."""
     streams = {each.stream: each.pk for each in whose.events.only("pk", "uuid")}
-    streams |= {each.stream: each.event_id for each in whose.deliveries.only("pk", "event_id")}
+    streams |= {
+        each.stream: each.event_id
+        for each in whose.deliveries.select_related("event").only("event__uuid", "route_id")
+    }
     names, named = list(streams), []
     for start in range(0, len(names), _STREAMS):
         asked = Entry.objects.filter(stream__in=names[start : start + _STREAMS], action__in=_ASKED)

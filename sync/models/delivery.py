@@ -1,5 +1,6 @@
 """The unit of work, and what it left behind in the commercial system."""
 
+import uuid
 from collections.abc import Iterable
 
 from django.db import models
@@ -8,6 +9,7 @@ from sync.models.connection import Connection
 from sync.models.mapping import MappingVersion
 from sync.models.route import Route
 from webhooks.catalogue.codes import is_about_identity
+from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, State, indexes_where_set
 
 WAITING = (State.PENDING, State.RETRYING)
@@ -22,6 +24,11 @@ def sql_list(states: Iterable[State]) -> str:
 
 _OPEN = f"sync_delivery.state IN {sql_list(OPEN_STATES)}"
 _RUNNING = "sync_delivery.state = 'running'"
+
+
+def delivery_stream(event_uuid: uuid.UUID, route_id: int) -> str:
+    """Return the stream of the audit log of the delivery of an event on a route."""
+    return f"delivery:{to_reference(event_uuid)}:{route_id}"
 
 
 class Takes(models.TextChoices):
@@ -188,8 +195,8 @@ class Delivery(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
-        return f"delivery:{self.pk}"
+        """Its stream of the audit log; needs its event."""
+        return delivery_stream(self.event.uuid, self.route_id)
 
     def system_of(self, code: str) -> Connection:
         """The connection that a code of this delivery is about."""

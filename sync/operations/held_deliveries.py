@@ -83,8 +83,9 @@ def decide(
 def _decide(deliveries: Sequence[int], decision: Decision, request: Replay, address: str) -> tuple[int, ...]:
     request.save(force_insert=True)
     # In the order in which a replay locks them.
-    locked = Delivery.objects.select_for_update().filter(pk__in=deliveries, state=State.HELD)
-    rows = list(locked.order_by("event_id", "pk").only("pk", "event_id"))
+    locked = Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries, state=State.HELD)
+    locked = locked.select_related("event").order_by("event_id", "pk")
+    rows = list(locked.only("event__uuid", "route_id"))
     if not rows:
         raise NotDecidable("Nothing of this is held any more.")
     held = tuple(row.pk for row in rows)

@@ -51,8 +51,9 @@ def close_by_hand(
 def _close(deliveries: Sequence[int], request: Replay, address: str) -> tuple[int, ...]:
     request.save(force_insert=True)
     # In the order in which a replay locks them.
-    locked = closable(Delivery.objects.select_for_update().filter(pk__in=deliveries))
-    rows = list(locked.order_by("event_id", "pk").only("pk", "event_id", "state", "code"))
+    locked = closable(Delivery.objects.select_for_update(of=("self",)).filter(pk__in=deliveries))
+    locked = locked.select_related("event").order_by("event_id", "pk")
+    rows = list(locked.only("event__uuid", "route_id", "state", "code"))
     if not rows:
         raise NotDecidable("Nothing of this is waiting or failed any more.")
     events = {row.event_id for row in rows}

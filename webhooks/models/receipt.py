@@ -42,7 +42,12 @@ class Receipt(models.Model):
     @property
     def reference(self) -> str:
         """The event's reference, or its own where there is no event."""
-        return to_reference(self.event.uuid if self.event else self.uuid)
+        return to_reference(self.event.uuid) if self.event else self.own_reference
+
+    @property
+    def own_reference(self) -> str:
+        """The reference of this one request, which audit entries name."""
+        return to_reference(self.uuid)
 
 
 class Refusal(models.Model):

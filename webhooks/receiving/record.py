@@ -124,7 +124,7 @@ def _record_new(
 
 def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:
     """The audit entry of what a source was told later than its webhook was stored."""
-    details = {"receipt": receipt.pk, "status": answer.status, "code": answer.code}
+    details = {"receipt": receipt.own_reference, "status": answer.status, "code": answer.code}
     if event is not None:
         return Happening(event.stream, "webhook.answered", details=details)
     source = receipt.source

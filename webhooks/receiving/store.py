@@ -184,7 +184,7 @@ def received(event: Event, receipt: Receipt) -> Happening:
         "webhook.repeated" if receipt.is_repeat else "webhook.received",
         f"source:{event.source.slug}",
         {
-            "receipt": receipt.pk,
+            "receipt": receipt.own_reference,
             "verified_by": receipt.verified_by,
             "size": receipt.size,
             "state": str(event.state),

@@ -46,6 +46,7 @@ class Rows:
         self.let_go = ""  # entries of that time may be kept no longer
         self.pruned = ""  # up to when retention deleted events, as the log says
         self.uuids: set[Any] = set()
+        # By table and key: when an event arrived, the stream of a delivery.
         self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}, "attempts": {}}
 
     def fault(self, place: str, what: object) -> None:
@@ -130,9 +131,11 @@ class Rows:
                 seen.add(key)
                 if name in self.known:
                     self.known[name][key] = ""
+                if name == "deliveries":
+                    self.known[name][key] = f"delivery:{row.get('event')}:{row.get('route')}"
                 started = row.get("started", "")
                 is_due = name == "attempts" and started < self.settled and not self.is_let_go(started)
-                if is_due and f"delivery:{row.get('delivery')}" not in self.begun:
+                if is_due and self.known["deliveries"].get(row.get("delivery")) not in self.begun:
                     self.fault(place, f"delivery {row.get('delivery')} is not on the audit log")
             self.compare(name, count)
 

@@ -155,7 +155,7 @@ def test_what_is_answered_as_it_is_stored_leaves_one_entry_with_the_answer(hub: 
     entry = json.loads(body)
     assert (entry["action"], entry["actor"]) == ("webhook.received", "source:aurora")
     assert entry["details"] == {
-        "receipt": receipt.pk,
+        "receipt": receipt.own_reference,
         "verified_by": receipt.verified_by,
         "size": receipt.size,
         "state": "pending",

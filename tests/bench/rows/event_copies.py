@@ -124,12 +124,11 @@ class Filler:
 
     def _own_names(self) -> dict[str, str]:
         """What stands in the audit entries of the original and not in those of a copy, longest first."""
-        event, receipt, delivery, attempt = self._newest
+        event, receipt, _, attempt = self._newest
         return {
             str(attempt.key): "attempt",
+            receipt.own_reference: "receipt",
             event.reference: "reference",
-            delivery.stream: "delivery",
-            f'"receipt":{receipt.pk}': "receipt",
         }
 
     def fill(self, events: int) -> None:
@@ -149,7 +148,7 @@ class Filler:
 
     def _copied(self, first: int, last: int) -> Iterator[Copied]:
         """How the audit entries of these copies name their rows."""
-        event, receipt, delivery, attempt = self._newest
+        event, receipt, _, attempt = self._newest
         tables = {each.model: each for each in self._tables}
 
         def keys(row: Any) -> range:
@@ -161,14 +160,13 @@ class Filler:
 
         events = copies(event).values_list("uuid", "received_at")
         attempts = copies(attempt).values_list("key", flat=True)
-        rows = zip(events, attempts, keys(receipt), keys(delivery), strict=True)
-        for (uuid, received_at), key, receipt_key, delivery_key in rows:
+        receipts = copies(receipt).values_list("uuid", flat=True)
+        for (uuid, received_at), key, receipt_uuid in zip(events, attempts, receipts, strict=True):
             yield Copied(
                 {
                     "attempt": str(key),
                     "reference": to_reference(uuid),
-                    "delivery": f"delivery:{delivery_key}",
-                    "receipt": f'"receipt":{receipt_key}',
+                    "receipt": to_reference(receipt_uuid),
                 },
                 received_at,
             )

@@ -48,7 +48,10 @@ def happened(number: int = 0, **values: Any) -> Event:
         a_call(attempt, request=None, response=None)
         append(
             Happening(
-                event.stream, "webhook.received", f"source:{event.source.slug}", {"receipt": receipt.pk}
+                event.stream,
+                "webhook.received",
+                f"source:{event.source.slug}",
+                {"receipt": receipt.own_reference},
             ),
             at=event.received_at,
         )

@@ -44,7 +44,7 @@ def test_what_did_not_get_through_is_closed_with_who_and_why(anna: User, state: 
     assert (request.uuid, request.kind, request.reason) == (key, "closing", "put right in the shop")
     assert (request.requested_by, request.events, request.deliveries) == (anna, 1, 1)
     entry = Entry.objects.get(action="delivery.done-by-hand")
-    assert (entry.actor, entry.stream) == (f"person:{anna.pk}", f"delivery:{delivery.pk}")
+    assert (entry.actor, entry.stream) == (f"person:{anna.pk}", delivery.stream)
     assert f'"was":"{state}"' in entry.body
     assert "put right" not in entry.body, "what a person wrote stands in the request"
     if state == "dead":

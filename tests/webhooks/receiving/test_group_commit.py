@@ -39,7 +39,7 @@ def test_each_has_all_that_is_its_own(together: Together) -> None:
         deliveries = Delivery.objects.filter(event=event)
         assert [each.entity_id for each in deliveries] == [body["id"]] * (body["eventType"] == "UPDATE")
         (entry,) = Entry.objects.filter(stream=event.stream).values_list("body", flat=True)
-        assert json.loads(entry)["details"]["receipt"] == receipt.pk
+        assert json.loads(entry)["details"]["receipt"] == receipt.own_reference
         assert json.loads(entry)["details"]["status"] == answer.status_code
     assert SubjectKey.objects.filter(pk__in=Event.objects.values("payload__subject")).count() == 7
     assert faults() == []

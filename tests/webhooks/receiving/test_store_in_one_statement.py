@@ -50,7 +50,7 @@ def test_the_audit_log_names_the_receipt_and_the_delivery_as_they_are_stored(hub
     }
     came, began = entries["webhook.received"], entries["attempt.started"]
     assert came.stream == event.stream
-    assert json.loads(came.body)["details"]["receipt"] == Receipt.objects.get().pk
+    assert json.loads(came.body)["details"]["receipt"] == Receipt.objects.get().own_reference
     assert began.stream == delivery.stream
     assert json.loads(began.body)["details"]["attempt"] == str(Attempt.objects.get().key)
     assert faults() == []
