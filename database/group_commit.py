@@ -1,37 +1,34 @@
-"""Group commit: what several threads want written at the same time is written by one of them, in one commit.
+"""Group commit: what several threads want to store at the same moment is stored by one of them, in one commit.
 
-On SQLite there is one writer at a time, and a commit waits for the disk. Threads that come while one commits share the
-next commit.
+On SQLite there is one writer at a time, and a commit waits for the disk.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, transaction
-
-from database.connection import current
-from database.write_batch import one_commit
+from django.db import InterfaceError, OperationalError
 
 T = TypeVar("T")
 
-SECONDS = 30.0  # longer than any transaction is left waiting for its database
-_FOR_ALL = (OperationalError, InterfaceError)  # the database's own trouble, whatever was brought to it
+MAX_BATCH = 8
+WAIT_SECONDS = 30.0  # longer than any transaction is left waiting for its database
+_DATABASE_ERRORS = (OperationalError, InterfaceError)  # whatever the items were
 
 
-class Scattered(Exception):
-    """What several wanted done together failed, and nothing of it was done: each does its own, alone."""
+class GroupFailed(Exception):
+    """A commit of several items failed, and nothing of it was stored: each thread stores its own item alone."""
 
 
-class _Place(Generic[T]):
-    """One who waits in line. `leads`: it is his turn to do what has come."""
+class _Member(Generic[T]):
+    """A thread in the queue. `leads`: it is its turn to commit what has come."""
 
     def __init__(self, item: T) -> None:
         self.item = item
         self.leads = False
         self.failure: Exception | None = None
-        self._turn = threading.Lock()  # held until it is called: an Event takes five times as long
+        self._turn = threading.Lock()  # held until it is called; an Event takes five times as long
         self._turn.acquire()
 
     def wait(self, seconds: float = -1) -> bool:
@@ -42,127 +39,81 @@ class _Place(Generic[T]):
         self._turn.release()
 
 
-class Gathering(Generic[T]):
-    """`run` does all that it is given, or raises and has done nothing.
+class GroupCommit(Generic[T]):
+    """Group commit for the threads of one process. `run(items)` stores all items, or raises and stores none.
 
-    Nobody waits for company: who comes while nobody is at work runs his own at once. Who comes meanwhile waits for him,
-    and the first of them then runs what has come by then, at most `most`, in the order in which it came.
+    The first thread becomes the leader and runs at once; there is no delay to fill a batch. Threads that arrive
+    meanwhile queue up; when the leader is done, the first of them leads a batch of up to `max_batch` items, in the
+    order in which they arrived.
     """
 
-    def __init__(self, run: Callable[[Sequence[T]], None], most: int) -> None:
-        self._run, self._most = run, most
+    def __init__(self, run: Callable[[Sequence[T]], None], max_batch: int = MAX_BATCH) -> None:
+        self._run, self._max_batch = run, max_batch
         self._lock = threading.Lock()
-        self._line: deque[_Place[T]] = deque()
-        self._is_at_work = False
+        self._queue: deque[_Member[T]] = deque()
+        self._is_running = False
 
-    def do(self, item: T, seconds: float = SECONDS) -> None:
-        """Return when it is done, by whomever.
+    def submit(self, item: T, seconds: float = WAIT_SECONDS) -> None:
+        """Return when the item is stored, by whichever thread.
 
-        Raises what `run` raised where it was alone; `Scattered` where it was among several, but for a database that
-        failed them all. `OperationalError` after so many seconds in line, and then it is not done; who has begun is
-        bounded by the deadlines of the database.
+        Raises what `run` raised if the item was alone, and GroupFailed if it was among several, but for an error of the
+        database itself, which all of them get. Raises OperationalError after `seconds` in the queue; the item is not
+        stored then. A batch that has begun is bounded by the deadlines of the database.
         """
-        place = _Place(item)
-        if not self._begins_at_once(place):
-            if not place.wait(seconds):
-                if self._leaves(place):
-                    raise OperationalError(
-                        "the line of those who want to store something did not move in time"
-                    )
-                place.wait()
-            if place.failure is not None:
-                raise place.failure
-            if not place.leads:
+        member = _Member(item)
+        if not self._leads_at_once(member):
+            if not member.wait(seconds):
+                if self._leave_queue(member):
+                    raise OperationalError("the queue of webhooks to be stored did not move in time")
+                member.wait()
+            if member.failure is not None:
+                raise member.failure
+            if not member.leads:
                 return
-        self._lead(place)
+        self._lead(member)
 
-    def _begins_at_once(self, place: _Place[T]) -> bool:
+    def _leads_at_once(self, member: _Member[T]) -> bool:
         with self._lock:
-            if self._is_at_work:
-                self._line.append(place)
+            if self._is_running:
+                self._queue.append(member)
                 return False
-            self._is_at_work = True
+            self._is_running = True
             return True
 
-    def _leaves(self, place: _Place[T]) -> bool:
-        """Out of the line after too long a wait; False where it is in nobody's line any more, but being done."""
+    def _leave_queue(self, member: _Member[T]) -> bool:
+        """Leave the queue after too long a wait; False if the item is being stored already."""
         with self._lock:
-            is_in_line = place in self._line
-            if is_in_line:
-                self._line.remove(place)
-            return is_in_line
+            is_queued = member in self._queue
+            if is_queued:
+                self._queue.remove(member)
+            return is_queued
 
-    def _lead(self, place: _Place[T]) -> None:
+    def _lead(self, leader: _Member[T]) -> None:
         with self._lock:
-            others = [self._line.popleft() for _ in range(min(len(self._line), self._most - 1))]
+            count = min(len(self._queue), self._max_batch - 1)
+            followers = [self._queue.popleft() for _ in range(count)]
         try:
-            self._run([place.item, *(each.item for each in others)])
+            self._run([leader.item, *(follower.item for follower in followers)])
         except BaseException as error:
-            self._end(others, error)
-            if others and isinstance(error, Exception):
+            self._end(followers, error)
+            if followers and isinstance(error, Exception):
                 raise _for_each(error) from error
             raise
-        self._end(others, None)
+        self._end(followers, None)
 
-    def _end(self, others: Sequence[_Place[T]], error: BaseException | None) -> None:
-        self._hand_on()
-        for each in others:
-            each.call(None if error is None else _for_each(error))
+    def _end(self, followers: Sequence[_Member[T]], error: BaseException | None) -> None:
+        self._call_next_leader()
+        for follower in followers:
+            follower.call(None if error is None else _for_each(error))
 
-    def _hand_on(self) -> None:
+    def _call_next_leader(self) -> None:
         with self._lock:
-            if self._line:
-                self._line.popleft().call(leads=True)
+            if self._queue:
+                self._queue.popleft().call(leads=True)
             else:
-                self._is_at_work = False
+                self._is_running = False
 
 
 def _for_each(error: BaseException) -> Exception:
-    """What each of several is told, an error of his own."""
-    return type(error)(*error.args) if isinstance(error, _FOR_ALL) else Scattered()
-
-
-MOST = 8  # in one commit
-
-
-class _Work:
-    """What one thread wants done, and what came of it."""
-
-    __slots__ = ("result", "run")
-
-    def __init__(self, run: Callable[[], Any]) -> None:
-        self.run = run
-        self.result: Any = None
-
-
-def commit(work: Callable[[], T], *, is_one_statement: bool = False) -> T:
-    """Run this in a transaction; when that is committed, return what it returned.
-
-    It may run in another thread, and again where it, or what shared a transaction with it, raised something. So it
-    reads and writes rows, waits for nobody, and asks nothing of the thread that it comes from.
-    `is_one_statement`: it writes by `database.write_batch.together`, once.
-    """
-    link = current()
-    if link.vendor != "sqlite" or link.in_atomic_block:
-        return _alone(work, is_one_statement)
-    mine = _Work(work)
-    try:
-        _gathering.do(mine)
-    except Scattered:
-        return _alone(work, is_one_statement)
-    result: T = mine.result
-    return result
-
-
-def _alone(work: Callable[[], T], is_one_statement: bool) -> T:
-    with one_commit() if is_one_statement else transaction.atomic():
-        return work()
-
-
-def _together(works: Sequence[_Work]) -> None:
-    with transaction.atomic():
-        for each in works:
-            each.result = each.run()
-
-
-_gathering = Gathering(_together, MOST)
+    """Return an error of its own for each of several threads."""
+    return type(error)(*error.args) if isinstance(error, _DATABASE_ERRORS) else GroupFailed()

@@ -93,8 +93,8 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What there is to know of a model. `columns` takes the values of `fields`, which are all, or all but the key, out
-    of a row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
+    """What there is to know of a model. `columns` takes the values of `fields`, which are all but the key, out of a
+    row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
     where that is among the columns; `documents` are columns whose field has to prepare the value.
     """
 
@@ -113,9 +113,9 @@ class _Shape:
 
 
 @lru_cache(maxsize=64)
-def _shape(model: type[Model], has_key: bool = False) -> _Shape:
+def _shape(model: type[Model]) -> _Shape:
     every = model._meta.concrete_fields
-    fields = [each for each in every if has_key or not each.primary_key]
+    fields = [each for each in every if not each.primary_key]
     made = tuple((each.attname, each.default) for each in every if callable(each.default))
     is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
     keys: dict[str, str | None] = {each.attname: None for each in every}

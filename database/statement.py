@@ -27,7 +27,7 @@ class Statement:
         self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in _CLOCKS}
 
     def bound(self, *values: Any) -> "Bound":
-        """With its values, to be run by `database.write_batch.together`."""
+        """With its values, for a `database.write_batch.WriteBatch`."""
         return Bound(self._texts[current().vendor], values)
 
     def run(self, *values: Any) -> int:
@@ -52,11 +52,16 @@ class Statement:
 
 
 class Bound(NamedTuple):
-    """A statement in the words of this database, and its values. `adds`: the one row that it adds."""
+    """A statement in the words of this database, and its values."""
 
     sql: str
     values: Sequence[Any]
-    adds: Any = None
+
+    def run(self) -> int:
+        """How many rows it changed."""
+        connection = current()
+        values = prepared(self.values, connection.vendor)
+        return int(execute(connection, self.sql, values, lambda cursor: cursor.rowcount, is_reading=False))
 
 
 def for_vendor(sql: str, vendor: str) -> str:

@@ -1,7 +1,7 @@
-"""Writes that travel together: one round trip to PostgreSQL for what else takes one each, and all of them or none.
+"""Write batches: several INSERTs and UPDATEs in one round trip, all or nothing.
 
-There they are the parts of one statement (WITH …), none of which sees what another one did: they write to different
-rows. A part may name the key that another part's row will get: a row among its values stands for its key.
+On PostgreSQL a batch is one statement whose writes are data-modifying CTEs. They share one snapshot: no write sees
+another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,143 +9,182 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DataError, transaction
+from django.db import DataError, transaction
 from django.db.models import Model
 
 from database import statement
+from database.bulk_insert import bind_insert, insert_rows, mark_as_new, mark_as_stored
 from database.connection import current
 from database.statement import Bound
 from database.values import PLAIN, prepared
 
-GIVEN = "given"  # the part that others are made to depend on
-_ALL_IS_WELL = "CAST(CASE WHEN {} THEN '1' ELSE 'the row is not as expected' END AS integer)"
-_NO_NUMBER = "22P02"  # of the standard: what stands there cannot be read as an integer
+ANY_ROW = object()
+_FAILED = "a guard failed"
+_CHECK = f"CAST(CASE WHEN {{}} THEN '1' ELSE '{_FAILED}' END AS integer)"
 
 
-class NotAsExpected(Exception):
-    """Nothing of what should have been written together was."""
+class GuardFailed(Exception):
+    """A condition of the batch did not hold, and nothing was written."""
 
 
-def one_commit() -> AbstractContextManager[Any]:
-    """A transaction around `together`, where that is not one by itself: on SQLite."""
-    return nullcontext() if current().vendor == "postgresql" else transaction.atomic()
+class WriteBatch:
+    """Rows to insert, statements to execute, and conditions without which nothing is written.
 
-
-def together(*writes: Bound, given: Bound | None = None) -> list[int]:
-    """Run these, in a transaction or in `one_commit`; how many rows each changed. On PostgreSQL those that add a row
-    give it its key; SQLite does one after the other, and rows are stored before what names them
-    (`database.bulk_insert`).
-
-    `given`: a SELECT, without whose row nothing is written and nothing returned; the writes must be made to depend on
-    it (see `insertion`).
+    A model instance stands for its primary key wherever a value may stand, also if the batch itself inserts it: in
+    foreign keys of other rows and among the parameters of `execute`, not of `require`.
     """
-    connection = current()
-    is_small = given is None and (not writes or (len(writes) == 1 and writes[0].adds is None))
-    if is_small or connection.vendor == "sqlite":
-        return [run(each) for each in writes]
-    return _in_one(connection, writes, given)
+
+    def __init__(self) -> None:
+        self._rows: dict[type[Model], list[Model]] = {}
+        self._writes: list[Bound] = []
+        self._guards: list[tuple[Bound, Any]] = []
+
+    def insert(self, *rows: Model) -> None:
+        """Insert rows, those of one model by one statement. Insert a row after the rows that it refers to."""
+        for row in rows:
+            self._rows.setdefault(type(row), []).append(row)
+
+    def execute(self, *writes: Bound) -> None:
+        """Execute statements, whatever number of rows they change."""
+        self._writes += writes
+
+    def require(self, guard: Bound, equals: Any = ANY_ROW) -> None:
+        """Write nothing unless this SELECT, or this write, finds a row; with `equals`, unless it returns that value."""
+        self._guards.append((guard, equals))
+
+    def run(self) -> None:
+        """Write everything in one commit, or as a part of the transaction that is open.
+
+        The rows know their primary keys afterwards. Raises GuardFailed if a guard did not hold, or what the database
+        raises; then nothing was written, and the rows count as new again.
+        """
+        connection = current()
+        is_one_statement = connection.vendor == "postgresql" and self._count() > 1
+        try:
+            with self._transaction(connection, is_one_statement):
+                if is_one_statement:
+                    self._run_as_one_statement(connection)
+                else:
+                    self._run_in_turn(connection)
+        except BaseException:
+            for rows in self._rows.values():
+                mark_as_new(rows)
+            raise
+
+    def _count(self) -> int:
+        return len(self._guards) + len(self._rows) + len(self._writes)
+
+    def _transaction(self, connection: Any, is_one_statement: bool) -> AbstractContextManager[Any]:
+        if connection.in_atomic_block:  # only a failed guard leaves the caller's transaction usable
+            return transaction.atomic() if self._guards else nullcontext()
+        return nullcontext() if is_one_statement or self._count() == 1 else transaction.atomic()
+
+    def _run_in_turn(self, connection: Any) -> None:
+        for guard, equals in self._guards:
+            if not _holds(_execute(connection, guard.sql, guard.values, _first_value), equals):
+                raise GuardFailed
+        for rows in self._rows.values():
+            insert_rows(rows)
+        for write in self._writes:
+            _execute(connection, write.sql, write.values, _nothing)
+
+    def _run_as_one_statement(self, connection: Any) -> None:
+        places: dict[int, str] = {}
+        for number, rows in enumerate(self._rows.values()):
+            for position, row in enumerate(rows, 1):
+                places[id(row)] = f"(SELECT k[{position}] FROM k{number})"  # noqa: S608
+        values: list[Any] = []
+        guards = []
+        for guard, equals in self._guards:
+            values += guard.values
+            guards.append((guard.sql, equals is not ANY_ROW))
+        inserts = [_with_places(bind_insert(rows), places, values) for rows in self._rows.values()]
+        writes = [_with_places(write, places, values) for write in self._writes]
+        values += [equals for _, equals in self._guards if equals is not ANY_ROW]
+        key_columns = tuple(str(model._meta.pk.column) for model in self._rows)
+        text = _statement(tuple(guards), tuple(inserts), key_columns, tuple(writes))
+        try:
+            found = _execute(connection, text, values, _first_row)
+        except DataError as error:
+            if _FAILED in str(error):  # the cast of _CHECK quotes what it cannot read
+                raise GuardFailed from None
+            raise
+        for rows, keys in zip(self._rows.values(), found[1:], strict=True):
+            mark_as_stored(rows, keys)
 
 
-def together_after(first: Bound, gives: str | int, *writes: Bound) -> list[int]:
-    """Run these by one statement of PostgreSQL, where `first` gives this one value and each of the others some row.
-
-    How many rows each of the others changed. `NotAsExpected` where it is not so, and then nothing was done.
-
-    The statement fails then: unlike in `together` the writes need not depend on the first.
-    """
-    try:
-        return _in_one(current(), writes, first, gives)
-    except DataError as error:
-        if getattr(error.__cause__, "sqlstate", None) == _NO_NUMBER:
-            raise NotAsExpected from None
-        raise
-
-
-def run(write: Bound) -> int:
-    """How many rows it changed."""
-    return int(_run(current(), write.sql, write.values, _count))
+def _with_places(
+    bound: Bound, places: dict[int, str], values: list[Any]
+) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """Return a statement's text and its parameters that are keys of rows of the batch; add the others to `values`."""
+    keys = []
+    for position, value in enumerate(bound.values):
+        place = None if type(value) in PLAIN else places.get(id(value))
+        if place is None:
+            values.append(value)
+        else:
+            keys.append((position, place))
+    return bound.sql, tuple(keys)
 
 
-def gives_row(reading: Bound) -> bool:
-    """Whether a SELECT gives a row."""
-    return _run(current(), reading.sql, reading.values, _first) is not None
-
-
-def _in_one(
-    connection: Any, writes: Sequence[Bound], given: Bound | None, expected: str | int | None = None
-) -> list[int]:
-    places = {id(each.adds): place for place, each in enumerate(writes) if each.adds is not None}
-    parts, values = [], list(given.values) if given is not None else []
-    for each in writes:
-        named = []
-        for at, value in enumerate(each.values):
-            place = None if type(value) in PLAIN else places.get(id(value))
-            if place is None:
-                values.append(value)
-            else:
-                named.append((at, place))
-        gives = "1" if each.adds is None else _column(each.adds)
-        parts.append((each.sql, gives, tuple(named)))
-    if expected is not None:
-        values.append(expected)
-    text = _joined(tuple(parts), None if given is None else given.sql, expects=expected is not None)
-    found = _run(connection, text, values, _first)
-    if expected is not None:
-        found = found[1:]
-    elif given is not None and found[-1] is None:
-        return []
-    for each, key in zip(writes, found, strict=False):
-        if each.adds is not None:
-            _keep(each.adds, key)
-    return [1 if each.adds is not None else int(count) for each, count in zip(writes, found, strict=False)]
+_Part = tuple[str, tuple[tuple[int, str], ...]]
 
 
 @lru_cache(maxsize=512)
-def _joined(
-    parts: tuple[tuple[str, str, tuple[tuple[int, int], ...]], ...], given: str | None, *, expects: bool
+def _statement(
+    guards: tuple[tuple[str, bool], ...],
+    inserts: tuple[_Part, ...],
+    key_columns: tuple[str, ...],
+    writes: tuple[_Part, ...],
 ) -> str:
-    """`parts`: the text of each, what it gives of its rows, and which of its values is the key of which part.
-
-    `expects`: it fails where the value that `given` gives is not the last one of all, or a part changes no row.
-    """
-    withs = [f"{GIVEN} AS ({given})"] if given is not None else []
-    shown = []
-    for place, (sql, gives, named) in enumerate(parts):
-        withs.append(f"w{place} AS ({_with_keys(sql, named)} RETURNING {gives} AS k)")
-        shown.append(f"(SELECT {'count(*)' if gives == '1' else 'k'} FROM w{place})")  # noqa: S608
-    if expects:
-        changed = [f"{each} > 0" for each, (_, gives, _) in zip(shown, parts, strict=True) if gives == "1"]
-        is_well = " AND ".join([f"(SELECT * FROM {GIVEN}) = %s", *changed])  # noqa: S608
-        shown.insert(0, _ALL_IS_WELL.format(is_well))  # first: what comes before it would be done in vain
-    elif given is not None:
-        shown.append(f"(SELECT 1 FROM {GIVEN})")  # noqa: S608
-    return f"WITH {', '.join(withs)} SELECT {', '.join(shown)}"
+    """Return the one statement: it fails if a guard does not hold, and returns the keys of the rows by model."""
+    ctes, conditions, keys = [], [], []
+    for number, (sql, has_value) in enumerate(guards):
+        ctes.append(f"g{number} AS ({_returning(sql)})")
+        found = f"(SELECT * FROM g{number})"  # noqa: S608
+        conditions.append(f"{found} = %s" if has_value else f"EXISTS {found}")
+    for number, (part, column) in enumerate(zip(inserts, key_columns, strict=True)):
+        ctes.append(f'w{number} AS ({_with_keys(part)} RETURNING "{column}" AS k)')
+        # A sequence numbers the rows of one INSERT in the order of its VALUES.
+        ctes.append(f"k{number} AS (SELECT array_agg(k ORDER BY k) AS k FROM w{number})")  # noqa: S608
+        keys.append(f"(SELECT k FROM k{number})")  # noqa: S608
+    ctes += [f"u{number} AS ({_with_keys(part)})" for number, part in enumerate(writes)]
+    check = _CHECK.format(" AND ".join(conditions)) if conditions else "1"
+    return f"WITH {', '.join(ctes)} SELECT {', '.join([check, *keys])}"
 
 
-def _with_keys(sql: str, named: Sequence[tuple[int, int]]) -> str:
-    """The text with the keys of other parts for some of its place-holders."""
+def _returning(sql: str) -> str:
+    """Return a guard's text, of a write with what it returns."""
+    return sql if sql.startswith("SELECT") or " RETURNING " in sql else f"{sql} RETURNING 1"
+
+
+def _with_keys(part: _Part) -> str:
+    """Return the text with the keys of rows of the batch in place of some of its parameters."""
+    sql, keys = part
     first, *rest = sql.split("%s")
-    marks = {at: f"(SELECT k FROM w{place})" for at, place in named}  # noqa: S608
-    return first + "".join(marks.get(at, "%s") + piece for at, piece in enumerate(rest))
+    marks = dict(keys)
+    return first + "".join(marks.get(position, "%s") + piece for position, piece in enumerate(rest))
 
 
-def _run(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
+def _holds(found: Any, equals: Any) -> bool:
+    return found is not None if equals is ANY_ROW else bool(found == equals)
+
+
+def _execute(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
     return statement.execute(connection, sql, prepared(values, connection.vendor), result, is_reading=False)
 
 
-def _column(row: Model) -> str:
-    return str(row._meta.pk.column)
+def _first_value(cursor: Any) -> Any:
+    """Return the first column of the first row, of a write that returns nothing whether it changed a row; or None."""
+    if cursor.description is None:
+        return True if cursor.rowcount else None
+    row = cursor.fetchone()
+    return None if row is None else row[0]
 
 
-def _keep(row: Model, key: Any) -> None:
-    row.pk = key
-    row._state.adding = False
-    row._state.db = DEFAULT_DB_ALIAS
-
-
-def _count(cursor: Any) -> Any:
-    return cursor.rowcount
-
-
-def _first(cursor: Any) -> Any:
+def _first_row(cursor: Any) -> Any:
     return cursor.fetchone()
+
+
+def _nothing(cursor: Any) -> None:
+    return None

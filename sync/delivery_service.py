@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from django.db import transaction
-from django.db.models import Model
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from audit.entries.stream_heads import End
+from database.write_batch import WriteBatch
 from sync.attempts.event_outcome import outcome_of, outcome_when_opened
 from sync.attempts.waiters import Telling, wait, waiting_for
 from sync.deliveries.creation import Opening, open_deliveries, plan_ways
@@ -70,19 +70,16 @@ class Begun:
         self._at_once = False
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
-    def open(self, event: Event) -> list[Model]:
-        """Before the event is stored, by the same commit; returns what is to be stored after it. May be asked again."""
+    def open(self, event: Event, batch: WriteBatch) -> list[Happening]:
+        """Add the event's deliveries to the batch that stores it; returns their audit entries. May be asked again."""
         ready = len(self._ready()) if self._at_once else 0
         self._opening = open_deliveries(event, self._ways, at_once=ready)
-        return self._opening.rows
-
-    def opened(self) -> list[Happening]:
-        """When that has its keys: what belongs on the audit log with it."""
+        batch.insert(*self._opening.rows)
         return self._opening.happenings
 
-    def ended(self, ends: Mapping[str, End]) -> None:
-        """Where the streams end once that is committed: whoever settles need not look."""
-        claims = [replace(each, ends=ends) for each in self._opening.claims]
+    def committed(self, heads: Mapping[str, End]) -> None:
+        """Remember where the streams end, for whoever settles."""
+        claims = [replace(claim, heads=heads) for claim in self._opening.claims]
         self._opening = replace(self._opening, claims=claims)
 
     def start(self) -> None:

@@ -17,7 +17,7 @@ from audit.format.canonical_json import JSONValue, canonical
 from audit.format.hashes import leaf_of
 from audit.format.signed_records import time_text
 from database.statement import Bound
-from database.write_batch import together
+from database.write_batch import WriteBatch
 
 SYSTEM = "system"
 VERSION = 1
@@ -36,76 +36,82 @@ class Happening:
 
     `stream` names what it is about (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
     `setting:<kind>:<id>`), `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal
-    data: identifiers of ours, codes, numbers, setting values that are no secrets.
+    data: identifiers of ours, codes, numbers, setting values that are no secrets. `at`: when, if not at the time that
+    `append` is given.
     """
 
     stream: str
     action: str
     actor: str = SYSTEM
     details: Mapping[str, JSONValue] = field(default_factory=dict)
+    at: datetime | None = None
 
 
-_Said = tuple[Happening, datetime, str]  # with its time and the beginning of its entry's body
+class _NewStreams(dict[str, End]):
+    """The heads of streams that have no entry yet, whatever their names."""
+
+    def __contains__(self, stream: object) -> bool:
+        return True
+
+    def __missing__(self, stream: str) -> End:
+        return START
+
+
+NEW_STREAMS: Mapping[str, End] = _NewStreams()
 
 
 def append(*happenings: Happening, at: datetime | None = None) -> None:
-    """Record what happened, in order, each at the end of its stream: two statements.
+    """Append entries to their streams, in order, in the transaction that is open: two statements.
 
-    `NotInTransaction` outside a transaction; `TypeError` or `ValueError` for details without a canonical form. Where
-    somebody else appends to one of these streams, it waits for the end of that transaction.
+    Where another transaction appends to one of these streams, this waits for its end. Raises NotInTransaction outside
+    a transaction; TypeError or ValueError for details without a canonical form.
     """
-    _check_in_transaction()
+    if not connection.in_atomic_block:
+        raise NotInTransaction("append() belongs into the transaction of the change that it records")
     moment = at or timezone.now()
-    said = _said(happenings, moment)
-    for tries_left in reversed(range(_tries() if said else 0)):
+    for tries_left in reversed(range(_tries() if happenings else 0)):
         try:
-            with _undone_alone():
-                for write in _appended(said, {}).writes:
-                    together(write)
+            with _savepoint():
+                prepare_append(*happenings, at=moment).run()
             return
-        except IntegrityError:  # somebody appended since we looked
+        except IntegrityError:  # another transaction appended after the heads were read
             if not tries_left:
                 raise
 
 
 @dataclass(frozen=True, slots=True)
-class Appending:
-    """Entries that are about to be stored by `writes`, and where their streams end then."""
+class PreparedAppend:
+    """INSERTs of entries, and where their streams end once those are committed."""
 
-    writes: Sequence[Bound] = ()
-    ends: Mapping[str, End] = field(default_factory=dict)
+    writes: Sequence[Bound]
+    heads: Mapping[str, End]
+
+    def run(self) -> None:
+        """Insert the entries in the transaction that is open."""
+        for write in self.writes:
+            batch = WriteBatch()
+            batch.execute(write)
+            batch.run()
 
 
-def appending(
-    *happenings: Happening, at: datetime | None = None, ends: Mapping[str, End] | None = None
-) -> Appending:
-    """What is left of `append`, to be run in this same transaction, `together` with other writes where there are few.
+def prepare_append(
+    *happenings: Happening, at: datetime | None = None, heads: Mapping[str, End] | None = None
+) -> PreparedAppend:
+    """Prepare entries for a write batch. The batch raises IntegrityError if a stream does not end at its head any more.
 
-    Where somebody else appends to one of these streams, it waits, and then meets an IntegrityError: run the whole
-    transaction again. `ends`: where some of them ended, by a commit that is over; the others are asked for. Raises
-    what `append` raises.
+    `heads`: where streams end, as far as that is known; the others are looked up. NEW_STREAMS: none has an entry yet.
+    Raises TypeError or ValueError for details without a canonical form.
     """
-    _check_in_transaction()
     moment = at or timezone.now()
-    return _appended(_said(happenings, moment), ends or {})
-
-
-def beginning(*happenings: tuple[Happening, datetime]) -> Appending:
-    """The same where each stream begins with it, so that nothing has to be asked first, in a transaction or by one
-    statement; each with its own time. Whatever runs it meets an IntegrityError where a stream is there already.
-    """
-    said = [(each, at, _text(each, time_text(at))) for each, at in happenings]
-    return _entries(said, {each.stream: START for each, _ in happenings})
-
-
-def following(*happenings: Happening, at: datetime, ends: Mapping[str, End]) -> Appending:
-    """The same where each of these streams ended by a commit that is over, as `appending` has it, by one statement."""
-    return _entries(_in_order(_said(happenings, at)), {each.stream: ends[each.stream] for each in happenings})
-
-
-def _check_in_transaction() -> None:
-    if not connection.in_atomic_block:
-        raise NotInTransaction("append() belongs into the transaction of the change that it records")
+    known = {} if heads is None else heads
+    streams = {happening.stream for happening in happenings}
+    unknown = [stream for stream in streams if stream not in known]
+    found = ends_of(unknown) if unknown else {}
+    ends = {stream: found[stream] if stream in found else known[stream] for stream in streams}
+    ordered = happenings if heads is NEW_STREAMS else _in_order(happenings)  # nobody waits for a new stream
+    rows = [_row(happening, happening.at or moment, ends) for happening in ordered]
+    writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+    return PreparedAppend(writes, ends)
 
 
 def _tries() -> int:
@@ -113,36 +119,18 @@ def _tries() -> int:
     return _COLLISIONS if connection.vendor == "postgresql" else 1
 
 
-def _undone_alone() -> AbstractContextManager[Any]:
-    """What fails within it is undone, and the transaction goes on."""
+def _savepoint() -> AbstractContextManager[Any]:
+    """On PostgreSQL an error within it leaves the transaction usable."""
     return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
-def _said(happenings: Sequence[Happening], at: datetime) -> list[_Said]:
-    moment = time_text(at)
-    return [(each, at, _text(each, moment)) for each in happenings]
+def _in_order(happenings: Sequence[Happening]) -> Sequence[Happening]:
+    """Return them by the names of their streams; two appends to the same streams then never wait for each other."""
+    return sorted(happenings, key=_stream) if len(happenings) > 1 else happenings
 
 
-def _appended(said: Sequence[_Said], known: Mapping[str, End]) -> Appending:
-    """By the names of the streams; those of one stream as they happened."""
-    streams = {happening.stream for happening, _, _ in said}
-    unknown = streams - known.keys()
-    found = {**known, **ends_of(unknown)} if unknown else known
-    return _entries(_in_order(said), {stream: found[stream] for stream in streams})
-
-
-def _in_order(said: Sequence[_Said]) -> Sequence[_Said]:
-    return sorted(said, key=_stream) if len(said) > 1 else said
-
-
-def _stream(said: _Said) -> str:
-    return said[0].stream
-
-
-def _entries(said: Sequence[_Said], ends: dict[str, End]) -> Appending:
-    rows = [_row(happening, at, text, ends) for happening, at, text in said]
-    writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
-    return Appending(writes, ends)
+def _stream(happening: Happening) -> str:
+    return happening.stream
 
 
 def _text(happening: Happening, at: str) -> str:
@@ -152,8 +140,9 @@ def _text(happening: Happening, at: str) -> str:
     return f'{{{deed},"at":"{at}","details":{canonical(details)}'
 
 
-def _row(happening: Happening, at: datetime, text: str, ends: dict[str, End]) -> tuple[Any, ...]:
-    """The next entry of its stream, which ends with it from now on: the values of `_COLUMNS`."""
+def _row(happening: Happening, at: datetime, ends: dict[str, End]) -> tuple[Any, ...]:
+    """Return the values of `_COLUMNS` for the next entry of a stream, which becomes its head."""
+    text = _text(happening, time_text(at))
     stream = happening.stream
     before = ends[stream]
     seq = before.seq + 1

@@ -1,4 +1,4 @@
-"""What the end of an attempt leaves on record, whatever way it is written: attempt, calls, answer, audit, link."""
+"""What the end of an attempt leaves on record: attempt, calls, answer, audit entries, link."""
 
 import json
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from audit.entries.append import Happening
 from database.statement import Bound, Statement
+from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTIONS, Verdict
-from sync.attempts.call_log import AttemptRecorder, calls_to_write, in_order
+from sync.attempts.call_log import AttemptRecorder, add_calls, in_order
 from sync.attempts.plan import Findings
 from sync.attempts.waiters import Telling
 from sync.deliveries.claims import Claim
@@ -38,19 +39,17 @@ class Ending:
 
     @property
     def at(self) -> datetime:
-        """When it ended, as `written` has put it down."""
+        """When it ended, as `add_to` has put it down."""
         assert self.claim.attempt.ended_at is not None, "it is written first"
         return self.claim.attempt.ended_at
 
-    def written(self, telling: Telling | None) -> tuple[list[Payload], list[Bound]]:
-        """Of the attempt, its calls and the answer: what is to be stored, and what is to be written with that."""
-        kept = in_order(self.recorders)
-        payloads = [*self._end_attempt(), *(each.payload for each in kept if each.payload)]
-        writes = [self._attempt_ended(), *calls_to_write(kept)]
+    def add_to(self, batch: WriteBatch, telling: Telling | None) -> None:
+        """Add the end of the attempt, its calls, and the answer if there is one."""
+        batch.insert(*self._end_attempt())
+        batch.execute(self._attempt_ended())
+        add_calls(in_order(self.recorders), batch)
         if telling is not None:
-            payloads.append(telling.payload)
-            writes.append(telling.joining())
-        return payloads, writes
+            telling.add_to(batch)
 
     def happenings(self, telling: Telling | None, covered: int = 0) -> list[Happening]:
         """For the audit log. `covered`: so many other events end with it."""

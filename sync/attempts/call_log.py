@@ -13,11 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from database.bulk_insert import insertion, store_given
 from database.connection import release_connection
-from database.group_commit import commit
 from database.model_rows import fresh
 from database.statement import Bound, Statement
+from database.write_batch import GuardFailed, WriteBatch
 from sync.connectors.client.exchange import Exchange, Outgoing
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import wait_for_turn
@@ -89,18 +88,23 @@ class AttemptRecorder:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
         call.request = payload
-        is_stored = commit(
-            lambda: store_given(self._claim.proof(needed), payload, call), is_one_statement=True
-        )
-        if not is_stored:
-            self._renew(payload, call)
+        batch = WriteBatch()
+        batch.require(self._claim.proof(needed))
+        batch.insert(payload, call)
+        try:
+            batch.run()
+        except GuardFailed:
+            self._renew_lease_and_store(payload, call)
         return call
 
-    def _renew(self, payload: Payload, call: Call) -> None:
-        """The same where the lease does not last so long any more."""
+    def _renew_lease_and_store(self, payload: Payload, call: Call) -> None:
+        """Store a write whose claim does not last long enough. Raises ClaimLost if it is not ours any more."""
         with transaction.atomic():
-            if not (self._claim.hold() and store_given(self._claim.proof(0.0), payload, call)):
+            if not self._claim.hold():
                 raise ClaimLost
+            batch = WriteBatch()
+            batch.insert(payload, call)
+            batch.run()
 
     def _call(self, request: Outgoing) -> Call:
         return fresh(
@@ -144,13 +148,16 @@ def in_order(recorders: list[AttemptRecorder]) -> list[Kept]:
     return sorted((each for one in recorders for each in one.calls), key=lambda each: each.call.started_at)
 
 
-def calls_to_write(kept: list[Kept]) -> list[Bound]:
-    """Add the calls that are not on record yet and complete those that are; their payloads are stored with them."""
-    for each in kept:
-        each.call.response = each.payload
-    added = [each.call for each in kept if not each.is_on_record]
-    completed = [_completed(each.call) for each in kept if each.is_on_record]
-    return ([insertion(*added)] if added else []) + completed
+def add_calls(kept: list[Kept], batch: WriteBatch) -> None:
+    """Insert the calls that are not on record yet, and complete those that are, with their payloads."""
+    for recorded in kept:
+        recorded.call.response = recorded.payload
+        if recorded.payload is not None:
+            batch.insert(recorded.payload)
+        if recorded.is_on_record:
+            batch.execute(_completed(recorded.call))
+        else:
+            batch.insert(recorded.call)
 
 
 def _completed(call: Call) -> Bound:

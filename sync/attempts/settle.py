@@ -1,18 +1,14 @@
 """The end of an attempt, in one short commit: outcome, delivery state, siblings, events, link, calls and audit."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
-from audit.entries.append import append, appending, following
-from database.bulk_insert import store, store_after
+from audit.entries.append import append, prepare_append
 from database.clock import database_now
-from database.connection import current
-from database.group_commit import commit
-from database.statement import Bound, Statement
-from database.write_batch import NotAsExpected
+from database.statement import Statement
+from database.write_batch import GuardFailed, WriteBatch
 from sync.attempts.attempt_record import Ending
 from sync.attempts.attempt_result import Verdict
 from sync.attempts.breaker_feedback import is_no_news, tell_breakers
@@ -24,9 +20,9 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_events
 from sync.deliveries.ordering import lock_open
 from sync.deliveries.predicates import STILL_CLAIMED
-from sync.deliveries.record_links import make_link, renewal
+from sync.deliveries.record_links import new_link, renewal
 from sync.models import WAITING, Delivery
-from webhooks.models import Payload, State
+from webhooks.models import State
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
 _END_DELIVERY = Statement(
@@ -54,25 +50,21 @@ class Settled:
 def settle(
     claim: Claim, verdict: Verdict, findings: Findings, recorders: list[AttemptRecorder]
 ) -> Settled | None:
-    """Finish an attempt if its delivery is still ours; None where it is not, and nothing was written.
+    """Finish an attempt if its delivery is still ours; returns None, having written nothing, if it is not.
 
-    Where the one request of this process that waits for the event can be answered now, its answer is kept in the same
-    commit.
+    1. If the request that waits for this event is one of this process, put its answer into words.
+    2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
+       more, a replay was asked for, or its link or a stream of the audit log was changed meanwhile.
+    3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
+    4. Once it is committed, let the request answer.
     """
     ending = Ending(claim, verdict, findings, recorders)
+    answer = _Answer(claim)
     try:
-        return _settle(ending)
-    except IntegrityError:  # somebody appended to one of its streams at this moment
-        return _settle(ending, waits=True)
-
-
-def _settle(ending: Ending, *, waits: bool = False) -> Settled | None:
-    """`waits` for others that append to the same streams of the audit log; otherwise they make it an IntegrityError."""
-    answer = _Answer(ending.claim)
-    try:
-        settled = None if waits else _end_at_once(ending, answer)
+        settled = _settle_alone(ending, answer)
         if settled is None:
-            settled = commit(partial(_end, ending, answer, waits))
+            with transaction.atomic():
+                settled = _settle_with_locks(ending, answer)
     except BaseException:
         answer.let_go()
         raise
@@ -107,9 +99,39 @@ class _Answer:
             self._waiter.let_go()
 
 
-def _end(ending: Ending, answer: _Answer, waits: bool) -> Settled | None:
-    """In a transaction, which may be the second: what the one that failed would have told may not be so any more."""
-    answer.let_go()
+def _settle_alone(ending: Ending, answer: _Answer) -> Settled | None:
+    """Settle the only delivery of its event, where no sibling is covered and no breaker has to know.
+
+    Returns None, having written nothing, if that does not hold.
+    """
+    claim, verdict = ending.claim, ending.verdict
+    if not (claim.is_only and not claim.covered and is_no_news(claim, verdict)):
+        return None
+    if (
+        claim.link is None and ending.is_applied and claim.delivery.is_relayed
+    ):  # it was not read when it was claimed
+        return None
+    answer.say(ending)
+    batch = WriteBatch()
+    batch.require(_END_DELIVERY.bound(*_end_of(ending)), str(verdict.state))
+    ending.add_to(batch, answer.telling)
+    batch.execute(_END_EVENT.bound(str(verdict.state), verdict.code, claim.delivery.event_id))
+    if ending.is_applied and claim.link is None:
+        batch.insert(new_link(claim.delivery, ending.applied()))
+    elif ending.is_applied:
+        batch.require(renewal(claim.delivery, ending.applied()))
+    entries = prepare_append(*ending.happenings(answer.telling), at=ending.at, heads=claim.heads)
+    batch.execute(*entries.writes)
+    try:
+        batch.run()
+    except (GuardFailed, IntegrityError):
+        return None
+    return Settled((claim.delivery.event_id,), verdict)
+
+
+def _settle_with_locks(ending: Ending, answer: _Answer) -> Settled | None:
+    """Settle a delivery with its covered siblings and breakers, in a transaction."""
+    answer.let_go()  # what the batch that failed would have told may not be so any more
     claim = ending.claim
     if claim.covered:
         lock_open(claim.delivery)
@@ -119,61 +141,20 @@ def _end(ending: Ending, answer: _Answer, waits: bool) -> Settled | None:
         return None
     if state == ending.verdict.state:
         answer.say(ending)
-    events = _write(ending, state, answer.telling, waits)
+    batch = WriteBatch()
+    ending.add_to(batch, answer.telling)
+    batch.run()
+    if ending.is_applied and not renewal(claim.delivery, ending.applied()).run():
+        _insert_link(ending)
+    events = _end_events(claim, ending.verdict)
+    append(*ending.happenings(answer.telling, covered=len(events) - 1), at=ending.at)
     return Settled(events, ending.verdict, goes_on=state == State.PENDING)
 
 
-def _end_at_once(ending: Ending, answer: _Answer) -> Settled | None:
-    """The same by one statement, on PostgreSQL, of what ends as most do: nobody covered, no breaker told, no stream or
-    link begun. None where something of that is not so, and then nothing was written.
-    """
-    claim, verdict = ending.claim, ending.verdict
-    is_alone = claim.is_only and not claim.covered and is_no_news(claim, verdict)
-    if not is_alone or current().vendor != "postgresql" or current().in_atomic_block:
-        return None
-    if claim.link is None and ending.is_applied:
-        return None
-    answer.say(ending)
-    payloads, writes = ending.written(answer.telling)
-    writes.append(_END_EVENT.bound(str(verdict.state), verdict.code, claim.delivery.event_id))
-    happenings = ending.happenings(answer.telling)
-    if any(each.stream not in claim.ends for each in happenings):
-        return None
-    writes += following(*happenings, at=ending.at, ends=claim.ends).writes
-    if ending.is_applied:
-        writes.append(renewal(claim.delivery, ending.applied()))
-    try:
-        store_after(_END_DELIVERY.bound(*_end_of(ending)), str(verdict.state), *payloads, also=writes)
-    except NotAsExpected:  # it is not ours any more, or a replay was asked for, or the link is gone
-        return None
-    return Settled((claim.delivery.event_id,), verdict)
-
-
-def _write(ending: Ending, state: str, telling: Telling | None, waits: bool) -> tuple[int, ...]:
-    claim = ending.claim
-    payloads, writes = ending.written(telling)
-    is_alone = claim.is_only and not claim.covered
-    if is_alone:
-        writes.append(_END_EVENT.bound(state, ending.verdict.code, claim.delivery.event_id))
-    events = (claim.delivery.event_id,) if is_alone else _end_events(claim, ending.verdict)
-    happenings = ending.happenings(telling, covered=len(events) - 1)
-    if waits:
-        append(*happenings, at=ending.at)
-    else:
-        writes += appending(*happenings, at=ending.at, ends=claim.ends).writes
-    _run_with_link(ending, payloads, writes)
-    return events
-
-
-def _run_with_link(ending: Ending, payloads: list[Payload], writes: list[Bound]) -> None:
-    """Store and run these, and keep the subject's link with them where something was applied."""
-    if not ending.is_applied:
-        store(*payloads, also=writes)
-        return
-    delivery, applied = ending.claim.delivery, ending.applied()
-    *_, is_renewed = store(*payloads, also=[*writes, renewal(delivery, applied)])
-    if not is_renewed:
-        make_link(delivery, applied)
+def _insert_link(ending: Ending) -> None:
+    batch = WriteBatch()
+    batch.insert(new_link(ending.claim.delivery, ending.applied()))
+    batch.run()
 
 
 def _end_delivery(ending: Ending) -> str | None:

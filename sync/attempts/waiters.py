@@ -11,10 +11,10 @@ from typing import Protocol
 
 from audit.entries.append import Happening
 from database.connection import release_connection
-from database.statement import Bound
+from database.write_batch import WriteBatch
 from sync.models import Delivery
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.models import Payload, State
+from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
@@ -26,10 +26,8 @@ class Telling(Protocol):
     """An answer that is to be kept before it is told (see `webhooks.receiving.delivery_port`)."""
 
     @property
-    def payload(self) -> Payload: ...
-    @property
     def happening(self) -> Happening: ...
-    def joining(self) -> Bound: ...
+    def add_to(self, batch: WriteBatch) -> None: ...
     def keep(self) -> None: ...
 
 

@@ -1,4 +1,4 @@
-"""Hop 4: take a delivery, so that nobody else has one of its subject, in one short transaction.
+"""Claim a delivery, so that no other process has one of its subject, in one short transaction.
 
 Order lives here and in the constraint `one_running_delivery_a_subject`: whatever wakes a delivery, however often and
 from however many processes, at most one attempt of a subject runs, and every later write names its token.
@@ -8,22 +8,18 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from time import monotonic
 
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, appending, beginning
-from audit.entries.stream_heads import START, End
-from database.bulk_insert import store, store_after
-from database.connection import current
-from database.group_commit import commit
+from audit.entries.append import NEW_STREAMS, Happening, prepare_append
+from audit.entries.stream_heads import End
 from database.model_rows import columns_of, fresh, stored_side_by_side
 from database.statement import Bound, Statement
 from database.values import Clock
-from database.write_batch import NotAsExpected
+from database.write_batch import GuardFailed, WriteBatch
 from sync.deliveries.ordering import Sibling, lock_open
 from sync.deliveries.predicates import (
     STILL_CLAIMED,
@@ -51,7 +47,7 @@ _CLAIM = Statement(
 )
 # Claims one that nobody has touched, while nothing else of its subject is open: narrower than `is_due`, with the state
 # hidden as there. What others begin of the subject just now is not seen: that is for the constraint.
-_CLAIM_AT_ONCE = Statement(
+_CLAIM_FIRST = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
     WHERE id = %s AND COALESCE(state, '') = 'pending' AND due_at <= {{now}} AND deaths = 0 AND last_number = 0
@@ -92,7 +88,7 @@ class Claim:
     """A delivery that is ours until its lease ends. `covered`: the events of siblings that this attempt settles.
 
     `link`: what was known of the subject's record; of what is relayed it is read when it begins.
-    `is_only`: its event has no other delivery. `ends`: where streams of the audit log ended when it was committed.
+    `is_only`: its event has no other delivery. `heads`: where streams of the audit log ended when it was committed.
     """
 
     delivery: Delivery
@@ -102,7 +98,7 @@ class Claim:
     link: Linked | None = None
     covered: tuple[Event, ...] = ()
     is_only: bool = False
-    ends: Mapping[str, End] = field(default_factory=dict)
+    heads: Mapping[str, End] = field(default_factory=dict)
     lease: Lease = field(default_factory=Lease)
 
     @property
@@ -127,30 +123,21 @@ class Claim:
 def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
     """Claim a delivery that waits and is due, begin its attempt, and cover its open siblings; one commit.
 
-    None where it is not ours to take: settled, not due, claimed, another one of its subject runs, an older relayed
-    one waits, or its connection has no place. `alone`: this process runs nothing else; a delivery under which
-    processes died is claimed by such a process only. `Paused` where a connection's breaker is open.
+    1. Read the delivery with its event and the key of its subject.
+    2. If it looks like a first attempt, claim it by one batch, which fails if anything else of its subject is open.
+    3. Otherwise, or if that failed, lock the open deliveries of the subject, and decide and claim in a transaction.
+
+    Returns None if it cannot be claimed: it is settled, not due or claimed, another delivery of its subject runs, an
+    older relayed one waits, or a connection has no free slot. `alone`: this process runs nothing else; a delivery under
+    which processes died is claimed by such a process only. Raises Paused if a connection's breaker is open.
     """
     loaded = _load(delivery_id)
     if loaded is None:
         return None
     try:
-        taken = None if alone else _claim_at_once(loaded)
+        return _claim_first_attempt(loaded, alone) or _claim_with_locks(loaded, alone)
     except Full:
         return None
-    if taken is not None:
-        return taken
-    for collisions in range(_COLLISIONS):
-        try:
-            found = commit(partial(_claim_or_why_not, loaded, alone, looks=collisions > 0))
-        except (
-            IntegrityError
-        ):  # the subject or the slot was taken at this moment, or its stream had begun: look again
-            continue
-        if isinstance(found, Paused):
-            raise found
-        return None if isinstance(found, Full) else found
-    return None
 
 
 def _load(delivery_id: int) -> Loaded | None:
@@ -180,67 +167,77 @@ def adopt(delivery: Delivery, way: Way) -> None:
         delivery.commercial = route.commercial
 
 
-def _claim_at_once(loaded: Loaded) -> Claim | None:
-    """The same by one statement, on PostgreSQL, of what is claimed as most is: nothing else of its subject is open, and
-    it is the first attempt. None where something of that is not so, and then nothing was written. `Full`.
+def _claim_first_attempt(loaded: Loaded, alone: bool) -> Claim | None:
+    """Claim a delivery that nobody has touched, while nothing else of its subject is open.
+
+    Returns None, having written nothing, if that does not hold. Raises Full.
     """
     delivery = loaded.delivery
-    if current().vendor != "postgresql" or current().in_atomic_block or delivery.last_number > 0:
+    if alone or delivery.last_number > 0:
         return None
     token, way = uuid.uuid4(), way_of(delivery.route_id)
     delivery.tries = delivery.last_number = 1
     attempt = new_attempt(delivery, way)
     if not _seems_to_begin(delivery, attempt):
         return None
+    batch = WriteBatch()
     try:
         delivery.identity_slot, delivery.commercial_slot = slots = _free_slots(delivery)
-        entry = beginning((begun(attempt), attempt.started_at))
-        first = _CLAIM_AT_ONCE.bound(token, settings.LEASE_SECONDS, *slots, delivery.pk)
-        store_after(first, delivery.pk, attempt, also=entry.writes)
-    except (Paused, NotAsExpected, IntegrityError):  # the longer way finds out what it is
+        batch.require(_CLAIM_FIRST.bound(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
+        batch.insert(attempt)
+        entry = prepare_append(begun(attempt), heads=NEW_STREAMS)
+        batch.execute(*entry.writes)
+        batch.run()
+    except (Paused, GuardFailed, IntegrityError):  # the general path finds out which it is
         return None
-    taken = Claim(delivery, attempt, token, way, is_only=loaded.is_only, ends=entry.ends)
-    # Nobody else applies anything from now on; what was read before may be older than what somebody has applied.
-    return taken if delivery.is_relayed else replace(taken, link=linked(delivery))
+    claimed = Claim(delivery, attempt, token, way, is_only=loaded.is_only, heads=entry.heads)
+    # No other process applies anything from now on; a link that was read before may be older than what was applied.
+    return claimed if delivery.is_relayed else replace(claimed, link=linked(delivery))
 
 
-def _claim_or_why_not(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | Full | Paused | None:
-    """A connection without a place is nothing for which others should have to begin again; nothing was written."""
-    try:
-        return _claim(loaded, alone, looks=looks)
-    except (Full, Paused) as why:
-        return why
+def _claim_with_locks(loaded: Loaded, alone: bool) -> Claim | None:
+    """Claim a delivery after all open deliveries of its subject are locked. Raises Full or Paused."""
+    for collisions in range(_COLLISIONS):
+        try:
+            with transaction.atomic():
+                return _claim_locked(loaded, alone, reads_head=collisions > 0)
+        except IntegrityError:  # the subject or a slot was taken at this moment, or its stream has begun
+            continue
+    return None
 
 
-def _claim(loaded: Loaded, alone: bool, *, looks: bool) -> Claim | None:
-    """`looks` where its stream of the audit log ends, even where it seems to begin with this attempt."""
+def _claim_locked(loaded: Loaded, alone: bool, *, reads_head: bool) -> Claim | None:
+    """`reads_head`: look up where its stream of the audit log ends, even if it seems to have no entry yet."""
     delivery = loaded.delivery
-    seen = lock_open(delivery)
-    own = next((each for each in seen if each.pk == delivery.pk), None)
-    others = [each for each in seen if each.pk != delivery.pk]
-    if own is None or any(_goes_first(each, delivery) for each in others):
+    siblings = lock_open(delivery)
+    own = next((sibling for sibling in siblings if sibling.pk == delivery.pk), None)
+    others = [sibling for sibling in siblings if sibling.pk != delivery.pk]
+    if own is None or any(_goes_first(other, delivery) for other in others):
         return None
     token = uuid.uuid4()
     slots = _free_slots(delivery)
-    claimed = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
-    if claimed is None:
+    claimed_columns = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
+    if claimed_columns is None:
         forget()  # a breaker may have opened at this moment: look afresh, and say so
         _free_slots(delivery)
         return None
     delivery.identity_slot, delivery.commercial_slot = slots
     # What a replay chose may have been changed since the delivery was read.
-    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed
+    delivery.tries, delivery.last_number, delivery.takes, delivery.mapping_version_id = claimed_columns
     newest = way_of(delivery.route_id)
     way = way_with(newest, delivery.mapping_version_id)
     attempt = new_attempt(delivery, way, own.replay_id)
     attempt.is_alone = alone
-    begins = _seems_to_begin(delivery, attempt) and not looks
-    entry = appending(begun(attempt), at=attempt.started_at, ends={delivery.stream: START} if begins else {})
-    store(attempt, also=entry.writes)
+    begins = _seems_to_begin(delivery, attempt) and not reads_head
+    entry = prepare_append(begun(attempt), heads=NEW_STREAMS if begins else None)
+    batch = WriteBatch()
+    batch.insert(attempt)
+    batch.execute(*entry.writes)
+    batch.run()
     link = None if delivery.is_relayed else linked(delivery)
-    taken = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, ends=entry.ends)
+    claimed = Claim(delivery, attempt, token, way, link, is_only=loaded.is_only, heads=entry.heads)
     covers = delivery.is_fetched and way is newest  # what siblings tell, no older mapping may settle
-    return replace(taken, covered=_cover(others, taken)) if covers else taken
+    return replace(claimed, covered=_cover(others, claimed)) if covers else claimed
 
 
 def _seems_to_begin(delivery: Delivery, attempt: Attempt) -> bool:
@@ -291,7 +288,7 @@ def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> A
 def begun(attempt: Attempt) -> Happening:
     """The audit entry of an attempt's beginning."""
     details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
-    return Happening(attempt.delivery.stream, "attempt.started", details=details)
+    return Happening(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 
 
 def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:

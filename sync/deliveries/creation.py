@@ -23,7 +23,7 @@ EVENT_TYPES = ("CREATE", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Deliveries that are to be stored, and the attempts of those that are claimed: with the key of each, once stored.
+    """Deliveries that are to be stored, and the attempts of those that are claimed.
 
     `claims` are begun, `waiting` are for whoever claims them.
     """
@@ -43,7 +43,7 @@ class Opening:
 
     @property
     def happenings(self) -> list[Happening]:
-        """What belongs on the audit log, once they have their keys."""
+        """The audit entries of the attempts that are begun."""
         return [begun(each.attempt) for each in self.claims]
 
 
@@ -77,7 +77,6 @@ def _taken(delivery: Delivery, way: Way, *, is_only: bool) -> Claim | None:
     subject = seen(delivery)
     if not subject.is_free:
         return None
-    delivery.pk = subject.key
     token = uuid.uuid4()
     try:
         start_claimed(delivery, token)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from database.bulk_insert import next_key
 from database.statement import Statement
 from sync.deliveries.predicates import (
     OF_SUBJECT,
@@ -27,13 +26,11 @@ _FOLLOWER = Statement(
     f"""SELECT id FROM sync_delivery WHERE {OF_SUBJECT} AND {is_open()} AND {is_due(hides_state=True)}
     AND {is_not_suspect()} ORDER BY due_at, id LIMIT 1"""  # noqa: S608
 )
-_SEEING = f"""SELECT {{key}}, EXISTS (SELECT 1 FROM sync_delivery WHERE {OF_SUBJECT} AND {waits_or_runs()}),
+_SEEN = Statement(
+    f"""SELECT EXISTS (SELECT 1 FROM sync_delivery WHERE {OF_SUBJECT} AND {waits_or_runs()}),
     (SELECT record_id FROM sync_link WHERE {OF_SUBJECT}),
     (SELECT occurred_at FROM sync_link WHERE {OF_SUBJECT})"""  # noqa: S608
-_SEEN = {
-    "sqlite": Statement(_SEEING.format(key="NULL")),
-    "postgresql": Statement(_SEEING.format(key=next_key(Delivery))),
-}
+)
 _EXPIRED = Statement(
     f"SELECT id FROM sync_delivery WHERE {OF_SUBJECT} AND {is_open()} AND {has_expired_lease()}"  # noqa: S608
 )
@@ -56,11 +53,8 @@ class Sibling:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A subject before a delivery of it is stored. `key`: on PostgreSQL, taken for that delivery beforehand. `is_free`:
-    nothing else of it is open.
-    """
+    """A subject before a delivery of it is stored. `is_free`: nothing else of it is open."""
 
-    key: int | None
     is_free: bool
     link: Linked | None
 
@@ -68,8 +62,8 @@ class Seen:
 def seen(delivery: Delivery) -> Seen:
     """What there is of its subject. Only the constraint keeps others from beginning something of it from now on."""
     subject = subject_of(delivery)
-    key, is_open, record_id, occurred_at = _SEEN[connection.vendor].rows(*subject * 3)[0]
-    return Seen(key, not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
+    is_open, record_id, occurred_at = _SEEN.rows(*subject * 3)[0]
+    return Seen(not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
 
 
 def lock_open(delivery: Delivery) -> list[Sibling]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from database.model_rows import fresh
 from database.statement import Bound, Statement
 from database.values import as_time
 from sync.deliveries.predicates import OF_SUBJECT, SUBJECT, subject_of
@@ -63,12 +64,12 @@ def renewal(delivery: Delivery, applied: Applied) -> Bound:
     return _KEEP.bound(*_values(applied), *subject_of(delivery))
 
 
-def make_link(delivery: Delivery, applied: Applied) -> None:
-    """The same where there is none yet."""
+def new_link(delivery: Delivery, applied: Applied) -> Link:
+    """Return the subject's first link, to be inserted."""
     names = ("applied_at", "record_id", "version", "occurred_at")
     known = {name: value for name, value in zip(names, _values(applied), strict=True) if value is not None}
     subject: dict[str, Any] = dict(zip(SUBJECT, subject_of(delivery), strict=True))
-    Link.objects.create(**subject, **known)
+    return fresh(Link, **subject, **known)
 
 
 def _values(applied: Applied) -> tuple[Any, ...]:

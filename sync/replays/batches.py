@@ -16,9 +16,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.bulk_insert import store
 from database.clock import read_clock
 from database.statement import Statement
+from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, plan_ways
 from sync.deliveries.event_state import refresh_events
 from sync.deliveries.predicates import can_run, is_not_suspect
@@ -116,8 +116,10 @@ def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -
                 break
             sent.append(event)
         seen.append(event)
+    batch = WriteBatch()
     for event in _without_deliveries(sent):
-        store(*open_deliveries(event, plan_ways(event)).rows)
+        batch.insert(*open_deliveries(event, plan_ways(event)).rows)
+    batch.run()
     again = Delivery.objects.filter(event__in=sent)
     deliver_again(again, replay)
     deliveries = list(again.order_by("event_id", "pk").values_list("pk", flat=True))

@@ -14,8 +14,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.bulk_insert import store
 from database.clock import database_now
+from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, plan_ways
 from sync.deliveries.event_state import refresh_events
 from sync.deliveries.stored_webhook import has_carried_data
@@ -136,7 +136,9 @@ def _ask_again(event: Event, replay: Replay, choice: Choice) -> list[int] | None
     An event that had no route gets what there is now; one whose entity was erased gets none.
     """
     if not event.deliveries.exists() and not is_erased(event.entity_id):
-        store(*open_deliveries(event, plan_ways(event)).rows)
+        batch = WriteBatch()
+        batch.insert(*open_deliveries(event, plan_ways(event)).rows)
+        batch.run()
     # Locked, so that none is claimed between the two updates and misses the replay.
     rows = event.deliveries.select_for_update().order_by("pk")
     locked = list(rows.values_list("replay", "entity_id", "state"))

@@ -31,7 +31,7 @@ from sync.replays.choose_by_filter import look as look_at_replays
 from sync.worker.schedule import LONG, PERIODIC
 from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.models import keys_of_subjects
+from webhooks.models import lock_or_create_keys
 
 MODULES = (
     sync.deliveries.claims,
@@ -89,7 +89,7 @@ def test_no_statement_reads_a_whole_table(seen: list[Seen]) -> None:
 
 
 def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
-    asked = [re.sub(r"\(SELECT k FROM w\d+\)", "%s", each.sql) for each in seen]
+    asked = [re.sub(r"\(SELECT k\[\d+\] FROM k\d+\)", "%s", each.sql) for each in seen]
     finding = {name: text for name, text in _statements().items() if not text.startswith("INSERT")}
     missed = {name for name, text in finding.items() if not any(_begins(text) in sql for sql in asked)}
     assert missed == set()
@@ -98,10 +98,10 @@ def test_every_statement_of_the_way_was_looked_at(seen: list[Seen]) -> None:
 @pytest.mark.usefixtures("database")
 def test_keys_are_found_by_an_index_one_or_several() -> None:
     people = [(1, "USER", f"U{number}") for number in range(8)]
-    keys_of_subjects(people)
+    lock_or_create_keys(people)
     with seeing() as statements:
-        keys_of_subjects(people)
-        keys_of_subjects(people[:1])
+        lock_or_create_keys(people)
+        lock_or_create_keys(people[:1])
     assert len(statements) == 2
     assert unserved(connection, statements) == {}
 

@@ -33,14 +33,15 @@ SENT = [  # promise I3: on record before the first byte of a write, with a lease
 ]
 SETTLED = [
     "UPDATE sync_delivery",
+    "UPDATE sync_link",
     "INSERT webhooks_payload",  # before and after, what was read, what was answered, and our own answer
 ]
 ENDED = [
-    "UPDATE sync_attempt",
     "INSERT sync_call",  # the reads
+    "UPDATE sync_attempt",
     "UPDATE sync_call",  # the write
 ]
-ENDED_TOO = ["UPDATE webhooks_event", "INSERT audit_entry", "UPDATE sync_link"]
+ENDED_TOO = ["UPDATE webhooks_event", "INSERT audit_entry"]
 RESULT = [
     *SENT,
     *SETTLED,
@@ -131,7 +132,7 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
     assert watched.statements == [
         *KEY,
         "SELECT sync_delivery",  # what else is open for this person, and their record
-        *is_there_still(),
+        *KEY,  # that it is not destroyed
         *RECEIVED,
         "INSERT sync_attempt",
         *LOGGED,
@@ -153,7 +154,7 @@ def test_a_webhook_that_is_acknowledged(hub: Hub, watched: Watched, monkeypatch:
     monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
     hub.change_email("anna.budget@example.com")
     assert hub.post_signed(ACK).status_code == 202
-    assert watched.statements == [*KEY, *is_there_still(), *RECEIVED, *LOGGED]
+    assert watched.statements == [*KEY, *KEY, *RECEIVED, *LOGGED]
     assert watched.commits == 1
     assert watched.trips == trips("ack", watched)
     run_due()
@@ -167,19 +168,9 @@ def test_a_delivery_that_a_worker_makes(hub: Hub, watched: Watched, monkeypatch:
     watched.commits = watched.trips = 0
     assert run_due() == 1
     sweep = ["SELECT sync_delivery", "SELECT sync_delivery"]  # leases that ended, and what is due
-    assert watched.statements == [*sweep, *LOADED, *what_else_is_open(), *CLAIMED, *DELIVERED]
+    assert watched.statements == [*sweep, *LOADED, *CLAIMED, *DELIVERED]
     assert watched.commits == 3
     assert watched.trips == trips("worker", watched)
-
-
-def is_there_still() -> list[str]:
-    """On PostgreSQL a key is looked up before the one statement that stores, which makes sure of it."""
-    return KEY if connection.vendor == "postgresql" else []
-
-
-def what_else_is_open() -> list[str]:
-    """On PostgreSQL the one statement that claims sees to it that there is nothing."""
-    return [] if connection.vendor == "postgresql" else ["SELECT sync_delivery"]
 
 
 def trips(way: str, watched: Watched) -> int:
@@ -187,11 +178,10 @@ def trips(way: str, watched: Watched) -> int:
 
 
 def test_webhooks_that_are_stored_together(watched: Watched, together: Together) -> None:
-    """One commit, and the statements of one; PostgreSQL numbers the rows of several first."""
+    """One commit, and the statements of one."""
     sent = [(json.loads(ACK) | {"id": f"U{number}"}, f"msg_{number}") for number in range(9)]
     assert {each.status_code for each in together.send(*sent)} == {202}
     new = ["INSERT webhooks_subjectkey", *RECEIVED, *LOGGED]
-    numbered = ["SELECT generate_series"] if connection.vendor == "postgresql" else []
     assert together.sizes == [1, 8]
-    assert watched.statements == [*KEY, *new, *KEY, *numbered, *new]
+    assert watched.statements == [*KEY, *new, *KEY, *new]
     assert watched.commits == 2

@@ -1,20 +1,22 @@
-"""Writes that travel together: with the keys of each other, and all of them or none."""
+"""Write batches: rows with the keys of each other, guards, and all of it or nothing."""
 
 import uuid
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from database.bulk_insert import insertion, number, store, store_given
 from database.model_rows import fresh
 from database.statement import Bound, Statement
 from database.values import NOW
-from database.write_batch import one_commit, together
+from database.write_batch import GuardFailed, WriteBatch
 from webhooks.models import Payload, Receipt, Source
 
 pytestmark = pytest.mark.usefixtures("database")
 _CODE = Statement("UPDATE webhooks_receipt SET code = %s, answer_id = %s WHERE uuid = %s")
-_SOURCE = Statement("SELECT id FROM webhooks_source WHERE slug = %s")
+_SOURCE = Statement("SELECT slug FROM webhooks_source WHERE slug = %s")
+_KIND = Statement("UPDATE webhooks_payload SET kind = %s WHERE id = %s RETURNING kind")
+_SIZE = Statement("UPDATE webhooks_payload SET size = %s WHERE id = %s")
 
 
 @pytest.fixture
@@ -34,108 +36,139 @@ def receipt(source: Source, payload: Payload) -> Receipt:
     )
 
 
-def payload() -> Payload:
-    return Payload.of(Payload.Kind.WEBHOOK, b"{}", None)
+def payload(kind: str = Payload.Kind.WEBHOOK) -> Payload:
+    return Payload.of(kind, b"{}", None)
 
 
 def code_of(one: Receipt, code: str, answer: Payload) -> Bound:
     return _CODE.bound(code, answer, one.uuid)
 
 
+def write(*rows: Any, writes: tuple[Bound, ...] = (), guards: tuple[tuple[Any, ...], ...] = ()) -> None:
+    batch = WriteBatch()
+    batch.insert(*rows)
+    batch.execute(*writes)
+    for guard in guards:
+        batch.require(*guard)
+    batch.run()
+
+
 def test_rows_and_what_refers_to_them_are_stored_with_each_others_keys(source: Source) -> None:
-    body, other = payload(), payload()
-    first, second = receipt(source, body), receipt(source, other)
-    with one_commit():
-        store(body, other, first, second)
-    assert Receipt.objects.get(pk=first.pk).payload == body
-    assert Receipt.objects.get(pk=second.pk).payload == other
-    assert (first.payload_id, second.payload_id) == (body.pk, other.pk)
-    assert body.pk != other.pk
+    bodies = [payload() for _ in range(3)]
+    receipts = [receipt(source, body) for body in bodies]
+    write(*(row for pair in zip(bodies, receipts, strict=True) for row in pair))
+    assert len({body.pk for body in bodies}) == 3
+    for body, one in zip(bodies, receipts, strict=True):
+        assert one.payload_id == body.pk
+        assert Receipt.objects.get(uuid=one.uuid) == one
+        assert Receipt.objects.get(pk=one.pk).payload == body
+    assert not any(row._state.adding for row in [*bodies, *receipts])
 
 
-def test_a_write_names_a_row_that_is_stored_with_it_and_tells_how_many_rows_it_changed(
-    source: Source,
-) -> None:
+def test_rows_of_one_model_get_growing_keys_in_their_order(source: Source) -> None:
+    bodies = [payload() for _ in range(20)]
+    write(*bodies, *(receipt(source, body) for body in bodies))
+    assert [body.pk for body in bodies] == sorted(body.pk for body in bodies)
+    assert list(Receipt.objects.order_by("pk").values_list("payload", flat=True)) == [
+        body.pk for body in bodies
+    ]
+
+
+def test_a_statement_names_a_row_of_its_batch(source: Source) -> None:
     body, answer = payload(), payload()
     known = receipt(source, body)
-    with one_commit():
-        store(body, known)
-    with one_commit():
-        changed = store(
-            answer, also=[code_of(known, "told", answer), _CODE.bound("nobody", answer, uuid.uuid4())]
-        )
+    write(body, known)
+    write(answer, writes=(code_of(known, "told", answer), _CODE.bound("nobody", answer, uuid.uuid4())))
     known.refresh_from_db()
-    assert changed == [1, 0]
     assert (known.code, known.answer) == ("told", answer)
 
 
-def test_all_of_them_or_none(source: Source) -> None:
+def test_all_of_it_or_nothing(source: Source) -> None:
     body = payload()
-    again = receipt(source, body)
-    with one_commit():
-        store(body, again)
-    other = payload()
-    with pytest.raises(DatabaseError), one_commit():
-        store(other, also=[code_of(again, "told", other), insertion(again)])  # its uuid is there already
-    again.refresh_from_db()
-    assert again.code == ""
+    known = receipt(source, body)
+    write(body, known)
+    other, again = payload(), receipt(source, body)
+    again.uuid = known.uuid
+    with pytest.raises(DatabaseError):
+        write(other, again, writes=(code_of(known, "told", other),))
+    known.refresh_from_db()
+    assert known.code == ""
     assert Payload.objects.count() == 1
-
-
-def test_rows_keep_the_keys_that_they_were_given_beforehand(source: Source) -> None:
-    bodies = [payload() for _ in range(3)]
-    first, second, third = (receipt(source, each) for each in bodies)
-    give_keys(second, third)
-    given = [second.pk, third.pk]
-    assert given[0] < given[1]
-    with one_commit():
-        store(*bodies, first, second, third)
-    kept = dict(Receipt.objects.values_list("uuid", "pk"))
-    assert kept == {each.uuid: each.pk for each in (first, second, third)}
-    assert [second.pk, third.pk] == given
-    assert Receipt.objects.get(pk=second.pk).payload == bodies[1]
-    assert not any(each._state.adding for each in (first, second, third))
-
-
-def give_keys(*rows: Receipt) -> None:
-    if connection.vendor == "postgresql":
-        number(rows)
-    else:
-        for key, row in enumerate(rows, 4711):
-            row.pk = key
+    assert (other.pk, other._state.adding) == (None, True), "it counts as new again"
 
 
 def test_what_was_rolled_back_is_stored_under_its_new_keys(source: Source) -> None:
     body = payload()
     first = receipt(source, body)
     with transaction.atomic():
-        store(body, first)
+        write(body, first)
         transaction.set_rollback(True)
-    with one_commit():
-        store(payload(), body, first)
+    write(payload(), body, first)
     assert Receipt.objects.get().payload == body
 
 
-@pytest.mark.parametrize(("slug", "is_stored"), [("directory", True), ("elsewhere", False)])
-def test_nothing_is_stored_without_what_it_was_made_to_depend_on(
-    source: Source, slug: str, is_stored: bool
-) -> None:
+@pytest.mark.parametrize("slug", ["directory", "elsewhere"])
+def test_nothing_is_stored_without_the_row_that_is_required(source: Source, slug: str) -> None:
     body = payload()
     first = receipt(source, body)
-    with one_commit():
-        assert store_given(_SOURCE.bound(slug), body, first) is is_stored
-    assert Payload.objects.count() == Receipt.objects.count() == int(is_stored)
-    if is_stored:
+    if slug == "directory":
+        write(body, first, guards=((_SOURCE.bound(slug),),))
         assert Receipt.objects.get().payload == body
+        return
+    with pytest.raises(GuardFailed):
+        write(body, first, guards=((_SOURCE.bound(slug),),))
+    assert Payload.objects.count() == Receipt.objects.count() == 0
 
 
-def test_on_postgresql_they_are_one_statement_and_one_commit(source: Source) -> None:
+def test_each_guard_has_to_hold() -> None:
+    first, other = payload(), payload(Payload.Kind.ANSWER)
+    write(first, other)
+    asked = _KIND.bound("request", first.pk)
+    added = payload(Payload.Kind.CHANGE)
+    write(added, guards=((asked, "request"), (_SIZE.bound(7, other.pk),)))
+    assert Payload.objects.get(pk=added.pk).kind == "change"
+    assert Payload.objects.get(pk=other.pk).size == 7
+    before = list(Payload.objects.order_by("pk").values())
+    failing: list[tuple[tuple[Any, ...], ...]] = [
+        ((asked, "response"),),
+        ((asked, "request"), (_SIZE.bound(8, 0),)),
+        ((_SIZE.bound(8, other.pk),), (_KIND.bound("request", 0), "request")),
+        ((_SIZE.bound(8, other.pk),), (_KIND.bound("request", 0),)),
+    ]
+    for guards in failing:
+        with pytest.raises(GuardFailed):
+            write(payload(), writes=(_SIZE.bound(9, first.pk),), guards=guards)
+    assert list(Payload.objects.order_by("pk").values()) == before
+    assert connection.get_autocommit()
+
+
+def test_a_guard_that_fails_leaves_the_callers_transaction_usable() -> None:
+    first = payload()
+    with transaction.atomic():
+        write(first)
+        with pytest.raises(GuardFailed):
+            write(payload(), guards=((_SIZE.bound(8, 0),),))
+        assert _SIZE.run(5, first.pk) == 1
+    assert Payload.objects.get().size == 5
+
+
+def test_text_that_is_no_number_is_no_failed_guard(source: Source) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite compares what cannot be compared")
+    with pytest.raises(DatabaseError):
+        write(payload(), guards=((_SIZE.bound("many", 1),),))
+
+
+def test_an_empty_batch_writes_nothing() -> None:
+    WriteBatch().run()
+    assert connection.get_autocommit()
+
+
+def test_on_postgresql_it_is_one_statement_and_one_commit(source: Source) -> None:
     seen: list[str] = []
     body = payload()
     with connection.execute_wrapper(lambda run, sql, *rest: (seen.append(sql), run(sql, *rest))[1]):
-        with one_commit():
-            store(body, receipt(source, body))
-        assert together(_CODE.bound("nobody", None, uuid.uuid4())) == [0]
+        write(body, receipt(source, body), writes=(_CODE.bound("nobody", None, uuid.uuid4()),))
     writes = [each for each in seen if not each.startswith("BEGIN")]
-    assert len(writes) == (2 if connection.vendor == "postgresql" else 3)
+    assert len(writes) == (1 if connection.vendor == "postgresql" else 3)
     assert connection.get_autocommit()

@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from database.group_commit import MOST, Gathering
+from database.group_commit import GroupCommit
 from tests.support.hub import Hub
 from tests.support.threads import wait_until
 from webhooks.receiving import store
@@ -24,11 +24,11 @@ class Together:
 
     def __init__(self, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
-        self._hub, self._store = hub, store._store_all
+        self._hub, self._store = hub, store._store
         self._begun, self._go = threading.Event(), threading.Event()
         self._holds = False
-        self.gathering: Gathering[Any] = Gathering(self._run, MOST)
-        monkeypatch.setattr(store, "_gathering", self.gathering)
+        self.group: GroupCommit[Any] = GroupCommit(self._run)
+        monkeypatch.setattr(store, "_group_commit", self.group)
         monkeypatch.setattr("sync.delivery_service.defer", lambda _: None)
 
     def _run(self, news: Sequence[Any]) -> None:
@@ -47,7 +47,7 @@ class Together:
             assert self._begun.wait(20)
             for number, each in enumerate(sent[1:], 1):
                 told.append(threads.submit(self._post, *each))
-                wait_until(lambda number=number: len(self.gathering._line) == number)
+                wait_until(lambda number=number: len(self.group._queue) == number)
             self._go.set()
             return [each.result() for each in told]
 

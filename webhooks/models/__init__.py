@@ -8,11 +8,9 @@ from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
 from webhooks.models.subject_key import Pepper, SubjectKey, is_erased
 from webhooks.models.subject_key_store import (
-    are_there_still,
     erased_id,
-    keys_of_subjects,
-    look_all_up,
-    look_up,
+    find_or_create_keys,
+    lock_or_create_keys,
     pseudonym,
     subject_key,
 )
@@ -30,13 +28,11 @@ __all__ = [
     "SourceSecret",
     "State",
     "SubjectKey",
-    "are_there_still",
     "erased_id",
+    "find_or_create_keys",
     "indexes_where_set",
     "is_erased",
-    "keys_of_subjects",
-    "look_all_up",
-    "look_up",
+    "lock_or_create_keys",
     "pseudonym",
     "subject_key",
     "worst",

@@ -1,4 +1,4 @@
-"""The key of a subject: found by the commit that stores a webhook, made by the first one.
+"""The key of a subject: found when a webhook is stored, made with the first one.
 
 A key belongs to a source, an entity type and an id: that much is known of every event when it is stored, also of one
 that no route leads on, and routes may change. The person behind it may be known to several sources: erasing takes
@@ -11,83 +11,62 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from django.db import connection
-from django.db.models import Model
 from django.utils import timezone
 
-from database.bulk_insert import next_key
 from database.model_rows import columns_of, stored
-from database.statement import Bound, Statement
+from database.statement import Statement
+from database.write_batch import WriteBatch
 from webhooks.encryption.at_rest import unseal
 from webhooks.models.subject_key import PSEUDONYM_MARK, Pepper, SubjectKey
 
 Subject = tuple[int, str, str]  # source, entity type, entity id
 
 
-def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
-    """The subject's key, made where there is none. One statement, two where it is new.
+def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dict[Subject, SubjectKey]:
+    """Return the key of each subject, for what the batch stores under it.
 
-    In the transaction that stores what it seals: then it cannot be destroyed in between.
+    The batch inserts the keys that are missing, and fails if another process has inserted one meanwhile
+    (IntegrityError) or destroyed one that was found (GuardFailed). Until it is committed nobody can destroy them.
     """
-    subject = source_id, entity_type, entity_id
-    return keys_of_subjects([subject])[subject]
+    names = {subject: pseudonym(*subject) for subject in subjects}
+    known = {key.pseudonym: key for key in _find(sorted(set(names.values())), locks=False)}
+    if known:
+        batch.require(_count_live(len(known)).bound(*sorted(key.pk for key in known.values())), len(known))
+    at = timezone.now()
+    new = {name: SubjectKey.new(name, at) for name in names.values() if name not in known}
+    batch.insert(*new.values())
+    return {subject: known.get(name) or new[name] for subject, name in names.items()}
 
 
-def keys_of_subjects(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
-    """The key of each of these, a few, by as many statements as one takes."""
+def lock_or_create_keys(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
+    """Return the key of each subject, in the transaction that stores what is encrypted under it.
+
+    Until that transaction ends nobody can destroy them.
+    """
     names = {subject: pseudonym(*subject) for subject in subjects}
     keys: dict[str, SubjectKey] = {}
     while missing := sorted(set(names.values()) - keys.keys()):
-        keys |= {key.pseudonym: key for key in _find(missing)}
+        keys |= {key.pseudonym: key for key in _find(missing, locks=True)}
         if new := [name for name in missing if name not in keys]:
             keys |= _add(new)
-        # what is missing still, another process met at this moment, and was first
+        # What is still missing was inserted by another process at this moment: find it in the next round.
     return {subject: keys[name] for subject, name in names.items()}
 
 
-def look_up(subject: Subject, beside: type[Model]) -> tuple[SubjectKey, int]:
-    """On PostgreSQL, by one statement: the key as it is at this moment, or a new one that is not stored, and the key
-    of a row of that model for later (`database.bulk_insert.next_key`).
-
-    What is sealed under it is stored by the statement that stores a new one, or one whose first part says that it is
-    there still (`are_there_still`).
-    """
-    name = pseudonym(*subject)
-    ((later, *values),) = _looking_up(beside).rows(name)
-    key = SubjectKey.new(name, timezone.now()) if values[0] is None else stored(SubjectKey, values)
-    return key, later
+def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
+    """Return the key of one subject, as `lock_or_create_keys` does."""
+    subject = source_id, entity_type, entity_id
+    return lock_or_create_keys([subject])[subject]
 
 
-def look_all_up(subjects: Collection[Subject]) -> dict[Subject, SubjectKey]:
-    """The same for several, without that row's key."""
-    names = {subject: pseudonym(*subject) for subject in subjects}
-    known = {key.pseudonym: key for key in _find(sorted(names.values()), locks=False)}
-    at = timezone.now()
-    return {subject: known.get(name) or SubjectKey.new(name, at) for subject, name in names.items()}
-
-
-def are_there_still(keys: Collection[SubjectKey]) -> Bound:
-    """On PostgreSQL: gives their number where nobody has destroyed one of them, nor will before what is sealed under
-    them is stored.
-    """
-    return _counting(len(keys)).bound(*(each.pk for each in keys))
-
-
-@lru_cache(maxsize=8)
-def _looking_up(beside: type[Model]) -> Statement:
-    return Statement(
-        f"""SELECT {next_key(beside)}, {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
-        RIGHT JOIN (VALUES (%s)) AS wanted (name) ON k.pseudonym = wanted.name AND k.destroyed_at IS NULL"""  # noqa: S608
-    )
-
-
-def _find(names: Sequence[str], *, locks: bool = True) -> list[SubjectKey]:
-    """Locked, so that nobody destroys one before what is sealed under it is stored; in the order of erasures."""
+def _find(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
+    """Return the keys that are not destroyed; locked in the order in which erasures lock them."""
     finding = _finding(len(names), locks and connection.vendor == "postgresql")
-    return [stored(SubjectKey, each) for each in finding.rows(*names)]
+    return [stored(SubjectKey, columns) for columns in finding.rows(*names)]
 
 
 def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
-    """Those of them that nobody had added yet."""
+    """Insert keys, but those that another process has inserted meanwhile."""
     at = timezone.now()
     made = {name: SubjectKey.new(name, at) for name in names}
     values = [value for key in made.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
@@ -106,12 +85,18 @@ def _finding(names: int, locks: bool) -> Statement:
     return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if locks else found)
 
 
+def _count_live(keys: int) -> Statement:
+    """Count the keys that are not destroyed, and lock them on PostgreSQL; SQLite has one writer anyway."""
+    return _counting(keys, locks=connection.vendor == "postgresql")
+
+
 @lru_cache(maxsize=64)
-def _counting(keys: int) -> Statement:
+def _counting(keys: int, *, locks: bool) -> Statement:
     marks = ", ".join(["%s"] * keys)
+    lock = "FOR KEY SHARE" if locks else ""
     return Statement(
         f"""SELECT count(*) FROM (SELECT 1 FROM webhooks_subjectkey WHERE id IN ({marks}) AND destroyed_at IS NULL
-        ORDER BY id FOR KEY SHARE) there"""  # noqa: S608
+        ORDER BY id {lock}) live"""  # noqa: S608
     )
 
 

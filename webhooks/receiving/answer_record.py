@@ -5,9 +5,9 @@ import logging
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.entries.append import append, appending
-from database.bulk_insert import store
+from audit.entries.append import append, prepare_append
 from database.statement import Bound, Statement
+from database.write_batch import WriteBatch
 from webhooks.models import Payload
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.record import Recorded, answered
@@ -21,8 +21,8 @@ _TOLD = Statement(
 
 
 class Telling:
-    """An answer on its way to a receipt. Whoever keeps it stores `payload`, runs `joining`, and appends `happening`,
-    all in one transaction: the one that settled what is told of, or one of its own.
+    """An answer on its way to a receipt. Whoever keeps it adds it to a write batch and appends `happening`, both in one
+    transaction: the one that settled what is told of, or one of its own.
     """
 
     def __init__(self, recorded: Recorded, answer: Answer) -> None:
@@ -32,20 +32,31 @@ class Telling:
         self._receipt = recorded.receipt
         self._at = timezone.now()
 
-    def joining(self) -> Bound:
-        """What joins the payload to the receipt: stored already, or with it."""
+    def add_to(self, batch: WriteBatch) -> None:
+        """Add the answer's payload, and its columns of the receipt."""
+        batch.insert(self.payload)
+        batch.execute(self._receipt_update())
+
+    def _receipt_update(self) -> Bound:
         answer = self.answer
         return _TOLD.bound(
             self.payload, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
         )
 
     def keep(self) -> None:
-        """In a transaction of its own."""
+        """Store it in a transaction of its own: by one batch, or, if another process appends to the event's stream at
+        this moment, after that.
+        """
+        batch = self._batch()
+        batch.execute(*prepare_append(self.happening, at=self._at).writes)
         try:
+            batch.run()
+        except IntegrityError:
             with transaction.atomic():
-                entry = appending(self.happening, at=self._at)
-                store(self.payload, also=[self.joining(), *entry.writes])
-        except IntegrityError:  # something else was told of the event at this moment
-            with transaction.atomic():
-                store(self.payload, also=[self.joining()])
+                self._batch().run()
                 append(self.happening, at=self._at)
+
+    def _batch(self) -> WriteBatch:
+        batch = WriteBatch()
+        self.add_to(batch)
+        return batch

@@ -5,24 +5,20 @@ real one in).
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from django.db.models import Model
-
 from audit.entries.append import Happening
 from audit.entries.stream_heads import End
-from database.statement import Bound
+from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
-from webhooks.models import Event, Payload
+from webhooks.models import Event
 
 
 class Telling(Protocol):
     """An answer that is to be kept before it is told."""
 
     @property
-    def payload(self) -> Payload: ...
-    @property
     def happening(self) -> Happening: ...
-    def joining(self) -> Bound:
-        """To be run with what stores the payload."""
+    def add_to(self, batch: WriteBatch) -> None:
+        """Add what keeps it, but for the audit entry."""
 
     def keep(self) -> None:
         """All of it, in a transaction of its own."""
@@ -37,14 +33,13 @@ class Begun(Protocol):
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
 
-    def open(self, event: Event) -> Sequence[Model]:
-        """Before the event is stored, by the same commit; returns what is to be stored after it. May be asked again."""
+    def open(self, event: Event, batch: WriteBatch) -> Sequence[Happening]:
+        """Add the event's deliveries to the batch that stores it; returns their audit entries, the first of their
+        streams. May be asked again, after a batch that failed.
+        """
 
-    def opened(self) -> Sequence[Happening]:
-        """When that has its keys: what belongs on the audit log with it. Each stream begins with it."""
-
-    def ended(self, ends: Mapping[str, End]) -> None:
-        """Where those streams end once that is committed."""
+    def committed(self, heads: Mapping[str, End]) -> None:
+        """The batch is committed, and streams of the audit log end here."""
 
     def start(self) -> None:
         """After that commit, where nobody waits: let the work begin."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from django.db import IntegrityError, transaction
 
 from audit.entries.append import Happening, append
-from database.bulk_insert import insert, store
-from database.group_commit import Scattered
+from database.group_commit import GroupFailed
 from database.model_rows import fresh
+from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
 from webhooks.protocol.notice import Notice
@@ -17,7 +17,7 @@ from webhooks.receiving.answers import Answer
 from webhooks.receiving.delivery_port import Begun, Delivering
 from webhooks.receiving.gate import Refused, Verified, wanted_wait
 from webhooks.receiving.incoming_request import Arrival
-from webhooks.receiving.store import New, receipt_of, received, store_new
+from webhooks.receiving.store import NewWebhook, receipt_of, received, store_webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,18 @@ def record_webhook(
     """
     event_id = verified.event_id or notice.event_id
     seconds = wanted_wait(source, notice)
-    for is_first in (True, False):
-        begun = delivering.begin(seconds, at_once=is_first)
+    for is_retry in (False, True):
+        begun = delivering.begin(seconds, at_once=not is_retry)
         try:
-            return _record_new(source, arrival, verified, notice, event_id, begun, say, gathers=is_first)
-        except (IntegrityError, Scattered):
-            # the event is known, or at this moment another one of its entity was begun; or so it was with one of those
-            # that were to be stored with it
+            return _record_new(source, arrival, verified, notice, event_id, begun, say, is_retry=is_retry)
+        except (IntegrityError, GroupFailed):
+            # The event is known, or something of its subject was stored at this moment; or that happened to a webhook
+            # that shared its commit.
             begun.close()
             known = _known(source, event_id)
             if known is not None:
                 return _record_repeat(source, arrival, verified, known)
-            if not is_first:
+            if is_retry:
                 raise
         except BaseException:
             begun.close()
@@ -80,7 +80,9 @@ def record_unusable(source: Source, arrival: Arrival, verified: Verified, notice
         key = None if notice is None else subject_key(source.pk, notice.entity_type, notice.entity_id)
         payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", key)
         receipt = receipt_of(source, arrival, verified, None, payload)
-        store(payload, receipt)
+        batch = WriteBatch()
+        batch.insert(payload, receipt)
+        batch.run()
     return Recorded(receipt, None)
 
 
@@ -99,7 +101,7 @@ def _record_new(
     begun: Begun,
     say: Say,
     *,
-    gathers: bool,
+    is_retry: bool,
 ) -> Recorded:
     body = arrival.body or b""
     event = fresh(
@@ -117,9 +119,9 @@ def _record_new(
     )
     outcome = begun.plan(event)
     answer = say(event, outcome) if outcome is not None else None
-    new = New(arrival, verified, event, begun, answer)
-    store_new(new, gathers=answer is not None and gathers)
-    return Recorded(new.receipt, event, begun, answer)
+    webhook = NewWebhook(arrival, verified, event, begun, answer)
+    store_webhook(webhook, is_retry=is_retry)
+    return Recorded(webhook.receipt, event, begun, answer)
 
 
 def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:
@@ -137,8 +139,10 @@ def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: 
         raise Refused("event-id-conflict")
     with transaction.atomic():
         receipt = receipt_of(source, arrival, verified, event, event.payload, is_repeat=True)
-        insert(receipt)
-        append(received(event, receipt), at=arrival.received_at)
+        batch = WriteBatch()
+        batch.insert(receipt)
+        batch.run()
+        append(received(event, receipt))
     return Recorded(receipt, event)
 
 

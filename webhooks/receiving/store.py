@@ -1,31 +1,29 @@
-"""New webhooks, ready to be stored: one by one statement where that is cheaper, several that come at the same time by
-one commit.
+"""Store new webhooks: event, receipt, deliveries, payloads and audit entries of each in one commit.
+
+Webhooks for which nobody waits share the commit with others that arrive at the same moment (group commit).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import zip_longest
 
-from django.db.models import Model
+from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, beginning
-from database.bulk_insert import number, store, store_after, store_alike
-from database.connection import current, release_connection
-from database.group_commit import MOST, Gathering, commit
+from audit.entries.append import NEW_STREAMS, Happening, prepare_append
+from database.connection import release_connection
+from database.group_commit import GroupCommit
 from database.model_rows import fresh
-from database.write_batch import NotAsExpected, together
+from database.write_batch import GuardFailed, WriteBatch
 from webhooks.models import (
     Event,
     Payload,
     Receipt,
     Source,
-    are_there_still,
-    keys_of_subjects,
-    look_all_up,
-    look_up,
+    SubjectKey,
+    find_or_create_keys,
+    lock_or_create_keys,
 )
+from webhooks.models.subject_key_store import Subject
 from webhooks.receiving.answers import Answer
 from webhooks.receiving.delivery_port import Begun
 from webhooks.receiving.gate import Verified
@@ -33,8 +31,8 @@ from webhooks.receiving.incoming_request import Arrival
 
 
 @dataclass(slots=True)
-class New:
-    """A new webhook that is ready to be stored, which makes its receipt. `answer`: where nobody waits for the event."""
+class NewWebhook:
+    """A webhook that is ready to be stored; `receipt` is made then. `answer`: where nobody waits for the event."""
 
     arrival: Arrival
     verified: Verified
@@ -43,108 +41,69 @@ class New:
     answer: Answer | None
     receipt: Receipt = field(init=False)
 
-    def rows(self, receipt_key: int | None = None) -> list[Model]:
-        """In the order in which they are to be stored. `receipt_key`: taken for the receipt beforehand."""
+    @property
+    def subject(self) -> Subject:
+        """What the event is about."""
+        return self.event.source_id, self.event.entity_type, self.event.entity_id
+
+    def add_to(self, batch: WriteBatch, key: SubjectKey) -> list[Happening]:
+        """Add all rows to a batch, encrypted under the subject's key. Returns the audit entries that belong to them."""
         event, answer = self.event, self.answer
-        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, self.arrival.body or b"", event.key)
-        said = Payload.of(Payload.Kind.ANSWER, answer.body, event.key) if answer is not None else None
+        event.key = key
+        payload = event.payload = Payload.of(Payload.Kind.WEBHOOK, self.arrival.body or b"", key)
+        said = Payload.of(Payload.Kind.ANSWER, answer.body, key) if answer is not None else None
         self.receipt = receipt_of(
             event.source, self.arrival, self.verified, event, payload, answer=answer, said=said
         )
-        self.receipt.pk = receipt_key
-        return [payload, *([said] if said else []), event, self.receipt, *self.begun.open(event)]
-
-    def happenings(self) -> list[tuple[Happening, datetime]]:
-        """What belongs on the audit log, once those have their keys."""
-        happened = [received(self.event, self.receipt), *self.begun.opened()]
-        return [(each, self.arrival.received_at) for each in happened]
+        batch.insert(payload, *([said] if said else []), event, self.receipt)
+        return [received(event, self.receipt), *self.begun.open(event, batch)]
 
 
-def store_new(new: New, *, gathers: bool) -> None:
-    """Store it, with all that is its own, in one commit. `gathers`: with what others store at the same moment.
+def store_webhook(webhook: NewWebhook, *, is_retry: bool = False) -> None:
+    """Store a webhook in one commit.
 
-    IntegrityError where its event is known, or something of its subject was begun at this moment; `Scattered`.
+    1. If nobody waits for it, let it share the commit of those that arrive at the same moment.
+    2. Read the subject's key, and write everything by one batch, which fails if the key is destroyed meanwhile.
+    3. If it was destroyed, or this `is_retry`, store in a transaction that locks the key first.
+
+    Raises IntegrityError if the event's id is known, or if a key or a delivery of its subject was stored at this
+    moment; then call it again with `is_retry`. Raises GroupFailed if that happened to a webhook that shared its commit.
     """
-    if gathers:
-        release_connection()  # the one for whom all wait may need it, if it stands in line
-        _gathering.do(new)  # rows of one kind by one statement, on either database
+    if is_retry:
+        _store_with_locks([webhook])
+    elif webhook.answer is not None:
+        release_connection()  # whoever leads the group may need it while this thread waits
+        _group_commit.submit(webhook)
     else:
-        _store_all([new])
+        _store([webhook])
 
 
-def _store_all(news: Sequence[New]) -> None:
-    """In one commit: all of them, or none."""
-    if current().vendor != "postgresql" or current().in_atomic_block or not _store_at_once(news):
-        commit(lambda: _store(news))
+def _store(webhooks: Sequence[NewWebhook]) -> None:
+    """Store webhooks by one batch."""
+    batch = WriteBatch()
+    try:
+        _write(webhooks, batch, find_or_create_keys({webhook.subject for webhook in webhooks}, batch))
+    except GuardFailed:  # an erasure destroyed a key after it was read
+        _store_with_locks(webhooks)
 
 
-def _store_at_once(news: Sequence[New]) -> bool:
-    """By one statement of PostgreSQL instead of a transaction. False where a key was destroyed at this moment that
-    something of it is sealed under; then nothing was written.
-
-    The keys that the audit log names are known beforehand: so its entries need not wait for what they are about.
-    """
-    rows = _of_several(news) if len(news) > 1 else _of_one(news[0])
-    keys = {id(each.event.key): each.event.key for each in news}.values()
-    known = [each for each in keys if not each._state.adding]
-    rows = [*(each for each in keys if each._state.adding), *rows]
-    entries = beginning(*(happening for each in news for happening in each.happenings()))
-    if not known:
-        store(*rows, also=entries.writes)
-    else:
-        try:
-            store_after(are_there_still(known), len(known), *rows, also=entries.writes)
-        except NotAsExpected:
-            for each in news:  # what an erasure ends is told by its number from what comes after it
-                each.event.pk = None
-            return False
-    for each in news:
-        each.begun.ended(entries.ends)
-    return True
+def _store_with_locks(webhooks: Sequence[NewWebhook]) -> None:
+    """Store webhooks in a transaction in which nobody can destroy or insert their subjects' keys."""
+    with transaction.atomic():
+        keys = lock_or_create_keys({webhook.subject for webhook in webhooks})
+        _write(webhooks, WriteBatch(), keys)
 
 
-def _of_one(new: New) -> list[Model]:
-    """The keys of its receipt, and of a delivery that is claimed, come with what is looked up anyway."""
-    new.event.key, receipt_key = look_up(_subject(new.event), Receipt)
-    return new.rows(receipt_key)
+def _write(webhooks: Sequence[NewWebhook], batch: WriteBatch, keys: dict[Subject, SubjectKey]) -> None:
+    entries = [entry for webhook in webhooks for entry in webhook.add_to(batch, keys[webhook.subject])]
+    prepared = prepare_append(*entries, heads=NEW_STREAMS)
+    batch.execute(*prepared.writes)
+    batch.run()
+    for webhook in webhooks:
+        webhook.begun.committed(prepared.heads)
 
 
-def _of_several(news: Sequence[New]) -> list[Model]:
-    """All get their keys beforehand, by one statement more: then those of one model can be one part."""
-    keys = look_all_up({_subject(each.event) for each in news})
-    for each in news:
-        each.event.key = keys[_subject(each.event)]
-    rows = _side_by_side(news)
-    number([*keys.values(), *rows])
-    return rows
-
-
-def _side_by_side(news: Sequence[New]) -> list[Model]:
-    """The first row of each, then the second of each: alike ones follow each other."""
-    return [row for alike in zip_longest(*(each.rows() for each in news)) for row in alike if row is not None]
-
-
-def _store(news: Sequence[New]) -> None:
-    """In a transaction."""
-    keys = keys_of_subjects({_subject(each.event) for each in news})
-    for each in news:
-        each.event.key = keys[_subject(each.event)]
-    rows = _side_by_side(news)
-    if len(news) == 1:
-        store(*rows)
-    else:
-        store_alike(rows)
-    entries = beginning(*(happening for each in news for happening in each.happenings()))
-    together(*entries.writes)
-    for each in news:
-        each.begun.ended(entries.ends)
-
-
-def _subject(event: Event) -> tuple[int, str, str]:
-    return event.source_id, event.entity_type, event.entity_id
-
-
-_gathering = Gathering(_store_all, MOST)
+_group_commit = GroupCommit(_store)
 
 
 def receipt_of(
@@ -190,4 +149,5 @@ def received(event: Event, receipt: Receipt) -> Happening:
             "state": str(event.state),
             **said,
         },
+        at=receipt.received_at,
     )

@@ -80,7 +80,7 @@ def test_a_first_attempt_goes_on_from_entries_that_are_kept_no_longer(
 
 @pytest.mark.writers_at_once
 def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    appending = answer_record.appending
+    prepare_append = answer_record.prepare_append
 
     def other() -> None:
         try:
@@ -89,12 +89,12 @@ def test_an_answer_is_kept_though_something_else_was_told(hub: Hub, monkeypatch:
             connection.close()
 
     def meanwhile(*happenings: Any, **options: Any) -> Any:
-        entry = appending(*happenings, **options)
+        entry = prepare_append(*happenings, **options)
         with ThreadPoolExecutor(1) as thread:
             thread.submit(other).result()
         return entry
 
-    monkeypatch.setattr(answer_record, "appending", meanwhile)
+    monkeypatch.setattr(answer_record, "prepare_append", meanwhile)
     monkeypatch.setattr("sync.attempts.settle.waiter_of", lambda _: None)
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).json()["status"] == "succeeded"

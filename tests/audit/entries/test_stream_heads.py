@@ -14,12 +14,11 @@ from django.utils import timezone
 
 from audit.entries import append as entries_append
 from audit.entries import stream_heads
-from audit.entries.append import Happening, append, appending, following
+from audit.entries.append import Happening, append, prepare_append
 from audit.entries.stream_heads import START, End
 from audit.format.canonical_json import canonical
 from audit.models import Entry
-from database.bulk_insert import insert
-from database.write_batch import together
+from database.bulk_insert import insert_rows
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.threads import in_threads
@@ -46,7 +45,7 @@ def test_a_chain_that_is_broken_is_seen(database: None) -> None:
         known = Entry.objects.first()
         row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
         row.prev_leaf, row.leaf = known.leaf, bytes(32)
-        insert(row)
+        insert_rows([row])
     assert faults() == [
         "event:a 4: does not follow 2",
         "event:a 4: a hash is wrong",
@@ -122,9 +121,9 @@ def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
 def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: None) -> None:
     def third(known: Mapping[str, End]) -> Mapping[str, End]:
         with transaction.atomic():
-            entry = appending(Happening("event:a", "test.happened"), ends=known)
-            together(*entry.writes)
-        return entry.ends
+            entry = prepare_append(Happening("event:a", "test.happened"), heads=known)
+            entry.run()
+        return entry.heads
 
     once = third(third({"event:a": START}))
     assert once["event:a"].seq == 2
@@ -166,8 +165,7 @@ def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None
     known = stream_heads.ends_of({"event:a", "delivery:b"})
     said = [Happening("event:a", "second"), Happening("delivery:b", "second"), Happening("event:a", "third")]
     with transaction.atomic():
-        (stored,) = following(*said, at=timezone.now(), ends=known).writes
-        together(stored)
+        prepare_append(*said, heads=known).run()
     rows = Entry.objects.order_by("pk").values_list("stream", "action")[2:]
     assert list(rows) == [("delivery:b", "second"), ("event:a", "second"), ("event:a", "third")]
     assert faults() == []
@@ -175,7 +173,7 @@ def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None
 
 @pytest.mark.writers_at_once
 def test_entries_in_the_order_given_would_deadlock(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries_append, "sorted", lambda said, key: list(said), raising=False)
+    monkeypatch.setattr(entries_append, "sorted", lambda happenings, key: list(happenings), raising=False)
 
     def impatient(number: int) -> None:
         with connection.cursor() as cursor:

@@ -17,7 +17,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "receive and record": (
         "webhooks.receiving.receive.receive_webhook",
         "webhooks.receiving.record.record_webhook",
-        "database.group_commit.Gathering.do",
+        "database.group_commit.GroupCommit.submit",
         "sync.deliveries.creation.plan_ways",
         "sync.deliveries.creation.open_deliveries",
     ),
@@ -83,16 +83,14 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.execution.wakeup_sender.Courier.hand",
         "sync.execution.queue_storage.WakeUps.put",
     ),
-    "audit: append": ("audit.entries.append.appending", "audit.entries.append.beginning"),
+    "audit: append": ("audit.entries.append.append", "audit.entries.append.prepare_append"),
     "sealing": ("webhooks.encryption.at_rest.seal", "webhooks.encryption.at_rest.unseal"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
-        "database.bulk_insert.insert",
+        "database.bulk_insert.bind_insert",
         "database.statement.Statement._execute",
-        "database.bulk_insert.store",
-        "database.bulk_insert.store_given",
-        "database.write_batch.together",
+        "database.write_batch.WriteBatch.run",
     ),
     "models: rows in memory": ("django.db.models.base.Model.__init__", "database.model_rows.fresh"),
     "ORM": (

@@ -27,8 +27,7 @@ class _Silent(Loader):
         self._real.exec_module(module)
         none: dict[str, Any] = {
             "append": None,
-            "appending": module.Appending(),
-            "beginning": module.Appending(),
+            "prepare_append": module.PreparedAppend((), {}),
         }
         for name, result in none.items():
             assert hasattr(module, name), f"{_TARGET} has no {name} any more"

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 
 from audit.models import Entry
+from database.write_batch import WriteBatch
 from sync.attempts import settle
 from sync.attempts.waiters import Waiter
 from sync.models import Attempt, Delivery
@@ -14,20 +15,25 @@ from webhooks.models import Receipt
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The first settling commit is lost with its connection, after all its statements."""
-    appending, run, calls = settle.appending, settle._run_with_link, []
+    """The first settling batch is lost with its connection, after all its statements."""
+    prepare_append, calls = settle.prepare_append, []
 
     def counted(*happenings: Any, **at: Any) -> Any:
         calls.append(len(happenings))
-        return appending(*happenings, **at)
+        return prepare_append(*happenings, **at)
 
-    def lost(*arguments: Any) -> None:
-        run(*arguments)
-        if len(calls) == 1:
+    class Lost(WriteBatch):
+        def run(self) -> None:
+            if len(calls) > 1:
+                super().run()
+                return
+            with transaction.atomic():
+                super().run()
+                transaction.set_rollback(True)
             raise OperationalError("the connection was lost")
 
-    monkeypatch.setattr(settle, "appending", counted)
-    monkeypatch.setattr(settle, "_run_with_link", lost)
+    monkeypatch.setattr(settle, "prepare_append", counted)
+    monkeypatch.setattr(settle, "WriteBatch", Lost)
     return calls
 
 
@@ -60,7 +66,9 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
         return telling
 
     monkeypatch.setattr(Waiter, "take", take_and_tell)
-    monkeypatch.setattr(settle, "appending", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost")))
+    monkeypatch.setattr(
+        settle, "prepare_append", lambda *_, **__: (_ for _ in ()).throw(OperationalError("lost"))
+    )
     monkeypatch.setattr("sync.attempts.run.SETTLE_PAUSES", ())
     hub.change_email("anna.told@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200

@@ -1,4 +1,4 @@
-"""On PostgreSQL most attempts end by one statement; what came in between makes it fail, and the long way is gone."""
+"""Most attempts end by one batch; what came in between makes it fail, and the attempt is settled with locks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,15 +7,11 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import transaction
 
 from audit.entries.append import Happening, append
 from audit.models import Entry
-from database.bulk_insert import insertion, store, store_after
-from database.model_rows import fresh
-from database.statement import Statement
-from database.write_batch import NotAsExpected, together_after
+from database.write_batch import WriteBatch
 from sync.attempts import settle as attempts_settle
 from sync.attempts.attempt_result import superseded
 from sync.attempts.plan import Findings
@@ -26,35 +22,34 @@ from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
 from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import EXAMPLE, Hub
-from webhooks.models import Event, Payload, Receipt, Source
+from webhooks.models import Event, Payload, Receipt
 
-pytestmark = pytest.mark.writers_at_once
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 SHORT = EXAMPLE[:-1] + b',"respond":{"mode":"result","wait":1000}}'
-_FIRST = Statement("UPDATE webhooks_payload SET kind = %s WHERE id = %s RETURNING kind")
-_SIZE = Statement("UPDATE webhooks_payload SET size = %s WHERE id = %s")
 
 
 class Ways:
-    """How attempts ended. `meanwhile` happens once, right before the one statement."""
+    """How attempts ended: `tried` by one batch, `long` with locks. `meanwhile` happens once, right before the batch."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.tried = self.long = 0
         self.meanwhile: Callable[[], object] = lambda: None
-        at_once, long = attempts_settle.store_after, attempts_settle._end
+        ways, long = self, attempts_settle._settle_with_locks
 
-        def trying(*arguments: Any, **named: Any) -> None:
-            self.tried += 1
-            meanwhile, self.meanwhile = self.meanwhile, lambda: None
-            meanwhile()
-            at_once(*arguments, **named)
+        class Watched(WriteBatch):
+            def run(self) -> None:
+                if self._guards:
+                    ways.tried += 1
+                    meanwhile, ways.meanwhile = ways.meanwhile, lambda: None
+                    meanwhile()
+                super().run()
 
         def counted(*arguments: Any) -> Any:
             self.long += 1
             return long(*arguments)
 
-        monkeypatch.setattr(attempts_settle, "store_after", trying)
-        monkeypatch.setattr(attempts_settle, "_end", counted)
+        monkeypatch.setattr(attempts_settle, "WriteBatch", Watched)
+        monkeypatch.setattr(attempts_settle, "_settle_with_locks", counted)
 
 
 @pytest.fixture
@@ -143,12 +138,12 @@ def test_a_link_that_was_taken_away_is_made_again(hub: Hub, ways: Ways) -> None:
     assert faults() == []
 
 
-def test_the_first_of_a_person_takes_the_long_way_without_trying(hub: Hub, ways: Ways) -> None:
+def test_the_first_of_a_person_makes_the_link(hub: Hub, ways: Ways) -> None:
     Link.objects.all().delete()
     hub.change_email("anna.anew@example.com")
     assert hub.post_signed(EXAMPLE).status_code == 200
     hub.wait_until_quiet()
-    assert (ways.tried, ways.long) == (0, 1)
+    assert (ways.tried, ways.long) == (1, 0)
     assert Link.objects.get().applied_at == last(Attempt).ended_at
 
 
@@ -163,7 +158,7 @@ def test_within_a_transaction_it_leaves_that_whole(
         assert settle(replace(taken, token=uuid4()), superseded(), Findings(), []) is None
         assert settle(taken, superseded(), Findings(), []) is not None
     assert last(Attempt).outcome == "superseded"
-    assert (ways.tried, ways.long) == (0, 2)
+    assert (ways.tried, ways.long) == (2, 1)
 
 
 def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub, ways: Ways) -> None:
@@ -220,40 +215,3 @@ def test_an_event_with_another_delivery_ends_as_the_worst_of_them(hub: Hub, ways
     states = {each.commercial.slug: each.state for each in Delivery.objects.filter(event=last(Event))}
     assert states.pop("crm") == last(Event).state != "succeeded"
     assert set(states.values()) == {"succeeded"}
-
-
-def payloads(*kinds: str) -> list[Payload]:
-    made = [Payload.of(each, b"{}", None) for each in kinds]
-    store(*made)
-    return made
-
-
-@pytest.mark.usefixtures("database")
-def test_what_is_stored_so_knows_the_keys_of_what_it_refers_to() -> None:
-    (first,) = payloads("webhook")
-    source = Source.objects.create(slug="directory", name="Directory")
-    body = Payload.of("webhook", b"{}", None)
-    receipt = fresh(
-        Receipt, source=source, payload=body, verified_by="nothing", size=1, received_at=timezone.now()
-    )
-    store_after(_FIRST.bound("request", first.pk), "request", body, receipt)
-    assert receipt.payload_id == body.pk is not None
-    assert Receipt.objects.get().payload == body
-
-
-@pytest.mark.usefixtures("database")
-def test_one_value_decides_about_all_and_each_has_to_change_a_row() -> None:
-    first, other = payloads("webhook", "answer")
-    added = Payload.of("change", b"{}", None)
-    asked = _FIRST.bound("request", first.pk)
-    store_after(asked, "request", added, also=[_SIZE.bound(7, other.pk)])
-    assert Payload.objects.get(pk=added.pk).kind == "change"
-    assert Payload.objects.get(pk=other.pk).size == 7
-    before = list(Payload.objects.order_by("pk").values())
-    for gives, key in [("response", other.pk), ("request", 0)]:
-        with pytest.raises(NotAsExpected):
-            together_after(asked, gives, insertion(Payload.of("change", b"{}", None)), _SIZE.bound(8, key))
-    with pytest.raises(NotAsExpected):
-        together_after(_FIRST.bound("request", 0), "request", _SIZE.bound(8, other.pk))
-    assert list(Payload.objects.order_by("pk").values()) == before
-    assert connection.get_autocommit()

@@ -1,13 +1,11 @@
-"""What changes between the reading of a delivery and its claim counts, by whatever way it is claimed: on PostgreSQL most
-are by one statement (`sync.deliveries.claims`).
-"""
+"""What changes between the reading of a delivery and its claim counts, whether it is claimed by one batch or with locks."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
@@ -74,11 +72,10 @@ def another(delivery: Delivery, **values: Any) -> Delivery:
     return sibling
 
 
-def test_it_is_claimed_by_one_statement_where_nothing_has_happened(
+def test_it_is_claimed_by_one_batch_where_nothing_has_happened(
     meanwhile: Callable[..., Claim | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if connection.vendor == "postgresql":
-        monkeypatch.setattr(claims, "_claim", None)
+    monkeypatch.setattr(claims, "_claim_with_locks", None)
     taken = meanwhile(lambda _: None)
     assert taken is not None
     row = Delivery.objects.get()
@@ -92,7 +89,7 @@ def test_it_is_claimed_by_one_statement_where_nothing_has_happened(
         "started",
     )
     assert (taken.delivery.tries, taken.delivery.last_number, taken.link) == (1, 1, None)
-    assert taken.ends.keys() == {row.stream}
+    assert taken.heads.keys() == {row.stream}
     assert faults() == []
 
 
@@ -173,8 +170,10 @@ def test_where_its_first_entries_may_be_kept_no_longer_it_is_looked_up_where_the
     waiting: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Event.objects.update(received_at=timezone.now() - timedelta(hours=13))
-    monkeypatch.setattr(claims, "store_after", None)
+    with_locks, calls = claims._claim_with_locks, []
+    monkeypatch.setattr(claims, "_claim_with_locks", lambda *of: (calls.append(of), with_locks(*of))[1])
     assert claim(waiting.pk) is not None
+    assert len(calls) == 1
 
 
 def test_it_knows_the_record_that_somebody_has_made(meanwhile: Callable[..., Claim | None]) -> None:

@@ -72,10 +72,10 @@ def test_one_that_is_known_does_not_stop_the_others(together: Together, hub: Hub
 def test_all_of_them_or_none(together: Together, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the database fails, each is told so, and comes again."""
 
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(store, "beginning", late(fails, store.beginning))
+    monkeypatch.setattr(store, "prepare_append", late(fails, store.prepare_append))
     told = together.send(*(of(f"U{number}") for number in range(5)))
     assert together.sizes == [1, 4]
     assert [each.status_code for each in told] == [202, 503, 503, 503, 503]
@@ -87,14 +87,16 @@ def test_all_of_them_or_none(together: Together, monkeypatch: pytest.MonkeyPatch
 def late(fails: Callable[..., Any], works: Callable[..., Any]) -> Callable[..., Any]:
     """`works` the first time, `fails` from then on."""
     calls = iter([works])
-    return lambda *arguments: next(calls, fails)(*arguments)
+    return lambda *arguments, **named: next(calls, fails)(*arguments, **named)
 
 
 @pytest.mark.writers_at_once
 def test_nobody_stands_in_line_with_a_connection(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where as many wait as there are in the pool, the one for whom they wait would get none."""
     held: list[object] = []
-    do = store._gathering.do
-    monkeypatch.setattr(store._gathering, "do", lambda new: (held.append(connection.connection), do(new)))
+    submit = store._group_commit.submit
+    monkeypatch.setattr(
+        store._group_commit, "submit", lambda new: (held.append(connection.connection), submit(new))
+    )
     assert hub.post_signed(*of("U1")).status_code == 202
     assert held == [None]

@@ -1,4 +1,4 @@
-"""A webhook that is stored by one statement of PostgreSQL (`webhooks.receiving.store`): whose key may be gone by then, or come."""
+"""A webhook that is stored by one batch (`webhooks.receiving.store`), whose key is destroyed or inserted meanwhile."""
 
 import json
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from audit.models import Entry
-from database.bulk_insert import store_after
+from database.write_batch import WriteBatch
 from sync.models import Attempt, Delivery
 from tests.support.audit.chain_faults import faults
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from tests.support.simultaneous_webhooks import Sent, Together
 from tests.support.threads import in_threads
-from webhooks.models import Event, Payload, Receipt, SubjectKey, are_there_still, subject_key
+from webhooks.models import Event, Payload, Receipt, SubjectKey, find_or_create_keys, subject_key
 from webhooks.receiving import store
 
 pytestmark = pytest.mark.writers_at_once
@@ -24,16 +24,15 @@ pytestmark = pytest.mark.writers_at_once
 def once_looked_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> list[SubjectKey]:
     """Let something happen when the first webhook has looked its key up; what it found."""
     found: list[SubjectKey] = []
-    look_up = store.look_up
 
     def and_then(*arguments: Any) -> Any:
-        looked_up = look_up(*arguments)
+        keys = find_or_create_keys(*arguments)
         if not found:
-            found.append(looked_up[0])
+            found.extend(keys.values())
             happens()
-        return looked_up
+        return keys
 
-    monkeypatch.setattr(store, "look_up", and_then)
+    monkeypatch.setattr(store, "find_or_create_keys", and_then)
     return found
 
 
@@ -81,24 +80,21 @@ def test_several_of_which_one_has_lost_its_key_meanwhile_are_all_stored(
     for person in people:
         assert hub.post_signed(*ack(person, "before")).status_code == 202
     keys = {each: key_of(each) for each in people}
-    number, numbers = store.number, set[int]()
 
-    def and_then(rows: list[Any]) -> None:
-        number(rows)
-        numbers.update(each.pk for each in rows if isinstance(each, Event))
-        SubjectKey.objects.filter(pk=keys["U2"].pk).update(wrapped=None, destroyed_at=timezone.now())
+    def and_then(subjects: Any, batch: Any) -> Any:
+        found = find_or_create_keys(subjects, batch)
+        if len(subjects) > 1:
+            SubjectKey.objects.filter(pk=keys["U2"].pk).update(wrapped=None, destroyed_at=timezone.now())
+        return found
 
-    monkeypatch.setattr(store, "number", and_then)
+    monkeypatch.setattr(store, "find_or_create_keys", and_then)
     told = together.send(ack("U0", "first"), *(ack(each, "again") for each in [*people, "U4"]))
     assert [each.status_code for each in told] == [202] * 5
     assert together.sizes == [1, 4]
     assert {each: key_of(each) == key for each, key in keys.items()} == {"U1": True, "U2": False, "U3": True}
     again = Event.objects.filter(event_id__endswith="again")
     assert all(each.payload.open() for each in again)
-    assert len(numbers) == 4
-    assert not again.filter(pk__in=numbers), (
-        "what comes after an erasure has a higher number than what it ends"
-    )
+    assert len(again) == 4
     assert faults() == []
 
 
@@ -138,5 +134,8 @@ def test_nobody_destroys_a_key_before_what_is_sealed_under_it_is_stored(database
             list(SubjectKey.objects.select_for_update(nowait=True))
 
     with transaction.atomic():
-        store_after(are_there_still([key]), 1, Payload.of(Payload.Kind.WEBHOOK, b"{}", key))
+        batch = WriteBatch()
+        assert list(find_or_create_keys([(1, "USER", ANNA)], batch).values()) == [key]
+        batch.insert(Payload.of(Payload.Kind.WEBHOOK, b"{}", key))
+        batch.run()
         in_threads(destroys, 1)
