@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 
 from integration_hub.schema_version import check_schema_at_start
-from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
+from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
 application = get_wsgi_application()
@@ -26,5 +26,5 @@ except CommandError as refusal:
     print(refusal, file=sys.stderr)
     sys.exit(3)  # by this code gunicorn knows that a start was refused, and does not repeat it
 
-keep_what_is_loaded()
-keep_to_one_core()
+freeze_loaded_objects()
+pin_to_one_core()

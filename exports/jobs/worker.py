@@ -17,7 +17,7 @@ from django.conf import settings
 from database.connection import release_connection
 from exports.claims import Claim
 from exports.jobs import lifecycle
-from sync.worker.process_tuning import set_free
+from sync.worker.process_tuning import unpin
 
 logger = logging.getLogger("hub.exports")
 
@@ -44,7 +44,7 @@ def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
     release_connection()
     command = [*COMMAND, str(taken.export_id), str(taken.token)]
     process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
-    set_free(process.pid)
+    unpin(process.pid)
     while process.poll() is None:
         if not goes_on():
             process.terminate()

@@ -16,7 +16,6 @@ from django.core.management import call_command  # noqa: E402
 from exports.bundle import builder  # noqa: E402
 from exports.jobs import lifecycle, worker  # noqa: E402
 from exports.management.commands import make_export  # noqa: E402
-from sync.worker import process_tuning  # noqa: E402
 
 builder.CHUNK, builder.NOTE_SECONDS = 10, 0.0
 rows_of = builder.rows_of
@@ -34,8 +33,6 @@ if claim:
         make_export.until_told = lambda: lambda: True
     call_command("make_export", *claim)
 elif how:
-    first = min(process_tuning.allowed_cores())
-    process_tuning.LOOK_SECONDS, process_tuning.choose = 0.01, lambda *_: first  # as once it has been busy
     worker.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
     call_command("run_worker", "--threads", "1", "--grace", "3")
 else:

@@ -106,7 +106,7 @@ def test_both_commands_rest_where_cores_are_short(
     if command == "export_events":
         export()
     else:
-        monkeypatch.setattr(make_export, "keep_what_is_loaded", lambda: None)
+        monkeypatch.setattr(make_export, "freeze_loaded_objects", lambda: None)
         claimed = claim(requested().pk)
         assert claimed is not None
         call_command("make_export", claimed.export_id, claimed.token)

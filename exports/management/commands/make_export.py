@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from exports.claims import Claim
 from exports.jobs.lifecycle import run
 from exports.jobs.worker import resting, stand_back, until_told
-from sync.worker.process_tuning import keep_what_is_loaded
+from sync.worker.process_tuning import freeze_loaded_objects
 
 
 class Command(BaseCommand):
@@ -26,5 +26,5 @@ class Command(BaseCommand):
     def handle(self, *, export: int, token: uuid.UUID, **_: Any) -> None:
         goes_on = until_told()
         stand_back()
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         run(Claim(export, token), resting(goes_on))

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from sync.execution.queue_storage import WakeUps, is_local
-from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
+from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 from sync.worker.worker import Worker
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
@@ -39,9 +39,9 @@ class Command(BaseCommand):
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         wake_ups = None if is_local(settings.QUEUE_URL) else WakeUps(settings.QUEUE_URL)
         worker = Worker(threads, wake_ups, sweep)
+        pin_to_one_core()
         worker.start()
-        keep_what_is_loaded()
-        keep_to_one_core()
+        freeze_loaded_objects()
         self.stdout.write(f"Delivering, {threads} at once.")
         self.stdout.flush()  # a pipe is not read line by line by itself
         signal.sigwait(_ENDING)

@@ -307,10 +307,10 @@ if __name__ == "__main__":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
         from exports.jobs.worker import resting, stand_back
-        from sync.worker.process_tuning import keep_what_is_loaded
+        from sync.worker.process_tuning import freeze_loaded_objects
 
         stand_back()
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         if sys.argv[2] == "compute":
             _compute()
         else:

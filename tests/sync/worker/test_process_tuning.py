@@ -1,118 +1,111 @@
-"""A process of many threads keeps to one core, goes where it gets more, and lets its children run anywhere.
-
-The garbage collector leaves alone what was loaded at the start.
-"""
+"""A process is pinned to one core, its children are not, and the garbage collector leaves alone what was loaded."""
 
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from sync.worker import process_tuning
-from sync.worker.process_tuning import allowed_cores, choose, idle_between, read_busy
+from sync.worker.process_tuning import allowed_cores, is_cpu_limited
 from tests.support.processes.sqlite_processes import finished, make_counter, start
+
+PINNED = """
+import json, os, subprocess, sys, threading
+from pathlib import Path
+import django
+django.setup()
+from django.conf import settings
+from sync.worker import process_tuning
+settings.WORKING_DIR = Path({folder!r})
+process_tuning.is_cpu_limited = lambda: {limited}
+process_tuning.pin_to_one_core()
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+process_tuning.unpin(child.pid)
+cores = [sorted(os.sched_getaffinity(each)) for each in (0, thread.native_id, child.pid)]
+print(json.dumps(cores), flush=True)
+child.communicate(b"\\n")
+stop.set()
+input()
+"""
+needs_cores = pytest.mark.skipif(len(allowed_cores()) < 2, reason="this machine has one core")
+
+
+def begin(
+    folder: Path, *, keeps: str = "on", limited: bool = False
+) -> tuple[subprocess.Popen[str], list[list[int]]]:
+    """A process that lives until it is told to end, and the cores of itself, its thread and its child."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PINNED.format(folder=str(folder), limited=limited)],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "integration_hub.settings", "KEEP_TO_ONE_CORE": keeps},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
+
+
+def end(*processes: subprocess.Popen[str]) -> None:
+    for process in processes:
+        process.communicate("\n", timeout=60)
+        assert process.returncode == 0
+
+
+@needs_cores
+def test_processes_are_spread_over_the_cores_and_their_children_use_all(tmp_path: Path) -> None:
+    allowed = list(allowed_cores())
+    begun = [begin(tmp_path) for _ in range(3)]
+    cores = [found[0] for _, found in begun]
+    assert cores == [[allowed[number % len(allowed)]] for number in range(3)]
+    assert all(thread == own and child == allowed for _, (own, thread, child) in begun)
+    begun[0][0].kill()
+    begun[0][0].wait()
+    again, found = begin(tmp_path)
+    assert found[0] == cores[0], "the number of a process that died is free again"
+    end(again, *(process for process, _ in begun[1:]))
+
+
+@needs_cores
+@pytest.mark.parametrize(
+    "without", [{"keeps": "off"}, {"limited": True}], ids=["switched off", "limited by a container"]
+)
+def test_it_is_not_pinned_where_it_is(tmp_path: Path, without: dict[str, object]) -> None:
+    process, found = begin(tmp_path, **without)  # type: ignore[arg-type]
+    assert found == [list(allowed_cores())] * 3
+    end(process)
+
+
+@needs_cores
+def test_without_a_folder_for_its_number_it_is_not_pinned(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file")
+    process, found = begin(tmp_path)
+    assert found == [list(allowed_cores())] * 3
+    end(process)
 
 
 @pytest.mark.parametrize(
-    ("core", "idle", "own", "expected"),
+    ("name", "text", "expected"),
     [
-        (None, {0: 0.1, 1: 0.9}, 0.5, 1),  # it begins where there is most
-        (None, {0: 0.1, 1: 0.9}, 0.01, None),  # at rest it needs none
-        (0, {0: 0.0, 1: 1.0}, 0.9, 0),  # a core of its own that it uses up
-        (0, {0: 0.0, 1: 1.0}, 0.5, 1),  # half of it is somebody else's
-        (0, {0: 0.3, 1: 0.9}, 0.5, 0),  # for a little more nobody moves
-        (0, {0: 0.0, 1: 1.0}, 0.01, 0),
-        (0, {1: 0.9}, 0.5, 1),  # its own was taken away from the machine
-        (0, {}, 0.9, 0),  # the system tells nothing
+        ("cpu.max", "max 100000\n", False),
+        ("cpu.max", "50000 100000\n", True),
+        ("cpu.cfs_quota_us", "-1\n", False),
+        ("cpu.cfs_quota_us", "150000\n", True),
+        ("cpu.max", "", False),
+        ("none", "", False),
     ],
 )
-def test_where_a_process_is_best(
-    core: int | None, idle: dict[int, float], own: float, expected: int | None
+def test_a_quota_of_cpu_time_is_seen(
+    name: str, text: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert choose(core, idle, own) == expected
-
-
-def test_of_cores_that_are_equally_free_not_everybody_takes_the_same() -> None:
-    assert {choose(None, {0: 0.95, 1: 1.0, 2: 0.2}, 0.5) for _ in range(200)} == {0, 1}
-
-
-def test_how_much_was_at_rest() -> None:
-    before, after = {0: (10.0, 20.0), 1: (5.0, 20.0)}, {0: (10.5, 21.0), 1: (5.0, 21.0), 2: (1.0, 1.0)}
-    assert idle_between(before, after) == {0: 0.5, 1: 0.0}
-    assert idle_between(before, before) == {}
-
-
-def test_who_may_not_be_bound_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not each second, with a warning each."""
-    asked: list[int] = []
-    monkeypatch.setattr(process_tuning, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(process_tuning, "choose", lambda *_: 0)
-    monkeypatch.setattr(process_tuning, "bind", lambda core: asked.append(core))  # type: ignore[func-returns-value]
-    looking = threading.Thread(target=process_tuning._look_after, args=(allowed_cores(),), daemon=True)
-    monkeypatch.setattr(process_tuning, "_ours", frozenset())
-    looking.start()
-    looking.join(20)
-    assert not looking.is_alive()
-    assert asked == [0]
-
-
-PROCESS = """
-import json, os, subprocess, sys, threading, time
-import django
-django.setup()
-from sync.worker import process_tuning
-process_tuning.LOOK_SECONDS = 0.05
-stop = threading.Event()
-early = threading.Thread(target=stop.wait)
-early.start()
-process_tuning.keep_to_one_core()
-until = time.monotonic() + (20 if {waits} else 1)
-while time.monotonic() < until and not ({waits} and len(os.sched_getaffinity(0)) == 1):
-    sum(range(1000))
-late = threading.Thread(target=stop.wait)
-late.start()
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-process_tuning.set_free(child.pid)
-threads = [sorted(os.sched_getaffinity(each)) for each in (early.native_id, late.native_id, 0)]
-print(json.dumps([threads, sorted(os.sched_getaffinity(child.pid))]))
-child.communicate(b"\\n")
-stop.set()
-"""
-
-
-def run(*, keeps: bool) -> tuple[list[list[int]], list[int]]:
-    """The cores of its threads, of before and after it was bound, and those of its child."""
-    surroundings = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
-        "KEEP_TO_ONE_CORE": "on" if keeps else "off",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS.format(waits=keeps and len(allowed_cores()) > 1)],
-        env=surroundings, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    threads, child = json.loads(done.stdout)
-    return threads, child
-
-
-def test_all_threads_of_a_busy_process_keep_to_one_core_and_its_children_do_not() -> None:
-    allowed = sorted(allowed_cores())
-    assert read_busy(allowed).keys() == set(allowed)
-    threads, child = run(keeps=True)
-    assert {len(each) for each in threads} == {1}
-    assert len({tuple(each) for each in threads}) == 1
-    assert child == allowed
-
-
-def test_it_can_be_switched_off() -> None:
-    allowed = sorted(allowed_cores())
-    threads, child = run(keeps=False)
-    assert threads == [allowed] * 3
-    assert child == allowed
+    (tmp_path / name).write_text(text)
+    monkeypatch.setattr(
+        process_tuning, "_CGROUP_LIMITS", [tmp_path / each for each in ("cpu.max", "cpu.cfs_quota_us")]
+    )
+    assert is_cpu_limited() is expected
 
 
 WEB = "import integration_hub.wsgi"
@@ -126,21 +119,21 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 """
 
 
+@needs_cores
+@pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
 @pytest.mark.parametrize("process", [WEB, WORKER], ids=["web process", "worker"])
 @pytest.mark.parametrize("keeps", ["on", "off"])
-def test_it_is_looked_after_in(process: str, keeps: str) -> None:
-    """The thread is there, and asks nothing of a process that is at rest."""
-    told = 'import threading; print("core" in {each.name for each in threading.enumerate()})'
+def test_at_its_start_it_is_pinned(process: str, keeps: str) -> None:
     surroundings = os.environ | {
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "KEEP_TO_ONE_CORE": keeps,
     }
     done = subprocess.run(
-        [sys.executable, "-c", f"{process}\n{told}"],
+        [sys.executable, "-c", f"{process}\nimport os; print(len(os.sched_getaffinity(0)))"],
         env=surroundings, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == str(keeps == "on" and len(allowed_cores()) > 1)
+    assert int(done.stdout.split()[-1]) == (1 if keeps == "on" else len(allowed_cores()))
 
 
 LOOK = """
