@@ -7,37 +7,35 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection, connections
-from django.test.utils import setup_databases, teardown_databases
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.execution.executor import run_due
-from tests.support.database import template_database
+from tests.support.database.template_database import copied_database
 from tests.support.hub import SIGNING_SECRET, Hub
 from tests.support.simultaneous_webhooks import Together
 from tests.support.wired_hub import joined, wipe
 from webhooks.receiving import refusals
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
+    "django.contrib.auth.hashers.MD5PasswordHasher"
+]  # a slow one costs 0.3 s a login
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: Any
+    django_test_environment: None, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
 ) -> Iterator[None]:
-    """The test database, made for tests that ask for `database` as well as for those that ask for `db`."""
+    """The database of this process, made for tests that ask for `database` as well as for those that ask for `db`."""
     if connection.vendor == "sqlite":  # a power cut is for hubs in processes of their own, and they sync
         connection.settings_dict["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
-    with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
-        connection.close()
-        if connection.vendor == "postgresql":
-            connection.close_pool()  # type: ignore[attr-defined]
-        template_database.keep(str(connection.settings_dict["NAME"]))
-    yield
-    with django_db_blocker.unblock():
-        connections.close_all()
-        teardown_databases(made, verbosity=0)
+    with copied_database(tmp_path_factory.mktemp("database")) as name:
+        connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
+        yield
+        with django_db_blocker.unblock():
+            connections.close_all()
+            if connection.vendor == "postgresql":
+                connection.close_pool()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

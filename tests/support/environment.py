@@ -5,7 +5,7 @@ HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`.
 
 import os
 
-from tests.support.database import postgresql
+from tests.support.database import postgresql, template_database
 
 os.environ.update(
     HUB_ENV_FILE=os.devnull,
@@ -25,3 +25,5 @@ if os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql":
     os.environ["DATABASE_URL"] = postgresql.url()
 else:
     os.environ.pop("DATABASE_URL", None)
+
+template_database.share_templates()
