@@ -18,8 +18,10 @@ from tests.support.wired_hub import joined, wipe
 from webhooks.receiving import refusals
 
 settings.KEEP_TO_ONE_CORE = False  # some tests load the WSGI application into this process
+settings.PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.MD5PasswordHasher"
 ]  # a slow one costs 0.3 s a login
+settings.WHITENOISE_AUTOREFRESH = True  # each new client would read all static files again
 
 
 @pytest.fixture(scope="session")
