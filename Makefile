@@ -4,7 +4,8 @@ BIN := .venv/bin
 READY := .venv/ready
 CHECKS := .venv/ready-to-check
 export ONCE SHOP_FAULT
-export PYTHONDONTWRITEBYTECODE := 1
+# Without its bytecode, each hub that a test starts would compile all of its modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghijklmnopqrstuvwxyz- \
 	SEALING_KEYS=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= ALLOWED_HOSTS=localhost
 
