@@ -1,9 +1,11 @@
 """One document of the corpus and what the parser must say of it."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 ACCEPTED = "accepted"
+REQUIRED = ("id", "entityType", "eventType")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,15 @@ class Case:
     body: bytes
     whole: str
     inside: str
+
+    def as_a_webhook(self) -> tuple[str, str]:
+        """Code and pointer of the refusal as a whole webhook. None is one: what JSON allows lacks its members."""
+        if self.whole != ACCEPTED:
+            return self.whole, ""
+        document = json.loads(self.body)
+        if not isinstance(document, dict):
+            return "not-an-object", ""
+        return "missing-member", "/" + next(name for name in REQUIRED if name not in document)
 
     def __str__(self) -> str:
         shown = repr(self.body[:28])[1:]

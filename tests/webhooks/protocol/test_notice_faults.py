@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.webhooks.corpus import CASES
 from tests.webhooks.corpus.members import EVENT_IDS, FIELDS, IDS, NO_OBJECT, RESPONDS, WORDS
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.protocol.notice import Malformed, parse_notice
@@ -43,6 +44,12 @@ MEMBER_FAULTS = [
 @pytest.mark.parametrize(("name", "code", "value"), MEMBER_FAULTS)
 def test_a_wrong_member_is_refused_and_named_by_its_pointer(name, code, value):
     assert refusal({**SEED, name: value}) == (code, f"/{name}")
+
+
+@pytest.mark.parametrize("kind", sorted({case.kind for case in CASES}))
+def test_no_document_of_the_corpus_is_a_webhook_and_each_has_its_one_refusal(kind):
+    cases = [case for case in CASES if case.kind == kind]
+    assert {case: refusal(case.body) for case in cases} == {case: case.as_a_webhook() for case in cases}
 
 
 @pytest.mark.parametrize("value", FIELDS)
