@@ -16,13 +16,13 @@ from sync.deliveries import claims, creation, ordering
 from sync.models import Call, Delivery
 from tests.support.hub import Hub
 
-USERS, CHANGES, CLIENTS = 20, 10, 16
+USERS, CHANGES, CLIENTS = 8, 6, 16  # without the constraint, tens of writes overlap
 CONSTRAINT = "one_running_delivery_a_subject"
 
 
-def test_two_hundred_webhooks_at_once_never_overlap_for_a_user(hub: Hub) -> None:
+def test_webhooks_of_many_clients_at_once_never_overlap_for_a_user(hub: Hub) -> None:
     users, statuses = storm(hub)
-    assert len(statuses) == 200
+    assert len(statuses) == USERS * CHANGES
     assert set(statuses) <= {200, 202}
     hub.wait_until_idle(60)
     intervals = shop_intervals(hub)
@@ -51,14 +51,14 @@ def open_but_running(delivery: Delivery) -> list[ordering.Sibling]:
 
 
 def storm(hub: Hub) -> tuple[list[str], list[int]]:
-    """Twenty people change their address ten times each and say so every time, through sixteen clients."""
+    """Eight people change their address six times each and say so every time, through sixteen clients."""
     users = [f"PERSON{number}" for number in range(USERS)]
     for user in users:
         hub.identity.directory.create(
             "users", {"id": user, "username": user.lower(), "emails": emails(user, 0)}
         )
     hub.shop.faults.add("slow", seconds=0.1)
-    blocks = [users[start : start + 7] for start in range(0, USERS, 7)]
+    blocks = [users[start : start + 4] for start in range(0, USERS, 4)]
     changes = [(hub, user, number) for block in blocks for number in range(1, CHANGES + 1) for user in block]
     with ThreadPoolExecutor(CLIENTS) as clients:
         statuses = list(clients.map(change_and_tell, changes))
