@@ -15,6 +15,8 @@ from webhooks.catalogue import messages as catalogue_messages
 from webhooks.catalogue.codes import CATALOGUE, words
 from webhooks.models import State
 
+pytestmark = pytest.mark.pure
+
 TEXTS = [
     *(
         each

@@ -6,6 +6,8 @@ import pytest
 
 from console.ui.charts import Hour, line, share, stacked
 
+pytestmark = pytest.mark.pure
+
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from console.ui.formatting import long_duration, short_duration
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize(
     ("seconds", "words"),

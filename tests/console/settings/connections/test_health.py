@@ -7,6 +7,8 @@ import pytest
 from console.settings.connections.health import health_label, health_sentence, health_style
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
+pytestmark = pytest.mark.pure
+
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=45)
 
