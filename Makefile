@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 HUB_ENV := HUB_ENV_FILE=/dev/null SECRET_KEY=only-for-checks-0123456789abcdefghijklmnopqrstuvwxyz- \
 	SEALING_KEYS=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY= ALLOWED_HOSTS=localhost
 
-.PHONY: run test test-sqlite test-postgresql check lint types contracts migrations slow faults bench screenshots clean
+.PHONY: run test quick test-sqlite test-postgresql check lint types contracts migrations slow faults bench screenshots clean
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -39,9 +39,13 @@ test-postgresql: $(CHECKS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not faults and not pure" $(ARGS) \
 		|| { status=$$?; [ $$status = 77 ] && [ -z "$(CI)" ] && echo "PostgreSQL half skipped: see above."; }
 
+quick: $(CHECKS)  ## within a minute: the pure rules, and the way of a webhook on SQLite
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n auto --dist worksteal -m "(pure or flow) and not slow and not faults" \
+		--ignore tests/project --ignore tests/sandbox $(ARGS)
+
 slow: $(CHECKS)  ## crash loops and load, on both databases
-	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -m slow $(ARGS)
-	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -m slow $(ARGS)
+	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
+	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
 
 faults: $(CHECKS)  ## the fault suite, on both databases; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)

@@ -3,9 +3,13 @@
 import json
 import time
 
+import pytest
+
 from sync.models import Attempt, Call, Connection
 from tests.support.hub import ANNA, EXAMPLE, Hub
 from webhooks.models import Event, Receipt, Source, State
+
+pytestmark = pytest.mark.flow
 
 
 def test_the_example_changes_the_customer_and_is_answered_with_the_outcome(hub: Hub) -> None:
