@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tests.bench.account.cpu_account import account, show
-from tests.bench.machinery.databases import Cluster, sync_milliseconds
+from tests.bench.machinery.databases import sync_milliseconds
 from tests.bench.machinery.systems import Systems, running_systems
 from tests.bench.reports.export_report import show_export
 from tests.bench.reports.report import as_rows, comparison, surroundings, write
@@ -71,11 +71,10 @@ def main() -> None:
     kinds = [given.database] if given.database else ["sqlite", "postgresql"]
     with tempfile.TemporaryDirectory(prefix="hub-bench-") as name:
         folder = Path(name)
-        cluster = Cluster() if "postgresql" in kinds else None
         where = surroundings(sync_milliseconds(folder))
         print(where, end="\n\n")
         with running_systems() as systems:
-            bench = Bench(given, kinds, cluster, systems, folder)
+            bench = Bench(given, kinds, systems, folder)
             topic, taken = bench.run()
         print(f"\nKept in {write(topic, {'surroundings': where, topic: taken})}")
 
@@ -86,7 +85,6 @@ class Bench:
 
     given: argparse.Namespace
     kinds: list[str]
-    cluster: Cluster | None
     systems: Systems
     folder: Path
 
@@ -109,23 +107,21 @@ class Bench:
         return "comparison", self._comparison()
 
     def _comparison(self) -> object:
-        rounds = compare(plan(self.given), self.kinds, self.cluster, self.systems, self.folder)
+        rounds = compare(plan(self.given), self.kinds, self.systems, self.folder)
         print(f"{comparison(rounds)}\n\n{verdicts(rounds)}")
         return as_rows(rounds)
 
     def _account(self) -> object:
         taken = []
         for kind in self.kinds:
-            taken += account(kind, self.cluster, self.systems, self.folder, self.given.events or 300)
+            taken += account(kind, self.systems, self.folder, self.given.events or 300)
         print("\n\n".join(show(each) for each in taken))
         return taken
 
     def _servers(self) -> object:
         found, chosen = {}, plan(self.given)
         for kind in self.kinds:
-            taken = measure_servers(
-                kind, self.cluster, self.systems, self.folder, chosen.rounds, chosen.seconds
-            )
+            taken = measure_servers(kind, self.systems, self.folder, chosen.rounds, chosen.seconds)
             print(f"## {kind}\n\n{show_servers(taken)}\n")
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
         return found
@@ -134,7 +130,7 @@ class Bench:
         found, given = {}, self.given
         for kind in self.kinds:
             rounds, seconds = given.rounds or ROUNDS, given.seconds or SECONDS
-            taken = measure_audit(kind, self.cluster, self.systems, self.folder, rounds, seconds)
+            taken = measure_audit(kind, self.systems, self.folder, rounds, seconds)
             print(f"## {kind}\n\n{show_audit(taken)}\n")
             found[kind] = {name: as_rows(rounds) for name, rounds in taken.items()}
         return found
@@ -142,7 +138,7 @@ class Bench:
     def _growth(self) -> object:
         found, rounds = [], self.given.rounds or 2
         for kind in self.kinds:
-            stages = grow(kind, self.cluster, self.systems, self.folder, self.given.sizes, rounds)
+            stages = grow(kind, self.systems, self.folder, self.given.sizes, rounds)
             print(show_growth(stages), end="\n\n")
             found += [asdict(stage) for stage in stages]
         return found
@@ -150,7 +146,7 @@ class Bench:
     def _export(self) -> object:
         found, events = [], self.given.events or 100_000
         for kind in self.kinds:
-            figures = measure_export(kind, self.cluster, self.systems, self.folder, events)
+            figures = measure_export(kind, self.systems, self.folder, events)
             print(show_export(figures), end="\n\n")
             found.append(figures)
         return found
@@ -159,7 +155,7 @@ class Bench:
         found, events = [], self.given.events or 100_000
         for kind in self.kinds:
             repeats = self.given.rounds or REPEATS
-            figures = measure_console(kind, self.cluster, self.systems, self.folder, events, repeats)
+            figures = measure_console(kind, self.systems, self.folder, events, repeats)
             print(show_console(figures), end="\n\n")
             found.append(figures)
         return found
@@ -167,7 +163,7 @@ class Bench:
     def _memory(self) -> object:
         found = {}
         for kind in self.kinds:
-            readings = watch_memory(kind, self.cluster, self.systems, self.folder, self.given.memory)
+            readings = watch_memory(kind, self.systems, self.folder, self.given.memory)
             print(show_memory(kind, readings), end="\n\n")
             found[kind] = [asdict(each) for each in readings]
         return found

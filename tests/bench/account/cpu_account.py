@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.databases import fresh_database
 from tests.bench.machinery.processes import ROOT
 from tests.bench.machinery.servers import prepare_hub
 from tests.bench.machinery.systems import Systems
@@ -16,13 +16,11 @@ from tests.bench.reports.table import table
 WORTH_A_ROW = 0.01  # milliseconds
 
 
-def account(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
-) -> list[dict[str, Any]]:
+def account(kind: str, systems: Systems, folder: Path, events: int) -> list[dict[str, Any]]:
     """The account of a `result` event, of an `ack` event, and of what a worker does for that; each in a process of
     its own.
     """
-    with fresh_database(kind, cluster, folder) as database:
+    with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         return [
             take_account(environment, folder, mode, events) | {"database": kind}

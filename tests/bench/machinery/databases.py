@@ -1,21 +1,20 @@
 """Databases that keep what they commit: SQLite in a file on a disk, PostgreSQL with fsync on."""
 
-import atexit
 import os
 import secrets
 import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tests.bench.machinery.processes import Family, free_port
+from tests.bench.machinery.processes import Family, free_port, parent_of
 from tests.support.database import postgresql
 
 _OPTIONS = "-c max_connections=200 -c shared_buffers=256MB -c max_wal_size=4GB"
@@ -36,11 +35,18 @@ class Database:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Read past the hub."""
+        with self.reading() as read:
+            return read(query)
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """Give a function that reads past the hub, over one connection: a new one for each query would be CPU of the server."""
         if self.file is None:
-            with psycopg.connect(self.url) as link:
-                return list(link.execute(query))
+            with psycopg.connect(self.url, autocommit=True) as link:
+                yield lambda query: list(link.execute(query))
+            return
         with closing(sqlite3.connect(self.file, timeout=30)) as file:
-            return list(file.execute(query))
+            yield lambda query: list(file.execute(query))
 
     def write(self, *statements: str) -> None:
         """Write past the hub, in one transaction."""
@@ -53,23 +59,52 @@ class Database:
             for statement in statements:
                 file.execute(statement)
 
+    def size(self) -> int:
+        """Return the bytes of the database: of the file of SQLite once its log is copied back, of PostgreSQL after VACUUM."""
+        if self.file is not None:
+            pages, each = self.rows("PRAGMA page_count"), self.rows("PRAGMA page_size")
+            return int(pages[0][0]) * int(each[0][0])
+        with psycopg.connect(self.url, autocommit=True) as link:
+            link.execute("VACUUM")
+            link.execute("CHECKPOINT")
+        return int(self.rows("SELECT pg_database_size(current_database())")[0][0])
 
-class Cluster:
-    """A PostgreSQL server: the one named in the environment, or one of our own that waits for its disk."""
 
-    def __init__(self) -> None:
-        self.url = os.environ.get(VARIABLE, "")
-        self.family: Family | None = None
-        if not self.url:
-            self.url, self.family = _own()
-        with psycopg.connect(self.url) as link:
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A PostgreSQL server: its address, and its postmaster with all backends and helpers."""
+
+    url: str
+    family: Family
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a server that waits for its disk, or use the one named in the environment.
+
+    Each project gets a server of its own, so that no helper process works for two: CPU is counted by server. One named in
+    the environment is shared, and must be on this machine.
+    """
+    given = os.environ.get(VARIABLE, "")
+    with nullcontext(_given(given)) if given else _own() as server:
+        with psycopg.connect(server.url) as link:
             waits = {
                 name: link.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")
             }
         assert set(waits.values()) == {("on",)}, f"this server does not keep what it commits: {waits}"
+        yield server
 
 
-def _own() -> tuple[str, Family]:
+def _given(url: str) -> PostgresServer:
+    with psycopg.connect(url) as link:
+        try:
+            return PostgresServer(url, Family(parent_of(link.info.backend_pid)))
+        except LookupError as error:
+            raise SystemExit(f"{VARIABLE}: the server's CPU cannot be counted, {error}") from None
+
+
+@contextmanager
+def _own() -> Iterator[PostgresServer]:
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
     programs = postgresql.server_programs()
@@ -82,15 +117,15 @@ def _own() -> tuple[str, Family]:
     options = f"{_OPTIONS} -c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
     control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
     postgresql.run_as([*control, "-l", folder / "log", "-o", options, "start"], user, folder)
-    atexit.register(
-        postgresql.remove_cluster, os.getpid(), [*control, "-m", "immediate", "stop"], user, folder
-    )
-    process = int((data / "postmaster.pid").read_text().split()[0])
-    return f"postgres://hub@127.0.0.1:{port}/postgres", Family(process)
+    try:
+        postmaster = int((data / "postmaster.pid").read_text().split()[0])
+        yield PostgresServer(f"postgres://hub@127.0.0.1:{port}/postgres", Family(postmaster))
+    finally:
+        postgresql.remove_cluster(os.getpid(), [*control, "-m", "immediate", "stop"], user, folder)
 
 
 @contextmanager
-def fresh_database(kind: str, cluster: Cluster | None, folder: Path) -> Iterator[Database]:
+def fresh_database(kind: str, folder: Path) -> Iterator[Database]:
     """An empty database that is removed at the end."""
     name = f"bench_{secrets.token_hex(4)}"
     if kind == "sqlite":
@@ -99,14 +134,14 @@ def fresh_database(kind: str, cluster: Cluster | None, folder: Path) -> Iterator
         yield Database(f"sqlite:///{place / 'bench.sqlite3'}", place / "bench.sqlite3")
         shutil.rmtree(place)
         return
-    assert cluster is not None
-    with psycopg.connect(cluster.url, autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {name}")
-    try:
-        yield Database(f"{cluster.url.rpartition('/')[0]}/{name}", server=cluster.family)
-    finally:
-        with psycopg.connect(cluster.url, autocommit=True) as link:
-            link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with running_postgres() as server:
+        with psycopg.connect(server.url, autocommit=True) as link:
+            link.execute(f"CREATE DATABASE {name}")
+        try:
+            yield Database(f"{server.url.rpartition('/')[0]}/{name}", server=server.family)
+        finally:
+            with psycopg.connect(server.url, autocommit=True) as link:
+                link.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def sync_milliseconds(folder: Path, times: int = 50) -> float:

@@ -36,13 +36,13 @@ class Family:
         """Seconds of CPU so far, user and system, of the living and of those that they waited for."""
         return sum(sum(map(int, fields[_CPU])) for fields in self.members().values()) / _TICK
 
-    def peak_memory(self) -> int:
-        """Bytes: the peak of the resident set, added up over the family."""
-        return sum(_status(each, "VmHWM") for each in self.members())
-
     def memory(self) -> int:
-        """Bytes resident now."""
-        return sum(_status(each, "VmRSS") for each in self.members())
+        """Return the resident bytes (RSS), added up: pages that processes share count for each of them."""
+        return sum(size_of(each, "status", "VmRSS") for each in self.members())
+
+    def proportional_memory(self) -> int:
+        """Return the proportional bytes (PSS), added up: a page that n processes share counts 1/n for each."""
+        return sum(size_of(each, "smaps_rollup", "Pss") for each in self.members())
 
     def signal(self, number: int) -> None:
         """Send a signal to each of them."""
@@ -61,12 +61,21 @@ def _fields(process: int) -> list[str]:
         return []
 
 
-def _status(process: int, name: str) -> int:
+def parent_of(process: int) -> int:
+    """Return the id of a process's parent. Raises LookupError if this machine has no such process."""
+    fields = _fields(process)
+    if not fields:
+        raise LookupError(f"no process {process} here")
+    return int(fields[_PARENT])
+
+
+def size_of(process: int, file: str, name: str) -> int:
+    """Return the bytes that a line of /proc/<pid>/<file> gives; 0 for a process that has ended."""
     try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
+        lines = Path(f"/proc/{process}/{file}").read_text().splitlines()
+    except OSError:  # it has ended meanwhile
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)
 
 
 @contextmanager

@@ -15,13 +15,9 @@ from tests.bench.machinery.processes import ROOT, Family, free_port, running, wa
 from tests.bench.machinery.stand_ins import FIRST_RECORD
 from tests.bench.machinery.systems import Systems
 
-GUNICORN = (
-    "gunicorn integration_hub.wsgi --worker-class gthread --workers 1 --threads ${WEB_THREADS:-32} "
-    "--bind 127.0.0.1:${HUB_PORT:-8000} --graceful-timeout 30 --log-level warning"
-)
 GRANIAN = (
-    "granian integration_hub.wsgi:application --interface wsgi --workers 1 "
-    "--blocking-threads ${WEB_THREADS:-32} --host 127.0.0.1 --port ${HUB_PORT:-8000} --log-level warning"
+    "granian integration_hub.wsgi:application --interface wsgi --workers 2 "
+    "--blocking-threads 32 --host 127.0.0.1 --port ${HUB_PORT} --log-level warning"
 )
 
 
@@ -39,7 +35,7 @@ ON CONFLICT DO NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A project that runs: its web process, its worker where it has one, and its database."""
+    """A project that runs: its web processes, its worker where it has one, and its database."""
 
     port: int
     web: Family
@@ -47,11 +43,18 @@ class Server:
     database: Database
 
 
-def procfile(name: str) -> str:
-    """The command of the Procfile's line of this name."""
-    found = re.search(rf"^{name}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
-    assert found, f"the Procfile has no {name}"
+def readme_command(beginning: str) -> str:
+    """Return the command that the README gives for production: a line of code with this beginning."""
+    found = re.search(rf"^    ({re.escape(beginning)}.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert found, f"the README has no command {beginning}"
     return found[1]
+
+
+def web_command() -> str:
+    """Return the README's command of the web processes, two of them, on the port that HUB_PORT names."""
+    return re.sub(
+        r"--bind \S+", "--bind 127.0.0.1:${HUB_PORT} --log-level warning", readme_command("gunicorn ")
+    )
 
 
 @contextmanager
@@ -69,9 +72,9 @@ def running_hub(
         worker = None
         if workers:
             log = stack.enter_context((folder / "worker.log").open("ab"))
-            command = ["sh", "-c", f"exec {procfile('worker')}"]
+            command = ["sh", "-c", f"exec {readme_command('python manage.py run_worker')}"]
             worker = Family(stack.enter_context(running(command, environment, log)).pid)
-        yield stack.enter_context(_serving(database, environment, web or procfile("web"), folder, worker))
+        yield stack.enter_context(_serving(database, environment, web or web_command(), folder, worker))
 
 
 def prepare_hub(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
@@ -92,7 +95,7 @@ def running_naive(database: Database, systems: Systems, folder: Path, web: str =
         "BENCH_SHOP_URL": f"http://127.0.0.1:{systems.shop}",
     }
     _run([sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity", "0"], environment)
-    command = (web or procfile("web")).replace("integration_hub.wsgi", "tests.bench.naive.wsgi")
+    command = (web or web_command()).replace("integration_hub.wsgi", "tests.bench.naive.wsgi")
     with _serving(database, environment, command, folder, None) as server:
         yield server
 

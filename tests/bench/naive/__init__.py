@@ -1,1 +1,1 @@
-"""The yardstick: a small Django project that does what the hub's webhook does and keeps nearly nothing of it."""
+"""The yardsticks: a small Django project whose views do what the hub does for a webhook and keep nearly nothing of it."""

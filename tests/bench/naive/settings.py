@@ -8,7 +8,13 @@ from database.settings import SQLITE_PRAGMAS
 
 SECRET_KEY = "only-for-the-benchmark"
 ALLOWED_HOSTS = ["127.0.0.1"]
-INSTALLED_APPS = ["tests.bench.naive"]
+INSTALLED_APPS = ["rest_framework", "tests.bench.naive"]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+}
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 ROOT_URLCONF = "tests.bench.naive.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,4 +1,4 @@
-"""Three views: nothing, one durable INSERT, and the whole errand as one would write it in an afternoon."""
+"""Three Django views: nothing, one durable INSERT, and the whole delivery over pooled connections."""
 
 import json
 from typing import Any
@@ -27,20 +27,20 @@ def insert(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"reference": event.pk}, status=202)
 
 
-def errand(request: HttpRequest) -> HttpResponse:
+def pooled(request: HttpRequest) -> HttpResponse:
     """Store, fetch, look up, change, store: the same three calls as the hub makes."""
     notice = json.loads(request.body)
     event = Event.objects.create(entity_id=notice["id"], body=request.body.decode())
     person = _call("GET", f"{settings.IDENTITY_URL}/api/users/{notice['id']}")
     customers = _call("GET", f"{settings.SHOP_URL}/api/customers", params={"external_id": notice["id"]})
     customer = customers["items"][0]
-    change = {name: value for name, value in _wanted(person).items() if customer.get(name) != value}
+    change = {name: value for name, value in wanted(person).items() if customer.get(name) != value}
     _call("PATCH", f"{settings.SHOP_URL}/api/customers/{customer['id']}", json=change)
     Attempt.objects.create(event=event, status=200, sent=change)
     return JsonResponse({"status": "succeeded", "reference": event.pk, "id": customer["id"]})
 
 
-def _wanted(person: dict[str, Any]) -> dict[str, Any]:
+def wanted(person: dict[str, Any]) -> dict[str, Any]:
     return {
         "external_id": person["id"],
         "email": person["emails"][0]["address"].lower(),

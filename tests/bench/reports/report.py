@@ -28,9 +28,12 @@ _HEADS = (
     "CPU ms",
     "web",
     "worker",
-    "database",
+    "server",
 )
-_MORE_HEADS = ("MB", "calls", "drain/s", "CPU ÷ naive", "rate ÷ naive", "rate ÷ insert", "errors")
+_MORE_HEADS = (
+    "KB stored", "RSS MB", "PSS MB", "calls", "drain/s", "CPU ÷ plain", "CPU ÷ pooled", "rate ÷ pooled", "rate ÷ insert",
+    "errors",
+)  # fmt: skip
 
 
 def cpu(figures: Figures) -> float:
@@ -48,8 +51,9 @@ def spread(figures: Figures) -> float:
 
 # What each subject is compared with, in the order of the columns.
 _RATIOS: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
-    ("naive", cpu, ("result", "ack", "ingest")),
-    ("naive", rate, ("result",)),
+    ("plain", cpu, ("result", "ack", "ingest")),
+    ("pooled", cpu, ("result", "ack", "ingest")),
+    ("pooled", rate, ("result",)),
     ("insert", rate, ("ack", "ingest")),
 )
 
@@ -77,7 +81,8 @@ def _row(here: Rounds, subject: str, clients: int) -> list[str]:
         *_medians(same, 0, rate),
         *_medians(same, 1, lambda each: each.p50, lambda each: each.p99, spread),
         *_medians(same, 2, cpu, *(_attribute(name) for name in ("web_cpu", "worker_cpu", "database_cpu"))),
-        *_medians(same, 0, lambda each: each.memory),
+        f"{stored_a_webhook(same) / 1000:.1f}",
+        *_medians(same, 0, lambda each: each.memory, lambda each: each.proportional_memory),
         *_medians(same, 2, lambda each: each.calls),
         middle or "",
         *(
@@ -86,6 +91,11 @@ def _row(here: Rounds, subject: str, clients: int) -> list[str]:
         ),
         str(errors or ""),
     ]
+
+
+def stored_a_webhook(same: Sequence[Figures]) -> float:
+    """Return the bytes by which the database grew for each webhook, over all rounds: it grows by many pages at once."""
+    return sum(each.stored for each in same) / max(sum(each.sent for each in same), 1)
 
 
 def of_subject(here: Rounds, subject: str, clients: int) -> list[Figures]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.databases import fresh_database
 from tests.bench.machinery.processes import ROOT
 from tests.bench.machinery.servers import Server, running_hub
 from tests.bench.machinery.systems import Systems
@@ -30,15 +30,13 @@ ROUNDS, SECONDS = 12, 2.0
 Taken = dict[str, list[list[Figures]]]
 
 
-def measure_audit(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, rounds: int, seconds: float
-) -> Taken:
+def measure_audit(kind: str, systems: Systems, folder: Path, rounds: int, seconds: float) -> Taken:
     """The rounds of both variants; within a round at the same time."""
     taken: Taken = {name: [] for name in VARIANTS}
     halves = (rounds - rounds // 2, rounds // 2)
     for first, some in zip(VARIANTS, halves, strict=True):
         order = sorted(VARIANTS, key=lambda name, first=first: name != first)
-        with _running(order, kind, cluster, systems, folder / f"{kind}-{first}-first") as serving:
+        with _running(order, kind, systems, folder / f"{kind}-{first}-first") as serving:
             for _ in range(some):
                 _measure_round(serving, systems, seconds, taken)
                 _say_round(taken, rounds)
@@ -46,16 +44,14 @@ def measure_audit(
 
 
 @contextmanager
-def _running(
-    order: Sequence[str], kind: str, cluster: Cluster | None, systems: Systems, folder: Path
-) -> Iterator[dict[str, Server]]:
+def _running(order: Sequence[str], kind: str, systems: Systems, folder: Path) -> Iterator[dict[str, Server]]:
     """A hub of each variant, started in this order and warmed up."""
     with ExitStack() as stack:
         serving: dict[str, Server] = {}
         for name in order:
             place = folder / name
             place.mkdir(parents=True)
-            database = stack.enter_context(fresh_database(kind, cluster, place))
+            database = stack.enter_context(fresh_database(kind, place))
             hub = running_hub(database, systems, place, variables=VARIANTS[name])
             serving[name] = stack.enter_context(hub)
             measure(serving[name], RESULT, systems, clients=32, delay=0, seconds=0.8)
@@ -92,7 +88,7 @@ def _check(serving: dict[str, Server]) -> None:
 
 
 def show_audit(taken: Taken) -> str:
-    """Medians; the share is of the CPU of web and worker, within each round."""
+    """Medians; the share is of the CPU of all processes, within each round."""
     heads = (f"{CLIENTS} clients each", "CPU ms with", "without", "the log's share", "at most", "")
     rows = [_row(subject.name, taken["with"], taken["without"]) for subject in SUBJECTS]
     return table(heads, rows)

@@ -6,15 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.databases import fresh_database
 from tests.bench.machinery.servers import Server, running_hub, running_naive
 from tests.bench.machinery.systems import Systems
 from tests.bench.subjects.measurement import (
     ACK,
     INGEST,
     INSERT,
-    NAIVE,
     NOTHING,
+    PLAIN,
+    POOLED,
     RESULT,
     Figures,
     Subject,
@@ -30,14 +31,14 @@ class Plan:
     delays: tuple[int, ...] = (0, 20)
     rounds: int = 3
     seconds: float = 1.2
-    subjects: tuple[Subject, ...] = (NOTHING, INSERT, NAIVE, RESULT, ACK, INGEST)
+    subjects: tuple[Subject, ...] = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
 
     def steps(self) -> Iterator[tuple[Subject, int, int]]:
         """One round: subject, clients, delay. What makes no calls, or answers before them, knows no delay."""
         for clients in self.clients:
             for delay in self.delays:
                 for subject in self.subjects:
-                    if delay == self.delays[0] or subject in (NAIVE, RESULT):
+                    if delay == self.delays[0] or subject in (PLAIN, POOLED, RESULT):
                         yield subject, clients, delay
 
 
@@ -45,30 +46,26 @@ QUICK = Plan(clients=(16,), delays=(0,), rounds=1, seconds=1.0)
 
 
 @contextmanager
-def both(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, web: str = ""
-) -> Iterator[Callable[[Subject], Server]]:
+def both(kind: str, systems: Systems, folder: Path, web: str = "") -> Iterator[Callable[[Subject], Server]]:
     """The hub and the naive project, each on a database of its own: which of them serves a subject."""
     with (
-        fresh_database(kind, cluster, folder) as small,
-        fresh_database(kind, cluster, folder) as large,
+        fresh_database(kind, folder) as small,
+        fresh_database(kind, folder) as large,
         running_naive(small, systems, folder, web) as naive,
         running_hub(large, systems, folder, web) as hub,
     ):
-        for server, subject in ((naive, NAIVE), (hub, RESULT)):
+        for server, subject in ((naive, PLAIN), (naive, POOLED), (hub, RESULT)):
             measure(
                 server, subject, systems, clients=32, delay=0, seconds=0.8
             )  # the first requests cost more
         yield lambda subject: hub if subject.is_hub else naive
 
 
-def compare(
-    plan: Plan, kinds: Sequence[str], cluster: Cluster | None, systems: Systems, folder: Path
-) -> list[list[Figures]]:
+def compare(plan: Plan, kinds: Sequence[str], systems: Systems, folder: Path) -> list[list[Figures]]:
     """All rounds, each a list of figures; databases one after the other."""
     rounds: list[list[Figures]] = [[] for _ in range(plan.rounds)]
     for kind in kinds:
-        with both(kind, cluster, systems, folder) as serving:
+        with both(kind, systems, folder) as serving:
             for number, taken in enumerate(rounds, 1):
                 for subject, clients, delay in plan.steps():
                     taken.append(measure(serving(subject), subject, systems, clients, delay, plan.seconds))
@@ -80,7 +77,7 @@ def say(figures: Figures, place: str) -> None:
     """Progress: one line to standard error."""
     print(
         f"{place} {figures.database} {figures.subject}: {figures.clients} clients, {figures.delay} ms: "
-        f"{figures.rate:.0f}/s, CPU {figures.cpu:.2f} ms, p99 {figures.p99:.0f} ms, "
+        f"{figures.rate:.0f}/s, CPU {figures.cpu:.2f} ms, {figures.database_cpu:.2f} of it the server's, p99 {figures.p99:.0f} ms, "
         f"load {figures.load_average:.1f} {figures.bad or ''} {figures.first_bad}",
         file=sys.stderr,
         flush=True,

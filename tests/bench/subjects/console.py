@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.databases import fresh_database
 from tests.bench.machinery.processes import ROOT
 from tests.bench.machinery.servers import prepare_hub
 from tests.bench.machinery.systems import Systems
@@ -83,11 +83,9 @@ def budget_of(name: str) -> Budget:
     return BUDGETS[name.replace(",", " ").split()[0]]
 
 
-def measure_console(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int, repeats: int
-) -> dict[str, Any]:
+def measure_console(kind: str, systems: Systems, folder: Path, events: int, repeats: int) -> dict[str, Any]:
     """Generate the history and as many audit entries in an empty database, keep the counts, and look at each page."""
-    with fresh_database(kind, cluster, folder) as database:
+    with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         began = time.monotonic()
         _run(environment, "manage", "generate_history", "--events", str(events))

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.bench.machinery.databases import Cluster, Database, fresh_database
-from tests.bench.machinery.processes import ROOT, _status
+from tests.bench.machinery.databases import Database, fresh_database
+from tests.bench.machinery.processes import ROOT, size_of
 from tests.bench.machinery.servers import _environment, _hub_environment, prepare_hub, running_hub
 from tests.bench.machinery.systems import Systems
 from tests.bench.subjects.growth import _fill, say_filled
@@ -41,11 +41,9 @@ _SAME_ROWS = """SELECT e.uuid, s.slug, e.event_id, e.entity_type, e.entity_id, e
     e.is_signed, e.state, e.code, e.digest FROM webhooks_event e JOIN webhooks_source s ON s.id = e.source_id ORDER BY e.id"""
 
 
-def measure_export(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
-) -> dict[str, Any]:
+def measure_export(kind: str, systems: Systems, folder: Path, events: int) -> dict[str, Any]:
     """Fill a hub, export it at rest, then while fifty events a second come in."""
-    with fresh_database(kind, cluster, folder) as database:
+    with fresh_database(kind, folder) as database:
         environment = prepare_hub(database, systems, folder)
         say_filled(kind, events, _fill(environment, folder, events, "bare"))
         _python(environment, folder, "tests.bench.subjects.exports", str(folder), "settle")
@@ -281,7 +279,7 @@ def _warm_up() -> int:
     )
     assert nothing.state == "done", nothing.failure
     gc.collect()
-    return _status(os.getpid(), "VmRSS")
+    return size_of(os.getpid(), "status", "VmRSS")
 
 
 def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, Any]:
@@ -294,7 +292,7 @@ def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, An
     began = time.monotonic()
     made = lifecycle.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
     assert made.state == "done", made.failure
-    memory = {"idle": idle, "peak": _status(os.getpid(), "VmHWM")}
+    memory = {"idle": idle, "peak": size_of(os.getpid(), "status", "VmHWM")}
     facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}
     return {"seconds": time.monotonic() - began, **memory, **facts}
 

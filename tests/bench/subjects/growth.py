@@ -15,21 +15,21 @@ from statistics import median
 from typing import Any
 
 from tests.bench.account.cpu_account import take_account
-from tests.bench.machinery.databases import Cluster, Database, fresh_database
+from tests.bench.machinery.databases import Database, fresh_database
 from tests.bench.machinery.processes import ROOT
 from tests.bench.machinery.servers import USERS, Server, prepare_hub, running_hub, running_naive
 from tests.bench.machinery.systems import Systems
 from tests.bench.reports.report import Part, cpu, of_subject, rate, ratio
 from tests.bench.reports.table import table
 from tests.bench.subjects.comparison import say
-from tests.bench.subjects.measurement import INGEST, NAIVE, RESULT, Figures, Subject, measure
+from tests.bench.subjects.measurement import INGEST, POOLED, RESULT, Figures, Subject, measure
 
 CLIENTS = 16
 _LONGEST_SEALING = 600.0
 REFERENCE = replace(RESULT, name="reference")
 HEADS = (
     "stored events", "database MB", "statements", "commits", "CPU ms", "of the database", "CPU ÷ small hub",
-    "database ÷ small hub", "CPU ÷ naive", "a second", "p99 ms", "taken in a second", "filled in s", "sealed in s",
+    "database ÷ small hub", "CPU ÷ pooled", "a second", "p99 ms", "taken in a second", "filled in s", "sealed in s",
 )  # fmt: skip
 
 
@@ -47,14 +47,12 @@ class Stage:
     seal_seconds: float
 
 
-def grow(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, sizes: Sequence[int], rounds: int
-) -> list[Stage]:
+def grow(kind: str, systems: Systems, folder: Path, sizes: Sequence[int], rounds: int) -> list[Stage]:
     """Fill up to each size, and measure there."""
     with (
-        fresh_database(kind, cluster, folder) as for_naive,
-        fresh_database(kind, cluster, folder) as small,
-        fresh_database(kind, cluster, folder) as large,
+        fresh_database(kind, folder) as for_naive,
+        fresh_database(kind, folder) as small,
+        fresh_database(kind, folder) as large,
         running_naive(for_naive, systems, folder) as naive,
     ):
         _fill(prepare_hub(small, systems, folder), folder, sizes[0])
@@ -113,7 +111,7 @@ def _round(naive: Server, reference: Server, hub: Server, systems: Systems) -> l
         say(figures, "growth")
         return figures
 
-    return [one(naive, NAIVE), one(reference, REFERENCE), one(hub, RESULT), one(hub, INGEST)]
+    return [one(naive, POOLED), one(reference, REFERENCE), one(hub, RESULT), one(hub, INGEST)]
 
 
 def _megabytes(database: Database) -> float:
@@ -149,7 +147,7 @@ def _row(stage: Stage) -> list[str]:
         f"{median(map(database_cpu, result)):.2f}",
         _ratio(stage.rounds, "reference", cpu),
         _ratio(stage.rounds, "reference", database_cpu),
-        _ratio(stage.rounds, "naive", cpu),
+        _ratio(stage.rounds, "pooled", cpu),
         f"{median(map(rate, result)):.0f}",
         f"{median(each.p99 for each in result):.1f}",
         f"{median(map(rate, of_subject(stage.rounds, 'ingest', CLIENTS))):.0f}",

@@ -41,16 +41,19 @@ class Subject:
 
 NOTHING = Subject("nothing", "/nothing", 0)
 INSERT = Subject("insert", "/insert", 0)
-NAIVE = Subject("naive", "/errand", 3)
+PLAIN = Subject("plain", "/plain", 3)
+POOLED = Subject("pooled", "/pooled", 3)
 RESULT = Subject("result", "/webhooks/aurora", 3, "result", most=12_000)
 ACK = Subject("ack", "/webhooks/aurora", 3, "ack", drains=True, most=1_500)
 INGEST = Subject("ingest", "/webhooks/aurora", 3, "ack", drains=True, holds=True, most=1_500)
-SUBJECTS = (NOTHING, INSERT, NAIVE, RESULT, ACK, INGEST)
+SUBJECTS = (NOTHING, INSERT, PLAIN, POOLED, RESULT, ACK, INGEST)
 
 
 @dataclass(slots=True)
 class Figures:
-    """What one measurement gave. Times in milliseconds; CPU in milliseconds an event of the steady part; memory in MB.
+    """What one measurement gave. Times in milliseconds; CPU in milliseconds an event of the steady part; memory in MB, of
+    the web processes and the worker, once the load has ended; `stored`: bytes by which `sent` events made the database
+    grow.
 
     Of a subject that drains, CPU is counted until the last delivery has settled, over all events; `drain_rate` is
     deliveries a second from the end of the load on.
@@ -67,6 +70,9 @@ class Figures:
     worker_cpu: float = 0.0
     database_cpu: float = 0.0
     memory: float = 0.0
+    proportional_memory: float = 0.0
+    sent: int = 0
+    stored: int = 0
     calls: float = 0.0
     drain_rate: float = 0.0
     bad: dict[str, int] = field(default_factory=dict)
@@ -75,8 +81,8 @@ class Figures:
 
     @property
     def cpu(self) -> float:
-        """Of web and worker together: what the yardstick is compared with."""
-        return self.web_cpu + self.worker_cpu
+        """Return the CPU of every process, the database server's included: what the yardstick is compared with."""
+        return self.web_cpu + self.worker_cpu + self.database_cpu
 
 
 @dataclass(slots=True)
@@ -113,7 +119,7 @@ def measure(
         respond=subject.respond,
         repeats=not subject.is_hub,
     )
-    calls = systems.calls(delay)
+    calls, size = systems.calls(delay), server.database.size()
     outcome, spent = _drive(server, load, figures, subject)
     events = outcome["sent"] if subject.drains else outcome["completed"]
     figures.rate = outcome["completed"] / outcome["seconds"]
@@ -125,7 +131,9 @@ def measure(
     figures.bad = {status: number for status, number in outcome["statuses"].items() if status[0] != "2"}
     figures.first_bad = outcome["first_bad"]
     families = [family for family in (server.web, server.worker) if family]
-    figures.memory = sum(family.peak_memory() for family in families) / 2**20
+    figures.memory = sum(family.memory() for family in families) / 2**20
+    figures.proportional_memory = sum(family.proportional_memory() for family in families) / 2**20
+    figures.sent, figures.stored = outcome["sent"], server.database.size() - size
     return figures
 
 
@@ -159,12 +167,9 @@ def _drive(server: Server, load: Load, figures: Figures, subject: Subject) -> tu
 
 def _drain(server: Server, patience: float = 120) -> float:
     """Wait until nothing is open. Deliveries a second while waiting."""
-    began, open_then = time.perf_counter(), _open(server)
-    while _open(server):
-        assert time.perf_counter() - began < patience, "deliveries do not settle"
-        time.sleep(0.05)
-    return open_then / max(time.perf_counter() - began, 0.001)
-
-
-def _open(server: Server) -> int:
-    return int(server.database.rows(OPEN)[0][0])
+    with server.database.reading() as read:
+        began, open_then = time.perf_counter(), int(read(OPEN)[0][0])
+        while read(OPEN)[0][0]:
+            assert time.perf_counter() - began < patience, "deliveries do not settle"
+            time.sleep(0.05)
+        return open_then / max(time.perf_counter() - began, 0.001)

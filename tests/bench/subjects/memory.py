@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.bench.machinery.databases import Cluster, fresh_database
+from tests.bench.machinery.databases import fresh_database
 from tests.bench.machinery.servers import running_hub
 from tests.bench.machinery.systems import Systems
 from tests.bench.reports.table import table
@@ -25,12 +25,10 @@ class Reading:
     drain_rate: float
 
 
-def watch_memory(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, events: int
-) -> list[Reading]:
+def watch_memory(kind: str, systems: Systems, folder: Path, events: int) -> list[Reading]:
     """Send `ack` events in portions, let one worker deliver each portion, and read every ten thousand."""
     readings, done = [], 0
-    with fresh_database(kind, cluster, folder) as database, running_hub(database, systems, folder) as hub:
+    with fresh_database(kind, folder) as database, running_hub(database, systems, folder) as hub:
         while done < events:
             figures = measure(hub, _LOAD, systems, clients=16, delay=0, seconds=120)
             done += _LOAD.most

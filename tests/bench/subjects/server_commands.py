@@ -1,30 +1,29 @@
-"""Which server command is cheaper (`--servers`): gunicorn as in the Procfile, or granian."""
+"""Which server command is cheaper (`--servers`): gunicorn as in the README, or granian."""
 
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from tests.bench.machinery.databases import Cluster
-from tests.bench.machinery.servers import GRANIAN, GUNICORN
+from tests.bench.machinery.servers import GRANIAN, web_command
 from tests.bench.machinery.systems import Systems
 from tests.bench.reports.report import Rounds, of_subject
 from tests.bench.reports.table import table
 from tests.bench.subjects.comparison import both, say
-from tests.bench.subjects.measurement import NAIVE, NOTHING, RESULT, Figures, measure
+from tests.bench.subjects.measurement import NOTHING, POOLED, RESULT, Figures, measure
 
-COMMANDS = {"gunicorn": GUNICORN, "granian": GRANIAN}
-SUBJECTS = (NOTHING, NAIVE, RESULT)
+COMMANDS = {"gunicorn": web_command(), "granian": GRANIAN}
+SUBJECTS = (NOTHING, POOLED, RESULT)
 CLIENTS = 16
 
 
 def measure_servers(
-    kind: str, cluster: Cluster | None, systems: Systems, folder: Path, rounds: int, seconds: float
+    kind: str, systems: Systems, folder: Path, rounds: int, seconds: float
 ) -> dict[str, list[list[Figures]]]:
     """The rounds of each command; both commands in turn, within each round."""
     taken: dict[str, list[list[Figures]]] = {name: [[] for _ in range(rounds)] for name in COMMANDS}
     with ExitStack() as stack:
         serving = {
-            name: stack.enter_context(both(kind, cluster, systems, folder, command))
+            name: stack.enter_context(both(kind, systems, folder, command))
             for name, command in COMMANDS.items()
         }
         for number in range(rounds):
@@ -62,7 +61,7 @@ def _row(subject: str, name: str, first: Rounds, mine: Rounds) -> list[str]:
         f"{median(each.rate for each in same):.0f}",
         f"{median(each.p99 for each in same):.1f}",
         f"{median(each.cpu for each in same):.2f}",
-        f"{median(each.memory for each in same):.0f}",
+        f"{median(each.proportional_memory for each in same):.0f}",
         f"{median(mine.cpu / theirs.cpu for mine, theirs in pairs):.2f}",
         f"{median(mine.rate / theirs.rate for mine, theirs in pairs):.2f}",
     ]
