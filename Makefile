@@ -51,7 +51,7 @@ faults: $(CHECKS)  ## the fault suite, on both databases; HUB_FAULTS=long for th
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
 
-bench: $(CHECKS)  ## what a webhook costs, beside a naive view; ARGS="--quick" for a first look
+bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)
 
 screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
