@@ -7,8 +7,6 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from sync.execution.queue_storage import UnknownQueue, validate
-
 
 @register()
 def check_secret_key(**_: Any) -> list[CheckMessage]:
@@ -76,17 +74,6 @@ def check_checkpoints(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Set AUDIT_CHECKPOINT_EMAILS to the auditors, or AUDIT_CHECKPOINT_FOLDER or _URL to what you cannot rewrite."
     return [Warning("No checkpoint of the audit log goes outside.", hint=hint, id="hub.W007")]
-
-
-@register()
-def check_queue(**_: Any) -> list[CheckMessage]:
-    """hub.E006: QUEUE_URL is the address of a queue that there is."""
-    try:
-        validate(settings.QUEUE_URL)
-    except UnknownQueue as error:
-        hint = "Leave QUEUE_URL unset for a queue beside the database."
-        return [Error(f"{error}.", hint=hint, id="hub.E006")]
-    return []
 
 
 @register()

@@ -57,13 +57,6 @@ def database(env: environ.Env, folder: Path) -> dict[str, Any]:
     return postgresql_settings(address, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares)
 
 
-def queue_beside(env: environ.Env, database: dict[str, Any]) -> str:
-    """The queue that needs nothing more: a file beside a SQLite file, tables of its own in PostgreSQL."""
-    if "sqlite" in database["ENGINE"]:
-        return f"sqlite:///{Path(database['NAME']).absolute().with_name('queue.sqlite3')}"
-    return f"postgres://{env.str('DATABASE_URL').partition('://')[2]}"
-
-
 def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
     """The database of DATABASE_URL, as Django wants it."""
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from integration_hub.environment import database, log_level, mail_server, number, queue_beside, required
+from integration_hub.environment import database, log_level, mail_server, number, required
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # otherwise the hub is installed as a package
@@ -94,17 +94,16 @@ TEMPLATES = [
 ]
 
 # Deliveries at once in a process, web or worker: they wait for other systems, so many more than it has cores. One
-# takes a connection of DATABASE_POOL only for a transaction; a worker has eleven threads more, which look for work.
+# takes a connection of DATABASE_POOL only for a transaction; a worker has seven threads more, which look for work.
 DELIVERY_THREADS = number(env, "DELIVERY_THREADS", 32, least=1, most=1000)
 DELIVERY_QUEUE = number(env, "DELIVERY_QUEUE", 200)
 WEB_THREADS = number(env, "WEB_THREADS", 32, least=1, most=1000)
 
 DATABASES = {"default": database(env, WORKING_DIR / "var")}
 
-# Where wake-ups for the workers wait: sqlite:///file, postgres://…, redis://…, or local: for no queue, where what is
-# deferred runs in the process that deferred it. It may be emptied or lost at any time; see
-# sync/execution/queue_storage.py.
-QUEUE_URL = env.str("QUEUE_URL", default="") or queue_beside(env, DATABASES["default"])
+# What tells workers that deliveries may run: a function of their ids, called after the commit. It neither waits nor
+# raises; what it does not tell, a worker finds in the database within seconds.
+WAKE_WORKERS = "sync.execution.wakeups.notify_workers"
 
 AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
 AUTH_PASSWORD_VALIDATORS = [

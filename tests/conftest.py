@@ -35,9 +35,20 @@ def django_db_setup(
         connection.settings_dict["NAME"] = settings.DATABASES["default"]["NAME"] = name
         yield
         with django_db_blocker.unblock():
+            _close_wake_ups()
             connections.close_all()
             if connection.vendor == "postgresql":
                 connection.close_pool()  # type: ignore[attr-defined]
+
+
+def _close_wake_ups() -> None:
+    """Cut the connections by which this process notified workers: no database is dropped under them."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE '%wake-ups'"
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The sealer: once a second, whatever is not sealed becomes a segment; silence becomes an empty one each minute."""
+"""The sealer: every second or two, what is not sealed becomes a segment; silence becomes an empty one each minute."""
 
 import logging
 from collections.abc import Sequence

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from database.statement import Statement
-from sync.deliveries.expired_leases import expire_all
 from sync.deliveries.predicates import SUBJECT, can_run, is_not_suspect, is_suspect
 
 _READY = f"{can_run('d')} AND {is_not_suspect('d')}"
@@ -50,11 +49,10 @@ def suspects(limit: int) -> list[int]:
 
 
 def find_due(limit: int = 1000) -> list[int]:
-    """Free what processes that are gone still hold; then the deliveries that are due, oldest first, one a subject.
+    """Return deliveries that are due, oldest first, one a subject.
 
     One a subject is enough, since whoever runs it goes on with the next; and a busy subject does not crowd out others.
     """
-    expire_all(limit)
     first_of_subject: dict[object, int] = {}
     for each in due(limit):
         first_of_subject.setdefault(each.subject, each.pk)

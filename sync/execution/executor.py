@@ -1,7 +1,7 @@
 """When deliveries run. Nothing here knows what a delivery does, and nothing here is needed for its correctness:
-order and truth are in the database, and a delivery that nobody woke is found by the sweep.
+order and truth are in the database, and a delivery of which no worker was told is found by its poll.
 
-Who waits for an answer has its delivery run in its own process; everything else goes over the queue to a worker.
+Who waits for an answer has its delivery run in its own process; everything else is left to a worker, which is woken.
 """
 
 import logging
@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from django.conf import settings
+from django.db import transaction
+from django.utils.module_loading import import_string
 
 from database.connection import release_connection
 from sync.attempts.run import Ran, carry_out, deliver
@@ -20,7 +22,6 @@ from sync.attempts.waiters import notify
 from sync.deliveries.claims import Claim
 from sync.deliveries.due import due
 from sync.deliveries.expired_leases import expire_all
-from sync.execution.wakeup_sender import defer as queue
 
 logger = logging.getLogger("hub.deliver")
 
@@ -70,7 +71,7 @@ class BoundedExecutor:
             finally:
                 release_connection()
         except Exception:
-            logger.exception("a delivery could not be run; the sweep will find it")
+            logger.exception("a delivery could not be run; a worker will find it")
         finally:
             self.give_back()
 
@@ -139,9 +140,17 @@ def _run_here(run: Callable[[], Ran]) -> None:
         defer([left])
 
 
-def defer(delivery_ids: Sequence[int]) -> None:
-    """Let a worker run deliveries soon, after the commit where there is one."""
-    queue(delivery_ids, here=wake)
+def defer(delivery_ids: Iterable[int]) -> None:
+    """Let a worker run deliveries, once the transaction that is open has been committed. Never waits, never raises."""
+    waiting = list(delivery_ids)
+    if waiting:
+        # No `partial`: Django asks for the name of what failed.
+        transaction.on_commit(lambda: _wake_workers(waiting), robust=True)
+
+
+def _wake_workers(delivery_ids: Sequence[int]) -> None:
+    """By the engine in use: see WAKE_WORKERS in the settings."""
+    import_string(settings.WAKE_WORKERS)(delivery_ids)
 
 
 def run_with_followers(delivery_id: int, goes_on: Callable[[], bool] = lambda: True) -> int:
@@ -181,7 +190,7 @@ def _run_quietly(delivery_id: int) -> int:
     try:
         return run_with_followers(delivery_id)
     except Exception:
-        logger.exception("delivery %s could not be run; the next sweep will find it", delivery_id)
+        logger.exception("delivery %s could not be run; a worker will find it", delivery_id)
         return 0
     finally:
         release_connection()

@@ -1,7 +1,7 @@
 """Work that the clock starts, in one table. Every worker looks; a row in the database lets one of them begin."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
@@ -13,8 +13,10 @@ from sync.models import Periodic
 
 logger = logging.getLogger("hub.periodic")
 
-# Asked by six threads of a worker each second.
+# Asked by every worker each second.
 _KNOWN = Statement("SELECT name, due_at, {now} FROM sync_periodic")
+_MOVE = Statement("UPDATE sync_periodic SET due_at = %s WHERE name = %s AND due_at = %s")
+_END = Statement("UPDATE sync_periodic SET ended_at = %s WHERE name = %s")
 _APART = timedelta(minutes=1)  # looks that overlap, and a new work's first time, which a host's clock says
 
 
@@ -50,10 +52,15 @@ class Work:
 
 def run_periodic(works: tuple[Work, ...]) -> list[str]:
     """Run what is due and nobody else has begun; the names of what ran to its end. A failure is logged."""
+    return [work.name for work in begin_due(works) if run_begun(work)]
+
+
+def begin_due(works: tuple[Work, ...]) -> Iterator[Work]:
+    """Begin what is due and nobody else has begun, each when it is asked for; whoever asks runs it by `run_begun`."""
     known = {name: (as_time(due_at), as_time(now)) for name, due_at, now in _KNOWN.rows()}
-    return [
-        each.name for each in works if _is_begun(each, *known.get(each.name, (None, None))) and _run(each)
-    ]
+    for work in works:
+        if _is_begun(work, *known.get(work.name, (None, None))):
+            yield work
 
 
 def _is_begun(work: Work, due_at: datetime | None, now: datetime | None) -> bool:
@@ -67,15 +74,15 @@ def _is_begun(work: Work, due_at: datetime | None, now: datetime | None) -> bool
         return False
     if now < due_at <= work.schedule.after(now + _APART):
         return False
-    moved = Periodic.objects.filter(name=work.name, due_at=due_at).update(due_at=work.schedule.after(now))
-    return bool(moved)
+    return bool(_MOVE.run(work.schedule.after(now), work.name, due_at))
 
 
-def _run(work: Work) -> bool:
+def run_begun(work: Work) -> bool:
+    """Run what was begun, and note its end; False where it failed, which is logged."""
     try:
         work.run()
     except Exception:
         logger.exception("%s failed; it is tried again at its next time", work.name)
         return False
-    Periodic.objects.filter(name=work.name).update(ended_at=timezone.now())
+    _END.run(timezone.now(), work.name)
     return True

@@ -1,176 +1,140 @@
-"""The worker process: takes wake-ups from the queue, sweeps for what nobody was told of, and does the periodic work.
+"""The worker: delivers what is due, sees to deliveries under which processes died, and does the periodic work.
 
-Six threads look (queue, sweep, suspects, clock, sealer, replays), one more for each long work and each of
-WORKER_LOOKS, and DELIVERY_THREADS deliver. A message, which wakes a few deliveries at most, is taken only when a thread
-is free for it, so that what waits stays where every worker can take it.
+Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and replays have one each, and so has each
+of WORKER_LOOKS. Long periodic work gets one while it runs.
 """
 
 import logging
-import queue
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from database.connection import release_connection
-from sync.deliveries.due import find_due
-from sync.execution.executor import run_with_followers
-from sync.execution.periodic import run_periodic
-from sync.execution.queue_storage import WakeUps
+from database.connection import current, release_connection
+from sync.execution.periodic import Work, begin_due, run_begun
+from sync.execution.wakeups import Listener
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.replays.choose_by_filter import look as look_at_replays
 from sync.worker.crash_isolation import run_suspects
+from sync.worker.dispatcher import Dispatcher, PollTimes
 from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
 
-_LOOK_SECONDS = 0.2
-_HAND_BACK_SECONDS = 1.0  # for a message that arrives in the last moment, not for a queue that hangs
+POLL_SECONDS = 2.0
+# On SQLite nobody tells workers anything: a look is a read of an index, and costs a tenth of a millisecond.
+_SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
 
-@dataclass
 class Worker:
-    """Runs from `start` to `drain`. `wake_ups` is None where there is no queue: the sweep finds everything."""
+    """Runs from `start` to `drain`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes."""
 
-    threads: int
-    wake_ups: WakeUps | None
-    sweep_seconds: float = 2.0
-    _stopping: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self._free = threading.BoundedSemaphore(self.threads)
-        self._taken: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._under_way = 0
-        self._change = threading.Condition()
+    def __init__(self, threads: int, poll_seconds: float = POLL_SECONDS) -> None:
+        self._poll_seconds = poll_seconds
+        self.progress = WorkInProgress()
+        is_told = current().vendor == "postgresql"
+        times = _poll_times(poll_seconds, is_told=is_told)
+        self._dispatcher = Dispatcher(threads, times, self.progress)
+        sleep = self.progress.stopping.wait
+        self._wait = Listener(sleep).wait if is_told else sleep
+        self._long_running: set[str] = set()
 
     def start(self) -> None:
-        # Daemons all: at the end of a drain that took too long, the process leaves them behind and their leases end.
-        for number in range(self.threads):
-            _begin(f"delivery-{number}", self._deliver)
-        _begin("sweep", self._watch, self._sweep, self.sweep_seconds)
-        _begin("suspects", self._watch, self._isolate, self.sweep_seconds)
-        _begin("periodic", self._watch, partial(run_periodic, PERIODIC), 1.0)
-        _begin("sealer", self._watch, seal_audit, 1.0)
-        for work in LONG:
-            _begin(f"long-{work.name}", self._watch, partial(run_periodic, (work,)), 1.0)
-        _begin("replays", self._watch, partial(self._look, look_at_replays), 1.0)
+        """Start all threads. Daemons all: at the end of a drain that took too long, the process leaves them behind and
+        their leases end.
+        """
+        self._dispatcher.start(_begin)
+        _begin("dispatcher", partial(self._keep_looking, self._dispatcher.dispatch_due, self._wait))
+        self._watch("suspects", self._isolate, self._poll_seconds)
+        self._watch("clock", self._run_periodic, 1.0)
+        _begin("sealer", partial(self._keep_looking, _seal, self.progress.stopping.wait, 1.0))
+        self._watch("replays", partial(self._look, look_at_replays), 1.0)
         for name, look in settings.WORKER_LOOKS.items():
-            _begin(name, self._watch, partial(self._look, import_string(look)), 1.0)
-        if self.wake_ups is not None:
-            self._listener = _begin("queue", self._listen, self.wake_ups)
+            self._watch(name, partial(self._look, import_string(look)), 2.0)
 
     def drain(self, seconds: float) -> int:
         """Take nothing more and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
-        with self._change:
-            self._stopping.set()
-            self._change.wait_for(lambda: not self._under_way, seconds)
-            left = self._under_way
-        if self.wake_ups is not None:
-            self._listener.join(_HAND_BACK_SECONDS)
-        return left
-
-    def _listen(self, wake_ups: WakeUps) -> None:
-        while self._has_free_thread():
-            self._hand_all(wake_ups)
-        wake_ups.close()
-
-    def _hand_all(self, wake_ups: WakeUps) -> None:
-        """The first to the thread that was reserved, more as threads are free; what is left is for another worker."""
-        waiting = wake_ups.take()
-        if not waiting:
-            self._free.release()
-        while waiting and self._hand(waiting[0]):
-            del waiting[0]
-            if waiting and not self._has_free_thread():
-                break
-        if waiting:
-            wake_ups.put(*waiting)
-
-    def _sweep(self) -> None:
-        for delivery_id in find_due():
-            if not self._has_free_thread() or not self._hand(delivery_id):
-                return
+        return self.progress.stop(seconds)
 
     def _isolate(self) -> None:
-        with self._counted():
-            run_suspects(self._goes_on)
+        with self.progress.counted() as may_begin:
+            if may_begin:
+                run_suspects(self.progress.goes_on)
 
     def _look(self, look: Callable[[Callable[[], bool]], object]) -> None:
         """One look at long work, which is asked to give back what it does when the worker ends."""
-        with self._counted():
-            look(self._goes_on)
+        with self.progress.counted() as may_begin:
+            if may_begin:
+                look(self.progress.goes_on)
 
-    def _has_free_thread(self) -> bool:
-        """Wait for a thread and reserve it; False once the worker is stopping."""
-        while not self._stopping.is_set():
-            if self._free.acquire(timeout=_LOOK_SECONDS):
-                return True
-        return False
+    def _run_periodic(self) -> None:
+        """Run what is due, and each long work on a thread of its own: an erasure waits for no verification."""
+        long = tuple(work for work in LONG if work.name not in self._long_running)
+        for work in begin_due((*long, *PERIODIC)):
+            if work in long:
+                self._long_running.add(work.name)
+                _begin(f"long-{work.name}", partial(self._run_long, work))
+            else:
+                run_begun(work)
 
-    def _hand(self, delivery_id: int) -> bool:
-        """Give it to the thread that was reserved; False once the worker is stopping."""
-        with self._change:
-            if self._stopping.is_set():
-                return False
-            self._under_way += 1
-        self._taken.put(delivery_id)
-        return True
-
-    def _deliver(self) -> None:
-        while True:
-            delivery_id = self._taken.get()
-            try:
-                run_with_followers(delivery_id, self._goes_on)
-            except Exception:
-                logger.exception("delivery %s could not be run; the sweep will find it", delivery_id)
-            finally:
-                release_connection()
-                self._free.release()
-                self._ended()
-
-    def _goes_on(self) -> bool:
-        """Whether the next of a subject, or the next part of long work, may follow."""
-        return not self._stopping.is_set()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """A drain waits for it."""
-        with self._change:
-            self._under_way += 1
+    def _run_long(self, work: Work) -> None:
         try:
-            yield
+            run_begun(work)
+        except DatabaseError as error:
+            logger.warning("the end of %s could not be noted (%s)", work.name, type(error).__name__)
         finally:
-            self._ended()
+            self._long_running.discard(work.name)
+            release_connection()
 
-    def _ended(self) -> None:
-        with self._change:
-            self._under_way -= 1
-            self._change.notify_all()
+    def _watch(self, name: str, look: Callable[[], object], seconds: float) -> None:
+        """Begin a thread that looks every so many seconds, never in step with other workers."""
 
-    def _watch(self, look: Callable[[], object], seconds: float) -> None:
-        """Look again and again, never in step with other workers. A database that is away is waited for."""
+        def look_and_rest() -> float:
+            look()
+            return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - spreads, hides nothing
+
+        first = seconds * random.uniform(0.5, 1.0)  # noqa: S311
+        _begin(name, partial(self._keep_looking, look_and_rest, self.progress.stopping.wait, first))
+
+    def _keep_looking(
+        self, look: Callable[[], float], wait: Callable[[float], object], pause: float = 0.0
+    ) -> None:
+        """Look again and again, after as many seconds as each look says. A database that is away is waited for."""
         is_away = False
-        while not self._stopping.wait(seconds * random.uniform(0.75, 1.25)):  # noqa: S311 - spreads, hides nothing
+        while self.progress.goes_on():
+            if pause:
+                wait(pause)
             try:
-                look()
+                pause = look() if self.progress.goes_on() else 0.0
                 is_away = False
             except DatabaseError as error:
                 if not is_away:
                     logger.warning("the database is away (%s); trying again", type(error).__name__)
-                is_away = True
+                is_away, pause = True, 1.0
             except Exception:
                 logger.exception("%s failed; trying again", getattr(look, "__name__", look))
+                pause = 1.0
             finally:
                 release_connection()
 
 
-def _begin(name: str, target: Callable[..., None], *arguments: object) -> threading.Thread:
-    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+def _seal() -> float:
+    """Seal the audit log; less often while nothing happens, since each look is a transaction."""
+    return (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _poll_times(seconds: float, *, is_told: bool) -> PollTimes:
+    if is_told:
+        return PollTimes(seconds, seconds, seconds)
+    return PollTimes(min(_SQLITE_BUSY_SECONDS, seconds), min(_SQLITE_QUIET_SECONDS, seconds), seconds)
+
+
+def _begin(name: str, target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread

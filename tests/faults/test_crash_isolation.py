@@ -14,7 +14,7 @@ from audit.models import Entry
 from sync.models import OPEN_STATES, Delivery, Outcome
 from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
-from tests.support.processes.queues import WorkerProcess
+from tests.support.processes.workers import WorkerProcess
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 
@@ -28,7 +28,6 @@ DONE = (State.SUCCEEDED, State.UNCHANGED)
 class Supervisor:
     """Keeps workers running, as systemd or Kubernetes would. `deaths`: how many it replaced."""
 
-    queue_url: str
     variables: dict[str, str]
     workers: list[WorkerProcess] = field(default_factory=list)
     deaths: int = 0
@@ -48,7 +47,7 @@ class Supervisor:
                     self.workers[number] = self._worker()
 
     def _worker(self) -> WorkerProcess:
-        return WorkerProcess(self.queue_url, 0.2, **self.variables)
+        return WorkerProcess(0.2, **self.variables)
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Superviso
         "CONFIGURATION_SECONDS": "1",
         "LOG_LEVEL": "CRITICAL",
     }
-    supervisor = Supervisor(f"sqlite:///{folder / 'queue.sqlite3'}", variables)
+    supervisor = Supervisor(variables)
     supervisor.start(count)
     try:
         yield supervisor
@@ -78,9 +77,9 @@ def tell(hub: Hub, user: str) -> None:
     assert hub.post(body).status_code == 202
 
 
-def tell_all(hub: Hub, folder: Path, settings: Any) -> None:
+def tell_all(hub: Hub, settings: Any) -> None:
     """The poison in the middle of the innocents; none of them runs before there is a worker."""
-    settings.QUEUE_URL = f"sqlite:///{folder / 'queue.sqlite3'}"
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     for number in range(INNOCENTS):
         tell(hub, f"INNOCENT{number}")
         if number == 2:
@@ -98,7 +97,7 @@ def innocents() -> set[str]:
 def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_arrive(
     hub: Hub, tmp_path: Path, settings: Any
 ) -> None:
-    tell_all(hub, tmp_path, settings)
+    tell_all(hub, settings)
     hub.shop.faults.add("slow", seconds=0.05)
     with supervised(tmp_path, "poison") as supervisor:
         supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 120)
@@ -119,7 +118,7 @@ def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_
 
 
 def test_a_hub_that_holds_no_death_against_anybody_is_caught(hub: Hub, tmp_path: Path, settings: Any) -> None:
-    tell_all(hub, tmp_path, settings)
+    tell_all(hub, settings)
     with supervised(tmp_path, "poison-never-alone") as supervisor:
         supervisor.until(lambda: poison().deaths >= 3, 60)
         assert poison().state != State.DEAD

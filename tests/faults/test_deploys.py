@@ -23,7 +23,7 @@ from tests.faults.fleet.hub_fleet import Fleet, Member, _is_healthy, running_fle
 from tests.faults.load.source_driver import Driver, Webhook
 from tests.support.hub import SIGNING_SECRET
 from tests.support.processes.hub_processes import ROOT
-from tests.support.processes.queues import wait_until
+from tests.support.processes.workers import wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -165,7 +165,7 @@ def deploy(
     folder: Path, services: Services, rounds: int, variants: dict[str, tuple[str, str]] | None = None
 ) -> tuple[Deploy, Report, Counter[str]]:
     """Roll so many times under load, with a migration in the middle; drain; compare. The answers by status."""
-    with running_fleet(folder, services, webs=1, workers=1, QUEUE_URL="", WEB_THREADS="16") as fleet:
+    with running_fleet(folder, services, webs=1, workers=1, WEB_THREADS="16") as fleet:
         balancer = Balancer(fleet.webs[0].port)
         found = Deploy(fleet, balancer, variants or {})
         driver = Driver(services[0], lambda: [balancer.port])

@@ -216,7 +216,7 @@ def pressed_fleet(
     trouble: Callable[[Services], None] = disturb,
 ) -> Iterator[Fleet]:
     """Two web processes and two workers with eight threads each; patient leases, short deadlines, quick retries."""
-    variables = {"LEASE_SECONDS": "10", "QUEUE_URL": ""}
+    variables = {"LEASE_SECONDS": "10"}
     with running_fleet(folder, services, webs=2, workers=2, mutant=mutant, **variables) as fleet:
         fleet.hub.manage("shell", "--verbosity", "0", "-c", SETTING_UP)
         time.sleep(1.0)  # a process looks at its configuration once a second

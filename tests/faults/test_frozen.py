@@ -1,8 +1,8 @@
 """Promise I9: a process that stood still for longer than its lease sends and settles nothing when it goes on.
 
 One web process and one worker are stopped together (SIGSTOP), each with several attempts under way: at the fetch, when
-nothing has left, or at the write, when the shop has made the change. A worker that no message reaches takes over by
-its sweep; the people change meanwhile, so that whoever goes on with what it knew brings back the past.
+nothing has left, or at the write, when the shop has made the change. Another worker, which is started meanwhile, takes
+over; the people change meanwhile, so that whoever goes on with what it knew brings back the past.
 """
 
 import os
@@ -24,7 +24,7 @@ from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, Member, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
 from tests.support.hub import SIGNING_SECRET
-from tests.support.processes.queues import wait_until
+from tests.support.processes.workers import wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -68,7 +68,8 @@ class Ice:
         with self._stopped():
             service.faults.clear()
             self._tell(turn, "again", PEOPLE, "ack", self.fleet.webs[1])
-            assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS), "nobody took over"
+            with self._another_worker():
+                assert self.fleet.wait_until_idle(TAKEN_OVER_SECONDS), "nobody took over"
             lost, settled = self._unknown() - self.frozen, self._settled()
         self.frozen += lost
         with suppress(AssertionError):  # who does not look at its claim never says so, and writes instead
@@ -92,6 +93,16 @@ class Ice:
         finally:
             self._sent = len(self.services[1].journal(writes=True))
             self._signal(signal.SIGCONT)
+
+    @contextmanager
+    def _another_worker(self) -> Iterator[None]:
+        """One that is there only now, so that the one that is stopped had what came before."""
+        worker = Member("worker", self.fleet.hub.environment, self.victims[1].log)
+        worker.start()
+        try:
+            yield
+        finally:
+            worker.kill()
 
     def _signal(self, number: signal.Signals) -> None:
         for member in self.victims:
@@ -134,13 +145,10 @@ class Ice:
 
 @contextmanager
 def ice(folder: Path, services: Services, mutant: str | None = None) -> Iterator[Ice]:
-    """Two web processes, the worker that messages reach, and one that finds work only by its sweep."""
-    variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "QUEUE_URL": "", "LOG_LEVEL": "WARNING"}
+    """Two web processes and a worker."""
+    variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "LOG_LEVEL": "WARNING"}
     with running_fleet(folder, services, webs=2, workers=1, mutant=mutant, **variables) as fleet:
         web, worker = fleet.webs[0], fleet.workers[0]
-        rescuer = Member("worker", fleet.hub.environment | {"QUEUE_URL": "local:"}, worker.log)
-        fleet.workers.append(rescuer)
-        rescuer.start()
         driver = Driver(services[0], lambda: [fleet.webs[1].port])
         driver.add_people(PEOPLE)
         yield Ice(fleet, services, driver, (web, worker))

@@ -18,7 +18,7 @@ from sync.attempts import breaker_feedback
 from sync.models import Breaker, Connection, Delivery
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
-from tests.support.processes.queues import wait_until, worker
+from tests.support.processes.workers import wait_until, worker
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 
@@ -87,9 +87,9 @@ def send_hanging_then_others(hub: Hub) -> None:
 
 @contextmanager
 def small_worker(settings: Any, folder: Path, variant: str | None = None) -> Iterator[None]:
-    settings.QUEUE_URL = f"sqlite:///{folder / 'queue.sqlite3'}"
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     variables = environment(folder, variant) | {"DELIVERY_THREADS": str(THREADS)}
-    with worker(settings.QUEUE_URL, sweep=0.2, **variables):
+    with worker(0.2, **variables):
         yield
 
 

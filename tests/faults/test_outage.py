@@ -20,7 +20,7 @@ from sync.models import Attempt, Breaker, Connection, Delivery, Route
 from tests.faults.variants.process_variants import environment
 from tests.support.hub import Hub
 from tests.support.people import browser
-from tests.support.processes.queues import wait_until, worker
+from tests.support.processes.workers import wait_until, worker
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 from webhooks.models.rate_limit import Pace, forget_shares
@@ -49,10 +49,10 @@ class Figures:
 
 
 @pytest.fixture
-def protected(hub: Hub, tmp_path: Path, settings: Any) -> Iterator[Hub]:
-    """The hub with a queue for its workers, and the limits of the shop set."""
+def protected(hub: Hub, settings: Any) -> Iterator[Hub]:
+    """The hub that leaves deliveries to its workers, and the limits of the shop set."""
     forget_shares()
-    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     Connection.objects.filter(slug="shop").update(
         requests_per_second=PER_SECOND, breaker_failures=FAILURES, breaker_seconds=SECONDS
     )
@@ -64,7 +64,7 @@ def protected(hub: Hub, tmp_path: Path, settings: Any) -> Iterator[Hub]:
 @contextmanager
 def workers(settings: Any, folder: Path, variant: str | None = None) -> Iterator[None]:
     variables = environment(folder, variant) | {"CONFIGURATION_SECONDS": "1", "DELIVERY_THREADS": "8"}
-    with worker(settings.QUEUE_URL, sweep=0.2, count=2, **variables):
+    with worker(0.2, count=2, **variables):
         yield
 
 

@@ -31,8 +31,9 @@ from tests.faults.moods.moody_systems import (
     person,
 )
 from tests.faults.variants import mutants
+from tests.faults.variants.process_variants import environment
 from tests.support.hub import SIGNING_SECRET, Hub
-from tests.support.processes.queues import worker
+from tests.support.processes.workers import worker
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Event, State
@@ -212,9 +213,9 @@ def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
     moody: Hub, tmp_path: Path, settings: Any, is_long: bool
 ) -> None:
     users = people(10_000 if is_long else 1_000)
-    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     began = time.monotonic()
-    with worker(settings.QUEUE_URL, sweep=TICK, count=2, **SIZES), Watch() as watch:
+    with worker(TICK, count=2, **SIZES), Watch() as watch:
         send(moody, users)
         stuck = drain(120)
     seconds = time.monotonic() - began
@@ -232,8 +233,8 @@ def test_in_a_mix_of_all_each_ends_as_the_table_says_and_none_is_stuck(
 def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
-    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(settings.QUEUE_URL, sweep=0.2, **SIZES, **mutants.environment("retry-never-due")):
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
+    with worker(0.2, **SIZES, **mutants.environment("retry-never-due")):
         send(moody, people(51))
         assert drain(4) > 0
 
@@ -241,8 +242,8 @@ def test_a_hub_whose_retries_are_never_due_is_caught_as_stuck(
 def test_a_hub_that_does_not_look_for_what_is_due_is_caught_by_the_oldest(
     moody: Hub, tmp_path: Path, settings: Any
 ) -> None:
-    settings.QUEUE_URL = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(settings.QUEUE_URL, sweep=3600.0, **SIZES), Watch() as watch:
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
+    with worker(**SIZES, **environment(tmp_path, "never-looks")), Watch() as watch:
         send(moody, [person(CREATE, "503")])
         drain(LATEST + 1.5)
     assert watch.oldest > LATEST

@@ -33,7 +33,7 @@ from tests.faults.fleet.storage import (
 from tests.faults.load.source_driver import Driver, Webhook
 from tests.support.hub import SIGNING_SECRET, signed
 from tests.support.processes.hub_processes import JSON
-from tests.support.processes.queues import wait_until
+from tests.support.processes.workers import wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -168,7 +168,6 @@ def stricken_fleet(
 ) -> Iterator[tuple[Fleet, Outage]]:
     """A web process and a worker, and what will happen to their database."""
     variables = {
-        "QUEUE_URL": "",
         "DATABASE_POOL": str(case.pool),
         "DATABASE_WAIT_SECONDS": "2",
         "WEB_THREADS": str(CLIENTS),

@@ -21,7 +21,7 @@ from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.hub_fleet import Fleet, running_fleet
 from tests.faults.load.source_driver import Driver, plan
 from tests.support.hub import SIGNING_SECRET
-from tests.support.processes.hub_processes import ROOT
+from tests.support.processes.hub_processes import ROOT, WITH_WORKERS
 
 pytestmark = [pytest.mark.faults, pytest.mark.pure]
 
@@ -100,7 +100,7 @@ def fleet_on_sqlite(
 ) -> Iterator[Fleet]:
     """`each` web processes and as many workers on one file."""
     patch.setenv("HUB_TEST_DATABASE", "sqlite")
-    chosen = {"QUEUE_URL": "", "LOG_LEVEL": "WARNING"} | variables
+    chosen = {**WITH_WORKERS, "LOG_LEVEL": "WARNING"} | variables
     with running_fleet(folder, services, webs=each, workers=each, **chosen) as fleet:
         yield fleet
 

@@ -17,7 +17,6 @@ os.environ.update(
     LEASE_SECONDS="20",
     DELIVERY_THREADS="16",
     CONFIGURATION_SECONDS="0",
-    QUEUE_URL="local:",
     ALARM_UNSEALED_SECONDS="0",  # few tests run a sealer
 )
 

@@ -3,12 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from audit.retention.database_grants import EVIDENCE, grants
-from sync.execution.queue_storage import make_tables
 
 _STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
     SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(%s, tableowner, 'MEMBER'))
@@ -39,7 +37,6 @@ class Command(BaseCommand):
             self.stdout.write(";\n".join(statements) + ";")
             return
         _check(role)
-        make_tables(settings.QUEUE_URL)
         with transaction.atomic(), connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)

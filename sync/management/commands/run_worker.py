@@ -7,9 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from sync.execution.queue_storage import WakeUps, is_local
 from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
-from sync.worker.worker import Worker
+from sync.worker.worker import POLL_SECONDS, Worker
 
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 
@@ -23,7 +22,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--threads", type=int, default=settings.DELIVERY_THREADS, metavar="N")
         parser.add_argument(
-            "--sweep", type=float, default=2.0, metavar="SECONDS", help="look so often for what is due"
+            "--poll",
+            type=float,
+            default=POLL_SECONDS,
+            metavar="SECONDS",
+            help="look so often for what nobody notified of, and for what dead processes held",
         )
         parser.add_argument(
             "--grace",
@@ -33,12 +36,11 @@ class Command(BaseCommand):
             help="how long to wait for what runs at the end",
         )
 
-    def handle(self, *, threads: int, sweep: float, grace: float, **_: Any) -> None:
+    def handle(self, *, threads: int, poll: float, grace: float, **_: Any) -> None:
         # Blocked before the first thread begins, so that only `sigwait` gets them: nothing runs inside a handler, and
         # it serves as process 1 of a container too. A second signal (terminal and supervisor) changes nothing.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        wake_ups = None if is_local(settings.QUEUE_URL) else WakeUps(settings.QUEUE_URL)
-        worker = Worker(threads, wake_ups, sweep)
+        worker = Worker(threads, poll)
         pin_to_one_core()
         worker.start()
         freeze_loaded_objects()

@@ -19,7 +19,7 @@ from audit.retention import database_grants
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.support.hub import EXAMPLE
-from tests.support.processes.hub_processes import ROOT, RunningHub, running_hub
+from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, running_hub
 
 ACK = EXAMPLE[:-1] + b',"respond":"ack"}'
 FORBIDDEN = [
@@ -103,7 +103,7 @@ def test_the_role_runs_the_hub_and_changes_nothing_of_the_log(
 def as_user(hub: RunningHub, role: str) -> RunningHub:
     parts = urlsplit(hub.environment["DATABASE_URL"])
     url = urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
-    return RunningHub(hub.database, hub.environment | {"DATABASE_URL": url, "QUEUE_URL": url})
+    return RunningHub(hub.database, hub.environment | {"DATABASE_URL": url, **WITH_WORKERS})
 
 
 def main_job(hub: RunningHub) -> None:

@@ -78,11 +78,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.attempts.waiters.notify",
     ),
     "delivery: its frame": ("sync.attempts.run.carry_out", "sync.attempts.run.deliver"),
-    "queue": (
-        "sync.execution.wakeup_sender.defer",
-        "sync.execution.wakeup_sender.Courier.hand",
-        "sync.execution.queue_storage.WakeUps.put",
-    ),
+    "wake-ups": ("sync.execution.executor.defer", "sync.execution.wakeups.notify_workers"),
     "audit: append": ("audit.entries.append.append", "audit.entries.append.prepare_append"),
     "sealing": ("webhooks.encryption.at_rest.seal", "webhooks.encryption.at_rest.unseal"),
     "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_answers.read_json"),

@@ -119,7 +119,6 @@ def _environment(database: Database) -> dict[str, str]:
 
 def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict[str, str]:
     """As in production: DEBUG off, the log at its default level into a file."""
-    queue = f"sqlite:///{database.file.with_name('queue.sqlite3')}" if database.file else database.url
     return {
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "HUB_ENV_FILE": os.devnull,
@@ -127,7 +126,6 @@ def _hub_environment(database: Database, systems: Systems, folder: Path) -> dict
         "SECRET_KEY": "only-for-the-benchmark-0123456789abcdefghijklmnopqrstuvwxyz",
         "SEALING_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "ALLOWED_HOSTS": "127.0.0.1",
-        "QUEUE_URL": queue,
         "SANDBOX_IDENTITY_PORT": str(systems.identity),
         "SANDBOX_SHOP_PORT": str(systems.shop),
         "SANDBOX_IDENTITY_TOKEN": "identity-token",

@@ -97,7 +97,7 @@ class Lane:
             web = Child(self.server, kill)
             self._send(web.port(), case.scenario)
             return web.end()
-        web = Child(self.server, {"database": name, "queue": f"sqlite:///{self.folder / 'queue.sqlite3'}"})
+        web = Child(self.server, {"database": name, "leaves_to_workers": True})
         self._send(web.port(), case.scenario)
         web.end()
         return Child(self.server, kill | {"drains": True, "serves": False}).end()
@@ -168,7 +168,7 @@ def _integrity(hub: RunningHub) -> str:
 def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
     """A lane that is ready; `mutant` names the broken variant of the hub that it runs."""
     folder.mkdir()
-    variables = {"LEASE_SECONDS": LEASE_SECONDS, "LOG_LEVEL": "INFO", "QUEUE_URL": "local:"}
+    variables = {"LEASE_SECONDS": LEASE_SECONDS, "LOG_LEVEL": "INFO"}
     with (
         IdentityService(secret=SIGNING_SECRET) as identity,
         ShopService() as shop,

@@ -37,13 +37,13 @@ _write = os.write  # the counted one is for the hub
 @dataclass(frozen=True, slots=True)
 class Task:
     """`database` is what stands in DATABASES as NAME. A child drains, serves one webhook, or both in this order; what
-    it does last is counted. `queue` takes what is deferred; without one it runs here. `at`, `after`: see Operations.
+    it does last is counted. What is deferred is left to workers, or runs here. `at`, `after`: see Operations.
     """
 
     database: str
     drains: bool = False
     serves: bool = True
-    queue: str = ""
+    leaves_to_workers: bool = False
     at: int | None = None
     after: bool = False
 
@@ -87,7 +87,8 @@ def serve(control: socket.socket) -> None:
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     connections.settings["default"]["NAME"] = task.database
-    settings.QUEUE_URL = task.queue or "local:"
+    if task.leaves_to_workers:
+        settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
     operations = Operations(task.at, after=task.after, tell=lambda label: tell(died=label))
     watch(operations)
     try:

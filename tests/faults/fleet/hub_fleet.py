@@ -17,7 +17,7 @@ from sandbox.shop import ShopService
 from tests.faults.fleet.prepared_hub import prepared_hub
 from tests.faults.variants import mutants
 from tests.support.database.template_database import migrated_database
-from tests.support.processes.hub_processes import ROOT, RunningHub, free_port
+from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port
 
 START_SECONDS = 30
 VARIABLES = {
@@ -25,7 +25,7 @@ VARIABLES = {
     "WEB_THREADS": "8",
     "DELIVERY_THREADS": "8",
     "DATABASE_POOL": "10",
-    "QUEUE_URL": "",
+    **WITH_WORKERS,
 }
 
 

@@ -48,6 +48,10 @@ VARIANTS: Mapping[str, Mutant] = {
         "A limit of requests a second is not kept.",
         {"sync.limits.rate_limit:wait_for_turn": lambda _: lambda *_: None},
     ),
+    "never-looks": Mutant(
+        "Workers do not look for what is due.",
+        {"sync.deliveries.due:find_due": lambda _: lambda *_: []},
+    ),
     "all-at-once": Mutant(
         "Deliveries of one subject run at the same time.",
         {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},

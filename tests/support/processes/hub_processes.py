@@ -28,6 +28,8 @@ from tests.support.hub import SIGNING_SECRET, signed, wait_until_quiet
 from webhooks.models import State
 
 ROOT = Path(__file__).resolve().parents[3]
+# In the environment of a process: what it defers is left to workers, as in production (see `tests.support.settings`).
+WITH_WORKERS = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
 LONG_AGO = "2020-01-01T00:00:00Z"
 JSON = {"Content-Type": "application/json"}
 

@@ -3,7 +3,6 @@
 import threading
 import time
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -35,11 +34,11 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
     works = (Work("audit", Every(3600), verify), *(each for each in LONG if each.name == "erasures"))
     long_ago = timezone.now() - timedelta(days=1)
     Periodic.objects.bulk_create(Periodic(name=each.name, due_at=long_ago) for each in works)
-    monkeypatch.setattr(worker_worker, "LONG", (InLine(works),) if is_in_line else works)
+    monkeypatch.setattr(worker_worker, "LONG", works)
     if is_in_line:
-        monkeypatch.setattr(worker_worker, "run_periodic", run_in_line)
+        monkeypatch.setattr(Worker, "_run_periodic", lambda _: run_periodic(works))
     fill([somebody(1)])
-    worker = Worker(threads=1, wake_ups=None, sweep_seconds=60)
+    worker = Worker(threads=1)
     worker.start()
     try:
         assert verifying.wait(SECONDS)
@@ -53,25 +52,12 @@ def test_an_erasure_runs_while_the_log_is_being_verified(
 
 def wait_for_its_threads() -> None:
     """A thread that outlives its test would look into the database of the next."""
-    looks = {"sweep", "suspects", "periodic", "sealer", "long-long", "replays", *settings.WORKER_LOOKS}
+    looks = {"dispatcher", "suspects", "clock", "sealer", "replays", *settings.WORKER_LOOKS}
     looks |= {f"long-{name}" for name in ("audit", "erasures")}
     for thread in threading.enumerate():
         if thread.name in looks:
             thread.join(SECONDS)
             assert not thread.is_alive(), thread.name
-
-
-class InLine:
-    """All long work on one thread."""
-
-    name = "long"
-
-    def __init__(self, works: tuple[Work, ...]) -> None:
-        self.works = works
-
-
-def run_in_line(works: Any) -> Any:
-    return run_periodic(works[0].works if isinstance(works[0], InLine) else works)
 
 
 def is_done(asked: Erasure) -> bool:

@@ -20,7 +20,7 @@ from sync.worker.schedule import LONG, PERIODIC
 from tests.support.audit.entries import write
 from tests.support.hub import Hub
 from tests.support.people import browser
-from tests.support.processes.queues import wait_until, worker
+from tests.support.processes.workers import wait_until, worker
 
 TOKEN = "monitor-0123456789"
 
@@ -207,7 +207,7 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
 ) -> None:
     monkeypatch.setenv("AUDIT_CHECKPOINT_FOLDER", str(tmp_path))
     hub.change_email("anna.sealed@example.com")
-    with worker("local:"):
+    with worker():
         wait_until(lambda: Segment.objects.filter(count__gt=0).exists())
         wait_until(lambda: Periodic.objects.filter(name="checkpoints").exists())
         Periodic.objects.update(due_at=read_clock())

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from sync.execution.executor import run_due
 from sync.limits import concurrency_slots
 from sync.models import Connection, Delivery
 from tests.support.hub import Hub
-from tests.support.processes.queues import wait_until, worker
+from tests.support.processes.workers import wait_until, worker
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 
@@ -205,15 +204,14 @@ def test_a_source_that_waits_is_told_the_outcome_although_its_webhook_waited_for
     assert most_at_once(hub) == 1
 
 
-def test_the_limit_holds_over_processes(hub: Hub, tmp_path: Path) -> None:
+def test_the_limit_holds_over_processes(hub: Hub) -> None:
     open_deliveries(hub, 12)
     limit(3)
     for number in range(12):
         hub.change_email(f"moved.{number}@example.com", f"PERSON{number}")
     hub.shop.requests.clear()
     hub.shop.faults.add("slow", seconds=0.1)
-    queue_url = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(queue_url, sweep=0.1, count=2):
+    with worker(0.1, count=2):
         wait_until(lambda: not _open())
     assert most_at_once(hub) == 3
     assert {each["email"] for each in hub.shop.records("customers") if "moved" in each["email"]} == {

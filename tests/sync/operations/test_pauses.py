@@ -20,7 +20,7 @@ from sync.operations.pauses import held_of, hold_waiting, look_at_pauses, look_f
 from sync.replays.requests import request_replay
 from tests.support.builders.bulk_replays import staff
 from tests.support.hub import EXAMPLE, Hub
-from tests.support.processes.queues import wait_until
+from tests.support.processes.workers import wait_until
 from webhooks.models import Event, Source, State
 
 Pausable = Source | Route

@@ -3,7 +3,6 @@
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -18,7 +17,7 @@ from sync.replays.event_set import choose
 from tests.support.builders.bulk_replays import failed_people, staff, started, states, work
 from tests.support.hub import Hub
 from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
-from tests.support.processes.queues import wait_until, worker
+from tests.support.processes.workers import wait_until, worker
 
 
 def attempts_of(replay: Replay) -> Counter[int]:
@@ -128,16 +127,15 @@ def test_what_ended_without_an_attempt_of_the_replay_has_failed(hub: Hub, hurry:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub, tmp_path: Path) -> None:
+def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> None:
     failed_people(hub, 30)
     replay = started(staff(), pace=Pace.NORMAL)
     writes = len(hub.writes())
-    queue = f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-    with worker(queue, sweep=0.2, LEASE_SECONDS="3") as [first]:
+    with worker(0.2, LEASE_SECONDS="3") as [first]:
         wait_until(lambda: Attempt.objects.filter(replay=replay).count() >= 5)
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
     assert Replay.objects.get(pk=replay.pk).state == ReplayState.RUNNING
-    with worker(queue, sweep=0.2, count=2, LEASE_SECONDS="3"):
+    with worker(0.2, count=2, LEASE_SECONDS="3"):
         wait_until(lambda: Replay.objects.get(pk=replay.pk).state == ReplayState.FINISHED)
     replay.refresh_from_db()
     assert (replay.events, replay.succeeded) == (30, 30)

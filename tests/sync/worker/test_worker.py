@@ -1,35 +1,31 @@
-"""The worker as a real process: what is deferred is delivered, whatever becomes of messages, queues and workers."""
+"""The worker as a real process: what is deferred is delivered, whatever becomes of wake-ups and workers."""
 
+import os
 import signal
 import time
-from collections.abc import Iterator
+import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from sync.execution.queue_storage import WakeUps
+from sync.execution.wakeups import notify_workers
 from sync.models import Connection, Delivery
 from tests.support.hub import ANNA, EXAMPLE, Hub
-from tests.support.processes.hub_processes import free_port
-from tests.support.processes.queues import KINDS, queue_of, redis_server, wait_until, worker
+from tests.support.processes.workers import WorkerProcess, wait_until, worker
+from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import State
 
 pytestmark = pytest.mark.slow  # processes that start, wait for leases and end
 
-
-@pytest.fixture(params=KINDS)
-def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with queue_of(request.param, tmp_path) as url:
-        yield url
+POLLS_NEVER = 3600.0  # on PostgreSQL; on SQLite polling is all there is
+LISTENING = """FROM pg_stat_activity
+    WHERE datname = current_database() AND query LIKE 'LISTEN%' AND application_name LIKE '%wake-ups'"""
 
 
-@pytest.fixture
-def file_queue(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'queue.sqlite3'}"
-
-
-def open_delivery(hub: Hub, address: str, user: str = ANNA) -> Delivery:
+def open_delivery(hub: Hub, address: str, user: str = ANNA, *, due: bool = True) -> Delivery:
     """A delivery that waits and of which nobody was told; it will bring that address to the shop."""
     before = set(Delivery.objects.values_list("pk", flat=True))
     assert hub.post(EXAMPLE.replace(ANNA.encode(), user.encode())).status_code == 200
@@ -37,7 +33,10 @@ def open_delivery(hub: Hub, address: str, user: str = ANNA) -> Delivery:
     hub.change_email(address, user)
     hub.wait_until_quiet()  # the thread that delivered looks once more for what is due of this subject
     Delivery.objects.filter(pk=delivery.pk).update(
-        state=State.PENDING, due_at=timezone.now(), settled_at=None, tries=0
+        state=State.PENDING,
+        due_at=timezone.now() + timedelta(hours=0 if due else 1),
+        settled_at=None,
+        tries=0,
     )
     return delivery
 
@@ -51,38 +50,35 @@ def is_delivered(delivery: Delivery) -> bool:
     return Delivery.objects.filter(pk=delivery.pk, state=State.SUCCEEDED).exists()
 
 
-def test_a_worker_delivers_what_it_is_told_of(hub: Hub, queue_url: str) -> None:
-    delivery = open_delivery(hub, "anna.told@example.com")
-    with worker(queue_url):
-        WakeUps(queue_url).put(delivery.pk)
-        wait_until(lambda: is_delivered(delivery))
+def test_a_worker_delivers_what_is_deferred_long_before_its_poll(hub: Hub) -> None:
+    delivery = open_delivery(hub, "anna.told@example.com", due=False)
+    with worker(POLLS_NEVER):
+        make_due(delivery)
+        wait_until(lambda: is_delivered(delivery), 10)
     assert hub.customer()["email"] == "anna.told@example.com"
 
 
-def test_a_doubled_message_makes_one_attempt_and_a_late_one_none(hub: Hub, queue_url: str) -> None:
-    delivery = open_delivery(hub, "anna.twice@example.com")
-    wake_ups = WakeUps(queue_url)
-    for _ in range(5):
-        wake_ups.put(delivery.pk)
-    with worker(queue_url) as [process]:
+def test_a_doubled_wake_up_makes_one_attempt_and_a_late_one_none(hub: Hub) -> None:
+    delivery = open_delivery(hub, "anna.twice@example.com", due=False)
+    with worker(count=2) as both:
+        make_due(delivery)
+        for _ in range(5):
+            notify_workers([delivery.pk])
+            time.sleep(0.03)
         wait_until(lambda: is_delivered(delivery))
-        wake_ups.put(delivery.pk)
-        wake_ups.put(10**15)  # a delivery that retention took meanwhile
-        wait_until(lambda: is_empty(wake_ups))
-        assert process.end() == 0
+        notify_workers([delivery.pk])
+        time.sleep(0.3)
+        assert [each.end() for each in both] == [0, 0]
     assert outcomes(delivery) == ["succeeded"]
 
 
-def test_several_workers_share_one_queue_and_each_delivery_is_made_once(hub: Hub, queue_url: str) -> None:
+def test_several_workers_share_what_is_due_and_each_delivery_is_made_once(hub: Hub) -> None:
     users = [f"PERSON{number}" for number in range(5)]
     for user in users:
         emails = [{"address": f"{user.lower()}@old.example.com", "verified": True}]
         hub.identity.directory.create("users", {"id": user, "username": user.lower(), "emails": emails})
     deliveries = [open_delivery(hub, f"{user.lower()}@example.com", user) for user in users]
-    wake_ups = WakeUps(queue_url)
-    for each in deliveries * 2:
-        wake_ups.put(each.pk)
-    with worker(queue_url, count=2) as both:
+    with worker(count=2) as both:
         wait_until(lambda: all(map(is_delivered, deliveries)))
         assert [each.end() for each in both] == [0, 0]
     assert [outcomes(each) for each in deliveries] == [["succeeded"]] * len(users)
@@ -91,81 +87,90 @@ def test_several_workers_share_one_queue_and_each_delivery_is_made_once(hub: Hub
     }
 
 
-def test_a_message_that_was_lost_costs_a_sweep(hub: Hub, file_queue: str) -> None:
-    delivery = open_delivery(hub, "anna.lost@example.com")
-    WakeUps(file_queue).put(delivery.pk)
-    assert WakeUps(file_queue).take() == [delivery.pk]
-    with worker(file_queue, sweep=0.2):
-        wait_until(lambda: is_delivered(delivery))
+def test_a_wake_up_that_was_lost_costs_a_poll(hub: Hub) -> None:
+    delivery = open_delivery(hub, "anna.lost@example.com", due=False)
+    with worker(0.5):
+        time.sleep(0.5)
+        make_due(delivery, tells=False)
+        wait_until(lambda: is_delivered(delivery), 5)
+
+
+@pytest.mark.writers_at_once
+def test_a_worker_whose_connection_for_notifications_is_cut_polls_and_hears_again(hub: Hub) -> None:
+    """On PostgreSQL; the connection rests for some seconds before it is opened anew."""
+    delivery = open_delivery(hub, "anna.cut@example.com", due=False)
+    with worker(0.5) as [process]:
+        wait_until(lambda: listeners() == 1)
+        cut_listeners()
+        make_due(delivery)
+        wait_until(lambda: is_delivered(delivery), 5)
+        wait_until(lambda: listeners() == 1, 15)
+        assert process.end() == 0
+        said = process.said()
+    assert said.count("notifications of deliveries are away") == 1
+    assert said.count("notifications of deliveries are back") == 1
+
+
+def test_a_delivery_that_cannot_be_claimed_is_not_tried_again_and_again(hub: Hub) -> None:
+    """Its entity's only other delivery runs, held by a process that is gone for a minute."""
+    first, second = both(hub)
+    Delivery.objects.filter(pk=second.pk).update(entity_id=first.entity_id)
+    Delivery.objects.filter(pk=first.pk).update(
+        state=State.RUNNING, token=uuid.uuid4(), lease_until=timezone.now() + timedelta(minutes=1)
+    )
+    with worker() as [process]:
+        time.sleep(1)
+        before = cpu_seconds(process)
+        time.sleep(3)
+        assert cpu_seconds(process) - before < 1.0
+    assert Delivery.objects.get(pk=second.pk).state == State.PENDING
+    close_what_is_left()
 
 
 def test_a_worker_that_is_told_to_end_finishes_what_it_delivers_and_leaves_the_rest_to_others(
-    hub: Hub, queue_url: str
+    hub: Hub,
 ) -> None:
     delivery, other = both(hub)
+    Delivery.objects.filter(pk=other.pk).update(due_at=timezone.now() + timedelta(hours=1))
     Connection.objects.update(deadline_seconds=30)  # a busy machine is no slow shop
     hub.shop.faults.add("slow", seconds=2, methods=["PATCH", "PUT"], times=1)
-    wake_ups = WakeUps(queue_url)
-    with worker(queue_url, DELIVERY_THREADS="2") as [process]:
-        assert wake_ups.put(delivery.pk)
+    with worker(DELIVERY_THREADS="2") as [process]:
         wait_until(lambda: is_in_the_shop(hub))
         process.process.send_signal(signal.SIGTERM)
-        for _ in range(8):  # the last look into the queue takes half a second, and finds one of them
-            time.sleep(0.05)
-            wake_ups.put(other.pk)
+        time.sleep(0.2)
+        make_due(other)
         assert process.process.wait(30) == 0
     assert is_delivered(delivery), process.said()
     assert Delivery.objects.get(pk=other.pk).state == State.PENDING
-    with worker(queue_url):
+    with worker():
         wait_until(lambda: is_delivered(other))
 
 
-def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_one(
-    hub: Hub, file_queue: str
-) -> None:
+def test_ctrl_c_and_the_supervisors_signal_together_end_a_worker_as_gently_as_one(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.gently@example.com")
     hub.shop.faults.add("slow", seconds=1, methods=["PATCH", "PUT"], times=1)
-    with worker(file_queue, sweep=0.2) as [process]:
+    with worker(0.2) as [process]:
         wait_until(lambda: is_in_the_shop(hub))
         process.process.send_signal(signal.SIGINT)
         assert process.end(signal.SIGTERM) == 0
     assert is_delivered(delivery)
 
 
-def test_what_a_killed_worker_held_is_delivered_by_another_when_the_lease_ends(
-    hub: Hub, file_queue: str
-) -> None:
+def test_what_a_killed_worker_held_is_delivered_by_another_when_the_lease_ends(hub: Hub) -> None:
     delivery = open_delivery(hub, "anna.killed@example.com")
     hub.shop.faults.add("slow", seconds=20, methods=["PATCH", "PUT"], times=1)
-    with worker(file_queue, sweep=0.2, LEASE_SECONDS="2") as [first]:
+    with worker(0.2, LEASE_SECONDS="2") as [first]:
         wait_until(lambda: is_in_the_shop(hub))
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
-    with worker(file_queue, sweep=0.2, LEASE_SECONDS="2"):
+    with worker(0.2, LEASE_SECONDS="2"):
         wait_until(lambda: is_delivered(delivery))
     assert outcomes(delivery) == ["unknown", "succeeded"]
 
 
-def test_a_worker_whose_queue_is_away_delivers_by_its_sweep(hub: Hub) -> None:
-    delivery = open_delivery(hub, "anna.swept@example.com")
-    with worker(f"redis://127.0.0.1:{free_port()}/0", sweep=0.2) as [process]:
-        wait_until(lambda: is_delivered(delivery))
-        assert process.end() == 0
-        assert process.said().count("the queue is away") == 1
-
-
-def test_a_worker_sweeps_while_its_queue_hangs(hub: Hub, tmp_path: Path) -> None:
-    delivery = open_delivery(hub, "anna.hangs@example.com")
-    with redis_server(tmp_path) as (url, server):
-        server.send_signal(signal.SIGSTOP)
-        with worker(url, sweep=0.2) as [process]:
-            wait_until(lambda: is_delivered(delivery))
-            assert process.end() == 0
-
-
-def test_a_delivery_under_which_processes_died_twice_runs_alone(hub: Hub, file_queue: str) -> None:
+def test_a_delivery_under_which_processes_died_twice_runs_alone(hub: Hub) -> None:
     suspect = open_delivery(hub, "anna.suspect@example.com")
     Delivery.objects.filter(pk=suspect.pk).update(deaths=2)
-    with worker(file_queue, sweep=0.2) as [process]:
+    with worker(0.2) as [process]:
         wait_until(lambda: is_delivered(suspect))
         assert process.end() == 0
     assert list(suspect.attempts.filter(number__gt=1).values_list("is_alone", flat=True)) == [True]
@@ -182,7 +187,25 @@ def is_in_the_shop(hub: Hub) -> bool:
     return any(each["ended"] is None for each in hub.shop.journal(writes=True))
 
 
-def is_empty(wake_ups: WakeUps) -> bool:
-    """Taken by whom it is for: looking must not take it."""
-    storage = wake_ups._storage
-    return bool(storage.queue_size() == 0)
+def make_due(delivery: Delivery, *, tells: bool = True) -> None:
+    """It may run now, and workers are told of it unless that is lost."""
+    Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(seconds=1))
+    if tells:
+        notify_workers([delivery.pk])
+
+
+def listeners() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) {LISTENING}")
+        return int(cursor.fetchone()[0])
+
+
+def cut_listeners() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend(pid) {LISTENING}")
+
+
+def cpu_seconds(process: WorkerProcess) -> float:
+    """Of the worker, so far."""
+    fields = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,7 @@ from sync.connectors.contracts.errors import ConnectorError, Throttled, TimedOut
 from sync.connectors.contracts.types import CommercialConnector, Entity, IdentityConnector
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Reply, Seen, Service, serving
-from tests.support.processes.queues import wait_until
+from tests.support.processes.workers import wait_until
 
 pytestmark = pytest.mark.pure
 

@@ -1,0 +1,124 @@
+"""Dispatch: read which deliveries are due, and hand each to a thread of this worker that is free.
+
+Several workers read the same rows. Each takes a few of a window at random, so that they seldom take the same ones;
+where they do, the claim decides. A delivery that could not be claimed (its connection is at its limit, another worker
+was first) is left alone for some seconds: whoever blocks it wakes the next.
+"""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from database.connection import release_connection
+from sync.deliveries.due import find_due
+from sync.deliveries.expired_leases import expire_all
+from sync.execution.executor import run_with_followers
+from sync.worker.work_in_progress import WorkInProgress
+
+logger = logging.getLogger("hub.worker")
+
+_WINDOW = 1000  # rows of one look
+_FREE_THREAD_SECONDS = 0.2
+_QUIET_AFTER_SECONDS = 5.0
+_LARGEST_SHARE = 0.05  # of the time that looks may take which find nothing to run
+
+
+@dataclass(frozen=True, slots=True)
+class PollTimes:
+    """Seconds between two looks: while work comes, and when none has come for a while. `sweep`: between two looks for
+    deliveries whose process is gone, and before one that could not be claimed is tried again.
+    """
+
+    busy: float
+    quiet: float
+    sweep: float
+
+
+class Dispatcher:
+    """The delivery threads of a worker, and what hands them deliveries."""
+
+    def __init__(self, threads: int, times: PollTimes, progress: WorkInProgress) -> None:
+        self._most, self._times, self._progress = threads, times, progress
+        self._free = threading.BoundedSemaphore(threads)
+        self._handed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_hand: set[int] = set()
+        self._resting: dict[int, float] = {}
+        self._sweeps_at = 0.0
+        self._found_at = time.monotonic()
+
+    def start(self, begin: Callable[[str, Callable[[], None]], object]) -> None:
+        """Start the delivery threads, by `begin`."""
+        for number in range(self._most):
+            begin(f"delivery-{number}", self._deliver)
+
+    def dispatch_due(self) -> float:
+        """Hand out deliveries that are due. Returns the seconds after which to look again: 0 if there may be more."""
+        began = time.monotonic()
+        found = self._find()
+        if not found:
+            return self._pause(time.monotonic() - began)
+        self._found_at = time.monotonic()
+        release_connection()  # the threads may need it
+        for delivery_id in found[: self._most]:
+            if not self._has_free_thread() or not self._hand(delivery_id):
+                break
+        return 0.0
+
+    def _find(self) -> list[int]:
+        """Deliveries that are due and that this worker has not just tried, in any order."""
+        now = time.monotonic()
+        if now >= self._sweeps_at:
+            expire_all(_WINDOW)
+            self._sweeps_at = now + self._times.sweep * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
+        with self._lock:
+            self._resting = {pk: until for pk, until in self._resting.items() if until > now}
+            passed_over = self._in_hand | self._resting.keys()
+        found = [pk for pk in find_due(_WINDOW) if pk not in passed_over]
+        random.shuffle(found)
+        return found
+
+    def _pause(self, look_seconds: float) -> float:
+        """Longer where looks are long: a backlog that cannot run must not keep a core busy."""
+        is_quiet = time.monotonic() - self._found_at > _QUIET_AFTER_SECONDS
+        usual = self._times.quiet if is_quiet else self._times.busy
+        return max(usual * random.uniform(0.75, 1.25), min(look_seconds / _LARGEST_SHARE, self._times.sweep))  # noqa: S311
+
+    def _has_free_thread(self) -> bool:
+        """Wait for a thread and reserve it; False once the worker is stopping."""
+        while self._progress.goes_on():
+            if self._free.acquire(timeout=_FREE_THREAD_SECONDS):
+                return True
+        return False
+
+    def _hand(self, delivery_id: int) -> bool:
+        """Give it to the thread that was reserved; False once the worker is stopping."""
+        if not self._progress.begin():
+            return False
+        with self._lock:
+            self._in_hand.add(delivery_id)
+        self._handed.put(delivery_id)
+        return True
+
+    def _deliver(self) -> None:
+        while True:
+            delivery_id, ran = self._handed.get(), 0
+            try:
+                ran = run_with_followers(delivery_id, self._progress.goes_on)
+            except Exception:
+                logger.exception("delivery %s could not be run; it is tried again", delivery_id)
+            finally:
+                release_connection()
+                self._put_down(delivery_id, rests=not ran)
+
+    def _put_down(self, delivery_id: int, *, rests: bool) -> None:
+        with self._lock:
+            self._in_hand.discard(delivery_id)
+            if rests:
+                self._resting[delivery_id] = time.monotonic() + self._times.sweep
+        self._free.release()
+        self._progress.end()

@@ -1,0 +1,49 @@
+"""What a worker process is doing: counted, so that its end can wait for it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class WorkInProgress:
+    """Counts what runs in this worker, and says whether more may begin."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self._running = 0
+        self._change = threading.Condition()
+
+    def goes_on(self) -> bool:
+        """Return whether something more may begin: the next of a subject, or the next part of long work."""
+        return not self.stopping.is_set()
+
+    def begin(self) -> bool:
+        """Count one more; False, and nothing is counted, once the worker is stopping."""
+        with self._change:
+            if self.stopping.is_set():
+                return False
+            self._running += 1
+        return True
+
+    def end(self) -> None:
+        """Count one less."""
+        with self._change:
+            self._running -= 1
+            self._change.notify_all()
+
+    @contextmanager
+    def counted(self) -> Iterator[bool]:
+        """Count what runs inside. Gives False, and counts nothing, once the worker is stopping."""
+        has_begun = self.begin()
+        try:
+            yield has_begun
+        finally:
+            if has_begun:
+                self.end()
+
+    def stop(self, seconds: float) -> int:
+        """Let nothing more begin and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
+        with self._change:
+            self.stopping.set()
+            self._change.wait_for(lambda: not self._running, seconds)
+            return self._running

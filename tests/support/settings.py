@@ -1,0 +1,9 @@
+"""The hub's settings for tests without a worker: what is deferred runs in the process that deferred it.
+
+A process of which workers take over has `WITH_WORKERS` of `tests.support.processes.hub_processes` in its environment.
+"""
+
+from integration_hub.settings import *  # noqa: F403
+
+LEFT_TO_WORKERS = WAKE_WORKERS  # noqa: F405
+WAKE_WORKERS = "sync.execution.executor.wake"
