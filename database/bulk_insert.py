@@ -12,28 +12,23 @@ from django.db.models import Model
 from django.utils import timezone
 
 from database import statement
-from database.connection import current
 from database.model_rows import _shape
-from database.statement import Bound, for_vendor
-from database.values import Clock, prepared
+from database.statement import for_vendor
+from database.values import Clock
 
 
-def insert_rows(rows: Sequence[Model]) -> None:
+def insert_rows(rows: Sequence[Model], connection: Any) -> None:
     """Insert rows of one model by one statement. They know their primary keys afterwards."""
-    connection = current()
-    made = bind_insert(rows)
-    sql = f'{made.sql} RETURNING "{_shape(type(rows[0])).key_column}"'
-    values = prepared(made.values, connection.vendor)
-    keys = statement.execute(connection, sql, values, _all_rows, is_reading=False)
+    sql, values = make_insert(rows, connection)
+    keys = statement.execute(connection, sql, values, statement.all_rows, is_reading=False)
     mark_as_stored(rows, [key for (key,) in keys])
 
 
-def bind_insert(rows: Sequence[Model]) -> Bound:
-    """Return the INSERT of rows of one model, without their primary keys.
+def make_insert(rows: Sequence[Model], connection: Any) -> tuple[str, list[Any]]:
+    """Return the INSERT of rows of one model, which returns their primary keys, and its values.
 
     A foreign key to an instance is that instance among the values: it may get its key from the same batch.
     """
-    connection = current()
     model = type(rows[0])
     shape = _shape(model)
     values: list[Any] = []
@@ -50,7 +45,7 @@ def bind_insert(rows: Sequence[Model]) -> Bound:
     clocks = tuple(place for place, value in enumerate(values) if type(value) is Clock)
     for place in clocks:
         values[place] = values[place].seconds
-    return Bound(_insert_text(model, len(rows), clocks, connection.vendor), values)
+    return _insert_text(model, len(rows), clocks, connection.vendor), values
 
 
 def mark_as_stored(rows: Sequence[Model], keys: Sequence[Any]) -> None:
@@ -72,10 +67,6 @@ def mark_as_new(rows: Iterable[Model]) -> None:
         row._state.adding = True
 
 
-def _all_rows(cursor: Any) -> Any:
-    return cursor.fetchall()
-
-
 def _set_moments(rows: Iterable[Model], names: Sequence[str]) -> None:
     """Set the columns that hold the time at which a row is stored."""
     now = timezone.now()
@@ -95,4 +86,5 @@ def _insert_text(model: type[Model], rows: int, clocks: tuple[int, ...], vendor:
     tuples = (
         f"({', '.join(marks[start : start + shape.width])})" for start in range(0, len(marks), shape.width)
     )
-    return for_vendor(f'INSERT INTO "{shape.table}" ({names}) VALUES {", ".join(tuples)}', vendor)  # noqa: S608
+    into = f'INSERT INTO "{shape.table}" ({names}) VALUES {", ".join(tuples)}'  # noqa: S608
+    return for_vendor(f'{into} RETURNING "{shape.key_column}" AS k', vendor)

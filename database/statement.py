@@ -5,12 +5,16 @@ runs for each webhook goes through here, everything else through the ORM. Both s
 are, all others prepared by the fields of the models.
 """
 
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.db.models import Model
+
 from database.connection import current
-from database.values import _CLOCKS, prepared
+from database.values import CLOCKS
 
 
 class Statement:
@@ -24,68 +28,118 @@ class Statement:
     def __init__(self, sql: str) -> None:
         self.sql = " ".join(sql.split())
         self._is_reading = self.sql.startswith("SELECT")
-        self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in _CLOCKS}
+        self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in CLOCKS}
 
     def bound(self, *values: Any) -> "Bound":
         """With its values, for a `database.write_batch.WriteBatch`."""
-        return Bound(self._texts[current().vendor], values)
+        return Bound(self._texts, values)
 
     def run(self, *values: Any) -> int:
         """How many rows it changed."""
-        return int(self._execute(values, lambda cursor: cursor.rowcount))
+        return int(self._execute(values, row_count))
 
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         """All rows that it gives, as the driver gives them: see `as_time`."""
-        return list(self._execute(values, lambda cursor: cursor.fetchall()))
+        return list(self._execute(values, all_rows))
 
     def row(self, *values: Any) -> tuple[Any, ...] | None:
         """The first row, if there is one."""
-        found = self.rows(*values)
+        found = self._execute(values, all_rows)
         return found[0] if found else None
 
-    def _execute(self, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
+    def _execute(self, values: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
         connection = current()
-        vendor = connection.vendor
-        return execute(
-            connection, self._texts[vendor], prepared(values, vendor), result, is_reading=self._is_reading
-        )
+        return execute(connection, self._texts[connection.vendor], values, fetch, is_reading=self._is_reading)
 
 
 class Bound(NamedTuple):
-    """A statement in the words of this database, and its values."""
+    """A statement's text for each database, and its values."""
 
-    sql: str
+    texts: Mapping[str, str]
     values: Sequence[Any]
 
     def run(self) -> int:
         """How many rows it changed."""
         connection = current()
-        values = prepared(self.values, connection.vendor)
-        return int(execute(connection, self.sql, values, lambda cursor: cursor.rowcount, is_reading=False))
+        return int(
+            execute(connection, self.texts[connection.vendor], self.values, row_count, is_reading=False)
+        )
 
 
 def for_vendor(sql: str, vendor: str) -> str:
-    clock = _CLOCKS[vendor]
+    """Return the text with the clock of that database in place of `{clock}` and `{now}`."""
+    clock = CLOCKS[vendor]
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
+
+
+def all_rows(cursor: Any) -> Any:
+    """Fetch all rows."""
+    return cursor.fetchall()
+
+
+def first_row(cursor: Any) -> Any:
+    """Fetch the first row, if there is one."""
+    return cursor.fetchone()
+
+
+def row_count(cursor: Any) -> Any:
+    """Return how many rows were changed."""
+    return cursor.rowcount
+
+
+def first_value(cursor: Any) -> Any:
+    """Return the first column of the first row, of a write that returns nothing whether it changed a row; or None."""
+    if cursor.description is None:
+        return True if cursor.rowcount else None
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+_EVERYWHERE = frozenset({str, int, float, bool, bytes, type(None)})
+# What the drivers take as it is.
+_PLAIN = {"sqlite": _EVERYWHERE, "postgresql": _EVERYWHERE | {datetime, uuid.UUID}}
+_ZONE = len("+00:00")
+
+
+def _for_sqlite(value: Any) -> Any:
+    """What Django's backend makes of these types."""
+    if isinstance(value, datetime):
+        at = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return at.isoformat(" ")[:-_ZONE]
+    if isinstance(value, uuid.UUID):
+        return value.hex
+    return _for_postgresql(value)
+
+
+def _for_postgresql(value: Any) -> Any:
+    """A word of a list of choices is text, and a row stands for its key."""
+    if isinstance(value, str):
+        return str(value)
+    return value.pk if isinstance(value, Model) else value
 
 
 _CURSOR = "_hub_cursor"
 
 
 def execute(
-    connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any], *, is_reading: bool
+    connection: Any, sql: str, values: Sequence[Any], fetch: Callable[[Any], Any], *, is_reading: bool
 ) -> Any:
-    """Over the driver's own cursor: on PostgreSQL its statements are prepared on the server once they come often,
-    where Django's would paste the values into the text.
+    """Execute a text over the driver's own cursor, and return what `fetch` returns for that.
 
-    Where somebody watches (a test that counts), and for a single write that must wait in line (SQLite), it is Django's.
+    On PostgreSQL its statements are prepared on the server once they come often, where Django's would paste the values
+    into the text. If the statement is watched (a test that counts), or is a single write that has to queue (SQLite), it
+    goes over Django's cursor.
     """
     is_sqlite = connection.vendor == "sqlite"
+    plain = _PLAIN[connection.vendor]
+    if not plain.issuperset(map(type, values)):
+        convert = _for_sqlite if is_sqlite else _for_postgresql
+        values = [value if type(value) in plain else convert(value) for value in values]
     is_watched = connection.execute_wrappers or connection.force_debug_cursor
     if is_watched or (is_sqlite and not (is_reading or connection.in_atomic_block)):
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
-            return result(cursor)
+            return fetch(cursor)
     if connection.connection is None:
         connection.ensure_connection()
     link = connection.connection
@@ -94,12 +148,12 @@ def execute(
             cursor = link.cursor()
             try:
                 cursor.execute(_qmark(sql), values)
-                return result(cursor)
+                return fetch(cursor)
             finally:
                 cursor.close()
         cursor = _raw_cursor(link)
         cursor.execute(_numbered(sql), values)
-        return result(cursor)
+        return fetch(cursor)
 
 
 def _raw_cursor(link: Any) -> Any:

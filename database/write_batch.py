@@ -4,7 +4,7 @@ On PostgreSQL a batch is one statement whose writes are data-modifying CTEs. The
 another's effect, and no two may touch the same row. On SQLite the writes run one after the other in a transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,9 @@ from django.db import DataError, transaction
 from django.db.models import Model
 
 from database import statement
-from database.bulk_insert import bind_insert, insert_rows, mark_as_new, mark_as_stored
+from database.bulk_insert import insert_rows, make_insert, mark_as_new, mark_as_stored
 from database.connection import current
-from database.statement import Bound
-from database.values import PLAIN, prepared
+from database.statement import Bound, first_row, first_value, row_count
 
 ANY_ROW = object()
 _FAILED = "a guard failed"
@@ -81,12 +80,15 @@ class WriteBatch:
 
     def _run_in_turn(self, connection: Any) -> None:
         for guard, equals in self._guards:
-            if not _holds(_execute(connection, guard.sql, guard.values, _first_value), equals):
+            sql = guard.texts[connection.vendor]
+            found = statement.execute(connection, sql, guard.values, first_value, is_reading=False)
+            if not (found is not None if equals is ANY_ROW else found == equals):
                 raise GuardFailed
         for rows in self._rows.values():
-            insert_rows(rows)
+            insert_rows(rows, connection)
         for write in self._writes:
-            _execute(connection, write.sql, write.values, _nothing)
+            sql = write.texts[connection.vendor]
+            statement.execute(connection, sql, write.values, row_count, is_reading=False)
 
     def _run_as_one_statement(self, connection: Any) -> None:
         places: dict[int, str] = {}
@@ -97,14 +99,18 @@ class WriteBatch:
         guards = []
         for guard, equals in self._guards:
             values += guard.values
-            guards.append((guard.sql, equals is not ANY_ROW))
-        inserts = [_with_places(bind_insert(rows), places, values) for rows in self._rows.values()]
-        writes = [_with_places(write, places, values) for write in self._writes]
+            guards.append((guard.texts["postgresql"], equals is not ANY_ROW))
+        inserts = []
+        for rows in self._rows.values():
+            sql, given = make_insert(rows, connection)
+            inserts.append((sql, _take_values(given, places, values)))
+        writes = [
+            (write.texts["postgresql"], _take_values(write.values, places, values)) for write in self._writes
+        ]
         values += [equals for _, equals in self._guards if equals is not ANY_ROW]
-        key_columns = tuple(str(model._meta.pk.column) for model in self._rows)
-        text = _statement(tuple(guards), tuple(inserts), key_columns, tuple(writes))
+        text = _statement(tuple(guards), tuple(inserts), tuple(writes))
         try:
-            found = _execute(connection, text, values, _first_row)
+            found = statement.execute(connection, text, values, first_row, is_reading=False)
         except DataError as error:
             if _FAILED in str(error):  # the cast of _CHECK quotes what it cannot read
                 raise GuardFailed from None
@@ -113,28 +119,28 @@ class WriteBatch:
             mark_as_stored(rows, keys)
 
 
-def _with_places(
-    bound: Bound, places: dict[int, str], values: list[Any]
-) -> tuple[str, tuple[tuple[int, str], ...]]:
-    """Return a statement's text and its parameters that are keys of rows of the batch; add the others to `values`."""
+_Keys = tuple[
+    tuple[int, str], ...
+]  # the parameters that are keys of rows of the batch, and where those are found
+_Part = tuple[str, _Keys]
+
+
+def _take_values(given: Sequence[Any], places: dict[int, str], values: list[Any]) -> _Keys:
+    """Return which parameters of a statement are keys of rows of the batch; add the others to `values`."""
     keys = []
-    for position, value in enumerate(bound.values):
-        place = None if type(value) in PLAIN else places.get(id(value))
+    for position, value in enumerate(given):
+        place = places.get(id(value))
         if place is None:
             values.append(value)
         else:
             keys.append((position, place))
-    return bound.sql, tuple(keys)
-
-
-_Part = tuple[str, tuple[tuple[int, str], ...]]
+    return tuple(keys)
 
 
 @lru_cache(maxsize=512)
 def _statement(
     guards: tuple[tuple[str, bool], ...],
     inserts: tuple[_Part, ...],
-    key_columns: tuple[str, ...],
     writes: tuple[_Part, ...],
 ) -> str:
     """Return the one statement: it fails if a guard does not hold, and returns the keys of the rows by model."""
@@ -143,8 +149,8 @@ def _statement(
         ctes.append(f"g{number} AS ({_returning(sql)})")
         found = f"(SELECT * FROM g{number})"  # noqa: S608
         conditions.append(f"{found} = %s" if has_value else f"EXISTS {found}")
-    for number, (part, column) in enumerate(zip(inserts, key_columns, strict=True)):
-        ctes.append(f'w{number} AS ({_with_keys(part)} RETURNING "{column}" AS k)')
+    for number, part in enumerate(inserts):
+        ctes.append(f"w{number} AS ({_with_keys(part)})")
         # A sequence numbers the rows of one INSERT in the order of its VALUES.
         ctes.append(f"k{number} AS (SELECT array_agg(k ORDER BY k) AS k FROM w{number})")  # noqa: S608
         keys.append(f"(SELECT k FROM k{number})")  # noqa: S608
@@ -164,27 +170,3 @@ def _with_keys(part: _Part) -> str:
     first, *rest = sql.split("%s")
     marks = dict(keys)
     return first + "".join(marks.get(position, "%s") + piece for position, piece in enumerate(rest))
-
-
-def _holds(found: Any, equals: Any) -> bool:
-    return found is not None if equals is ANY_ROW else bool(found == equals)
-
-
-def _execute(connection: Any, sql: str, values: Sequence[Any], result: Callable[[Any], Any]) -> Any:
-    return statement.execute(connection, sql, prepared(values, connection.vendor), result, is_reading=False)
-
-
-def _first_value(cursor: Any) -> Any:
-    """Return the first column of the first row, of a write that returns nothing whether it changed a row; or None."""
-    if cursor.description is None:
-        return True if cursor.rowcount else None
-    row = cursor.fetchone()
-    return None if row is None else row[0]
-
-
-def _first_row(cursor: Any) -> Any:
-    return cursor.fetchone()
-
-
-def _nothing(cursor: Any) -> None:
-    return None

@@ -16,7 +16,7 @@ from audit.entries.stream_heads import START, End, ends_of
 from audit.format.canonical_json import JSONValue, canonical
 from audit.format.hashes import leaf_of
 from audit.format.signed_records import time_text
-from database.statement import Bound
+from database.statement import Bound, Statement
 from database.write_batch import WriteBatch
 
 SYSTEM = "system"
@@ -154,10 +154,10 @@ def _row(happening: Happening, at: datetime, ends: dict[str, End]) -> tuple[Any,
 
 
 def _insertion(rows: Sequence[tuple[Any, ...]]) -> Bound:
-    return Bound(_inserting(len(rows)), [value for row in rows for value in row])
+    return _inserting(len(rows)).bound(*(value for row in rows for value in row))
 
 
 @lru_cache(maxsize=64)
-def _inserting(rows: int) -> str:
+def _inserting(rows: int) -> Statement:
     row = f"({', '.join(['%s'] * len(_COLUMNS))})"
-    return f"INSERT INTO audit_entry ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
+    return Statement(f"INSERT INTO audit_entry ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}")  # noqa: S608

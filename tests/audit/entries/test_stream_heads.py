@@ -45,7 +45,7 @@ def test_a_chain_that_is_broken_is_seen(database: None) -> None:
         known = Entry.objects.first()
         row = Entry(stream="event:a", at=timezone.now(), body=known.body, stream_seq=4)
         row.prev_leaf, row.leaf = known.leaf, bytes(32)
-        insert_rows([row])
+        insert_rows([row], connection)
     assert faults() == [
         "event:a 4: does not follow 2",
         "event:a 4: a hash is wrong",

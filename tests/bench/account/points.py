@@ -84,7 +84,7 @@ POINTS: dict[str, tuple[str, ...]] = {
     "JSON": ("json.dumps", "json.loads", "sync.connectors.values.json_answers.read_json"),
     "logging": ("logging.Logger._log",),
     "statements: values put together": (
-        "database.bulk_insert.bind_insert",
+        "database.bulk_insert.make_insert",
         "database.statement.Statement._execute",
         "database.write_batch.WriteBatch.run",
     ),
