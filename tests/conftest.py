@@ -96,9 +96,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of what this database cannot show."""
-    beyond = "writers_at_once" if connection.vendor == "sqlite" else "only_sqlite"
-    others = [item for item in items if item.get_closest_marker(beyond)]
+    """Leave out the tests of what this database cannot show, or has shown no less than the other one."""
+    beyond = ("writers_at_once",) if connection.vendor == "sqlite" else ("only_sqlite", "one_database")
+    others = [item for item in items if any(map(item.get_closest_marker, beyond))]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]

@@ -195,6 +195,7 @@ def test_each_role_opens_its_pages_and_gets_a_plain_403_for_the_others(role: str
     assert not wrong
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", BUTTONS)
 def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str) -> None:
     found, client = rows(), Client()
@@ -209,6 +210,7 @@ def test_the_address_of_a_button_leads_back_to_the_page_of_the_button(name: str)
     assert [status for _, status in answer.redirect_chain] == [302]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
 def test_no_page_shows_a_way_to_what_the_role_may_not_open(role: str) -> None:
     found, client = rows(), browser(role)
@@ -223,6 +225,7 @@ def test_no_page_shows_a_way_to_what_the_role_may_not_open(role: str) -> None:
     assert not closed
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("role", ROLES)
 def test_a_refusal_is_a_page_in_the_dress_with_a_way_out(role: str) -> None:
     client = browser(role)

@@ -34,6 +34,7 @@ PAGES = {
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
 @pytest.mark.parametrize("page", PAGES)
 def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: str) -> None:
@@ -41,6 +42,7 @@ def test_each_role_opens_its_pages_and_is_refused_the_others(page: str, role: st
     assert answer.status_code == (200 if role in PAGES[page] else 403)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("role", "permission", "holds"),
     [

@@ -50,6 +50,7 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
     assert f'href="/admin/webhooks/event/{found.pk}/change/"' in page
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("action", "code", "said"),
     [
@@ -422,6 +423,7 @@ def test_a_new_right_of_a_role_is_recorded_with_before_and_after() -> None:
     assert entry["details"]["after"] == {"permissions": [right.pk]}
 
 
+@pytest.mark.one_database
 def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> None:
     found = set()
     for folder in ("audit", "webhooks", "sync", "integration_hub"):

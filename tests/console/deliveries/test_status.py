@@ -178,6 +178,7 @@ def test_a_held_delivery_links_to_where_it_is_decided(support: Client) -> None:
     assert "more tries" not in page
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("state", "code", "fault", "next_step"),
     [

@@ -101,6 +101,7 @@ def test_an_event_opens_by_its_reference_too(support: Client) -> None:
         assert support.get(f"{LIST}{wrong}/change/").status_code == 404
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -187,6 +188,7 @@ def test_a_replay_names_its_person_and_reason(support: Client) -> None:
     assert "Failed again" in detail
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("state", State.values)
 def test_every_state_has_a_word_a_shape_and_a_page(support: Client, state: str) -> None:
     event = an_event(

@@ -54,6 +54,7 @@ def test_nothing_is_added_without_a_reason(reason: str) -> None:
     assert not Source.objects.exists()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

@@ -140,6 +140,7 @@ ROWS: list[tuple[str, Send, int, str]] = [
 ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("send", "status", "word"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_a_row_of_the_contract_has_its_status_its_word_and_its_headers(
     hub: Hub, send: Send, status: int, word: str

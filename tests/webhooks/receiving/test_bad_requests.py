@@ -76,6 +76,7 @@ def test_a_slash_at_the_end_makes_no_difference(source: Source, path: str) -> No
     assert (answer.status_code, sound(answer)["status"]) == (200, "ignored")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/webhooks/sender", "/webhooks/sender/", "/webhooks/nobody"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"])
 def test_any_other_method_is_405_and_told_which_one_is_right(source: Source, method: str, path: str) -> None:
@@ -86,6 +87,7 @@ def test_any_other_method_is_405_and_told_which_one_is_right(source: Source, met
     assert Receipt.objects.count() == 0
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -141,6 +143,7 @@ def test_any_other_type_is_415_and_leaves_a_row_without_a_body(
     assert Receipt.objects.count() == 0
 
 
+@pytest.mark.one_database
 def test_a_disabled_source_is_gone_and_learns_nothing_else(source: Source) -> None:
     Source.objects.update(is_enabled=False)
     for answer in (send(), send(body=b"{"), send(**{"Content-Type": "text/plain"})):
@@ -154,6 +157,7 @@ def test_size_comes_before_type_and_type_before_signature(source: Source) -> Non
     assert send(body=b"{").status_code == 401
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -188,12 +192,14 @@ def test_our_own_proxies_are_believed_as_far_as_they_go(source: Source, settings
     assert list(Receipt.objects.order_by("pk").values_list("address", flat=True)) == ["198.51.100.9", None]
 
 
+@pytest.mark.one_database
 def test_a_host_that_is_not_ours_is_refused_in_json(source: Source) -> None:
     answer = send(Host=f"{CANARY}.example")
     assert answer.status_code == 400
     sound(answer)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("extra", [0, 1])
 def test_on_the_wire_the_limit_holds_with_a_length_and_in_chunks(running: RunningHub, extra: int) -> None:
     body = EXAMPLE[:-1] + b" " * (65_536 - len(EXAMPLE) + extra) + b"}"
@@ -203,11 +209,13 @@ def test_on_the_wire_the_limit_holds_with_a_length_and_in_chunks(running: Runnin
         assert (told.status, document.get("code")) == ((413, "too-large") if extra else (200, None))
 
 
+@pytest.mark.one_database
 def test_on_the_wire_a_huge_length_is_refused_before_the_body_comes(running: RunningHub) -> None:
     told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 10000000000"))
     assert (told.status, on_the_wire(told)["code"]) == (413, "too-large")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "path", ["//", "//webhooks/aurora-unsigned", "/webhooks//aurora-unsigned", "/webhooks/%2e%2e", "/%2e"]
 )
@@ -216,11 +224,13 @@ def test_on_the_wire_a_path_of_odd_form_is_404_in_json(running: RunningHub, path
     assert (told.status, on_the_wire(told)["status"]) == (404, 404)
 
 
+@pytest.mark.one_database
 def test_on_the_wire_an_empty_body_is_no_json(running: RunningHub) -> None:
     told = running.raw(head("POST /webhooks/aurora-unsigned", "Content-Length: 0"))
     assert (told.status, on_the_wire(told)["code"]) == (400, "not-json")
 
 
+@pytest.mark.one_database
 def test_on_the_wire_a_header_spelt_with_an_underscore_is_not_the_signature(running: RunningHub) -> None:
     headers = [
         "webhook_id: msg_1",

@@ -18,6 +18,7 @@ TYPED_ANEW = {"username": "u2", "password": "p2"}
 TOKEN_ELSEWHERE = '{"scheme": "oauth2-client-credentials", "token_url": "https://evil.example.net/token"}'
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("changed", "kept"),
     [
@@ -69,6 +70,7 @@ def test_stored_credentials_are_never_rendered() -> None:
     assert "leave empty to keep it" in page
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
@@ -86,6 +88,7 @@ def test_a_limit_out_of_its_bounds_is_refused_in_words(typed: dict[str, str], to
     assert "Constraint" not in page
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("scheme", "typed", "told"),
     [

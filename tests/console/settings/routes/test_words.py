@@ -66,6 +66,7 @@ def test_the_list_costs_the_same_however_many_routes_there_are() -> None:
     assert costs[0] == costs[1]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("entity_type", ["bad type", "1USER", "ÄITI", "USER/1"])
 def test_an_entity_type_that_no_webhook_can_have_is_refused(entity_type: str) -> None:
     _, route = used_mapping(FIRST)
