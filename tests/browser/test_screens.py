@@ -8,16 +8,14 @@ from django.utils import timezone
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.browser.driver.axe import prepare, violations
+from tests.browser.driver.axe import prepare, violations, violations_of_colours
 from tests.browser.driver.chromium import Browser, Chromium
 from tests.browser.driver.live_server import served
 from tests.browser.stage.busy_hub import Stage, folder_for_exports, staged
 from tests.browser.stage.screens import SCREENS, Screen
 from tests.support.wired_hub import joined, wipe
 
-THEMES = ("light", "dark")
 WIDTHS = (1440, 390, 320)
-QUICK = (("light", 390), ("dark", 1440))
 every_screen = pytest.mark.parametrize("screen", SCREENS, ids=[each.name for each in SCREENS])
 
 
@@ -59,9 +57,11 @@ def show(browser: Browser, stage: Stage, screen: Screen) -> list[str]:
 
 
 def look(browser: Browser, theme: str, width: int) -> list[str]:
+    """What is wrong in this theme and width, of all rules in the light one and of colours alone in the dark one."""
     browser.page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
     wide = browser.overflow(width)
-    found = violations(browser) + ([f"overflow: {wide}"] if wide else [])
+    found = violations(browser) if theme == "light" else violations_of_colours(browser)
+    found += [f"overflow: {wide}"] if wide else []
     return [f"{theme} {width}: {each}" for each in found]
 
 
@@ -69,8 +69,7 @@ def look(browser: Browser, theme: str, width: int) -> list[str]:
 def test_a_screen_is_accessible_and_fits_a_phone(stage: Stage, looker: Browser, screen: Screen) -> None:
     faults = show(looker, stage, screen)
     prepare(looker)
-    for theme, width in QUICK:
-        faults += look(looker, theme, width)
+    faults += look(looker, "light", 390)
     wide = looker.overflow(320)
     faults += [f"320: overflow: {wide}"] if wide else []
     assert not faults, "\n".join(faults)
@@ -83,8 +82,8 @@ def test_a_screen_is_accessible_in_every_theme_and_width(
 ) -> None:
     faults = show(looker, stage, screen)
     prepare(looker)
-    for theme in THEMES:
-        for width in WIDTHS:
+    for width in WIDTHS:
+        for theme in ("light", "dark"):
             faults += look(looker, theme, width)
     assert not faults, "\n".join(faults)
 
@@ -121,4 +120,23 @@ def test_axe_tells_of_what_is_wrong(stage: Stage, looker: Browser) -> None:
         "() => document.querySelector('main, #content').insertAdjacentHTML('beforeend', '<img src=\"/static/console/icon.svg\">')"
     )
     prepare(looker)
-    assert any(each.startswith("image-alt: ") for each in violations(looker))
+    assert any(each.startswith("light 390: image-alt: ") for each in look(looker, "light", 390))
+
+
+_UNREADABLE = """
+() => {
+  const added = document.createElement("p");
+  added.textContent = "unread in the dark";
+  const colours = {color: "light-dark(black, #333)", background: "light-dark(white, #222)"};
+  Object.assign(added.style, {colorScheme: "light dark", ...colours});
+  document.querySelector("main, #content").append(added);
+}
+"""
+
+
+def test_axe_tells_of_colours_that_only_the_dark_theme_has(stage: Stage, looker: Browser) -> None:
+    show(looker, stage, SCREENS[0])
+    looker.run(_UNREADABLE)
+    prepare(looker)
+    assert look(looker, "light", 1440) == []
+    assert any(each.startswith("dark 1440: color-contrast: ") for each in look(looker, "dark", 1440))
