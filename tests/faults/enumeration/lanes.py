@@ -25,12 +25,10 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, Sending, observe
 from tests.faults.enumeration.cases import Case, Outcome, Scenario
-from tests.faults.fleet.prepared_hub import prepared_hub
 from tests.faults.variants import mutants
 from tests.support.database import postgresql
-from tests.support.database.template_database import migrated_database
 from tests.support.hub import SIGNING_SECRET, signed
-from tests.support.processes.hub_processes import JSON, ROOT, RunningHub
+from tests.support.processes.hub_processes import JSON, ROOT, RunningHub, joined_hub
 
 LEASE_SECONDS = "0.4"
 WAIT_SECONDS = 20
@@ -172,9 +170,8 @@ def open_lane(folder: Path, mutant: str | None = None) -> Iterator[Lane]:
     with (
         IdentityService(secret=SIGNING_SECRET) as identity,
         ShopService() as shop,
-        migrated_database(folder) as database,
+        joined_hub(folder, identity, shop, **variables) as hub,
     ):
-        hub = prepared_hub(folder, database, (identity, shop), **variables)
         hub.environment |= mutants.environment(mutant)
         mutants.alter(hub.database, mutant)
         _close_journal(hub)

@@ -14,10 +14,8 @@ from typing import IO
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from tests.faults.fleet.prepared_hub import prepared_hub
 from tests.faults.variants import mutants
-from tests.support.database.template_database import migrated_database
-from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port
+from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port, joined_hub
 
 START_SECONDS = 30
 VARIABLES = {
@@ -107,8 +105,10 @@ def running_fleet(
     **variables: str,
 ) -> Iterator[Fleet]:
     """A fleet on a fresh database, healthy; killed at the end. `mutant` names the broken variant that it runs."""
-    with migrated_database(folder) as database, (folder / "fleet.log").open("ab") as log:
-        hub = prepared_hub(folder, database, services, **VARIABLES | variables)
+    with (
+        joined_hub(folder, *services, **VARIABLES | variables) as hub,
+        (folder / "fleet.log").open("ab") as log,
+    ):
         mutants.alter(hub.database, mutant)
         hub.environment |= mutants.environment(mutant)
         made = [Member(kind, hub.environment, log) for kind in ["web"] * webs + ["worker"] * workers]

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import psycopg
 
 from tests.support.database import postgresql
 
+Seed = Mapping[str, str]
+NO_SEED: Seed = {}
 _ROOT = Path(__file__).resolve().parents[3]
 _FOLDER = "HUB_TEST_TEMPLATES"
 """The variable that names the folder of this run: the templates of SQLite, and the names of those of PostgreSQL."""
@@ -37,9 +39,9 @@ def share_templates() -> None:
 
 
 @contextmanager
-def copied_database(folder: Path) -> Iterator[str]:
+def copied_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[str]:
     """Yield a migrated database of the kind that this run is about: a file in this folder, or a name on the server."""
-    template = _template()
+    template = _template(seed)
     if not is_postgresql():
         file = folder / "hub.sqlite3"
         shutil.copyfile(template, file)
@@ -54,44 +56,55 @@ def copied_database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def migrated_database(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield where such a database is, the file or the URL, and its DATABASE_URL."""
-    with copied_database(folder) as name:
+def migrated_database(folder: Path, seed: Seed = NO_SEED) -> Iterator[tuple[str, str]]:
+    """Yield where such a database is, the file or the URL, and its DATABASE_URL.
+
+    `seed`: the variables with which `seed_sandbox` fills it; the addresses in them are those of whoever came first.
+    """
+    with copied_database(folder, seed) as name:
         yield (_url(name), _url(name)) if is_postgresql() else (name, f"sqlite:///{name}")
 
 
-def _template() -> str:
-    """Return the template, the path of a file or a name on the server; migrate it if it is the first time."""
-    server = (
-        postgresql.url() if is_postgresql() else ""
-    )  # some tests have a server of their own, which they stop
-    made = Path(os.environ[_FOLDER]) / hashlib.sha256(server.encode()).hexdigest()[:12]
+def _template(seed: Seed = NO_SEED) -> str:
+    """Return the template, the path of a file or a name on the server; make it if it is the first time."""
+    server = postgresql.url() if is_postgresql() else ""  # some tests have their own, which they stop
+    key = f"{server} {'seeded' if seed else 'migrated'}"
+    made = Path(os.environ[_FOLDER]) / hashlib.sha256(key.encode()).hexdigest()[:12]
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            _make_template(made, server)
+            _make_template(made, server, seed)
     return made.read_text().split()[1] if server else str(made)
 
 
-def _make_template(made: Path, server: str) -> None:
+def _make_template(made: Path, server: str, seed: Seed) -> None:
+    migrated = _template() if seed else ""
     if not server:
         unfinished = made.with_suffix(".unfinished")
-        _migrate(f"sqlite:///{unfinished}")
+        if migrated:
+            shutil.copyfile(migrated, unfinished)
+        _fill(f"sqlite:///{unfinished}", seed)
         unfinished.rename(made)
         return
     name = f"hub_template_{secrets.token_hex(6)}"
-    _on_server(f"CREATE DATABASE {name}")
-    _migrate(_url(name))
+    _on_server(f"CREATE DATABASE {name} TEMPLATE {migrated or 'template1'}")
+    _fill(_url(name), seed)
     made.write_text(f"{server} {name}")
 
 
-def _migrate(url: str) -> None:
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    environment = os.environ | {
-        "DATABASE_URL": url,
-        "AUDIT_CHECKPOINT_EMAILS": "auditor@example.com",
-    }  # or it warns
-    subprocess.run(command, cwd=_ROOT, env=environment, check=True, timeout=300)
+def _fill(url: str, seed: Seed) -> None:
+    """Seed a database that is migrated; without a seed, migrate it."""
+    command = ["seed_sandbox", "--logins", os.devnull] if seed else ["migrate", "--verbosity", "0"]
+    environment = os.environ | {"AUDIT_CHECKPOINT_EMAILS": "auditor@example.com"} | dict(seed)  # or it warns
+    environment["DATABASE_URL"] = url
+    subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=_ROOT,
+        env=environment,
+        check=True,
+        timeout=300,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _delete_templates(pid: int, folder: Path) -> None:

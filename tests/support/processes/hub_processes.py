@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,11 @@ ROOT = Path(__file__).resolve().parents[3]
 WITH_WORKERS = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
 LONG_AGO = "2020-01-01T00:00:00Z"
 JSON = {"Content-Type": "application/json"}
+SANDBOX = {
+    "SANDBOX_IDENTITY_TOKEN": "identity-token",
+    "SANDBOX_SHOP_TOKEN": "shop-token",
+    "SANDBOX_SIGNING_SECRET": SIGNING_SECRET,
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,15 @@ class RunningHub:
         finally:
             link.close()
 
+    def write(self, statement: str) -> None:
+        """Change the hub's tables past the hub."""
+        if self.database.startswith("postgres"):
+            with psycopg.connect(self.database) as link:
+                link.execute(statement)
+            return
+        with closing(sqlite3.connect(self.database)) as link, link:
+            link.execute(statement)
+
     def _is_healthy(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
@@ -134,23 +148,29 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_hub(
+def joined_hub(
     folder: Path, identity: IdentityService, shop: ShopService, **variables: str
 ) -> Iterator[RunningHub]:
-    """A hub on a fresh database, joined to the two services, started; killed at the end."""
-    with migrated_database(folder) as (database, url):
+    """Yield a hub on a fresh database, joined to the two services and not started."""
+    with migrated_database(folder, SANDBOX) as (database, url):
         environment = os.environ | {
             "DATABASE_URL": url,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "SANDBOX_IDENTITY_PORT": str(identity.port),
-            "SANDBOX_SHOP_PORT": str(shop.port),
-            "SANDBOX_IDENTITY_TOKEN": "identity-token",
-            "SANDBOX_SHOP_TOKEN": "shop-token",
-            "SANDBOX_SIGNING_SECRET": SIGNING_SECRET,
+            **SANDBOX,
             **variables,
         }
         hub = RunningHub(database, environment)
-        hub.manage("seed_sandbox", "--logins", str(folder / "logins.txt"))
+        for slug, service in (("aurora", identity), ("shop", shop)):
+            hub.write(f"UPDATE sync_connection SET base_url = '{service.url}' WHERE slug = '{slug}'")
+        yield hub
+
+
+@contextmanager
+def running_hub(
+    folder: Path, identity: IdentityService, shop: ShopService, **variables: str
+) -> Iterator[RunningHub]:
+    """Yield such a hub that is started; kill it at the end."""
+    with joined_hub(folder, identity, shop, **variables) as hub:
         try:
             hub.start()
             yield hub
