@@ -57,7 +57,9 @@ bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" fo
 screenshots: $(CHECKS)  ## docs/screens: a picture of every screen; ARGS="events replay" for those alone
 	$(BIN)/python -m tests.browser $(ARGS)
 
-check: lint types contracts migrations test  ## everything that CI asks
+check: $(CHECKS)  ## everything that CI asks
+	$(MAKE) --jobs 2 --output-sync=target lint types contracts migrations
+	$(MAKE) test
 
 lint: $(CHECKS)
 	$(BIN)/ruff check .
