@@ -119,8 +119,12 @@ def open_events(keys: Iterable[int | None]) -> set[int | None]:
 
 
 def delete_payloads(keys: Collection[int]) -> None:
-    """Delete payloads; what names them goes on without."""
+    """Delete payloads; what names them goes on without.
+
+    They are locked first: a repeat of a webhook locks the payload that its receipt will name; it comes before or after.
+    """
     if keys:
+        list(Payload.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
         Payload.objects.filter(pk__in=keys).delete()
 
 
@@ -132,9 +136,13 @@ def delete_calls(calls: QuerySet[Call]) -> None:
 
 
 def delete_events(keys: Collection[int]) -> None:
-    """Delete events with their receipts, deliveries, attempts, calls and payloads."""
+    """Delete events with their receipts, deliveries, attempts, calls and payloads.
+
+    They are locked first: a repeat of a webhook, which locks its event, comes before or after.
+    """
     if not keys:
         return
+    list(Event.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
     events, receipts = Event.objects.filter(pk__in=keys), Receipt.objects.filter(event__in=keys)
     deliveries = Delivery.objects.filter(event__in=keys)
     attempts = Attempt.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True)))

@@ -450,9 +450,9 @@ class Migration(migrations.Migration):
                 ('action', models.CharField(blank=True, help_text='created, updated, deleted or none', max_length=12)),
                 ('record_id', models.CharField(blank=True, max_length=255)),
                 ('weighed', models.CharField(blank=True, choices=[('removal', 'a removal'), ('change', 'a change')], default='', help_text='as what the mass-change guard counted it', max_length=8)),
-                ('answer', models.ForeignKey(db_index=False, help_text="the remote system's sentence and fields", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('change', models.ForeignKey(db_index=False, help_text='before and after', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('entity', models.ForeignKey(db_index=False, help_text='as fetched', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('answer', models.ForeignKey(db_constraint=False, db_index=False, help_text="the remote system's sentence and fields", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('change', models.ForeignKey(db_constraint=False, db_index=False, help_text='before and after', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('entity', models.ForeignKey(db_constraint=False, db_index=False, help_text='as fetched', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
             ],
             options={
                 'default_permissions': ('view',),
@@ -522,22 +522,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='call',
             name='attempt',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='calls', to='sync.attempt'),
+            field=models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='calls', to='sync.attempt'),
         ),
         migrations.AddField(
             model_name='call',
             name='connection',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.connection'),
         ),
         migrations.AddField(
             model_name='call',
             name='request',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
         ),
         migrations.AddField(
             model_name='call',
             name='response',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload'),
         ),
         migrations.AddField(
             model_name='callcount',
@@ -561,7 +561,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='delivery',
             name='event',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.event'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.event'),
         ),
         migrations.AddField(
             model_name='delivery',
@@ -571,7 +571,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='delivery',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='sync.delivery'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='sync.delivery'),
         ),
         migrations.AddField(
             model_name='erasure',
@@ -676,7 +676,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='mapping_version',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.mappingversion'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sync.mappingversion'),
         ),
         migrations.AddField(
             model_name='member',

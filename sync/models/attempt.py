@@ -45,7 +45,9 @@ class Attempt(models.Model):
     `key` goes out with each of its requests; the idempotency key of a write is made of it and of the change.
     """
 
-    delivery = models.ForeignKey(Delivery, models.PROTECT, related_name="attempts", db_index=False)
+    delivery = models.ForeignKey(
+        Delivery, models.PROTECT, related_name="attempts", db_index=False, db_constraint=False
+    )
     number = models.PositiveSmallIntegerField()
     key = models.UUIDField(unique=True, default=uuid.uuid4)
     cause = models.CharField(max_length=8, choices=Cause)
@@ -60,7 +62,7 @@ class Attempt(models.Model):
     code = models.CharField(max_length=48, blank=True)
     is_retryable = models.BooleanField(default=False)
     mapping_version = models.ForeignKey(
-        MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False
+        MappingVersion, models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False
     )
     takes = models.CharField(
         max_length=10,
@@ -79,10 +81,22 @@ class Attempt(models.Model):
         help_text="as what the mass-change guard counted it",
     )
     change = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, help_text="before and after"
+        Payload,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="before and after",
     )
     entity = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, help_text="as fetched"
+        Payload,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="as fetched",
     )
     answer = models.ForeignKey(
         Payload,
@@ -90,6 +104,7 @@ class Attempt(models.Model):
         null=True,
         related_name="+",
         db_index=False,
+        db_constraint=False,
         help_text="the remote system's sentence and fields",
     )
 
@@ -108,8 +123,10 @@ class Attempt(models.Model):
 class Call(models.Model):
     """One outgoing HTTP request of an attempt. A write's row is committed before its first byte leaves."""
 
-    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="calls")
-    connection = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
+    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="calls", db_constraint=False)
+    connection = models.ForeignKey(
+        Connection, models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     purpose = models.CharField(max_length=8, help_text="fetch, get, search, create, update, delete or token")
     is_write = models.BooleanField()
     method = models.CharField(max_length=8)
@@ -121,8 +138,12 @@ class Call(models.Model):
     error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
     sent_bytes = models.PositiveIntegerField(default=0)
     received_bytes = models.PositiveIntegerField(default=0)
-    request = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
-    response = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
+    request = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
+    )
+    response = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
+    )
 
     class Meta:
         default_permissions = ("view",)

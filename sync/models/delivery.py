@@ -62,7 +62,9 @@ class Delivery(models.Model):
     `token` is the claim: whoever holds it may write. `lease_until` and `due_at` are times of the database's clock.
     """
 
-    event = models.ForeignKey(Event, models.PROTECT, related_name="deliveries", db_index=False)
+    event = models.ForeignKey(
+        Event, models.PROTECT, related_name="deliveries", db_index=False, db_constraint=False
+    )
     route = models.ForeignKey(Route, models.PROTECT, related_name="+", db_index=False)
     identity = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)
     commercial = models.ForeignKey(Connection, models.PROTECT, related_name="+", db_index=False)

@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ('received_at', models.DateTimeField()),
                 ('state', models.CharField(choices=[('dead', 'failed'), ('held', 'held'), ('retrying', 'retrying'), ('running', 'running'), ('pending', 'pending'), ('closed', 'closed'), ('superseded', 'superseded'), ('ignored', 'ignored'), ('unchanged', 'unchanged'), ('succeeded', 'succeeded')], default='pending', max_length=12)),
                 ('code', models.CharField(blank=True, help_text='why, in the words of the catalogue', max_length=48)),
-                ('payload', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('payload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
             ],
             options={
                 'permissions': [('replay_event', 'Can replay events'), ('download_event', 'Can download the event history'), ('view_contents', 'Can see payloads and what was sent and answered')],
@@ -132,10 +132,10 @@ class Migration(migrations.Migration):
                 ('code', models.CharField(blank=True, max_length=48)),
                 ('is_final', models.BooleanField(default=False, help_text='the answer told an outcome that will not change')),
                 ('is_repeat', models.BooleanField(default=False, help_text='the event was known already')),
-                ('answer', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('event', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='webhooks.event')),
-                ('payload', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
-                ('source', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.source')),
+                ('answer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('event', models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='webhooks.event')),
+                ('payload', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='webhooks.payload')),
+                ('source', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.source')),
             ],
             options={
                 'default_permissions': ('view',),
@@ -178,7 +178,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payload',
             name='subject',
-            field=models.ForeignKey(db_index=False, help_text='whose key seals it; without one, SEALING_KEYS do', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.subjectkey'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, help_text='whose key seals it; without one, SEALING_KEYS do', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='webhooks.subjectkey'),
         ),
         migrations.AddConstraint(
             model_name='source',

@@ -46,7 +46,9 @@ class Event(models.Model):
     occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
     is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
-    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
+    payload = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
+    )
     received_at = models.DateTimeField()
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True, help_text="why, in the words of the catalogue")

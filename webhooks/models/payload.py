@@ -1,4 +1,10 @@
-"""The only place of personal bytes: sealed, and deletable without touching the history that points here."""
+"""The only place of personal bytes: sealed, and deletable without touching the history that points here.
+
+Foreign keys of the hot path have no constraint in the database (`db_constraint=False`) where something else proves
+them: parent and child are stored by one statement, or the parent is never deleted, or a lock keeps it. Each constraint
+would lock a row for each webhook. The constraints that stay guard settings: a process may go on for a second with a
+source, a route or a connection that has just been deleted, and then storing fails.
+"""
 
 from typing import Self
 
@@ -40,6 +46,7 @@ class Payload(models.Model):
         null=True,
         related_name="+",
         db_index=False,
+        db_constraint=False,
         help_text="whose key seals it; without one, SEALING_KEYS do",
     )
 

@@ -15,9 +15,11 @@ class Receipt(models.Model):
     """
 
     uuid = models.UUIDField(unique=True, default=new_uuid)
-    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False)
-    event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts")
-    payload = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
+    event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts", db_constraint=False)
+    payload = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
+    )
     verified_by = models.CharField(max_length=48, help_text="the scheme, and the secret's number")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField()
@@ -27,7 +29,9 @@ class Receipt(models.Model):
     code = models.CharField(max_length=48, blank=True)
     is_final = models.BooleanField(default=False, help_text="the answer told an outcome that will not change")
     is_repeat = models.BooleanField(default=False, help_text="the event was known already")
-    answer = models.ForeignKey(Payload, models.SET_NULL, null=True, related_name="+", db_index=False)
+    answer = models.ForeignKey(
+        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
+    )
 
     class Meta:
         default_permissions = ("view",)

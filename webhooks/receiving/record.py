@@ -62,8 +62,9 @@ def record_webhook(
             # that shared its commit.
             begun.close()
             known = _known(source, event_id)
-            if known is not None:
-                return _record_repeat(source, arrival, verified, known)
+            repeat = _record_repeat(source, arrival, verified, known) if known is not None else None
+            if repeat is not None:
+                return repeat
             if is_retry:
                 raise
         except BaseException:
@@ -77,6 +78,9 @@ def record_unusable(source: Source, arrival: Arrival, verified: Verified, notice
     read.
     """
     with transaction.atomic():
+        # No foreign key says so: a process may go on for a moment with a source that has just been deleted.
+        if not Source.objects.select_for_update(no_key=True).filter(pk=source.pk).exists():
+            raise IntegrityError("the source is deleted")
         key = None if notice is None else subject_key(source.pk, notice.entity_type, notice.entity_id)
         payload = Payload.of(Payload.Kind.WEBHOOK, arrival.body or b"", key)
         receipt = receipt_of(source, arrival, verified, None, payload)
@@ -133,12 +137,20 @@ def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening
     return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
 
 
-def _record_repeat(source: Source, arrival: Arrival, verified: Verified, event: Event) -> Recorded:
+def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: Event) -> Recorded | None:
+    """Store a receipt of an event that is stored already. None if the nightly cleanup has just deleted that event.
+
+    The event and its payload stay locked until the commit: no foreign key keeps the cleanup from deleting them.
+    """
     body = arrival.body or b""
-    if hashlib.sha256(body).digest() != bytes(event.digest):
+    if hashlib.sha256(body).digest() != bytes(known.digest):
         raise Refused("event-id-conflict")
     with transaction.atomic():
-        receipt = receipt_of(source, arrival, verified, event, event.payload, is_repeat=True)
+        event = Event.objects.select_for_update(no_key=True).filter(pk=known.pk).first()
+        if event is None:
+            return None
+        payload = Payload.objects.select_for_update(no_key=True).filter(pk=event.payload_id).first()
+        receipt = receipt_of(source, arrival, verified, event, payload, is_repeat=True)
         batch = WriteBatch()
         batch.insert(receipt)
         batch.run()

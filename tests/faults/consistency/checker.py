@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.effects import Request, doubled, falls, overlaps, read_requests
+from tests.support.database.orphans import find_orphans
 
 Entry = Mapping[str, Any]
 Rows = Callable[[str], list[tuple[Any, ...]]]
@@ -67,6 +68,7 @@ class Report:
     overlap: tuple[str, ...]
     stuck: tuple[str, ...]
     doubled: tuple[str, ...]
+    orphaned: tuple[str, ...]
 
     @property
     def complaints(self) -> dict[str, tuple[str, ...]]:
@@ -120,6 +122,7 @@ def compare(journals: Journals, rows: Rows) -> Report:
         overlap=tuple(overlaps(fetches + at_shop, attempts)),
         stuck=tuple(_stuck(rows)),
         doubled=tuple(doubled(at_shop)),
+        orphaned=tuple(find_orphans(rows)),
     )
 
 
