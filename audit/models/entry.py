@@ -31,7 +31,8 @@ class Entry(models.Model):
         permissions = [("download_entry", "Can download the audit log")]
         constraints = [models.UniqueConstraint(fields=["stream", "stream_seq"], name="one_entry_a_place")]
         indexes = [
-            models.Index(models.F("at").desc(), models.F("id").desc(), name="audit_entry_at"),
+            # Ascending, and read backwards: new rows go to its end, and fill its pages.
+            models.Index(fields=["at", "id"], name="audit_entry_at"),
             models.Index(
                 "action",
                 models.F("at").desc(),

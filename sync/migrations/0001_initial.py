@@ -3,6 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import uuid
+import webhooks.catalogue.reference
 import webhooks.encryption.at_rest
 from django.conf import settings
 from django.db import migrations, models
@@ -438,7 +439,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveSmallIntegerField()),
-                ('key', models.UUIDField(default=uuid.uuid4, unique=True)),
+                ('key', models.UUIDField(default=webhooks.catalogue.reference.new_uuid, unique=True)),
                 ('cause', models.CharField(choices=[('webhook', 'the webhook'), ('retry', 'a retry'), ('replay', 'a replay')], max_length=8)),
                 ('is_alone', models.BooleanField(default=False, help_text='in a process of its own, because processes died that ran this delivery')),
                 ('started_at', models.DateTimeField()),

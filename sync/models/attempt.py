@@ -1,7 +1,5 @@
 """What was tried: append-only."""
 
-import uuid
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -9,6 +7,7 @@ from sync.models.connection import Connection
 from sync.models.delivery import Delivery, Takes
 from sync.models.mapping import MappingVersion
 from sync.models.replay import Replay
+from webhooks.catalogue.reference import new_uuid
 from webhooks.models import Payload, indexes_where_set
 
 
@@ -49,7 +48,7 @@ class Attempt(models.Model):
         Delivery, models.PROTECT, related_name="attempts", db_index=False, db_constraint=False
     )
     number = models.PositiveSmallIntegerField()
-    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    key = models.UUIDField(unique=True, default=new_uuid)
     cause = models.CharField(max_length=8, choices=Cause)
     replay = models.ForeignKey(Replay, models.PROTECT, null=True, related_name="attempts", db_index=False)
     is_alone = models.BooleanField(

@@ -190,7 +190,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='receipt',
-            index=models.Index(models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='receipt_received'),
+            index=models.Index(fields=['received_at', 'id'], name='receipt_received'),
         ),
         migrations.AddIndex(
             model_name='receipt',
@@ -202,19 +202,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='event_received'),
+            index=models.Index(fields=['received_at', 'id'], name='event_received'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(models.F('state'), models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='event_state'),
+            index=models.Index(fields=['state', 'received_at', 'id'], name='event_state'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(models.F('entity_id'), models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='event_entity'),
+            index=models.Index(fields=['entity_id', 'received_at', 'id'], name='event_entity'),
         ),
         migrations.AddIndex(
             model_name='event',
-            index=models.Index(models.F('source'), models.OrderBy(models.F('received_at'), descending=True), models.OrderBy(models.F('id'), descending=True), name='event_source'),
+            index=models.Index(fields=['source', 'received_at', 'id'], name='event_source'),
         ),
         migrations.AddIndex(
             model_name='event',

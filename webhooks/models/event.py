@@ -64,14 +64,12 @@ class Event(models.Model):
             models.UniqueConstraint("source", "event_id", name="event_id_once_a_source"),
         ]
         indexes = [
-            models.Index(models.F("received_at").desc(), models.F("id").desc(), name="event_received"),
-            models.Index("state", models.F("received_at").desc(), models.F("id").desc(), name="event_state"),
-            models.Index(
-                "entity_id", models.F("received_at").desc(), models.F("id").desc(), name="event_entity"
-            ),
-            models.Index(
-                "source", models.F("received_at").desc(), models.F("id").desc(), name="event_source"
-            ),
+            # Ascending, and read backwards: new rows go to the end, and fill the pages. They serve the list of events:
+            # unfiltered, by state, of one entity (erasure and search too), of one source.
+            models.Index(fields=["received_at", "id"], name="event_received"),
+            models.Index(fields=["state", "received_at", "id"], name="event_state"),
+            models.Index(fields=["entity_id", "received_at", "id"], name="event_entity"),
+            models.Index(fields=["source", "received_at", "id"], name="event_source"),
             *indexes_where_set("event", "payload"),
         ]
 

@@ -36,7 +36,7 @@ class Receipt(models.Model):
     class Meta:
         default_permissions = ("view",)
         indexes = [
-            models.Index(models.F("received_at").desc(), models.F("id").desc(), name="receipt_received"),
+            models.Index(fields=["received_at", "id"], name="receipt_received"),
             *indexes_where_set("receipt", "payload", "answer"),
         ]
 

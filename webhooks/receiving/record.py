@@ -149,7 +149,8 @@ def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: 
         event = Event.objects.select_for_update(no_key=True).filter(pk=known.pk).first()
         if event is None:
             return None
-        payload = Payload.objects.select_for_update(no_key=True).filter(pk=event.payload_id).first()
+        payloads = Payload.objects.select_for_update(no_key=True)
+        payload = payloads.filter(pk=event.payload_id).first() if event.payload_id else None
         receipt = receipt_of(source, arrival, verified, event, payload, is_repeat=True)
         batch = WriteBatch()
         batch.insert(receipt)
