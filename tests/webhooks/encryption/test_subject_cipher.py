@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.encryption.at_rest import seal as seal_of_hub
-from webhooks.encryption.subject_cipher import SubjectSealer, unseal
+from webhooks.encryption.subject_cipher import COMPRESSED, VERSION, SubjectSealer, unseal
 
 pytestmark = pytest.mark.pure
 
@@ -22,7 +22,29 @@ def test_what_is_sealed_opens(plain: bytes) -> None:
     assert unseal(KEY, SubjectSealer(KEY).seal(plain)) == plain
 
 
-@given(st.binary(max_size=50), st.data())
+@given(st.text(max_size=300))
+def test_a_document_that_is_compressed_opens(text: str) -> None:
+    plain = b'{"headers":{"content-type":"application/json"},"body":"' + text.encode() + b'"}'
+    sealed = SubjectSealer(KEY).seal(plain)
+    assert sealed.startswith(COMPRESSED)
+    assert len(sealed) < len(plain) + 45
+    assert unseal(KEY, sealed) == plain
+
+
+def test_a_value_that_compression_would_not_shrink_is_sealed_as_it_is() -> None:
+    plain = os.urandom(1000)
+    sealed = SubjectSealer(KEY).seal(plain)
+    assert sealed.startswith(VERSION)
+    assert len(sealed) == len(plain) + 45
+
+
+def test_the_version_is_under_the_seal() -> None:
+    sealed = SubjectSealer(KEY).seal(b"a" * 1000)
+    with pytest.raises(CannotOpen):
+        unseal(KEY, VERSION + sealed[1:])
+
+
+@given(st.binary(max_size=60) | st.just(b'{"respond":"result"}' * 9), st.data())
 def test_a_changed_bit_does_not_open(plain: bytes, data: st.DataObject) -> None:
     sealed = bytearray(SubjectSealer(KEY).seal(plain))
     place = data.draw(st.integers(0, 8 * len(sealed) - 1))

@@ -1,0 +1,70 @@
+"""What is compressed comes back as it was, and never grows beyond the length that it says."""
+
+import hashlib
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhooks.encryption.compression import DICTIONARY, compress, decompress
+
+pytestmark = pytest.mark.pure
+
+# Stored once and for ever: what a version of the hub compressed, every later one must read.
+STORED = bytes.fromhex("0000003a835630a106206064023416e21758498fb3f0af0500")
+
+
+@given(st.binary(max_size=3000) | st.text(max_size=1000).map(str.encode))
+def test_what_is_compressed_comes_back(plain: bytes) -> None:
+    packed = compress(plain)
+    assert packed is None or (len(packed) < len(plain) and decompress(packed) == plain)
+
+
+def test_the_dictionary_is_part_of_the_format() -> None:
+    assert (
+        hashlib.sha256(DICTIONARY).hexdigest()
+        == "af3251806fa626ea5511e02c0536f5e238cdf9205b781e05620f3e56aea13bf8"
+    )
+    assert decompress(STORED) == b'{"id":"U0000024","entityType":"USER","eventType":"UPDATE"}'
+
+
+@pytest.mark.parametrize("length", [0, 999, 1001, 10**6])
+def test_another_length_than_it_says_is_refused(length: int) -> None:
+    packed = compress(b"a" * 1000)
+    assert packed is not None
+    with pytest.raises(ValueError, match="not as long"):
+        decompress(length.to_bytes(4, "big") + packed[4:])
+
+
+def test_no_more_is_unpacked_than_the_length_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    real = zlib.decompressobj
+
+    class Watched:
+        def __init__(self, *arguments: object) -> None:
+            self._real = real(*arguments)  # type: ignore[arg-type]
+
+        def decompress(self, packed: bytes, most: int) -> bytes:
+            asked.append(most)
+            plain = self._real.decompress(packed, most)
+            assert len(plain) <= most
+            return plain
+
+        @property
+        def eof(self) -> bool:
+            return self._real.eof
+
+    bomb = compress(b"a" * 10_000_000)
+    assert bomb is not None
+    assert len(bomb) < 50_000
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    with pytest.raises(ValueError, match="not as long"):
+        decompress((10).to_bytes(4, "big") + bomb[4:])
+    assert asked == [11]
+
+
+@pytest.mark.parametrize("packed", [b"", b"abc", b"\x00\x00\x00\x09", b"\x00\x00\x00\x09\xff\xff\xff\xff"])
+def test_what_is_not_compressed_is_refused(packed: bytes) -> None:
+    with pytest.raises(ValueError, match=r"compressed|not as long"):
+        decompress(packed)
