@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 
 from database.statement import Statement
-from sync.deliveries.predicates import SUBJECT, can_run, is_not_suspect, is_suspect
+from sync.deliveries.predicates import (
+    SUBJECT,
+    can_run,
+    has_no_open_breaker,
+    is_behind_older,
+    is_due,
+    is_not_suspect,
+    is_suspect,
+)
 
-_READY = f"{can_run('d')} AND {is_not_suspect('d')}"
+# A fresh one behind an open breaker is taken once: whoever claims it notes that it waits for its connection.
+_READY = f"""{is_due("d")} AND (d.state = 'pending' OR {has_no_open_breaker("d")})
+    AND NOT {is_behind_older("d")} AND {is_not_suspect("d")}"""
 _SUBJECT = ", ".join(SUBJECT)
 _SUBJECT_OF_D = ", ".join(f"d.{column}" for column in SUBJECT)
 _DUE = Statement(

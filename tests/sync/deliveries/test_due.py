@@ -6,8 +6,10 @@ import pytest
 from django.utils import timezone
 
 from sync.deliveries.due import find_due
-from sync.models import Connection, Delivery, Route
+from sync.deliveries.postpone import postpone
+from sync.models import Breaker, Connection, Delivery, Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from webhooks.models import State
 
 pytestmark = pytest.mark.django_db
 
@@ -52,3 +54,16 @@ def test_what_waits_behind_one_that_is_held_is_found(route: Route) -> None:
     waits(route, 0, minutes=9, user="GROUP", state="held", is_relayed=True)
     behind = waits(route, 1, minutes=1, user="GROUP", is_relayed=True)
     assert find_due() == [behind.pk]
+
+
+def test_behind_an_open_breaker_only_what_is_fresh_is_found(route: Route) -> None:
+    """Whoever claims it notes that it waits for its connection; it is left alone from then on."""
+    fresh = waits(route, 0, minutes=2)
+    waits(route, 1, minutes=3, state="retrying")
+    hour = timezone.now() + timedelta(hours=1)
+    Breaker.objects.create(connection=route.commercial, failures=9, open_until=hour, opened_at=timezone.now())
+    assert find_due() == [fresh.pk]
+    assert postpone(fresh.pk, route.commercial)
+    fresh.refresh_from_db()
+    assert (fresh.state, fresh.tries) == (State.RETRYING, 0)
+    assert find_due() == []
