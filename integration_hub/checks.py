@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -74,6 +75,15 @@ def check_checkpoints(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Set AUDIT_CHECKPOINT_EMAILS to the auditors, or AUDIT_CHECKPOINT_FOLDER or _URL to what you cannot rewrite."
     return [Warning("No checkpoint of the audit log goes outside.", hint=hint, id="hub.W007")]
+
+
+@register()
+def check_celery(**_: Any) -> list[CheckMessage]:
+    """hub.E006: CELERY_BROKER_URL needs Celery, which is an optional extra."""
+    if not settings.CELERY_BROKER_URL or find_spec("celery"):
+        return []
+    hint = "Install it, pip install integration-hub[celery], or leave CELERY_BROKER_URL empty."
+    return [Error("CELERY_BROKER_URL is set, and Celery is not installed.", hint=hint, id="hub.E006")]
 
 
 @register()

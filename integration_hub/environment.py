@@ -57,6 +57,15 @@ def database(env: environ.Env, folder: Path) -> dict[str, Any]:
     return postgresql_settings(address, wait_seconds=seconds, pool_size=pool_size, prepare_threshold=prepares)
 
 
+def celery_transport(broker_url: str) -> dict[str, Any]:
+    """Seconds after which a broker counts as away, in the words of Celery's transport for it."""
+    if broker_url.startswith(("redis", "valkey")):
+        return {"socket_timeout": 5.0, "socket_connect_timeout": 4.0}
+    if broker_url.startswith(("amqp", "pyamqp")):
+        return {"connect_timeout": 4.0, "read_timeout": 5.0, "write_timeout": 5.0, "max_retries": 1}
+    return {}
+
+
 def _database_address(env: environ.Env, default: str) -> dict[str, Any]:
     """The database of DATABASE_URL, as Django wants it."""
     try:

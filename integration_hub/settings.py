@@ -10,7 +10,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from integration_hub.environment import database, log_level, mail_server, number, required
+from integration_hub.environment import celery_transport, database, log_level, mail_server, number, required
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 IS_CHECKOUT = (BASE_DIR / "manage.py").exists()  # otherwise the hub is installed as a package
@@ -104,6 +104,29 @@ DATABASES = {"default": database(env, WORKING_DIR / "var")}
 # What tells workers that deliveries may run: a function of their ids, called after the commit. It neither waits nor
 # raises; what it does not tell, a worker finds in the database within seconds.
 WAKE_WORKERS = "sync.execution.wakeups.notify_workers"
+
+# Celery instead of `run_worker`, where a broker is named: see integration_hub/celery.py. Without one nothing loads it.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+if CELERY_BROKER_URL:
+    WAKE_WORKERS = "integration_hub.celery.send_deliveries"
+CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="") or "integration_hub"
+CELERY_IMPORTS = ("sync.worker.celery_tasks",)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_TIMEOUT = 4.0
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever, and works meanwhile
+CELERY_BROKER_TRANSPORT_OPTIONS = celery_transport(CELERY_BROKER_URL)
+CELERY_WORKER_CONCURRENCY = DELIVERY_THREADS
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False
+# Each message is worth nothing once the next one comes. The schedule is in memory: beat keeps no file.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE = {
+    name: {"task": f"hub.{name}", "schedule": seconds, "options": {"expires": 2 * seconds}}
+    for name, seconds in {"dispatch_due": 2.0, "run_periodic_work": 2.0, "run_jobs": 1.0}.items()
+}
 
 AUTHENTICATION_BACKENDS = ["integration_hub.permissions.Backend"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,6 +1,10 @@
-"""The periodic work of a worker: each task and when it is due."""
+"""The work of a worker beside deliveries: periodic work and when it is due, and jobs that people asked for."""
 
+from collections.abc import Callable, Mapping
 from datetime import time
+
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from sync.erasure.erase import erase_confirmed
 from sync.execution.periodic import Daily, Every, Work
@@ -9,7 +13,11 @@ from sync.housekeeping.cleanup import prune
 from sync.monitoring.alarms import look
 from sync.operations.failure_groups import keep_failure_groups
 from sync.operations.pauses import look_at_pauses, look_for_forgotten
+from sync.replays.choose_by_filter import look as look_at_replays
 from sync.statistics.recount import count
+
+Look = Callable[[Callable[[], bool]], object]
+"""One look at long work. It asks what it is called with whether to go on, and returns within seconds if not."""
 
 PERIODIC = (
     Work("alarms", Every(30.0), look),
@@ -25,3 +33,10 @@ LONG = (
     Work("cleanup", Daily(time(3, 17)), prune),
     Work("erasures", Every(10.0), erase_confirmed),
 )
+
+
+def job_looks() -> Mapping[str, Look]:
+    """Return the looks at jobs, by name."""
+    return {"replays": look_at_replays} | {
+        name: import_string(path) for name, path in settings.WORKER_LOOKS.items()
+    }

@@ -12,10 +12,20 @@ class WorkInProgress:
         self.stopping = threading.Event()
         self._running = 0
         self._change = threading.Condition()
+        self._is_wanted = threading.Event()
 
     def goes_on(self) -> bool:
         """Return whether something more may begin: the next of a subject, or the next part of long work."""
         return not self.stopping.is_set()
+
+    def look_soon(self) -> None:
+        """Let `wait` return."""
+        self._is_wanted.set()
+
+    def wait(self, seconds: float) -> None:
+        """Return once `look_soon` was called, or after so many seconds."""
+        self._is_wanted.wait(seconds)
+        self._is_wanted.clear()
 
     def begin(self) -> bool:
         """Count one more; False, and nothing is counted, once the worker is stopping."""

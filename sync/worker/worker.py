@@ -10,38 +10,42 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from django.conf import settings
 from django.db import DatabaseError
-from django.utils.module_loading import import_string
 
 from database.connection import current, release_connection
 from sync.execution.periodic import Work, begin_due, run_begun
 from sync.execution.wakeups import Listener
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.replays.choose_by_filter import look as look_at_replays
 from sync.worker.crash_isolation import run_suspects
 from sync.worker.dispatcher import Dispatcher, PollTimes
-from sync.worker.schedule import LONG, PERIODIC
+from sync.worker.schedule import LONG, PERIODIC, Look, job_looks
 from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
 
-POLL_SECONDS = 2.0
+POLL_SECONDS, LOOK_SECONDS = 2.0, 1.0
 # On SQLite nobody tells workers anything: a look is a read of an index, and costs a tenth of a millisecond.
 _SQLITE_BUSY_SECONDS, _SQLITE_QUIET_SECONDS = 0.1, 0.2
 
 
 class Worker:
-    """Runs from `start` to `drain`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes."""
+    """Runs from `start` to `drain`. `poll_seconds`: so often it looks by itself, for lost wake-ups, dead processes;
+    `look_seconds`: for other work. `is_notified`: of deliveries, by the database; else by `look_soon`, if at all.
+    """
 
-    def __init__(self, threads: int, poll_seconds: float = POLL_SECONDS) -> None:
-        self._poll_seconds = poll_seconds
+    def __init__(
+        self,
+        threads: int,
+        poll_seconds: float = POLL_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+        *,
+        is_notified: bool = True,
+    ) -> None:
+        self._poll_seconds, self._look_seconds = poll_seconds, look_seconds
         self.progress = WorkInProgress()
-        is_told = current().vendor == "postgresql"
-        times = _poll_times(poll_seconds, is_told=is_told)
+        self._wait = _waiting(self.progress) if is_notified else self.progress.wait
+        times = _poll_times(poll_seconds) if is_notified else PollTimes(*[poll_seconds] * 3)
         self._dispatcher = Dispatcher(threads, times, self.progress)
-        sleep = self.progress.stopping.wait
-        self._wait = Listener(sleep).wait if is_told else sleep
         self._long_running: set[str] = set()
 
     def start(self) -> None:
@@ -51,11 +55,14 @@ class Worker:
         self._dispatcher.start(_begin)
         _begin("dispatcher", partial(self._keep_looking, self._dispatcher.dispatch_due, self._wait))
         self._watch("suspects", self._isolate, self._poll_seconds)
-        self._watch("clock", self._run_periodic, 1.0)
-        _begin("sealer", partial(self._keep_looking, _seal, self.progress.stopping.wait, 1.0))
-        self._watch("replays", partial(self._look, look_at_replays), 1.0)
-        for name, look in settings.WORKER_LOOKS.items():
-            self._watch(name, partial(self._look, import_string(look)), 2.0)
+        self._watch("clock", self._run_periodic, self._look_seconds)
+        _begin("sealer", partial(self._keep_looking, self._seal, self.progress.stopping.wait, 1.0))
+        for name, look in job_looks().items():
+            self._watch(name, partial(self._look, look), self._look_seconds)
+
+    def look_soon(self) -> None:
+        """Look for what is due now, whenever the next look was to be; only for a worker that is not notified."""
+        self.progress.look_soon()
 
     def drain(self, seconds: float) -> int:
         """Take nothing more and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""
@@ -66,7 +73,11 @@ class Worker:
             if may_begin:
                 run_suspects(self.progress.goes_on)
 
-    def _look(self, look: Callable[[Callable[[], bool]], object]) -> None:
+    def _seal(self) -> float:
+        """Seal the audit log; less often while nothing happens, since each look is a transaction."""
+        return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
+
+    def _look(self, look: Look) -> None:
         """One look at long work, which is asked to give back what it does when the worker ends."""
         with self.progress.counted() as may_begin:
             if may_begin:
@@ -123,13 +134,14 @@ class Worker:
                 release_connection()
 
 
-def _seal() -> float:
-    """Seal the audit log; less often while nothing happens, since each look is a transaction."""
-    return (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
+def _waiting(progress: WorkInProgress) -> Callable[[float], object]:
+    """What waits for a wake-up, or for so many seconds."""
+    is_postgresql = current().vendor == "postgresql"
+    return Listener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
 
 
-def _poll_times(seconds: float, *, is_told: bool) -> PollTimes:
-    if is_told:
+def _poll_times(seconds: float) -> PollTimes:
+    if current().vendor == "postgresql":
         return PollTimes(seconds, seconds, seconds)
     return PollTimes(min(_SQLITE_BUSY_SECONDS, seconds), min(_SQLITE_QUIET_SECONDS, seconds), seconds)
 

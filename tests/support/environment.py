@@ -1,10 +1,12 @@
 """Loaded before Django's settings (`-p tests.support.environment`): the environment of the tests, and their database.
 
-HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`.
+HUB_TEST_DATABASE chooses `sqlite` (default) or `postgresql`; HUB_TEST_ENGINE=celery lets Celery carry what is left to
+workers, over a Redis: a database of it for each process of pytest.
 """
 
 import os
 
+from tests.support import redis
 from tests.support.database import postgresql, template_database
 
 os.environ.update(
@@ -26,3 +28,8 @@ else:
     os.environ.pop("DATABASE_URL", None)
 
 template_database.share_templates()
+if os.environ.get("HUB_TEST_ENGINE") == "celery":
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    os.environ["CELERY_BROKER_URL"] = f"{redis.url()}/{number}"
+else:
+    os.environ.pop("CELERY_BROKER_URL", None)

@@ -16,6 +16,7 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.variants import mutants
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port, joined_hub
+from tests.support.processes.workers import worker_command
 
 START_SECONDS = 30
 VARIABLES = {
@@ -41,8 +42,9 @@ class Member:
         """Start it; it is ready some time later."""
         line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
         assert line, f"the Procfile has no {self.kind} process"
+        command = ["sh", "-c", f"exec {line[1]}"]
         self.process = subprocess.Popen(
-            ["sh", "-c", f"exec {line[1]}"],
+            worker_command(self.environment) if self.kind == "worker" else command,
             cwd=ROOT,
             env=self.environment | {"HUB_PORT": str(self.port)},
             stdout=self.log,
@@ -74,6 +76,12 @@ class Fleet:
     @property
     def members(self) -> list[Member]:
         return [*self.webs, *self.workers]
+
+    def add_web(self, **variables: str) -> None:
+        """Start one more web process, with settings of its own."""
+        log = self.log.open("ab")
+        self.webs.append(Member("web", self.hub.environment | variables, log))
+        self.webs[-1].start()
 
     def wait_until_healthy(self) -> None:
         until = time.monotonic() + START_SECONDS

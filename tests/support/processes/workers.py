@@ -2,43 +2,18 @@
 
 import os
 import select
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-import pytest
 from django.db import connection
 
 from tests.support.database import postgresql
-from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, free_port
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """A Redis of its own on a free port; its URL and its process."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed here; .ci/run installs it")
-    port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: is_listening(port))
-        yield f"redis://127.0.0.1:{port}/0", process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+from tests.support.processes.hub_processes import ROOT, WITH_WORKERS
 
 
 def database_url(name: str) -> str:
@@ -53,8 +28,28 @@ def own_database() -> str:
     return f"sqlite:///{name}" if connection.vendor == "sqlite" else database_url(name)
 
 
+def worker_command(environment: Mapping[str, str], poll: float = 2.0) -> list[str]:
+    """A worker of the engine that this environment chooses. A Celery worker looks as often as it does in production."""
+    if not environment.get("CELERY_BROKER_URL"):
+        return [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
+    quick = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
+    name = ["--hostname", f"{uuid.uuid4().hex}@localhost"]
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "integration_hub",
+        "worker",
+        "--pool",
+        "threads",
+        *quick,
+        *name,
+    ]
+
+
 class WorkerProcess:
-    """`manage.py run_worker` on the tests' database. `poll`: so often it looks by itself."""
+    """A worker on the tests' database. `poll`: so often it looks by itself."""
 
     def __init__(self, poll: float = 2.0, **variables: str) -> None:
         environment = os.environ | {
@@ -64,7 +59,7 @@ class WorkerProcess:
             "LOG_LEVEL": "WARNING",
             **variables,
         }
-        command = [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
+        command = worker_command(environment, poll)
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -73,7 +68,10 @@ class WorkerProcess:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 30)
         assert ready, "the worker does not say that it delivers"
-        assert b"Delivering" in self.process.stdout.readline(), self.said()
+        said = b""
+        while b"Delivering" not in said:  # Celery shows its configuration before
+            said = self.process.stdout.readline()
+            assert said, self.said()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code after that signal; at most 30 s are waited for it."""

@@ -1,0 +1,44 @@
+"""The Celery application: `celery -A integration_hub worker --pool threads` and `celery -A integration_hub beat`.
+
+Loaded only where CELERY_BROKER_URL is set: Celery is an optional extra.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_init
+from django.core.management.base import CommandError
+
+from sync.execution.message_sender import sender_of
+
+# Before the application is made, which reads the settings of the Django project that it names.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
+
+app = Celery("integration_hub")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+
+DELIVER = "hub.deliver"
+_EXPIRES_SECONDS = 60.0  # by then a worker has found the delivery in the database
+
+
+def send_deliveries(delivery_ids: Iterable[int]) -> None:
+    """Let a Celery worker run deliveries. Never waits and never raises: a thread of this process sends the messages."""
+    sender_of(_send).hand(delivery_ids)
+
+
+def _send(delivery_ids: list[int]) -> None:
+    app.send_task(DELIVER, [delivery_ids], expires=_EXPIRES_SECONDS, retry=False)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _refuse_other_schema(**_: Any) -> None:
+    from integration_hub.schema_version import check_schema_at_start  # Django is set up by now
+
+    try:
+        check_schema_at_start()
+    except CommandError as refusal:
+        print(refusal, file=sys.stderr)
+        os._exit(3)  # what a signal's receiver raises, Celery would log and go on

@@ -1,0 +1,100 @@
+"""The tasks of a Celery worker, and what else runs in its process. Loaded by Celery: see `integration_hub.celery`.
+
+Messages carry keys of deliveries, or nothing. Each may be lost, doubled or late: the claim decides about a delivery,
+and a row of the database about periodic work. Beside its tasks the process runs a `Worker`, which looks by itself
+every few seconds: for what a broker lost, and for everything while the broker or beat is away.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from django.conf import settings
+
+from sync.execution.executor import run_due, run_with_followers
+from sync.execution.periodic import run_periodic
+from sync.housekeeping.audit_upkeep import seal_audit
+from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
+from sync.worker.schedule import LONG, PERIODIC, job_looks
+from sync.worker.work_in_progress import WorkInProgress
+from sync.worker.worker import Worker
+
+LOOK_SECONDS = 3.0  # with what is added so that workers are not in step, a lost message costs less than 5 s
+GRACE_SECONDS = 30.0
+_lock = threading.Lock()
+_worker: Worker | None = None
+
+
+@shared_task(name="hub.deliver")  # type: ignore[untyped-decorator]
+def deliver(delivery_ids: Sequence[int]) -> None:
+    """Run these deliveries, as far as they can be claimed, and what follows them."""
+    progress = _progress()
+    for delivery_id in delivery_ids:
+        with progress.counted() as may_begin:
+            if may_begin:
+                run_with_followers(int(delivery_id), progress.goes_on)
+
+
+@shared_task(name="hub.dispatch_due")  # type: ignore[untyped-decorator]
+def dispatch_due() -> None:
+    """Look for deliveries that are due, on the threads of this process's worker."""
+    if _worker is None:
+        run_due()  # a pool of processes: its children have no worker
+    else:
+        _worker.look_soon()
+
+
+@shared_task(name="hub.run_periodic_work")  # type: ignore[untyped-decorator]
+def run_periodic_work() -> None:
+    """Run the periodic work that is due, and seal the audit log."""
+    with _progress().counted() as may_begin:
+        if may_begin:
+            seal_audit()
+            run_periodic((*PERIODIC, *LONG))
+
+
+@shared_task(name="hub.run_jobs")  # type: ignore[untyped-decorator]
+def run_jobs() -> None:
+    """Go on with long work that people asked for: replays, exports, back-tests."""
+    progress = _progress()
+    with progress.counted() as may_begin:
+        for look in job_looks().values() if may_begin else ():
+            look(progress.goes_on)
+
+
+def _progress() -> WorkInProgress:
+    return _worker.progress if _worker else WorkInProgress()
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def start_worker(**_: Any) -> None:
+    """Start the worker of this process before the broker is connected to: it may be away."""
+    global _worker  # noqa: PLW0603 - one a process
+    with _lock:
+        if _worker is None:
+            _worker = Worker(settings.DELIVERY_THREADS, LOOK_SECONDS, LOOK_SECONDS, is_notified=False)
+            _worker.start()
+            keep_what_is_loaded()
+            keep_to_one_core()
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def say_ready(**_: Any) -> None:
+    """Say what `run_worker` says."""
+    print(f"Delivering, {settings.DELIVERY_THREADS} at once.", flush=True)
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def stop_beginning(**_: Any) -> None:
+    """At SIGTERM, inside its handler: nothing more begins. No lock is taken, which an interrupted thread may hold."""
+    if _worker is not None:
+        _worker.progress.stopping.set()
+
+
+@worker_shutdown.connect  # type: ignore[untyped-decorator]
+def drain(**_: Any) -> None:
+    """After Celery's own tasks ended: wait for what the worker runs."""
+    if _worker is not None:
+        _worker.drain(GRACE_SECONDS)

@@ -1,0 +1,221 @@
+"""Celery in place of `run_worker`: whatever becomes of its messages, its broker, its beat and its workers, all is as ever.
+
+A real Redis. A courier stands between the web process and the workers: it takes each message from the list that the
+web process sends to, and drops it, doubles it, holds it up, or passes it on to the list that the workers read.
+"""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from sandbox.identity import IdentityService
+from sandbox.shop import ShopService
+from tests.faults.consistency.checker import observe
+from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.load.source_driver import Driver, Webhook
+from tests.faults.variants.process_variants import environment
+from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import ROOT
+from tests.support.processes.workers import wait_until
+from tests.support.redis import redis_server
+
+pytestmark = pytest.mark.faults
+
+SENT, READ = "sent-by-the-web-process", "read-by-workers"
+PEOPLE = [f"PERSON{number}" for number in range(40)]
+LATE_SECONDS = 2.0
+FOUND_SECONDS = 5.0  # in which a worker finds by itself what a broker lost
+
+Services = tuple[IdentityService, ShopService]
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
+        yield identity, shop
+
+
+@dataclass
+class Courier:
+    """Carries messages, badly. `fates`: what may become of one, in equal shares. `counted`: what did."""
+
+    redis: "Redis"
+    fates: Sequence[str]
+    counted: Counter[str] = field(default_factory=Counter)
+    _ends: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def carrying(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._carry)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ends.set()
+            thread.join()
+
+    def _carry(self) -> None:
+        chance = random.Random(20261127)
+        held: list[tuple[float, bytes]] = []
+        while not self._ends.is_set():
+            while held and held[0][0] <= time.monotonic():
+                self.redis.lpush(READ, held.pop(0)[1])
+            taken = self.redis.brpop([SENT], timeout=0.05)
+            if taken is None:
+                continue
+            fate = chance.choice(self.fates)
+            self.counted[fate] += 1
+            if fate == "late":
+                held.append((time.monotonic() + LATE_SECONDS, taken[1]))
+            elif fate != "dropped":
+                self.redis.lpush(READ, *[taken[1]] * (2 if fate == "doubled" else 1))
+
+
+@contextmanager
+def celery_fleet(
+    folder: Path, services: Services, broker: str, *, workers: int = 2, sends_to: str = READ, **variables: str
+) -> Iterator[Fleet]:
+    """One web process and Celery workers without beat."""
+    chosen = {"CELERY_BROKER_URL": broker, "CELERY_QUEUE": READ, "LOG_LEVEL": "WARNING"} | variables
+    with running_fleet(folder, services, webs=0, workers=workers, **chosen) as fleet:
+        fleet.add_web(CELERY_QUEUE=sends_to)
+        fleet.wait_until_healthy()
+        yield fleet
+
+
+def driver_of(fleet: Fleet, services: Services) -> Driver:
+    driver = Driver(services[0], lambda: [each.port for each in fleet.webs])
+    driver.add_people(PEOPLE)
+    return driver
+
+
+def webhooks(count: int, word: str = "msg") -> list[Webhook]:
+    return [Webhook(f"{word}_{number}", PEOPLE[number % len(PEOPLE)], "ack", 0) for number in range(count)]
+
+
+def assert_clean(fleet: Fleet, services: Services, driver: Driver) -> None:
+    report = observe(driver.sendings, *services, fleet.hub.rows)
+    print(f"\n{report}")
+    report.assert_clean()
+
+
+def test_messages_that_are_dropped_doubled_and_late_and_workers_that_are_killed_cost_nothing(
+    tmp_path: Path, services: Services
+) -> None:
+    with redis_server() as (broker, _), Redis.from_url(broker) as redis:
+        courier = Courier(redis, ["passed", "dropped", "doubled", "late"])
+        with celery_fleet(tmp_path, services, broker, sends_to=SENT) as fleet, courier.carrying():
+            driver = driver_of(fleet, services)
+            services[1].faults.add("slow", seconds=0.05)
+            sending = threading.Thread(target=driver.run, args=(webhooks(300), 8))
+            sending.start()
+            for victim in fleet.workers:
+                time.sleep(1.5)
+                victim.kill()
+                victim.start()
+            sending.join()
+            assert fleet.wait_until_idle(90), "something is stuck"
+            assert_clean(fleet, services, driver)
+            periodic = fleet.hub.rows("SELECT count(*) FROM sync_periodic WHERE ended_at IS NOT NULL")
+    print(dict(courier.counted))
+    assert all(courier.counted[fate] > 5 for fate in courier.fates)
+    assert periodic[0][0] >= 1, "without beat, workers do the periodic work"
+
+
+def test_messages_arrive_long_before_a_worker_looks_by_itself(tmp_path: Path, services: Services) -> None:
+    with redis_server() as (broker, _):
+        variables = environment(tmp_path, "never-looks")
+        with celery_fleet(tmp_path, services, broker, workers=1, **variables) as fleet:
+            wait_until_consumed(broker)
+            driver = driver_of(fleet, services)
+            driver.run(webhooks(20), 2)
+            assert fleet.wait_until_idle(30)
+            assert_clean(fleet, services, driver)
+
+
+def test_a_hub_whose_workers_do_not_look_by_themselves_is_caught_as_stuck(
+    tmp_path: Path, services: Services
+) -> None:
+    with redis_server() as (broker, _), Redis.from_url(broker) as redis:
+        courier = Courier(redis, ["dropped"])
+        variables = environment(tmp_path, "never-looks")
+        with (
+            celery_fleet(tmp_path, services, broker, workers=1, sends_to=SENT, **variables) as fleet,
+            courier.carrying(),
+        ):
+            driver = driver_of(fleet, services)
+            driver.run(webhooks(5), 1)
+            assert not fleet.wait_until_idle(2 * FOUND_SECONDS)
+
+
+@pytest.mark.parametrize("how", ["gone", "hangs"])
+def test_while_the_broker_is_away_webhooks_are_answered_and_delivered(
+    tmp_path: Path, services: Services, how: str
+) -> None:
+    with redis_server() as (broker, process), celery_fleet(tmp_path, services, broker, workers=1) as fleet:
+        driver = driver_of(fleet, services)
+        wait_until_consumed(broker)
+        process.send_signal(signal.SIGKILL if how == "gone" else signal.SIGSTOP)
+        began = time.monotonic()
+        driver.run(webhooks(40, "away"), 4)
+        answered = time.monotonic() - began
+        assert fleet.wait_until_idle(30), "nobody looked for what the broker did not carry"
+        assert_clean(fleet, services, driver)
+    assert answered < 15, "requests waited for the broker"
+    assert len(driver.sendings) == 40, "one was not answered at once"
+
+
+def test_a_worker_that_starts_without_its_broker_delivers(tmp_path: Path, services: Services) -> None:
+    with redis_server() as (broker, process):
+        process.kill()
+        with celery_fleet(tmp_path, services, broker, workers=1) as fleet:
+            driver = driver_of(fleet, services)
+            driver.run(webhooks(10), 2)
+            assert fleet.wait_until_idle(60)
+            assert_clean(fleet, services, driver)
+
+
+def test_beat_sends_what_workers_run(tmp_path: Path, services: Services) -> None:
+    """Its messages are looked at in a list that no worker reads, then given to one."""
+    with (
+        redis_server() as (broker, _),
+        Redis.from_url(broker) as redis,
+        celery_fleet(tmp_path, services, broker, workers=1) as fleet,
+    ):
+        unread = fleet.hub.environment | {"CELERY_QUEUE": "unread"}
+        command = [sys.executable, "-m", "celery", "-A", "integration_hub", "beat"]
+        beat = subprocess.Popen(command, cwd=ROOT, env=unread, stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: int(redis.llen("unread")) >= 6)
+        finally:
+            beat.terminate()
+            assert beat.wait(20) == 0
+        messages = [json.loads(each) for each in redis.lrange("unread", 0, -1)]
+        redis.rename("unread", READ)
+        wait_until(lambda: int(redis.llen(READ)) == 0)
+        log = fleet.log.read_text()
+    assert {each["headers"]["task"] for each in messages} == {
+        "hub.dispatch_due",
+        "hub.run_periodic_work",
+        "hub.run_jobs",
+    }
+    assert all(each["headers"]["expires"] for each in messages)
+    assert "Traceback" not in log
+
+
+def wait_until_consumed(broker: str) -> None:
+    """A worker reads the list."""
+    with Redis.from_url(broker) as redis:
+        wait_until(lambda: any(each["cmd"] == "brpop" for each in redis.client_list()))
