@@ -1,0 +1,1 @@
+"""Does another engine keep the same promises?"""

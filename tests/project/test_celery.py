@@ -1,0 +1,60 @@
+"""Celery is optional: loaded only where a broker is named, and refused in words where it is missing."""
+
+import os
+
+import pytest
+
+from tests.support.processes.settings_check import run
+
+pytestmark = pytest.mark.pure
+
+BROKER = "redis://:canary-secret@127.0.0.1:1/0"
+WEB_PROCESS = """
+import sys
+import integration_hub.wsgi
+from sync.worker import worker
+print(sorted(set(sys.modules) & {"celery", "kombu", "redis", "integration_hub.celery"}))
+"""
+WITHOUT_CELERY = """
+import sys
+sys.modules["celery"] = None
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "check"])
+"""
+SENDING = """
+import django, time
+django.setup()
+from sync.execution.executor import defer
+began = time.perf_counter()
+for number in range(200):
+    defer([number])
+print(time.perf_counter() - began)
+"""
+DJANGO = {"DJANGO_SETTINGS_MODULE": "integration_hub.settings"}
+
+
+def test_without_a_broker_nothing_of_celery_is_loaded() -> None:
+    done = run("-c", WEB_PROCESS, PATH=os.environ["PATH"])
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_a_broker_without_celery_is_refused_at_the_start_and_not_repeated() -> None:
+    done = run("-c", WITHOUT_CELERY, CELERY_BROKER_URL=BROKER, **DJANGO)
+    assert done.returncode != 0
+    assert "hub.E006" in done.stderr
+    assert "pip install integration-hub[celery]" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_deferring_to_a_broker_that_is_away_costs_little() -> None:
+    done = run("-c", SENDING, CELERY_BROKER_URL=BROKER, **DJANGO)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 3, "with the time that loading Celery takes"
+    assert done.stderr.count("the broker is away") <= 1
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_workers_take_nothing_but_json() -> None:
+    show = "from integration_hub.celery import app; print(app.conf.accept_content, app.conf.task_serializer)"
+    done = run("-c", f"import django; django.setup(); {show}", CELERY_BROKER_URL=BROKER, **DJANGO)
+    assert done.stdout == "['json'] json\n", done.stderr

@@ -1,0 +1,118 @@
+"""Dispatch: what is due reaches a free thread, and what cannot run is not asked for again and again."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sync.worker import dispatcher as worker_dispatcher
+from sync.worker.dispatcher import Dispatcher, PollTimes
+from sync.worker.work_in_progress import WorkInProgress
+from tests.support.processes.workers import wait_until
+
+pytestmark = pytest.mark.pure
+
+TIMES = PollTimes(busy=0.1, quiet=0.2, sweep=0.4)
+
+
+class Stage:
+    """In place of the database and of deliveries: `due` is what a look finds, `ran` what was tried, in order."""
+
+    def __init__(self) -> None:
+        self.due: list[int] = []
+        self.ran: list[int] = []
+        self.blocked: set[int] = set()
+        self.may_end = threading.Event()
+        self.may_end.set()
+
+    def find_due(self, limit: int) -> list[int]:
+        return list(self.due[:limit])
+
+    def run(self, delivery_id: int, _: object) -> int:
+        self.ran.append(delivery_id)
+        self.may_end.wait(10)
+        if delivery_id in self.blocked:
+            return 0
+        self.due.remove(delivery_id)
+        return 1
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    found = Stage()
+    monkeypatch.setattr(worker_dispatcher, "find_due", found.find_due)
+    monkeypatch.setattr(worker_dispatcher, "expire_all", lambda _: 0)
+    monkeypatch.setattr(worker_dispatcher, "release_connection", lambda: None)
+    monkeypatch.setattr(worker_dispatcher, "run_with_followers", found.run)
+    yield found
+    found.may_end.set()
+
+
+def dispatcher(threads: int, progress: WorkInProgress | None = None) -> Dispatcher:
+    made = Dispatcher(threads, TIMES, progress or WorkInProgress())
+    made.start(lambda name, target: threading.Thread(target=target, name=name, daemon=True).start())
+    return made
+
+
+def test_all_that_is_due_runs_once_each(stage: Stage) -> None:
+    stage.due = list(range(100))
+    made = dispatcher(4)
+    wait_until(lambda: made.dispatch_due() > 0 and not stage.due, 10)
+    assert sorted(stage.ran) == list(range(100))
+
+
+def test_what_is_in_hand_is_not_handed_out_again(stage: Stage) -> None:
+    stage.due = [1, 2]
+    stage.may_end.clear()
+    made = dispatcher(8)
+    assert made.dispatch_due() == 0
+    wait_until(lambda: len(stage.ran) == 2, 5)
+    assert made.dispatch_due() > 0
+    assert sorted(stage.ran) == [1, 2]
+
+
+def test_what_could_not_be_claimed_rests_and_is_tried_again(stage: Stage) -> None:
+    stage.due, stage.blocked = [1], {1}
+    made = dispatcher(1)
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        made.dispatch_due()
+        time.sleep(0.01)
+    assert 2 <= len(stage.ran) <= 5
+
+
+def test_a_look_that_takes_long_and_finds_nothing_is_repeated_less_often(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dispatcher(1)
+    assert made.dispatch_due() <= TIMES.quiet * 1.25
+    monkeypatch.setattr(worker_dispatcher, "find_due", lambda _: time.sleep(0.1) or [])
+    assert made.dispatch_due() == pytest.approx(TIMES.sweep)
+
+
+def test_several_workers_seldom_take_the_same_rows(stage: Stage) -> None:
+    stage.due = list(range(1000))
+    stage.may_end.clear()
+    taken = []
+    for _ in range(2):
+        stage.ran = []
+        dispatcher(16).dispatch_due()
+        wait_until(lambda: len(stage.ran) == 16, 5)
+        taken.append(set(stage.ran))
+    assert len(taken[0] & taken[1]) < 8
+
+
+def test_a_worker_that_ends_hands_out_nothing_and_waits_for_what_runs(stage: Stage) -> None:
+    progress = WorkInProgress()
+    stage.due = [1]
+    stage.may_end.clear()
+    made = dispatcher(2, progress)
+    made.dispatch_due()
+    wait_until(lambda: stage.ran == [1], 5)
+    assert progress.stop(0.1) == 1
+    stage.due.append(2)
+    made.dispatch_due()
+    stage.may_end.set()
+    assert progress.stop(10) == 0
+    assert stage.ran == [1]
