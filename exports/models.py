@@ -51,9 +51,9 @@ def table_label(table: str) -> str:
 class Export(models.Model):
     """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
 
-    `filter` is resolved (see `sync.search.event_filter`). `progress` is where a killed run goes on, and `token` the
-    claim: only its holder writes. `lease_until` is a time of the database's clock. `register_key`, which is sealed,
-    makes the pseudonyms of the people in it (see `ExportedPerson`).
+    `filter` is resolved (see `sync.search.event_filter`). `progress` is where a killed run goes on; only
+    whoever runs its job writes it. `state` follows the job. `register_key`, which is sealed, makes the pseudonyms of
+    the people in it (see `ExportedPerson`).
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -78,21 +78,11 @@ class Export(models.Model):
     sha256 = models.CharField(max_length=64, blank=True, help_text="of the archive")
     failure = models.CharField(max_length=200, blank=True)
     expires_at = models.DateTimeField(null=True)
-    token = models.UUIDField(null=True)
-    lease_until = models.DateTimeField(null=True)
-    slot = models.PositiveSmallIntegerField(null=True, unique=True, help_text="one of EXPORTS_AT_ONCE")
     register_key = models.BinaryField()
 
     class Meta:
         default_permissions = ("view",)
         permissions = [("request_export", "Can export the history as evidence and download exports")]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
-                | (~models.Q(state="running") & models.Q(token__isnull=True, slot__isnull=True)),
-                name="running_export_is_claimed",
-            )
-        ]
         indexes = [
             models.Index(
                 fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="export_open"

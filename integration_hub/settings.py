@@ -253,12 +253,14 @@ REPLAY_LIMIT = number(env, "REPLAY_LIMIT", 500)
 REPLAY_LIMIT_ADMIN = number(env, "REPLAY_LIMIT_ADMIN", 5_000)
 REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 
-# What else a worker looks after, each on a thread of its own: its name, and the function that looks once a second.
-# Each is called with what says whether to go on, and returns within seconds once it says no.
-WORKER_LOOKS = {
-    "exports": "exports.jobs.worker.look",
-    "backtests": "sync.mappings.backtests.look",
-}
+# The kinds of long work that workers do: see sync/jobs/running_job.py.
+JOB_KINDS = (
+    "exports.jobs.lifecycle.EXPORT",
+    "sync.mappings.backtests.BACK_TEST",
+    "sync.replays.choose_by_filter.EVENT_SET",
+    "sync.replays.worker_step.REPLAY",
+    "sync.erasure.erase.ERASURE",
+)
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
 ERASES_TOO = {

@@ -83,6 +83,7 @@ ACTIONS: Mapping[str, str] = {
     "signing-key.begun": "began to sign the audit log with a new key",
     "erasure.asked": "asked to erase somebody",
     "erasure.confirmed": "confirmed that somebody is erased",
+    "erasure.resumed": "resumed an erasure that workers had given up",
     "erasure.refused": "refused or withdrew an erasure",
     "subject.erased": "erased somebody",
     "audit.pruned": "let go of the oldest audit entries",

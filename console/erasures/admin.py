@@ -18,7 +18,14 @@ from console.erasures.forms import AskForm, WhomForm
 from console.erasures.words import counted_rows, erasure_mark, ground_words
 from console.ui.formatting import moment
 from console.ui.links import entity_url
-from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person_of
+from sync.erasure.requests import (
+    NotErasable,
+    ask_erasure,
+    decide_erasure,
+    failure_of,
+    person_of,
+    resume_erasure,
+)
 from sync.erasure.subject_data import Person, count
 from sync.models import Erasure, ErasureState
 from webhooks.models import Event, Source
@@ -82,7 +89,7 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
     def show_row(self, request: HttpRequest, row: Erasure) -> HttpResponse:
         """What is asked for, in numbers; on POST the decision."""
         if request.method == "POST":
-            return self._decide(request, row)
+            return self._resume(request, row) if "resume" in request.POST else self._decide(request, row)
         is_open = row.state == ErasureState.ASKED
         context = {
             "title": gettext("Erasure of a %(type)s") % {"type": row.entity_type},
@@ -91,6 +98,7 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
             "ground": ground_words(row.ground),
             "entity": _entity(row),
             "is_open": is_open,
+            "failure": failure_of(row),
             "is_mine": row.asked_by_id == request.user.pk,
             "counts": counted_rows(count(person_of(row)) if is_open else row.counts),
         }
@@ -105,6 +113,15 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         else:
             confirmed, refused = gettext("Confirmed. It is erased now."), gettext("Nothing is erased.")
             messages.success(request, confirmed if confirms else refused)
+        return redirect("admin:sync_erasure_change", erasure.pk)
+
+    def _resume(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+        try:
+            resume_erasure(erasure, by=staff_user(request), address=address(request))
+        except NotErasable as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, gettext("Resumed. A worker goes on within seconds."))
         return redirect("admin:sync_erasure_change", erasure.pk)
 
     def _preview(self, request: HttpRequest, form: WhomForm, ask: AskForm) -> HttpResponse:

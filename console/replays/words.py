@@ -108,6 +108,10 @@ def why_paused(replay: Replay) -> str:
         return _("The first event has ended. Look at it, then continue or stop.")
     if replay.paused == Paused.FAILING:
         return _("Too many failed again. Look at the reasons below, mend the cause, then continue.")
+    if replay.paused == Paused.CRASHING:
+        return _(
+            "Sending it stopped the worker three times. Ask an operator to look at the log, then continue."
+        )
     who = replay.paused_by.get_username() if replay.paused_by else ""
     return _("Paused by %(who)s. Nothing more is sent until somebody continues.") % {"who": who}
 

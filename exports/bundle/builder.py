@@ -9,12 +9,13 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from audit.export.line_formats import json_lines
@@ -29,11 +30,11 @@ from exports.bundle.rows import CHUNK, rows_of
 from exports.bundle.schema import EVENTS, TABLES
 from exports.bundle.snapshot import notes
 from exports.bundle.sqlite_copy import AT_ONCE, detachable_snapshot
-from exports.claims import Claim, Stopped
 from exports.models import Export
 from exports.resumable_files import Files, is_kept
 from exports.subject_register import opened_key, register, unregister
 from exports.tables.table_writer import write_table
+from sync.jobs.running_job import GoesOn, JobStopped, RunningJob
 from sync.search.event_filter import resolve
 
 NOTE_SECONDS = 1.0
@@ -42,25 +43,35 @@ _ENTITY = EVENTS.names.index("entity_id")
 
 @dataclass(slots=True)
 class Run:
-    """A run of an export by whoever holds its claim. `alias`: the connection for notes."""
+    """A run of an export by whoever has claimed its job. `alias`: the connection for notes."""
 
     export: Export
-    claim: Claim
+    job: RunningJob
     alias: str
-    goes_on: Callable[[], bool]
+    goes_on: GoesOn
     _noted_at: float = 0.0
+    _noted: int = 0
     _people: set[str] = field(default_factory=set)
 
     def beat(self) -> None:
-        """Say that we are alive, at most once a second. `Lost`, `Stopped`."""
+        """Say that we are alive, at most once a second. `JobLost`, `JobStopped`."""
         if not self.goes_on():
-            raise Stopped
+            raise JobStopped
         if self._is_time():
             self.keep()
 
     def keep(self) -> None:
-        """Say that we are alive, now. `Lost`."""
-        self.claim.keep(self.alias)
+        """Say that we are alive, now. `JobLost`."""
+        self.job.renew(using=self.alias)
+
+    def write(self, *names: str) -> None:
+        """Write these fields of the export, as long as it is ours. `JobLost`."""
+        export, came_further = self.export, self.export.position > self._noted
+        with transaction.atomic(using=self.alias):
+            values = {name: getattr(export, name) for name in names}
+            Export.objects.using(self.alias).filter(pk=export.pk).update(**values)
+            self.job.renew(using=self.alias, came_further=came_further)
+        self._noted = export.position
 
     def _is_time(self) -> bool:
         now = time.monotonic()
@@ -123,14 +134,13 @@ class Run:
         export.position += len(keys)
 
     def _note(self, sizes: dict[str, int], key: bytes = b"") -> None:
-        """What is on the disk, once it is kept whom it contains. `Lost`."""
+        """What is on the disk, once it is kept whom it contains. `JobLost`."""
         export = self.export
         if self._people:
             register(export, key, self._people, self.alias)
             self._people.clear()
         export.progress["sizes"] = sizes
-        names = ("total", "snapshot_at", "progress", "position", "counts")
-        self.claim.keep(self.alias, {name: getattr(export, name) for name in names})
+        self.write("total", "snapshot_at", "progress", "position", "counts")
 
     def finish(self) -> dict[str, Any]:
         """The evidence, the manifest and the archive; what is known at the end."""
@@ -156,12 +166,12 @@ def remove_work(export: Export) -> None:
     keys_file(export).unlink(missing_ok=True)
 
 
-def make(claim: Claim, goes_on: Callable[[], bool]) -> dict[str, Any]:
-    """Make the export, or go on with it. `Lost`, `NotSealed`, `NoRoom`, `OSError`, `DatabaseError`; `Stopped` soon
-    after it may not go on, with what was written noted."""
+def make(job: RunningJob, goes_on: GoesOn) -> dict[str, Any]:
+    """Make the export, or go on with it. `JobLost`, `NotSealed`, `NoRoom`, `OSError`, `DatabaseError`; `JobStopped`
+    soon after it may not go on, with what was written noted."""
     with notes() as alias:
-        export = Export.objects.get(pk=claim.export_id)
-        run = Run(export, claim, alias, goes_on)
+        export = Export.objects.get(pk=job.subject)
+        run = Run(export, job, alias, goes_on, _noted=export.position)
         _write(run)
         return run.finish()
 
@@ -201,5 +211,4 @@ def _prepare(run: Run) -> None:
     export.segments = int(record["count"])
     export.first_segment = first_segment(meant, export.segments)
     export.started_at = export.started_at or timezone.now()
-    names = ("segments", "first_segment", "started_at")
-    run.claim.keep(run.alias, {name: getattr(export, name) for name in names})
+    run.write("segments", "first_segment", "started_at")

@@ -1,7 +1,7 @@
 """Exports as people and workers see them: asked for, made by a worker, cancelled, deleted when their days are over."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,16 +15,20 @@ from audit.format.canonical_json import JSONValue
 from exports.bundle.builder import make, remove_work
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.sqlite_copy import NoRoom
-from exports.claims import Claim, Lost, Stopped, claim, claim_next
 from exports.models import Export, ExportState, Table
 from exports.subject_register import new_key, opened_key, unregister, without_people
 from exports.tables.xlsx_writer import TooManyRows
-from sync.execution.periodic import Every, Work, run_periodic
+from sync.jobs import submission
+from sync.jobs.claims import claim
+from sync.jobs.run import always, run_job
+from sync.jobs.running_job import GoesOn, JobCancelled, JobLost, JobStopped, Kind, RunningJob
+from sync.models import JobState
 from sync.search.event_filter import EventFilter
 
 logger = logging.getLogger("hub.exports")
 
 MOST_WAITING = 20
+_KIND = "export"
 _OPEN = (ExportState.WAITING, ExportState.RUNNING)
 
 
@@ -49,6 +53,7 @@ def request_export(
         if Export.objects.filter(state__in=_OPEN).count() >= MOST_WAITING:
             raise TooMany(f"{MOST_WAITING} exports wait already: let one of them end, or cancel it.")
         export.save(force_insert=True)
+        submission.submit(_KIND, export.pk)
         record(export, "export.requested", export.actor, {"table": str(table), "address": address})
     return export
 
@@ -59,77 +64,87 @@ def record(export: Export, action: str, actor: str, details: Mapping[str, JSONVa
     append(Happening(export.stream, action, actor, {"filter": words, **details}))
 
 
-def make_here(meant: EventFilter, *, reason: str, goes_on: Callable[[], bool] = lambda: True) -> Export:
+def make_here(meant: EventFilter, *, reason: str, goes_on: GoesOn = always) -> Export:
     """Make an export in this process, as the command does it: no worker sees it waiting, unless it may not go on.
     `TooMany`."""
     with transaction.atomic():
         export = request_export(meant, by=None, reason=reason)
-        taken = claim(export.pk)
-    assert taken is not None, "nobody else has seen it"
-    run(taken, goes_on)
+        job = claim(EXPORT, export.pk)
+    assert job is not None, "nobody else has seen it"
+    run_job(job, goes_on)
     export.refresh_from_db()
     return export
 
 
-def run(taken: Claim, goes_on: Callable[[], bool] = lambda: True) -> None:
-    """Make it and say how it ended. A database that is away is not its fault: whoever looks later goes on."""
-    export = Export.objects.get(pk=taken.export_id)
+def run(job: RunningJob, goes_on: GoesOn) -> None:
+    """Make an export, or go on with it, and say how it ended. `JobLost`, `JobStopped`; `DatabaseError` where the
+    database is away: that is not its fault, and whoever takes it over goes on."""
+    export = Export.objects.get(pk=job.subject)
     try:
-        made = make(taken, goes_on)
-        _end(export, taken, ExportState.DONE, "export.completed", made)
-    except Stopped:
-        with suppress(Lost):
-            taken.hand_back()
-        logger.info("%s is left to the next worker, for this one ends", export)
-        return
-    except Lost:
-        logger.info("%s was cancelled or taken by another worker", export)
-        if not Export.objects.filter(pk=export.pk, state__in=_OPEN).exists():
+        made = make(job, goes_on)
+        _complete(export, job, made)
+    except (JobStopped, OperationalError, InterfaceError):
+        raise
+    except JobLost as lost:
+        if isinstance(lost, JobCancelled):
             delete_files(export)
-        return
-    except (OperationalError, InterfaceError):
         raise
     except (NotSealed, TooManyRows, NoRoom) as error:
-        _fail(export, taken, str(error))
+        _fail(export, job, str(error))
     except OSError as error:
-        _fail(export, taken, f"The folder for exports cannot be written: {error.strerror or error}.")
+        _fail(export, job, f"The folder for exports cannot be written: {error.strerror or error}.")
     except Exception:
         logger.exception("%s failed", export)
-        _fail(export, taken, "An error of the hub itself; its log has it.")
+        _fail(export, job, "An error of the hub itself; its log has it.")
     else:
         remove_work(export)
 
 
-def look(
-    goes_on: Callable[[], bool] = lambda: True, make_it: Callable[[Claim, Callable[[], bool]], None] = run
-) -> None:
-    """A worker's look: delete what is over, and make the next export. Where it may not go on, another worker does."""
-    run_periodic((Work("exports", Every(600.0), delete_expired),))
-    taken = claim_next() if goes_on() else None
-    if taken is not None:
-        make_it(taken, goes_on)
+def _follow(key: int, state: JobState, failure: str) -> None:
+    """Say on an export that its job waits, runs, or was given up."""
+    if state == JobState.FAILED:
+        _write_failure(Export.objects.get(pk=key), failure)
+    else:
+        Export.objects.filter(pk=key, state__in=_OPEN).update(state=state)
 
 
-def _end(export: Export, taken: Claim, state: ExportState, action: str, values: dict[str, Any]) -> None:
-    now = timezone.now()
+def _at_once() -> int:
+    return int(settings.EXPORTS_AT_ONCE)
+
+
+def _complete(export: Export, job: RunningJob, values: dict[str, Any]) -> None:
     with transaction.atomic():
-        expires_at = now + timedelta(days=settings.EXPORT_DAYS)
-        taken.end(state, ended_at=now, expires_at=expires_at, **values)
-        record(export, action, "system", values)
+        _end(export, ExportState.DONE, "export.completed", values)
+        job.finish()
 
 
-def _fail(export: Export, taken: Claim, why: str) -> None:
-    _end(export, taken, ExportState.FAILED, "export.failed", {"failure": why[:200]})
+def _fail(export: Export, job: RunningJob, why: str) -> None:
+    with transaction.atomic():
+        _write_failure(export, why)
+        job.fail(why)
     delete_files(export)
+
+
+def _write_failure(export: Export, why: str) -> None:
+    _end(export, ExportState.FAILED, "export.failed", {"failure": why[:200]})
+
+
+def _end(export: Export, state: ExportState, action: str, values: dict[str, Any]) -> None:
+    """Say how it ended, if it is still open. In a transaction with its job's end, which says who may."""
+    now = timezone.now()
+    expires_at = now + timedelta(days=settings.EXPORT_DAYS)
+    own = Export.objects.filter(pk=export.pk, state__in=_OPEN)
+    if own.update(state=state, ended_at=now, expires_at=expires_at, **values):
+        record(export, action, "system", values)
 
 
 def cancel(export: Export, *, by: str, address: str) -> bool:
     """End an export that is not made yet; whether it was in time. The worker notices within seconds."""
-    free = {"token": None, "lease_until": None, "slot": None}
     with transaction.atomic():
         open_ones = Export.objects.filter(pk=export.pk, state__in=_OPEN)
-        ended = open_ones.update(state=ExportState.CANCELLED, ended_at=timezone.now(), **free)
+        ended = open_ones.update(state=ExportState.CANCELLED, ended_at=timezone.now())
         if ended:
+            submission.cancel(_KIND, export.pk)
             record(export, "export.cancelled", by, {"address": address})
     return bool(ended)
 
@@ -161,3 +176,6 @@ def delete_files(export: Export) -> None:
             export.folder.with_suffix(name).unlink(missing_ok=True)
     if Export.objects.filter(pk=export.pk, state__in=(ExportState.CANCELLED, ExportState.FAILED)).exists():
         unregister(export)
+
+
+EXPORT = Kind(_KIND, run, _follow, _at_once, runs_apart=True, tidy_up=delete_expired)

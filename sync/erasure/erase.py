@@ -5,11 +5,12 @@ delivered, drops the links, and notes the last event. What comes later finds no 
 that commit the rest can be interrupted at any place and goes on from there: rows that are done do not match any more.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from django.conf import settings
 from django.db import OperationalError, transaction
@@ -19,13 +20,20 @@ from django.utils.module_loading import import_string
 from audit.entries.append import Happening, append
 from sync.deliveries.event_state import refresh_events
 from sync.erasure.redaction import WITHHELD, forget_refused, withhold_requests, withhold_words
+from sync.erasure.requests import KIND
 from sync.erasure.secure_delete import leaving_nothing_behind
 from sync.erasure.subject_data import Person, payloads_of
 from sync.housekeeping.cleanup import PAUSE_SECONDS
 from sync.housekeeping.prune import delete_payloads
+from sync.jobs.claims import claim
+from sync.jobs.run import always
+from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
 from sync.models import Attempt, Call, Delivery, Erasure, ErasureState
 from webhooks.models import Event, Payload, State, SubjectKey, erased_id, subject_key
 
+logger = logging.getLogger("hub.erasing")
+
+WAIT_SECONDS = 10.0  # for an attempt that runs
 EVENTS = 50  # with all that hangs on them
 PAYLOADS = 500
 
@@ -35,61 +43,84 @@ class StillRunning(Exception):
 
 
 def erase(erasure: Erasure) -> bool:
-    """Carry out a confirmed erasure, or go on with one; whether it is done. Not where something of it runs just now."""
-    erasure.refresh_from_db()
-    with leaving_nothing_behind():
+    """Carry out a confirmed erasure now, or go on with one.
+
+    Returns True if it is done; False if an attempt for the entity runs, or another process erases it: then workers do.
+    """
+    job = claim(ERASURE, erasure.pk)
+    if job is not None:
         try:
-            if erasure.last_event is None:
-                _destroy(erasure)
-        except StillRunning:
-            return False
-        if erasure.state == ErasureState.CONFIRMED:
-            _go_on(erasure, _whose(erasure))
+            _run(job, always)
+        except JobLost:
+            logger.info("%s was taken over by another process", erasure)
+        except Exception:
+            with suppress(JobLost):
+                job.hand_back()
+            raise
+    erasure.refresh_from_db()
     return erasure.state == ErasureState.DONE
 
 
-def _go_on(erasure: Erasure, whose: Person) -> None:
+def _run(job: RunningJob, goes_on: GoesOn) -> None:
+    """Erase as far as it goes. `JobLost`, `JobStopped`."""
+    erasure = Erasure.objects.get(pk=job.subject)
+    with leaving_nothing_behind():
+        try:
+            if erasure.last_event is None:
+                _destroy(erasure, job)
+        except StillRunning:
+            job.hand_back(after=WAIT_SECONDS)
+            return
+        _go_on(erasure, job, goes_on)
+
+
+def _go_on(erasure: Erasure, job: RunningJob, goes_on: GoesOn) -> None:
     """All that follows the commit that destroyed the key."""
+    whose = _whose(erasure)
     withhold_words(whose)
-    _erase_elsewhere(erasure, whose)
-    while _take_batch(erasure, whose):
+    _erase_elsewhere(erasure, job, whose)
+    while _take_batch(erasure, job, whose):
+        if not goes_on():
+            raise JobStopped
         time.sleep(PAUSE_SECONDS)
     # Once more: what was asked for meanwhile may have read rows that were not rewritten yet.
-    _erase_elsewhere(erasure, whose)
-    _end(erasure, whose)
+    _erase_elsewhere(erasure, job, whose)
+    _end(erasure, job, whose)
 
 
-def _take_batch(erasure: Erasure, whose: Person) -> bool:
+def _take_batch(erasure: Erasure, job: RunningJob, whose: Person) -> bool:
     """Delete or rewrite some rows more; whether there were any."""
-    with _turn(erasure) as is_open:
-        done = +_next_batch(whose) if is_open else Counter()
-        _count(erasure, done)
+    with _turn(erasure, job):
+        done = +_next_batch(whose)
+        if done:
+            _count(erasure, done)
+            job.renew(came_further=True)
     return bool(done)
 
 
 @contextmanager
-def _turn(erasure: Erasure) -> Iterator[bool]:
-    """A transaction in which nobody else works on this erasure, which is now as its row says; whether it is open."""
+def _turn(erasure: Erasure, job: RunningJob) -> Iterator[None]:
+    """A transaction in which nobody else works on this erasure, which is now as its row says. `JobLost`."""
     with transaction.atomic():
         erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update())
-        yield erasure.state == ErasureState.CONFIRMED
+        job.renew()
+        yield
 
 
 def _whose(erasure: Erasure) -> Person:
     return Person(erasure.entity_type, erasure.entity_id, tuple(erasure.sources), erasure.last_event)
 
 
-def _destroy(erasure: Erasure) -> None:
-    """`StillRunning`, and nothing was done, where a process holds a delivery of this entity."""
+def _destroy(erasure: Erasure, job: RunningJob) -> None:
+    """Destroy the keys, and end what waits. `StillRunning`, and nothing was done, where a process holds a delivery of
+    this entity."""
     whose = _whose(erasure)
     with transaction.atomic():
         # What came before there were keys has none: its row says that it was erased.
         for source in set(whose.events.values_list("source", flat=True)):
             subject_key(source, whose.entity_type, whose.entity_id)
     now = timezone.now()
-    with _turn(erasure) as is_open:
-        if not is_open or erasure.last_event is not None:
-            return
+    with _turn(erasure, job):
         keys = [each.pk for each in whose.keys.select_for_update().order_by("pk")]
         withhold_requests(whose)
         closed = _close_waiting(whose, erasure, now)
@@ -153,16 +184,16 @@ def _rewrite(events: list[int], name: str) -> Counter[str]:
     )
 
 
-def _erase_elsewhere(erasure: Erasure, whose: Person) -> None:
-    """What the settings name, and how many rows of each kind that were. Not where another worker has ended it."""
-    if erasure.state != ErasureState.CONFIRMED:
-        return
-    name = erased_id(next(iter(whose.pseudonyms.values()), ""))
-    found = {
-        kind: import_string(dotted)(whose.entity_id, name) for kind, dotted in settings.ERASES_TOO.items()
-    }
-    with _turn(erasure) as is_open:
-        _count(erasure, +Counter(found) if is_open else Counter())
+def _erase_elsewhere(erasure: Erasure, job: RunningJob, whose: Person) -> None:
+    """What the settings name, and how many rows of each kind that were. `JobLost`: not where another worker ended it,
+    for whoever came again meanwhile is somebody new.
+    """
+    name, found = erased_id(next(iter(whose.pseudonyms.values()), "")), Counter[str]()
+    for kind, dotted in settings.ERASES_TOO.items():
+        job.renew()
+        found[kind] = import_string(dotted)(whose.entity_id, name)
+    with _turn(erasure, job):
+        _count(erasure, +found)
 
 
 def _count(erasure: Erasure, done: Counter[str]) -> None:
@@ -171,12 +202,10 @@ def _count(erasure: Erasure, done: Counter[str]) -> None:
         erasure.save(update_fields=["counts"])
 
 
-def _end(erasure: Erasure, whose: Person) -> None:
+def _end(erasure: Erasure, job: RunningJob, whose: Person) -> None:
     """The id is dropped from the request too, and the audit log says what was done."""
     names = sorted(whose.pseudonyms.values())
-    with _turn(erasure) as is_open:
-        if not is_open:
-            return
+    with _turn(erasure, job):
         erasure.state, erasure.ended_at = ErasureState.DONE, timezone.now()
         erasure.entity_id, erasure.reason = erased_id(names[0]), WITHHELD
         erasure.save(update_fields=["state", "ended_at", "entity_id", "reason"])
@@ -191,30 +220,7 @@ def _end(erasure: Erasure, whose: Person) -> None:
             "confirmed_by": f"person:{erasure.decided_by_id}",
         }
         append(Happening(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
+        job.finish()
 
 
-def erase_confirmed() -> int:
-    """Carry out what was confirmed, oldest first, and sweep up after what was done lately; how many ended."""
-    _sweep(timezone.now() - timedelta(days=2))
-    confirmed = Erasure.objects.filter(state=ErasureState.CONFIRMED)
-    keys = list(confirmed.order_by("pk").values_list("pk", flat=True))
-    # Each is read when it comes: another worker may have done it meanwhile.
-    return sum(erase(each) for key in keys for each in confirmed.filter(pk=key))
-
-
-def _sweep(since: datetime) -> None:
-    """A process that was about to answer may have stored what it said, unreadable, after its key was gone. Of those
-    who are being erased just now it is deleted, and counted, with all the rest.
-    """
-    counted = [
-        name
-        for each in Erasure.objects.filter(state=ErasureState.CONFIRMED)
-        for name in _whose(each).pseudonyms.values()
-    ]
-    lately = SubjectKey.objects.filter(destroyed_at__gt=since).exclude(pseudonym__in=counted)
-    subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
-    for start in range(0, len(subjects), PAYLOADS):
-        late = Payload.objects.filter(subject__in=subjects[start : start + PAYLOADS])
-        while keys := list(late.values_list("pk", flat=True)[:PAYLOADS]):
-            with transaction.atomic():
-                delete_payloads(keys)
+ERASURE = Kind(KIND, _run)

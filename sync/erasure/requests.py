@@ -6,8 +6,11 @@ from django.utils import timezone
 
 from audit.entries.append import Happening, append
 from sync.erasure.subject_data import Person, count, person
+from sync.jobs import submission
 from sync.models import Erasure, ErasureState, Ground
 from webhooks.models import is_erased
+
+KIND = "erasure"  # of the job that erases
 
 
 class NotErasable(ValueError):
@@ -56,8 +59,27 @@ def decide_erasure(erasure: Erasure, *, confirms: bool, by: AbstractBaseUser, ad
         )
         if not decided:
             raise NotErasable("This was decided already.")
+        if confirms:
+            submission.submit(KIND, erasure.pk)
         _record(erasure, whose, "erasure.confirmed" if confirms else "erasure.refused", by, address)
     erasure.refresh_from_db()
+
+
+def failure_of(erasure: Erasure) -> str:
+    """Return why workers gave a confirmed erasure up, for people; empty if they did not."""
+    return submission.failure_of(KIND, erasure.pk) if erasure.state == ErasureState.CONFIRMED else ""
+
+
+def resume_erasure(erasure: Erasure, *, by: AbstractBaseUser, address: str = "") -> None:
+    """Let workers go on with a confirmed erasure that they gave up. `NotErasable` where there is no such thing."""
+    whose = person_of(erasure)
+    with transaction.atomic():
+        Erasure.objects.select_for_update().filter(pk=erasure.pk).exists()  # one after the other
+        erasure.refresh_from_db()
+        if not failure_of(erasure):
+            raise NotErasable("Nothing was resumed: it is under way, or has ended.")
+        submission.submit(KIND, erasure.pk)
+        _record(erasure, whose, "erasure.resumed", by, address)
 
 
 def person_of(erasure: Erasure) -> Person:
@@ -75,4 +97,12 @@ def _record(erasure: Erasure, whose: Person, action: str, by: AbstractBaseUser, 
     append(Happening(erasure.stream, action, f"person:{by.pk}", details))
 
 
-__all__ = ["NotErasable", "ask_erasure", "decide_erasure", "person", "person_of"]
+__all__ = [
+    "NotErasable",
+    "ask_erasure",
+    "decide_erasure",
+    "failure_of",
+    "person",
+    "person_of",
+    "resume_erasure",
+]

@@ -6,22 +6,24 @@ own row.
 
 import logging
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.clock import database_now
-from database.statement import Statement
+from sync.jobs import submission
+from sync.jobs.claims import claim
+from sync.jobs.run import always
+from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
 from sync.mappings.drafts import Author, current_of
 from sync.mappings.past_entities import Kept, kept_chunks
-from sync.models import BackTest, BackTestState, DraftState, MappingDraft, Route
+from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
 from sync.planning.mapping import ParsedMapping, parse_mapping
 from sync.planning.mapping_comparison import Compared, Comparison, compare
 
@@ -30,20 +32,13 @@ logger = logging.getLogger("hub.backtests")
 FEWEST, MOST = 10, 1_000
 AT_ONCE = 200  # more than these are for a worker
 HERE_SECONDS, WORKER_SECONDS = 20.0, 600.0
-LEASE_SECONDS = 60.0
 EXAMPLES_OF_EACH, MOST_EXAMPLES = 5, 40
-GOES_ON: Callable[[], bool] = lambda: True  # noqa: E731 - where nobody can tell this process to end
 OPEN = (BackTestState.WAITING, BackTestState.RUNNING)
-# Asked each second: past the ORM.
-_ANY = Statement("SELECT 1 FROM sync_backtest WHERE state IN ('waiting', 'running') LIMIT 1")
+_KIND = "backtest"
 
 
 class NotTestable(ValueError):
     """Why no back-test was begun, in a sentence for the person who asked."""
-
-
-class Lost(Exception):
-    """Another process has the run by now."""
 
 
 def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
@@ -59,43 +54,40 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
         made = BackTest(draft=draft, base=current_of(draft.mapping), wanted=wanted)
         made.asked_by_id, made.asked_at = author.user.pk, timezone.now()
         made.save(force_insert=True)
+        submission.submit(_KIND, made.pk)
         details = {"backtest": str(made.uuid), "draft": draft.pk, "events": wanted, "address": author.address}
         append(Happening(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details))
     return made
 
 
-def look(goes_on: Callable[[], bool] = GOES_ON) -> None:
-    """A worker's look: the oldest run that waits, or whose process is gone. Where it may not go on, the next worker
-    begins it anew."""
-    if not _ANY.row():
-        return
-    open_ones = BackTest.objects.filter(state__in=OPEN)
-    gone = open_ones.filter(state=BackTestState.RUNNING, lease_until__lte=database_now())
-    gone.update(state=BackTestState.WAITING, token=None, lease_until=None)
-    waiting = BackTest.objects.filter(state=BackTestState.WAITING).order_by("pk")
-    for key in waiting.values_list("pk", flat=True)[:1]:
-        run(key, WORKER_SECONDS, goes_on)
-
-
-def run(key: int, seconds: float, goes_on: Callable[[], bool] = GOES_ON) -> bool:
-    """Run it within so many seconds, if nobody else does; whether this process did."""
-    token = uuid.uuid4()
-    claimed = BackTest.objects.filter(pk=key, state=BackTestState.WAITING).update(
-        state=BackTestState.RUNNING, token=token, lease_until=database_now(plus_seconds=LEASE_SECONDS)
-    )
-    if not claimed:
+def run_here(backtest: BackTest, seconds: float = HERE_SECONDS) -> bool:
+    """Run it while somebody waits, within so many seconds. Returns False if a worker has it, or it has ended."""
+    job = claim(BACK_TEST, backtest.pk)
+    if job is None:
         return False
+    with suppress(JobLost):
+        _run_within(seconds, job, always)
+    return True
+
+
+def _run_within(seconds: float, job: RunningJob, goes_on: GoesOn) -> None:
+    """Run it for so many seconds at most. Its end is written with the job's. `JobLost`, `JobStopped`."""
     try:
-        backtest = BackTest.objects.select_related("draft", "base").get(pk=key)
-        _run(backtest, token, time.monotonic() + seconds, goes_on)
-    except Lost:
-        logger.info("back-test %s was taken by another worker", key)
-    except DatabaseError:
+        backtest = BackTest.objects.select_related("draft", "base").get(pk=job.subject)
+        _run(backtest, job, time.monotonic() + seconds, goes_on)
+    except (JobLost, JobStopped, DatabaseError):
         raise
     except Exception:
-        logger.exception("back-test %s failed", key)
-        _write(key, token, {"state": BackTestState.FAILED, "ended_at": timezone.now()})
-    return True
+        logger.exception("back-test %s failed", job.subject)
+        with transaction.atomic():
+            _follow(job.subject, JobState.FAILED, "")
+            job.fail("An error of the hub itself; its log has it.")
+
+
+def _follow(key: int, state: JobState, _failure: str) -> None:
+    """Say on a back-test that its job waits, runs, or was given up."""
+    ended_at = timezone.now() if state == JobState.FAILED else None
+    BackTest.objects.filter(pk=key, state__in=OPEN).update(state=state, ended_at=ended_at)
 
 
 @dataclass
@@ -161,21 +153,24 @@ def routes_of(mapping_id: int) -> list[Route]:
     return list(Route.objects.filter(mapping=mapping_id).select_related("source", "identity", "commercial"))
 
 
-def _run(backtest: BackTest, token: uuid.UUID, until: float, goes_on: Callable[[], bool]) -> None:
+def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: GoesOn) -> None:
     current, draft = mappings_of(backtest)
     tally, chunks = Tally(), kept_chunks(routes_of(backtest.draft.mapping_id))
     ended_by = ""
     while not ended_by:
         if not goes_on():
-            free = {"state": BackTestState.WAITING, "token": None, "lease_until": None}
-            BackTest.objects.filter(pk=backtest.pk, token=token).update(**free)
-            return
+            raise JobStopped
         ended_by = _take(next(chunks, None), tally, current, draft, backtest.wanted)
         if not ended_by and time.monotonic() >= until:
             ended_by = "time"
-        _write(backtest.pk, token, tally.values())
-    ended = {"state": BackTestState.DONE, "ended_by": ended_by, "ended_at": timezone.now()}
-    _write(backtest.pk, token, ended)
+        with transaction.atomic():
+            ended = _ended(ended_by) if ended_by else {}
+            BackTest.objects.filter(pk=backtest.pk).update(**tally.values(), **ended)
+            (job.finish if ended_by else job.renew)()
+
+
+def _ended(by: str) -> dict[str, Any]:
+    return {"state": BackTestState.DONE, "ended_by": by, "ended_at": timezone.now()}
 
 
 def _take(
@@ -198,9 +193,4 @@ def _take(
     return ""
 
 
-def _write(key: int, token: uuid.UUID, values: dict[str, Any]) -> None:
-    is_over = "state" in values
-    lease = None if is_over else database_now(plus_seconds=LEASE_SECONDS)
-    own = BackTest.objects.filter(pk=key, token=token, state=BackTestState.RUNNING)
-    if not own.update(**values, lease_until=lease, **({"token": None} if is_over else {})):
-        raise Lost
+BACK_TEST = Kind(_KIND, partial(_run_within, WORKER_SECONDS), _follow)

@@ -16,11 +16,13 @@ from sync.models.delivery import OPEN_STATES, SETTLED_STATES, WAITING, Delivery,
 from sync.models.erasure import Erasure, ErasureState, Ground
 from sync.models.failure import Care, FailureDecision, FailureGroup
 from sync.models.housekeeping import Kept, Periodic, Pruning
+from sync.models.job import OPEN_JOBS, Job, JobState
 from sync.models.mapping import DraftState, Mapping, MappingDraft, MappingVersion
 from sync.models.replay import Member, MemberState, Pace, Paused, Replay, ReplayState, Request, Skipped
 from sync.models.route import Route
 
 __all__ = [
+    "OPEN_JOBS",
     "OPEN_STATES",
     "SETTLED_STATES",
     "WAITING",
@@ -48,6 +50,8 @@ __all__ = [
     "FailureDecision",
     "FailureGroup",
     "Ground",
+    "Job",
+    "JobState",
     "Kept",
     "Link",
     "Mapping",

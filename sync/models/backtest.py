@@ -22,7 +22,7 @@ class BackTest(models.Model):
 
     Nothing here is of a person: `fields` counts differences by field, `untestable` by reason, and `examples` name
     attempts and fields; their values are made anew from the sealed entities whenever somebody looks, so that whoever
-    is erased is erased here too. `token` is the claim; `lease_until` a time of the database's clock.
+    is erased is erased here too. `state` follows the job of the back-test.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -43,23 +43,9 @@ class BackTest(models.Model):
     untestable = models.JSONField(default=dict, help_text="other events by reason")
     fields = models.JSONField(default=dict, help_text="how often each field differs")
     examples = models.JSONField(default=list)
-    token = models.UUIDField(null=True)
-    lease_until = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
-                | (~models.Q(state="running") & models.Q(token=None, lease_until=None)),
-                name="running_backtest_is_claimed",
-            )
-        ]
-        indexes = [
-            models.Index(
-                fields=["id"], condition=models.Q(state__in=["waiting", "running"]), name="backtest_open"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"back-test {self.pk}"

@@ -46,6 +46,7 @@ class Paused(models.TextChoices):
     PERSON = "person", "by a person"
     FIRST = "first", "the first event has ended"
     FAILING = "failing", "too many failed again"
+    CRASHING = "crashing", "sending it stops the hub's own process"
 
 
 class Replay(models.Model):
@@ -118,13 +119,6 @@ class Replay(models.Model):
             models.CheckConstraint(
                 condition=models.Q(decided_by=None) | ~models.Q(decided_by=models.F("requested_by")),
                 name="a_second_person_approves",
-            ),
-        ]
-        indexes = [
-            models.Index(
-                fields=["id"],
-                condition=models.Q(state__in=["choosing", "running", "paused", "stopping"]),
-                name="replay_under_way",
             ),
         ]
 

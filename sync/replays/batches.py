@@ -1,8 +1,8 @@
-"""A worker's look at the replays that run: send what their pace allows, each batch in one short commit.
+"""Send what the pace of a bulk replay allows, each batch in one short commit.
 
-The replay's row is locked for the commit, so no member is sent twice, by however many workers: whoever comes second
-finds the first one's members sent, and the time of the next moved on. Killed before the commit, nothing was sent;
-killed after it, the sweep finds the deliveries.
+The replay's row and its job are locked for the commit, so no member is sent twice: a worker that slept past its lease
+has lost the job, and sends nothing. Killed before the commit, nothing was sent; killed after it, the sweep finds the
+deliveries.
 
 Replays stand behind what comes fresh: while an older delivery that nobody asked for could run for the same system,
 nothing is sent; and no more of a replay are under way than a few seconds of its pace.
@@ -16,13 +16,14 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.clock import read_clock
+from database.clock import database_now, read_clock
 from database.statement import Statement
 from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, plan_ways
 from sync.deliveries.event_state import refresh_events
 from sync.deliveries.predicates import can_run, is_not_suspect
 from sync.execution.executor import defer
+from sync.jobs.running_job import RunningJob
 from sync.models import Delivery, Member, MemberState, Pace, Replay, ReplayState, Skipped
 from sync.replays.requests import deliver_again
 from sync.replays.skip_rules import judge
@@ -34,10 +35,6 @@ _CATCHES_UP = timedelta(seconds=2)  # after looks that came late
 _LOOKED_AT = 40  # members at once besides those that are sent: many may be skipped
 _AHEAD = 200
 
-_RUNNING = Statement(
-    "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
-    " AND state = 'running' AND due_at <= {now} ORDER BY due_at LIMIT %s"
-)
 _FRESH = Statement(
     f"""SELECT d.commercial_id FROM sync_delivery d
     WHERE {can_run("d", at="{clock}")} AND {is_not_suspect("d")} AND d.replay_id IS NULL
@@ -46,16 +43,15 @@ _FRESH = Statement(
 FRESH_SECONDS = 1.0
 
 
-def send_due(most: int = 20) -> int:
-    """Send what is due of the replays that run; how many events were sent."""
-    crowded = None
-    sent = 0
-    for (key,) in _RUNNING.rows(most):
-        crowded = _crowded() if crowded is None else crowded
-        deliveries = _send_next(key, crowded)
-        sent += len(deliveries)
-        defer(deliveries)
-    return sent
+def send_next(job: RunningJob) -> int:
+    """Send what is due of a replay that runs. Returns how many deliveries that are. `JobLost`."""
+    if not Replay.objects.filter(
+        pk=job.subject, state=ReplayState.RUNNING, due_at__lte=database_now()
+    ).exists():
+        return 0
+    deliveries = _send_next(job, _crowded())
+    defer(deliveries)
+    return len(deliveries)
 
 
 def _crowded() -> set[int]:
@@ -63,9 +59,11 @@ def _crowded() -> set[int]:
     return {row[0] for row in _FRESH.rows(-FRESH_SECONDS, _AHEAD)}
 
 
-def _send_next(key: int, crowded: set[int]) -> list[int]:
+def _send_next(job: RunningJob, crowded: set[int]) -> list[int]:
     with transaction.atomic():
-        running = Replay.objects.select_for_update(no_key=True).filter(pk=key, state=ReplayState.RUNNING)
+        running = Replay.objects.select_for_update(no_key=True).filter(
+            pk=job.subject, state=ReplayState.RUNNING
+        )
         replay, now = running.first(), read_clock()
         if replay is None or replay.due_at is None or replay.due_at > now:
             return []
@@ -73,6 +71,7 @@ def _send_next(key: int, crowded: set[int]) -> list[int]:
         members = _next_members(replay, 2 * room + _LOOKED_AT) if room else []
         if not members or _stands_back(members[:room], crowded):
             return []
+        job.renew()
         return _send(replay, members, room, now)
 
 

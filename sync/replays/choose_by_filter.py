@@ -1,24 +1,23 @@
 """The set of a bulk replay that was chosen by the event list's filter: begun by a request, gone on with by a worker."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.utils import timezone
 
-from database.statement import Statement
-from sync.models import Replay, ReplayState
-from sync.replays.event_set import TooMany, begin_choice, discard, fill
-from sync.replays.worker_step import look as look_at_replays
+from sync.jobs.claims import claim
+from sync.jobs.running_job import GoesOn, JobLost, JobStopped, Kind, RunningJob
+from sync.models import JobState, Replay
+from sync.replays.event_set import KIND, TooMany, begin_choice, delete_set, discard, discard_old, fill
 from sync.search.event_filter import EventFilter, resolve
 from webhooks.models import Event
 
 logger = logging.getLogger("hub.replays")
 
 _REQUEST_SECONDS = 3.0
-_LOOK_SECONDS = 5.0
-# Asked each second: past the ORM.
-_ANY = Statement("SELECT 1 FROM sync_replay WHERE state = 'choosing' LIMIT 1")
+_RUN_SECONDS = 5.0
 
 
 def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
@@ -27,8 +26,13 @@ def freeze_filter(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
     """
     meant = resolve(words, timezone.now())
     replay = begin_choice(by, meant.words())
+    job = claim(EVENT_SET, replay.pk)
+    if job is None:  # a worker was faster
+        return replay
     try:
-        fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS)
+        with suppress(JobLost):
+            if not fill(replay, meant.narrow(Event.objects.all()), _REQUEST_SECONDS, job):
+                job.hand_back()
     except TooMany:
         discard(replay)
         raise
@@ -40,19 +44,23 @@ def meaning(replay: Replay) -> EventFilter:
     return resolve(replay.filter or {}, timezone.now())
 
 
-def look(goes_on: Callable[[], bool] = lambda: True) -> None:
-    """A worker's look: go on with sets that are being counted, and with the replays that run, while it may."""
-    for replay in _being_counted():
-        if not goes_on():
-            return
-        try:
-            fill(replay, meaning(replay).narrow(Event.objects.all()), _LOOK_SECONDS)
-        except TooMany:
-            logger.info("%s matched too many events, and holds none", replay)
-    look_at_replays()
+def _run(job: RunningJob, goes_on: GoesOn) -> None:
+    """Go on with a set until it is frozen. `JobLost`, `JobStopped`."""
+    replay = Replay.objects.get(pk=job.subject)
+    matching = meaning(replay).narrow(Event.objects.all())
+    try:
+        while not fill(replay, matching, _RUN_SECONDS, job):
+            if not goes_on():
+                raise JobStopped
+    except TooMany:
+        logger.info("%s matched too many events, and holds none", replay)
 
 
-def _being_counted() -> Iterable[Replay]:
-    if not _ANY.row():
-        return ()
-    return Replay.objects.filter(state=ReplayState.CHOOSING).exclude(filter=None).order_by("pk")[:5]
+def _follow(key: int, state: JobState, _failure: str) -> None:
+    """Delete a set that was given up: its page says that the events have to be chosen again."""
+    if state == JobState.FAILED:
+        for replay in Replay.objects.filter(pk=key):
+            delete_set(replay)
+
+
+EVENT_SET = Kind(KIND, _run, _follow, tidy_up=discard_old)

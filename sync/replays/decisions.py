@@ -14,10 +14,13 @@ from django.utils import timezone
 from audit.entries.append import Happening, append
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
+from sync.jobs import submission
 from sync.models import Pace, Paused, Replay, ReplayState
 from sync.replays.requests import AlreadyRequested, NotReplayable, stated
 
+KIND = "replay"  # of the job that works a replay off
 _UNDER_WAY = (ReplayState.RUNNING, ReplayState.PAUSED)
+_HAS_WORK = (ReplayState.RUNNING, ReplayState.STOPPING)
 _SAID = frozenset({"state", "event_type", "entity_type", "source", "received_from", "received_to", "code"})
 
 
@@ -141,6 +144,8 @@ def _move(
     """Compare-and-set with its entry; whether it happened."""
     with transaction.atomic():
         moved = Replay.objects.filter(pk=replay.pk, state__in=before).update(state=after, **changes)
+        if moved and after in _HAS_WORK:
+            submission.submit(KIND, replay.pk)
         if moved:
             append(happening)
     replay.refresh_from_db()

@@ -14,6 +14,8 @@ from django.db import transaction
 from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
+from sync.jobs import submission
+from sync.jobs.running_job import JobLost, RunningJob
 from sync.models import Member, MemberState, Replay, ReplayState
 from sync.replays.requests import NotReplayable
 from sync.replays.skip_rules import judge
@@ -21,6 +23,7 @@ from webhooks.models import Event
 
 LARGEST = 50_000
 BATCH = 1_000
+KIND = "event-set"
 KEPT = timedelta(days=1)  # a set that nobody confirmed
 _NEEDED = ("source_id", "entity_type", "entity_id", "event_type", "received_at")
 _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
@@ -34,15 +37,20 @@ class TooMany(NotReplayable):
 
 
 def begin_choice(by: AbstractBaseUser, words: Mapping[str, str]) -> Replay:
-    """A set of what these resolved words of a filter mean, up to the newest event of now; still to be filled."""
+    """A set of what these resolved words of a filter mean, up to the newest event of now; still to be filled, by a job
+    that waits for it.
+    """
     bound = Event.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    return Replay.objects.create(
-        requested_by_id=by.pk,
-        created_at=timezone.now(),
-        state=ReplayState.CHOOSING,
-        filter=dict(words),
-        bound=bound,
-    )
+    with transaction.atomic():
+        replay = Replay.objects.create(
+            requested_by_id=by.pk,
+            created_at=timezone.now(),
+            state=ReplayState.CHOOSING,
+            filter=dict(words),
+            bound=bound,
+        )
+        submission.submit(KIND, replay.pk)
+    return replay
 
 
 def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = None) -> Replay:
@@ -62,32 +70,36 @@ def choose(by: AbstractBaseUser, events: Collection[int], key: UUID | None = Non
     return replay
 
 
-def fill(replay: Replay, matching: QuerySet[Event], seconds: float) -> bool:
-    """Go on with a set for so long at most; whether it is frozen by now. `TooMany`, and nothing is kept but the set
-    itself, so that it can say so.
+def fill(replay: Replay, matching: QuerySet[Event], seconds: float, job: RunningJob) -> bool:
+    """Go on with a set for so many seconds at most. Returns True if it is frozen by now, and its job has ended.
 
-    `matching` are the events that its filter means.
+    `matching` are the events that its filter means. `JobLost`. `TooMany`, and nothing is kept but the set itself, so
+    that it can say so.
     """
     until = time.monotonic() + seconds
-    while replay.state == ReplayState.CHOOSING:
+    while True:
         with transaction.atomic():
             is_whole = _fill_batch(replay, matching)
+            job.renew(came_further=True)
         if is_too_large(replay):
-            _empty(replay)
+            with transaction.atomic():
+                _empty(replay)
+                job.finish()
+            _delete_members(replay)
             raise TooMany
         if is_whole:
-            _freeze(replay)
-        elif time.monotonic() >= until:
+            with transaction.atomic():
+                _freeze(replay)
+                job.finish()
+            return True
+        if time.monotonic() >= until:
             return False
-    return True
 
 
 def _fill_batch(replay: Replay, matching: QuerySet[Event]) -> bool:
-    """Add the next events; whether there are no more. One process after the other, each where the last one stopped."""
-    locked = Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk, state=ReplayState.CHOOSING)
-    if not locked.exists():
-        replay.refresh_from_db()
-        return False
+    """Add the next events where the last run stopped; True if there are no more. `JobLost` if the set was discarded."""
+    if not Replay.objects.select_for_update(no_key=True).filter(pk=replay.pk).exists():
+        raise JobLost
     replay.refresh_from_db()
     events = matching.filter(pk__lte=replay.bound).order_by("-received_at", "-id")
     if replay.cursor_at is not None:
@@ -136,7 +148,6 @@ def _empty(replay: Replay) -> None:
     Replay.objects.filter(pk=replay.pk, state=ReplayState.CHOOSING).update(
         state=ReplayState.CHOSEN, skipped=F("total")
     )
-    _delete_members(replay)
 
 
 def _delete_members(replay: Replay) -> None:
@@ -149,6 +160,12 @@ def discard(replay: Replay) -> None:
     """Delete a set that was not confirmed, a batch of its rows at a time."""
     if not Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).exists():
         return
+    submission.cancel(KIND, replay.pk)
+    delete_set(replay)
+
+
+def delete_set(replay: Replay) -> None:
+    """Delete a set that was not confirmed, of which nobody runs the job."""
     _delete_members(replay)
     Replay.objects.filter(pk=replay.pk, state__in=_DRAFTS).delete()
 

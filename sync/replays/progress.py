@@ -1,4 +1,4 @@
-"""A worker's other look: what became of the events that were sent; pause where too many failed again; finish.
+"""What became of the events that were sent; pause where too many failed again; finish.
 
 A member has ended when each attempt that the replay caused has. What failed and is tried again by the hub itself
 counts as failed again: that is what the person who watches must see soon.
@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from audit.entries.append import Happening, append
-from database.statement import Statement
+from sync.jobs.running_job import RunningJob
 from sync.models import (
     OPEN_STATES,
     Attempt,
@@ -30,10 +30,6 @@ from webhooks.models import State
 
 FEWEST_ENDED = 5  # before a share of them means anything
 _MOST = 500
-_UNDER_WAY = Statement(
-    "SELECT id FROM sync_replay WHERE state IN ('choosing', 'running', 'paused', 'stopping')"
-    " AND state <> 'choosing' ORDER BY state = 'paused' AND events = succeeded + failed + held, id LIMIT %s"
-)
 _GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
 _GOOD_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 
@@ -46,17 +42,14 @@ class Ended:
     code: str = ""
 
 
-def note_ends(most: int = 100) -> int:
-    """Look at every replay that is under way, last at those that were left paused; how many members have ended."""
-    return sum(_note_ends(key) for (key,) in _UNDER_WAY.rows(most))
-
-
-def _note_ends(key: int) -> int:
+def note_ends(job: RunningJob) -> int:
+    """Note what became of the events of a replay that were sent. Returns how many members have ended. `JobLost`."""
     with transaction.atomic():
         locked = Replay.objects.select_for_update(no_key=True)
-        replay = locked.filter(pk=key, state__in=("running", "paused", "stopping")).first()
+        replay = locked.filter(pk=job.subject, state__in=("running", "paused", "stopping")).first()
         if replay is None:
             return 0
+        job.renew()
         ended = _ended(replay)
         if ended:
             _keep(replay, ended)
@@ -131,13 +124,13 @@ def _keep(replay: Replay, ended: Mapping[int, Ended]) -> None:
 def _move_on(replay: Replay) -> None:
     """Pause, or finish, where it is time for that."""
     if replay.under_way == 0 and replay.state == ReplayState.STOPPING:
-        _end(replay, ReplayState.STOPPED)
+        end(replay, ReplayState.STOPPED)
     elif replay.under_way == 0 and not _has_waiting(replay):
-        _end(replay, ReplayState.FINISHED)
+        end(replay, ReplayState.FINISHED)
     elif replay.state == ReplayState.RUNNING:
         why = _why_pause(replay)
         if why is not None:
-            _pause(replay, why)
+            pause(replay, why)
 
 
 def _has_waiting(replay: Replay) -> bool:
@@ -154,13 +147,15 @@ def _why_pause(replay: Replay) -> Paused | None:
     return Paused.FAILING if failed * 100 > replay.pauses_above * ended else None
 
 
-def _pause(replay: Replay, why: Paused) -> None:
+def pause(replay: Replay, why: Paused) -> None:
+    """Send nothing more of a locked replay until somebody lets it go on; the hub itself decided that."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
     details = {"why": str(why), "ended": replay.ended, "failed": replay.failed}
     append(Happening(replay.stream, "replay.paused", details=details))
 
 
-def _end(replay: Replay, state: ReplayState) -> None:
+def end(replay: Replay, state: ReplayState) -> None:
+    """End a locked replay, finished or stopped."""
     now = timezone.now()
     ended_at = replay.ended_at or now
     Replay.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)

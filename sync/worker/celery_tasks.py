@@ -16,8 +16,10 @@ from django.conf import settings
 from sync.execution.executor import run_due, run_with_followers
 from sync.execution.periodic import run_periodic
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.worker.process_tuning import keep_to_one_core, keep_what_is_loaded
-from sync.worker.schedule import LONG, PERIODIC, job_looks
+from sync.jobs.run import run_next_jobs
+from sync.worker.job_runner import run_here_or_apart
+from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
+from sync.worker.schedule import LONG, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
 
@@ -57,11 +59,11 @@ def run_periodic_work() -> None:
 
 @shared_task(name="hub.run_jobs")  # type: ignore[untyped-decorator]
 def run_jobs() -> None:
-    """Go on with long work that people asked for: replays, exports, back-tests."""
-    progress = _progress()
-    with progress.counted() as may_begin:
-        for look in job_looks().values() if may_begin else ():
-            look(progress.goes_on)
+    """Run the jobs that are due: exports, back-tests, bulk replays and erasures."""
+    if _worker is None:
+        run_next_jobs(run=run_here_or_apart)
+    else:
+        _worker.jobs.start_due()
 
 
 def _progress() -> WorkInProgress:
@@ -75,9 +77,9 @@ def start_worker(**_: Any) -> None:
     with _lock:
         if _worker is None:
             _worker = Worker(settings.DELIVERY_THREADS, LOOK_SECONDS, LOOK_SECONDS, is_notified=False)
+            pin_to_one_core()
             _worker.start()
-            keep_what_is_loaded()
-            keep_to_one_core()
+            freeze_loaded_objects()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -1,7 +1,7 @@
 """The worker: delivers what is due, sees to deliveries under which processes died, and does the periodic work.
 
-Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and replays have one each, and so has each
-of WORKER_LOOKS. Long periodic work gets one while it runs.
+Threads: one dispatches, DELIVERY_THREADS deliver; suspects, clock, sealer and jobs have one each. Long periodic
+work and each kind of job gets one while it runs.
 """
 
 import logging
@@ -18,7 +18,8 @@ from sync.execution.wakeups import Listener
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.worker.crash_isolation import run_suspects
 from sync.worker.dispatcher import Dispatcher, PollTimes
-from sync.worker.schedule import LONG, PERIODIC, Look, job_looks
+from sync.worker.job_runner import JobRunner
+from sync.worker.schedule import LONG, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 
 logger = logging.getLogger("hub.worker")
@@ -46,6 +47,7 @@ class Worker:
         self._wait = _waiting(self.progress) if is_notified else self.progress.wait
         times = _poll_times(poll_seconds) if is_notified else PollTimes(*[poll_seconds] * 3)
         self._dispatcher = Dispatcher(threads, times, self.progress)
+        self.jobs = JobRunner(self.progress.goes_on, self.progress.counted)
         self._long_running: set[str] = set()
 
     def start(self) -> None:
@@ -57,8 +59,7 @@ class Worker:
         self._watch("suspects", self._isolate, self._poll_seconds)
         self._watch("clock", self._run_periodic, self._look_seconds)
         _begin("sealer", partial(self._keep_looking, self._seal, self.progress.stopping.wait, 1.0))
-        for name, look in job_looks().items():
-            self._watch(name, partial(self._look, look), self._look_seconds)
+        self._watch("jobs", self.jobs.start_due, self._look_seconds)
 
     def look_soon(self) -> None:
         """Look for what is due now, whenever the next look was to be; only for a worker that is not notified."""
@@ -76,12 +77,6 @@ class Worker:
     def _seal(self) -> float:
         """Seal the audit log; less often while nothing happens, since each look is a transaction."""
         return self._look_seconds * (1.0 if seal_audit() else 2.0) * random.uniform(0.75, 1.25)  # noqa: S311
-
-    def _look(self, look: Look) -> None:
-        """One look at long work, which is asked to give back what it does when the worker ends."""
-        with self.progress.counted() as may_begin:
-            if may_begin:
-                look(self.progress.goes_on)
 
     def _run_periodic(self) -> None:
         """Run what is due, and each long work on a thread of its own: an erasure waits for no verification."""

@@ -4,11 +4,11 @@ import pytest
 
 from sync.models import Pace, Replay, ReplayState
 from sync.replays import batches
-from sync.replays.choose_by_filter import look
 from tests.browser.conftest import LogIn
 from tests.browser.driver.chromium import Browser
 from tests.support.builders.bulk_replays import failed, failed_people, work
 from tests.support.hub import ANNA, Hub
+from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
 
@@ -68,7 +68,7 @@ def pages(browser: Browser, event: Event) -> list[str]:
     browser.press("form .primary")
     browser.type("[name=reason]", "a reason of some length, as people write them when they mean well")
     browser.press("form .primary")
-    look()
+    run_jobs("replay")
     replay = Replay.objects.exclude(state="chosen").get()
     return [
         f"/admin/webhooks/event/{event.pk}/replay/",

@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.utils.module_loading import import_string
 
 import sync.attempts.attempt_record
 import sync.attempts.call_log
@@ -27,10 +25,10 @@ from sync.deliveries.record_links import is_linked_to_another
 from sync.execution.executor import run_due
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
-from sync.replays.choose_by_filter import look as look_at_replays
 from sync.worker.schedule import LONG, PERIODIC
 from tests.support.database.query_plans import Seen, pretend_that_tables_are_large, seeing, unserved
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.jobs import run_jobs
 from webhooks.models import lock_or_create_keys
 
 MODULES = (
@@ -172,9 +170,7 @@ def test_what_workers_ask_again_and_again_is_found_by_an_index(
             if work.name != "audit":  # once a night: everything
                 work.run()
         seal_audit()
-        for look in settings.WORKER_LOOKS.values():
-            import_string(look)(lambda: True)
-        look_at_replays(lambda: True)
+        run_jobs()
     assert len(statements) > 20
     found = unserved(connection, [each for each in statements if _is_about_much(each.sql)])
     assert {sql: plan for sql, plan in found.items() if not SMALL_INDEX.search("".join(plan))} == {}

@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
-from django.utils import timezone
 
 from exports.bundle import builder
-from exports.jobs import lifecycle
-from exports.models import Export, ExportState
+from exports.models import Export
 from tests.support.builders.exports import requested
+from tests.support.jobs import end_leases, run_jobs
 
 
 class Killed(BaseException):
@@ -50,17 +48,13 @@ def elsewhere(do: Callable[[], object]) -> None:
     assert not thread.is_alive(), "a reader held up a writer"
 
 
-def end_leases() -> None:
-    Export.objects.filter(state=ExportState.RUNNING).update(lease_until=timezone.now() - timedelta(seconds=1))
-
-
 def killed_at(monkeypatch: pytest.MonkeyPatch, chunk: int) -> Export:
     """An export whose worker died before this chunk; its lease has ended."""
     export = requested()
     with monkeypatch.context() as patch:
         before_chunk(patch, chunk, killed)
         with pytest.raises(Killed):
-            lifecycle.look()
+            run_jobs("export")
     end_leases()
     export.refresh_from_db()
     return export

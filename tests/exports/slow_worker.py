@@ -14,8 +14,9 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 
 from exports.bundle import builder  # noqa: E402
-from exports.jobs import lifecycle, worker  # noqa: E402
-from exports.management.commands import make_export  # noqa: E402
+from sync.jobs.run import run_next_jobs  # noqa: E402
+from sync.management.commands import run_job  # noqa: E402
+from sync.worker import job_process  # noqa: E402
 
 builder.CHUNK, builder.NOTE_SECONDS = 10, 0.0
 rows_of = builder.rows_of
@@ -30,10 +31,10 @@ def slowly(keys):  # type: ignore[no-untyped-def]
 builder.rows_of = slowly
 if claim:
     if how == "deaf":
-        make_export.until_told = lambda: lambda: True
-    call_command("make_export", *claim)
+        run_job.until_told = lambda: lambda: True
+    call_command("run_job", *claim)
 elif how:
-    worker.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
+    job_process.COMMAND = [sys.executable, "-m", __spec__.name, pause, how]
     call_command("run_worker", "--threads", "1", "--grace", "3")
 else:
-    lifecycle.look()
+    run_next_jobs()

@@ -11,9 +11,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exports.bundle import event_selection
-from exports.claims import claim
-from exports.management.commands import export_events, make_export
+from exports.jobs.lifecycle import EXPORT
+from exports.management.commands import export_events
 from exports.models import Export, ExportState
+from sync.jobs.claims import claim
+from sync.management.commands import run_job
 from tests.support.builders.exports import checked, happened, history, kept, lines, requested, unpacked
 from tests.support.people import entries
 
@@ -85,13 +87,13 @@ def test_a_command_that_fails_says_why(database: None, monkeypatch: pytest.Monke
         export()
 
 
-@pytest.mark.parametrize("command", ["export_events", "make_export"])
+@pytest.mark.parametrize("command", ["export_events", "run_job"])
 def test_both_commands_rest_where_cores_are_short(
     database: None, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """What they ask whether they go on is asked again and again, and rests: see `jobs/test_worker`."""
+    """What they ask whether they go on is asked again and again, and rests: see `test_job_process`."""
     history(3)
-    module, asked = {"export_events": export_events, "make_export": make_export}[command], list[bool]()
+    module, asked = {"export_events": export_events, "run_job": run_job}[command], list[bool]()
 
     def resting(goes_on: Callable[[], bool]) -> Callable[[], bool]:
         def rested() -> bool:
@@ -106,10 +108,10 @@ def test_both_commands_rest_where_cores_are_short(
     if command == "export_events":
         export()
     else:
-        monkeypatch.setattr(make_export, "freeze_loaded_objects", lambda: None)
-        claimed = claim(requested().pk)
+        monkeypatch.setattr(run_job, "freeze_loaded_objects", lambda: None)
+        claimed = claim(EXPORT, requested().pk)
         assert claimed is not None
-        call_command("make_export", claimed.export_id, claimed.token)
+        call_command("run_job", claimed.job_id, claimed.token)
     assert Export.objects.get().state == ExportState.DONE
     assert len(asked) > 3
     assert all(asked)

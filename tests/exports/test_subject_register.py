@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from audit.models import Entry
 from exports import subject_register
 from exports.bundle import builder
-from exports.jobs import lifecycle
 from exports.models import ExportedPerson
 from exports.subject_register import exports_with, opened_key, pseudonym
-from tests.exports.interrupted_exports import Killed, elsewhere, end_leases, killed, killed_at
+from tests.exports.interrupted_exports import Killed, elsewhere, killed, killed_at
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.jobs import end_leases, run_jobs
 
 
 def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_people_of_a_resumed_export_are_in_it_too(
     history(9)
     export = killed_at(monkeypatch, chunk=3)
     assert export.people.count() == 4
-    lifecycle.look()
+    run_jobs("export")
     assert export.people.count() == 9
 
 
@@ -83,9 +83,9 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
         if is_careless:
             patch.setattr(builder.Run, "_note", note_files_first)
         with pytest.raises(Killed):
-            lifecycle.look()
+            run_jobs("export")
     end_leases()
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     assert export.counts["events"] == 9
     assert export.people.count() == (7 if is_careless else 9)

@@ -19,13 +19,12 @@ from console.settings.mappings.try_out import WITHHELD
 from sync.mappings.backtests import (
     AT_ONCE,
     FEWEST,
-    HERE_SECONDS,
     MOST,
     NotTestable,
     ask,
     mappings_of,
     routes_of,
-    run,
+    run_here,
 )
 from sync.mappings.drafts import draft_of
 from sync.mappings.past_entities import kept_of
@@ -88,7 +87,7 @@ class BackTests(MappingPages):
             messages.error(request, str(error))
             return redirect("admin:sync_mapping_change", pk)
         if wanted <= AT_ONCE:
-            run(made.pk, HERE_SECONDS)
+            run_here(made)
         return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
 
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from exports.command import ExportCommand, in_order, one_of
 from exports.jobs.lifecycle import TooMany, make_here
-from exports.jobs.worker import resting, stand_back, until_told
 from exports.list_export import EVENTS
 from exports.models import Export, ExportState
 from sync.models import Connection
 from sync.search.event_filter import WORDS, EventFilter, resolve
 from sync.search.periods import NoSuchFilter
+from sync.worker.job_process import resting, stand_back, until_told
 from webhooks.models import Event, Source, State
 
 _HELP = {"received": "the last so many hours: 1, 24, 168 or 720"}

@@ -50,7 +50,9 @@ class Command(BaseCommand):
         except NotErasable as error:
             raise CommandError(str(error)) from error
         if not erase(asked):
-            self.stdout.write("A delivery for this entity runs; the workers erase when it has ended.")
+            self.stdout.write(
+                "Not erased yet: a delivery for this entity runs, or a worker is erasing. The workers finish it."
+            )
             return
         self.stdout.write(
             ", ".join(f"{number} {name}" for name, number in asked.counts.items()) + ": erased."

@@ -103,15 +103,15 @@ def _confirm(client: Any) -> str:
     """The page that asks before so many events are sent again. A worker would go on with a set that is not complete."""
     from django.urls import reverse
 
+    from sync.jobs.run import run_next_jobs
     from sync.models import Replay
-    from sync.replays import choose_by_filter
     from webhooks.models import Event
 
     since = Event.objects.order_by("-received_at")[min(BULK, Event.objects.count()) - 1].received_at
     words = {"received_from": since.isoformat()}
     answer = client.post(reverse("admin:webhooks_event_replay_new"), words)
     while Replay.objects.latest("pk").state == "choosing":
-        choose_by_filter.look()
+        run_next_jobs(kinds=["event-set"])
     return str(answer["Location"])
 
 

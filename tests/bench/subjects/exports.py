@@ -304,7 +304,7 @@ if __name__ == "__main__":
     if sys.argv[2] == "settle":
         _settle()
     elif sys.argv[2] in ("compute", "meanwhile"):
-        from exports.jobs.worker import resting, stand_back
+        from sync.worker.job_process import resting, stand_back
         from sync.worker.process_tuning import freeze_loaded_objects
 
         stand_back()

@@ -5,8 +5,10 @@ import re
 import pytest
 from django.test import Client
 
-from sync.models import Erasure
+from sync.jobs.claims import DIED
+from sync.models import Erasure, Job
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
+from tests.support.jobs import die_three_times
 from tests.support.people import browser, entries
 from webhooks.models import Event
 
@@ -85,3 +87,20 @@ def test_others_neither_see_nor_ask_nor_decide(role: str, event: Event) -> None:
 
 def _text(client: Client, event: Event) -> str:
     return client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+
+
+def test_one_that_workers_gave_up_says_so_and_can_be_resumed(event: Event) -> None:
+    first, second = browser("administrator", "first"), browser("administrator", "second")
+    address = f"/admin/sync/erasure/{asked(first).pk}/change/"
+    second.post(address, {"confirm": "yes"})
+    assert "is not finished" not in second.get(address).content.decode()
+    assert "Nothing was resumed" in second.post(address, {"resume": "yes"}, follow=True).content.decode()
+    die_three_times("erasure")
+    page = second.get(address).content.decode()
+    assert "The erasure is not finished." in page
+    assert DIED in page
+    second.post(address, {"resume": "yes"})
+    assert "is not finished" not in second.get(address).content.decode()
+    assert [job.state for job in Job.objects.order_by("pk")] == ["failed", "waiting"]
+    [resumed] = entries("erasure.resumed")
+    assert resumed["actor"] == f"person:{Erasure.objects.get().decided_by_id}"

@@ -13,6 +13,7 @@ from django.utils import timezone
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.jobs import run_jobs
 from tests.support.pages import text_of
 from tests.support.people import browser, entries, person
 
@@ -38,7 +39,7 @@ def test_from_the_button_of_the_list_to_the_archive(database: None, tmp_path: Pa
     assert "Waits for a worker" in waiting
     assert "<progress" not in waiting, "nobody knows yet how much it is"
     assert 'id="export" data-poll="3"' in waiting
-    lifecycle.look()
+    run_jobs("export")
     done = text_of(client.get(asked["Location"]))
     export = Export.objects.get()
     assert export.requested_by is not None
@@ -119,7 +120,7 @@ def test_an_export_is_cancelled_by_its_button(database: None, exports: Path) -> 
     answer = client.post(f"{LIST}{export.uuid}/cancel/", follow=True)
     assert "The export is cancelled" in text_of(answer)
     assert Export.objects.get().state == ExportState.CANCELLED
-    lifecycle.look()
+    run_jobs("export")
     assert Export.objects.get().state == ExportState.CANCELLED
     assert "had ended already" in text_of(client.post(f"{LIST}{export.uuid}/cancel/", follow=True))
 
@@ -152,7 +153,7 @@ def test_an_export_that_failed_says_why(database: None, settings: Any, tmp_path:
     (tmp_path / "file").write_text("")
     settings.EXPORT_FOLDER = str(tmp_path / "file")
     export = requested()
-    lifecycle.look()
+    run_jobs("export")
     assert "folder for exports cannot be written" in text_of(
         browser("auditor").get(f"{LIST}{export.uuid}/change/")
     )

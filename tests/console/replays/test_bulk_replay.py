@@ -15,9 +15,10 @@ from django.utils import timezone
 from console.models import Preference
 from sync.models import Attempt, Connection, Member, Pace, Replay, ReplayState
 from sync.replays import batches, event_set
-from tests.support.builders.bulk_replays import failed_people, look, states, work
+from tests.support.builders.bulk_replays import failed_people, states, work
 from tests.support.builders.history import NOON, a_delivery, a_replay, a_route, a_source, an_event, logged_in
 from tests.support.hub import Hub
+from tests.support.jobs import run_jobs
 from tests.support.pages import text_of
 from tests.support.people import entries, person
 from webhooks.models import Event
@@ -336,7 +337,7 @@ def test_a_set_that_is_still_counted_says_so_and_begins_nothing(
     assert "2 events so far" in page
     assert 'data-poll="2"' in page
     assert "still being counted" in text_of(support.post(path, TERMS, follow=True))
-    look()
+    run_jobs("event-set")
     assert "Replay 5 events" in text_of(support.get(path))
 
 
@@ -349,7 +350,7 @@ def test_a_set_that_a_worker_finds_too_large_says_so_and_keeps_nothing(
     dead(5)
     support = logged_in("support")
     path = frozen_by(support)
-    look()
+    run_jobs("event-set")
     for page in (support.get(path), support.post(path, TERMS, follow=True)):
         assert "More than 3 events match. Narrow the filters, and replay in parts." in text_of(page)
         assert "data-poll=" not in text_of(page)

@@ -11,10 +11,10 @@ from django.db import OperationalError, connection
 from exports.bundle import builder, sqlite_copy
 from exports.bundle import snapshot as taking
 from exports.bundle.snapshot import snapshot
-from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from tests.exports.interrupted_exports import before_chunk, elsewhere
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
+from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
 pytestmark = pytest.mark.only_sqlite
@@ -104,7 +104,7 @@ def test_a_database_that_is_away_when_an_export_begins_to_read_is_not_its_fault(
     with monkeypatch.context() as patch:
         patch.setattr(taking, "_read", broken)
         with pytest.raises(OperationalError):
-            lifecycle.look()
+            run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.RUNNING, "the next worker goes on with it"
 
@@ -122,7 +122,7 @@ def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
     export = requested()
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_copy, "begin_reading", begin_in_a_corner)
-        lifecycle.look()
+        run_jobs("export")
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)
     assert export.failure == "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."

@@ -22,12 +22,15 @@ from exports import resumable_files
 from exports.bundle import builder
 from exports.bundle.builder import keys_file
 from exports.bundle.shipped import check_rows
-from exports.claims import Claim, Lost, claim_next
-from exports.jobs import lifecycle, worker
+from exports.jobs import lifecycle
+from exports.jobs.lifecycle import EXPORT
 from exports.models import Export, ExportedPerson, ExportState
 from sync.housekeeping.audit_upkeep import seal_audit
-from sync.models import Attempt, Call, Connection, Delivery
-from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, end_leases, killed, killed_at
+from sync.jobs.claims import DIED, claim_next
+from sync.jobs.running_job import JobLost, RunningJob
+from sync.models import Attempt, Call, Connection, Delivery, Job
+from sync.worker import job_process
+from tests.exports.interrupted_exports import Killed, before_chunk, elsewhere, killed, killed_at
 from tests.support.builders.exports import (
     checked,
     cut,
@@ -40,6 +43,7 @@ from tests.support.builders.exports import (
     unpacked,
 )
 from tests.support.builders.history import a_source, an_event
+from tests.support.jobs import die_three_times, end_leases, run_jobs
 from tests.support.people import entries
 from tests.support.processes.hub_processes import ROOT
 from webhooks.models import Event, Receipt, Source
@@ -54,7 +58,7 @@ def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
     happened(20)
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.DONE
     folder = unpacked(export, tmp_path)
@@ -81,7 +85,7 @@ def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
     monkeypatch.setattr(resumable_files, "_opened", lambda path, size: path.open("ab"))
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
 
@@ -99,7 +103,7 @@ def test_an_export_whose_files_are_lost_begins_again(
         "folder": lambda: shutil.rmtree(export.folder),
     }[lost]()
     happened(20)
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     assert export.total == len(lines(folder, "events")) == 7
@@ -115,9 +119,9 @@ def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(builder, step, lambda *_: killed())
         with pytest.raises(Killed):
-            lifecycle.look()
+            run_jobs("export")
     end_leases()
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     kept(folder)
@@ -201,7 +205,7 @@ def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_g
     events = history(6)
     export = killed_at(monkeypatch, chunk=2)
     cut(events[4])
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     assert len(lines(folder, "events")) == export.counts["events"] == 5
@@ -220,9 +224,10 @@ def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
         2,
         lambda: elsewhere(lambda: lifecycle.cancel(export, by="person:1", address="127.0.0.1")),
     )
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
-    assert (export.state, export.token, export.slot) == (ExportState.CANCELLED, None, None)
+    assert export.state == ExportState.CANCELLED
+    assert Job.objects.get().state == "cancelled"
     assert list(exports.iterdir()) == []
     assert not ExportedPerson.objects.exists()
     assert entries("export.cancelled")[0]["actor"] == "person:1"
@@ -262,11 +267,11 @@ def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings
     settings.EXPORTS_AT_ONCE = 2
     for _ in range(3):
         requested()
-    claims = [claim_next() for _ in range(3)]
+    claims = [claim_next(EXPORT) for _ in range(3)]
     assert [bool(each) for each in claims] == [True, True, False]
-    assert isinstance(claims[0], Claim)
-    claims[0].end(ExportState.DONE)
-    assert claim_next() is not None
+    assert isinstance(claims[0], RunningJob)
+    claims[0].finish()
+    assert claim_next(EXPORT) is not None
 
 
 def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
@@ -275,7 +280,7 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
     def look() -> None:
         barrier.wait()
-        claims.append(claim_next())
+        claims.append(claim_next(EXPORT))
         connections.close_all()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
@@ -288,14 +293,14 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
 def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
     requested()
-    first = claim_next()
+    first = claim_next(EXPORT)
     end_leases()
-    second = claim_next()
+    second = claim_next(EXPORT)
     assert first is not None
     assert second is not None
-    with pytest.raises(Lost):
-        first.keep("default")
-    second.keep("default")
+    with pytest.raises(JobLost):
+        first.renew()
+    second.renew()
 
 
 def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
@@ -357,7 +362,7 @@ def test_an_export_whose_process_gets_sigkill_half_way_is_whole_in_the_end(
     export.refresh_from_db()
     assert 30 <= export.position < 60
     end_leases()
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     is_whole(export, tmp_path)
 
@@ -378,10 +383,10 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
     assert 30 <= export.position < 80
     if how == "deaf":
         assert export.state == ExportState.RUNNING, "the variant is caught"
-        assert claim_next() is None
+        assert claim_next(EXPORT) is None
         return
-    assert (export.state, export.token, export.slot) == (ExportState.WAITING, None, None)
-    lifecycle.look()
+    assert (export.state, Job.objects.get().state) == (ExportState.WAITING, "waiting")
+    run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.DONE
     is_whole(export, tmp_path)
@@ -419,7 +424,7 @@ def test_a_worker_outlives_its_export_which_stands_back_behind_it(
         )
         assert len(os.sched_getaffinity(process.pid)) == 1
         is_shared = Path("/proc/self/autogroup").exists()
-        assert niceness(child) == (worker.NICENESS, str(worker.NICENESS) if is_shared else "no")
+        assert niceness(child) == (job_process.NICENESS, str(job_process.NICENESS) if is_shared else "no")
         assert niceness(process.pid) == (0, "0" if is_shared else "no")
         os.kill(child, signal.SIGKILL)
         end_leases()
@@ -442,3 +447,51 @@ def address() -> str:
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
+
+
+def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
+    database: None, exports: Path
+) -> None:
+    history(4)
+    export = requested()
+    die_three_times("export")
+    export.refresh_from_db()
+    assert (export.state, export.failure) == (ExportState.FAILED, DIED)
+    assert [entry["details"]["failure"] for entry in entries("export.failed")] == [DIED]
+    lifecycle.delete_expired()
+    assert list(exports.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_does_not_is_given_up(
+    database: None, monkeypatch: pytest.MonkeyPatch, small_chunks: None, is_careless: bool
+) -> None:
+    """A process that dies in the last step has come further only once; careless, it would be begun for ever."""
+    history(12)
+    export = killed_at(monkeypatch, chunk=2)
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            before_chunk(patch, 2, killed)
+            assert run_and_die()
+    export.refresh_from_db()
+    assert (export.state, export.position) == (ExportState.RUNNING, 8)
+    if is_careless:
+        renew = RunningJob.renew
+        monkeypatch.setattr(
+            RunningJob, "renew", lambda job, **said: renew(job, **said | {"came_further": True})
+        )
+    monkeypatch.setattr(builder, "pack", lambda *_: killed())
+    deaths = 0
+    while deaths < 6 and run_and_die():
+        deaths += 1
+    assert deaths == (6 if is_careless else 3)
+    export.refresh_from_db()
+    assert (export.state == ExportState.FAILED) is not is_careless
+
+
+def run_and_die() -> bool:
+    """Whether a worker begins it, and dies in it."""
+    with suppress(Killed):
+        return bool(run_jobs("export"))
+    end_leases()
+    return True

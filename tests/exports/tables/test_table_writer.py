@@ -12,7 +12,6 @@ from xml.etree import ElementTree
 import pytest
 
 from exports.bundle.shipped import check_rows
-from exports.jobs import lifecycle
 from exports.models import ExportState, Table
 from exports.tables import xlsx_writer
 from exports.tables.csv_writer import COLUMNS
@@ -27,6 +26,7 @@ from tests.support.builders.exports import (
     unpacked,
 )
 from tests.support.builders.history import NOON, a_source
+from tests.support.jobs import run_jobs
 
 STRANGE = ["_x0041_", "a\x01b\r", " both ends ", "<&>\"'", "ä€😀", "\ufffe", "1e5", "007"]
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -111,7 +111,7 @@ def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
     monkeypatch.setattr(xlsx_writer, "MOST_ROWS", 2)
     history(3)
     export = requested(table=Table.XLSX)
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
     assert export.failure == "An XLSX sheet holds 2 events, and these are 3: choose CSV instead."

@@ -2,14 +2,21 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from django.contrib.auth.models import User
 
-from sync.models import Member, Pace, Replay, ReplayState
-from sync.replays.choose_by_filter import freeze_filter, look
+from sync.jobs.claims import claim
+from sync.jobs.running_job import RunningJob
+from sync.models import Job, Member, Pace, Replay, ReplayState
+from sync.replays.batches import send_next
+from sync.replays.choose_by_filter import freeze_filter
 from sync.replays.decisions import Person, Terms, start
+from sync.replays.progress import note_ends
+from sync.replays.worker_step import REPLAY
 from tests.support.hub import Hub
+from tests.support.jobs import run_jobs
 from webhooks.models import Event, State
 
 WHY = "the shop refused everybody on Tuesday"
@@ -71,12 +78,34 @@ def work(replay: Replay, *until: ReplayState, seconds: float = 20.0) -> Replay:
     wanted = until or (ReplayState.FINISHED,)
     end = time.monotonic() + seconds
     while True:
-        look()
+        run_jobs("event-set", "replay")
         replay.refresh_from_db()
         if replay.state in wanted:
             return replay
         assert time.monotonic() < end, f"it is {replay.state}: {states(replay)}"
         time.sleep(0.02)
+
+
+def send_due() -> int:
+    """Send what is due of the replays that run. Returns how many deliveries that are."""
+    return sum(_with_each_job(send_next))
+
+
+def note_all_ends() -> int:
+    """Note what became of what was sent. Returns how many members have ended."""
+    return sum(_with_each_job(note_ends))
+
+
+def _with_each_job(do: Callable[[RunningJob], int]) -> Iterator[int]:
+    """As one worker: a replay whose job another one runs is left out."""
+    for key in Job.objects.filter(kind="replay").order_by("pk").values_list("subject", flat=True):
+        job = claim(REPLAY, key)
+        if job is None:
+            continue
+        try:
+            yield do(job)
+        finally:
+            job.hand_back()
 
 
 def states(replay: Replay) -> dict[str, str]:

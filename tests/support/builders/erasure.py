@@ -10,9 +10,11 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
+from sync.erasure.late_payloads import delete_late_payloads
 from sync.erasure.requests import ask_erasure, decide_erasure, person
 from sync.models import Attempt, Call, Delivery, Erasure, Link, Route
 from tests.support.hub import Hub
+from tests.support.jobs import run_jobs
 from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, subject_key
 
@@ -129,6 +131,15 @@ def confirmed(each: Somebody, source: int | None = None) -> Erasure:
     asked = ask_erasure(whose, ground="consent-withdrawn", reason=f"{each.name} wrote to us", by=asker)
     decide_erasure(asked, confirms=True, by=other)
     return asked
+
+
+def erase_confirmed() -> int:
+    """Do what workers do for erasures. Returns how many ended."""
+    done = Erasure.objects.filter(state="done")
+    before = done.count()
+    delete_late_payloads()
+    run_jobs("erasure")
+    return done.count() - before
 
 
 _meanwhile: list[Callable[[], Any]] = []

@@ -29,6 +29,7 @@ from tests.support.builders.history import (
     an_attempt,
     an_event,
 )
+from tests.support.jobs import run_jobs
 from webhooks.models import Event
 
 PYTHON = str(getattr(sys, "_base_executable", sys.executable))  # not of the environment with our libraries
@@ -73,7 +74,7 @@ def requested(words: dict[str, str] | None = None, **values: Any) -> Export:
 def exported(words: dict[str, str] | None = None, **values: Any) -> Export:
     """An export that a worker has made."""
     export = requested(words, **values)
-    lifecycle.look()
+    run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.DONE, export.failure
     return export

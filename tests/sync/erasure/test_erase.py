@@ -15,9 +15,10 @@ from audit.models import Entry
 from exports.jobs.lifecycle import request_export
 from sync.erasure import erase as erasure_erase
 from sync.erasure import secure_delete
-from sync.erasure.erase import erase, erase_confirmed
+from sync.erasure.erase import erase
 from sync.erasure.requests import NotErasable, ask_erasure, decide_erasure, person
 from sync.housekeeping.audit_upkeep import seal_audit
+from sync.jobs.running_job import RunningJob
 from sync.models import Attempt, Call, Delivery, Erasure, Link
 from sync.replays.requests import request_replay
 from sync.search.event_filter import resolve
@@ -25,6 +26,7 @@ from tests.support.builders.erasure import (
     Somebody,
     come_by_webhook,
     confirmed,
+    erase_confirmed,
     fill,
     found_in_tables,
     guessed,
@@ -207,9 +209,9 @@ def test_a_variant_that_keeps_the_key_is_caught(hub: Hub, monkeypatch: pytest.Mo
     assert opens()
     destroy = erasure_erase._destroy
 
-    def keeping(erasure: Erasure) -> None:
+    def keeping(erasure: Erasure, job: RunningJob) -> None:
         before = dict(SubjectKey.objects.values_list("pk", "wrapped"))
-        destroy(erasure)
+        destroy(erasure, job)
         for pk, wrapped in before.items():
             SubjectKey.objects.filter(pk=pk).update(wrapped=wrapped, destroyed_at=None)
 

@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.erasure.erase import erase
-from sync.mappings import backtests
-from sync.mappings.backtests import NotTestable, ask, look, run
-from sync.models import Attempt, BackTest, Call, Delivery, Mapping, Route
+from sync.jobs.claims import claim
+from sync.jobs.run import run_job
+from sync.jobs.running_job import JobLost
+from sync.mappings.backtests import BACK_TEST, NotTestable, ask, run_here
+from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
 from sync.planning.mapping import Unmappable, parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
 from tests.support.hub import EXAMPLE, Hub
+from tests.support.jobs import die_three_times, end_leases, run_jobs
 from tests.support.people import entries
 from webhooks.models import Event
 
@@ -53,7 +55,7 @@ ENTITIES = st.fixed_dictionaries(
 
 def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
     made = ask(a_draft(mapping, declaration), wanted, author())
-    assert run(made.pk, 20.0)
+    assert run_here(made)
     made.refresh_from_db()
     return made
 
@@ -187,9 +189,9 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
         if number in (9, 39):
             made = ask(a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author())
             with CaptureQueriesContext(connection) as seen:
-                run(made.pk, 20.0)
+                run_here(made)
             costs.append(len(seen))
-    assert costs[0] == costs[1] <= 12
+    assert costs[0] == costs[1] <= 20
 
 
 @pytest.mark.django_db
@@ -199,7 +201,7 @@ def test_time_ends_it_and_what_was_found_until_then_is_kept(monkeypatch: pytest.
     for number in range(12):
         a_mapped_event(route, {"mail": number}, number)
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 100, author())
-    assert run(made.pk, 0.0)
+    assert run_here(made, 0.0)
     made.refresh_from_db()
     assert (made.state, made.ended_by, made.tested) == ("done", "time", 5)
 
@@ -209,15 +211,18 @@ def test_a_run_that_was_cut_off_is_begun_anew_by_a_worker_and_the_first_one_writ
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    past = timezone.now() - timedelta(hours=1)
-    BackTest.objects.update(state="running", token=made.uuid, lease_until=past)
-    look()
+    first = claim(BACK_TEST, made.pk)
+    assert first is not None
+    end_leases()
+    run_jobs("backtest")
     made.refresh_from_db()
     assert (made.state, made.tested) == ("done", 1)
-    with pytest.raises(backtests.Lost):
-        backtests._write(made.pk, made.uuid, {"looked_at": 99})
-    look()
-    assert not run(made.pk, 1.0)
+    with pytest.raises(JobLost):
+        BACK_TEST.run(first, lambda: True)
+    made.refresh_from_db()
+    assert (made.state, made.tested) == ("done", 1)
+    run_jobs("backtest")
+    assert not run_here(made)
 
 
 @pytest.mark.django_db
@@ -246,9 +251,22 @@ def test_a_worker_that_is_told_to_end_leaves_its_run_to_the_next() -> None:
     mapping, route = used_mapping(MAIL)
     a_mapped_event(route, {"mail": 1})
     made = ask(a_draft(mapping, {"fields": {"mail": {"constant": 1}}}), 500, author())
-    look(lambda: False)
+    job = claim(BACK_TEST, made.pk)
+    assert job is not None
+    run_job(job, lambda: False)
     made.refresh_from_db()
-    assert (made.state, made.token, made.lease_until) == ("waiting", None, None)
-    look()
+    assert (made.state, Job.objects.get().state) == ("waiting", "waiting")
+    run_jobs("backtest")
     made.refresh_from_db()
     assert (made.state, made.tested) == ("done", 1)
+
+
+@pytest.mark.django_db
+def test_a_back_test_that_kills_its_workers_has_failed_and_another_one_can_be_asked_for() -> None:
+    mapping, _ = used_mapping(MAIL)
+    draft = a_draft(mapping, {"fields": {"mail": {"constant": 1}}})
+    made = ask(draft, 500, author())
+    die_three_times("backtest")
+    made.refresh_from_db()
+    assert (made.state, made.ended_at is not None) == ("failed", True)
+    ask(draft, 500, author())

@@ -6,11 +6,18 @@ import pytest
 from django.utils import timezone
 
 from sync.models import Breaker, Delivery, ReplayState
-from sync.replays import batches
 from sync.replays.decisions import Person, pause
 from sync.replays.event_set import choose
-from sync.replays.progress import note_ends
-from tests.support.builders.bulk_replays import a_user, failed_people, staff, started, tell, work
+from tests.support.builders.bulk_replays import (
+    a_user,
+    failed_people,
+    note_all_ends,
+    send_due,
+    staff,
+    started,
+    tell,
+    work,
+)
 from tests.support.hub import Hub
 from webhooks.models import State
 
@@ -36,9 +43,9 @@ def test_a_replay_that_was_left_paused_keeps_no_later_one_from_its_end(hub: Hub)
     left = started(by, choose(by, [first.pk]))
     assert pause(left, Person(by))
     later = started(by, choose(by, [second.pk]))
-    assert batches.send_due() == 1
+    assert send_due() == 1
     hub.wait_until_idle()
-    assert note_ends(most=1) == 1
+    assert note_all_ends() == 1
     later.refresh_from_db()
     assert (later.state, later.succeeded) == (ReplayState.FINISHED, 1)
 
@@ -50,7 +57,7 @@ def test_what_is_relayed_behind_an_older_one_that_is_tried_later_holds_no_replay
     due_since(-2400, older, is_relayed=True)
     due_since(5, newer, is_relayed=True)
     replay = started(staff())
-    assert batches.send_due() == len(events)
+    assert send_due() == len(events)
     assert work(replay).succeeded == 2
 
 
@@ -60,5 +67,5 @@ def test_what_waits_for_a_system_that_is_left_alone_holds_no_replay_up(hub: Hub)
     due_since(5, fresh)
     Breaker.objects.create(connection=fresh.identity, open_until=timezone.now() + timedelta(minutes=10))
     started(staff())
-    assert batches.send_due() == 1
+    assert send_due() == 1
     hub.wait_until_quiet()

@@ -8,13 +8,13 @@ from django.db import IntegrityError, connections, transaction
 
 from audit.models import Entry
 from sync.models import Attempt, Pace, Replay, ReplayState
-from sync.replays.choose_by_filter import look
 from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
 from sync.replays.event_set import begin_choice, choose
 from sync.replays.requests import AlreadyRequested, NotReplayable
 from tests.support.builders.bulk_replays import failed_people, frozen, staff, started, work
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import Hub
+from tests.support.jobs import run_jobs
 from tests.support.people import entries
 
 
@@ -63,7 +63,7 @@ def test_a_set_that_is_still_counted_is_refused(by: User) -> None:
 def test_above_the_limit_a_second_person_lets_it_begin(by: User) -> None:
     replay = started(by, limit=2)
     assert replay.state == ReplayState.AWAITING
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events) == (ReplayState.AWAITING, 0)
     with pytest.raises(NotReplayable, match="second person"):

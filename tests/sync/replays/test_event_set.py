@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from sync.erasure.erase import erase
 from sync.execution.executor import run_due
-from sync.models import Erasure, Member, Replay, ReplayState, Route
+from sync.jobs.claims import claim
+from sync.models import Erasure, Job, Member, Replay, ReplayState, Route
 from sync.replays import event_set
-from sync.replays.choose_by_filter import freeze_filter, look
+from sync.replays.choose_by_filter import EVENT_SET, freeze_filter
 from sync.replays.event_set import TooMany, begin_choice, choose, discard_old, fill
 from sync.replays.requests import NotReplayable, request_replay
 from tests.support.builders.bulk_replays import (
@@ -27,6 +28,7 @@ from tests.support.builders.bulk_replays import (
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.hub import ANNA, Hub
+from tests.support.jobs import die_three_times, run_jobs
 from webhooks.models import Event
 
 
@@ -34,7 +36,7 @@ def test_what_fails_after_the_set_was_frozen_is_not_in_it(hub: Hub) -> None:
     events = failed_people(hub, 3)
     replay = frozen(staff())
     failed(hub, ANNA)
-    look()
+    run_jobs("event-set")
     replay.refresh_from_db()
     assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 3, 3)
     assert set(replay.members.values_list("event", flat=True)) == {event.pk for event in events}
@@ -129,16 +131,18 @@ def test_a_set_is_made_in_batches_that_cost_the_same_and_can_be_gone_on_with(
         a_delivery(an_event(number, state="dead", code="target-rejected"), route)
     an_event(99, state="succeeded")
     replay = begin_choice(staff(), {"state": "dead"})
+    job = claim(EVENT_SET, replay.pk)
+    assert job is not None
     matching = Event.objects.filter(state="dead")
     costs = []
     for _ in range(3):
         with CaptureQueriesContext(connection) as statements:
-            assert not fill(replay, matching, 0.0)
+            assert not fill(replay, matching, 0.0, job)
         costs.append(len(statements))
     assert replay.total == 30
     assert len(set(costs)) == 1
     assert costs[0] <= 16
-    assert fill(Replay.objects.get(pk=replay.pk), matching, 5.0)
+    assert fill(Replay.objects.get(pk=replay.pk), matching, 5.0, job)
     replay.refresh_from_db()
     assert (replay.state, replay.total, replay.waiting) == (ReplayState.CHOSEN, 35, 35)
     assert Member.objects.filter(replay=replay, state="waiting").count() == 35
@@ -163,7 +167,7 @@ def test_a_worker_goes_on_with_a_set_that_its_request_left(monkeypatch: pytest.M
         an_event(number, state="dead")
     replay = freeze_filter(staff(), {"state": "dead"})
     assert (replay.state, replay.total) == (ReplayState.CHOOSING, 2)
-    look()
+    run_jobs("event-set")
     replay.refresh_from_db()
     assert (replay.state, replay.total) == (ReplayState.CHOSEN, 7)
 
@@ -194,3 +198,16 @@ def test_a_set_that_nobody_confirms_is_gone_after_a_day_and_one_that_was_started
     assert discard_old() == 1
     assert [each.pk for each in Replay.objects.all()] == [kept.pk]
     assert not Member.objects.filter(replay=left).exists()
+
+
+@pytest.mark.django_db
+def test_a_set_that_kills_its_workers_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_set, "BATCH", 2)
+    monkeypatch.setattr("sync.replays.choose_by_filter._REQUEST_SECONDS", 0.0)
+    for number in range(5):
+        an_event(number, state="dead")
+    assert freeze_filter(staff(), {"state": "dead"}).total == 2
+    die_three_times("event-set")
+    assert not Replay.objects.exists()
+    assert not Member.objects.exists()
+    assert Job.objects.get().state == "failed"

@@ -10,7 +10,6 @@ from sync.execution.executor import run_due
 from sync.housekeeping.cleanup import prune
 from sync.models import Attempt, Delivery, Member, Pace, Paused, ReplayState, Route
 from sync.replays import batches
-from sync.replays.choose_by_filter import look
 from sync.replays.decisions import Person, go_on, pause, stop
 from sync.replays.event_set import choose
 from tests.support.builders.bulk_replays import (
@@ -19,6 +18,7 @@ from tests.support.builders.bulk_replays import (
     failed,
     failed_people,
     frozen,
+    send_due,
     staff,
     started,
     states,
@@ -26,6 +26,7 @@ from tests.support.builders.bulk_replays import (
     work,
 )
 from tests.support.hub import ANNA, Hub
+from tests.support.jobs import run_jobs
 from tests.support.people import entries
 from webhooks.models import Event, State
 
@@ -117,13 +118,13 @@ def test_the_pace_holds_however_often_workers_look(hub: Hub, monkeypatch: pytest
     sent = []
     for seconds in (0.0, 0.1, 0.1, 2.0, 2.0, 0.1, 4.0):
         type(replay).objects.update(due_at=F("due_at") - timedelta(seconds=seconds))
-        batches.send_due()
+        send_due()
         replay.refresh_from_db()
         sent.append(replay.events)
     assert sent == [1, 1, 1, 2, 3, 3, 5]
     monkeypatch.setitem(batches.PER_MINUTE, Pace.GENTLE, 300)
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
-    batches.send_due()
+    send_due()
     assert run_due(100) == 12
 
 
@@ -132,7 +133,7 @@ def test_after_a_long_pause_no_herd_is_sent(hub: Hub, monkeypatch: pytest.Monkey
     monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
     replay = started(staff(), pace=Pace.GENTLE)
     type(replay).objects.update(due_at=timezone.now() - timedelta(hours=1))
-    assert batches.send_due() == 11
+    assert send_due() == 11
     run_due(100)
 
 
@@ -144,7 +145,7 @@ def test_replays_stand_behind_what_is_fresh(hub: Hub, hurry: None) -> None:
         state=State.PENDING, due_at=timezone.now() - timedelta(seconds=5), settled_at=None
     )
     replay = started(staff())
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert replay.events == 0
     assert run_due() == 1
@@ -172,7 +173,7 @@ def test_only_some_of_a_replay_are_under_way_at_once(hub: Hub, monkeypatch: pyte
     replay = started(staff(), pace=Pace.GENTLE)
     for _ in range(4):
         type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=2))
-        batches.send_due()
+        send_due()
     replay.refresh_from_db()
     assert replay.events == replay.under_way == 4
     assert run_due(100) == 4
@@ -182,7 +183,7 @@ def test_one_first_then_ask_me(hub: Hub, hurry: None) -> None:
     failed_people(hub, 4)
     by = staff()
     replay = work(started(by, pace=Pace.FIRST), ReplayState.PAUSED)
-    look()
+    run_jobs("replay")
     assert (replay.events, replay.succeeded, replay.paused) == (1, 1, Paused.FIRST)
     assert Attempt.objects.filter(replay=replay).count() == 1
     assert go_on(replay, Person(by), Pace.NORMAL)
@@ -202,7 +203,7 @@ def test_it_pauses_where_too_many_fail_again_and_counts_anew_when_it_goes_on(
     [told] = entries("replay.paused")
     assert (told["actor"], told["details"]["why"]) == ("system", "failing")
     hub.wait_until_idle()
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert replay.under_way == 0
     before = replay.failed
@@ -233,7 +234,7 @@ def test_paused_by_a_person_nothing_more_is_sent(hub: Hub) -> None:
     replay = started(by, pace=Pace.GENTLE)
     assert pause(replay, Person(by))
     type(replay).objects.update(due_at=timezone.now() - timedelta(seconds=9))
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.paused_by) == (ReplayState.PAUSED, 0, by)
     assert not pause(replay, Person(by))
@@ -244,9 +245,9 @@ def test_stopped_it_ends_with_what_was_sent(hub: Hub, monkeypatch: pytest.Monkey
     by = staff()
     replay = started(by, pace=Pace.GENTLE)
     monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
-    look()
+    run_jobs("replay")
     assert stop(replay, Person(by))
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.events, replay.under_way) == (ReplayState.STOPPING, 1, 1)
     assert run_due() == 1

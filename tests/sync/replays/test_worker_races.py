@@ -3,6 +3,8 @@
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -10,12 +12,20 @@ from django.utils import timezone
 
 from sync.attempts.run import deliver
 from sync.execution.executor import run_due
-from sync.models import Attempt, Member, Pace, Replay, ReplayState
+from sync.jobs.claims import claim_next
+from sync.jobs.run import run_next_jobs
+from sync.jobs.running_job import JobLost
+from sync.jobs.submission import submit
+from sync.models import Attempt, Job, Member, Pace, Paused, Replay, ReplayState
 from sync.replays import batches
-from sync.replays.choose_by_filter import look
+from sync.replays.batches import send_next
+from sync.replays.decisions import Person, go_on, pause, stop
 from sync.replays.event_set import choose
-from tests.support.builders.bulk_replays import failed_people, staff, started, states, work
+from sync.replays.worker_step import REPLAY
+from tests.support.builders.bulk_replays import failed_people, send_due, staff, started, states, work
 from tests.support.hub import Hub
+from tests.support.jobs import die_three_times, end_leases, run_jobs
+from tests.support.people import entries
 from tests.support.processes.hub_processes import attempt_that_dies_alone, lease_ends
 from tests.support.processes.workers import wait_until, worker
 
@@ -31,7 +41,7 @@ def test_workers_that_look_at_once_send_no_event_twice(hub: Hub, hurry: None) ->
 
     def looks(_: int) -> int:
         try:
-            return sum(batches.send_due() for _ in range(8))
+            return sum(send_due() for _ in range(8))
         finally:
             connections.close_all()
 
@@ -51,7 +61,7 @@ def test_killed_before_its_commit_a_look_has_sent_nothing(
     with monkeypatch.context() as broken:
         broken.setattr(batches, "_count", killed)
         with pytest.raises(Killed):
-            batches.send_due()
+            send_due()
     assert set(states(replay).values()) == {"waiting"}
     assert run_due() == 0
     assert work(replay).succeeded == 2
@@ -66,7 +76,7 @@ def test_killed_between_its_commit_and_the_wake_up_the_sweep_delivers_once(
     with monkeypatch.context() as broken:
         broken.setattr(batches, "defer", killed)
         with pytest.raises(Killed):
-            batches.send_due()
+            send_due()
     assert set(states(replay).values()) == {"sent"}
     assert run_due() == 2
     assert work(replay).succeeded == 2
@@ -91,9 +101,10 @@ def test_an_attempt_whose_process_died_is_told_by_the_one_that_follows(hub: Hub,
     Attempt.objects.filter(replay=replay).update(outcome="unknown", code="interrupted")
     Member.objects.filter(replay=replay).update(state="sent")
     Replay.objects.filter(pk=replay.pk).update(state="running", succeeded=0)
+    submit("replay", replay.pk)
     hub.wait_until_quiet()
     event.deliveries.update(state="retrying", code="interrupted", due_at=timezone.now())
-    look()
+    run_jobs("replay")
     replay.refresh_from_db()
     assert (replay.state, replay.under_way) == (ReplayState.RUNNING, 1)
     assert run_due() == 1
@@ -108,7 +119,7 @@ def test_a_replay_that_is_sent_while_an_attempt_kills_its_process_goes_out_after
     hub.wait_until_quiet()
     delivery = event.deliveries.get()
     attempt_that_dies_alone(delivery)
-    look()
+    run_jobs("replay")
     assert states(replay) == {"PERSON0": "sent"}
     lease_ends(delivery.pk)
     assert deliver(delivery.pk, alone=True).is_done
@@ -141,6 +152,72 @@ def test_a_worker_killed_in_the_middle_leaves_the_rest_to_another(hub: Hub) -> N
     assert (replay.events, replay.succeeded) == (30, 30)
     assert set(attempts_of(replay).values()) == {1}
     assert len(hub.writes()) - writes == 30
+
+
+def test_a_replay_that_kills_its_workers_is_paused_until_somebody_lets_it_go_on(
+    hub: Hub, hurry: None
+) -> None:
+    failed_people(hub, 2)
+    by = staff()
+    replay = started(by)
+    die_three_times("replay")
+    replay.refresh_from_db()
+    assert (replay.state, replay.paused, replay.events) == (ReplayState.PAUSED, Paused.CRASHING, 0)
+    [told] = entries("replay.paused")
+    assert (told["actor"], told["details"]["why"]) == ("system", "crashing")
+    assert run_jobs() == 0
+    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert work(replay).succeeded == 2
+
+
+def test_a_replay_that_was_stopped_and_kills_its_workers_ends(
+    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_people(hub, 1)
+    by = staff()
+    replay = started(by)
+    monkeypatch.setattr("sync.replays.batches.defer", lambda _: None)
+    assert send_due() == 1
+    assert stop(replay, Person(by))
+    die_three_times("replay")
+    replay.refresh_from_db()
+    assert replay.state == ReplayState.STOPPED
+    assert run_due() == 1
+
+
+def test_a_replay_that_is_left_paused_is_looked_at_once_an_hour_and_goes_on_at_once(
+    hub: Hub, hurry: None
+) -> None:
+    failed_people(hub, 1)
+    by = staff()
+    replay = started(by)
+    assert pause(replay, Person(by))
+    assert run_jobs("replay") == 1
+    assert run_next_jobs() == 0
+    job = Job.objects.get(kind="replay")
+    assert job.due_at - job.submitted_at > timedelta(minutes=55)
+    assert go_on(replay, Person(by), Pace.NORMAL)
+    assert run_next_jobs() == 1
+    assert work(replay).succeeded == 1
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_a_worker_that_slept_past_its_lease_sends_nothing(
+    hub: Hub, hurry: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    failed_people(hub, 3)
+    replay = started(staff())
+    slept = claim_next(REPLAY)
+    assert slept is not None
+    end_leases()
+    assert claim_next(REPLAY) is not None
+    if is_careless:
+        monkeypatch.setattr(type(slept), "renew", lambda *_, **__: None)
+    with nullcontext() if is_careless else pytest.raises(JobLost):
+        send_next(slept)
+    hub.wait_until_quiet()
+    replay.refresh_from_db()
+    assert replay.events == (3 if is_careless else 0)
 
 
 class Killed(Exception):

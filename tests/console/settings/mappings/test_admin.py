@@ -11,12 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from console.settings.mappings.words import FUNCTION_WORDS, rules
-from sync.mappings.backtests import look
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.support.builders.history import sealed
 from tests.support.builders.settings_rows import DECLARATION, mapping
+from tests.support.jobs import run_jobs
 from tests.support.people import browser, entries, person
 
 pytestmark = pytest.mark.django_db
@@ -410,7 +410,7 @@ def test_a_large_back_test_waits_for_a_worker_and_its_page_follows_it() -> None:
     page = client.get(path).content.decode()
     assert 'data-poll="2"' in page
     assert "0 of 1,000 events tested" in page
-    look()
+    run_jobs("backtest")
     page = client.get(path).content.decode()
     assert "data-poll=" not in page
     assert "1 of 1 tested events come out differently" in page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exports.jobs import worker
+from sync.worker import job_process
 
 
 class Machine:
@@ -32,14 +32,14 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     made = Machine(tmp_path / "schedstat")
-    monkeypatch.setattr(worker, "time", made)
-    monkeypatch.setattr(worker, "_WAITS", tmp_path / "schedstat")
+    monkeypatch.setattr(job_process, "time", made)
+    monkeypatch.setattr(job_process, "_WAITS", tmp_path / "schedstat")
     return made
 
 
 @pytest.fixture
 def goes_on(machine: Machine) -> Callable[[], bool]:
-    return worker.resting(lambda: machine.now < 1_000)
+    return job_process.resting(lambda: machine.now < 1_000)
 
 
 def test_it_rests_half_as_long_as_it_worked_while_cores_were_short(
@@ -67,8 +67,8 @@ def test_a_kernel_that_does_not_tell_makes_nobody_rest(
 ) -> None:
     (tmp_path / "other").write_text(text)
     for told in (tmp_path / "other", tmp_path / "nowhere"):
-        monkeypatch.setattr(worker, "_WAITS", told)
-        goes_on = worker.resting(lambda: True)
+        monkeypatch.setattr(job_process, "_WAITS", told)
+        goes_on = job_process.resting(lambda: True)
         machine.now += 5
         assert goes_on()
     assert machine.rests == []

@@ -1,6 +1,6 @@
-"""A worker's exports, each in a process of its own that stands back behind whoever takes webhooks in and delivers.
+"""Jobs that run in a process of their own, behind whoever receives webhooks and delivers.
 
-It would keep a core busy for minutes, and the interpreter's lock of the worker with it.
+An export would keep a core busy for minutes, and the interpreter's lock of the worker with it.
 """
 
 import logging
@@ -15,13 +15,12 @@ from pathlib import Path
 from django.conf import settings
 
 from database.connection import release_connection
-from exports.claims import Claim
-from exports.jobs import lifecycle
+from sync.jobs.running_job import GoesOn, RunningJob
 from sync.worker.process_tuning import unpin
 
-logger = logging.getLogger("hub.exports")
+logger = logging.getLogger("hub.jobs")
 
-COMMAND = [*settings.COMMAND_LINE, "make_export"]
+COMMAND = [*settings.COMMAND_LINE, "run_job"]
 NICENESS = 10
 _AUTOGROUP = Path("/proc/self/autogroup")
 _WAITS = Path("/proc/self/schedstat")
@@ -31,19 +30,13 @@ _LONGEST_REST = 1.0  # seconds
 _LOOK_SECONDS = 0.2
 
 
-def look(goes_on: Callable[[], bool]) -> None:
-    """A worker's look; see `lifecycle.look`."""
-    lifecycle.look(goes_on, run_apart)
-
-
-def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
-    """Make it in another process, which is told to end when this one is. If it dies, the lease of the export ends.
+def run_apart(job: RunningJob, goes_on: GoesOn) -> None:
+    """Run a job in another process, which is told to end when this one is. If it dies, the lease of the job ends.
 
     It has a session of its own: see `stand_back`.
     """
     release_connection()
-    command = [*COMMAND, str(taken.export_id), str(taken.token)]
-    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603
+    process = subprocess.Popen([*COMMAND, str(job.job_id), str(job.token)], start_new_session=True)  # noqa: S603
     unpin(process.pid)
     while process.poll() is None:
         if not goes_on():
@@ -53,7 +46,7 @@ def run_apart(taken: Claim, goes_on: Callable[[], bool]) -> None:
         except subprocess.TimeoutExpired:
             continue
     if process.returncode:
-        logger.error("the process of export %s ended with %s", taken.export_id, process.returncode)
+        logger.error("the process of %s %s ended with %s", job.kind.name, job.subject, process.returncode)
 
 
 def stand_back() -> None:

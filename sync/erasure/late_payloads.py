@@ -1,0 +1,33 @@
+"""Payloads that were stored under a key after it was destroyed: nobody can read them, and they go too."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from sync.erasure.requests import person_of
+from sync.housekeeping.prune import delete_payloads
+from sync.models import Erasure, ErasureState
+from webhooks.models import Payload, SubjectKey
+
+_LOOKS_BACK = timedelta(days=2)
+_BATCH = 500
+
+
+def delete_late_payloads() -> None:
+    """Delete what a process stored that was about to answer when the key was destroyed, in the last two days. Of those
+    who are being erased just now it is deleted, and counted, with all the rest.
+    """
+    counted = [
+        name
+        for erasure in Erasure.objects.filter(state=ErasureState.CONFIRMED)
+        for name in person_of(erasure).pseudonyms.values()
+    ]
+    destroyed = SubjectKey.objects.filter(destroyed_at__gt=timezone.now() - _LOOKS_BACK)
+    lately = destroyed.exclude(pseudonym__in=counted)
+    subjects = list(lately.values_list("pk", flat=True))  # first: as one question it would read all payloads
+    for start in range(0, len(subjects), _BATCH):
+        late = Payload.objects.filter(subject__in=subjects[start : start + _BATCH])
+        while keys := list(late.values_list("pk", flat=True)[:_BATCH]):
+            with transaction.atomic():
+                delete_payloads(keys)

@@ -1,0 +1,16 @@
+"""The kinds of jobs that there are, as JOB_KINDS names them."""
+
+from collections.abc import Mapping
+from functools import cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from sync.jobs.running_job import Kind
+
+
+@cache
+def job_kinds() -> Mapping[str, Kind]:
+    """Return all kinds by their names."""
+    kinds: list[Kind] = [import_string(dotted) for dotted in settings.JOB_KINDS]
+    return {kind.name: kind for kind in kinds}

@@ -1,0 +1,84 @@
+"""Run jobs that are claimed, and jobs that are due, in this thread."""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import timedelta
+
+from django.db import DatabaseError
+
+from database.clock import database_now
+from sync.jobs.claims import claim_next, due_kinds
+from sync.jobs.kinds import job_kinds
+from sync.jobs.running_job import GoesOn, JobLost, JobStopped, RunningJob
+from sync.models import Job
+
+logger = logging.getLogger("hub.jobs")
+
+_RETRY_SECONDS = 10.0
+_LONGEST_RETRY_SECONDS = 600.0
+_KEPT = timedelta(days=30)
+_BATCH = 500
+
+
+def always() -> bool:
+    """Go on: nobody can tell this process to end."""
+    return True
+
+
+def run_job(job: RunningJob, goes_on: GoesOn = always) -> None:
+    """Run a job that is ours, whatever comes of it.
+
+    1. Told to end, its run is handed back to the next worker.
+    2. If the claim was lost, whoever has it goes on.
+    3. After an error the job is tried again after ten seconds, and twice as many each time, ten minutes at most. A
+       database that is away is not its fault: DatabaseError; the lease ends, and another worker takes it over.
+    """
+    try:
+        job.kind.run(job, goes_on)
+    except JobStopped:
+        logger.info("%s %s is left to the next worker, for this one ends", job.kind.name, job.subject)
+        with suppress(JobLost):
+            job.hand_back()
+    except JobLost as lost:
+        logger.info("%s %s is not ours any more: %s", job.kind.name, job.subject, type(lost).__name__)
+    except DatabaseError:
+        raise
+    except Exception:
+        logger.exception("%s %s failed; it is tried again", job.kind.name, job.subject)
+        errors = Job.objects.filter(pk=job.job_id).values_list("errors", flat=True).first() or 0
+        with suppress(JobLost):
+            job.postpone(min(_RETRY_SECONDS * 2**errors, _LONGEST_RETRY_SECONDS))
+
+
+def run_next_jobs(
+    goes_on: GoesOn = always,
+    kinds: Iterable[str] | None = None,
+    run: Callable[[RunningJob, GoesOn], None] = run_job,
+) -> int:
+    """Run what is due of these kinds, or of all, one job after the other, until nothing is due or `goes_on` says no.
+
+    Returns how many jobs were run.
+    """
+    ran = 0
+    known = job_kinds()
+    for name in due_kinds():
+        if name not in known or (kinds is not None and name not in kinds):
+            continue
+        while goes_on() and (job := claim_next(known[name])) is not None:
+            run(job, goes_on)
+            ran += 1
+    return ran
+
+
+def tidy_up() -> None:
+    """Do what each kind has to do from time to time, and delete jobs that ended a month ago."""
+    for kind in job_kinds().values():
+        if kind.tidy_up is not None:
+            try:
+                kind.tidy_up()
+            except Exception:  # the other kinds are not to suffer
+                logger.exception("what old jobs of the kind %s left could not be tidied up", kind.name)
+    old = Job.objects.filter(ended_at__lt=database_now(plus_seconds=-_KEPT.total_seconds()))
+    while keys := list(old.values_list("pk", flat=True)[:_BATCH]):
+        Job.objects.filter(pk__in=keys).delete()

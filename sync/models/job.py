@@ -1,0 +1,73 @@
+"""Work that workers do for minutes or days: who does it now, until when, and how often it went wrong."""
+
+from django.db import models
+
+
+class JobState(models.TextChoices):
+    """How far a job is."""
+
+    WAITING = "waiting", "waiting for a worker"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+
+
+OPEN_JOBS = (JobState.WAITING, JobState.RUNNING)
+
+
+class Job(models.Model):
+    """One job for one row of its kind: an export, a back-test, a bulk replay, an erasure.
+
+    The row says what is to be done, how far it is and what came of it; the job says only who may write that. `token`
+    is the claim of the worker that runs it. All times are of the database's clock. `due_at` is empty while it runs,
+    unless somebody asked meanwhile that it run again at once.
+    """
+
+    kind = models.CharField(max_length=16, help_text="one of JOB_KINDS")
+    subject = models.BigIntegerField(
+        help_text="the key of the row that it is about, in the table of its kind"
+    )
+    state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
+    submitted_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True, help_text="when a worker may claim it")
+    ended_at = models.DateTimeField(null=True)
+    token = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    slot = models.PositiveSmallIntegerField(null=True, help_text="of a kind that runs so many times at once")
+    deaths = models.PositiveSmallIntegerField(
+        default=0, help_text="leases that ended, since it last came further"
+    )
+    errors = models.PositiveSmallIntegerField(default=0, help_text="since it last came further")
+    failure = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=models.Q(state__in=["waiting", "running"]),
+                name="one_open_job_a_subject",
+            ),
+            models.UniqueConstraint(fields=["kind", "slot"], name="one_running_job_a_slot"),
+            models.CheckConstraint(
+                condition=models.Q(state="running", token__isnull=False, lease_until__isnull=False)
+                | (~models.Q(state="running") & models.Q(token=None, lease_until=None, slot=None)),
+                name="running_job_is_claimed",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="waiting") | models.Q(due_at__isnull=False),
+                name="waiting_job_is_due",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["kind", "due_at"],
+                condition=models.Q(state__in=["waiting", "running"]),
+                name="job_open",
+            ),
+            models.Index(fields=["ended_at"], condition=models.Q(ended_at__isnull=False), name="job_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

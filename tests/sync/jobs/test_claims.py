@@ -1,0 +1,190 @@
+"""A job is run by one worker at a time, and by another one where that is gone; the database decides."""
+
+import threading
+from contextlib import nullcontext
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connections, transaction
+
+from sync.jobs import claims
+from sync.jobs.claims import claim, claim_next, due_kinds
+from sync.jobs.claims import claimed as claimed_before
+from sync.jobs.running_job import JobLost, Kind, RunningJob
+from sync.jobs.submission import submit
+from sync.models import Job
+from tests.support.job_kinds import (
+    COUNTING,
+    OTHER,
+    Recorder,
+    claimed,
+    job_of,
+    said_of,
+    submitted,
+    write_to_row,
+)
+from tests.support.jobs import end_leases
+from webhooks.models import Source
+
+pytestmark = pytest.mark.usefixtures("recorder")
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_workers_that_want_a_job_at_the_same_moment_claim_it_once(
+    monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    """Each has seen it waiting before the first one claims it. Without comparing, all of them have it."""
+    submitted()
+    claim_it = claim_without_comparing if is_careless else claims._claim
+    barrier, found = threading.Barrier(5), []
+
+    def claim_together(*arguments: Any) -> RunningJob | None:
+        barrier.wait(20)
+        return claim_it(*arguments)
+
+    monkeypatch.setattr(claims, "_claim", claim_together)
+
+    def work() -> None:
+        found.append(claim_next(COUNTING))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 5
+    assert sum(job is not None for job in found) == (5 if is_careless else 1)
+
+
+def claim_without_comparing(key: int, kind: Kind, subject: int, _slot: int | None) -> RunningJob:
+    """The broken variant: whoever comes last has it, and the others believe so too."""
+    job = Job.objects.get(pk=key)
+    token = uuid4()
+    Job.objects.filter(pk=key).update(state="running", token=token, lease_until=job.submitted_at)
+    return RunningJob(key, kind, subject, token)
+
+
+def test_a_claim_says_so_of_the_job_and_of_its_row() -> None:
+    key = submitted()
+    job = claimed()
+    row = job_of(key)
+    assert (row.state, row.token, row.due_at) == ("running", job.token, None)
+    assert row.lease_until is not None
+    assert said_of(key) == "running"
+    assert claimed_before(job.job_id, job.token) == job
+    job.finish()
+    assert claimed_before(job.job_id, job.token) is None, "the claim has ended"
+
+
+def test_the_job_that_waited_longest_comes_first_and_each_kind_for_itself() -> None:
+    first, second = submitted("first"), submitted("second")
+    other = submitted("third", "other")
+    assert sorted(due_kinds()) == ["counting", "other"]
+    assert [claimed().subject, claimed().subject, claim_next(COUNTING)] == [first, second, None]
+    assert claimed(OTHER).subject == other
+    assert due_kinds() == []
+
+
+def test_no_more_run_at_once_than_the_kind_says_over_all_workers(recorder: Recorder) -> None:
+    recorder.at_once = 2
+    for slug in ("first", "second", "third"):
+        submitted(slug)
+    first, second = claimed(), claimed()
+    assert claim_next(COUNTING) is None
+    second.hand_back(after=60)
+    assert claimed().subject not in (first.subject, second.subject)
+    assert claim_next(COUNTING) is None
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Job.objects.filter(pk=second.job_id).update(
+            state="running", token=first.token, lease_until=job_of(first.subject).lease_until, slot=0
+        )
+
+
+def test_a_job_that_is_run_at_once_takes_no_slot_and_is_taken_by_nobody_else(recorder: Recorder) -> None:
+    recorder.at_once = 1
+    first, second = submitted("first"), submitted("second")
+    assert claimed().subject == first
+    job = claim(COUNTING, second)
+    assert job is not None
+    assert job_of(second).slot is None
+    assert claim(COUNTING, second) is None
+    assert claim(COUNTING, 10**9) is None
+
+
+@pytest.mark.parametrize("is_careless", [False, True])
+def test_a_job_whose_lease_ended_is_taken_over_and_the_one_that_slept_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, is_careless: bool
+) -> None:
+    key = submitted()
+    slept = claimed()
+    end_leases()
+    assert due_kinds() == ["counting"]
+    second = claimed()
+    assert (second.subject, second.token != slept.token) == (key, True)
+    if is_careless:
+        monkeypatch.setattr(RunningJob, "_write", write_without_comparing)
+    with nullcontext() if is_careless else pytest.raises(JobLost):
+        write_to_row(slept, "written by the one that slept")
+    for end in (slept.finish, slept.hand_back, lambda: slept.fail("it"), lambda: slept.postpone(1)):
+        with nullcontext() if is_careless else pytest.raises(JobLost):
+            end()
+    assert (Source.objects.get(pk=key).name == "written by the one that slept") == is_careless
+    assert (job_of(key).token == second.token) != is_careless
+    if not is_careless:
+        second.renew()
+        second.finish()
+        assert job_of(key).state == "done"
+
+
+def write_without_comparing(self: RunningJob, using: str = "default", **values: Any) -> None:
+    """The broken variant: whoever once had the job writes."""
+    Job.objects.using(using).filter(pk=self.job_id).update(**values)
+
+
+def test_who_was_left_by_its_worker_comes_before_those_who_wait() -> None:
+    first = submitted("first")
+    claimed()
+    submitted("second")
+    end_leases()
+    assert claimed().subject == first
+
+
+@pytest.mark.parametrize("most", [3, 1_000])
+def test_a_job_that_kills_its_process_three_times_has_failed_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Where nobody counts, it kills one process after the other."""
+    monkeypatch.setattr(claims, "MOST_DEATHS", most)
+    key = submitted()
+    for _ in range(3):
+        assert claimed().subject == key
+        end_leases()
+    is_given_up = claim_next(COUNTING) is None
+    assert is_given_up == (most == 3)
+    if is_given_up:
+        job = job_of(key)
+        assert (job.state, job.token, job.due_at) == ("failed", None, None)
+        assert job.failure == claims.DIED
+        assert said_of(key) == f"failed {claims.DIED}"
+        assert due_kinds() == []
+        submit("counting", key)
+        assert claimed().subject == key, "who mended the cause submits it again"
+
+
+def test_a_job_that_came_further_each_time_is_not_given_up() -> None:
+    key = submitted()
+    for _ in range(6):
+        job = claimed()
+        job.renew(came_further=True)
+        end_leases()
+    assert claimed().subject == key
+    assert job_of(key).deaths == 1
+
+
+def test_there_is_one_open_job_of_a_subject() -> None:
+    key = submitted()
+    now = job_of(key).submitted_at
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Job.objects.create(kind="counting", subject=key, submitted_at=now, due_at=now)

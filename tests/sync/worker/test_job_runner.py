@@ -1,0 +1,119 @@
+"""A worker runs a job of each kind at a time, so that no long one holds up another kind."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from sync.jobs.run import run_next_jobs
+from sync.jobs.running_job import JobStopped
+from sync.models import Job
+from sync.worker import job_runner
+from sync.worker.job_runner import JobRunner
+from sync.worker.worker import Worker
+from tests.support.job_kinds import COUNTING, OTHER, Recorder, claimed, job_of, recorder, submitted
+
+__all__ = ["recorder"]
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    """A worker, and nothing of it is left for the next test."""
+    before = set(threading.enumerate())
+    started = Worker(threads=1, wake_ups=None, sweep_seconds=60)
+    started.start()
+    yield started
+    started.drain(SECONDS)
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.startswith("delivery"):
+            thread.join(SECONDS)
+            assert not thread.is_alive(), thread.name
+
+
+def is_so(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if holds():
+            return True
+        connection.close()
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("is_in_line", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_long_job_holds_up_no_job_of_another_kind(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, is_in_line: bool
+) -> None:
+    """With one thread for all kinds the other one would have to wait."""
+    if is_in_line:
+        monkeypatch.setattr(JobRunner, "start_due", lambda runner: run_next_jobs(runner._goes_on))
+    begun, may_end = threading.Event(), threading.Event()
+
+    def take_long(job: Any, _: Any) -> None:
+        begun.set()
+        may_end.wait(60)
+        job.finish()
+
+    recorder.does = take_long
+    long, next_long = submitted("first"), submitted("second")
+    request.getfixturevalue("worker")
+    try:
+        assert begun.wait(SECONDS)
+        other = submitted("third", "other")
+        assert is_so(lambda: job_of(other).state == "done", 4.0 if is_in_line else SECONDS) is not is_in_line
+        assert (job_of(long).state, job_of(next_long).state) == ("running", "waiting"), (
+            "one of a kind at a time"
+        )
+    finally:
+        may_end.set()
+    assert is_so(lambda: job_of(next_long).state == "done")
+
+
+def test_a_worker_that_is_told_to_end_waits_until_its_job_is_handed_back(
+    recorder: Recorder, worker: Worker
+) -> None:
+    def go_on_until_told(job: Any, goes_on: Callable[[], bool]) -> None:
+        while goes_on():
+            time.sleep(0.02)
+        raise JobStopped
+
+    recorder.does = go_on_until_told
+    key = submitted()
+    assert is_so(lambda: job_of(key).state == "running")
+    assert worker.drain(SECONDS) == 0
+    assert job_of(key).state == "waiting"
+
+
+def test_an_error_in_one_job_ends_neither_its_worker_nor_the_next_job(
+    recorder: Recorder, worker: Worker
+) -> None:
+    def fail_first(job: Any, _: Any) -> None:
+        if job.subject == first:
+            raise SystemError
+        job.finish()
+
+    recorder.does = fail_first
+    first = submitted("first")
+    second = submitted("second")
+    assert is_so(lambda: job_of(second).state == "done")
+    assert (job_of(first).state, job_of(first).errors) == ("waiting", 1)
+
+
+def test_a_kind_that_asks_for_a_process_of_its_own_gets_one(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    apart, here = [], []
+    monkeypatch.setattr(job_runner, "run_apart", lambda job, _: apart.append(job.subject))
+    monkeypatch.setattr(job_runner, "run_job", lambda job, _: here.append(job.subject))
+    keys = submitted("first"), submitted("second", "other")
+    for job in (replace(claimed(), kind=replace(COUNTING, runs_apart=True)), claimed(OTHER)):
+        job_runner.run_here_or_apart(job, lambda: True)
+    assert (apart, here) == ([keys[0]], [keys[1]])
+    assert Job.objects.filter(state="running").count() == 2
