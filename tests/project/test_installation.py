@@ -20,6 +20,7 @@ SOURCES = (
     "pyproject.toml",
     "requirements.txt",
     "requirements-dev.txt",
+    "requirements-celery.txt",
     "README.md",
     "LICENSE",
 )
@@ -74,7 +75,7 @@ def test_it_depends_on_what_runs_and_offers_what_checks_as_an_extra(installed: P
         "MIT",
     )
     assert {line.lower() for line in pinned if line} == plain
-    assert found.get_all("Provides-Extra") == ["dev"]
+    assert found.get_all("Provides-Extra") == ["celery", "dev"]
     assert any(line.startswith("pytest==") and "extra ==" in line for line in requirements)
 
 

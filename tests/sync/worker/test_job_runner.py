@@ -25,7 +25,7 @@ SECONDS = 20.0
 def worker() -> Iterator[Worker]:
     """A worker, and nothing of it is left for the next test."""
     before = set(threading.enumerate())
-    started = Worker(threads=1, wake_ups=None, sweep_seconds=60)
+    started = Worker(threads=1)
     started.start()
     yield started
     started.drain(SECONDS)

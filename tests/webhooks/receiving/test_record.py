@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
+from database.write_batch import WriteBatch
 from sync.housekeeping.prune import delete_events, delete_payloads
 from sync.models import Route
 from tests.support.database.orphans import find_orphans, unconstrained
@@ -53,7 +54,9 @@ def _prune_before_repeat(monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> Non
 def _record_without_locks(source: Any, arrival: Any, verified: Any, event: Event) -> record.Recorded:
     """The broken variant: what was read before is named as it was."""
     receipt = receipt_of(source, arrival, verified, event, event.payload, is_repeat=True)
-    record.insert(receipt)
+    batch = WriteBatch()
+    batch.insert(receipt)
+    batch.run()
     return record.Recorded(receipt, event)
 
 
@@ -93,14 +96,15 @@ def test_a_repeat_without_the_locks_leaves_an_orphan(
 def test_the_cleanup_waits_for_a_repeat_that_is_being_stored(
     hub: Hub, stored: Event, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
-    is_inside, may_end, insert = threading.Event(), threading.Event(), record.insert
+    is_inside, may_end = threading.Event(), threading.Event()
 
-    def insert_and_wait(*rows: Any) -> None:
-        insert(*rows)
-        is_inside.set()
-        may_end.wait(1.0)
+    class WaitingBatch(WriteBatch):
+        def run(self) -> None:
+            super().run()
+            is_inside.set()
+            may_end.wait(1.0)
 
-    monkeypatch.setattr(record, "insert", insert_and_wait)
+    monkeypatch.setattr(record, "WriteBatch", WaitingBatch)
 
     def one(number: int) -> Any:
         if number == 0:
