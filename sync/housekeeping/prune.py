@@ -124,8 +124,13 @@ def delete_payloads(keys: Collection[int]) -> None:
     They are locked first: a repeat of a webhook locks the payload that its receipt will name; it comes before or after.
     """
     if keys:
-        list(Payload.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
+        _lock(Payload.objects.filter(pk__in=keys))
         Payload.objects.filter(pk__in=keys).delete()
+
+
+def _lock(rows: QuerySet[Any]) -> None:
+    """Lock rows in the order of their keys until the commit."""
+    list(rows.select_for_update().order_by("pk").values_list("pk"))
 
 
 def delete_calls(calls: QuerySet[Call]) -> None:
@@ -138,11 +143,13 @@ def delete_calls(calls: QuerySet[Call]) -> None:
 def delete_events(keys: Collection[int]) -> None:
     """Delete events with their receipts, deliveries, attempts, calls and payloads.
 
-    They are locked first: a repeat of a webhook, which locks its event, comes before or after.
+    They are locked first, after what they were received with: a repeat of a webhook, which locks the same two, comes
+    before or after.
     """
     if not keys:
         return
-    list(Event.objects.select_for_update().filter(pk__in=keys).order_by("pk").values_list("pk"))
+    _lock(Payload.objects.filter(pk__in=_payloads(Event.objects.filter(pk__in=keys), "payload")))
+    _lock(Event.objects.filter(pk__in=keys))
     events, receipts = Event.objects.filter(pk__in=keys), Receipt.objects.filter(event__in=keys)
     deliveries = Delivery.objects.filter(event__in=keys)
     attempts = Attempt.objects.filter(delivery__in=list(deliveries.values_list("pk", flat=True)))

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model, QuerySet
 
 from audit.entries.append import Happening, append
 from database.group_commit import GroupFailed
@@ -41,6 +43,7 @@ class Recorded:
         return None if payload is None else payload.subject
 
 
+M = TypeVar("M", bound=Model)
 Say = Callable[[Event, EventOutcome], Answer]
 
 
@@ -140,23 +143,28 @@ def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening
 def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: Event) -> Recorded | None:
     """Store a receipt of an event that is stored already. None if the nightly cleanup has just deleted that event.
 
-    The event and its payload stay locked until the commit: no foreign key keeps the cleanup from deleting them.
+    The payload and the event stay locked until the commit: no foreign key keeps the cleanup from deleting them.
     """
     body = arrival.body or b""
     if hashlib.sha256(body).digest() != bytes(known.digest):
         raise Refused("event-id-conflict")
     with transaction.atomic():
-        event = Event.objects.select_for_update(no_key=True).filter(pk=known.pk).first()
+        # In the order of the cleanup, payloads before events: otherwise the two could wait for each other.
+        payload = _locked(Payload.objects.all(), known.payload_id)
+        event = _locked(Event.objects.all(), known.pk)
         if event is None:
             return None
-        payloads = Payload.objects.select_for_update(no_key=True)
-        payload = payloads.filter(pk=event.payload_id).first() if event.payload_id else None
         receipt = receipt_of(source, arrival, verified, event, payload, is_repeat=True)
         batch = WriteBatch()
         batch.insert(receipt)
         batch.run()
         append(received(event, receipt))
     return Recorded(receipt, event)
+
+
+def _locked(rows: QuerySet[M], key: int | None) -> M | None:
+    """Lock the row with this key until the commit; None if there is none any more."""
+    return None if key is None else rows.select_for_update(no_key=True).filter(pk=key).first()
 
 
 def _event_type(source: Source, notice: Notice) -> str:

@@ -122,6 +122,35 @@ def test_the_cleanup_waits_for_a_repeat_that_is_being_stored(
     assert _orphans() == []
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_repeat_and_the_cleanup_never_wait_for_each_other(
+    hub: Hub, stored: Event, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """The cleanup begins while the repeat has locked the first of two rows."""
+    has_begun, may_go_on, lock = threading.Event(), threading.Event(), record._locked
+
+    def lock_and_wait(rows: Any, key: int | None) -> Any:
+        found = lock(rows, key)
+        if not has_begun.is_set():
+            has_begun.set()
+            may_go_on.wait(0.7)
+        return found
+
+    monkeypatch.setattr(record, "_locked", lock_and_wait)
+
+    def one(number: int) -> Any:
+        if number == 0:
+            return hub.post_signed(EXAMPLE, "msg_again").status_code
+        assert has_begun.wait(10)
+        with transaction.atomic():
+            delete_events([stored.pk]) if whole else delete_payloads([stored.payload_id])
+        return "deleted"
+
+    assert in_threads(one, 2) == [200, "deleted"]
+    assert Receipt.objects.count() == (0 if whole else 2)
+    assert _orphans() == []
+
+
 def test_an_unusable_request_of_a_deleted_source_is_not_stored(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
