@@ -70,9 +70,7 @@ def test_a_period_that_was_chosen_is_frozen_on_the_page_that_asks(database: None
 def test_the_page_says_how_quickly_rows_are_written_and_how_long_it_will_take(database: None) -> None:
     export = requested()
     begun = timezone.now() - timedelta(seconds=10)
-    Export.objects.update(
-        state="running", token=export.uuid, lease_until=begun, snapshot_at=begun, total=9_000, position=3_000
-    )
+    Export.objects.update(state="running", snapshot_at=begun, total=9_000, position=3_000)
     page = text_of(browser("auditor").get(f"{LIST}{export.uuid}/change/"))
     assert re.search(
         r"Writes rows: 3,000 of 9,000 events\. (29\d|300) events a second, about 2\d s left\.", page

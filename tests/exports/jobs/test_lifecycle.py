@@ -43,7 +43,7 @@ from tests.support.builders.exports import (
     unpacked,
 )
 from tests.support.builders.history import a_source, an_event
-from tests.support.jobs import die_three_times, end_leases, run_jobs
+from tests.support.jobs import end_leases, run_jobs
 from tests.support.people import entries
 from tests.support.processes.hub_processes import ROOT
 from webhooks.models import Event, Receipt, Source
@@ -450,14 +450,16 @@ def address() -> str:
 
 
 def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
-    database: None, exports: Path
+    database: None, exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history(4)
     export = requested()
-    die_three_times("export")
+    monkeypatch.setattr(builder, "write_evidence", lambda *_: killed())
+    assert [run_and_die() for _ in range(4)] == [True, True, True, False]
     export.refresh_from_db()
     assert (export.state, export.failure) == (ExportState.FAILED, DIED)
     assert [entry["details"]["failure"] for entry in entries("export.failed")] == [DIED]
+    assert list(exports.iterdir()) != []
     lifecycle.delete_expired()
     assert list(exports.iterdir()) == []
 
