@@ -8,7 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 _threads = threading.local()
 
 
-def current() -> Any:
+def thread_connection() -> Any:
     """This thread's connection. Django's own way to it takes as long as a small statement."""
     found = getattr(_threads, "connection", None)
     if found is None:
@@ -18,7 +18,7 @@ def current() -> Any:
 
 def release_connection() -> None:
     """Give the connection back to its pool (PostgreSQL) or keep it (SQLite), unless a transaction is open."""
-    held = current()
+    held = thread_connection()
     if held.connection is None or held.in_atomic_block:
         return
     if held.close_at is not None or held.errors_occurred or not held.autocommit:

@@ -11,13 +11,13 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import NOT_PROVIDED, JSONField, Model
 from django.db.models.base import ModelState
 
-from database.connection import current
+from database.connection import thread_connection
 from database.values import as_time
 
 M = TypeVar("M", bound=Model)
 
 
-def fresh(model: type[M], **values: Any) -> M:
+def new_row(model: type[M], **values: Any) -> M:
     """What `model(**values)` makes. A foreign key takes a row that is stored, or under `…_id` its key.
 
     `KeyError` for a name that is no field.
@@ -43,12 +43,12 @@ def fresh(model: type[M], **values: Any) -> M:
     return row
 
 
-def columns_of(model: type[Model], table: str) -> str:
-    """All columns of a model for a SELECT in which its table is called `table`; `stored` takes their values."""
+def select_list(model: type[Model], table: str) -> str:
+    """Return all columns of a model for a SELECT in which its table is called `table`: see `row_from_columns`."""
     return ", ".join(f"{table}.{each.column}" for each in model._meta.concrete_fields)
 
 
-def stored(model: type[M], values: Sequence[Any]) -> M:
+def row_from_columns(model: type[M], values: Sequence[Any]) -> M:
     """The row of these values of all its columns, as the driver gave them."""
     row = model.__new__(model)
     state = ModelState()
@@ -59,14 +59,14 @@ def stored(model: type[M], values: Sequence[Any]) -> M:
     return row
 
 
-def stored_side_by_side(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
+def rows_from_columns(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
     """The rows of several models, of the values of all their columns; None for one that an outer join did not find."""
     rows: list[Any] = []
     start = 0
     for model in models:
         end = start + len(_readers(model))
         own, start = values[start:end], end
-        rows.append(None if all(each is None for each in own) else stored(model, own))
+        rows.append(None if all(each is None for each in own) else row_from_columns(model, own))
     return rows
 
 
@@ -80,7 +80,7 @@ def _reader(field: Any) -> Callable[[Any], Any] | None:
     read = getattr(field, "from_db_value", None)
     if read is None:
         return _READ.get(field.get_internal_type())
-    return lambda value: read(value, None, current())
+    return lambda value: read(value, None, thread_connection())
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
@@ -94,7 +94,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What there is to know of a model. `columns` takes the values of `fields`, which are all but the key, out of a
-    row's dictionary; `keys` has each name that `fresh` takes, and of a relation where its key stands; `places`:
+    row's dictionary; `keys` has each name that `new_row` takes, and of a relation where its key stands; `places`:
     where that is among the columns; `documents` are columns whose field has to prepare the value.
     """
 

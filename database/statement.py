@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Model
 
-from database.connection import current
+from database.connection import thread_connection
 from database.values import CLOCKS
 
 
@@ -30,11 +30,11 @@ class Statement:
         self._is_reading = self.sql.startswith("SELECT")
         self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in CLOCKS}
 
-    def bound(self, *values: Any) -> "Bound":
+    def bind(self, *values: Any) -> "BoundStatement":
         """With its values, for a `database.write_batch.WriteBatch`."""
-        return Bound(self._texts, values)
+        return BoundStatement(self._texts, values)
 
-    def run(self, *values: Any) -> int:
+    def execute(self, *values: Any) -> int:
         """How many rows it changed."""
         return int(self._execute(values, row_count))
 
@@ -48,19 +48,19 @@ class Statement:
         return found[0] if found else None
 
     def _execute(self, values: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
-        connection = current()
+        connection = thread_connection()
         return execute(connection, self._texts[connection.vendor], values, fetch, is_reading=self._is_reading)
 
 
-class Bound(NamedTuple):
+class BoundStatement(NamedTuple):
     """A statement's text for each database, and its values."""
 
     texts: Mapping[str, str]
     values: Sequence[Any]
 
-    def run(self) -> int:
+    def execute(self) -> int:
         """How many rows it changed."""
-        connection = current()
+        connection = thread_connection()
         return int(
             execute(connection, self.texts[connection.vendor], self.values, row_count, is_reading=False)
         )

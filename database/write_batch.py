@@ -14,8 +14,8 @@ from django.db.models import Model
 
 from database import statement
 from database.bulk_insert import insert_rows, make_insert, mark_as_new, mark_as_stored
-from database.connection import current
-from database.statement import Bound, first_row, first_value, row_count
+from database.connection import thread_connection
+from database.statement import BoundStatement, first_row, first_value, row_count
 
 ANY_ROW = object()
 _FAILED = "a guard failed"
@@ -35,19 +35,19 @@ class WriteBatch:
 
     def __init__(self) -> None:
         self._rows: dict[type[Model], list[Model]] = {}
-        self._writes: list[Bound] = []
-        self._guards: list[tuple[Bound, Any]] = []
+        self._writes: list[BoundStatement] = []
+        self._guards: list[tuple[BoundStatement, Any]] = []
 
     def insert(self, *rows: Model) -> None:
         """Insert rows, those of one model by one statement. Insert a row after the rows that it refers to."""
         for row in rows:
             self._rows.setdefault(type(row), []).append(row)
 
-    def execute(self, *writes: Bound) -> None:
+    def execute(self, *writes: BoundStatement) -> None:
         """Execute statements, whatever number of rows they change."""
         self._writes += writes
 
-    def require(self, guard: Bound, equals: Any = ANY_ROW) -> None:
+    def require(self, guard: BoundStatement, equals: Any = ANY_ROW) -> None:
         """Write nothing unless this SELECT, or this write, finds a row; with `equals`, unless it returns that value."""
         self._guards.append((guard, equals))
 
@@ -57,7 +57,7 @@ class WriteBatch:
         The rows know their primary keys afterwards. Raises GuardFailed if a guard did not hold, or what the database
         raises; then nothing was written, and the rows count as new again.
         """
-        connection = current()
+        connection = thread_connection()
         is_one_statement = connection.vendor == "postgresql" and self._count() > 1
         try:
             with self._transaction(connection, is_one_statement):

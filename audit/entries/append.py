@@ -16,7 +16,7 @@ from audit.entries.stream_heads import START, End, ends_of
 from audit.format.canonical_json import JSONValue, canonical
 from audit.format.hashes import leaf_of
 from audit.format.signed_records import time_text
-from database.statement import Bound, Statement
+from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 
 SYSTEM = "system"
@@ -83,7 +83,7 @@ def append(*happenings: Happening, at: datetime | None = None) -> None:
 class PreparedAppend:
     """INSERTs of entries, and where their streams end once those are committed."""
 
-    writes: Sequence[Bound]
+    writes: Sequence[BoundStatement]
     heads: Mapping[str, End]
 
     def run(self) -> None:
@@ -153,8 +153,8 @@ def _row(happening: Happening, at: datetime, ends: dict[str, End]) -> tuple[Any,
     return stream, at, happening.action, happening.actor, body, seq, before.leaf, leaf
 
 
-def _insertion(rows: Sequence[tuple[Any, ...]]) -> Bound:
-    return _inserting(len(rows)).bound(*(value for row in rows for value in row))
+def _insertion(rows: Sequence[tuple[Any, ...]]) -> BoundStatement:
+    return _inserting(len(rows)).bind(*(value for row in rows for value in row))
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from audit.entries.append import Happening
-from database.statement import Bound, Statement
+from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTIONS, Verdict
 from sync.attempts.call_log import AttemptRecorder, add_calls, in_order
@@ -106,9 +106,9 @@ class Ending:
         attempt.answer = _sealed(Payload.Kind.RESPONSE, _answer(verdict), key)
         return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
 
-    def _attempt_ended(self) -> Bound:
+    def _attempt_ended(self) -> BoundStatement:
         attempt = self.claim.attempt
-        return _END_ATTEMPT.bound(
+        return _END_ATTEMPT.bind(
             attempt.ended_at,
             str(attempt.outcome),
             attempt.code,

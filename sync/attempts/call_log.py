@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 
 from database.connection import release_connection
-from database.model_rows import fresh
-from database.statement import Bound, Statement
+from database.model_rows import new_row
+from database.statement import BoundStatement, Statement
 from database.write_batch import GuardFailed, WriteBatch
 from sync.connectors.client.exchange import Exchange, Outgoing
 from sync.deliveries.claims import Claim
@@ -107,7 +107,7 @@ class AttemptRecorder:
             batch.run()
 
     def _call(self, request: Outgoing) -> Call:
-        return fresh(
+        return new_row(
             Call,
             attempt=self._claim.attempt,
             connection=self._connection,
@@ -160,8 +160,8 @@ def add_calls(kept: list[Kept], batch: WriteBatch) -> None:
             batch.insert(recorded.call)
 
 
-def _completed(call: Call) -> Bound:
-    return _ANSWERED.bound(
+def _completed(call: Call) -> BoundStatement:
+    return _ANSWERED.bind(
         call.started_at,
         call.seconds,
         call.status,

@@ -113,9 +113,9 @@ def _settle_alone(ending: Ending, answer: _Answer) -> Settled | None:
         return None
     answer.say(ending)
     batch = WriteBatch()
-    batch.require(_END_DELIVERY.bound(*_end_of(ending)), str(verdict.state))
+    batch.require(_END_DELIVERY.bind(*_end_of(ending)), str(verdict.state))
     ending.add_to(batch, answer.telling)
-    batch.execute(_END_EVENT.bound(str(verdict.state), verdict.code, claim.delivery.event_id))
+    batch.execute(_END_EVENT.bind(str(verdict.state), verdict.code, claim.delivery.event_id))
     if ending.is_applied and claim.link is None:
         batch.insert(new_link(claim.delivery, ending.applied()))
     elif ending.is_applied:
@@ -144,7 +144,7 @@ def _settle_with_locks(ending: Ending, answer: _Answer) -> Settled | None:
     batch = WriteBatch()
     ending.add_to(batch, answer.telling)
     batch.run()
-    if ending.is_applied and not renewal(claim.delivery, ending.applied()).run():
+    if ending.is_applied and not renewal(claim.delivery, ending.applied()).execute():
         _insert_link(ending)
     events = _end_events(claim, ending.verdict)
     append(*ending.happenings(answer.telling, covered=len(events) - 1), at=ending.at)

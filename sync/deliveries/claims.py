@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from audit.entries.append import NEW_STREAMS, Happening, prepare_append
 from audit.entries.stream_heads import End
-from database.model_rows import columns_of, fresh, stored_side_by_side
-from database.statement import Bound, Statement
+from database.model_rows import new_row, rows_from_columns, select_list
+from database.statement import BoundStatement, Statement
 from database.values import Clock
 from database.write_batch import GuardFailed, WriteBatch
 from sync.deliveries.ordering import Sibling, lock_open
@@ -58,8 +58,8 @@ _CLAIM_FIRST = Statement(
 )
 _LOAD = Statement(
     f"""SELECT EXISTS (SELECT 1 FROM sync_delivery o WHERE o.event_id = d.event_id AND o.id <> d.id),
-    {columns_of(Delivery, "d")}, {columns_of(Event, "e")}, {columns_of(Payload, "p")},
-    {columns_of(SubjectKey, "k")} FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
+    {select_list(Delivery, "d")}, {select_list(Event, "e")}, {select_list(Payload, "p")},
+    {select_list(SubjectKey, "k")} FROM sync_delivery d JOIN webhooks_event e ON e.id = d.event_id
     LEFT JOIN webhooks_payload p ON p.id = e.payload_id
     LEFT JOIN webhooks_subjectkey k ON k.id = p.subject_id WHERE d.id = %s"""  # noqa: S608
 )
@@ -106,14 +106,14 @@ class Claim:
         """All that this attempt is about, its own first."""
         return (self.delivery.event, *self.covered)
 
-    def proof(self, seconds: float) -> Bound:
+    def proof(self, seconds: float) -> BoundStatement:
         """Gives a row where the delivery is ours for so long already, and keeps it so until the commit."""
-        return _LEFT_OF_LEASE[connection.vendor].bound(self.delivery.pk, self.token, seconds)
+        return _LEFT_OF_LEASE[connection.vendor].bind(self.delivery.pk, self.token, seconds)
 
     def hold(self) -> bool:
         """Renew the lease; False where the delivery is not ours any more."""
         self.lease.until = monotonic() + settings.LEASE_SECONDS
-        return bool(_HOLD.run(settings.LEASE_SECONDS, self.delivery.pk, self.token))
+        return bool(_HOLD.execute(settings.LEASE_SECONDS, self.delivery.pk, self.token))
 
     def keep(self, seconds: float) -> bool:
         """Renew the lease where it ends within so many seconds; False where the delivery is not ours any more."""
@@ -146,7 +146,7 @@ def _load(delivery_id: int) -> Loaded | None:
     if found is None:
         return None
     has_others, *values = found
-    delivery, event, payload, key = stored_side_by_side((Delivery, Event, Payload, SubjectKey), values)
+    delivery, event, payload, key = rows_from_columns((Delivery, Event, Payload, SubjectKey), values)
     if payload is not None:
         event.payload = payload
         if key is not None:
@@ -183,7 +183,7 @@ def _claim_first_attempt(loaded: Loaded, alone: bool) -> Claim | None:
     batch = WriteBatch()
     try:
         delivery.identity_slot, delivery.commercial_slot = slots = _free_slots(delivery)
-        batch.require(_CLAIM_FIRST.bound(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
+        batch.require(_CLAIM_FIRST.bind(token, settings.LEASE_SECONDS, *slots, delivery.pk), delivery.pk)
         batch.insert(attempt)
         entry = prepare_append(begun(attempt), heads=NEW_STREAMS)
         batch.execute(*entry.writes)
@@ -273,7 +273,7 @@ def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
 def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> Attempt:
     """The attempt's first writing: `started`. A replay that waited is taken up by this attempt."""
     cause = Cause.REPLAY if replay_id else Cause.RETRY if delivery.last_number > 1 else Cause.WEBHOOK
-    return fresh(
+    return new_row(
         Attempt,
         delivery=delivery,
         number=delivery.last_number,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.db.models import Model, QuerySet
 
 from audit.entries.append import Happening
-from database.model_rows import fresh
+from database.model_rows import new_row
 from database.values import NOW
 from sync.deliveries.claims import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
 from sync.deliveries.ordering import seen
@@ -92,7 +92,7 @@ def enabled_routes() -> QuerySet[Route]:
 
 def _delivery(event: Event, way: Way) -> Delivery:
     route = way.route
-    delivery = fresh(
+    delivery = new_row(
         Delivery,
         event=event,
         route_id=route.pk,

@@ -27,4 +27,4 @@ def refresh_events(event_ids: Iterable[int]) -> None:
     for event_id, states in found.items():
         state = worst([state for state, _ in states])
         code = next((code for each, code in states if each == state), "")
-        _END_EVENT.run(state, code, event_id)
+        _END_EVENT.execute(state, code, event_id)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from database.model_rows import fresh
-from database.statement import Bound, Statement
+from database.model_rows import new_row
+from database.statement import BoundStatement, Statement
 from database.values import as_time
 from sync.deliveries.predicates import OF_SUBJECT, SUBJECT, subject_of
 from sync.models import Delivery, Link
@@ -59,9 +59,9 @@ class Applied:
     occurred_at: datetime | None
 
 
-def renewal(delivery: Delivery, applied: Applied) -> Bound:
+def renewal(delivery: Delivery, applied: Applied) -> BoundStatement:
     """Remember which record belongs to the subject, or forget one that was deleted, where there is a link already."""
-    return _KEEP.bound(*_values(applied), *subject_of(delivery))
+    return _KEEP.bind(*_values(applied), *subject_of(delivery))
 
 
 def new_link(delivery: Delivery, applied: Applied) -> Link:
@@ -69,7 +69,7 @@ def new_link(delivery: Delivery, applied: Applied) -> Link:
     names = ("applied_at", "record_id", "version", "occurred_at")
     known = {name: value for name, value in zip(names, _values(applied), strict=True) if value is not None}
     subject: dict[str, Any] = dict(zip(SUBJECT, subject_of(delivery), strict=True))
-    return fresh(Link, **subject, **known)
+    return new_row(Link, **subject, **known)
 
 
 def _values(applied: Applied) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from database.cached_read import known
-from database.model_rows import columns_of, stored_side_by_side
+from database.model_rows import rows_from_columns, select_list
 from database.statement import Statement
 from sync.models import Connection, Mapping, MappingVersion, Route
 from sync.planning.mapping import ParsedMapping, parse_mapping
@@ -32,8 +32,8 @@ class Way:
 
 
 _ROUTES = Statement(
-    f"""SELECT {columns_of(Route, "routes")}, {columns_of(Connection, "i")}, {columns_of(Connection, "c")},
-    {columns_of(Mapping, "m")}, {columns_of(Source, "s")}, {columns_of(MappingVersion, "v")} FROM sync_route routes
+    f"""SELECT {select_list(Route, "routes")}, {select_list(Connection, "i")}, {select_list(Connection, "c")},
+    {select_list(Mapping, "m")}, {select_list(Source, "s")}, {select_list(MappingVersion, "v")} FROM sync_route routes
     JOIN sync_connection i ON i.id = routes.identity_id JOIN sync_connection c ON c.id = routes.commercial_id
     JOIN sync_mapping m ON m.id = routes.mapping_id JOIN webhooks_source s ON s.id = routes.source_id
     LEFT JOIN sync_mappingversion v ON v.mapping_id = routes.mapping_id
@@ -50,7 +50,7 @@ def ways() -> dict[int, Way]:
 
 def _way_of_row(values: Sequence[Any]) -> Way:
     models = (Route, Connection, Connection, Mapping, Source, MappingVersion)
-    route, identity, commercial, mapping, source, version = stored_side_by_side(models, values)
+    route, identity, commercial, mapping, source, version = rows_from_columns(models, values)
     route.identity, route.commercial, route.mapping, route.source = identity, commercial, mapping, source
     return _way(route, version)
 

@@ -74,7 +74,7 @@ def _is_begun(work: Work, due_at: datetime | None, now: datetime | None) -> bool
         return False
     if now < due_at <= work.schedule.after(now + _APART):
         return False
-    return bool(_MOVE.run(work.schedule.after(now), work.name, due_at))
+    return bool(_MOVE.execute(work.schedule.after(now), work.name, due_at))
 
 
 def run_begun(work: Work) -> bool:
@@ -84,5 +84,5 @@ def run_begun(work: Work) -> bool:
     except Exception:
         logger.exception("%s failed; it is tried again at its next time", work.name)
         return False
-    _END.run(timezone.now(), work.name)
+    _END.execute(timezone.now(), work.name)
     return True

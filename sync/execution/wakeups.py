@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from database.connection import current
+from database.connection import thread_connection
 
 logger = logging.getLogger("hub.wakeups")
 
@@ -32,7 +32,7 @@ def notify_workers(_: Iterable[int]) -> None:
 
     Which ones they are is not passed on: workers read that from the database.
     """
-    if current().vendor == "postgresql":
+    if thread_connection().vendor == "postgresql":
         _sender().notify()
 
 
@@ -40,7 +40,7 @@ def _connect() -> psycopg.Connection[Any]:
     """Open a connection in autocommit, outside the pool: a notification inside a webhook's transaction would make its
     commit wait for a lock of the whole database.
     """
-    parameters = current().get_connection_params()
+    parameters = thread_connection().get_connection_params()
     options = f"{parameters.get('options', '')} -c statement_timeout=5s"
     named = {"application_name": "integration-hub wake-ups", "options": options}
     return psycopg.connect(**parameters | _LIMITS | named, autocommit=True)

@@ -81,14 +81,14 @@ def look_at_pauses() -> None:
         _hold(_AHEAD)
     if goes_on:
         settled = database_now(plus_seconds=-max(_SETTLING, 2 * settings.CONFIGURATION_SECONDS))
-        if not _RELEASE.run(AT_ONCE):
+        if not _RELEASE.execute(AT_ONCE):
             for each in (Source, Route):
                 each.objects.filter(resumed_at__lt=settled).update(resumed_at=None)
 
 
 def look_for_forgotten() -> int:
     """Let what waits though nothing of its way is paused any more be released like the rest; of how many sources."""
-    return _REMEMBER.run()
+    return _REMEMBER.execute()
 
 
 def held_of(what: Source | Route, most: int) -> int:
@@ -99,7 +99,7 @@ def held_of(what: Source | Route, most: int) -> int:
 
 def _hold(seconds: float) -> int:
     total = 0
-    while held := _HOLD.run(seconds, _BATCH, seconds):
+    while held := _HOLD.execute(seconds, _BATCH, seconds):
         total += held
         if held < _BATCH:
             break

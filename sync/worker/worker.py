@@ -12,7 +12,7 @@ from functools import partial
 
 from django.db import DatabaseError
 
-from database.connection import current, release_connection
+from database.connection import release_connection, thread_connection
 from sync.execution.periodic import Work, begin_due, run_begun
 from sync.execution.wakeups import Listener
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -131,12 +131,12 @@ class Worker:
 
 def _waiting(progress: WorkInProgress) -> Callable[[float], object]:
     """What waits for a wake-up, or for so many seconds."""
-    is_postgresql = current().vendor == "postgresql"
+    is_postgresql = thread_connection().vendor == "postgresql"
     return Listener(progress.stopping.wait).wait if is_postgresql else progress.stopping.wait
 
 
 def _poll_times(seconds: float) -> PollTimes:
-    if current().vendor == "postgresql":
+    if thread_connection().vendor == "postgresql":
         return PollTimes(seconds, seconds, seconds)
     return PollTimes(min(_SQLITE_BUSY_SECONDS, seconds), min(_SQLITE_QUIET_SECONDS, seconds), seconds)
 

@@ -108,7 +108,7 @@ def test_keys_are_found_by_an_index_one_or_several() -> None:
 def test_a_statement_that_no_index_serves_is_found() -> None:
     with seeing() as statements:
         Delivery.objects.filter(code="nothing").first()
-        Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").run("", 999)
+        Statement("UPDATE sync_delivery SET code = %s WHERE tries = %s").execute("", 999)
     assert len(unserved(connection, statements)) == 2
 
 

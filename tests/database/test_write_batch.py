@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from database.model_rows import fresh
-from database.statement import Bound, Statement
+from database.model_rows import new_row
+from database.statement import BoundStatement, Statement
 from database.values import NOW
 from database.write_batch import GuardFailed, WriteBatch
 from webhooks.models import Payload, Receipt, Source
@@ -25,7 +25,7 @@ def source() -> Source:
 
 
 def receipt(source: Source, payload: Payload) -> Receipt:
-    return fresh(
+    return new_row(
         Receipt,
         source=source,
         payload=payload,
@@ -40,11 +40,13 @@ def payload(kind: str = Payload.Kind.WEBHOOK) -> Payload:
     return Payload.of(kind, b"{}", None)
 
 
-def code_of(one: Receipt, code: str, answer: Payload) -> Bound:
-    return _CODE.bound(code, answer, one.uuid)
+def code_of(one: Receipt, code: str, answer: Payload) -> BoundStatement:
+    return _CODE.bind(code, answer, one.uuid)
 
 
-def write(*rows: Any, writes: tuple[Bound, ...] = (), guards: tuple[tuple[Any, ...], ...] = ()) -> None:
+def write(
+    *rows: Any, writes: tuple[BoundStatement, ...] = (), guards: tuple[tuple[Any, ...], ...] = ()
+) -> None:
     batch = WriteBatch()
     batch.insert(*rows)
     batch.execute(*writes)
@@ -78,7 +80,7 @@ def test_a_statement_names_a_row_of_its_batch(source: Source) -> None:
     body, answer = payload(), payload()
     known = receipt(source, body)
     write(body, known)
-    write(answer, writes=(code_of(known, "told", answer), _CODE.bound("nobody", answer, uuid.uuid4())))
+    write(answer, writes=(code_of(known, "told", answer), _CODE.bind("nobody", answer, uuid.uuid4())))
     known.refresh_from_db()
     assert (known.code, known.answer) == ("told", answer)
 
@@ -112,32 +114,32 @@ def test_nothing_is_stored_without_the_row_that_is_required(source: Source, slug
     body = payload()
     first = receipt(source, body)
     if slug == "directory":
-        write(body, first, guards=((_SOURCE.bound(slug),),))
+        write(body, first, guards=((_SOURCE.bind(slug),),))
         assert Receipt.objects.get().payload == body
         return
     with pytest.raises(GuardFailed):
-        write(body, first, guards=((_SOURCE.bound(slug),),))
+        write(body, first, guards=((_SOURCE.bind(slug),),))
     assert Payload.objects.count() == Receipt.objects.count() == 0
 
 
 def test_each_guard_has_to_hold() -> None:
     first, other = payload(), payload(Payload.Kind.ANSWER)
     write(first, other)
-    asked = _KIND.bound("request", first.pk)
+    asked = _KIND.bind("request", first.pk)
     added = payload(Payload.Kind.CHANGE)
-    write(added, guards=((asked, "request"), (_SIZE.bound(7, other.pk),)))
+    write(added, guards=((asked, "request"), (_SIZE.bind(7, other.pk),)))
     assert Payload.objects.get(pk=added.pk).kind == "change"
     assert Payload.objects.get(pk=other.pk).size == 7
     before = list(Payload.objects.order_by("pk").values())
     failing: list[tuple[tuple[Any, ...], ...]] = [
         ((asked, "response"),),
-        ((asked, "request"), (_SIZE.bound(8, 0),)),
-        ((_SIZE.bound(8, other.pk),), (_KIND.bound("request", 0), "request")),
-        ((_SIZE.bound(8, other.pk),), (_KIND.bound("request", 0),)),
+        ((asked, "request"), (_SIZE.bind(8, 0),)),
+        ((_SIZE.bind(8, other.pk),), (_KIND.bind("request", 0), "request")),
+        ((_SIZE.bind(8, other.pk),), (_KIND.bind("request", 0),)),
     ]
     for guards in failing:
         with pytest.raises(GuardFailed):
-            write(payload(), writes=(_SIZE.bound(9, first.pk),), guards=guards)
+            write(payload(), writes=(_SIZE.bind(9, first.pk),), guards=guards)
     assert list(Payload.objects.order_by("pk").values()) == before
     assert connection.get_autocommit()
 
@@ -147,15 +149,15 @@ def test_a_guard_that_fails_leaves_the_callers_transaction_usable() -> None:
     with transaction.atomic():
         write(first)
         with pytest.raises(GuardFailed):
-            write(payload(), guards=((_SIZE.bound(8, 0),),))
-        assert _SIZE.run(5, first.pk) == 1
+            write(payload(), guards=((_SIZE.bind(8, 0),),))
+        assert _SIZE.execute(5, first.pk) == 1
     assert Payload.objects.get().size == 5
 
 
 @pytest.mark.writers_at_once  # SQLite compares a number with any text
 def test_text_that_is_no_number_is_no_failed_guard(source: Source) -> None:
     with pytest.raises(DatabaseError):
-        write(payload(), guards=((_SIZE.bound("many", 1),),))
+        write(payload(), guards=((_SIZE.bind("many", 1),),))
 
 
 def test_an_empty_batch_writes_nothing() -> None:
@@ -167,7 +169,7 @@ def test_on_postgresql_it_is_one_statement_and_one_commit(source: Source) -> Non
     seen: list[str] = []
     body = payload()
     with connection.execute_wrapper(lambda run, sql, *rest: (seen.append(sql), run(sql, *rest))[1]):
-        write(body, receipt(source, body), writes=(_CODE.bound("nobody", None, uuid.uuid4()),))
+        write(body, receipt(source, body), writes=(_CODE.bind("nobody", None, uuid.uuid4()),))
     writes = [each for each in seen if not each.startswith("BEGIN")]
     assert len(writes) == (1 if connection.vendor == "postgresql" else 3)
     assert connection.get_autocommit()

@@ -10,7 +10,7 @@ from typing import Self
 
 from django.db import models
 
-from database.model_rows import fresh
+from database.model_rows import new_row
 from webhooks.encryption.at_rest import seal, unseal
 from webhooks.models.subject_key import SubjectKey
 
@@ -66,7 +66,7 @@ class Payload(models.Model):
         It opens without its key: who made it knew its bytes.
         """
         sealed = seal(plain) if key is None else key.seal(plain)
-        made = fresh(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
+        made = new_row(cls, kind=kind, sealed=sealed, size=len(plain), subject=key)
         made._plain = plain
         return made
 

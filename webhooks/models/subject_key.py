@@ -6,7 +6,7 @@ from typing import Self
 
 from django.db import models
 
-from database.model_rows import fresh
+from database.model_rows import new_row
 from webhooks.encryption.at_rest import CannotOpen, seal, unseal
 from webhooks.encryption.subject_cipher import KEY_BYTES, SubjectSealer
 from webhooks.encryption.subject_cipher import unseal as unseal_of_subject
@@ -75,7 +75,7 @@ class SubjectKey(models.Model):
     def new(cls, pseudonym: str, at: datetime) -> Self:
         """A key that is not stored yet."""
         plain = os.urandom(KEY_BYTES)
-        made = fresh(cls, pseudonym=pseudonym, wrapped=seal(plain), made_at=at)
+        made = new_row(cls, pseudonym=pseudonym, wrapped=seal(plain), made_at=at)
         made._plain = plain
         return made
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from django.db import connection
 from django.utils import timezone
 
-from database.model_rows import columns_of, stored
+from database.model_rows import row_from_columns, select_list
 from database.statement import Statement
 from database.write_batch import WriteBatch
 from webhooks.encryption.at_rest import unseal
@@ -31,7 +31,7 @@ def find_or_create_keys(subjects: Collection[Subject], batch: WriteBatch) -> dic
     names = {subject: pseudonym(*subject) for subject in subjects}
     known = {key.pseudonym: key for key in _find(sorted(set(names.values())), locks=False)}
     if known:
-        batch.require(_count_live(len(known)).bound(*sorted(key.pk for key in known.values())), len(known))
+        batch.require(_count_live(len(known)).bind(*sorted(key.pk for key in known.values())), len(known))
     at = timezone.now()
     new = {name: SubjectKey.new(name, at) for name in names.values() if name not in known}
     batch.insert(*new.values())
@@ -62,7 +62,7 @@ def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
 def _find(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
     """Return the keys that are not destroyed; locked in the order in which erasures lock them."""
     finding = _finding(len(names), locks and connection.vendor == "postgresql")
-    return [stored(SubjectKey, columns) for columns in finding.rows(*names)]
+    return [row_from_columns(SubjectKey, columns) for columns in finding.rows(*names)]
 
 
 def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
@@ -80,7 +80,7 @@ def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
 @lru_cache(maxsize=64)
 def _finding(names: int, locks: bool) -> Statement:
     marks = ", ".join(["%s"] * names)
-    found = f"""SELECT {columns_of(SubjectKey, "k")} FROM webhooks_subjectkey k
+    found = f"""SELECT {select_list(SubjectKey, "k")} FROM webhooks_subjectkey k
         WHERE k.pseudonym IN ({marks}) AND k.destroyed_at IS NULL"""  # noqa: S608
     return Statement(f"{found} ORDER BY k.id FOR KEY SHARE" if locks else found)
 

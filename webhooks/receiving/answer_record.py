@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.entries.append import append, prepare_append
-from database.statement import Bound, Statement
+from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from webhooks.models import Payload
 from webhooks.receiving.answers import Answer
@@ -37,9 +37,9 @@ class Telling:
         batch.insert(self.payload)
         batch.execute(self._receipt_update())
 
-    def _receipt_update(self) -> Bound:
+    def _receipt_update(self) -> BoundStatement:
         answer = self.answer
-        return _TOLD.bound(
+        return _TOLD.bind(
             self.payload, self._at, answer.status, answer.code, answer.is_final, self._receipt.pk
         )
 

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 
 from audit.entries.append import Happening, append
 from database.group_commit import GroupFailed
-from database.model_rows import fresh
+from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
@@ -111,7 +111,7 @@ def _record_new(
     is_retry: bool,
 ) -> Recorded:
     body = arrival.body or b""
-    event = fresh(
+    event = new_row(
         Event,
         source=source,
         event_id=event_id,

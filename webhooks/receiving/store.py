@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit.entries.append import NEW_STREAMS, Happening, prepare_append
 from database.connection import release_connection
 from database.group_commit import GroupCommit
-from database.model_rows import fresh
+from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
 from webhooks.models import (
     Event,
@@ -118,7 +118,7 @@ def receipt_of(
     said: Payload | None = None,
 ) -> Receipt:
     """Of a request, not stored yet. `answer`: where it is told in the same commit, kept as `said`."""
-    receipt = fresh(
+    receipt = new_row(
         Receipt,
         source=source,
         event=event,

@@ -88,7 +88,7 @@ POINTS: dict[str, tuple[str, ...]] = {
         "database.statement.Statement._execute",
         "database.write_batch.WriteBatch.run",
     ),
-    "models: rows in memory": ("django.db.models.base.Model.__init__", "database.model_rows.fresh"),
+    "models: rows in memory": ("django.db.models.base.Model.__init__", "database.model_rows.new_row"),
     "ORM": (
         "django.db.models.query.QuerySet._fetch_all",
         "django.db.models.query.QuerySet._filter_or_exclude",
