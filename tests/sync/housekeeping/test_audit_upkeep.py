@@ -198,7 +198,7 @@ def test_a_new_signing_key_begins_by_command() -> None:
 def test_the_clock_starts_checkpoints_and_the_nightly_look() -> None:
     names = [each.name for each in (*PERIODIC, *LONG)]
     assert len(names) == len(set(names))
-    assert {"alarms", "checkpoints", "cleanup", "audit", "erasures"} <= set(names)
+    assert {"alarms", "checkpoints", "cleanup", "audit", "late-payloads", "jobs"} <= set(names)
 
 
 @pytest.mark.slow
