@@ -8,7 +8,7 @@ import django
 from tests.support import environment
 
 assert environment, "imported before Django reads its settings"
-os.environ["DJANGO_SETTINGS_MODULE"] = "integration_hub.settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.support.settings"
 os.environ["ENVIRONMENT"] = "staging"
 django.setup()
 
