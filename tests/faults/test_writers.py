@@ -150,7 +150,7 @@ def test_writers_that_do_not_wait_in_line_are_caught(
     assert found
 
 
-def first_complaint(fleet: Fleet, services: Services, seconds: float = 60.0) -> str:
+def first_complaint(fleet: Fleet, services: Services, seconds: float = 150.0) -> str:
     """Send until a process says that it found the file locked; nearly every transaction does. Empty if none does."""
     people, ends = [f"PERSON{number}" for number in range(100)], threading.Event()
     driver = Driver(services[0], lambda: [] if ends.is_set() else [web.port for web in fleet.webs])
