@@ -156,13 +156,15 @@ def routes_of(mapping_id: int) -> list[Route]:
 def _run(backtest: BackTest, job: RunningJob, until: float, goes_on: GoesOn) -> None:
     current, draft = mappings_of(backtest)
     tally, chunks = Tally(), kept_chunks(routes_of(backtest.draft.mapping_id))
-    ended_by = ""
+    chunk, ended_by = next(chunks, None), ""
     while not ended_by:
         if not goes_on():
             raise JobStopped
-        ended_by = _take(next(chunks, None), tally, current, draft, backtest.wanted)
+        ended_by = _take(chunk, tally, current, draft, backtest.wanted)
         if not ended_by and time.monotonic() >= until:
             ended_by = "time"
+        if not ended_by and (chunk := next(chunks, None)) is None:
+            ended_by = "no-more"
         with transaction.atomic():
             ended = _ended(ended_by) if ended_by else {}
             BackTest.objects.filter(pk=backtest.pk).update(**tally.values(), **ended)

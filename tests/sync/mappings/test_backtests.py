@@ -190,8 +190,10 @@ def test_statements_do_not_grow_with_the_events_of_a_chunk() -> None:
             made = ask(a_draft(mapping, {"fields": {"mail": {"constant": number}}}), 50, author())
             with CaptureQueriesContext(connection) as seen:
                 run_here(made)
-            costs.append(len(seen))
-    assert costs[0] == costs[1] <= 20
+            # Savepoints are there because the test itself is a transaction.
+            asked = [each["sql"] for each in seen.captured_queries]
+            costs.append(sum(not sql.startswith(("SAVEPOINT", "RELEASE")) for sql in asked))
+    assert costs[0] == costs[1] <= 12
 
 
 @pytest.mark.django_db
