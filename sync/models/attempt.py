@@ -8,7 +8,7 @@ from sync.models.delivery import Delivery, Takes
 from sync.models.mapping import MappingVersion
 from sync.models.replay import Replay
 from webhooks.catalogue.reference import new_uuid
-from webhooks.models import Payload, indexes_where_set
+from webhooks.models import indexes_where_set, payload_key
 
 
 class Cause(models.TextChoices):
@@ -79,33 +79,9 @@ class Attempt(models.Model):
         default="",
         help_text="as what the mass-change guard counted it",
     )
-    change = models.ForeignKey(
-        Payload,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-        help_text="before and after",
-    )
-    entity = models.ForeignKey(
-        Payload,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-        help_text="as fetched",
-    )
-    answer = models.ForeignKey(
-        Payload,
-        models.SET_NULL,
-        null=True,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-        help_text="the remote system's sentence and fields",
-    )
+    change = payload_key("before and after")
+    entity = payload_key("as fetched")
+    answer = payload_key("the remote system's sentence and fields")
 
     class Meta:
         default_permissions = ("view",)
@@ -137,12 +113,8 @@ class Call(models.Model):
     error = models.CharField(max_length=48, blank=True, help_text="code, where there was no good answer")
     sent_bytes = models.PositiveIntegerField(default=0)
     received_bytes = models.PositiveIntegerField(default=0)
-    request = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
-    )
-    response = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
-    )
+    request = payload_key()
+    response = payload_key()
 
     class Meta:
         default_permissions = ("view",)

@@ -2,7 +2,7 @@
 
 from webhooks.models.event import Event, State, worst
 from webhooks.models.pausable import Pausable
-from webhooks.models.payload import Payload, indexes_where_set
+from webhooks.models.payload import Payload, indexes_where_set, payload_key
 from webhooks.models.rate_limit import Pace
 from webhooks.models.receipt import Receipt, Refusal
 from webhooks.models.source import Mode, Source, SourceSecret
@@ -33,6 +33,7 @@ __all__ = [
     "indexes_where_set",
     "is_erased",
     "lock_or_create_keys",
+    "payload_key",
     "pseudonym",
     "subject_key",
     "worst",

@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from webhooks.catalogue.reference import new_uuid, to_reference
-from webhooks.models.payload import Payload, indexes_where_set
+from webhooks.models.payload import indexes_where_set, payload_key
 from webhooks.models.source import Source
 from webhooks.models.subject_key import SubjectKey
 from webhooks.models.subject_key_store import subject_key
@@ -46,9 +46,7 @@ class Event(models.Model):
     occurred_text = models.CharField(max_length=40, blank=True, help_text="the timestamp as it was sent")
     is_signed = models.BooleanField(help_text="verified when it came; otherwise it is only a hint")
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the raw body")
-    payload = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
-    )
+    payload = payload_key()
     received_at = models.DateTimeField()
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     code = models.CharField(max_length=48, blank=True, help_text="why, in the words of the catalogue")

@@ -76,3 +76,16 @@ class Payload(models.Model):
             return self._plain
         sealed = bytes(self.sealed)
         return unseal(sealed) if self.subject is None else self.subject.open(sealed)
+
+
+def payload_key(help_text: str = "") -> "models.ForeignKey[Payload | None, Payload | None]":
+    """Return a foreign key to a payload, which may be deleted: a row of the hot path names it (see above)."""
+    return models.ForeignKey(
+        Payload,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text=help_text,
+    )

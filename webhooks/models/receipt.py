@@ -4,7 +4,7 @@ from django.db import models
 
 from webhooks.catalogue.reference import new_uuid, to_reference
 from webhooks.models.event import Event
-from webhooks.models.payload import Payload, indexes_where_set
+from webhooks.models.payload import indexes_where_set, payload_key
 from webhooks.models.source import Source
 
 
@@ -17,9 +17,7 @@ class Receipt(models.Model):
     uuid = models.UUIDField(unique=True, default=new_uuid)
     source = models.ForeignKey(Source, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     event = models.ForeignKey(Event, models.PROTECT, null=True, related_name="receipts", db_constraint=False)
-    payload = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
-    )
+    payload = payload_key()
     verified_by = models.CharField(max_length=48, help_text="the scheme, and the secret's number")
     address = models.GenericIPAddressField(null=True)
     size = models.PositiveIntegerField()
@@ -29,9 +27,7 @@ class Receipt(models.Model):
     code = models.CharField(max_length=48, blank=True)
     is_final = models.BooleanField(default=False, help_text="the answer told an outcome that will not change")
     is_repeat = models.BooleanField(default=False, help_text="the event was known already")
-    answer = models.ForeignKey(
-        Payload, models.SET_NULL, null=True, related_name="+", db_index=False, db_constraint=False
-    )
+    answer = payload_key()
 
     class Meta:
         default_permissions = ("view",)
