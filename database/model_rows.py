@@ -93,7 +93,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What there is to know of a model. `columns` takes the values of `fields`, which are all but the key, out of a
+    """Facts about a model, computed once. `columns` takes the values of `fields`, which are all but the key, out of a
     row's dictionary; `keys` has each name that `new_row` takes, and of a relation where its key stands; `places`:
     where that is among the columns; `documents` are columns whose field has to prepare the value.
     """

@@ -102,7 +102,7 @@ _ZONE = len("+00:00")
 
 
 def _for_sqlite(value: Any) -> Any:
-    """What Django's backend makes of these types."""
+    """Convert a value as Django's SQLite backend does."""
     if isinstance(value, datetime):
         at = value if value.tzinfo is UTC else value.astimezone(UTC)
         return at.isoformat(" ")[:-_ZONE]
@@ -112,7 +112,7 @@ def _for_sqlite(value: Any) -> Any:
 
 
 def _for_postgresql(value: Any) -> Any:
-    """A word of a list of choices is text, and a row stands for its key."""
+    """Convert a member of TextChoices to plain text, and a model instance to its primary key."""
     if isinstance(value, str):
         return str(value)
     return value.pk if isinstance(value, Model) else value

@@ -108,19 +108,21 @@ def prepare_append(
     unknown = [stream for stream in streams if stream not in known]
     found = ends_of(unknown) if unknown else {}
     ends = {stream: found[stream] if stream in found else known[stream] for stream in streams}
-    ordered = happenings if heads is NEW_STREAMS else _in_order(happenings)  # nobody waits for a new stream
+    ordered = (
+        happenings if heads is NEW_STREAMS else _in_order(happenings)
+    )  # no other transaction has a new stream
     rows = [_row(happening, happening.at or moment, ends) for happening in ordered]
     writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     return PreparedAppend(writes, ends)
 
 
 def _tries() -> int:
-    """On SQLite there is but one writer, and nothing to wait for."""
+    """Return how often an append is tried. On SQLite once is enough: there is one writer at a time."""
     return _COLLISIONS if connection.vendor == "postgresql" else 1
 
 
 def _savepoint() -> AbstractContextManager[Any]:
-    """On PostgreSQL an error within it leaves the transaction usable."""
+    """Return a savepoint on PostgreSQL, so that an error leaves the transaction usable."""
     return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 

@@ -177,7 +177,10 @@ def _kept_reason(entry: Entry, details: Mapping[str, Any]) -> Key:
 
 
 def _about(stream: str, names: Mapping[Key, str]) -> str:
-    """`event …4F2K9A`, `source CRM`, `delivery …4F2K9A, route 17`; a name that nobody knows as it stands."""
+    """Return the name of a stream's object: `event …4F2K9A`, `source CRM`, `delivery …4F2K9A, route 17`.
+
+    A stream of an unknown kind is returned unchanged.
+    """
     kind, _colon, rest = stream.partition(":")
     if kind not in OBJECTS:
         return _("the hub") if stream == "system" else stream

@@ -134,7 +134,7 @@ class Run:
         export.position += len(keys)
 
     def _note(self, sizes: dict[str, int], key: bytes = b"") -> None:
-        """What is on the disk, once it is kept whom it contains. `JobLost`."""
+        """Store the sizes of the files so far, after the register of the people in them. Raises JobLost."""
         export = self.export
         if self._people:
             register(export, key, self._people, self.alias)

@@ -70,7 +70,7 @@ def make_here(meant: EventFilter, *, reason: str, goes_on: GoesOn = always) -> E
     with transaction.atomic():
         export = request_export(meant, by=None, reason=reason)
         job = claim(EXPORT, export.pk)
-    assert job is not None, "nobody else has seen it"
+    assert job is not None, "no other process has seen this uncommitted job"
     run_job(job, goes_on)
     export.refresh_from_db()
     return export

@@ -1,4 +1,4 @@
-"""What the end of an attempt leaves on record: attempt, calls, answer, audit entries, link."""
+"""The rows that the end of an attempt writes: attempt, calls, answer, audit entries, link."""
 
 import json
 from dataclasses import dataclass

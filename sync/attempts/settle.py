@@ -131,7 +131,7 @@ def _settle_alone(ending: Ending, answer: _Answer) -> Settled | None:
 
 def _settle_with_locks(ending: Ending, answer: _Answer) -> Settled | None:
     """Settle a delivery with its covered siblings and breakers, in a transaction."""
-    answer.let_go()  # what the batch that failed would have told may not be so any more
+    answer.let_go()  # the answer of the batch that failed may not be true any more
     claim = ending.claim
     if claim.covered:
         lock_open(claim.delivery)

@@ -45,8 +45,9 @@ _CLAIM = Statement(
     WHERE id = %s AND {is_due(hides_state=True)} AND ({is_suspect()}) = %s
     AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
 )
-# Claims one that nobody has touched, while nothing else of its subject is open: narrower than `is_due`, with the state
-# hidden as there. What others begin of the subject just now is not seen: that is for the constraint.
+# Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
+# `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the constraint
+# `one_running_delivery_a_subject` refuses it.
 _CLAIM_FIRST = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
@@ -168,7 +169,7 @@ def adopt(delivery: Delivery, way: Way) -> None:
 
 
 def _claim_first_attempt(loaded: Loaded, alone: bool) -> Claim | None:
-    """Claim a delivery that nobody has touched, while nothing else of its subject is open.
+    """Claim a delivery for its first attempt, if no other delivery of its subject is open.
 
     Returns None, having written nothing, if that does not hold. Raises Full.
     """

@@ -1,6 +1,6 @@
-"""Hop 3, our half: one open delivery for each route of an event, in the transaction that stores the event.
+"""Open a delivery for each route of an event, in the commit that stores the event.
 
-What can run at once in this process is stored as claimed already, with its attempt begun: hops 3 and 4 in one commit.
+A delivery that this process can run at once is stored as claimed, with its attempt begun, in the same commit.
 """
 
 import uuid

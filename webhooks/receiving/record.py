@@ -1,4 +1,4 @@
-"""Hop 3: event, receipt and deliveries in one commit. From here the webhook cannot be lost."""
+"""Store a verified request: as a new event, as a repeat of one that is known, or as unusable."""
 
 import hashlib
 from collections.abc import Callable
