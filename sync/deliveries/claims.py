@@ -46,8 +46,8 @@ _CLAIM = Statement(
     AND {has_no_open_breaker("sync_delivery")} RETURNING tries, last_number, takes, mapping_version_id"""  # noqa: S608
 )
 # Claims a delivery for its first attempt, if no other one of its subject is open. The condition is narrower than
-# `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the constraint
-# `one_running_delivery_a_subject` refuses it.
+# `is_due`, with the state hidden as there. A delivery that another process claims at this moment is not seen: the
+# constraint `one_running_delivery_a_subject` refuses it.
 _CLAIM_FIRST = Statement(
     f"""UPDATE sync_delivery SET state = 'running', token = %s, lease_until = {{clock}}, tries = 1, last_number = 1,
     identity_slot = %s, commercial_slot = %s
