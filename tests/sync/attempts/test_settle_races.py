@@ -21,6 +21,7 @@ from sync.execution.executor import run_due
 from sync.models import Attempt, Breaker, Call, Delivery, Link, Route
 from sync.replays.requests import request_replay
 from tests.support.audit.chain_faults import faults
+from tests.support.builders.history import a_replay
 from tests.support.hub import EXAMPLE, Hub
 from webhooks.models import Event, Payload, Receipt
 
@@ -124,6 +125,21 @@ def test_a_replay_that_was_asked_for_at_this_moment_runs(hub: Hub, ways: Ways) -
         ("replay", "unchanged"),
     ]
     assert last(Delivery).state == "unchanged"
+    assert faults() == []
+
+
+def test_a_batch_is_not_written_over_a_replay_that_only_the_delivery_names(hub: Hub, ways: Ways) -> None:
+    """Without an entry in the event's stream, which would make the batch fail too."""
+    asked = a_replay(User.objects.create_user("liisa"))
+    ways.meanwhile = lambda: Delivery.objects.filter(state="running").update(replay=asked)
+    hub.change_email("anna.again@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_idle()
+    hub.wait_until_quiet()
+    assert ways.long >= 1
+    attempts = Attempt.objects.filter(delivery=last(Delivery)).order_by("number")
+    assert [each.cause for each in attempts] == ["webhook", "replay"]
+    assert last(Event).state == last(Delivery).state == "unchanged"
     assert faults() == []
 
 

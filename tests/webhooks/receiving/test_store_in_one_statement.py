@@ -18,8 +18,6 @@ from tests.support.threads import in_threads
 from webhooks.models import Event, Payload, Receipt, SubjectKey, find_or_create_keys, subject_key
 from webhooks.receiving import store
 
-pytestmark = pytest.mark.writers_at_once
-
 
 def once_looked_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> list[SubjectKey]:
     """Let something happen when the first webhook has looked its key up; what it found."""
@@ -126,6 +124,7 @@ def test_two_of_a_new_subject_that_come_at_the_same_moment_are_both_stored_under
     assert faults() == []
 
 
+@pytest.mark.writers_at_once
 def test_nobody_destroys_a_key_before_what_is_sealed_under_it_is_stored(database: None) -> None:
     key = subject_key(1, "USER", ANNA)
 
