@@ -13,6 +13,8 @@ from django.conf import settings
 from database.connection import release_connection
 from sync.deliveries.due import suspects
 
+START_SECONDS = 30.0  # what a process may need on a busy machine before it claims anything
+
 logger = logging.getLogger("hub.worker")
 
 
@@ -26,8 +28,10 @@ def run_suspects(goes_on: Callable[[], bool], limit: int = 100) -> int:
 def _run_alone(delivery_id: int) -> bool:
     """Whether its process ended by itself; one that hangs is killed once its lease has ended."""
     command = [*settings.COMMAND_LINE, "deliver_alone", str(delivery_id)]
+    # A process killed within its lease would be blamed for a slow start: the lease begins only at the claim.
+    seconds = START_SECONDS + settings.LEASE_SECONDS
     try:
-        ended = subprocess.run(command, timeout=settings.LEASE_SECONDS * 1.5, check=False)  # noqa: S603
+        ended = subprocess.run(command, timeout=seconds, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
         logger.error("delivery %s hung alone in its process, which was killed", delivery_id)
         return False

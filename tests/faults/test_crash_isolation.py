@@ -1,5 +1,6 @@
 """Promise I11: a delivery that kills its process is found out by its third death, and takes nobody along."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import QuerySet
 
 from audit.models import Entry
+from sync.deliveries.predicates import SUSPECT
 from sync.models import OPEN_STATES, Delivery, Outcome
 from tests.faults.variants.process_variants import POISON, environment
 from tests.support.hub import Hub
+from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import WorkerProcess
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
@@ -46,6 +50,12 @@ class Supervisor:
                     self.deaths += 1
                     self.workers[number] = self._worker()
 
+    def stop(self) -> None:
+        for each in self.workers:
+            each.process.kill()
+            each.process.wait()
+        close_what_is_left()
+
     def _worker(self) -> WorkerProcess:
         return WorkerProcess(0.2, **self.variables)
 
@@ -54,7 +64,7 @@ class Supervisor:
 def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Supervisor]:
     variables = environment(folder, variant) | {
         "DELIVERY_THREADS": "2",
-        "LEASE_SECONDS": "3",
+        "LEASE_SECONDS": "5",
         "CONFIGURATION_SECONDS": "1",
         "LOG_LEVEL": "CRITICAL",
     }
@@ -63,10 +73,7 @@ def supervised(folder: Path, variant: str, count: int = 2) -> Iterator[Superviso
     try:
         yield supervisor
     finally:
-        for each in supervisor.workers:
-            each.process.kill()
-            each.process.wait()
-        close_what_is_left()
+        supervisor.stop()
 
 
 def tell(hub: Hub, user: str) -> None:
@@ -90,8 +97,8 @@ def poison() -> Delivery:
     return Delivery.objects.get(entity_id=POISON)
 
 
-def innocents() -> set[str]:
-    return set(Delivery.objects.exclude(entity_id=POISON).values_list("state", flat=True))
+def innocents() -> QuerySet[Delivery]:
+    return Delivery.objects.exclude(entity_id=POISON)
 
 
 def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_arrive(
@@ -102,7 +109,7 @@ def test_what_kills_its_process_is_dead_by_its_third_death_and_the_innocent_all_
     with supervised(tmp_path, "poison") as supervisor:
         supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 120)
         dead = poison()
-        assert innocents() <= set(DONE)
+        assert not innocents().exclude(state__in=DONE).values_list("entity_id", "state", "code", "deaths")
         assert supervisor.deaths == 2, "the third death is that of a process of its own"
     assert (dead.code, dead.deaths, dead.due_at) == ("crashes-hub", 3, None)
     attempts = dead.attempts.order_by("number").values_list("outcome", "code", "is_alone")
@@ -123,3 +130,22 @@ def test_a_hub_that_holds_no_death_against_anybody_is_caught(hub: Hub, tmp_path:
         supervisor.until(lambda: poison().deaths >= 3, 60)
         assert poison().state != State.DEAD
         supervisor.until(lambda: supervisor.deaths >= 4, 60)
+
+
+def test_a_process_that_starts_slowly_is_not_blamed_for_it(hub: Hub, tmp_path: Path, settings: Any) -> None:
+    settings.WAKE_WORKERS = settings.LEFT_TO_WORKERS
+    tell(hub, "INNOCENT1")
+    Delivery.objects.update(deaths=SUSPECT)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\ntime.sleep(5 * ('deliver_alone' in sys.orig_argv))\n"
+    )
+    variables = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "LEASE_SECONDS": "3"}
+    supervisor = Supervisor(variables)
+    supervisor.start(1)
+    try:
+        supervisor.until(lambda: not Delivery.objects.filter(state__in=OPEN_STATES).exists(), 60)
+    finally:
+        supervisor.stop()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.deaths) == (State.SUCCEEDED, 0)
+    assert [each.is_alone for each in delivery.attempts.all()] == [True]
