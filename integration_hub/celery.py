@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import worker_init
 from django.core.management.base import CommandError
 
-from sync.execution.message_sender import sender_of
+from sync.execution.background_sender import BackgroundSender, SenderOfProcess
 
 # Before the application is made, which reads the settings of the Django project that it names.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "integration_hub.settings")
@@ -21,16 +21,20 @@ app = Celery("integration_hub")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
 DELIVER = "hub.deliver"
+_MAX_TOGETHER = 8  # deliveries in one message, which one thread of a worker runs one after the other
 _EXPIRES_SECONDS = 60.0  # by then a worker has found the delivery in the database
 
 
 def send_deliveries(delivery_ids: Iterable[int]) -> None:
     """Let a Celery worker run deliveries. Never waits and never raises: a thread of this process sends the messages."""
-    sender_of(_send).hand(delivery_ids)
+    _sender.get().submit(delivery_ids)
 
 
 def _send(delivery_ids: list[int]) -> None:
     app.send_task(DELIVER, [delivery_ids], expires=_EXPIRES_SECONDS, retry=False)
+
+
+_sender = SenderOfProcess(lambda: BackgroundSender("the broker", _send, _MAX_TOGETHER))
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -14,9 +14,10 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from sync.execution import wakeups
+from sync.execution import background_sender, wakeups
+from sync.execution.background_sender import SenderOfProcess
 from sync.execution.executor import defer
-from sync.execution.wakeups import CHANNEL, Listener, Sender, notify_workers
+from sync.execution.wakeups import CHANNEL, Listener, notify_workers
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, free_port
 from tests.support.processes.workers import own_database, wait_until
 
@@ -44,8 +45,8 @@ def engine(settings: Any, database: None) -> list[list[int]]:
 @pytest.fixture
 def fresh(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process has not notified anybody yet, and what fails rests for a tenth of a second."""
-    monkeypatch.setattr(wakeups, "_only", None)
-    monkeypatch.setattr(wakeups, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(wakeups, "_sender", SenderOfProcess(wakeups._make_sender))
+    monkeypatch.setattr(background_sender, "_REST_SECONDS", 0.1)
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def test_many_that_are_deferred_at_once_are_notified_of_together(fresh: None) ->
     with hearing() as heard:
         for number in range(500):
             notify_workers([number])
-        assert wakeups._sender().flush(5)
+        assert wakeups._sender.get().flush(5)
         wait_until(lambda: bool(heard), 5)
         time.sleep(0.2)
     assert set(heard) == {CHANNEL}
@@ -120,7 +121,7 @@ def test_what_is_notified_while_nobody_waits_is_heard_afterwards(fresh: None) ->
     listener = Listener()
     listener.wait(30)
     notify_workers([1])
-    assert wakeups._sender().flush(5)
+    assert wakeups._sender.get().flush(5)
     began = time.monotonic()
     listener.wait(30)
     assert time.monotonic() - began < 10
@@ -169,7 +170,7 @@ def test_a_server_that_is_away_holds_nobody_up_and_is_heard_of_once_it_is_back(
             began = time.monotonic()
             listener.wait(0.3)
             assert 0.25 < time.monotonic() - began < 10
-            assert wakeups._sender().flush(15)
+            assert wakeups._sender.get().flush(15)
         time.sleep(0.2)  # its rest
         with hearing() as heard:
 
@@ -202,17 +203,4 @@ def test_a_notification_waits_for_no_transaction_that_is_open(fresh: None) -> No
 def test_on_sqlite_nobody_is_told_and_nothing_is_opened(fresh: None) -> None:
     before = threading.active_count()
     notify_workers([1])
-    assert wakeups._only is None
     assert threading.active_count() == before
-
-
-@only_postgresql
-def test_a_process_that_was_forked_has_a_sender_of_its_own(
-    fresh: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    notify_workers([1])
-    parent = wakeups._only
-    assert isinstance(parent, Sender)
-    monkeypatch.setattr(parent, "pid", -1)  # as the child sees it
-    notify_workers([2])
-    assert wakeups._only is not parent

@@ -1,0 +1,130 @@
+"""Send messages about deliveries in a thread of their own, so that a receiver that hangs holds up no request.
+
+Messages may be lost: what cannot be sent is dropped, and a worker finds the deliveries in the database.
+"""
+
+import atexit
+import logging
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+logger = logging.getLogger("hub.wakeups")
+
+MAX_WAITING = 10_000
+_REST_SECONDS = 5.0  # after a failure
+
+
+class RestAfterFailure:
+    """Makes calls to something that may be away; after a failed call it makes none for some seconds.
+
+    `name`: what is called, for the log, which has one line when it goes away and one when it is back.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rests_until = 0.0
+        self._is_away = False
+
+    def call(self, run: Callable[[], object]) -> bool:
+        """Make a call. Returns False if it failed, or was not made during a rest."""
+        if time.monotonic() < self._rests_until:
+            return False
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 - brokers have many kinds, each with errors of its own
+            if not self._is_away:
+                logger.warning("%s is away (%s); workers poll", self._name, type(error).__name__)
+            self._is_away = True
+            self._rests_until = time.monotonic() + _REST_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
+            return False
+        if self._is_away:
+            logger.warning("%s is back", self._name)
+        self._is_away = False
+        return True
+
+
+class BackgroundSender:
+    """A bounded queue of deliveries and the thread that sends them.
+
+    `send` gets at most `max_together` of those that came while the last message was sent, or in the `pause_seconds`
+    after it.
+    """
+
+    def __init__(
+        self, name: str, send: Callable[[list[int]], object], max_together: int, pause_seconds: float = 0.0
+    ) -> None:
+        self.pid = os.getpid()
+        self._send, self._max_together, self._pause_seconds = send, max_together, pause_seconds
+        self._receiver = RestAfterFailure(name)
+        self._queue: queue.Queue[int] = queue.Queue(MAX_WAITING)
+        threading.Thread(target=self._run, name="background-sender", daemon=True).start()
+
+    def submit(self, delivery_ids: Iterable[int]) -> None:
+        """Queue deliveries to be sent. Never waits; drops what exceeds `MAX_WAITING`."""
+        for delivery_id in delivery_ids:
+            try:
+                self._queue.put_nowait(delivery_id)
+            except queue.Full:
+                return
+
+    @property
+    def waiting(self) -> int:
+        """Number of deliveries that are in the queue."""
+        return self._queue.qsize()
+
+    def flush(self, seconds: float) -> bool:
+        """Wait at most `seconds` until everything was sent or dropped. Returns False if it was not."""
+        until = time.monotonic() + seconds
+        while self._queue.unfinished_tasks:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            delivery_ids = [self._queue.get(), *self._take_waiting()]
+            self._receiver.call(partial(self._send, delivery_ids))
+            for _ in delivery_ids:
+                self._queue.task_done()
+            if self._pause_seconds:
+                time.sleep(self._pause_seconds)
+
+    def _take_waiting(self) -> Iterator[int]:
+        for _ in range(self._max_together - 1):
+            try:
+                yield self._queue.get_nowait()
+            except queue.Empty:
+                return
+
+
+class SenderOfProcess:
+    """The one sender of this process: made when it is first asked for, and again after a fork.
+
+    Flushed when the process ends: a command that ends right after it deferred still gets its messages out.
+    """
+
+    def __init__(self, make: Callable[[], BackgroundSender]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._sender: BackgroundSender | None = None
+        atexit.register(self._flush_at_exit)
+
+    def get(self) -> BackgroundSender:
+        """Return this process's sender."""
+        sender = self._sender
+        if sender is not None and sender.pid == os.getpid():
+            return sender
+        with self._lock:
+            if self._sender is None or self._sender.pid != os.getpid():
+                self._sender = self._make()
+            return self._sender
+
+    def _flush_at_exit(self) -> None:
+        if self._sender is not None and self._sender.pid == os.getpid():
+            self._sender.flush(1.0)
