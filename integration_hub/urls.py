@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from integration_hub.health import health
 from sync.delivery_service import Deliveries
-from webhooks.receiving.delivery_port import Delivering
+from webhooks.delivery_port import Delivering
 from webhooks.views import Inbox, OutcomeView, problem_page
 
 delivering: Delivering = Deliveries()

@@ -12,7 +12,7 @@ from audit.entries.append import Happening, append
 from audit.entries.stream_heads import End
 from database.write_batch import WriteBatch
 from sync.attempts.event_outcome import outcome_of, outcome_when_opened
-from sync.attempts.waiters import Telling, wait, waiting_for
+from sync.attempts.waiters import wait, waiting_for
 from sync.deliveries.creation import Opening, open_deliveries, plan_ways
 from sync.deliveries.event_state import refresh_events
 from sync.deliveries.ordering import next_of_subject
@@ -21,6 +21,7 @@ from sync.deliveries.routes import Way
 from sync.execution.executor import Place, defer, reserve, wake
 from sync.models import Delivery
 from webhooks.catalogue.outcome import EventOutcome
+from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Event, State
 
 
@@ -45,7 +46,7 @@ def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
     return stopped
 
 
-T = TypeVar("T", bound=Telling)
+T = TypeVar("T", bound=PendingAnswer)
 
 
 class Begun:
@@ -140,9 +141,9 @@ class Deliveries:
         return outcome_of(event)
 
 
-def _kept(telling: T) -> T:
-    telling.keep()
-    return telling
+def _kept(pending_answer: T) -> T:
+    pending_answer.keep()
+    return pending_answer
 
 
 def _outcome(event: Event, *, is_done: bool, with_entity: bool) -> EventOutcome:

@@ -11,9 +11,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from webhooks.catalogue.codes import CATALOGUE, Language, choose_language, words
+from webhooks.delivery_port import Delivering
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.receiving.answers import Answer, problem
-from webhooks.receiving.delivery_port import Delivering
 from webhooks.receiving.incoming_request import read_arrival
 from webhooks.receiving.outcome_links import event_of
 from webhooks.receiving.receive import receive_webhook, tell_outcome

@@ -13,12 +13,12 @@ from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTIONS, Verdict
 from sync.attempts.call_log import AttemptRecorder, add_calls, in_order
 from sync.attempts.plan import Findings
-from sync.attempts.waiters import Telling
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import Applied
 from sync.deliveries.stored_webhook import wants_entity
 from sync.models import Delivery, Takes
 from sync.planning.change import Action
+from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
@@ -43,15 +43,15 @@ class Ending:
         assert self.claim.attempt.ended_at is not None, "it is written first"
         return self.claim.attempt.ended_at
 
-    def add_to(self, batch: WriteBatch, telling: Telling | None) -> None:
+    def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:
         """Add the end of the attempt, its calls, and the answer if there is one."""
         batch.insert(*self._end_attempt())
         batch.execute(self._attempt_ended())
         add_calls(in_order(self.recorders), batch)
-        if telling is not None:
-            telling.add_to(batch)
+        if pending_answer is not None:
+            pending_answer.add_to(batch)
 
-    def happenings(self, telling: Telling | None, covered: int = 0) -> list[Happening]:
+    def happenings(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[Happening]:
         """For the audit log. `covered`: so many other events end with it."""
         claim, verdict, change = self.claim, self.verdict, self.findings.change
         ended = Happening(
@@ -67,7 +67,7 @@ class Ending:
                 "covered": covered,
             },
         )
-        return [ended] if telling is None else [ended, telling.happening]
+        return [ended] if pending_answer is None else [ended, pending_answer.happening]
 
     @property
     def is_applied(self) -> bool:

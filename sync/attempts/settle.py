@@ -15,13 +15,14 @@ from sync.attempts.breaker_feedback import is_no_news, tell_breakers
 from sync.attempts.call_log import AttemptRecorder
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import Findings
-from sync.attempts.waiters import Telling, waiter_of
+from sync.attempts.waiters import waiter_of
 from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import _END_EVENT, _SETTLED, refresh_events
 from sync.deliveries.ordering import lock_open
 from sync.deliveries.predicates import STILL_CLAIMED
 from sync.deliveries.record_links import new_link, renewal
 from sync.models import WAITING, Delivery
+from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
 # A replay that was asked for while the attempt ran begins afterwards: back to pending, due at once.
@@ -77,7 +78,7 @@ class _Answer:
 
     def __init__(self, claim: Claim) -> None:
         self._waiter = waiter_of(claim.delivery.event_id) if claim.is_only else None
-        self.telling: Telling | None = None
+        self.pending_answer: PendingAnswer | None = None
 
     def say(self, ending: Ending) -> None:
         """Put it into words, where somebody waits and there is something to be told."""
@@ -85,17 +86,17 @@ class _Answer:
             return
         outcome = outcome_of_attempt(ending.claim, ending.verdict, ending.findings)
         if outcome is not None:
-            self.telling = self._waiter.take(outcome)
+            self.pending_answer = self._waiter.take(outcome)
 
     def told(self) -> None:
         """It is committed, if there is one."""
-        if self._waiter is not None and self.telling is not None:
-            self._waiter.told(self.telling)
+        if self._waiter is not None and self.pending_answer is not None:
+            self._waiter.told(self.pending_answer)
 
     def let_go(self) -> None:
         """It is not kept after all, if there is one."""
-        if self._waiter is not None and self.telling is not None:
-            self.telling = None
+        if self._waiter is not None and self.pending_answer is not None:
+            self.pending_answer = None
             self._waiter.let_go()
 
 
@@ -114,13 +115,13 @@ def _settle_alone(ending: Ending, answer: _Answer) -> Settled | None:
     answer.say(ending)
     batch = WriteBatch()
     batch.require(_END_DELIVERY.bind(*_end_of(ending)), str(verdict.state))
-    ending.add_to(batch, answer.telling)
+    ending.add_to(batch, answer.pending_answer)
     batch.execute(_END_EVENT.bind(str(verdict.state), verdict.code, claim.delivery.event_id))
     if ending.is_applied and claim.link is None:
         batch.insert(new_link(claim.delivery, ending.applied()))
     elif ending.is_applied:
         batch.require(renewal(claim.delivery, ending.applied()))
-    entries = prepare_append(*ending.happenings(answer.telling), at=ending.at, heads=claim.heads)
+    entries = prepare_append(*ending.happenings(answer.pending_answer), at=ending.at, heads=claim.heads)
     batch.execute(*entries.writes)
     try:
         batch.run()
@@ -142,12 +143,12 @@ def _settle_with_locks(ending: Ending, answer: _Answer) -> Settled | None:
     if state == ending.verdict.state:
         answer.say(ending)
     batch = WriteBatch()
-    ending.add_to(batch, answer.telling)
+    ending.add_to(batch, answer.pending_answer)
     batch.run()
     if ending.is_applied and not renewal(claim.delivery, ending.applied()).execute():
         _insert_link(ending)
     events = _end_events(claim, ending.verdict)
-    append(*ending.happenings(answer.telling, covered=len(events) - 1), at=ending.at)
+    append(*ending.happenings(answer.pending_answer, covered=len(events) - 1), at=ending.at)
     return Settled(events, ending.verdict, goes_on=state == State.PENDING)
 
 

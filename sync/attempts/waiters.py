@@ -7,28 +7,17 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
-from audit.entries.append import Happening
 from database.connection import release_connection
-from database.write_batch import WriteBatch
 from sync.models import Delivery
 from webhooks.catalogue.outcome import EventOutcome
+from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
 logger = logging.getLogger("hub.deliver")
 
 _LOOK_SECONDS = 0.5
 _ACTIVE = (State.PENDING, State.RUNNING)
-
-
-class Telling(Protocol):
-    """An answer that is to be kept before it is told (see `webhooks.receiving.delivery_port`)."""
-
-    @property
-    def happening(self) -> Happening: ...
-    def add_to(self, batch: WriteBatch) -> None: ...
-    def keep(self) -> None: ...
 
 
 class Waiter:
@@ -38,10 +27,10 @@ class Waiter:
     commit; from then on until `told` or `let_go`, the request waits for that and says nothing itself.
     """
 
-    def __init__(self, say: Callable[[EventOutcome], Telling] | None = None) -> None:
+    def __init__(self, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._signals: SimpleQueue[None] = SimpleQueue()
         self.outcome: EventOutcome | None = None
-        self.kept: Telling | None = None
+        self.kept: PendingAnswer | None = None
         self._say = say
         self._lock = threading.Lock()
         self._is_taken = self._is_closed = False
@@ -55,7 +44,7 @@ class Waiter:
         """Let the request look at what there is; once more than needed does no harm."""
         self._signals.put(None)
 
-    def take(self, outcome: EventOutcome) -> Telling | None:
+    def take(self, outcome: EventOutcome) -> PendingAnswer | None:
         """The answer to be kept; None where the request does not wait any more, or does not say."""
         if self._say is None:
             return None
@@ -70,9 +59,9 @@ class Waiter:
             self.let_go()
             return None
 
-    def told(self, telling: Telling) -> None:
+    def told(self, pending_answer: PendingAnswer) -> None:
         """The commit that keeps its answer has ended."""
-        self.kept = telling
+        self.kept = pending_answer
         self.let_go()
 
     def let_go(self) -> None:
@@ -111,7 +100,7 @@ def notify(outcomes: Mapping[int, EventOutcome | None]) -> None:
 class waiting_for:  # noqa: N801 - it reads as what it does: `with waiting_for(event.pk) as waiter`
     """A waiter that `notify` wakes; asked for before the work is begun, so that it cannot be missed."""
 
-    def __init__(self, event_id: int, say: Callable[[EventOutcome], Telling] | None = None) -> None:
+    def __init__(self, event_id: int, say: Callable[[EventOutcome], PendingAnswer] | None = None) -> None:
         self._event_id = event_id
         self._waiter = Waiter(say)
 

@@ -20,10 +20,8 @@ _TOLD = Statement(
 )
 
 
-class Telling:
-    """An answer on its way to a receipt. Whoever keeps it adds it to a write batch and appends `happening`, both in one
-    transaction: the one that settled what is told of, or one of its own.
-    """
+class ReceiptAnswer:
+    """The answer to one request, stored with its receipt: a `webhooks.delivery_port.PendingAnswer`."""
 
     def __init__(self, recorded: Recorded, answer: Answer) -> None:
         self.answer = answer

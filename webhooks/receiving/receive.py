@@ -6,11 +6,11 @@ from functools import partial
 
 from webhooks.catalogue.codes import Language
 from webhooks.catalogue.outcome import EventOutcome
+from webhooks.delivery_port import Begun, Delivering
 from webhooks.models import Event, Mode, Source
 from webhooks.protocol.notice import Notice
-from webhooks.receiving.answer_record import Telling
+from webhooks.receiving.answer_record import ReceiptAnswer
 from webhooks.receiving.answers import Answer, outcome_answer, problem
-from webhooks.receiving.delivery_port import Begun, Delivering
 from webhooks.receiving.gate import (
     Refused,
     Verified,
@@ -85,10 +85,10 @@ def _answer_new(recorded: Recorded, event: Event, begun: Begun, say: Say, *, wit
         if recorded.answer is not None:
             begun.start()
             return _logged(recorded, recorded.answer)
-        telling = begun.wait(
-            event, lambda outcome: Telling(recorded, say(event, outcome)), with_entity=with_entity
+        pending_answer = begun.wait(
+            event, lambda outcome: ReceiptAnswer(recorded, say(event, outcome)), with_entity=with_entity
         )
-    return _logged(recorded, telling.answer)
+    return _logged(recorded, pending_answer.answer)
 
 
 def _outcome_answer(
@@ -120,7 +120,7 @@ def _first_final_answer(event: Event) -> Answer | None:
 
 
 def _told(recorded: Recorded, answer: Answer) -> Answer:
-    Telling(recorded, answer).keep()
+    ReceiptAnswer(recorded, answer).keep()
     return _logged(recorded, answer)
 
 

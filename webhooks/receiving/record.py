@@ -13,10 +13,10 @@ from database.group_commit import GroupFailed
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
+from webhooks.delivery_port import Begun, Delivering
 from webhooks.models import Event, Payload, Receipt, Source, SubjectKey, subject_key
 from webhooks.protocol.notice import Notice
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.delivery_port import Begun, Delivering
 from webhooks.receiving.gate import Refused, Verified, wanted_wait
 from webhooks.receiving.incoming_request import Arrival
 from webhooks.receiving.store import NewWebhook, receipt_of, received, store_webhook

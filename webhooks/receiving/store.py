@@ -14,6 +14,7 @@ from database.connection import release_connection
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
 from database.write_batch import GuardFailed, WriteBatch
+from webhooks.delivery_port import Begun
 from webhooks.models import (
     Event,
     Payload,
@@ -25,7 +26,6 @@ from webhooks.models import (
 )
 from webhooks.models.subject_key_store import Subject
 from webhooks.receiving.answers import Answer
-from webhooks.receiving.delivery_port import Begun
 from webhooks.receiving.gate import Verified
 from webhooks.receiving.incoming_request import Arrival
 

@@ -64,8 +64,8 @@ POINTS: dict[str, tuple[str, ...]] = {
         "sync.attempts.event_outcome.outcome_when_opened",
         "webhooks.receiving.answers.outcome_answer",
         "webhooks.receiving.outcome_links.outcome_path",
-        "webhooks.receiving.answer_record.Telling.__init__",
-        "webhooks.receiving.answer_record.Telling.joining",
+        "webhooks.receiving.answer_record.ReceiptAnswer.__init__",
+        "webhooks.receiving.answer_record.ReceiptAnswer.add_to",
         "webhooks.views.respond",
     ),
     "threads: hand over, wait, tell": (

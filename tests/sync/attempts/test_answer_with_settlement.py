@@ -60,10 +60,10 @@ def test_an_answer_that_is_told_before_the_commit_is_caught(
     good = Waiter.take
 
     def take_and_tell(self: Waiter, outcome: Any) -> Any:
-        telling = good(self, outcome)
-        if telling is not None:
-            self.told(telling)
-        return telling
+        pending_answer = good(self, outcome)
+        if pending_answer is not None:
+            self.told(pending_answer)
+        return pending_answer
 
     monkeypatch.setattr(Waiter, "take", take_and_tell)
     monkeypatch.setattr(

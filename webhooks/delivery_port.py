@@ -1,5 +1,6 @@
-"""What receiving needs of delivering, stated here so that nothing here imports it (`integration_hub.urls` hands the
-real one in).
+"""The port between receiving and delivering: what each needs of the other, so that receiving imports nothing of `sync`.
+
+`integration_hub.urls` hands the implementation of `Delivering` in (`sync.delivery_service`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +13,21 @@ from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event
 
 
-class Telling(Protocol):
-    """An answer that is to be kept before it is told."""
+class PendingAnswer(Protocol):
+    """An answer that must be stored before it is sent. Whoever stores it adds it to a write batch and appends
+    `happening`, both in one transaction, or calls `keep`.
+    """
 
     @property
     def happening(self) -> Happening: ...
     def add_to(self, batch: WriteBatch) -> None:
-        """Add what keeps it, but for the audit entry."""
+        """Add the rows that store the answer, without the audit entry."""
 
     def keep(self) -> None:
-        """All of it, in a transaction of its own."""
+        """Store the answer and append the audit entry in a transaction of its own."""
 
 
-_Told = TypeVar("_Told", bound=Telling)
+_Answer = TypeVar("_Answer", bound=PendingAnswer)
 
 
 class Begun(Protocol):
@@ -44,7 +47,9 @@ class Begun(Protocol):
     def start(self) -> None:
         """After that commit, where nobody waits: let the work begin."""
 
-    def wait(self, event: Event, say: Callable[[EventOutcome], _Told], *, with_entity: bool = False) -> _Told:
+    def wait(
+        self, event: Event, say: Callable[[EventOutcome], _Answer], *, with_entity: bool = False
+    ) -> _Answer:
         """After that commit, where somebody waits: begin the work, wait for it, and let `say` put its end into words.
 
         What it returns has been kept: in the commit that settled the event, where that is this process's.
