@@ -43,17 +43,18 @@ class Server:
     database: Database
 
 
-def readme_command(beginning: str) -> str:
-    """Return the command that the README gives for production: a line of code with this beginning."""
-    found = re.search(rf"^    ({re.escape(beginning)}.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert found, f"the README has no command {beginning}"
+def documented_command(beginning: str) -> str:
+    """Return the command that docs/operations.md gives for production: a line of code with this beginning."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    found = re.search(rf"^    ({re.escape(beginning)}.*)$", text, re.MULTILINE)
+    assert found, f"docs/operations.md has no command {beginning}"
     return found[1]
 
 
 def web_command() -> str:
-    """Return the README's command of the web processes, two of them, on the port that HUB_PORT names."""
+    """Return the documented command of the web processes, two of them, on the port that HUB_PORT names."""
     return re.sub(
-        r"--bind \S+", "--bind 127.0.0.1:${HUB_PORT} --log-level warning", readme_command("gunicorn ")
+        r"--bind \S+", "--bind 127.0.0.1:${HUB_PORT} --log-level warning", documented_command("gunicorn ")
     )
 
 
@@ -72,7 +73,7 @@ def running_hub(
         worker = None
         if workers:
             log = stack.enter_context((folder / "worker.log").open("ab"))
-            command = ["sh", "-c", f"exec {readme_command('python manage.py run_worker')}"]
+            command = ["sh", "-c", f"exec {documented_command('python manage.py run_worker')}"]
             worker = Family(stack.enter_context(running(command, environment, log)).pid)
         yield stack.enter_context(_serving(database, environment, web or web_command(), folder, worker))
 

@@ -1,13 +1,13 @@
-"""The benchmark starts what the README tells operators to start."""
+"""The benchmark starts what docs/operations.md tells operators to start."""
 
 import pytest
 
-from tests.bench.machinery.servers import readme_command, web_command
+from tests.bench.machinery.servers import documented_command, web_command
 
 pytestmark = pytest.mark.pure
 
 
-def test_the_web_processes_are_two_as_in_the_readme_on_a_port_of_the_benchmark() -> None:
+def test_the_web_processes_are_two_as_documented_on_a_port_of_the_benchmark() -> None:
     words = web_command().split()
     assert words[:2] == ["gunicorn", "integration_hub.wsgi"]
     assert words[words.index("--workers") + 1] == "2"
@@ -15,6 +15,6 @@ def test_the_web_processes_are_two_as_in_the_readme_on_a_port_of_the_benchmark()
     assert words[words.index("--threads") + 1] == "32"
 
 
-def test_a_command_that_the_readme_does_not_give_is_an_error() -> None:
+def test_a_command_that_operators_are_not_given_is_an_error() -> None:
     with pytest.raises(AssertionError, match="no command uwsgi"):
-        readme_command("uwsgi ")
+        documented_command("uwsgi ")

@@ -1,4 +1,4 @@
-"""Which server command is cheaper (`--servers`): gunicorn as in the README, or granian."""
+"""Which server command is cheaper (`--servers`): gunicorn as in docs/operations.md, or granian."""
 
 from contextlib import ExitStack
 from pathlib import Path
