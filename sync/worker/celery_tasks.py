@@ -2,7 +2,8 @@
 
 Messages carry keys of deliveries, or nothing. Each may be lost, doubled or late: the claim decides about a delivery,
 and a row of the database about periodic work. Beside its tasks the process runs a `Worker`, which looks by itself
-every few seconds: for what a broker lost, and for everything while the broker or beat is away.
+every few seconds: for what a broker lost, and for everything while the broker or beat is away. Tasks and that worker
+share DELIVERY_THREADS: so many deliveries run at once in the process.
 """
 
 import threading
@@ -10,7 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from django.conf import settings
 
 from sync.execution.executor import run_due, run_with_followers
@@ -32,11 +39,9 @@ _worker: Worker | None = None
 @shared_task(name="hub.deliver")  # type: ignore[untyped-decorator]
 def deliver(delivery_ids: Sequence[int]) -> None:
     """Run these deliveries, as far as they can be claimed, and what follows them."""
-    progress = _progress()
+    run = run_with_followers if _worker is None else _worker.deliver
     for delivery_id in delivery_ids:
-        with progress.counted() as may_begin:
-            if may_begin:
-                run_with_followers(int(delivery_id), progress.goes_on)
+        run(int(delivery_id))
 
 
 @shared_task(name="hub.dispatch_due")  # type: ignore[untyped-decorator]
@@ -80,6 +85,13 @@ def start_worker(**_: Any) -> None:
             pin_to_one_core()
             _worker.start()
             freeze_loaded_objects()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def forget_worker(**_: Any) -> None:
+    """In a child of a pool of processes: no thread of its parent's worker runs here."""
+    global _worker  # noqa: PLW0603
+    _worker = None
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -10,7 +10,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from database.connection import release_connection
@@ -68,6 +69,19 @@ class Dispatcher:
             if not self._has_free_thread() or not self._hand(delivery_id):
                 break
         return 0.0
+
+    @contextmanager
+    def reserved_thread(self) -> Iterator[None]:
+        """Keep one delivery thread idle while the calling thread delivers, so that no more run at once than there are.
+
+        Waits for an idle one, but not once the worker is stopping: nothing may begin then.
+        """
+        is_reserved = self._has_free_thread()
+        try:
+            yield
+        finally:
+            if is_reserved:
+                self._free.release()
 
     def _find(self) -> list[int]:
         """Deliveries that are due and that this worker has not just tried, in any order."""

@@ -13,6 +13,7 @@ from functools import partial
 from django.db import DatabaseError
 
 from database.connection import release_connection, thread_connection
+from sync.execution.executor import run_with_followers
 from sync.execution.periodic import Work, begin_due, run_begun
 from sync.execution.wakeups import Listener
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -64,6 +65,12 @@ class Worker:
     def look_soon(self) -> None:
         """Look for what is due now, whenever the next look was to be; only for a worker that is not notified."""
         self.progress.look_soon()
+
+    def deliver(self, delivery_id: int) -> None:
+        """Run a delivery in the calling thread, in place of a delivery thread; nothing once the worker is stopping."""
+        with self._dispatcher.reserved_thread(), self.progress.counted() as may_begin:
+            if may_begin:
+                run_with_followers(delivery_id, self.progress.goes_on)
 
     def drain(self, seconds: float) -> int:
         """Take nothing more and wait, at most `seconds`, for what runs. Returns how many had not ended by then."""

@@ -116,3 +116,27 @@ def test_a_worker_that_ends_hands_out_nothing_and_waits_for_what_runs(stage: Sta
     stage.may_end.set()
     assert progress.stop(10) == 0
     assert stage.ran == [1]
+
+
+def test_while_another_thread_delivers_one_thread_less_does(stage: Stage) -> None:
+    stage.due = [1, 2, 3]
+    stage.may_end.clear()
+    progress = WorkInProgress()
+    made = dispatcher(2, progress)
+    with made.reserved_thread():
+        threading.Thread(target=made.dispatch_due, daemon=True).start()
+        wait_until(lambda: len(stage.ran) == 1, 5)
+        time.sleep(0.3)
+        assert len(stage.ran) == 1
+    wait_until(lambda: len(stage.ran) == 2, 5)
+    progress.stopping.set()
+
+
+def test_a_worker_that_is_stopping_lets_nobody_wait_for_a_thread(stage: Stage) -> None:
+    progress = WorkInProgress()
+    made = dispatcher(1, progress)
+    with made.reserved_thread():
+        progress.stopping.set()
+        began = time.monotonic()
+        with made.reserved_thread():
+            assert time.monotonic() - began < 5

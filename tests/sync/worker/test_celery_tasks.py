@@ -1,0 +1,83 @@
+"""Celery's tasks: they share the threads of the process with its worker, and begin nothing once it is stopping."""
+
+import threading
+import time
+
+import pytest
+
+from sync.worker import celery_tasks
+from sync.worker import worker as worker_module
+from sync.worker.worker import Worker
+
+pytestmark = pytest.mark.pure
+
+THREADS = 2
+
+
+class Runs:
+    """In place of running deliveries: notes which ones ran, and how many at once at most."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.at_once = self.most_at_once = 0
+        self._lock = threading.Lock()
+
+    def run(self, delivery_id: int, _: object = None) -> int:
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(0.05)
+        with self._lock:
+            self.at_once -= 1
+            self.ran.append(delivery_id)
+        return 1
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    found = Runs()
+    monkeypatch.setattr(worker_module, "run_with_followers", found.run)
+    monkeypatch.setattr(celery_tasks, "run_with_followers", found.run)
+    return found
+
+
+@pytest.fixture
+def process_worker(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """The worker of a Celery process, whose own threads are not started."""
+    made = Worker(THREADS, is_notified=False)
+    monkeypatch.setattr(celery_tasks, "_worker", made)
+    return made
+
+
+def test_tasks_run_no_more_deliveries_at_once_than_the_worker_has_threads(
+    runs: Runs, process_worker: Worker
+) -> None:
+    tasks = [threading.Thread(target=celery_tasks.deliver, args=([2 * n, 2 * n + 1],)) for n in range(6)]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(30)
+    assert sorted(runs.ran) == list(range(12))
+    assert runs.most_at_once == THREADS
+
+
+def test_of_a_message_no_further_delivery_begins_once_the_process_is_told_to_stop(
+    runs: Runs, process_worker: Worker
+) -> None:
+    task = threading.Thread(target=celery_tasks.deliver, args=(list(range(20)),))
+    task.start()
+    while not runs.ran:
+        time.sleep(0.01)
+    celery_tasks.stop_beginning()
+    task.join(10)
+    assert 1 <= len(runs.ran) <= 3
+    assert process_worker.drain(5) == 0
+
+
+def test_a_child_of_a_pool_of_processes_delivers_without_the_worker_of_its_parent(
+    runs: Runs, process_worker: Worker
+) -> None:
+    celery_tasks.forget_worker()
+    celery_tasks.deliver([1, 2])
+    assert runs.ran == [1, 2]
+    assert celery_tasks._worker is None
