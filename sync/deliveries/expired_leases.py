@@ -20,8 +20,12 @@ _EXPIRED = Statement(
 
 
 def expire_all(limit: int) -> int:
-    """Free deliveries whose process held them longer than its lease; how many."""
-    return _expire_each([row[0] for row in _EXPIRED.rows(limit)])
+    """Free deliveries whose process held them longer than its lease. Returns how many.
+
+    Leaves out those that another transaction has locked: of a process that stands still inside one, it may hold for a
+    minute, and the others must not wait for that.
+    """
+    return _expire_each([row[0] for row in _EXPIRED.rows(limit)], skips_locked=True)
 
 
 def expire_subject(delivery: Delivery) -> bool:
@@ -29,17 +33,23 @@ def expire_subject(delivery: Delivery) -> bool:
     return bool(_expire_each(expired_of_subject(delivery)))
 
 
-def _expire_each(keys: list[int]) -> int:
-    return sum(expire(each) for each in Delivery.objects.filter(pk__in=keys).order_by("pk")) if keys else 0
+def _expire_each(keys: list[int], *, skips_locked: bool = False) -> int:
+    if not keys:
+        return 0
+    expired = Delivery.objects.filter(pk__in=keys).order_by("pk")
+    return sum(expire(delivery, skips_locked=skips_locked) for delivery in expired)
 
 
-def expire(delivery: Delivery) -> bool:
+def expire(delivery: Delivery, *, skips_locked: bool = False) -> bool:
     """Take the delivery from a process whose lease ended. Its attempt ends as `unknown`, and it waits for the next.
 
     One that had its process for itself, and whose process died all the same, is to blame: it is dead, unless a replay
-    was asked for meanwhile, which begins now. Returns whether the lease had ended.
+    was asked for meanwhile, which begins now. Returns whether the lease had ended; with `skips_locked` False as well if
+    another transaction has locked the delivery.
     """
     with transaction.atomic():
+        if skips_locked and _is_locked(delivery):
+            return False
         # No covered sibling may be claimed between this and its own settling: deliveries first, events after.
         freed = Delivery.objects.filter(
             pk=delivery.pk, state=State.RUNNING, token=delivery.token, lease_until__lte=database_now()
@@ -58,6 +68,11 @@ def expire(delivery: Delivery) -> bool:
             refresh_events([delivery.event_id])
             append(*lost)
     return bool(freed)
+
+
+def _is_locked(delivery: Delivery) -> bool:
+    """True if another transaction has locked the delivery; otherwise this one locks it."""
+    return not Delivery.objects.filter(pk=delivery.pk).select_for_update(skip_locked=True).values_list("pk")
 
 
 def _end_attempts(delivery: Delivery) -> list[Happening]:

@@ -87,8 +87,9 @@ class Dispatcher:
         """Deliveries that are due and that this worker has not just tried, in any order."""
         now = time.monotonic()
         if now >= self._sweeps_at:
-            expire_all(_WINDOW)
+            # Before the sweep: one that fails is not tried again in each look.
             self._sweeps_at = now + self._times.sweep * random.uniform(0.75, 1.25)  # noqa: S311 - spreads
+            expire_all(_WINDOW)
         with self._lock:
             self._resting = {pk: until for pk, until in self._resting.items() if until > now}
             passed_over = self._in_hand | self._resting.keys()

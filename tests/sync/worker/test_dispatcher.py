@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.db import OperationalError
 
 from sync.worker import dispatcher as worker_dispatcher
 from sync.worker.dispatcher import Dispatcher, PollTimes
@@ -140,3 +141,18 @@ def test_a_worker_that_is_stopping_lets_nobody_wait_for_a_thread(stage: Stage) -
         began = time.monotonic()
         with made.reserved_thread():
             assert time.monotonic() - began < 5
+
+
+def test_a_sweep_that_fails_does_not_fail_the_looks_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> int:
+        raise OperationalError("somebody holds a lock")
+
+    monkeypatch.setattr(worker_dispatcher, "expire_all", fail)
+    stage.due = [1]
+    made = dispatcher(1)
+    with pytest.raises(OperationalError):
+        made.dispatch_due()
+    assert made.dispatch_due() == 0
+    wait_until(lambda: stage.ran == [1], 5)
