@@ -97,7 +97,7 @@ def in_few_colours(picture: Image.Image) -> Image.Image:
 
 
 def write_index() -> None:
-    """A table of the pictures that there are. Pictures of screens that are no more go."""
+    """Write a table of the pictures, and delete pictures of screens that no longer exist."""
     known = {f"{screen.name}-{kind}.png" for screen in SCREENS for kind in KINDS}
     for picture in FOLDER.glob("*.png"):
         if picture.name not in known:
@@ -105,7 +105,7 @@ def write_index() -> None:
     lines = [
         "# Every screen of the console",
         "",
-        'Made by `make screenshots`, with an invented history; `ARGS="events replay"` takes those alone.',
+        '`make screenshots` takes these pictures, with an invented history; `ARGS="events replay"` takes those alone.',
         "",
         "| Screen | Who | Desktop | Phone | Dark |",
         "|---|---|---|---|---|",
@@ -115,7 +115,7 @@ def write_index() -> None:
         cells = [
             f"[![{screen.title}, {kind}]({name})]({name})" for kind, name in zip(KINDS, pictures, strict=True)
         ]
-        lines.append(f"| {screen.title} | {screen.role or 'anybody'} | {' | '.join(cells)} |")
+        lines.append(f"| {screen.title} | {screen.role or 'everyone'} | {' | '.join(cells)} |")
     (FOLDER / "README.md").write_text("\n".join(lines) + "\n")
     size = sum(each.stat().st_size for each in FOLDER.glob("*.png"))
     print(f"{len(list(FOLDER.glob('*.png')))} pictures, {size / 1e6:.1f} MB")
