@@ -17,43 +17,45 @@ from sync.models import Attempt
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt
 
-CHUNK = 2_000
+CHUNK_SIZE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
-    """A kind of row that can be downloaded. `rows` turns a filtered, ordered queryset into its rows."""
+class ListExport:
+    """A kind of row that can be downloaded. `read_rows` turns a filtered, ordered queryset into its rows."""
 
     name: str
     permission: str
     columns: Sequence[str]
-    rows: Callable[[QuerySet[Any]], Iterator[Row]]
+    read_rows: Callable[[QuerySet[Any]], Iterator[Row]]
 
 
 @dataclass(slots=True)
-class Tally:
+class StreamStats:
     """What went out so far: rows, bytes and their SHA-256."""
 
     rows: int = 0
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def as_details(self) -> dict[str, int | str]:
+    def to_audit_details(self) -> dict[str, int | str]:
         return {"rows": self.rows, "bytes": self.size, "sha256": self.digest.hexdigest()}
 
 
-def encode(export: Export, queryset: QuerySet[Any], form: Format, tally: Tally) -> Iterator[bytes]:
-    """The file in pieces of some hundred kilobytes, in constant memory; `tally` counts along."""
-    with _steady():
-        lines = form.write(export.columns, _counted(export.rows(queryset), tally))
-        for some in batches(lines, CHUNK // 4):
+def stream_rows(
+    export: ListExport, queryset: QuerySet[Any], line_format: Format, stats: StreamStats
+) -> Iterator[bytes]:
+    """The file in pieces of some hundred kilobytes, in constant memory; `stats` counts along."""
+    with _streaming_transaction():
+        lines = line_format.write(export.columns, _count_rows(export.read_rows(queryset), stats))
+        for some in split_into_batches(lines, CHUNK_SIZE // 4):
             piece = "".join(some).encode()
-            tally.size += len(piece)
-            tally.digest.update(piece)
+            stats.size += len(piece)
+            stats.digest.update(piece)
             yield piece
 
 
-def _steady() -> Any:
+def _streaming_transaction() -> Any:
     """A transaction around the reading where that is what makes the database stream (PostgreSQL's cursors).
 
     On SQLite a statement reads from its own snapshot anyway, and a transaction would hold up every writer.
@@ -67,13 +69,13 @@ class _Nothing:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _counted(rows: Iterator[Row], tally: Tally) -> Iterator[Row]:
+def _count_rows(rows: Iterator[Row], stats: StreamStats) -> Iterator[Row]:
     for row in rows:
-        tally.rows += 1
+        stats.rows += 1
         yield row
 
 
-def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def split_into_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     """The items in lists of at most `size`."""
     iterator = iter(items)
     while some := list(islice(iterator, size)):
@@ -82,12 +84,12 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def event_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
     """Three statements for each 2,000 events."""
-    events = queryset.select_related("source").only(*_EVENT_FIELDS).iterator(chunk_size=CHUNK)
-    for some in batches(events, CHUNK):
+    events = queryset.select_related("source").only(*_EVENT_FIELDS).iterator(chunk_size=CHUNK_SIZE)
+    for some in split_into_batches(events, CHUNK_SIZE):
         keys = [event.pk for event in some]
-        answers, attempts = _answers(keys), _attempts(keys)
+        answers, attempts = _answers_by_event(keys), _attempt_counts(keys)
         for event in some:
-            yield [*_facts(event), answers[event.pk], attempts.get(event.pk, 0)]
+            yield [*_event_cells(event), answers[event.pk], attempts.get(event.pk, 0)]
 
 
 _EVENT_FIELDS = (
@@ -106,7 +108,7 @@ _EVENT_FIELDS = (
 )
 
 
-def _facts(event: Event) -> Row:
+def _event_cells(event: Event) -> Row:
     return [
         event.reference,
         event.source.slug,
@@ -114,8 +116,8 @@ def _facts(event: Event) -> Row:
         event.entity_type,
         event.entity_id,
         event.event_type,
-        _time(event.occurred_at),
-        _time(event.received_at),
+        _format_time(event.occurred_at),
+        _format_time(event.received_at),
         event.is_signed,
         event.state,
         event.code,
@@ -123,17 +125,19 @@ def _facts(event: Event) -> Row:
     ]
 
 
-def _answers(keys: list[int]) -> dict[int, list[dict[str, Any]]]:
+def _answers_by_event(keys: list[int]) -> dict[int, list[dict[str, Any]]]:
     """Of each event, what its requests were told, in order."""
     told: dict[int, list[dict[str, Any]]] = defaultdict(list)
     receipts = Receipt.objects.filter(event_id__in=keys).order_by("id")
     names = ("event_id", "uuid", "status", "code", "answered_at")
     for key, uuid, status, code, at in receipts.values_list(*names):
-        told[key].append({"receipt": to_reference(uuid), "status": status, "code": code, "at": _time(at)})
+        told[key].append(
+            {"receipt": to_reference(uuid), "status": status, "code": code, "at": _format_time(at)}
+        )
     return told
 
 
-def _attempts(keys: list[int]) -> dict[int, int]:
+def _attempt_counts(keys: list[int]) -> dict[int, int]:
     counted = Attempt.objects.filter(delivery__event_id__in=keys).values_list("delivery__event_id")
     return dict(counted.annotate(Count("pk")).order_by())
 
@@ -141,15 +145,15 @@ def _attempts(keys: list[int]) -> dict[int, int]:
 def entry_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
     """Audit entries; `body` is the stored text, byte for byte."""
     values = queryset.values_list("id", "at", "stream", "action", "actor", "body")
-    for key, at, *others in values.iterator(chunk_size=CHUNK):
-        yield [key, _time(at), *others]
+    for key, at, *others in values.iterator(chunk_size=CHUNK_SIZE):
+        yield [key, _format_time(at), *others]
 
 
-def _time(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if at else None
 
 
-EVENTS = Export(
+EVENT_EXPORT = ListExport(
     "events",
     "webhooks.download_event",
     (
@@ -170,10 +174,10 @@ EVENTS = Export(
     ),
     event_rows,
 )
-ENTRIES = Export(
+ENTRY_EXPORT = ListExport(
     "audit",
     "audit.download_entry",
     ("id", "at", "stream", "action", "actor", "body"),
     entry_rows,
 )
-EXPORTS = {Event: EVENTS, Entry: ENTRIES}
+LIST_EXPORTS = {Event: EVENT_EXPORT, Entry: ENTRY_EXPORT}

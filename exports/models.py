@@ -20,7 +20,7 @@ class ExportState(models.TextChoices):
     EXPIRED = "expired", "expired"
 
 
-class Table(models.TextChoices):
+class TableFormat(models.TextChoices):
     """The table for reading that stands beside the evidence."""
 
     NONE = "none", "JSON Lines alone: complete, for machines"
@@ -32,20 +32,20 @@ class Table(models.TextChoices):
     XLSX = "xlsx", "with XLSX, up to 1,048,575 events"
 
 
-TABLES: Mapping[str, tuple[object, object]] = {
-    Table.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
-    Table.CSV: (
+TABLE_LABELS: Mapping[str, tuple[object, object]] = {
+    TableFormat.NONE: (gettext_lazy("No table"), gettext_lazy("The evidence alone, for programs.")),
+    TableFormat.CSV: (
         gettext_lazy("CSV for spreadsheets"),
         gettext_lazy("A text that a spreadsheet could take for a formula gets an apostrophe in front."),
     ),
-    Table.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
-    Table.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
+    TableFormat.RAW: (gettext_lazy("CSV for programs"), gettext_lazy("Every text exactly as it is.")),
+    TableFormat.XLSX: (gettext_lazy("Excel (XLSX)"), gettext_lazy("At most 1,048,575 events.")),
 }
 
 
 def table_label(table: str) -> str:
     """The table for reading, in words."""
-    return str(TABLES[table][0])
+    return str(TABLE_LABELS[table][0])
 
 
 class Export(models.Model):
@@ -62,7 +62,7 @@ class Export(models.Model):
     )
     reason = models.CharField(max_length=500)
     filter = models.JSONField(default=dict)
-    table = models.CharField(max_length=8, choices=Table, default=Table.CSV)
+    table = models.CharField(max_length=8, choices=TableFormat, default=TableFormat.CSV)
     state = models.CharField(max_length=10, choices=ExportState, default=ExportState.WAITING)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

@@ -5,43 +5,43 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-Sizes = Mapping[str, int]
+FileSizes = Mapping[str, int]
 
 
-def to_disk(file: BinaryIO) -> None:
+def flush_to_disk(file: BinaryIO) -> None:
     """What was written to it outlasts a loss of power."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def is_kept(folder: Path, sizes: Sizes) -> bool:
+def are_files_complete(folder: Path, sizes: FileSizes) -> bool:
     """Whether these files are there, and not shorter than what was noted of them."""
     paths = {folder / name: size for name, size in sizes.items()}
     return all(path.exists() and path.stat().st_size >= size for path, size in paths.items())
 
 
-class Files:
+class ResumableFiles:
     """Files that only grow. `sizes`: what an earlier run noted; everything behind is cut off."""
 
-    def __init__(self, folder: Path, names: Iterable[str], sizes: Sizes) -> None:
-        self._files = {name: _opened(folder / name, sizes.get(name, 0)) for name in names}
+    def __init__(self, folder: Path, names: Iterable[str], sizes: FileSizes) -> None:
+        self._files = {name: _open_truncated(folder / name, sizes.get(name, 0)) for name in names}
 
-    def add(self, name: str, text: str) -> None:
+    def append_text(self, name: str, text: str) -> None:
         """At the end of a file."""
         self._files[name].write(text.encode())
 
-    def kept(self) -> dict[str, int]:
+    def flush_files(self) -> dict[str, int]:
         """The sizes, once everything is on the disk."""
         for file in self._files.values():
-            to_disk(file)
+            flush_to_disk(file)
         return {name: file.tell() for name, file in self._files.items()}
 
-    def close(self) -> None:
+    def close_files(self) -> None:
         for file in self._files.values():
             file.close()
 
 
-def _opened(path: Path, size: int) -> BinaryIO:
+def _open_truncated(path: Path, size: int) -> BinaryIO:
     """A file, cut to that size."""
     file = path.open("r+b" if size else "wb")
     file.truncate(size)

@@ -255,7 +255,7 @@ REPLAY_PAUSES_ABOVE = number(env, "REPLAY_PAUSES_ABOVE", 20, most=100)
 
 # The kinds of long work that workers do: see sync/jobs/running_job.py.
 JOB_KINDS = (
-    "exports.jobs.lifecycle.EXPORT",
+    "exports.jobs.lifecycle.EXPORT_JOB",
     "sync.mappings.backtests.BACK_TEST",
     "sync.replays.choose_by_filter.EVENT_SET",
     "sync.replays.worker_step.REPLAY",
@@ -264,7 +264,7 @@ JOB_KINDS = (
 
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
 ERASES_TOO = {
-    "exports": "exports.jobs.erasure.forget",
+    "exports": "exports.jobs.erasure.erase_from_exports",
     "views": "console.events.saved_views.forget",
 }
 

@@ -14,14 +14,14 @@ from console.audit_log.entry_page import entry_page, sealed_in
 from console.audit_log.list_page import BAR, entry_list, listed, unknown_words
 from console.base.downloads import Downloadable, download_buttons
 from console.base.read_only import EvidenceAdmin, RowPages, without
-from exports.list_export import ENTRIES
+from exports.list_export import ENTRY_EXPORT
 
 
 @admin.register(Entry)
 class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
     """Who did what, to what, when, why and from where."""
 
-    export = ENTRIES
+    export = ENTRY_EXPORT
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.standing_view)

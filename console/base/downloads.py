@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from audit.export.line_formats import FORMATS, Format
 from audit.format.canonical_json import JSONValue
 from console.base.audit_trail import actor, record
-from exports.list_export import Export, Tally, encode
+from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
 from sync.search.periods import NoSuchFilter
 from webhooks.catalogue.reference import from_reference
@@ -76,7 +76,7 @@ _IGNORED = ("p", "e", "o", "all")
 class Downloadable(admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that can be downloaded. `export` says what and to whom; its page shows `download_buttons`."""
 
-    export: ClassVar[Export]
+    export: ClassVar[ListExport]
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_download"
@@ -101,7 +101,7 @@ class Downloadable(admin.ModelAdmin):  # type: ignore[type-arg]
         raise NotImplementedError
 
 
-def download_buttons(request: HttpRequest, export: Export) -> list[dict[str, str]]:
+def download_buttons(request: HttpRequest, export: ListExport) -> list[dict[str, str]]:
     """What the list's page shows: nothing to people without the permission."""
     if not request.user.has_perm(export.permission):
         return []
@@ -137,7 +137,7 @@ def refuse(request: HttpRequest, details: Mapping[str, JSONValue]) -> None:
 
 def stream(
     request: HttpRequest,
-    export: Export,
+    export: ListExport,
     queryset: QuerySet[Any],
     form: Format,
     details: Mapping[str, JSONValue],
@@ -148,7 +148,7 @@ def stream(
     """
     marked = {**details, "download": str(uuid4())}
     made_in = copy_context()  # the answer is sent when the middleware is through with the request
-    content = encode(export, queryset, form, tally := Tally())
+    content = stream_rows(export, queryset, form, tally := StreamStats())
     begin = partial(_put_down, request, "download.started", marked)
     pieces = in_place(_recorded(request, content, tally, marked, made_in), b"", begin)
     if pieces is None:
@@ -164,7 +164,7 @@ def stream(
 def _recorded(
     request: HttpRequest,
     pieces: Iterator[bytes],
-    tally: Tally,
+    tally: StreamStats,
     details: Mapping[str, JSONValue],
     made_in: Context,
 ) -> Iterator[bytes]:
@@ -173,7 +173,7 @@ def _recorded(
         yield from pieces
         action = "download.finished"
     finally:
-        made_in.run(_put_down, request, action, {**details, **tally.as_details()})
+        made_in.run(_put_down, request, action, {**details, **tally.to_audit_details()})
 
 
 def _put_down(request: HttpRequest, action: str, details: Mapping[str, JSONValue]) -> None:

@@ -25,7 +25,7 @@ from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
 from console.replays.start import ReplayPages
 from console.ui.keyset import ROWS
 from console.ui.links import entity_url
-from exports.list_export import EVENTS
+from exports.list_export import EVENT_EXPORT
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event, State, is_erased
 
@@ -36,7 +36,7 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin, Downloadable):
     """Read-only; replay is the one thing that can be done to an event."""
 
-    export = EVENTS
+    export = EVENT_EXPORT
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -28,8 +28,8 @@ from console.permissions import MAY_EXPORT
 from console.ui.filter_text import conditions
 from console.ui.formatting import moment
 from exports.jobs import lifecycle
-from exports.models import Export, ExportState, Table
-from exports.subject_register import exports_with
+from exports.models import Export, ExportState, TableFormat
+from exports.subject_register import exports_containing
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
 
@@ -38,7 +38,7 @@ class AskForm(forms.Form):
     """Why, and which table for reading is wanted beside the evidence."""
 
     reason = ReasonField(label=_("Reason, kept with the export"), rows=4)
-    table = forms.ChoiceField(choices=Table, initial=Table.CSV, widget=forms.RadioSelect)
+    table = forms.ChoiceField(choices=TableFormat, initial=TableFormat.CSV, widget=forms.RadioSelect)
 
 
 @admin.register(Export)
@@ -76,7 +76,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
-        return (queryset.filter(pk__in=exports_with(term)) if term else queryset), False
+        return (queryset.filter(pk__in=exports_containing(term)) if term else queryset), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
         """By key or by UUID, which the audit log knows."""
@@ -106,7 +106,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
         wanted = form.cleaned_data
         try:
             export = lifecycle.request_export(meant, by=request.user, address=address(request), **wanted)
-        except lifecycle.TooMany as error:
+        except lifecycle.TooManyExports as error:
             messages.error(request, str(error))
             return redirect("admin:exports_export_changelist")
         return redirect("admin:exports_export_change", export.uuid)
@@ -121,7 +121,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
         export = self._own(request, key)
-        if lifecycle.cancel(export, by=actor(request), address=address(request)):
+        if lifecycle.cancel_export(export, by=actor(request), address=address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
         else:
             messages.warning(request, "The export had ended already.")
@@ -135,7 +135,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
             return redirect("admin:exports_export_change", export.uuid)
         with transaction.atomic():
             details = {"sha256": export.sha256, "bytes": export.size, "address": address(request)}
-            lifecycle.record(export, "export.downloaded", actor(request), details)
+            lifecycle.append_export_entry(export, "export.downloaded", actor(request), details)
         response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=file_name(export))
         response["Cache-Control"] = "no-store"
         return response

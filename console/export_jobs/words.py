@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.ui.status import pill
-from exports.models import TABLES, Export, ExportState
+from exports.models import TABLE_LABELS, Export, ExportState
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
     ExportState.WAITING: ("pending", "○", gettext_lazy("Waiting")),
@@ -36,7 +36,7 @@ def export_mark(state: str) -> SafeString:
 
 def table_choices() -> Sequence[TableChoice]:
     """All that may be asked for, in order."""
-    return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLES.items()]
+    return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLE_LABELS.items()]
 
 
 def contents(export: Export) -> list[str]:

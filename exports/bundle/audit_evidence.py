@@ -25,34 +25,41 @@ from audit.sealing.segment_index import Places, segment_leaves
 from audit.sealing.signing_keys import current_signing
 from database.clock import read_clock
 from exports.bundle.event_selection import NotSealed
-from exports.bundle.snapshot import snapshot
-from exports.list_export import batches
+from exports.bundle.snapshot import read_snapshot
+from exports.list_export import split_into_batches
 from exports.models import Export
 from sync.housekeeping.audit_upkeep import BOX
 
-Beat = Callable[[], None]
-_AT_ONCE = 500  # streams
-_NEWEST = 200  # checkpoints; of the time before, the last of each day and those that went out by mail
+Heartbeat = Callable[[], None]
+_STREAM_BATCH = 500  # streams
+_MAX_RECENT_CHECKPOINTS = (
+    200  # checkpoints; of the time before, the last of each day and those that went out by mail
+)
 
 
-def write_evidence(export: Export, beat: Beat, write: Beat) -> tuple[Bundle, Mapping[str, Any]]:
-    """Everything but the manifest; with the manifest's members about it. `write`: as `snapshot` asks for it."""
+def write_evidence(
+    export: Export, heartbeat: Heartbeat, commit_elsewhere: Heartbeat
+) -> tuple[Bundle, Mapping[str, Any]]:
+    """Write every file of the evidence except the manifest.
+
+    `commit_elsewhere` is passed on to `read_snapshot`. Returns the bundle and the manifest's fields about the evidence.
+    """
     count = int(export.segments or 0)
     checkpoint = checkpoint_record(Checkpoint.objects.get(count=count))
-    with snapshot(write):
-        pruned = let_go_under(count)
+    with read_snapshot(commit_elsewhere):
+        pruned = find_last_pruned_segment(count)
         first = None if export.first_segment is None else max(export.first_segment, pruned + 1)
-        bundle = Bundle(export.folder, anchor_of(checkpoint, earlier(first, count)))
+        bundle = Bundle(export.folder, anchor_of(checkpoint, earlier_checkpoints(first, count)))
         if first is not None:
-            bodies = beating(whole_bodies(first, count), beat)
+            bodies = with_heartbeat(whole_bodies(first, count), heartbeat)
             shown = pruned if first == pruned + 1 else 0
             return bundle, bundle.whole(whole_segments(first, count), bodies, shown)
         places = Places(count)
-        streams = _streams(export.folder, places, beat, [RETENTION] if pruned else [])
+        streams = _sealed_streams(export.folder, places, heartbeat, [RETENTION] if pruned else [])
         return bundle, bundle.filtered(streams, segment_leaves, pruned, places.gone)
 
 
-def let_go_under(count: int) -> int:
+def find_last_pruned_segment(count: int) -> int:
     """Up to which segment entries are kept no longer, as the first `count` segments say. `NotSealed` where more was
     deleted since."""
     said = declared(count)
@@ -62,46 +69,50 @@ def let_go_under(count: int) -> int:
     return pruned
 
 
-def earlier(first: int | None, count: int) -> list[int]:
+def earlier_checkpoints(first: int | None, count: int) -> list[int]:
     """Counts of checkpoints from which the way to this one is proved: those that somebody may have kept. A whole export
     that has every segment from the `first` one of all on covers all of them by itself.
     """
     if first == 1:
         return []
     before = Checkpoint.objects.filter(count__lt=count)
-    newest = before.order_by("-count").values_list("count", flat=True)[:_NEWEST]
+    newest = before.order_by("-count").values_list("count", flat=True)[:_MAX_RECENT_CHECKPOINTS]
     a_day = before.annotate(day=TruncDate("at")).values("day").annotate(last=Max("count"))
     mailed = Anchoring.objects.filter(outlet="email", checkpoint_id__lt=count)
     found = {*newest, *a_day.values_list("last", flat=True)}
     return sorted(found | set(mailed.values_list("checkpoint_id", flat=True)))
 
 
-def beating(items: Iterator[Any], beat: Beat) -> Iterator[Any]:
+def with_heartbeat(items: Iterator[Any], heartbeat: Heartbeat) -> Iterator[Any]:
     """The items; every thousandth says that we are alive."""
     for number, item in enumerate(items):
         if not number % 1_000:
-            beat()
+            heartbeat()
         yield item
 
 
-def _streams(
-    folder: Path, places: Places, beat: Beat, more: Sequence[str]
+def _sealed_streams(
+    folder: Path, places: Places, heartbeat: Heartbeat, extra_streams: Sequence[str]
 ) -> Iterator[tuple[str, list[Placed]]]:
     """The streams of the events and deliveries that were written, and more, each as far as it is sealed and kept."""
-    yield from places.streams(more)
+    yield from places.streams(extra_streams)
     for name, stream in (("events", "event:{reference}"), ("deliveries", "delivery:{event}:{route}")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
-            for some in batches(lines, _AT_ONCE):
-                beat()
+            for some in split_into_batches(lines, _STREAM_BATCH):
+                heartbeat()
                 yield from places.streams([stream.format_map(json.loads(line)) for line in some])
 
 
-def sign(
-    bundle: Bundle, said: Mapping[str, Any], export: Export, snapshot: Mapping[str, Any], more: Any
+def sign_manifest(
+    bundle: Bundle,
+    evidence_facts: Mapping[str, Any],
+    export: Export,
+    snapshot: Mapping[str, Any],
+    own_files: Any,
 ) -> Record:
     """The manifest, signed by the key that is valid now; none can begin meanwhile."""
     with turn(waits=True):
         at = read_clock()
         signing = current_signing(BOX, at)
         facts = Facts(export.filter, export.actor, time_text(max(at, signing.begun_at)), snapshot)
-        return bundle.finish(said, facts, signing.record, more, key_records())
+        return bundle.finish(evidence_facts, facts, signing.record, own_files, key_records())

@@ -12,38 +12,38 @@ from audit.export.bundle import measure
 from audit.format.signed_records import time_text
 from audit.models import Segment
 from exports.bundle import shipped
-from exports.bundle.schema import TABLES, dictionary
+from exports.bundle.schema import TABLES, describe_columns
 from exports.bundle.shipped import check_rows
 from exports.models import Export
 
-_COPIED = {"verify.py": Path(verify.__file__), "check_rows.py": Path(check_rows.__file__)}
+_COPIED_FILES = {"verify.py": Path(verify.__file__), "check_rows.py": Path(check_rows.__file__)}
 _README = Path(shipped.__file__).with_name("README.txt")
-_WRITTEN = ("README.txt", "columns.json", "export.json")
-_TABLES = {
+_WRITTEN_FILES = ("README.txt", "columns.json", "export.json")
+_TABLE_NOTES = {
     "csv": "A text that a spreadsheet could take for a formula has an apostrophe in front.",
     "csv-raw": "Its texts are as they are: a spreadsheet may take some of them for formulas.",
     "xlsx": "Every cell of it is text.",
 }
-_KINDS = {
+_SCOPE_TEXTS = {
     True: "everything that is on the audit log from segment $first to segment $last",
     False: "the complete streams of the events and deliveries in this export",
 }
 
 
-def explain(export: Export, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the explanations and the checkers beside the rows; what the manifest says of the snapshot. `said`: its
+def write_documentation(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the explanations and the checkers beside the rows; what the manifest says of the snapshot. `metadata`: its
     members about the evidence."""
-    for name, path in _COPIED.items():
+    for name, path in _COPIED_FILES.items():
         shutil.copyfile(path, export.folder / name)
-    told = about(export, said)
+    told = export_metadata(export, evidence_facts)
     _write_json(export.folder / "export.json", told)
-    _write_json(export.folder / "columns.json", dictionary())
-    filled = Template(_README.read_text()).substitute(_words(export, told))
+    _write_json(export.folder / "columns.json", describe_columns())
+    filled = Template(_README.read_text()).substitute(_readme_values(export, told))
     (export.folder / "README.txt").write_text(filled)
     return {"at": told["snapshot"], "parts": told["parts"], "events": export.total or 0, "gone": told["gone"]}
 
 
-def about(export: Export, said: Mapping[str, Any]) -> dict[str, Any]:
+def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `export.json` says."""
     assert export.snapshot_at is not None, "it was chosen in a snapshot"
     return {
@@ -56,8 +56,8 @@ def about(export: Export, said: Mapping[str, Any]) -> dict[str, Any]:
         "parts": export.progress["parts"],
         "gone": export.progress["gone"],
         "whole": export.first_segment is not None,
-        "first_segment": None if export.first_segment is None else said["first"],
-        "entries_since": _entries_since(said.get("pruned", 0)),
+        "first_segment": None if export.first_segment is None else evidence_facts["first"],
+        "entries_since": _entries_since(evidence_facts.get("pruned", 0)),
         "segments": export.segments,
         "rows": {table.name: export.counts.get(table.name, 0) for table in TABLES},
         "table": export.table,
@@ -65,8 +65,8 @@ def about(export: Export, said: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gone(told: Mapping[str, Any]) -> str:
-    since = told["entries_since"]
+def _pruning_note(metadata: Mapping[str, Any]) -> str:
+    since = metadata["entries_since"]
     return f".\nEntries that were sealed up to {since} are kept no longer; their hashes are" if since else ""
 
 
@@ -76,15 +76,19 @@ def _entries_since(pruned: int) -> str:
     return time_text(sealed_at) if sealed_at else ""
 
 
-def _words(export: Export, told: Mapping[str, Any]) -> dict[str, Any]:
-    kind = Template(_KINDS[told["whole"]]).substitute(first=told["first_segment"], last=export.segments)
+def _readme_values(export: Export, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    kind = Template(_SCOPE_TEXTS[metadata["whole"]]).substitute(
+        first=metadata["first_segment"], last=export.segments
+    )
     conditions = "\n".join(f"    {name} = {value}" for name, value in sorted(export.filter.items()))
     return {
-        **{name: told[name] for name in ("export", "by", "requested", "snapshot", "segments")},
-        "table": _TABLES.get(told["table"], ""),
+        **{name: metadata[name] for name in ("export", "by", "requested", "snapshot", "segments")},
+        "table": _TABLE_NOTES.get(metadata["table"], ""),
         "filter": conditions or "    none: everything",
-        "rows": "\n".join(f"    {name + '.jsonl':20} {count:>12,}" for name, count in told["rows"].items()),
-        "kind": f"{kind}{_gone(told)}",
+        "rows": "\n".join(
+            f"    {name + '.jsonl':20} {count:>12,}" for name, count in metadata["rows"].items()
+        ),
+        "kind": f"{kind}{_pruning_note(metadata)}",
     }
 
 
@@ -92,12 +96,18 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
 
 
-def own_files(folder: Path, beat: Callable[[], None]) -> dict[str, dict[str, Any]]:
+def measure_own_files(folder: Path, heartbeat: Callable[[], None]) -> dict[str, dict[str, Any]]:
     """Name and measure of each file that is not written by `audit.export.bundle`."""
-    names = [*_WRITTEN, *_COPIED, *(f"{table.name}.jsonl" for table in TABLES), "events.csv", "events.xlsx"]
+    names = [
+        *_WRITTEN_FILES,
+        *_COPIED_FILES,
+        *(f"{table.name}.jsonl" for table in TABLES),
+        "events.csv",
+        "events.xlsx",
+    ]
     measured = {}
     for name in names:
         if (folder / name).exists():
             measured[name] = measure(folder / name)
-            beat()
+            heartbeat()
     return measured

@@ -22,7 +22,7 @@ from sync.search.event_filter import EventFilter
 from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
-MOST_UNSEALED = 50_000
+MAX_UNSEALED = 50_000
 _CLOCKS_APART = timedelta(minutes=10)
 _STREAM = "event:"
 
@@ -31,7 +31,7 @@ class NotSealed(Exception):
     """The audit log is not sealed up to now. The text is for people."""
 
 
-def fresh_checkpoint() -> Record:
+def make_fresh_checkpoint() -> Record:
     """A checkpoint of everything that can be sealed now."""
     seal_audit()
     made = make_checkpoint(BOX, read_clock())
@@ -40,26 +40,28 @@ def fresh_checkpoint() -> Record:
     return checkpoint_record(made)
 
 
-def first_segment(meant: EventFilter, count: int) -> int | None:
+def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
     """From which segment on an export is whole: it then has every entry from there to its checkpoint, and so the first
     entry of every event within its times. None where the filter asks for more than times: it goes by streams.
     """
-    if not meant.is_of_times_only:
+    if not event_filter.is_of_times_only:
         return None
-    if meant.received_from is None:
+    if event_filter.received_from is None:
         return 1
-    later = Segment.objects.filter(number__lte=count, sealed_at__gte=meant.received_from - _CLOCKS_APART)
+    later = Segment.objects.filter(
+        number__lte=count, sealed_at__gte=event_filter.received_from - _CLOCKS_APART
+    )
     return later.order_by("sealed_at", "number").values_list("number", flat=True).first() or count
 
 
-def chosen(meant: EventFilter, count: int) -> QuerySet[Any]:
+def select_events(event_filter: EventFilter, count: int) -> QuerySet[Any]:
     """The events of the filter that are sealed in the first `count` segments, in the order of their keys."""
-    return meant.narrow(Event.objects.exclude(uuid__in=list(_unsealed(count)))).order_by("id")
+    return event_filter.narrow(Event.objects.exclude(uuid__in=list(_unsealed_events(count)))).order_by("id")
 
 
-def _unsealed(count: int) -> Iterator[UUID]:
+def _unsealed_events(count: int) -> Iterator[UUID]:
     """Events whose first entry stands in none of these segments: what came in the last second."""
-    low, number = _settled(count)
+    low, number = _sealed_bounds(count)
     sealed = IdSet()
     newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
     for packed in newer.values_list("ids", flat=True).iterator(200):
@@ -70,7 +72,7 @@ def _unsealed(count: int) -> Iterator[UUID]:
         if key in sealed:
             continue
         found += 1
-        if found > MOST_UNSEALED:
+        if found > MAX_UNSEALED:
             raise NotSealed("Too much of the audit log is not sealed yet. Does a worker run?")
         try:
             yield from_reference(stream.removeprefix(_STREAM))
@@ -78,7 +80,7 @@ def _unsealed(count: int) -> Iterator[UUID]:
             continue
 
 
-def _settled(count: int) -> tuple[int, int]:
+def _sealed_bounds(count: int) -> tuple[int, int]:
     """An id up to which everything is sealed in the segments up to a number: what was sealed long before the last."""
     last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
     before = sealed_until(last - SETTLED).filter(number__lte=count)

@@ -17,87 +17,91 @@ from functools import partial
 
 from django.db import DatabaseError, connection
 
-from exports.bundle.rows import JOINED, READ, Reading
-from exports.bundle.snapshot import begin_reading, snapshot
+from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
+from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
 
-AT_ONCE = 2_000  # events
-_KEYS = "(SELECT value FROM json_each(?1))"
+COPY_BATCH = 2_000  # events
+_EVENT_KEYS = "(SELECT value FROM json_each(?1))"
 
-Detach = Callable[[Iterable[Sequence[int]]], None]
+CopyRows = Callable[[Iterable[Sequence[int]]], None]
 
 
-class NoRoom(Exception):
+class NoTemporarySpace(Exception):
     """There is no room for what an export needs. The text is for people."""
 
 
 @contextmanager
-def detachable_snapshot(write: Callable[[], None]) -> Iterator[Detach]:
+def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRows]:
     """A snapshot, and what ends it early: given the keys of events, some at a time, it copies what the rows of these
     events are made from. All statements of this thread go on reading that state. PostgreSQL needs no copies: there the
-    snapshot itself goes on. `write`: as `snapshot` asks for it.
+    snapshot itself goes on. `save_fields`: as `read_snapshot` asks for it.
     """
     if connection.vendor == "postgresql":
-        with snapshot(write):
+        with read_snapshot(commit_elsewhere):
             yield lambda _: None
         return
     connection.ensure_connection()
     link = connection.connection
     try:
-        begin_reading(link, write)
-        yield partial(_detach_if_there_is_room, link)
+        pin_wal_snapshot(link, commit_elsewhere)
+        yield partial(_copy_or_raise, link)
     finally:
         connection.close()  # with it go its transaction and the copies
 
 
-def _detach_if_there_is_room(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
-    """`NoRoom` where there is none for the copies."""
+def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+    """`NoTemporarySpace` where there is none for the copies."""
     try:
         with connection.wrap_database_errors:
-            _detach(link, keys)
+            _copy_tables(link, keys)
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            raise NoRoom("No space is left for temporary files (SQLITE_TMPDIR or /var/tmp).") from error
+            raise NoTemporarySpace(
+                "No space is left for temporary files (SQLITE_TMPDIR or /var/tmp)."
+            ) from error
         raise
 
 
-def _detach(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
+def _copy_tables(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
     """Past Django's cursor, where whatever writes stands in the line of writers: this writes nothing but copies."""
-    for each in JOINED:
-        _make_table(link, each)
-        link.execute(f"{_copying(each)} ORDER BY id")
-    for each in READ:
-        _make_table(link, each)
+    for each in LOOKUP_TABLES:
+        _create_copy_table(link, each)
+        link.execute(f"{_insert_sql(each)} ORDER BY id")
+    for each in EVENT_TABLES:
+        _create_copy_table(link, each)
     for some in keys:
-        for each in READ:
-            link.execute(f"{_copying(each)} WHERE {_is_under(each)}", [json.dumps(some)])
-    for each in (*JOINED, *READ):
-        name = _table(each)
-        link.execute(f"CREATE INDEX temp.{name}_{each.under} ON {name} ({each.under})")
+        for each in EVENT_TABLES:
+            link.execute(f"{_insert_sql(each)} WHERE {_parent_condition(each)}", [json.dumps(some)])
+    for each in (*LOOKUP_TABLES, *EVENT_TABLES):
+        name = _table_name(each)
+        link.execute(f"CREATE INDEX temp.{name}_{each.parent_column} ON {name} ({each.parent_column})")
     link.execute("COMMIT")
 
 
-def _make_table(link: sqlite3.Connection, read: Reading) -> None:
-    nothing = f"SELECT {_columns(read)} FROM main.{_table(read)} WHERE 0"  # noqa: S608
-    link.execute(f"CREATE TEMP TABLE {_table(read)} AS {nothing}")
+def _create_copy_table(link: sqlite3.Connection, read: SourceTable) -> None:
+    nothing = f"SELECT {_column_list(read)} FROM main.{_table_name(read)} WHERE 0"  # noqa: S608
+    link.execute(f"CREATE TEMP TABLE {_table_name(read)} AS {nothing}")
 
 
-def _copying(read: Reading) -> str:
-    return f"INSERT INTO temp.{_table(read)} SELECT {_columns(read)} FROM main.{_table(read)}"  # noqa: S608
+def _insert_sql(read: SourceTable) -> str:
+    return f"INSERT INTO temp.{_table_name(read)} SELECT {_column_list(read)} FROM main.{_table_name(read)}"  # noqa: S608
 
 
-def _is_under(read: Reading) -> str:
+def _parent_condition(read: SourceTable) -> str:
     """Which rows stand under events with the keys that are given: by an index at each step."""
-    if read.above is None:
-        return f"{read.under} IN {_KEYS}"
-    (above,) = (each for each in READ if each.model is read.above)
-    return f"{read.under} IN (SELECT id FROM main.{_table(above)} WHERE {_is_under(above)})"  # noqa: S608
+    if read.parent_model is None:
+        return f"{read.parent_column} IN {_EVENT_KEYS}"
+    (above,) = (each for each in EVENT_TABLES if each.model is read.parent_model)
+    return (
+        f"{read.parent_column} IN (SELECT id FROM main.{_table_name(above)} WHERE {_parent_condition(above)})"  # noqa: S608
+    )
 
 
-def _columns(read: Reading) -> str:
+def _column_list(read: SourceTable) -> str:
     known = read.model._meta.concrete_fields
-    asked = {"id", *(name.partition("__")[0] for name in read.names)}
+    asked = {"id", *(name.partition("__")[0] for name in read.columns)}
     return ", ".join(str(field.column) for field in known if {field.name, field.attname} & asked)
 
 
-def _table(read: Reading) -> str:
+def _table_name(read: SourceTable) -> str:
     return read.model._meta.db_table

@@ -21,15 +21,15 @@ COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),
     *("occurred", "received", "signed", "state", "code", "body_sha256"),
 )
-CHUNK = 500  # events fetched at a time
-_BLOCK = 500
-_STRANGE = (
+CHUNK_SIZE = 500  # events fetched at a time
+_LINES_PER_BLOCK = 500
+_QUOTED_COLUMNS = (
     "event_id",
     "entity_type",
     "entity_id",
     "event_type",
 )  # what a source may fill with anything; always quoted
-_BEGIN_NO_FORMULA = frozenset(ascii_letters + digits)
+_SAFE_FIRST_CHARACTERS = frozenset(ascii_letters + digits)
 # A quoted cell that begins with anything but a letter or a digit. It need be no formula: `neutral` decides.
 _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 
@@ -37,7 +37,7 @@ _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 def write_csv(events: QuerySet[Any], file: BinaryIO, *, is_safe: bool = True) -> Iterator[int]:
     """Write the events; how many so far, again and again. Not `is_safe`: what begins as a formula does, stays so."""
     file.write(f"{','.join(COLUMNS)}\r\n".encode())
-    way = copied if connection.vendor == "postgresql" else read
+    way = copy_csv_blocks if connection.vendor == "postgresql" else read_csv_blocks
     written = 0
     for count, block in way(events, is_safe=is_safe):
         file.write(block)
@@ -45,25 +45,25 @@ def write_csv(events: QuerySet[Any], file: BinaryIO, *, is_safe: bool = True) ->
         yield written
 
 
-def rows(events: QuerySet[Any]) -> Iterator[tuple[Any, ...]]:
+def read_cells(events: QuerySet[Any]) -> Iterator[tuple[Any, ...]]:
     """The cells of each event by the ORM, all of them text, or None where there is nothing."""
-    return events.values_list(*_WRITTEN).iterator(chunk_size=CHUNK)
+    return events.values_list(*_COLUMN_EXPRESSIONS).iterator(chunk_size=CHUNK_SIZE)
 
 
-def read(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
+def read_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
     """Blocks of lines by the ORM, each with its number of rows."""
-    cell = _safe_cell if is_safe else _cell
+    cell = _quote_safe_cell if is_safe else _quote_cell
     some: list[str] = []
-    for row in rows(events):
-        some.append(_line(cell, *row))
-        if len(some) == _BLOCK:
+    for row in read_cells(events):
+        some.append(_format_line(cell, *row))
+        if len(some) == _LINES_PER_BLOCK:
             yield len(some), "".join(some).encode()
             some = []
     yield len(some), "".join(some).encode()
 
 
-def _line(
-    cell: Callable[[str | None], str],
+def _format_line(
+    quote_cell: Callable[[str | None], str],
     uuid: str,
     source: str,
     event_id: str | None,
@@ -73,45 +73,47 @@ def _line(
     *told: str | None,
 ) -> str:
     """As COPY writes it: of our own words none needs a quotation mark."""
-    strange = f"{cell(event_id)},{cell(entity_type)},{cell(entity_id)},{cell(event_type)}"
+    strange = (
+        f"{quote_cell(event_id)},{quote_cell(entity_type)},{quote_cell(entity_id)},{quote_cell(event_type)}"
+    )
     return f"{uuid},{source},{strange},{','.join([each or '' for each in told])}\r\n"
 
 
-def _cell(text: str | None) -> str:
+def _quote_cell(text: str | None) -> str:
     return "" if text is None else '"' + text.replace('"', '""') + '"'
 
 
-def _safe_cell(text: str | None) -> str:
-    return _cell(text if text is None or text[:1] in _BEGIN_NO_FORMULA else neutral(text))
+def _quote_safe_cell(text: str | None) -> str:
+    return _quote_cell(text if text is None or text[:1] in _SAFE_FIRST_CHARACTERS else neutral(text))
 
 
-def copied(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
+def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
     """The same by COPY; the server sends one row a message."""
     try:
-        sql, values = events.values_list(*_WRITTEN).query.sql_with_params()
+        sql, values = events.values_list(*_COLUMN_EXPRESSIONS).query.sql_with_params()
     except EmptyResultSet:  # the filter can mean nothing
         return
-    quoted = ", ".join(f'"{name}"' for name in _STRANGE)
+    quoted = ", ".join(f'"{name}"' for name in _QUOTED_COLUMNS)
     copy = f"COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE ({quoted}))"
-    lines = harmless if is_safe else _lines
+    lines = neutralize_formulas if is_safe else _crlf_lines
     some: list[bytes] = []
     with connection.cursor() as cursor, cursor.copy(copy, values) as taken:
         for message in taken:
             some.append(message)
-            if len(some) == _BLOCK:
+            if len(some) == _LINES_PER_BLOCK:
                 yield len(some), lines(some)
                 some = []
     yield len(some), lines(some)
 
 
-def _lines(copies: Sequence[bytes]) -> bytes:
+def _crlf_lines(copies: Sequence[bytes]) -> bytes:
     """Rows that end with a line feed as lines that end with CR LF."""
     return b"".join([b"%s\r\n" % row[:-1] for row in copies])
 
 
-def harmless(copies: Sequence[bytes]) -> bytes:
+def neutralize_formulas(copies: Sequence[bytes]) -> bytes:
     """The same; a cell that a spreadsheet could take for a formula gets an apostrophe in front."""
-    block = _lines(copies)
+    block = _crlf_lines(copies)
     if not _SUSPICIOUS.search(block):
         return block
     cells = (next(csv.reader(io.StringIO(bytes(row).decode(), newline=""))) for row in copies)
@@ -120,7 +122,7 @@ def harmless(copies: Sequence[bytes]) -> bytes:
     return text.getvalue().encode()
 
 
-class _Text(Func):
+class _TextColumn(Func):
     """A column as its text in the table, made by the database: made here it took most of the time of a row."""
 
     arity = 1
@@ -133,7 +135,7 @@ class _Text(Func):
         return self.as_sql(compiler, connection, template=self.sqlite, **more)
 
 
-class _Time(_Text):
+class _TimeColumn(_TextColumn):
     """RFC 3339 in UTC, six decimals; SQLite keeps none where all of them are zero."""
 
     template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -141,12 +143,12 @@ class _Time(_Text):
         || substr(substr(%(expressions)s, 21) || '000000', 1, 6) || 'Z'"""
 
 
-class _Hash(_Text):
+class _HashColumn(_TextColumn):
     template = "encode(%(expressions)s, 'hex')"
     sqlite = "lower(hex(%(expressions)s))"
 
 
-class _Uuid(_Text):
+class _UuidColumn(_TextColumn):
     template = "%(expressions)s::text"
     sqlite = " || '-' || ".join(
         f"substr(%(expressions)s, {begin}, {length})"
@@ -154,12 +156,12 @@ class _Uuid(_Text):
     )
 
 
-_WRITTEN = (
-    _Uuid("uuid"),
+_COLUMN_EXPRESSIONS = (
+    _UuidColumn("uuid"),
     *("source__slug", "event_id", "entity_type", "entity_id", "event_type"),
-    _Time("occurred_at"),
-    _Time("received_at"),
+    _TimeColumn("occurred_at"),
+    _TimeColumn("received_at"),
     Case(When(is_signed=True, then=Value("true")), default=Value("false"), output_field=CharField()),
     *("state", "code"),
-    _Hash("digest"),
+    _HashColumn("digest"),
 )

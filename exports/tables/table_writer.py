@@ -5,23 +5,23 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from exports.models import Export, Table
-from exports.resumable_files import to_disk
-from exports.tables.csv_writer import COLUMNS, rows, write_csv
-from exports.tables.xlsx_writer import check_rows, write_xlsx
+from exports.models import Export, TableFormat
+from exports.resumable_files import flush_to_disk
+from exports.tables.csv_writer import COLUMNS, read_cells, write_csv
+from exports.tables.xlsx_writer import check_row_count, write_xlsx
 
 
 def write_table(export: Export, events: QuerySet[Any]) -> Iterator[int]:
     """Write it into the export's folder; how many rows so far, again and again. `TooManyRows`, at once."""
-    if export.table == Table.NONE:
+    if export.table == TableFormat.NONE:
         return
     path = export.folder / export.table_name
-    if export.table == Table.XLSX:
-        check_rows(export.total or 0)
-        yield from write_xlsx(COLUMNS, rows(events), path)
+    if export.table == TableFormat.XLSX:
+        check_row_count(export.total or 0)
+        yield from write_xlsx(COLUMNS, read_cells(events), path)
         with path.open("rb+") as file:
-            to_disk(file)
+            flush_to_disk(file)
         return
     with path.open("wb") as file:
-        yield from write_csv(events, file, is_safe=export.table == Table.CSV)
-        to_disk(file)
+        yield from write_csv(events, file, is_safe=export.table == TableFormat.CSV)
+        flush_to_disk(file)

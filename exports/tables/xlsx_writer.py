@@ -11,12 +11,12 @@ from pathlib import Path
 from string import ascii_uppercase
 from xml.sax.saxutils import escape
 
-MOST_ROWS = 1_048_575  # and the names of the columns
-_BLOCK = 500
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+MAX_ROWS = 1_048_575  # and the names of the columns
+_ROWS_PER_WRITE = 500
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _SHEET = "xl/worksheets/sheet1.xml"
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
-_PLAIN = re.compile(r"[^\s\x00-\x1f\x7f&<>_\ufffe\uffff]*")
+_INVALID_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_NEEDS_NO_ESCAPING = re.compile(r"[^\s\x00-\x1f\x7f&<>_\ufffe\uffff]*")
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -47,11 +47,11 @@ class TooManyRows(Exception):
     """More than a sheet holds. The text is for people."""
 
 
-def check_rows(count: int) -> None:
+def check_row_count(count: int) -> None:
     """`TooManyRows`."""
-    if count > MOST_ROWS:
+    if count > MAX_ROWS:
         raise TooManyRows(
-            f"An XLSX sheet holds {MOST_ROWS:,} events, and these are {count:,}: choose CSV instead."
+            f"An XLSX sheet holds {MAX_ROWS:,} events, and these are {count:,}: choose CSV instead."
         )
 
 
@@ -59,15 +59,15 @@ def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path:
     """Write the rows under the names of their columns; how many so far, again and again. `TooManyRows`."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, text in _PARTS.items():
-            packed.writestr(_told(name), f"{_HEAD}{text}", compresslevel=1)
-        with packed.open(_told(_SHEET), "w", force_zip64=True) as sheet:
-            templates = _templates(len(names))
-            lines = [f"{_HEAD}{_BEGIN}{_line(1, names, *templates)}"]
+            packed.writestr(_zip_entry(name), f"{_HEAD}{text}", compresslevel=1)
+        with packed.open(_zip_entry(_SHEET), "w", force_zip64=True) as sheet:
+            templates = _row_templates(len(names))
+            lines = [f"{_HEAD}{_BEGIN}{_format_row(1, names, *templates)}"]
             number = 0
             for number, row in enumerate(rows, start=1):
-                check_rows(number)
-                lines.append(_line(number + 1, row, *templates))
-                if len(lines) >= _BLOCK:
+                check_row_count(number)
+                lines.append(_format_row(number + 1, row, *templates))
+                if len(lines) >= _ROWS_PER_WRITE:
                     sheet.write("".join(lines).encode())
                     lines = []
                     yield number
@@ -75,22 +75,22 @@ def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path:
             yield number
 
 
-def _told(name: str) -> zipfile.ZipInfo:
+def _zip_entry(name: str) -> zipfile.ZipInfo:
     """The same rows make the same file, whenever it is written."""
-    told = zipfile.ZipInfo(name, _LONG_AGO)
+    told = zipfile.ZipInfo(name, _ZIP_EPOCH)
     told.compress_type = zipfile.ZIP_DEFLATED
     return told
 
 
-def _line(number: int, cells: Sequence[str | None], plain: str, spaced: str) -> str:
+def _format_row(number: int, cells: Sequence[str | None], plain: str, spaced: str) -> str:
     """A row. Most rows need nothing escaped, which one look at all of it tells."""
     texts = [cell or "" for cell in cells]
-    if _PLAIN.fullmatch("".join(texts)):
+    if _NEEDS_NO_ESCAPING.fullmatch("".join(texts)):
         return plain.format(*texts, n=number)
-    return spaced.format(*map(_text, texts), n=number)
+    return spaced.format(*map(_escape_cell, texts), n=number)
 
 
-def _templates(columns: int) -> tuple[str, str]:
+def _row_templates(columns: int) -> tuple[str, str]:
     """Of a row: of plain texts, and of such as have blanks that count."""
     plain = "".join(
         f'<c r="{letter}{{n}}" t="inlineStr"><is><t>{{{place}}}</t></is></c>'
@@ -100,5 +100,5 @@ def _templates(columns: int) -> tuple[str, str]:
     return row, row.replace("<t>", '<t xml:space="preserve">')
 
 
-def _text(cell: str) -> str:
-    return escape(_UNFIT.sub(lambda found: f"_x{ord(found[0]):04X}_", cell))
+def _escape_cell(cell: str) -> str:
+    return escape(_INVALID_CHARACTERS.sub(lambda found: f"_x{ord(found[0]):04X}_", cell))

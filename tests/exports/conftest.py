@@ -11,5 +11,5 @@ __all__ = ["exports", "small_chunks"]
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two events a chunk, each noted at once."""
-    monkeypatch.setattr(builder, "CHUNK", 2)
-    monkeypatch.setattr(builder, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(builder, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(builder, "SAVE_SECONDS", 0.0)

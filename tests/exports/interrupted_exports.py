@@ -19,16 +19,16 @@ class Killed(BaseException):
 
 def before_chunk(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
     """Do something before the rows of a chunk are read."""
-    read, count = builder.rows_of, 0
+    read, count = builder.read_rows, 0
 
-    def rows_of(keys: list[int]) -> Any:
+    def read_rows(keys: list[int]) -> Any:
         nonlocal count
         count += 1
         if count == number:
             do()
         return read(keys)
 
-    monkeypatch.setattr(builder, "rows_of", rows_of)
+    monkeypatch.setattr(builder, "read_rows", read_rows)
 
 
 def killed() -> None:

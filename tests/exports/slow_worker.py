@@ -18,17 +18,17 @@ from sync.jobs.run import run_next_jobs  # noqa: E402
 from sync.management.commands import run_job  # noqa: E402
 from sync.worker import job_process  # noqa: E402
 
-builder.CHUNK, builder.NOTE_SECONDS = 10, 0.0
-rows_of = builder.rows_of
+builder.CHUNK_SIZE, builder.SAVE_SECONDS = 10, 0.0
+read_rows = builder.read_rows
 pause, how, claim = sys.argv[1], "".join(sys.argv[2:3]), sys.argv[3:]
 
 
 def slowly(keys):  # type: ignore[no-untyped-def]
     time.sleep(float(pause))
-    return rows_of(keys)
+    return read_rows(keys)
 
 
-builder.rows_of = slowly
+builder.read_rows = slowly
 if claim:
     if how == "deaf":
         run_job.until_told = lambda: lambda: True

@@ -12,7 +12,7 @@ from audit.models import Entry
 from exports import subject_register
 from exports.bundle import builder
 from exports.models import ExportedPerson
-from exports.subject_register import exports_with, opened_key, pseudonym
+from exports.subject_register import decrypt_register_key, exports_containing, make_pseudonym
 from tests.exports.interrupted_exports import Killed, elsewhere, killed, killed_at
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
 from tests.support.jobs import end_leases, run_jobs
@@ -23,14 +23,14 @@ def test_it_tells_exactly_the_exports_that_contain_somebody(database: None, tmp_
     happened(7, state="dead")
     everything, failed, nobody = exported(), exported({"state": "dead"}), exported({"source": "nowhere"})
     for entity in ("USR-1", "USR-7", "USR-99", ""):
-        found = {export.pk for export in exports_with(entity)}
+        found = {export.pk for export in exports_containing(entity)}
         holds = {
             export.pk
             for export in (everything, failed, nobody)
             if any(row["entity_id"] == entity for row in lines(unpacked(export, tmp_path / entity), "events"))
         }
         assert found == holds
-    assert {export.pk for export in exports_with("USR-7")} == {everything.pk, failed.pk}
+    assert {export.pk for export in exports_containing("USR-7")} == {everything.pk, failed.pk}
 
 
 def test_it_holds_no_name_and_two_exports_name_somebody_differently(database: None) -> None:
@@ -38,9 +38,9 @@ def test_it_holds_no_name_and_two_exports_name_somebody_differently(database: No
     first, second = exported(), exported()
     stored = {bytes(each) for each in ExportedPerson.objects.values_list("pseudonym", flat=True)}
     assert len(stored) == 4
-    assert pseudonym(opened_key(first), "USR-1") in stored
-    assert opened_key(first) != opened_key(second)
-    assert bytes(first.register_key) != opened_key(first)
+    assert make_pseudonym(decrypt_register_key(first), "USR-1") in stored
+    assert decrypt_register_key(first) != decrypt_register_key(second)
+    assert bytes(first.register_key) != decrypt_register_key(first)
 
 
 def test_people_of_a_resumed_export_are_in_it_too(
@@ -65,12 +65,12 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
     """Killed between the two, a run that notes its files first forgets whom they hold."""
     history(9)
     export = requested()
-    register_people, notes = builder.register, builder.Run._note
+    register_people, notes = builder.register_entities, builder.ExportRun._save_progress
 
-    def note_files_first(run: builder.Run, sizes: dict[str, int], key: bytes = b"") -> None:
-        people, run._people = run._people, set()
+    def note_files_first(run: builder.ExportRun, sizes: dict[str, int], key: bytes = b"") -> None:
+        people, run._unregistered_people = run._unregistered_people, set()
         notes(run, sizes, key)
-        run._people = people
+        run._unregistered_people = people
         notes(run, sizes, key)
 
     def killed_at_the_third(*told: Any) -> None:
@@ -79,9 +79,9 @@ def test_nobody_is_in_the_files_of_an_export_who_is_not_in_the_register(
         register_people(*told)
 
     with monkeypatch.context() as patch:
-        patch.setattr(builder, "register", killed_at_the_third)
+        patch.setattr(builder, "register_entities", killed_at_the_third)
         if is_careless:
-            patch.setattr(builder.Run, "_note", note_files_first)
+            patch.setattr(builder.ExportRun, "_save_progress", note_files_first)
         with pytest.raises(Killed):
             run_jobs("export")
     end_leases()
@@ -96,7 +96,7 @@ def test_whom_an_export_contains_is_kept_a_few_at_a_time(
     database: None, monkeypatch: pytest.MonkeyPatch, is_careless: bool
 ) -> None:
     """Each few are committed before the next are written, so that nobody who writes waits long."""
-    monkeypatch.setattr(subject_register, "_AT_ONCE", 2)
+    monkeypatch.setattr(subject_register, "_BATCH_SIZE", 2)
     export, seen = requested(), []
 
     def look(execute: Any, sql: str, *more: Any) -> Any:
@@ -106,8 +106,10 @@ def test_whom_an_export_contains_is_kept_a_few_at_a_time(
 
     with connection.execute_wrapper(look), transaction.atomic() if is_careless else nullcontext():
         for _ in range(2):
-            subject_register.register(export, opened_key(export), map(str, range(5)), "default")
-        subject_register.unregister(export)
+            subject_register.register_entities(
+                export, decrypt_register_key(export), map(str, range(5)), "default"
+            )
+        subject_register.clear_register(export)
     assert seen == ([0] * 6 if is_careless else [0, 2, 4, 5, 3, 1])
     assert not ExportedPerson.objects.exists()
 
@@ -116,7 +118,7 @@ def test_the_audit_log_names_a_person_of_a_filter_by_the_registers_pseudonym(dat
     history(2)
     export = exported({"entity_id": "USR-1"})
     bodies = " ".join(Entry.objects.filter(stream=export.stream).values_list("body", flat=True))
-    assert pseudonym(opened_key(export), "USR-1").hex() in bodies
+    assert make_pseudonym(decrypt_register_key(export), "USR-1").hex() in bodies
     assert "USR-1" not in bodies
     assert json.loads(bodies.split(" ")[0])["details"]["filter"]
 

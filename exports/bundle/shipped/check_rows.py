@@ -15,8 +15,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from xml.etree.ElementTree import ParseError, iterparse
 
-MOST_FAULTS = 100
-TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+MAX_FAULTS = 100
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 SETTLED = timedelta(minutes=2)  # an entry older than that is sealed under the checkpoint
 CLOCKS_APART = timedelta(minutes=10)  # of the hub's machines, at most
 PARENTS = {
@@ -27,33 +27,42 @@ PARENTS = {
 }
 DELETED = ("retention.begun", "retention.pruned")  # said with the first that went, and when it was done
 KEYS = {"receipts": "receipt", "deliveries": "delivery", "attempts": "attempt", "calls": "call"}
-WRONG = (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error, zipfile.BadZipFile, ParseError)
+READ_ERRORS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OSError,
+    csv.Error,
+    zipfile.BadZipFile,
+    ParseError,
+)
 
 
-def parsed(at: str) -> datetime:
-    return datetime.strptime(at, TIME).replace(tzinfo=timezone.utc)  # noqa: UP017
+def parse_time(at: str) -> datetime:
+    return datetime.strptime(at, TIME_FORMAT).replace(tzinfo=timezone.utc)  # noqa: UP017
 
 
-class Rows:
+class RowChecker:
     """The rows of one export."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        self.begun: dict[str, str] = {}  # stream: when its first entry was written
-        self.settled = ""  # what began before that is on the log
+        self.stream_starts: dict[str, str] = {}  # stream: when its first entry was written
+        self.sealed_before = ""  # what began before that is on the log
         self.unproved = 0  # events that are older than the entries that are kept
-        self.let_go = ""  # entries of that time may be kept no longer
-        self.pruned = ""  # up to when retention deleted events, as the log says
+        self.pruned_before = ""  # entries of that time may be kept no longer
+        self.events_pruned_up_to = ""  # up to when retention deleted events, as the log says
         self.uuids: set[Any] = set()
         # By table and key: when an event arrived, the stream of a delivery.
         self.known: dict[str, dict[Any, str]] = {"events": {}, "deliveries": {}, "attempts": {}}
 
-    def fault(self, place: str, what: object) -> None:
-        if len(self.faults) < MOST_FAULTS:
+    def add_fault(self, place: str, what: object) -> None:
+        if len(self.faults) < MAX_FAULTS:
             self.faults.append(f"{place}: {what}")
 
-    def lines(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def read_lines(self, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         with open(os.path.join(self.folder, f"{name}.jsonl"), "rb") as file:  # noqa: PTH118, PTH123
             for number, line in enumerate(file, start=1):
                 place = f"{name}.jsonl line {number}"
@@ -62,117 +71,119 @@ class Rows:
                     if not isinstance(row, dict):
                         raise ValueError("not an object")
                 except ValueError as error:
-                    self.fault(place, error)
+                    self.add_fault(place, error)
                     row = {}
                 yield place, row
 
-    def check(self) -> list[str]:
+    def check_export(self) -> list[str]:
         try:
             with open(os.path.join(self.folder, "export.json"), "rb") as file:  # noqa: PTH118, PTH123
-                self.said = json.load(file)
+                self.metadata = json.load(file)
             with open(os.path.join(self.folder, "checkpoint.json"), "rb") as file:  # noqa: PTH118, PTH123
-                self.settled = (parsed(json.load(file)["at"]) - SETTLED).strftime(TIME)
-            if self.said["entries_since"]:
-                self.let_go = (parsed(self.said["entries_since"]) + CLOCKS_APART).strftime(TIME)
+                self.sealed_before = (parse_time(json.load(file)["at"]) - SETTLED).strftime(TIME_FORMAT)
+            if self.metadata["entries_since"]:
+                self.pruned_before = (parse_time(self.metadata["entries_since"]) + CLOCKS_APART).strftime(
+                    TIME_FORMAT
+                )
             for step in (
                 self.read_entries,
                 self.check_events,
-                self.check_others,
+                self.check_children,
                 self.check_missing,
                 self.check_table,
             ):
                 step()
-        except WRONG as error:
-            self.fault("the export", f"{type(error).__name__}: {error}")
+        except READ_ERRORS as error:
+            self.add_fault("the export", f"{type(error).__name__}: {error}")
         return self.faults
 
     def read_entries(self) -> None:
-        for _, entry in self.lines("entries"):
+        for _, entry in self.read_lines("entries"):
             stream = entry["stream"]
             if entry["stream_seq"] == 1 and stream.startswith(("event:", "delivery:")):
-                self.begun[stream] = entry["at"]
+                self.stream_starts[stream] = entry["at"]
             else:
-                self.begun.setdefault(stream, "")
+                self.stream_starts.setdefault(stream, "")
             if entry["action"] in DELETED and entry["details"]["kind"] == "events":
-                self.pruned = max(self.pruned, entry["details"]["up_to"])
+                self.events_pruned_up_to = max(self.events_pruned_up_to, entry["details"]["up_to"])
 
     def check_events(self) -> None:
         count = 0
-        for place, row in self.lines("events"):
+        for place, row in self.read_lines("events"):
             count += 1
             reference = row.get("reference")
             if reference in self.known["events"]:
-                self.fault(place, f"event {reference} is there twice")
+                self.add_fault(place, f"event {reference} is there twice")
             self.known["events"][reference] = row.get("received", "")
             self.uuids.add(row.get("uuid"))
-            at = self.begun.get(f"event:{reference}")
-            if at is None and self.is_let_go(row.get("received", "")):
+            at = self.stream_starts.get(f"event:{reference}")
+            if at is None and self.is_pruned(row.get("received", "")):
                 self.unproved += 1
             elif at is None:
-                self.fault(place, f"event {reference} is not on the audit log")
+                self.add_fault(place, f"event {reference} is not on the audit log")
             elif at and at != row.get("received"):
-                self.fault(
+                self.add_fault(
                     place, f"event {reference} arrived at {at}, and its row says {row.get('received')}"
                 )
-            if not self.is_asked_for(row.get("received", "")):
-                self.fault(place, f"event {reference} did not arrive within the times of the filter")
-        self.compare("events", count)
+            if not self.matches_filter(row.get("received", "")):
+                self.add_fault(place, f"event {reference} did not arrive within the times of the filter")
+        self.compare_count("events", count)
 
-    def check_others(self) -> None:
+    def check_children(self) -> None:
         for name, (column, parents) in PARENTS.items():
             seen, count = set(), 0
-            for place, row in self.lines(name):
+            for place, row in self.read_lines(name):
                 count += 1
                 if row.get(column) not in self.known[parents]:
-                    self.fault(place, f"belongs to {column} {row.get(column)}, which is not there")
+                    self.add_fault(place, f"belongs to {column} {row.get(column)}, which is not there")
                 key = row.get(KEYS[name])
                 if key in seen:
-                    self.fault(place, f"{key} is there twice")
+                    self.add_fault(place, f"{key} is there twice")
                 seen.add(key)
                 if name in self.known:
                     self.known[name][key] = ""
                 if name == "deliveries":
                     self.known[name][key] = f"delivery:{row.get('event')}:{row.get('route')}"
                 started = row.get("started", "")
-                is_due = name == "attempts" and started < self.settled and not self.is_let_go(started)
-                if is_due and self.known["deliveries"].get(row.get("delivery")) not in self.begun:
-                    self.fault(place, f"delivery {row.get('delivery')} is not on the audit log")
-            self.compare(name, count)
+                is_due = name == "attempts" and started < self.sealed_before and not self.is_pruned(started)
+                if is_due and self.known["deliveries"].get(row.get("delivery")) not in self.stream_starts:
+                    self.add_fault(place, f"delivery {row.get('delivery')} is not on the audit log")
+            self.compare_count(name, count)
 
     def check_missing(self) -> None:
         """Whether each webhook on the log has its row; of an export that has the whole log within its times. Those that
         the log says were deleted for their age need none.
         """
-        if not self.said["whole"]:
+        if not self.metadata["whole"]:
             return
-        for stream, at in self.begun.items():
+        for stream, at in self.stream_starts.items():
             kind, _, reference = stream.partition(":")
-            is_due = kind == "event" and at >= self.pruned and at and self.is_asked_for(at)
+            is_due = kind == "event" and at >= self.events_pruned_up_to and at and self.matches_filter(at)
             if is_due and reference not in self.known["events"]:
-                self.fault(stream, f"arrived at {at}, and has no row in events.jsonl")
+                self.add_fault(stream, f"arrived at {at}, and has no row in events.jsonl")
 
-    def is_let_go(self, at: str) -> bool:
+    def is_pruned(self, at: str) -> bool:
         """Whether the entries of that time are kept no longer."""
-        return at <= self.let_go
+        return at <= self.pruned_before
 
-    def is_asked_for(self, at: str) -> bool:
-        begin, end = (self.said["filter"].get(f"received_{name}", "") for name in ("from", "to"))
+    def matches_filter(self, at: str) -> bool:
+        begin, end = (self.metadata["filter"].get(f"received_{name}", "") for name in ("from", "to"))
         return begin <= at and (not end or at < end)
 
     def check_table(self) -> None:
         """Whether the table for reading has the events of events.jsonl."""
-        kind = self.said["table"]
+        kind = self.metadata["table"]
         if kind == "none":
             return
         name = "events.xlsx" if kind == "xlsx" else "events.csv"
-        listed = self.listed_in_sheet(name) if kind == "xlsx" else self.listed_in_csv(name)
+        listed = self.uuids_in_sheet(name) if kind == "xlsx" else self.uuids_in_csv(name)
         if len(listed) != len(set(listed)):
-            self.fault(name, "has events twice")
+            self.add_fault(name, "has events twice")
         extra = set(listed) - self.uuids
-        if self.uuids - set(listed) or len(extra) > self.said["gone"]:
-            self.fault(name, "has other events than events.jsonl")
+        if self.uuids - set(listed) or len(extra) > self.metadata["gone"]:
+            self.add_fault(name, "has other events than events.jsonl")
 
-    def listed_in_sheet(self, name: str) -> list[str]:
+    def uuids_in_sheet(self, name: str) -> list[str]:
         """The first column, without its name."""
         found = []
         path = os.path.join(self.folder, name)  # noqa: PTH118
@@ -183,17 +194,17 @@ class Rows:
                     part.clear()
         return found[1:]
 
-    def listed_in_csv(self, name: str) -> list[str]:
+    def uuids_in_csv(self, name: str) -> list[str]:
         with open(os.path.join(self.folder, name), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH123
             csv.field_size_limit(1 << 24)
             table = csv.reader(file)
             place = next(table).index("uuid")
             return [row[place] for row in table]
 
-    def compare(self, name: str, count: int) -> None:
-        if self.said["rows"].get(name) != count:
-            self.fault(
-                f"{name}.jsonl", f"has {count} rows, and export.json says {self.said['rows'].get(name)}"
+    def compare_count(self, name: str, count: int) -> None:
+        if self.metadata["rows"].get(name) != count:
+            self.add_fault(
+                f"{name}.jsonl", f"has {count} rows, and export.json says {self.metadata['rows'].get(name)}"
             )
 
 
@@ -201,20 +212,20 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(__doc__)
         return 2
-    rows = Rows(arguments[0])
-    for fault in rows.check():
+    rows = RowChecker(arguments[0])
+    for fault in rows.check_export():
         print("FAULT", fault)
     if rows.faults:
         print(f"{len(rows.faults)} faults. The rows are not what the audit entries tell.")
         return 1
-    counts = ", ".join(f"{count} {name}" for name, count in rows.said["rows"].items())
+    counts = ", ".join(f"{count} {name}" for name, count in rows.metadata["rows"].items())
     print(f"The rows fit the audit entries: {counts}.")
     if rows.unproved:
         print(
             f"Of {rows.unproved} events the audit entries are kept no longer: the hub's signature stands for them."
         )
-    if rows.said["gone"]:
-        print(f"{rows.said['gone']} events were deleted from the hub while the export was being made.")
+    if rows.metadata["gone"]:
+        print(f"{rows.metadata['gone']} events were deleted from the hub while the export was being made.")
     return 0
 
 

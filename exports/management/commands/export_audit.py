@@ -8,27 +8,27 @@ from django.core.management import CommandError
 from django.db.models import QuerySet
 
 from audit.models import Entry
-from exports.command import ExportCommand, in_order, moment
-from exports.list_export import ENTRIES
+from exports.export_command import ExportCommand, parse_day_or_time, require_ordered_period
+from exports.list_export import ENTRY_EXPORT
 
 _LOOKUPS = {"since": "at__gte", "until": "at__lt", "action": "action", "actor": "actor", "stream": "stream"}
 
 
 class Command(ExportCommand):
     help = "Write the audit log as JSON Lines or CSV, newest first; the export is on the audit log itself."
-    export = ENTRIES
+    list_export = ENTRY_EXPORT
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for name in _LOOKUPS:
-            kind: Any = moment if name in ("since", "until") else str
+            kind: Any = parse_day_or_time if name in ("since", "until") else str
             parser.add_argument(f"--{name}", type=kind)
         super().add_arguments(parser)
 
-    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+    def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         asked = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
         action = asked.get("action", "")
         if action and not Entry.objects.filter(action=action).exists():
             raise CommandError(f"No entry of the audit log has the action {action!r}.")
-        in_order(asked.get("since"), asked.get("until"))
+        require_ordered_period(asked.get("since"), asked.get("until"))
         rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in asked.items()})
         return rows.order_by("-at", "-id"), {name: str(value) for name, value in asked.items()}

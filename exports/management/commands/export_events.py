@@ -11,9 +11,9 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from exports.command import ExportCommand, in_order, one_of
-from exports.jobs.lifecycle import TooMany, make_here
-from exports.list_export import EVENTS
+from exports.export_command import ExportCommand, require_known_values, require_ordered_period
+from exports.jobs.lifecycle import TooManyExports, make_export_in_process
+from exports.list_export import EVENT_EXPORT
 from exports.models import Export, ExportState
 from sync.models import Connection
 from sync.search.event_filter import WORDS, EventFilter, resolve
@@ -29,7 +29,7 @@ class Command(ExportCommand):
         "Write the event history as JSON Lines or CSV, newest first; the export is on the audit log. "
         "The filters are the words of the event list's address. With --evidence: an archive that proves itself."
     )
-    export = EVENTS
+    list_export = EVENT_EXPORT
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         for name in WORDS:
@@ -53,21 +53,21 @@ class Command(ExportCommand):
     def _make_evidence(self, options: Mapping[str, Any]) -> None:
         if not options["reason"].strip():
             raise CommandError("--evidence needs a --reason.")
-        asked, output = _filter(options), options["output"]
-        with _place_for(output) if output else nullcontext() as part:
-            export = _made(asked, options["reason"][:500])
+        asked, output = _resolve_filter(options), options["output"]
+        with _reserve_output(output) if output else nullcontext() as part:
+            export = _make_export(asked, options["reason"][:500])
             if part:
-                _copy(export, part, output)
+                _copy_archive(export, part, output)
         self.stdout.write(str(output or export.archive))
         self.stderr.write(f"{export.total} events, export {export.uuid}, SHA-256 {export.sha256}")
 
-    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
-        asked = _filter(options)
+    def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+        asked = _resolve_filter(options)
         return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
 
 
 @contextmanager
-def _place_for(output: Path) -> Iterator[Path]:
+def _reserve_output(output: Path) -> Iterator[Path]:
     """A file beside it that nobody else can read, to become it. `CommandError` where none can be made."""
     if output.is_dir():
         raise CommandError(f"{output} is a folder.")
@@ -83,18 +83,18 @@ def _place_for(output: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _made(asked: EventFilter, reason: str) -> Export:
+def _make_export(asked: EventFilter, reason: str) -> Export:
     try:
         stand_back()
-        export = make_here(asked, reason=reason, goes_on=resting(until_told()))
-    except TooMany as error:
+        export = make_export_in_process(asked, reason=reason, should_continue=resting(until_told()))
+    except TooManyExports as error:
         raise CommandError(str(error)) from error
     if export.state != ExportState.DONE:
         raise CommandError(export.failure or f"The export is {export.get_state_display()}: see the console.")
     return export
 
 
-def _copy(export: Export, part: Path, output: Path) -> None:
+def _copy_archive(export: Export, part: Path, output: Path) -> None:
     try:
         copyfile(export.archive, part)
         part.replace(output)
@@ -103,15 +103,15 @@ def _copy(export: Export, part: Path, output: Path) -> None:
         raise CommandError(told) from error
 
 
-def _filter(options: Mapping[str, Any]) -> EventFilter:
+def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
     """What is meant. `CommandError` for what can only be a slip: nobody looks at a list here."""
     asked = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
     try:
         meant = resolve(asked, timezone.now())
     except NoSuchFilter as error:
         raise CommandError(f"These filters cannot be used: {error}") from error
-    one_of("state", meant.state, State.values)
-    one_of("source", meant.source, Source.objects.values_list("slug", flat=True))
-    one_of("connection", meant.commercial, Connection.objects.values_list("slug", flat=True))
-    in_order(meant.received_from, meant.received_to)
+    require_known_values("state", meant.state, State.values)
+    require_known_values("source", meant.source, Source.objects.values_list("slug", flat=True))
+    require_known_values("connection", meant.commercial, Connection.objects.values_list("slug", flat=True))
+    require_ordered_period(meant.received_from, meant.received_to)
     return meant

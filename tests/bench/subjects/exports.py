@@ -244,7 +244,7 @@ def _compute() -> None:
 
 def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     """At rest, in this process: the CSV by its two ways beside psql, then a whole export."""
-    from exports.bundle.snapshot import streaming
+    from exports.bundle.snapshot import streaming_transaction
     from exports.tables import csv_writer
     from webhooks.models import Event
 
@@ -252,7 +252,7 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     events = Event.objects.order_by("id")
 
     def write(way: Any) -> None:
-        with streaming(), (folder / "events.csv").open("wb") as file:
+        with streaming_transaction(), (folder / "events.csv").open("wb") as file:
             for _, block in way(events):
                 file.write(block)
 
@@ -260,8 +260,10 @@ def _measure(folder: Path, psql: list[str]) -> dict[str, Any]:
     for _ in range(REPEATS):
         if psql:
             taken["psql"].append(_timed(lambda: subprocess.run(psql, check=True)))
-        taken["csv"].append(_timed(lambda: write(csv_writer.copied if psql else csv_writer.read)))
-        taken["orm"].append(_timed(lambda: write(csv_writer.read)))
+        taken["csv"].append(
+            _timed(lambda: write(csv_writer.copy_csv_blocks if psql else csv_writer.read_csv_blocks))
+        )
+        taken["orm"].append(_timed(lambda: write(csv_writer.read_csv_blocks)))
     found = {**taken, **_make(idle)}
     Path(found["archive"]).unlink()
     return found
@@ -274,7 +276,7 @@ def _warm_up() -> int:
     from exports.jobs import lifecycle
     from sync.search.event_filter import resolve
 
-    nothing = lifecycle.make_here(
+    nothing = lifecycle.make_export_in_process(
         resolve({"source": "nowhere"}, timezone.now()), reason="benchmark, warming up"
     )
     assert nothing.state == "done", nothing.failure
@@ -290,7 +292,9 @@ def _make(idle: int, goes_on: Callable[[], bool] = lambda: True) -> dict[str, An
     from sync.search.event_filter import resolve
 
     began = time.monotonic()
-    made = lifecycle.make_here(resolve({}, timezone.now()), reason="benchmark", goes_on=goes_on)
+    made = lifecycle.make_export_in_process(
+        resolve({}, timezone.now()), reason="benchmark", should_continue=goes_on
+    )
     assert made.state == "done", made.failure
     memory = {"idle": idle, "peak": size_of(os.getpid(), "status", "VmHWM")}
     facts = {"events": made.total, "size": made.size, "counts": made.counts, "archive": str(made.archive)}

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client, override_settings
 
-from exports.jobs.lifecycle import record, request_export
-from exports.models import Export, Table
+from exports.jobs.lifecycle import append_export_entry, request_export
+from exports.models import Export, TableFormat
 from integration_hub.devtools.sample_history.generator import generate
 from sync.erasure.requests import ask_erasure
 from sync.erasure.subject_data import person as whose
@@ -217,10 +217,10 @@ def _alarming(stage: Stage) -> None:
 def _made(stage: Stage) -> None:
     """An export that somebody took twice."""
     auditor = stage.people["auditor"]
-    made = request_export(resolve({}, stage.now), by=auditor, reason="Yearly audit", table=Table.XLSX)
+    made = request_export(resolve({}, stage.now), by=auditor, reason="Yearly audit", table=TableFormat.XLSX)
     with transaction.atomic():
         for _ in range(2):
-            record(made, "export.downloaded", f"person:{auditor.pk}", {})
+            append_export_entry(made, "export.downloaded", f"person:{auditor.pk}", {})
     made.archive.write_bytes(b"what an archive would be")
     Export.objects.filter(pk=made.pk).update(
         state="done",

@@ -127,7 +127,7 @@ def test_what_is_gone_or_not_made_yet_cannot_be_downloaded_and_is_said_so(databa
     history(1)
     export, client = exported(), browser("auditor")
     Export.objects.update(expires_at=timezone.now())
-    lifecycle.delete_expired()
+    lifecycle.delete_expired_files()
     answer = client.get(f"{LIST}{export.uuid}/download/", follow=True)
     assert "There is no file of this export here" in text_of(answer)
     assert "Its files were deleted" in text_of(answer)

@@ -20,11 +20,11 @@ from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_c
 from audit.sealing.publish_checkpoints import anchor
 from database.clock import read_clock
 from exports.bundle import builder, event_selection
-from exports.bundle.archive import pack
+from exports.bundle.archive import pack_archive
 from exports.bundle.schema import TABLES
 from exports.bundle.shipped import check_rows
 from exports.models import Export, ExportState
-from exports.tables.csv_writer import COLUMNS, copied, harmless, read
+from exports.tables.csv_writer import COLUMNS, copy_csv_blocks, neutralize_formulas, read_csv_blocks
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.models import Attempt, Call
 from tests.support.audit.log_state import State, build, write_filtered, write_whole
@@ -180,7 +180,9 @@ def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: Non
         assert cells == {name: neutral(text) for name, text in texts.items()}
     if connection.vendor == "postgresql":
         every = Event.objects.order_by("id")
-        copies, reads = (b"".join(block for _, block in way(every)).decode() for way in (copied, read))
+        copies, reads = (
+            b"".join(block for _, block in way(every)).decode() for way in (copy_csv_blocks, read_csv_blocks)
+        )
         assert list(csv.reader(io.StringIO(copies))) == list(csv.reader(io.StringIO(reads)))
 
 
@@ -193,7 +195,7 @@ def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(tex
     cells[place] = text
     quoted = [f'"{each}"' for each in (cell.replace('"', '""') for cell in cells[1:4])]
     plain = b'uuid,"a","","z",end\n'
-    block = harmless([plain, f"uuid,{','.join(quoted)},end\n".encode(), plain])
+    block = neutralize_formulas([plain, f"uuid,{','.join(quoted)},end\n".encode(), plain])
     rows = list(csv.reader(io.StringIO(block.decode(), newline="")))
     assert rows[1] == [neutral(each) for each in cells]
     assert rows[0] == rows[2] == ["uuid", "a", "", "z", "end"]
@@ -227,7 +229,7 @@ def test_rows_that_were_tampered_with_in_the_database_do_not_fit_the_entries(
     tamper(events[2])
     folder = unpacked(exported(), tmp_path)
     kept(folder)
-    faults = check_rows.Rows(str(folder)).check()
+    faults = check_rows.RowChecker(str(folder)).check_export()
     assert any(words in fault for fault in faults), faults
     assert checked(folder) == [0, 0, 1]
 
@@ -240,7 +242,7 @@ def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
     folder = unpacked(exported(), tmp_path)
     file = folder / f"{name}.jsonl"
     good = file.read_bytes().splitlines(keepends=True)
-    assert check_rows.Rows(str(folder)).check() == []
+    assert check_rows.RowChecker(str(folder)).check_export() == []
     strange = (
         b"[]\n"
         if name == "events"
@@ -248,7 +250,7 @@ def test_rows_that_are_missing_doubled_or_strange_do_not_fit(
     )
     for changed in (good[:-1], [*good, good[0]], [*good[:-1], strange], [b"{", *good[1:]]):
         file.write_bytes(b"".join(changed))
-        assert check_rows.Rows(str(folder)).check(), changed
+        assert check_rows.RowChecker(str(folder)).check_export(), changed
 
 
 def test_an_entry_that_was_deleted_beforehand_is_found_by_the_verifier(
@@ -287,8 +289,8 @@ def test_the_same_rows_in_another_order_of_time_are_packed_into_the_same_bytes(
     history(2)
     folder = unpacked(exported(), tmp_path)
     other = shutil.copytree(folder, tmp_path / "other" / "export", copy_function=shutil.copyfile)
-    first = pack(folder, tmp_path / "first.zip", lambda: None)
-    second = pack(other, tmp_path / "second.zip", lambda: None)
+    first = pack_archive(folder, tmp_path / "first.zip", lambda: None)
+    second = pack_archive(other, tmp_path / "second.zip", lambda: None)
     assert first == second
     assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
 
@@ -303,10 +305,10 @@ def test_an_event_that_is_not_sealed_yet_is_left_to_the_next_export(
     monkeypatch.setattr(event_selection, "seal_audit", lambda: 0)
     folder = unpacked(exported(), tmp_path)
     assert [row["entity_id"] for row in lines(folder, "events")] == ["USR-0", "USR-1", "USR-2"]
-    assert check_rows.Rows(str(folder)).check() == []
-    monkeypatch.setattr(event_selection, "_unsealed", lambda count: [])
+    assert check_rows.RowChecker(str(folder)).check_export() == []
+    monkeypatch.setattr(event_selection, "_unsealed_events", lambda count: [])
     careless = unpacked(exported(), tmp_path)
-    assert "is not on the audit log" in check_rows.Rows(str(careless)).check()[0]
+    assert "is not on the audit log" in check_rows.RowChecker(str(careless)).check_export()[0]
 
 
 @pytest.mark.parametrize("ago", [0, 3])
@@ -315,7 +317,7 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one
 ) -> None:
     """Its event was taken before, so that its row is there; its entry is sealed with the next checkpoint."""
     event = history(3)[0]
-    checkpoint = builder.fresh_checkpoint
+    checkpoint = builder.make_fresh_checkpoint
 
     def and_then_an_attempt() -> Any:
         made = checkpoint()
@@ -324,7 +326,7 @@ def test_an_attempt_that_began_after_the_checkpoint_is_no_fault_and_an_older_one
         an_attempt(delivery, 1, started_at=began, ended_at=None, outcome="started")
         return made
 
-    monkeypatch.setattr(builder, "fresh_checkpoint", and_then_an_attempt)
+    monkeypatch.setattr(builder, "make_fresh_checkpoint", and_then_an_attempt)
     folder = unpacked(exported(), tmp_path)
     kept(folder)
     assert len(lines(folder, "attempts")) == 4

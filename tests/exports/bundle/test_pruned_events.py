@@ -60,7 +60,7 @@ def test_what_went_is_not_missed_while_retention_is_at_it_or_was_cut_off(
 
 def faults(folder: Path) -> list[str]:
     """Of the rows of an export that is made now."""
-    return check_rows.Rows(str(unpacked(exported(), folder))).check()
+    return check_rows.RowChecker(str(unpacked(exported(), folder))).check_export()
 
 
 def test_a_whole_export_of_what_is_kept_goes_on_from_a_checkpoint_of_what_is_not(

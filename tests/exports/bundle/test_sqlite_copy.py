@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 
 from exports.bundle import builder, sqlite_copy
 from exports.bundle import snapshot as taking
-from exports.bundle.snapshot import snapshot
+from exports.bundle.snapshot import read_snapshot
 from exports.models import Export, ExportState
 from tests.exports.interrupted_exports import before_chunk, elsewhere
 from tests.support.builders.exports import exported, happened, history, lines, requested, unpacked
@@ -31,7 +31,7 @@ def copy_back(how: str) -> tuple[bool, int]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder, "CHUNK", 2)
+    monkeypatch.setattr(builder, "CHUNK_SIZE", 2)
 
 
 @pytest.mark.parametrize("is_careless", [False, True])
@@ -48,7 +48,7 @@ def test_the_log_is_free_while_rows_are_written(
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
-        monkeypatch.setattr(sqlite_copy, "_detach", lambda *_: None)
+        monkeypatch.setattr(sqlite_copy, "_copy_tables", lambda *_: None)
     folder = unpacked(exported(), tmp_path)
     assert was_busy == [is_careless]
     assert {row["state"] for row in lines(folder, "events")} == {"succeeded"}
@@ -65,7 +65,7 @@ def test_a_snapshot_lets_the_log_be_copied_back_up_to_it(database: None, is_care
         elsewhere(lambda: Export.objects.update(reason=reason))
 
     copy_back(AS_FAR_AS_POSSIBLE)
-    with snapshot((lambda: None) if is_careless else (lambda: write("before"))):
+    with read_snapshot((lambda: None) if is_careless else (lambda: write("before"))):
         write("after")
         assert (copy_back(AS_FAR_AS_POSSIBLE)[1] == 0) == is_careless
         seen = Export.objects.get(pk=export.pk).reason
@@ -79,7 +79,7 @@ def test_each_snapshot_of_an_export_begins_inside_the_log(
 ) -> None:
     history(3)
     copied, module = list[int](), {"rows": sqlite_copy, "evidence": taking}[place]
-    begin_reading = taking.begin_reading
+    begin_reading = taking.pin_wal_snapshot
 
     def begin_behind_all_of_it(link: sqlite3.Connection, write: Callable[[], None]) -> None:
         copy_back(AS_FAR_AS_POSSIBLE)
@@ -87,7 +87,7 @@ def test_each_snapshot_of_an_export_begins_inside_the_log(
         elsewhere(lambda: Event.objects.update(code="meanwhile"))
         copied.append(copy_back(AS_FAR_AS_POSSIBLE)[1])
 
-    monkeypatch.setattr(module, "begin_reading", begin_behind_all_of_it)
+    monkeypatch.setattr(module, "pin_wal_snapshot", begin_behind_all_of_it)
     exported()
     assert [each == 0 for each in copied] == [is_careless]
 
@@ -102,7 +102,7 @@ def test_a_database_that_is_away_when_an_export_begins_to_read_is_not_its_fault(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(taking, "_read", broken)
+        patch.setattr(taking, "_start_reading", broken)
         with pytest.raises(OperationalError):
             run_jobs("export")
     export.refresh_from_db()
@@ -113,7 +113,7 @@ def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history(60)
-    begin_reading = taking.begin_reading
+    begin_reading = taking.pin_wal_snapshot
 
     def begin_in_a_corner(link: sqlite3.Connection, write: Callable[[], None]) -> None:
         begin_reading(link, write)
@@ -121,7 +121,7 @@ def test_without_room_for_the_copies_an_export_fails_with_a_sentence(
 
     export = requested()
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_copy, "begin_reading", begin_in_a_corner)
+        patch.setattr(sqlite_copy, "pin_wal_snapshot", begin_in_a_corner)
         run_jobs("export")
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (ExportState.FAILED, False)

@@ -6,7 +6,7 @@ import pytest
 
 from audit.models import Entry
 from exports.models import Export, ExportState
-from exports.subject_register import exports_with
+from exports.subject_register import exports_containing
 from sync.erasure import erase as erasure_erase
 from sync.erasure.erase import erase
 from tests.support.builders.erasure import Somebody, cells, confirmed, in_the_middle_of_an_erasure
@@ -49,7 +49,9 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
     }
     assert {name for name, export in asked.items() if export.archive.exists()} == {"somebody else"}
     made = {asked[name].pk for name in ("everything", "by id", "by a word")}
-    assert {export.pk for export in exports_with(ERASED.entity_id)} == made, "who may have downloaded whom"
+    assert {export.pk for export in exports_containing(ERASED.entity_id)} == made, (
+        "who may have downloaded whom"
+    )
     [entry] = Entry.objects.filter(action="subject.erased")
     assert '"exports":4' in entry.body
 

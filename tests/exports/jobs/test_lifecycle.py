@@ -20,10 +20,10 @@ from django.utils import timezone
 
 from exports import resumable_files
 from exports.bundle import builder
-from exports.bundle.builder import keys_file
+from exports.bundle.builder import key_file_path
 from exports.bundle.shipped import check_rows
 from exports.jobs import lifecycle
-from exports.jobs.lifecycle import EXPORT
+from exports.jobs.lifecycle import EXPORT_JOB
 from exports.models import Export, ExportedPerson, ExportState
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.jobs.claims import DIED, claim_next
@@ -67,14 +67,14 @@ def test_an_export_that_was_killed_half_way_goes_on_and_has_every_row_once(
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1, 5]
     kept(folder)
     assert checked(folder) == [0, 0, 0]
-    assert not keys_file(export).exists()
+    assert not key_file_path(export).exists()
     assert not export.folder.exists()
 
 
 def check_json(folder: Path) -> dict[str, Any]:
-    rows = check_rows.Rows(str(folder))
-    assert rows.check() == []
-    return rows.said
+    rows = check_rows.RowChecker(str(folder))
+    assert rows.check_export() == []
+    return rows.metadata
 
 
 def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken(
@@ -84,10 +84,10 @@ def test_without_cutting_off_what_was_not_noted_a_resumed_export_is_found_broken
     export = killed_at(monkeypatch, chunk=3)
     with (export.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"reference":"half a li')
-    monkeypatch.setattr(resumable_files, "_opened", lambda path, size: path.open("ab"))
+    monkeypatch.setattr(resumable_files, "_open_truncated", lambda path, size: path.open("ab"))
     run_jobs("export")
     export.refresh_from_db()
-    assert check_rows.Rows(str(unpacked(export, tmp_path))).check()
+    assert check_rows.RowChecker(str(unpacked(export, tmp_path))).check_export()
 
 
 @pytest.mark.parametrize("lost", ["events.jsonl", "keys", "some keys", "folder"])
@@ -98,8 +98,8 @@ def test_an_export_whose_files_are_lost_begins_again(
     export = killed_at(monkeypatch, chunk=3)
     {
         "events.jsonl": lambda: (export.folder / "events.jsonl").write_bytes(b""),
-        "keys": keys_file(export).unlink,
-        "some keys": lambda: keys_file(export).write_bytes(keys_file(export).read_bytes()[:-8]),
+        "keys": key_file_path(export).unlink,
+        "some keys": lambda: key_file_path(export).write_bytes(key_file_path(export).read_bytes()[:-8]),
         "folder": lambda: shutil.rmtree(export.folder),
     }[lost]()
     happened(20)
@@ -110,7 +110,7 @@ def test_an_export_whose_files_are_lost_begins_again(
     assert [part["first_event"] for part in check_json(folder)["parts"]] == [1]
 
 
-@pytest.mark.parametrize("step", ["write_table", "write_evidence", "sign", "pack"])
+@pytest.mark.parametrize("step", ["write_table", "write_evidence", "sign_manifest", "pack_archive"])
 def test_an_export_that_was_killed_in_another_step_is_made_all_the_same(
     database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -147,7 +147,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
 
     before_chunk(monkeypatch, 2, write)
     if is_careless:
-        monkeypatch.setattr(builder, "detachable_snapshot", without_a_snapshot)
+        monkeypatch.setattr(builder, "snapshot_with_copy", without_a_snapshot)
     folder = unpacked(exported(), tmp_path)
     assert [row["reference"] for row in lines(folder, "events")] == [event.reference for event in events]
     columns = [("events", "state"), ("events", "source"), ("receipts", "code"), ("deliveries", "code")]
@@ -161,7 +161,7 @@ def test_what_is_written_while_an_export_runs_is_not_seen_and_holds_up_nobody(
         seen = {row[column] for row in lines(folder, table)}
         assert len(seen) == (2 if is_careless else 1), f"{column} of {table}: {seen}"
     if not is_careless:
-        assert check_rows.Rows(str(folder)).check() == []
+        assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
 @contextmanager
@@ -209,7 +209,7 @@ def test_an_event_that_is_deleted_while_an_export_is_interrupted_is_counted_as_g
     export.refresh_from_db()
     folder = unpacked(export, tmp_path)
     assert len(lines(folder, "events")) == export.counts["events"] == 5
-    faults = check_rows.Rows(str(folder)).check()
+    faults = check_rows.RowChecker(str(folder)).check_export()
     assert [fault for fault in faults if "has no row" in fault] == faults
     assert len(faults) == 1
 
@@ -222,7 +222,7 @@ def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     before_chunk(
         monkeypatch,
         2,
-        lambda: elsewhere(lambda: lifecycle.cancel(export, by="person:1", address="127.0.0.1")),
+        lambda: elsewhere(lambda: lifecycle.cancel_export(export, by="person:1", address="127.0.0.1")),
     )
     run_jobs("export")
     export.refresh_from_db()
@@ -232,12 +232,12 @@ def test_a_cancelled_export_ends_within_a_moment_and_leaves_no_files(
     assert not ExportedPerson.objects.exists()
     assert entries("export.cancelled")[0]["actor"] == "person:1"
     assert not entries("export.completed")
-    assert not lifecycle.cancel(export, by="person:1", address=""), "it has ended"
+    assert not lifecycle.cancel_export(export, by="person:1", address=""), "it has ended"
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_events(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder, "CHUNK", 200)
+    monkeypatch.setattr(builder, "CHUNK_SIZE", 200)
     source, peaks = a_source(), []
     for _ in range(2):
         first = an_event(source=source)
@@ -267,11 +267,11 @@ def test_no_more_are_made_at_once_than_the_setting_says(database: None, settings
     settings.EXPORTS_AT_ONCE = 2
     for _ in range(3):
         requested()
-    claims = [claim_next(EXPORT) for _ in range(3)]
+    claims = [claim_next(EXPORT_JOB) for _ in range(3)]
     assert [bool(each) for each in claims] == [True, True, False]
     assert isinstance(claims[0], RunningJob)
     claims[0].finish()
-    assert claim_next(EXPORT) is not None
+    assert claim_next(EXPORT_JOB) is not None
 
 
 def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None) -> None:
@@ -280,7 +280,7 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
     def look() -> None:
         barrier.wait()
-        claims.append(claim_next(EXPORT))
+        claims.append(claim_next(EXPORT_JOB))
         connections.close_all()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
@@ -293,9 +293,9 @@ def test_workers_that_look_at_the_same_moment_make_an_export_once(database: None
 
 def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
     requested()
-    first = claim_next(EXPORT)
+    first = claim_next(EXPORT_JOB)
     end_leases()
-    second = claim_next(EXPORT)
+    second = claim_next(EXPORT_JOB)
     assert first is not None
     assert second is not None
     with pytest.raises(JobLost):
@@ -304,9 +304,9 @@ def test_a_worker_whose_lease_ended_writes_no_more(database: None) -> None:
 
 
 def test_no_more_may_wait_than_somebody_can_want(database: None) -> None:
-    for _ in range(lifecycle.MOST_WAITING):
+    for _ in range(lifecycle.MAX_WAITING):
         requested()
-    with pytest.raises(lifecycle.TooMany):
+    with pytest.raises(lifecycle.TooManyExports):
         requested()
 
 
@@ -315,10 +315,10 @@ def test_files_are_deleted_when_their_days_are_over_and_the_register_stays(
 ) -> None:
     history(2)
     export = exported()
-    assert lifecycle.delete_expired() == 0
+    assert lifecycle.delete_expired_files() == 0
     assert export.archive.exists()
     Export.objects.update(expires_at=timezone.now())
-    assert lifecycle.delete_expired() == 1
+    assert lifecycle.delete_expired_files() == 1
     export.refresh_from_db()
     assert export.state == ExportState.EXPIRED
     assert list(exports.iterdir()) == []
@@ -383,7 +383,7 @@ def test_a_worker_that_is_told_to_end_hands_its_export_back(
     assert 30 <= export.position < 80
     if how == "deaf":
         assert export.state == ExportState.RUNNING, "the variant is caught"
-        assert claim_next(EXPORT) is None
+        assert claim_next(EXPORT_JOB) is None
         return
     assert (export.state, Job.objects.get().state) == (ExportState.WAITING, "waiting")
     run_jobs("export")
@@ -460,7 +460,7 @@ def test_an_export_that_kills_its_process_three_times_has_failed_and_says_so(
     assert (export.state, export.failure) == (ExportState.FAILED, DIED)
     assert [entry["details"]["failure"] for entry in entries("export.failed")] == [DIED]
     assert list(exports.iterdir()) != []
-    lifecycle.delete_expired()
+    lifecycle.delete_expired_files()
     assert list(exports.iterdir()) == []
 
 
@@ -482,7 +482,7 @@ def test_an_export_that_comes_further_each_time_is_made_in_the_end_and_one_that_
         monkeypatch.setattr(
             RunningJob, "renew", lambda job, **said: renew(job, **said | {"came_further": True})
         )
-    monkeypatch.setattr(builder, "pack", lambda *_: killed())
+    monkeypatch.setattr(builder, "pack_archive", lambda *_: killed())
     deaths = 0
     while deaths < 6 and run_and_die():
         deaths += 1

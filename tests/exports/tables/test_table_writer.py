@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from exports.bundle.shipped import check_rows
-from exports.models import ExportState, Table
+from exports.models import ExportState, TableFormat
 from exports.tables import xlsx_writer
 from exports.tables.csv_writer import COLUMNS
 from tests.support.builders.exports import (
@@ -58,7 +58,7 @@ def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path
         happened(
             number, source=source, entity_id=text, event_id=None if number % 2 else text, occurred_at=NOON
         )
-    folder = unpacked(exported(table=Table.XLSX), tmp_path)
+    folder = unpacked(exported(table=TableFormat.XLSX), tmp_path)
     head, *rows = sheet(folder / "events.xlsx")
     assert tuple(head) == COLUMNS
     evidence = lines(folder, "events")
@@ -68,7 +68,7 @@ def test_a_sheet_has_every_event_as_text_and_no_formula(database: None, tmp_path
     ]
     assert b"<f>" not in zipfile.ZipFile(folder / "events.xlsx").read("xl/worksheets/sheet1.xml")
     assert not (folder / "events.csv").exists()
-    assert check_rows.Rows(str(folder)).check() == []
+    assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
 def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_raw_csv_is_as_it_is(database: None, tmp_path: Path) -> None:
     source = a_source()
     for number, text in enumerate([*FORMULAS, *STRANGE]):
         happened(number, source=source, entity_id=text)
-    folder = unpacked(exported(table=Table.RAW), tmp_path)
+    folder = unpacked(exported(table=TableFormat.RAW), tmp_path)
     rows = list(csv.DictReader((folder / "events.csv").open(newline="", encoding="utf-8")))
     assert [row["entity_id"] for row in rows] == [*FORMULAS, *STRANGE]
     assert "a spreadsheet may take some of them for formulas" in (folder / "README.txt").read_text()
@@ -89,12 +89,12 @@ def test_raw_csv_is_as_it_is(database: None, tmp_path: Path) -> None:
 
 def test_without_a_table_there_is_none(database: None, tmp_path: Path) -> None:
     history(1)
-    folder = unpacked(exported(table=Table.NONE), tmp_path)
+    folder = unpacked(exported(table=TableFormat.NONE), tmp_path)
     assert not list(folder.glob("events.[cx]*"))
-    assert check_rows.Rows(str(folder)).check() == []
+    assert check_rows.RowChecker(str(folder)).check_export() == []
 
 
-@pytest.mark.parametrize("table", [Table.CSV, Table.RAW, Table.XLSX])
+@pytest.mark.parametrize("table", [TableFormat.CSV, TableFormat.RAW, TableFormat.XLSX])
 def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, table: str) -> None:
     events = history(3)
     export = exported(table=table)
@@ -102,20 +102,23 @@ def test_a_table_with_other_events_is_found(database: None, tmp_path: Path, tabl
     cut(events[1])
     other = unpacked(exported(table=table), tmp_path)
     (folder / export.table_name).write_bytes((other / export.table_name).read_bytes())
-    assert f"{export.table_name}: has other events than events.jsonl" in check_rows.Rows(str(folder)).check()
+    assert (
+        f"{export.table_name}: has other events than events.jsonl"
+        in check_rows.RowChecker(str(folder)).check_export()
+    )
 
 
 def test_more_events_than_a_sheet_holds_are_refused_at_once_and_in_words(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsx_writer, "MOST_ROWS", 2)
+    monkeypatch.setattr(xlsx_writer, "MAX_ROWS", 2)
     history(3)
-    export = requested(table=Table.XLSX)
+    export = requested(table=TableFormat.XLSX)
     run_jobs("export")
     export.refresh_from_db()
     assert export.state == ExportState.FAILED
     assert export.failure == "An XLSX sheet holds 2 events, and these are 3: choose CSV instead."
-    assert exported(table=Table.CSV).total == 3
+    assert exported(table=TableFormat.CSV).total == 3
 
 
 def test_a_sheet_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:

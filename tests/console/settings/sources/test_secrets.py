@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.models import Entry
 from exports.jobs.lifecycle import request_export
 from exports.models import Export
-from exports.subject_register import opened_key
+from exports.subject_register import decrypt_register_key
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection
 from sync.search.event_filter import resolve
@@ -121,7 +121,7 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
     payload = Payload.of(Payload.Kind.WEBHOOK, b"personal", None)
     payload.save()
     export = request_export(resolve({}, timezone.now()), by=None, reason="a key of an export is sealed too")
-    of_export = opened_key(export)
+    of_export = decrypt_register_key(export)
     key = subject_key(of.pk, "USER", "U1")
     theirs = Payload.of(Payload.Kind.WEBHOOK, b"theirs", key)
     theirs.save()
@@ -134,7 +134,7 @@ def test_resealing_puts_everything_under_the_first_key_and_says_how_many() -> No
         assert SourceSecret.objects.get(pk=secret.pk).value == TYPED
         assert Connection.objects.get(pk=of.pk).credentials == STORED
         assert unseal(bytes(Payload.objects.get(pk=payload.pk).sealed)) == b"personal"
-        assert opened_key(Export.objects.get()) == of_export
+        assert decrypt_register_key(Export.objects.get()) == of_export
         assert seal_audit() == 1, "the signing key is under it too"
         assert Payload.objects.get(pk=theirs.pk).open() == b"theirs"
         assert unseal(bytes(Pepper.objects.get().sealed))

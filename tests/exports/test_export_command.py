@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exports.bundle import event_selection
-from exports.jobs.lifecycle import EXPORT
+from exports.jobs.lifecycle import EXPORT_JOB
 from exports.management.commands import export_events
 from exports.models import Export, ExportState
 from sync.jobs.claims import claim
@@ -109,7 +109,7 @@ def test_both_commands_rest_where_cores_are_short(
         export()
     else:
         monkeypatch.setattr(run_job, "freeze_loaded_objects", lambda: None)
-        claimed = claim(EXPORT, requested().pk)
+        claimed = claim(EXPORT_JOB, requested().pk)
         assert claimed is not None
         call_command("run_job", claimed.job_id, claimed.token)
     assert Export.objects.get().state == ExportState.DONE

@@ -17,11 +17,11 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from audit.entries.append import Happening, append
 from audit.export.line_formats import FORMATS
-from exports.list_export import Export, Tally, encode
+from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
 
 
-def moment(text: str) -> datetime:
+def parse_day_or_time(text: str) -> datetime:
     """A day or a time of RFC 3339, UTC where no zone is given. `ValueError` for anything else."""
     day = parse_date(text) if len(text) == 10 else None
     found = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else parse_datetime(text)
@@ -30,7 +30,7 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def one_of(option: str, given: str, possible: Iterable[str]) -> None:
+def require_known_values(option: str, given: str, possible: Iterable[str]) -> None:
     """`CommandError` for a value (several have commas between them) that none can have: it would export nothing."""
     known = sorted(possible)
     unknown = [each for each in given.split(",") if given and each not in known]
@@ -40,51 +40,51 @@ def one_of(option: str, given: str, possible: Iterable[str]) -> None:
         )
 
 
-def in_order(begin: datetime | None, end: datetime | None) -> None:
+def require_ordered_period(begin: datetime | None, end: datetime | None) -> None:
     """`CommandError` for a span of time that holds nothing."""
     if begin and end and begin >= end:
         raise CommandError(f"From {begin} until {end} there is no time: the first must be before the second.")
 
 
 class ExportCommand(BaseCommand):
-    """`chosen` are the rows that the options mean, with these options as the audit log keeps them."""
+    """`select_rows` are the rows that the options mean, with these options as the audit log keeps them."""
 
-    export: ClassVar[Export]
+    list_export: ClassVar[ListExport]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=list(FORMATS), default="jsonl")
         parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
 
-    def chosen(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
+    def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
         """In order."""
         raise NotImplementedError
 
     def handle(self, *, format: str, output: Path | None, **options: Any) -> None:
-        queryset, filters = self.chosen(options)
+        queryset, filters = self.select_rows(options)
         details = {
-            "what": self.export.name,
+            "what": self.list_export.name,
             "format": format,
             "filters": {
                 name: "withheld" if name in PERSONAL_PARAMS else value for name, value in filters.items()
             },
             "download": str(uuid4()),
         }
-        _record("download.started", details)
-        tally = Tally()
-        with _destination(output) as file:
-            for piece in encode(self.export, queryset, FORMATS[format], tally):
+        _append_audit_entry("download.started", details)
+        tally = StreamStats()
+        with _open_destination(output) as file:
+            for piece in stream_rows(self.list_export, queryset, FORMATS[format], tally):
                 file.write(piece)
-        _record("download.finished", {**details, **tally.as_details()})
+        _append_audit_entry("download.finished", {**details, **tally.to_audit_details()})
         self.stderr.write(f"{tally.rows} rows, SHA-256 {tally.digest.hexdigest()}")
 
 
-def _record(action: str, details: Mapping[str, Any]) -> None:
+def _append_audit_entry(action: str, details: Mapping[str, Any]) -> None:
     with transaction.atomic():
         append(Happening("system", action, details=details))
 
 
 @contextmanager
-def _destination(output: Path | None) -> Iterator[BinaryIO]:
+def _open_destination(output: Path | None) -> Iterator[BinaryIO]:
     """The file takes its name only when it is whole and on the disk."""
     if output is None:
         yield sys.stdout.buffer

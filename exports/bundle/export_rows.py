@@ -14,7 +14,7 @@ from sync.models import Attempt, Call, Connection, Delivery
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
 
-CHUNK = 500  # more cost memory, and were no faster
+CHUNK_SIZE = 500  # more cost memory, and were no faster
 _EVENT = (
     *("id", "uuid", "source__slug", "event_id", "entity_type", "entity_id", "event_type"),
     *("occurred_at", "received_at", "is_signed", "state", "code", "digest"),
@@ -36,65 +36,69 @@ _CALL = (
     *("seconds", "status", "error", "sent_bytes", "received_bytes"),
 )
 _SECONDS = _CALL.index("seconds") - 1  # in what follows the attempt
-Tables = Mapping[str, Sequence[Row]]
+RowsByTable = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SourceTable:
     """A table that rows are made from: what is read of it, and the column that says under what a row stands."""
 
     model: type[Model]
-    names: Sequence[str]
-    under: str
-    above: type[Model] | None = None
+    columns: Sequence[str]
+    parent_column: str
+    parent_model: type[Model] | None = None
 
 
-READ = (
-    Reading(Event, _EVENT, "id"),
-    Reading(Receipt, _RECEIPT, "event_id"),
-    Reading(Delivery, _DELIVERY, "event_id"),
-    Reading(Attempt, _ATTEMPT, "delivery_id", Delivery),
-    Reading(Call, _CALL, "attempt_id", Attempt),
+EVENT_TABLES = (
+    SourceTable(Event, _EVENT, "id"),
+    SourceTable(Receipt, _RECEIPT, "event_id"),
+    SourceTable(Delivery, _DELIVERY, "event_id"),
+    SourceTable(Attempt, _ATTEMPT, "delivery_id", Delivery),
+    SourceTable(Call, _CALL, "attempt_id", Attempt),
 )
-JOINED = (Reading(Source, ("slug",), "id"), Reading(Connection, ("slug",), "id"))
+LOOKUP_TABLES = (SourceTable(Source, ("slug",), "id"), SourceTable(Connection, ("slug",), "id"))
 
 
-def rows_of(keys: Sequence[int]) -> Tables:
+def read_rows(keys: Sequence[int]) -> RowsByTable:
     """By table, in the order of these keys of events; what is gone by now is left out."""
-    events = dict(event_rows(Event.objects.filter(pk__in=keys)))
+    events = dict(read_event_rows(Event.objects.filter(pk__in=keys)))
     references = {key: row[0] for key, row in events.items()}
-    deliveries = _under(keys, Delivery, "event_id", _DELIVERY)
-    attempts = _under([row[1] for row in deliveries], Attempt, "delivery_id", _ATTEMPT)
+    deliveries = _read_children(keys, Delivery, "event_id", _DELIVERY)
+    attempts = _read_children([row[1] for row in deliveries], Attempt, "delivery_id", _ATTEMPT)
     tried = {key: str(name) for _, key, _, name, *_ in attempts}
-    calls = _under(list(tried), Call, "attempt_id", _CALL)
-    receipts = _under(keys, Receipt, "event_id", _RECEIPT)
+    calls = _read_children(list(tried), Call, "attempt_id", _CALL)
+    receipts = _read_children(keys, Receipt, "event_id", _RECEIPT)
     return {
         "events": [events[key] for key in keys if key in events],
         "receipts": [
-            [references[key], to_reference(uuid), *_plain(rest)]
+            [references[key], to_reference(uuid), *_to_json_values(rest)]
             for key, uuid, *rest in receipts
             if key in references
         ],
-        "deliveries": [[references[key], *_plain(rest)] for key, *rest in deliveries if key in references],
-        "attempts": [list(_plain([delivery, *rest])) for delivery, _, *rest in attempts],
-        "calls": [[tried[key], *_plain(_in_milliseconds(rest))] for key, *rest in calls],
+        "deliveries": [
+            [references[key], *_to_json_values(rest)] for key, *rest in deliveries if key in references
+        ],
+        "attempts": [list(_to_json_values([delivery, *rest])) for delivery, _, *rest in attempts],
+        "calls": [[tried[key], *_to_json_values(_with_milliseconds(rest))] for key, *rest in calls],
     }
 
 
-def _in_milliseconds(call: list[Any]) -> list[Any]:
+def _with_milliseconds(call: list[Any]) -> list[Any]:
     """Evidence has whole numbers only."""
     seconds = call[_SECONDS]
     call[_SECONDS] = None if seconds is None else round(seconds * 1000)
     return call
 
 
-def event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
+def read_event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
     """Each event's key and row."""
-    for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK):
-        yield key, [to_reference(uuid), str(uuid), *_plain(rest), bytes(digest).hex()]
+    for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK_SIZE):
+        yield key, [to_reference(uuid), str(uuid), *_to_json_values(rest), bytes(digest).hex()]
 
 
-def _under(keys: Sequence[int], model: Any, parent: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
+def _read_children(
+    keys: Sequence[int], model: Any, parent: str, names: Sequence[str]
+) -> list[tuple[Any, ...]]:
     """The rows of these parents, in the order of the parents and of their own keys."""
     found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     if keys:
@@ -104,7 +108,7 @@ def _under(keys: Sequence[int], model: Any, parent: str, names: Sequence[str]) -
     return [row for key in keys for row in found.get(key, ())]
 
 
-def _plain(values: Iterable[Any]) -> Iterator[Any]:
+def _to_json_values(values: Iterable[Any]) -> Iterator[Any]:
     """Times and UUIDs as text."""
     for each in values:
         if isinstance(each, datetime):
