@@ -4,10 +4,10 @@ import json
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from sandbox.base.clock import utc_now
 from sandbox.http.messages import Request
 
 LIMIT = 100_000
@@ -37,7 +37,7 @@ class Journal:
     def begin(self, request: Request, entity: dict[str, Any] | None, secret_body: bool = False) -> Entry:
         entry: Entry = {
             "n": 0,
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": utc_now(),
             "method": request.method,
             "path": request.path,
             "query": request.query,

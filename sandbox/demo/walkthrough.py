@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.base.clock import utc_now
 from sandbox.demo.client import DemoError, Remote
 
 PERSON = "IDNUMBER1234"
@@ -62,7 +63,7 @@ def shop_record(demo: Demo) -> dict[str, Any] | None:
 
 def _notify(demo: Demo, say: Say) -> dict[str, Any]:
     """Has the webhook sent and tells what both services are asked meanwhile. The hub's answer."""
-    moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    moment = utc_now("seconds")
     webhook = {"id": PERSON, "entityType": "USER", "eventType": "UPDATE", "timestamp": moment}
     watched = [
         _Watch(demo.identity, "2. The identity service was asked"),

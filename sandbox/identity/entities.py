@@ -3,10 +3,11 @@
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.base.store import Record, Store
+from sandbox.base.clock import utc_now
+from sandbox.base.collections import Collections
+from sandbox.base.store import Record
 from sandbox.http.messages import FieldError, Problem
 from sandbox.identity.seed import SEEDS
 
@@ -21,22 +22,13 @@ _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._~:@|+=-]{0,126}[A-Za-z0-9_~:@|+=-])
 """What the hub's contract lets an entity's id be, the widest choice."""
 
 
-class Directory:
-    """Every method raises Problem in the service's words. Writes keep ``version`` and ``meta`` themselves."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class Directory(Collections):
+    """Writes keep ``version`` and ``meta`` themselves."""
 
     def seed(self) -> None:
         for collection, entities in SEEDS.items():
             for key, entity in entities.items():
                 self.create(collection, {"id": key, **entity})
-
-    def get(self, collection: str, key: str) -> Record:
-        entity = self._store.get(collection, key)
-        if entity is None:
-            raise Problem(404, f"There is no {collection.removesuffix('s')} with this id.")
-        return entity
 
     def create(self, collection: str, body: Mapping[str, object]) -> Record:
         """A new entity under its ``id``, or under a new one where the body has none."""
@@ -44,7 +36,7 @@ class Directory:
         key = body.get("id") or secrets.token_hex(12)
         if not isinstance(key, str) or not _ID.fullmatch(key):
             raise Problem(400, "id must be a text of 1 to 128 characters such as A-Z, 0-9, dot and hyphen.")
-        now = _now()
+        now = utc_now()
         own = {"version": 1, "meta": {"created": now, "lastModified": now}}
         entity = {"id": key, **_without_own(body), **own}
         with self._store.lock:
@@ -54,22 +46,14 @@ class Directory:
         return entity
 
     def change(self, collection: str, key: str, body: Mapping[str, object], *, whole: bool) -> Record:
-        """With ``whole`` the body replaces the entity (PUT), otherwise only the members that it has
-        (PATCH).
-        """
         _check(collection, body, whole=whole)
         with self._store.lock:
             before = self.get(collection, key)
             kept = {name: before[name] for name in _OWN} if whole else before
-            meta = before["meta"] | {"lastModified": max(_now(), before["meta"]["lastModified"])}
+            meta = before["meta"] | {"lastModified": max(utc_now(), before["meta"]["lastModified"])}
             entity = kept | _without_own(body) | {"meta": meta, "version": before["version"] + 1}
             self._store.put(collection, key, entity)
         return entity
-
-    def delete(self, collection: str, key: str) -> None:
-        with self._store.lock:
-            self.get(collection, key)
-            self._store.delete(collection, key)
 
 
 def _without_own(body: Mapping[str, object]) -> dict[str, object]:
@@ -117,7 +101,3 @@ def _check_email(address: str) -> None:
     if not name or not domain or any(character.isspace() for character in address):
         sentence = "This is not an e-mail address."
         raise Problem(400, sentence, (FieldError("email", "invalid", sentence),))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,15 +1,14 @@
 """The identity service's JSON API."""
 
-import hmac
-from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.base.control_api import whole_number
+from sandbox.base.collections import CollectionApi, page_bounds
 from sandbox.base.service import Service
 from sandbox.base.store import Record
+from sandbox.http.credentials import authorization, basic_credentials, is_same_secret
 from sandbox.http.messages import Answer, Problem, Request
 from sandbox.http.router import Router
 from sandbox.identity.entities import ENTITY_TYPES, Directory
@@ -17,7 +16,7 @@ from sandbox.identity.pages import add_identity_pages
 from sandbox.identity.webhook import Delivered, Webhook, parse_webhook
 from sandbox.identity.webhook_sender import Sender
 
-LARGEST_PAGE = 500
+DEFAULT_PAGE, LARGEST_PAGE = 100, 500
 
 _BASES = {
     "users": ("/api/users", "/api/rest/v1/user"),
@@ -100,81 +99,18 @@ class IdentityService(Service):
         return None
 
     def _require_token(self, request: Request) -> None:
-        scheme, _, value = request.header("Authorization").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                value = b64decode(value, validate=True).decode().partition(":")[2]
-            except ValueError:
-                value = ""
-        if scheme.lower() not in {"bearer", "basic"} or not hmac.compare_digest(
-            value.encode(), self.token.encode()
-        ):
+        scheme, value = authorization(request)
+        token = basic_credentials(value)[1] if scheme == "basic" else value
+        if scheme not in {"bearer", "basic"} or not is_same_secret(token, self.token):
             raise Problem(401, "The token is missing or wrong.", headers={"WWW-Authenticate": "Bearer"})
 
     def _api_routes(self) -> Router:
         routes = Router(("POST", "/api/notify", self._notify))
+        api = IdentityApi(self)
         for collection, bases in _BASES.items():
             for base in bases:
-                self._add_collection(routes, collection, base)
+                api.add_routes(routes, collection, base)
         return routes
-
-    def _add_collection(self, routes: Router, collection: str, base: str) -> None:
-        def read_page(request: Request) -> Answer:
-            return self._list(request, collection)
-
-        def create(request: Request) -> Answer:
-            entity = self.directory.create(collection, request.json_object())
-            return self._changed(request, collection, "CREATE", entity, None)
-
-        def read(request: Request, key: str) -> Answer:
-            return Answer.of_json(200, self.directory.get(collection, key))
-
-        def change(request: Request, key: str) -> Answer:
-            whole = request.method == "PUT"
-            before = self.directory.get(collection, key)
-            entity = self.directory.change(collection, key, request.json_object(), whole=whole)
-            return self._changed(request, collection, "UPDATE", entity, before)
-
-        def delete(request: Request, key: str) -> Answer:
-            before = self.directory.get(collection, key)
-            self.directory.delete(collection, key)
-            return self._changed(request, collection, "DELETE", before, before)
-
-        routes.add("GET", base, read_page)
-        routes.add("POST", base, create)
-        routes.add("GET", base + "/{}", read)
-        routes.add("PATCH", base + "/{}", change)
-        routes.add("PUT", base + "/{}", change)
-        routes.add("DELETE", base + "/{}", delete)
-
-    def _list(self, request: Request, collection: str) -> Answer:
-        """A page as Trivore's management API has it: ``startIndex`` counts from 0."""
-        if "filter" in request.query:
-            raise Problem(400, "There are no filters here.")
-        start = whole_number(request.query.get("startIndex", "0"), "startIndex")
-        limit = min(whole_number(request.query.get("count", "100"), "count"), LARGEST_PAGE)
-        resources = self.store.all(collection, start, limit)
-        return Answer.of_json(
-            200,
-            {
-                "resources": resources,
-                "totalResults": self.store.count(collection),
-                "startIndex": start,
-                "itemsPerPage": len(resources),
-            },
-        )
-
-    def _changed(
-        self, request: Request, collection: str, event_type: str, entity: Record, before: Record | None
-    ) -> Answer:
-        headers: dict[str, str] = {}
-        wanted = request.query.get("notify", "1" if self.sender.settings.automatic else "0")
-        if wanted == "1":
-            webhook = Webhook(ENTITY_TYPES[collection], entity["id"], event_type)
-            headers = _outcome_headers(self.sender.send(webhook))
-        if event_type == "DELETE":
-            return Answer(204, headers=headers)
-        return Answer.of_json(200 if before else 201, entity, headers)
 
     def _notify(self, request: Request) -> Answer:
         body = request.json_object()
@@ -203,6 +139,36 @@ class IdentityService(Service):
 
     def _change_sender(self, request: Request) -> Answer:
         return Answer.of_json(200, self.sender.configure(request.json_object()).as_json())
+
+
+class IdentityApi(CollectionApi):
+    """The collections of the identity service. A write sends a webhook where that is asked for."""
+
+    def __init__(self, service: IdentityService) -> None:
+        super().__init__(service.directory)
+        self._store, self._sender = service.store, service.sender
+
+    def read_page(self, collection: str, request: Request) -> Answer:
+        """A page as Trivore's management API has it: ``startIndex`` counts from 0."""
+        if "filter" in request.query:
+            raise Problem(400, "There are no filters here.")
+        start, limit = page_bounds(request, "startIndex", "count", DEFAULT_PAGE, LARGEST_PAGE)
+        resources = self._store.all(collection, start, limit)
+        content = {
+            "resources": resources,
+            "totalResults": self._store.count(collection),
+            "startIndex": start,
+            "itemsPerPage": len(resources),
+        }
+        return Answer.of_json(200, content)
+
+    def written(self, collection: str, request: Request, event_type: str, record: Record) -> dict[str, str]:
+        wanted = request.query.get("notify", "1" if self._sender.settings.automatic else "0")
+        if wanted != "1":
+            return {}
+        return _outcome_headers(
+            self._sender.send(Webhook(ENTITY_TYPES[collection], record["id"], event_type))
+        )
 
 
 def _outcome_headers(delivered: Delivered) -> dict[str, str]:

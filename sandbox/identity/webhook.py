@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.base.clock import utc_now
 from sandbox.http.messages import Problem
 
 _OPTIONAL = ("respond", "previous", "data")
@@ -31,8 +31,7 @@ class Webhook:
             "id": self.id,
             "entityType": self.entity_type,
             "eventType": self.event_type,
-            "timestamp": self.timestamp
-            or datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "timestamp": self.timestamp or utc_now("seconds"),
         }
         content |= {name: self.optional[name] for name in _OPTIONAL if name in self.optional}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

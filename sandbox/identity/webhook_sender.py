@@ -5,12 +5,12 @@ import time
 import uuid
 from collections import deque
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import requests
 
+from sandbox.base.clock import utc_now
 from sandbox.base.store import Store
 from sandbox.http.messages import Problem
 from sandbox.identity.signing import sign
@@ -104,7 +104,7 @@ class Sender:
                 error = f"The webhook was not sent. {unusable}"
         sent = Delivered(
             number=next(self._numbers),
-            at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            at=utc_now("seconds"),
             entity_id=webhook.id,
             url=settings.signed_url if signed else settings.unsigned_url,
             request_headers=headers,

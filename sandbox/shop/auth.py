@@ -1,12 +1,10 @@
 """Who may call the shop: one secret, four ways to show it."""
 
-import base64
-import binascii
-import hmac
 import secrets
 import threading
 import time
 
+from sandbox.http.credentials import authorization, basic_credentials, is_same_secret
 from sandbox.http.messages import Answer, Problem, Request
 
 
@@ -24,10 +22,10 @@ class Access:
 
     def require(self, request: Request) -> None:
         """Raises Problem (401) where the request shows no valid credential."""
-        scheme, _, value = request.header("Authorization").partition(" ")
+        scheme, value = authorization(request)
         allowed = (
-            (scheme.lower() == "bearer" and (self._is_secret(value) or self._is_token(value)))
-            or (scheme.lower() == "basic" and self._is_secret(_basic(value)[1]))
+            (scheme == "bearer" and (self._is_secret(value) or self._is_token(value)))
+            or (scheme == "basic" and self._is_secret(basic_credentials(value)[1]))
             or self._is_secret(request.header("X-Api-Key"))
         )
         if not allowed:
@@ -37,10 +35,12 @@ class Access:
     def issue_token(self, request: Request) -> Answer:
         """The answer of the token endpoint, errors as RFC 6749, 5.2 has them."""
         form = request.form()
-        scheme, _, value = request.header("Authorization").partition(" ")
-        in_header = scheme.lower() == "basic"
+        scheme, value = authorization(request)
+        in_header = scheme == "basic"
         client, secret = (
-            _basic(value) if in_header else (form.get("client_id", ""), form.get("client_secret", ""))
+            basic_credentials(value)
+            if in_header
+            else (form.get("client_id", ""), form.get("client_secret", ""))
         )
         if form.get("grant_type") != "client_credentials":
             return Answer.of_json(400, {"error": "unsupported_grant_type"})
@@ -62,16 +62,8 @@ class Access:
             self._tokens.clear()
 
     def _is_secret(self, value: str) -> bool:
-        return hmac.compare_digest(value.encode(), self._secret.encode())
+        return is_same_secret(value, self._secret)
 
     def _is_token(self, value: str) -> bool:
         with self._lock:
             return self._tokens.get(value, 0.0) > time.monotonic()
-
-
-def _basic(value: str) -> tuple[str, str]:
-    try:
-        name, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return name, secret

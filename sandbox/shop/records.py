@@ -1,9 +1,10 @@
 """The shop's records: search, create, change, delete, with the rules that a real shop would hold to."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from sandbox.base.store import Record, Store
+from sandbox.base.clock import utc_now
+from sandbox.base.collections import Collections
+from sandbox.base.store import Record
 from sandbox.http.messages import FieldError, Problem
 from sandbox.shop.schema import READ_ONLY, SCHEMAS, checked, invalid
 from sandbox.shop.seed import FIRST_ID, SEEDS
@@ -11,22 +12,13 @@ from sandbox.shop.seed import FIRST_ID, SEEDS
 TAKEN = "This e-mail address already belongs to another customer."
 
 
-class Catalogue:
-    """Every method raises Problem in the shop's words. A write is one step: two of them never mix."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class Catalogue(Collections):
+    """The shop's collections: an e-mail address belongs to one customer."""
 
     def seed(self) -> None:
         for collection, records in SEEDS.items():
             for record in records:
                 self.create(collection, record)
-
-    def get(self, collection: str, key: str) -> Record:
-        record = self._store.get(collection, key)
-        if record is None:
-            raise Problem(404, f"There is no {collection.removesuffix('s')} with this id.")
-        return record
 
     def search(
         self, collection: str, filters: Mapping[str, str], offset: int, limit: int
@@ -52,7 +44,7 @@ class Catalogue:
         fields = checked(collection, body, whole=True)
         with self._store.lock:
             self._refuse_taken_email(collection, fields, None)
-            now = _now()
+            now = utc_now()
             record = {
                 "id": self._next_id(collection),
                 **fields,
@@ -64,21 +56,13 @@ class Catalogue:
         return record
 
     def change(self, collection: str, key: str, body: Mapping[str, object], *, whole: bool) -> Record:
-        """With ``whole`` the body replaces the record (PUT), otherwise only the members that it has
-        (PATCH).
-        """
         with self._store.lock:
             before = self.get(collection, key)
             fields = checked(collection, body, whole=whole)
             self._refuse_taken_email(collection, fields, before["id"])
-            record = before | fields | {"updated_at": _now(), "version": before["version"] + 1}
+            record = before | fields | {"updated_at": utc_now(), "version": before["version"] + 1}
             self._store.put(collection, key, record)
         return record
-
-    def delete(self, collection: str, key: str) -> None:
-        with self._store.lock:
-            self.get(collection, key)
-            self._store.delete(collection, key)
 
     def _refuse_taken_email(self, collection: str, fields: Mapping[str, object], own_id: object) -> None:
         email = fields.get("email")
@@ -97,7 +81,3 @@ class Catalogue:
 def _is_searchable(collection: str, name: str) -> bool:
     field = SCHEMAS[collection].get(name)
     return name in READ_ONLY or (field is not None and field.kind is not list)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

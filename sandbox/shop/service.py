@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.base.control_api import whole_number
+from sandbox.base.collections import CollectionApi, page_bounds
 from sandbox.base.service import Service
+from sandbox.base.store import Record
 from sandbox.http.messages import Answer, Problem, Request
 from sandbox.http.router import Router
 from sandbox.shop.auth import Access
@@ -51,7 +52,7 @@ class ShopService(Service):
         super().__init__(host=host, port=port, data=data)
         self._routes = Router(("POST", "/oauth/token", self.access.issue_token))
         for collection in self.collections:
-            _add_routes(self._routes, collection, self.catalogue)
+            ShopApi(self.catalogue).add_routes(self._routes, collection, f"/api/{collection}")
         add_shop_pages(self.page_routes, self.pages, self.store, self.requests)
 
     @property
@@ -104,34 +105,18 @@ def _sent(request: Request) -> object:
         return None
 
 
-def _add_routes(routes: Router, collection: str, catalogue: Catalogue) -> None:
-    def search(request: Request) -> Answer:
-        filters = dict(request.query)
-        offset = whole_number(filters.pop("offset", "0"), "offset")
-        limit = min(whole_number(filters.pop("limit", str(LARGEST_PAGE)), "limit"), LARGEST_PAGE)
-        items, total = catalogue.search(collection, filters, offset, limit)
+class ShopApi(CollectionApi):
+    """The shop's collections below ``/api``."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        super().__init__(catalogue)
+        self._catalogue = catalogue
+
+    def read_page(self, collection: str, request: Request) -> Answer:
+        offset, limit = page_bounds(request, "offset", "limit", LARGEST_PAGE, LARGEST_PAGE)
+        filters = {name: value for name, value in request.query.items() if name not in ("offset", "limit")}
+        items, total = self._catalogue.search(collection, filters, offset, limit)
         return Answer.of_json(200, {"items": items, "total": total})
 
-    def create(request: Request) -> Answer:
-        record = catalogue.create(collection, request.json_object())
-        return Answer.of_json(201, record, {"Location": f"/api/{collection}/{record['id']}"})
-
-    def read(request: Request, key: str) -> Answer:
-        return Answer.of_json(200, catalogue.get(collection, key))
-
-    def replace(request: Request, key: str) -> Answer:
-        return Answer.of_json(200, catalogue.change(collection, key, request.json_object(), whole=True))
-
-    def change(request: Request, key: str) -> Answer:
-        return Answer.of_json(200, catalogue.change(collection, key, request.json_object(), whole=False))
-
-    def delete(request: Request, key: str) -> Answer:
-        catalogue.delete(collection, key)
-        return Answer(204)
-
-    routes.add("GET", f"/api/{collection}", search)
-    routes.add("POST", f"/api/{collection}", create)
-    routes.add("GET", f"/api/{collection}/{{}}", read)
-    routes.add("PUT", f"/api/{collection}/{{}}", replace)
-    routes.add("PATCH", f"/api/{collection}/{{}}", change)
-    routes.add("DELETE", f"/api/{collection}/{{}}", delete)
+    def written(self, collection: str, request: Request, event_type: str, record: Record) -> dict[str, str]:
+        return {"Location": f"/api/{collection}/{record['id']}"} if event_type == "CREATE" else {}
