@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from audit.format.canonical_json import JSONValue
 from console.base.audit_trail import Values, because, record, to_audit_log
-from sync.planning.change import same_json
+from sync.planning.change import json_equal
 from webhooks.encryption.at_rest import SealedJSONField
 
 _LARGEST = 2**53
@@ -52,7 +52,7 @@ def difference(before: Values, after: Values, withheld: frozenset[str]) -> Value
 
     Empty where nothing differs.
     """
-    names = [name for name in {**before, **after} if not same_json(before.get(name), after.get(name))]
+    names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
     shown = [name for name in names if name not in withheld]
     found: Values = {}
     if shown:

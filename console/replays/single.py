@@ -19,7 +19,7 @@ from console.ui.status import code_words, nothing_there, reason
 from sync.deliveries.stored_webhook import has_carried_data
 from sync.deliveries.superseded import is_outdated, with_newer
 from sync.models import Delivery, MappingVersion, Takes
-from sync.planning.change import Action, Change
+from sync.planning.change import Change, ChangeAction
 from sync.replays.preview import Foreseen, preview, version_then
 from sync.replays.requests import Choice
 from webhooks.catalogue.codes import Words
@@ -29,10 +29,10 @@ _SALT = "replay-of-one"
 _LASTS = 24 * 3600
 _UNHAPPY = (State.DEAD, State.RETRYING)
 _VERBS = {
-    Action.CREATE: gettext_lazy("A new record will be created."),
-    Action.UPDATE: gettext_lazy("The record will be updated."),
-    Action.DELETE: gettext_lazy("The record will be deleted."),
-    Action.NOTHING: gettext_lazy(
+    ChangeAction.CREATE: gettext_lazy("A new record will be created."),
+    ChangeAction.UPDATE: gettext_lazy("The record will be updated."),
+    ChangeAction.DELETE: gettext_lazy("The record will be deleted."),
+    ChangeAction.NOTHING: gettext_lazy(
         "Nothing would change: the record is right already, and nothing will be sent."
     ),
 }
@@ -163,7 +163,7 @@ def _told(foreseen: Foreseen, *, with_contents: bool) -> Told:
 
 
 def _verb(change: Change, delivery: Delivery) -> str:
-    if change.action is not Action.NOTHING or change.record_id:
+    if change.action is not ChangeAction.NOTHING or change.record_id:
         return str(_VERBS[change.action])
     found = nothing_there(
         delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
@@ -173,7 +173,7 @@ def _verb(change: Change, delivery: Delivery) -> str:
 
 def _table(change: Change) -> ChangeTable:
     rows = (FieldRow(each.name, value_text(each.before), value_text(each.after)) for each in change.fields)
-    same = ((name, value_text(value)) for name, value in change.same)
+    same = ((name, value_text(value)) for name, value in change.unchanged_fields)
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.format.canonical_json import JSONValue
-from sync.planning.change import same_json
+from sync.planning.change import json_equal
 
 MOST_SHOWN = 100
 _ABSENT = object()
@@ -40,7 +40,7 @@ def _value(values: Mapping[str, JSONValue], name: str) -> Any:
 
 
 def _lines(label: str, before: Any, after: Any) -> Iterator[Changed]:
-    if same_json(before, after):
+    if json_equal(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for name in {**before, **after}:

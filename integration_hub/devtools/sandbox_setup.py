@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from audit.entries.append import Happening, append
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Connection, Mapping, MappingVersion, Route, Side
 from webhooks.models import Source, SourceSecret
 
@@ -96,7 +96,7 @@ def seed(systems: Systems) -> None:
 
 
 def _connection(slug: str, name: str, side: Side, preset_name: str, systems: Systems) -> Connection:
-    chosen = preset(preset_name)
+    chosen = load_preset(preset_name)
     is_identity = side == Side.IDENTITY
     connection, _ = Connection.objects.update_or_create(
         slug=slug,

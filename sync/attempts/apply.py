@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from audit.format.canonical_json import JSONValue
 from sync.attempts.mass_change_guard import guard
 from sync.attempts.plan import Ends, Findings, plan
-from sync.connectors.contracts.types import CommercialConnector, Record
+from sync.connectors.contracts.types import Record, TargetConnector
 from sync.deliveries.claims import Claim
-from sync.planning.change import Action, Change
+from sync.planning.change import Change, ChangeAction
 
 
 def run(claim: Claim, ends: Ends, findings: Findings) -> None:
@@ -19,24 +19,24 @@ def run(claim: Claim, ends: Ends, findings: Findings) -> None:
     findings.record_id = apply(ends.commercial, claim, change, findings.record)
 
 
-def apply(commercial: CommercialConnector, claim: Claim, change: Change, record: Record | None) -> str:
+def apply(commercial: TargetConnector, claim: Claim, change: Change, record: Record | None) -> str:
     """Send the change; an empty one sends nothing. Returns the record's id, empty where there is no record."""
     entity_type, key = claim.delivery.entity_type, idempotency_key(claim, change)
-    if change.action is Action.NOTHING:
+    if change.action is ChangeAction.NOTHING:
         return change.record_id or ""
-    if change.action is Action.CREATE:
-        return commercial.create(entity_type, change.values, key).id
+    if change.action is ChangeAction.CREATE:
+        return commercial.create_record(entity_type, change.values_to_send, key).id
     assert change.record_id is not None, "only a creation has no record"
-    if change.action is Action.DELETE:
-        commercial.delete(entity_type, change.record_id, key)
+    if change.action is ChangeAction.DELETE:
+        commercial.delete_record(entity_type, change.record_id, key)
     else:
         current = record.fields if record else None
-        commercial.update(entity_type, change.record_id, change.values, key, current=current)
+        commercial.update_record(entity_type, change.record_id, change.values_to_send, key, current=current)
     return change.record_id
 
 
 def idempotency_key(claim: Claim, change: Change) -> str:
     """One key for each attempt and change: a request sent twice by accident is applied once."""
-    document: Mapping[str, JSONValue] = change.as_document()
+    document: Mapping[str, JSONValue] = change.to_document()
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
     return f"{claim.attempt.key}-{digest[:16]}"

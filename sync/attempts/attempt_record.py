@@ -17,7 +17,7 @@ from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import Applied
 from sync.deliveries.stored_webhook import wants_entity
 from sync.models import Delivery, Takes
-from sync.planning.change import Action
+from sync.planning.change import ChangeAction
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State, SubjectKey
 
@@ -80,7 +80,7 @@ class Ending:
         deletion.
         """
         findings = self.findings
-        is_deleted = findings.change is not None and findings.change.action is Action.DELETE
+        is_deleted = findings.change is not None and findings.change.action is ChangeAction.DELETE
         return Applied(
             at=self.at,
             record_id="" if is_deleted else findings.record_id or None,
@@ -102,7 +102,7 @@ class Ending:
         entity = findings.entity.attributes if shown and findings.entity else None
         key = self.claim.delivery.event.key
         attempt.entity = _sealed(Payload.Kind.ENTITY, entity, key)
-        attempt.change = _sealed(Payload.Kind.CHANGE, change.as_document() if change else None, key)
+        attempt.change = _sealed(Payload.Kind.CHANGE, change.to_document() if change else None, key)
         attempt.answer = _sealed(Payload.Kind.RESPONSE, _answer(verdict), key)
         return [each for each in (attempt.entity, attempt.change, attempt.answer) if each is not None]
 

@@ -14,17 +14,17 @@ from sync.connectors.contracts.types import FieldError
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import Paced
 from sync.models import Outcome
-from sync.planning.change import Action
-from sync.planning.mapping import Unmappable
+from sync.planning.change import ChangeAction
+from sync.planning.mapping import EntityNotMappable
 from sync.planning.record_matching import AmbiguousMatch
-from sync.planning.retry_policy import Policy, next_try
+from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 from webhooks.models import State
 
 ACTIONS = {
-    Action.CREATE: "created",
-    Action.UPDATE: "updated",
-    Action.DELETE: "deleted",
-    Action.NOTHING: "none",
+    ChangeAction.CREATE: "created",
+    ChangeAction.UPDATE: "updated",
+    ChangeAction.DELETE: "deleted",
+    ChangeAction.NOTHING: "none",
 }
 
 
@@ -53,7 +53,7 @@ class Verdict:
 
 def success(findings: Findings) -> Verdict:
     """The change was applied, or there was none."""
-    nothing = findings.change is None or findings.change.action is Action.NOTHING
+    nothing = findings.change is None or findings.change.action is ChangeAction.NOTHING
     outcome, state = (Outcome.UNCHANGED, State.UNCHANGED) if nothing else (Outcome.SUCCEEDED, State.SUCCEEDED)
     return Verdict(outcome, state, str(state))
 
@@ -82,7 +82,7 @@ def failure(error: Exception, claim: Claim) -> Verdict:
         return _paced(error, claim)
     if isinstance(error, ConnectorError):
         return _failed(claim, error.code, error.retryable, error.retry_after, error.sentence, error.fields)
-    if isinstance(error, Unmappable):
+    if isinstance(error, EntityNotMappable):
         fields = (FieldError(error.field, "unmappable", error.reason),)
         return _failed(claim, "unmappable", is_retryable=False, errors=fields)
     if isinstance(error, NothingCarried):
@@ -107,10 +107,10 @@ def _failed(
 def _delay(claim: Claim, retry_after: float | None) -> float | None:
     route, opened_at = claim.delivery.route, claim.delivery.opened_at
     age = (read_clock() - opened_at).total_seconds() if isinstance(opened_at, datetime) else 0.0
-    policy = Policy(
+    policy = RetryPolicy(
         route.tries, route.gives_up_after_hours * 3600, route.retry_base_seconds, route.retry_cap_seconds
     )
-    return next_try(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
+    return next_retry_delay(policy, claim.delivery.tries, age, random.random(), retry_after)  # noqa: S311
 
 
 def spared(verdict: Verdict, claim: Claim) -> Verdict:

@@ -17,7 +17,7 @@ from database.connection import release_connection
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
 from database.write_batch import GuardFailed, WriteBatch
-from sync.connectors.client.exchange import Exchange, Outgoing
+from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.deliveries.claims import Claim
 from sync.limits.rate_limit import wait_for_turn
 from sync.models import Call, Connection
@@ -58,33 +58,33 @@ class AttemptRecorder:
         self._written: Call | None = None
         self.calls: list[Kept] = []
 
-    def about_to_send(self, request: Outgoing) -> None:
+    def record_request(self, request: OutgoingRequest) -> None:
         """Wait for the connection's turn, then commit a write's row; `ClaimLost` where the claim is not ours any more.
 
         `Paced` where the turn does not come soon.
         """
         wait_for_turn(self._connection, settings.LEASE_SECONDS - self._connection.deadline_seconds)
         needed = self._connection.deadline_seconds + MARGIN_SECONDS
-        if request.write:
+        if request.is_write:
             self._written = self._commit(request, needed)
         elif not self._claim.keep(needed):
             raise ClaimLost
         release_connection()
 
-    def answered(self, exchange: Exchange) -> None:
+    def record_exchange(self, exchange: RecordedExchange) -> None:
         """Keep what came of a request for the commit that ends the attempt."""
         call, self._written = self._written, None
         is_on_record = call is not None
-        call = call or self._call(exchange.outgoing)
+        call = call or self._call(exchange.request)
         call.started_at = exchange.started_at
         call.seconds = exchange.seconds
         call.status = exchange.status
-        call.error = exchange.error or ""
+        call.error = exchange.error_code or ""
         call.sent_bytes = exchange.sent_bytes
         call.received_bytes = exchange.received_bytes
         self.calls.append(Kept(call, _end(exchange, self._key, with_request=not is_on_record), is_on_record))
 
-    def _commit(self, request: Outgoing, needed: float) -> Call:
+    def _commit(self, request: OutgoingRequest, needed: float) -> Call:
         payload = _sealed(Payload.Kind.REQUEST, _sent(request), self._key)
         call = self._call(request)
         call.request = payload
@@ -106,31 +106,31 @@ class AttemptRecorder:
             batch.insert(payload, call)
             batch.run()
 
-    def _call(self, request: Outgoing) -> Call:
+    def _call(self, request: OutgoingRequest) -> Call:
         return new_row(
             Call,
             attempt=self._claim.attempt,
             connection=self._connection,
             purpose=request.purpose,
-            is_write=request.write,
+            is_write=request.is_write,
             method=request.method,
-            path=request.path[:300],
-            key=request.key or "",
+            path=request.path_template[:300],
+            key=request.idempotency_key or "",
             started_at=self._claim.attempt.started_at,
         )
 
 
-def _sent(request: Outgoing) -> dict[str, Any]:
+def _sent(request: OutgoingRequest) -> dict[str, Any]:
     return {"url": request.url, "headers": dict(request.headers), "body": _text(request.body)}
 
 
-def _end(exchange: Exchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
+def _end(exchange: RecordedExchange, key: SubjectKey, *, with_request: bool) -> Payload | None:
     """What was answered, and what was asked where no row says so yet. None where there is nothing of either."""
     document: dict[str, Any] = {}
     if exchange.status is not None:
         document = {"headers": dict(exchange.headers), "body": _text(exchange.body)}
     if with_request:
-        document["request"] = _sent(exchange.outgoing)
+        document["request"] = _sent(exchange.request)
     return _sealed(Payload.Kind.RESPONSE, document, key) if document else None
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from sync.deliveries.claims import Claim
 from sync.models import Attempt, Delivery, Link, Route, Weight
-from sync.planning.change import Action, Change
+from sync.planning.change import Change, ChangeAction
 
 FEWEST_KNOWN = 20
 _MARKED_AGAIN = (
@@ -55,9 +55,9 @@ def guard(claim: Claim, change: Change, *, is_gone: bool) -> None:
 
 def weight_of(change: Change, *, is_gone: bool) -> Weight | None:
     """What a change counts for: a deletion, and whatever marks the record of a gone entity, is a removal."""
-    if change.action is Action.NOTHING:
+    if change.action is ChangeAction.NOTHING:
         return None
-    return Weight.REMOVAL if is_gone or change.action is Action.DELETE else Weight.CHANGE
+    return Weight.REMOVAL if is_gone or change.action is ChangeAction.DELETE else Weight.CHANGE
 
 
 def _limit(delivery: Delivery, weight: Weight) -> int | None:

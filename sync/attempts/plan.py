@@ -12,14 +12,14 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from sync.connectors.contracts.types import CommercialConnector, Entity, IdentityConnector, Record
+from sync.connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import is_linked_to_another
 from sync.deliveries.stored_webhook import carried_data, members, previous_values
 from sync.models import Route
-from sync.planning.change import Action, Change, plan_gone, plan_present
-from sync.planning.mapping import ParsedMapping, Unmappable
-from sync.planning.record_matching import Sought, find_by_new_value, find_record
+from sync.planning.change import Change, ChangeAction, plan_deleted_entity, plan_existing_entity
+from sync.planning.mapping import EntityNotMappable, ParsedMapping
+from sync.planning.record_matching import RecordQuery, find_record, find_record_by_new_value
 
 logger = logging.getLogger("hub.deliver")
 
@@ -49,7 +49,7 @@ class Ends:
     """The two systems, as this attempt speaks to them."""
 
     identity: IdentityConnector
-    commercial: CommercialConnector
+    commercial: TargetConnector
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def plan(claim: Claim, ends: Ends, findings: Findings) -> Change:
     """What must change; only reads go out. This, and no more, is a preview."""
     mapping = claim.way.mapping
     if mapping is None:
-        raise Unmappable("mapping", gettext_noop("it has no version yet"))
+        raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
     if not (claim.delivery.identity.is_enabled and claim.delivery.commercial.is_enabled):
         raise Disabled
     findings.entity = entity = _entity(claim, ends.identity)
@@ -100,11 +100,11 @@ def _fetch(claim: Claim, identity: IdentityConnector) -> Entity | None:
     """The entity as it is now. The one that answers may lag behind the one that sent the webhook: wait, ask again."""
     delivery = claim.delivery
     for pause in GRACE_SECONDS:
-        entity = identity.fetch(delivery.entity_type, delivery.entity_id)
+        entity = identity.fetch_entity(delivery.entity_type, delivery.entity_id)
         if not _lags(entity, claim):
             return entity
         time.sleep(pause)
-    return identity.fetch(delivery.entity_type, delivery.entity_id)
+    return identity.fetch_entity(delivery.entity_type, delivery.entity_id)
 
 
 def _lags(entity: Entity | None, claim: Claim) -> bool:
@@ -124,53 +124,55 @@ def _lags(entity: Entity | None, claim: Claim) -> bool:
 
 def _plan(
     claim: Claim,
-    commercial: CommercialConnector,
+    commercial: TargetConnector,
     mapping: ParsedMapping,
     entity: Entity | None,
 ) -> tuple[Record | None, Change]:
     route = claim.delivery.route
     if entity is None and route.when_gone == Route.WhenGone.IGNORE:
-        return None, Change(Action.NOTHING)
+        return None, Change(ChangeAction.NOTHING)
     wanted = None if entity is None else _wanted(claim, mapping, entity)
     sought = _sought(claim, mapping)
     record = find_record(commercial, mapping, sought)
     if wanted is None:
-        return record, plan_gone(record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE)
+        return record, plan_deleted_entity(
+            record, route.deactivation, deletes=route.when_gone == Route.WhenGone.DELETE
+        )
     if record is None:
         record = _before_creating(claim, commercial, mapping, sought, wanted)
     if record is None and entity is not None:  # a part of an entity may be too little to create its record
-        wanted = mapping.apply(entity.attributes, members(claim.delivery.event))
-    return record, plan_present(wanted, record, mapping.caseless)
+        wanted = mapping.map_entity(entity.attributes, members(claim.delivery.event))
+    return record, plan_existing_entity(wanted, record, mapping.caseless_fields)
 
 
-def _sought(claim: Claim, mapping: ParsedMapping) -> Sought:
+def _sought(claim: Claim, mapping: ParsedMapping) -> RecordQuery:
     """Each value that some event overwrote once, whatever the number of events that tell it."""
     told = (pair for previous in previous_values(claim.events) for pair in mapping.previous_values(previous))
     delivery = claim.delivery
-    return Sought(
+    return RecordQuery(
         entity_type=delivery.entity_type,
         entity_id=delivery.entity_id,
-        linked_id=claim.link.record_id if claim.link else None,
-        previous=tuple(dict.fromkeys(told)),
-        is_anothers=partial(is_linked_to_another, delivery),
+        linked_record_id=claim.link.record_id if claim.link else None,
+        previous_values=tuple(dict.fromkeys(told)),
+        is_linked_to_other=partial(is_linked_to_another, delivery),
     )
 
 
 def _wanted(claim: Claim, mapping: ParsedMapping, entity: Entity) -> dict[str, Any]:
     """The record's fields: all of them for a fetched entity, of what a webhook carried those that it tells."""
-    apply_mapping = mapping.apply if claim.delivery.is_fetched else mapping.apply_part
+    apply_mapping = mapping.map_entity if claim.delivery.is_fetched else mapping.map_partial_entity
     return apply_mapping(entity.attributes, members(claim.delivery.event))
 
 
 def _before_creating(
     claim: Claim,
-    commercial: CommercialConnector,
+    commercial: TargetConnector,
     mapping: ParsedMapping,
-    sought: Sought,
+    sought: RecordQuery,
     wanted: dict[str, Any],
 ) -> Record | None:
     """A record that has the new values already; `NoMatch` where the route does not create on an update."""
-    record = find_by_new_value(commercial, mapping, sought, wanted)
+    record = find_record_by_new_value(commercial, mapping, sought, wanted)
     creates = {"CREATE"} & {event.event_type for event in claim.events}
     if record is None and not creates and claim.delivery.route.without_match == Route.WithoutMatch.REFUSE:
         raise NoMatch

@@ -16,9 +16,9 @@ from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import Ends, Findings
 from sync.attempts.settle import Settled, settle
 from sync.connectors.client.exchange import Recorder
-from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, Unavailable
-from sync.connectors.registry import connect
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Side, SystemUnavailable
+from sync.connectors.registry import make_connector
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.deliveries.claims import Claim, Paused, claim
 from sync.deliveries.expired_leases import expire_subject
 from sync.deliveries.ordering import next_of_subject
@@ -27,7 +27,7 @@ from sync.deliveries.predicates import is_due, is_not_suspect
 from sync.deliveries.record_links import linked
 from sync.deliveries.superseded import was_overtaken
 from sync.models import Connection, Delivery, Takes
-from sync.planning.mapping import Unmappable
+from sync.planning.mapping import EntityNotMappable
 from webhooks.catalogue.outcome import EventOutcome
 
 logger = logging.getLogger("hub.deliver")
@@ -166,7 +166,7 @@ def _failure(error: Exception, taken: Claim) -> Verdict:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, ConnectorError | Unmappable) else type(error).__name__
+    return str(error) if isinstance(error, ConnectorError | EntityNotMappable) else type(error).__name__
 
 
 def _ends(taken: Claim, recorders: list[AttemptRecorder]) -> Ends:
@@ -182,7 +182,7 @@ def connect_to(connection: Connection, request_id: str, recorder: Recorder) -> o
     """The connector of a configured connection. Raises ConnectorError where it cannot be used as it is stored."""
     side: Side = "identity" if connection.side == "identity" else "target"
     try:
-        return connect(
+        return make_connector(
             side,
             connection.connector,
             base_url=connection.base_url,
@@ -195,7 +195,7 @@ def connect_to(connection: Connection, request_id: str, recorder: Recorder) -> o
             recorder=recorder,
         )
     except SettingsInvalid as invalid:
-        kind = CredentialsRefused if invalid.pointer.startswith("/credentials") else Unavailable
+        kind = CredentialsRefused if invalid.pointer.startswith("/credentials") else SystemUnavailable
         raise kind(str(invalid), side=side) from None
 
 

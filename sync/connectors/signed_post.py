@@ -10,28 +10,28 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from sync.connectors.http.messages import Failure, Request, Wire
-from sync.connectors.http.transport import transmit
-from sync.connectors.http.urls import Base, is_caged, parse_base_url
+from sync.connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest
+from sync.connectors.http.transport import transmit_request
+from sync.connectors.http.urls import BaseUrl, is_allowed_url, parse_base_url
 
-PREFIX = "whsec_"
-SHORTEST = 24
+SECRET_PREFIX = "whsec_"  # noqa: S105
+MIN_KEY_BYTES = 24
 
 
-def signing_key(secret: str) -> bytes:
+def parse_signing_key(secret: str) -> bytes:
     """The bytes of a `whsec_…` secret. ValueError, without the secret in it, for anything else."""
     try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if not secret.startswith(PREFIX) or len(key) < SHORTEST:
-        raise ValueError(f"the secret is not {PREFIX} and {SHORTEST} bytes or more in base64")
+    if not secret.startswith(SECRET_PREFIX) or len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"the secret is not {SECRET_PREFIX} and {MIN_KEY_BYTES} bytes or more in base64")
     return key
 
 
-def sign(key: bytes, webhook_id: str, at: datetime, body: bytes) -> dict[str, str]:
+def sign_headers(key: bytes, webhook_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
     """The three headers. `webhook_id` has no full stop, which parts what is signed; it is the same for each try."""
-    seconds = str(int(at.timestamp()))
+    seconds = str(int(sent_at.timestamp()))
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
     signature = base64.b64encode(hmac.digest(key, content, "sha256")).decode("ascii")
     return {
@@ -41,36 +41,38 @@ def sign(key: bytes, webhook_id: str, at: datetime, body: bytes) -> dict[str, st
     }
 
 
-SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 BYTE_CAP = 65_536
 
 
-class NotPosted(Exception):
+class PostFailed(Exception):
     """It may not have arrived. The text is for support and holds no secret."""
 
 
-def post(what: str, url: str, secret: str, webhook_id: str, body: bytes) -> None:
-    """Send JSON; any 2xx means that it arrived. `NotPosted` says of `what` why it may not have, within ten seconds."""
+def post_signed(description: str, url: str, secret: str, webhook_id: str, body: bytes) -> None:
+    """Send JSON; any 2xx means that it arrived. `PostFailed` says of `what` why it may not have, within ten seconds."""
     now = datetime.now(UTC)
     try:
-        base, template = _target(url)
-        signed = sign(signing_key(secret), webhook_id, now, body) if secret else {}
-        answer = transmit(_request(base, template, signed, body), Wire(base.origin, SECONDS, BYTE_CAP))
+        base, template = _split_url(url)
+        signed = sign_headers(parse_signing_key(secret), webhook_id, now, body) if secret else {}
+        answer = transmit_request(
+            _build_request(base, template, signed, body), HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP)
+        )
     except ValueError as error:
-        raise NotPosted(f"the settings of {what} are not good: {error}") from error
-    except Failure as failure:
-        raise NotPosted(f"{what} failed: {failure}") from failure
+        raise PostFailed(f"the settings of {description} are not good: {error}") from error
+    except ExchangeFailure as failure:
+        raise PostFailed(f"{description} failed: {failure}") from failure
     if not 200 <= answer.status < 300:
-        raise NotPosted(f"{what} was answered with {answer.status}")
+        raise PostFailed(f"{description} was answered with {answer.status}")
 
 
-def _target(url: str) -> tuple[Base, str]:
+def _split_url(url: str) -> tuple[BaseUrl, str]:
     """The base of a URL, and what is left of its path: a slash at its end, or where it has no path at all."""
     base = parse_base_url(url)
     return base, "/" if url.endswith("/") or not base.prefix else ""
 
 
-def _request(base: Base, template: str, signed: Mapping[str, str], body: bytes) -> Request:
+def _build_request(base: BaseUrl, template: str, signed: Mapping[str, str], body: bytes) -> HttpRequest:
     headers = {
         "Accept": "*/*",
         "Accept-Encoding": "identity",
@@ -79,4 +81,4 @@ def _request(base: Base, template: str, signed: Mapping[str, str], body: bytes) 
         **signed,
     }
     url = f"{base.origin}{base.prefix}{template}"
-    return Request("POST", url, headers, body, partial(is_caged, base, template))
+    return HttpRequest("POST", url, headers, body, partial(is_allowed_url, base, template))

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from audit.sealing.publish_checkpoints import NotAnchored, Way
-from sync.connectors.signed_post import NotPosted, post
+from sync.connectors.signed_post import PostFailed, post_signed
 
 ALWAYS = timedelta(0)
 
@@ -86,12 +86,12 @@ def send_mail(count: int, content: bytes) -> None:
 def send_post(count: int, content: bytes) -> None:
     """One POST to AUDIT_CHECKPOINT_URL, signed where there is an AUDIT_CHECKPOINT_SECRET."""
     try:
-        post(
+        post_signed(
             "the checkpoint address",
             settings.AUDIT_CHECKPOINT_URL,
             settings.AUDIT_CHECKPOINT_SECRET,
             f"checkpoint-{count}",
             content,
         )
-    except NotPosted as failure:
+    except PostFailed as failure:
         raise NotAnchored(str(failure)) from failure

@@ -25,7 +25,7 @@ from sync.mappings.drafts import Author, current_of
 from sync.mappings.past_entities import Kept, kept_chunks
 from sync.models import BackTest, BackTestState, DraftState, JobState, MappingDraft, Route
 from sync.planning.mapping import ParsedMapping, parse_mapping
-from sync.planning.mapping_comparison import Compared, Comparison, compare
+from sync.planning.mapping_comparison import ComparisonOutcome, MappingComparison, compare_mappings
 
 logger = logging.getLogger("hub.backtests")
 
@@ -111,17 +111,21 @@ class Tally:
         self._look(kept)
         self.untestable[str(kept.reason)] += 1
 
-    def add(self, kept: Kept, compared: Compared) -> None:
+    def add(self, kept: Kept, compared: MappingComparison) -> None:
         """An event that was tested."""
         self._look(kept)
-        is_new = any(name not in self.fields for name in compared.names)
+        is_new = any(name not in self.fields for name in compared.affected_fields)
         self.counts[str(compared.outcome)] += 1
-        self.fields.update(compared.names)
-        shown = compared.outcome not in (Comparison.SAME, Comparison.FAILS_BOTH)
+        self.fields.update(compared.affected_fields)
+        shown = compared.outcome not in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
         few = self.counts[str(compared.outcome)] <= EXAMPLES_OF_EACH
         if shown and (few or is_new) and len(self.examples) < MOST_EXAMPLES:
             self.examples.append(
-                {"event": kept.event.pk, "outcome": str(compared.outcome), "fields": list(compared.names)}
+                {
+                    "event": kept.event.pk,
+                    "outcome": str(compared.outcome),
+                    "fields": list(compared.affected_fields),
+                }
             )
 
     def _look(self, kept: Kept) -> None:
@@ -189,7 +193,7 @@ def _take(
         if kept.given is None:
             tally.skip(kept)
             continue
-        tally.add(kept, compare(current, draft, kept.given))
+        tally.add(kept, compare_mappings(current, draft, kept.given))
         if tally.tested >= wanted:
             return "enough"
     return ""

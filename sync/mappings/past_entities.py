@@ -14,11 +14,11 @@ from typing import Any
 
 from django.db.models import Q
 
-from sync.connectors.settings.reader import SettingsInvalid
-from sync.connectors.stored_answers import entity_in
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.stored_responses import read_stored_entity
 from sync.deliveries.stored_webhook import carried_data, members
 from sync.models import Attempt, Call, Delivery, Route
-from sync.planning.mapping_comparison import Mapped
+from sync.planning.mapping_comparison import MappingInput
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, is_erased
 
@@ -45,7 +45,7 @@ class Kept:
 
     event: Event
     attempt: Attempt | None = None
-    given: Mapped | None = None
+    given: MappingInput | None = None
     reason: Untestable | None = None
 
 
@@ -138,14 +138,14 @@ def _relayed(event: Event, tried: list[Attempt]) -> Kept:
     if data is None or not tried:
         return Kept(event, reason=Untestable.NOT_KEPT)
     is_part = tried[0].action != "created"
-    return Kept(event, tried[0], Mapped(data, members(event), is_part))
+    return Kept(event, tried[0], MappingInput(data, members(event), is_part))
 
 
 def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapping[int, Call]) -> Kept:
     """By the newest attempt that was told of the entity."""
     for attempt in tried:
         if attempt.entity is not None:
-            return Kept(event, attempt, Mapped(json.loads(attempt.entity.open()), members(event)))
+            return Kept(event, attempt, MappingInput(json.loads(attempt.entity.open()), members(event)))
         call = calls.get(attempt.pk)
         if call is not None and call.status in _GONE:
             return Kept(event, attempt, reason=Untestable.GONE)
@@ -153,7 +153,7 @@ def _fetched(event: Event, delivery: Delivery, tried: list[Attempt], calls: Mapp
             entity = _read_again(delivery, call.response)
             if entity is None:
                 return Kept(event, attempt, reason=Untestable.NOT_KEPT)
-            return Kept(event, attempt, Mapped(entity, members(event)))
+            return Kept(event, attempt, MappingInput(entity, members(event)))
         if attempt.action:  # it knew the entity, and its calls are not kept any more
             return Kept(event, attempt, reason=Untestable.NOT_KEPT)
     covered = not tried and delivery.covered_by_id is not None
@@ -166,7 +166,7 @@ def _read_again(delivery: Delivery, response: Payload | None) -> Mapping[str, An
     if not isinstance(body, str):
         return None
     try:
-        return entity_in(delivery.identity.settings, delivery.entity_type, delivery.entity_id, body)
+        return read_stored_entity(delivery.identity.settings, delivery.entity_type, delivery.entity_id, body)
     except SettingsInvalid:
         return None
 

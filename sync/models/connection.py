@@ -4,8 +4,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from sync.connectors.registry import CONNECTORS, validate
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.registry import CONNECTORS, validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from webhooks.encryption.at_rest import SealedJSONField
 
 
@@ -92,7 +92,7 @@ class Connection(models.Model):
                 {"connector": f"{self.connector} does not speak to an {self.get_side_display()}."}
             )
         try:
-            validate(self.connector, self.settings, self.authentication, self.base_url)
+            validate_connection(self.connector, self.settings, self.authentication, self.base_url)
         except SettingsInvalid as error:
             raise ValidationError(f"{error.pointer or '/'}: {error.sentence}") from error
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from sync.planning.mapping import MappingInvalid, parse_mapping
+from sync.planning.mapping import InvalidMapping, parse_mapping
 
 
 class Mapping(models.Model):
@@ -138,5 +138,5 @@ def laid_out(declaration: object) -> str:
 def _check(declaration: object) -> None:
     try:
         parse_mapping(declaration)
-    except MappingInvalid as error:
+    except InvalidMapping as error:
         raise ValidationError({"declaration": str(error)}) from error

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.urls import reverse
 
-from sync.connectors.signed_post import NotPosted, post
+from sync.connectors.signed_post import PostFailed, post_signed
 from sync.models import Alarm, Channel, Telling
 from sync.monitoring.alarm_texts import AlarmWords, clock, describe
 
@@ -80,8 +80,8 @@ def send_webhook(message: Message) -> None:
     body = json.dumps(_document(message), ensure_ascii=False, separators=(",", ":")).encode()
     url, secret = settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET
     try:
-        post("the alarm webhook", url, secret, message.key, body)
-    except NotPosted as failure:
+        post_signed("the alarm webhook", url, secret, message.key, body)
+    except PostFailed as failure:
         raise NotTold(str(failure)) from failure
 
 

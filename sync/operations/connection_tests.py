@@ -7,18 +7,18 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from sync.connectors.connection_check import MOST_SECONDS, Step, Subject, check
+from sync.connectors.connection_check import MAX_SECONDS, CheckedConnection, CheckStep, check_connection
 from sync.models import Connection, ConnectionTest
 
-_LONGEST = timedelta(seconds=MOST_SECONDS + 10)
+_LONGEST = timedelta(seconds=MAX_SECONDS + 10)
 
 
 class AlreadyTesting(Exception):
     """Another test of this connection runs at this moment."""
 
 
-def try_connection(connection: Connection) -> tuple[Step, ...]:
-    """Run the four steps now; at most `MOST_SECONDS`. `AlreadyTesting` where somebody else is at it.
+def try_connection(connection: Connection) -> tuple[CheckStep, ...]:
+    """Run the four steps now; at most `MAX_SECONDS`. `AlreadyTesting` where somebody else is at it.
 
     Neither the breaker nor the limits of the connection are asked, and nothing is changed in the other system.
     """
@@ -27,10 +27,10 @@ def try_connection(connection: Connection) -> tuple[Step, ...]:
     free = Q(ended_at__isnull=False) | Q(begun_at__lt=now - _LONGEST)
     if not ConnectionTest.objects.filter(free, pk=connection.pk).update(begun_at=now, ended_at=None):
         raise AlreadyTesting
-    return check(_subject(connection))
+    return check_connection(_subject(connection))
 
 
-def keep_steps(connection: Connection, steps: Sequence[Step]) -> bool:
+def keep_steps(connection: Connection, steps: Sequence[CheckStep]) -> bool:
     """Put on record what was found; whether all of it was good."""
     is_good = all(each.is_good for each in steps)
     told = [each._asdict() | {"facts": dict(each.facts)} for each in steps]
@@ -39,13 +39,13 @@ def keep_steps(connection: Connection, steps: Sequence[Step]) -> bool:
     return is_good
 
 
-def kept_steps(test: ConnectionTest) -> tuple[Step, ...]:
+def kept_steps(test: ConnectionTest) -> tuple[CheckStep, ...]:
     """The steps as they were kept."""
-    return tuple(Step(**each) for each in test.steps)
+    return tuple(CheckStep(**each) for each in test.steps)
 
 
-def _subject(connection: Connection) -> Subject:
-    return Subject(
+def _subject(connection: Connection) -> CheckedConnection:
+    return CheckedConnection(
         connector=connection.connector,
         base_url=connection.base_url,
         authentication=connection.authentication,

@@ -5,7 +5,7 @@
      "match": {"external_id": "external_id", "previous": {"email": "email"}, "new": ["email"]}}
 
 A path is a JMESPath expression (https://jmespath.org/specification.html) over `{"entity": …, "webhook": …}`; those of
-`match.previous` look into the webhook's `previous` member. A value that is not there becomes null.
+`match.previous` look into the webhook's `previous` field. A value that is not there becomes null.
 """
 
 import json
@@ -15,31 +15,31 @@ from typing import Any
 
 from jmespath.exceptions import JMESPathError
 
-from sync.connectors.values.fingerprint import fingerprint
-from sync.connectors.values.jmespath_paths import Finder, compile_expression, members_of
+from sync.connectors.values.fingerprint import fingerprint_json
+from sync.connectors.values.jmespath_paths import Evaluator, compile_expression, fields_read
 
 MAX_FIELDS = 200
 MAX_PATH = 500
 
-MOST_KNOWN = 256
+MAX_CACHED = 256
 
 # What an expression may raise over an entity that it does not fit: `ceil` of an infinite number, depth, wrong kinds.
-_MISFITS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_EXPRESSION_ERRORS = (JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 _ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
-Place = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 
 
-class MappingInvalid(ValueError):
+class InvalidMapping(ValueError):
     """A declaration that cannot be used; the sentence names the field, `place` the members that lead to it."""
 
-    def __init__(self, sentence: str, place: Place = ()) -> None:
+    def __init__(self, sentence: str, place: FieldPath = ()) -> None:
         super().__init__(sentence)
         self.place = place
 
 
-class Unmappable(Exception):
+class EntityNotMappable(Exception):
     """This entity cannot be turned into a record; `field` says where."""
 
     def __init__(self, field_name: str, reason: str) -> None:
@@ -53,7 +53,7 @@ def gettext_noop(text: str) -> str:
     return text
 
 
-def _first(value: Any) -> Any:
+def _first_item(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None if isinstance(value, list) else value
 
 
@@ -64,22 +64,22 @@ def _first_verified_email(emails: Any) -> Any:
     return next((entry.get("address") for entry in verified + listed if entry.get("address")), None)
 
 
-def _on_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
+def _apply_to_text(change: Callable[[str], str]) -> Callable[[Any], Any]:
     return lambda value: change(value) if isinstance(value, str) else value
 
 
-def _text(value: Any) -> Any:
+def _to_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
 
 
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "lower": _on_text(str.lower),
-    "upper": _on_text(str.upper),
-    "trim": _on_text(str.strip),
-    "first": _first,
-    "text": _text,
+    "lower": _apply_to_text(str.lower),
+    "upper": _apply_to_text(str.upper),
+    "trim": _apply_to_text(str.strip),
+    "first": _first_item,
+    "text": _to_text,
     "first_verified_email": _first_verified_email,
 }
 
@@ -88,20 +88,20 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 class FieldRule:
     """How one field of the record is made."""
 
-    path: Finder | None = None
+    path: Evaluator | None = None
     constant: Any = None
     apply: tuple[Callable[[Any], Any], ...] = ()
     is_required: bool = False
     is_caseless: bool = False
-    members: frozenset[str] | None = (
+    entity_fields: frozenset[str] | None = (
         None  # of the entity that it looks at, where it does not look at all of it
     )
 
-    def is_told(self, part: Mapping[str, Any]) -> bool:
+    def has_input_in(self, part: Mapping[str, Any]) -> bool:
         """Whether a part of an entity has something that it looks at: `entity.locked != `true`` is true of nothing."""
-        return not self.members or not self.members.isdisjoint(part)
+        return not self.entity_fields or not self.entity_fields.isdisjoint(part)
 
-    def value(self, document: Mapping[str, Any]) -> Any:
+    def compute_value(self, document: Mapping[str, Any]) -> Any:
         """The value for `{"entity": …, "webhook": …}`; raises what an expression may raise."""
         value = self.constant if self.path is None else self.path(document)
         for change in self.apply:
@@ -114,7 +114,7 @@ class MatchRule:
     """By what a record is found when there is no link yet."""
 
     external_id: str | None = None
-    previous: Mapping[str, Finder] = field(default_factory=dict)
+    previous: Mapping[str, Evaluator] = field(default_factory=dict)
     new: tuple[str, ...] = ()
 
 
@@ -125,18 +125,19 @@ class ParsedMapping:
     fields: Mapping[str, FieldRule]
     match: MatchRule
 
-    def apply(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """The record's fields for this entity. `Unmappable` names the field that has no usable value."""
-        return self._made(self.fields, entity, webhook, without=(None, "", []))
+    def map_entity(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
+        """The record's fields for this entity. `EntityNotMappable` names the field that has no usable value."""
+        return self._map_fields(self.fields, entity, webhook, without=(None, "", []))
 
-    def apply_part(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields that a part of an entity has a value for; what it does not tell is left as it is. `Unmappable` as
-        above, and where a required field is told to be empty."""
-        told = {name: rule for name, rule in self.fields.items() if rule.is_told(part)}
-        made = self._made(told, part, webhook, without=("", []))
+    def map_partial_entity(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
+        """Map the attributes of a partial entity to record fields. Rules whose input is absent are left out, and null
+        values too. Raises EntityNotMappable as `map_entity` does, and if a required field would become empty.
+        """
+        told = {name: rule for name, rule in self.fields.items() if rule.has_input_in(part)}
+        made = self._map_fields(told, part, webhook, without=("", []))
         return {name: value for name, value in made.items() if value is not None}
 
-    def _made(
+    def _map_fields(
         self,
         rules: Mapping[str, FieldRule],
         entity: Mapping[str, Any],
@@ -144,132 +145,136 @@ class ParsedMapping:
         without: tuple[Any, ...],
     ) -> dict[str, Any]:
         document = {"entity": entity, "webhook": webhook}
-        made = {name: _made(name, rule, document) for name, rule in rules.items()}
+        made = {name: _compute_field(name, rule, document) for name, rule in rules.items()}
         for name, rule in rules.items():
             if rule.is_required and made[name] in without:
-                raise Unmappable(name, gettext_noop("it is required, and the entity has no value for it"))
+                raise EntityNotMappable(
+                    name, gettext_noop("it is required, and the entity has no value for it")
+                )
         return made
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
         """(record field, old value) for each value that the change overwrote."""
-        found = [(name, _quiet(path, previous)) for name, path in self.match.previous.items()]
+        found = [(name, _evaluate_or_none(path, previous)) for name, path in self.match.previous.items()]
         return [(name, value) for name, value in found if isinstance(value, str | int) and value != ""]
 
     @property
-    def caseless(self) -> frozenset[str]:
+    def caseless_fields(self) -> frozenset[str]:
         """Fields in which capital letters do not count as a difference."""
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
 
 
-def _made(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
+def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any]) -> Any:
     try:
-        value = rule.value(document)
+        value = rule.compute_value(document)
         # An expression can also give what JSON cannot hold: `&name`, infinity, a number too long to be written.
         if type(value) not in _ALWAYS_JSON:
             json.dumps(value, allow_nan=False)
-    except _MISFITS as error:
-        raise Unmappable(name, gettext_noop("the expression does not fit this entity")) from error
+    except _EXPRESSION_ERRORS as error:
+        raise EntityNotMappable(name, gettext_noop("the expression does not fit this entity")) from error
     return value
 
 
-def _quiet(path: Finder, document: Mapping[str, Any]) -> Any:
+def _evaluate_or_none(path: Evaluator, document: Mapping[str, Any]) -> Any:
     try:
         return path(document)
-    except _MISFITS:
+    except _EXPRESSION_ERRORS:
         return None
 
 
-_known: dict[bytes, ParsedMapping] = {}
+_cache: dict[bytes, ParsedMapping] = {}
 
 
 def parse_mapping(declaration: Any) -> ParsedMapping:
-    """The checked form of a declaration, remembered by its content. `MappingInvalid` with a sentence that names the
+    """The checked form of a declaration, remembered by its content. `InvalidMapping` with a sentence that names the
     place."""
     try:
-        key = fingerprint(declaration)
+        key = fingerprint_json(declaration)
     except (TypeError, ValueError, RecursionError):
-        return _parse(declaration)
-    known = _known.get(key)
+        return _parse_declaration(declaration)
+    known = _cache.get(key)
     if known is None:
-        known = _parse(declaration)
-        if len(_known) >= MOST_KNOWN:
-            _known.clear()
-        _known[key] = known
+        known = _parse_declaration(declaration)
+        if len(_cache) >= MAX_CACHED:
+            _cache.clear()
+        _cache[key] = known
     return known
 
 
-def _parse(declaration: Any) -> ParsedMapping:
-    outer = _object("The mapping", declaration, (), {"fields", "match"})
-    fields = _object("fields", outer.get("fields"), ("fields",))
+def _parse_declaration(declaration: Any) -> ParsedMapping:
+    outer = _require_object("The mapping", declaration, (), {"fields", "match"})
+    fields = _require_object("fields", outer.get("fields"), ("fields",))
     if not 0 < len(fields) <= MAX_FIELDS:
-        raise MappingInvalid(f"fields: name between 1 and {MAX_FIELDS} fields.", ("fields",))
-    rules = {name: _field_rule(name, rule, ("fields", name)) for name, rule in fields.items()}
-    return ParsedMapping(rules, _match_rule(outer.get("match", {}), rules))
+        raise InvalidMapping(f"fields: name between 1 and {MAX_FIELDS} fields.", ("fields",))
+    rules = {name: _parse_field_rule(name, rule, ("fields", name)) for name, rule in fields.items()}
+    return ParsedMapping(rules, _parse_match_rule(outer.get("match", {}), rules))
 
 
-def _field_rule(name: str, declared: Any, place: Place) -> FieldRule:
-    rule = _object(name, declared, place, {"path", "constant", "apply", "required", "caseless"})
+def _parse_field_rule(name: str, declared: Any, place: FieldPath) -> FieldRule:
+    rule = _require_object(name, declared, place, {"path", "constant", "apply", "required", "caseless"})
     if ("path" in rule) == ("constant" in rule):
-        raise MappingInvalid(f"{name}: give either a path or a constant.", place)
+        raise InvalidMapping(f"{name}: give either a path or a constant.", place)
     return FieldRule(
-        path=_path(name, rule["path"], (*place, "path")) if "path" in rule else None,
+        path=_parse_path(name, rule["path"], (*place, "path")) if "path" in rule else None,
         constant=rule.get("constant"),
-        apply=_functions(name, rule.get("apply", []), (*place, "apply")),
-        is_required=_truth(name, rule, "required", place),
-        is_caseless=_truth(name, rule, "caseless", place),
-        members=members_of(rule["path"], "entity") if "path" in rule else None,
+        apply=_parse_functions(name, rule.get("apply", []), (*place, "apply")),
+        is_required=_parse_boolean(name, rule, "required", place),
+        is_caseless=_parse_boolean(name, rule, "caseless", place),
+        entity_fields=fields_read(rule["path"], "entity") if "path" in rule else None,
     )
 
 
-def _functions(name: str, listed: Any, place: Place) -> tuple[Callable[[Any], Any], ...]:
+def _parse_functions(name: str, listed: Any, place: FieldPath) -> tuple[Callable[[Any], Any], ...]:
     if not isinstance(listed, list):
-        raise MappingInvalid(f"{name}: apply is a list of functions.", place)
+        raise InvalidMapping(f"{name}: apply is a list of functions.", place)
     for number, item in enumerate(listed):
         if not isinstance(item, str) or item not in FUNCTIONS:
             known = ", ".join(sorted(FUNCTIONS))
-            raise MappingInvalid(f"{name}: no function {item!r}; there are {known}.", (*place, number))
+            raise InvalidMapping(f"{name}: no function {item!r}; there are {known}.", (*place, number))
     return tuple(FUNCTIONS[item] for item in listed)
 
 
-def _match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
-    match = _object("match", declared, ("match",), {"external_id", "previous", "new"})
-    previous = _object("match.previous", match.get("previous", {}), ("match", "previous"))
+def _parse_match_rule(declared: Any, rules: Mapping[str, FieldRule]) -> MatchRule:
+    match = _require_object("match", declared, ("match",), {"external_id", "previous", "new"})
+    previous = _require_object("match.previous", match.get("previous", {}), ("match", "previous"))
     new = match.get("new", [])
     if not isinstance(new, list) or any(not isinstance(name, str) or name not in rules for name in new):
-        raise MappingInvalid("match.new: list fields of this mapping.", ("match", "new"))
+        raise InvalidMapping("match.new: list fields of this mapping.", ("match", "new"))
     external_id = match.get("external_id")
     if external_id is not None and not isinstance(external_id, str):
         sentence = "match.external_id: name the record's field that holds the entity's id."
-        raise MappingInvalid(sentence, ("match", "external_id"))
+        raise InvalidMapping(sentence, ("match", "external_id"))
     paths = {
-        name: _path(f"match.previous.{name}", path, ("match", "previous", name))
+        name: _parse_path(f"match.previous.{name}", path, ("match", "previous", name))
         for name, path in previous.items()
     }
     return MatchRule(external_id=external_id, previous=paths, new=tuple(new))
 
 
-def _object(name: str, value: Any, place: Place, allowed: set[str] | None = None) -> dict[str, Any]:
+def _require_object(
+    name: str, value: Any, place: FieldPath, allowed: set[str] | None = None
+) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MappingInvalid(f"{name}: an object is expected.", place)
+        raise InvalidMapping(f"{name}: an object is expected.", place)
     for member in value:
         if allowed is not None and member not in allowed:
             known = ", ".join(sorted(allowed))
-            raise MappingInvalid(f"{name}: no member {member!r}; there are {known}.", (*place, member))
+            raise InvalidMapping(f"{name}: no member {member!r}; there are {known}.", (*place, member))
     return value
 
 
-def _truth(name: str, rule: Mapping[str, Any], member: str, place: Place) -> bool:
+def _parse_boolean(name: str, rule: Mapping[str, Any], member: str, place: FieldPath) -> bool:
     value = rule.get(member, False)
     if not isinstance(value, bool):
-        raise MappingInvalid(f"{name}: {member} is true or false.", (*place, member))
+        raise InvalidMapping(f"{name}: {member} is true or false.", (*place, member))
     return value
 
 
-def _path(name: str, text: Any, place: Place) -> Finder:
+def _parse_path(name: str, text: Any, place: FieldPath) -> Evaluator:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_PATH:
         sentence = f"{name}: a JMESPath expression of 1 to {MAX_PATH} characters is expected."
-        raise MappingInvalid(sentence, place)
+        raise InvalidMapping(sentence, place)
     try:
         return compile_expression(text)
     except (JMESPathError, RecursionError) as error:
-        raise MappingInvalid(f"{name}: {text!r} is not a JMESPath expression.", place) from error
+        raise InvalidMapping(f"{name}: {text!r} is not a JMESPath expression.", place) from error

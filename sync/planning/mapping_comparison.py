@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sync.planning.change import same_json
-from sync.planning.mapping import ParsedMapping, Unmappable, gettext_noop
+from sync.planning.change import json_equal
+from sync.planning.mapping import EntityNotMappable, ParsedMapping, gettext_noop
 
 
-class Comparison(StrEnum):
+class ComparisonOutcome(StrEnum):
     """What a draft does to one event, beside the version in force."""
 
     SAME = "same"
@@ -20,90 +20,94 @@ class Comparison(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """What was given to a mapping for one event. `is_part`: it was relayed, and tells a part of the entity only."""
+class MappingInput:
+    """What was given to a mapping for one event. `is_partial`: it was relayed, and tells a part of the entity only."""
 
     entity: Mapping[str, Any]
     webhook: Mapping[str, Any]
-    is_part: bool = False
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MappingResult:
     """What a mapping made of it: the record's fields and by what the record is looked up, or the field that fails."""
 
     fields: Mapping[str, Any] | None
     keys: Mapping[str, Any]
-    failing: str = ""
+    failing_field: str = ""
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Differing:
-    """One field that comes out otherwise. `was_there`, `is_there`: whether each of the two sends it at all."""
+class FieldDifference:
+    """One field that the two mappings fill differently. `is_sent_before`, `is_sent_after`: the mapping sends it."""
 
     name: str
     before: Any
     after: Any
-    was_there: bool
-    is_there: bool
+    is_sent_before: bool
+    is_sent_after: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class MappingComparison:
     """Both side by side."""
 
-    outcome: Comparison
-    fields: tuple[Differing, ...]
-    before: Made
-    after: Made
+    outcome: ComparisonOutcome
+    fields: tuple[FieldDifference, ...]
+    before: MappingResult
+    after: MappingResult
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def affected_fields(self) -> tuple[str, ...]:
         """The fields concerned: those that differ, or the one that fails in one of them only."""
-        if self.outcome is Comparison.FAILS_NOW:
-            return (self.after.failing,)
-        if self.outcome is Comparison.WORKS_NOW:
-            return (self.before.failing,)
+        if self.outcome is ComparisonOutcome.FAILS_NOW:
+            return (self.after.failing_field,)
+        if self.outcome is ComparisonOutcome.WORKS_NOW:
+            return (self.before.failing_field,)
         return tuple(each.name for each in self.fields)
 
 
-def make(mapping: ParsedMapping | None, given: Mapped) -> Made:
+def run_mapping(mapping: ParsedMapping | None, mapping_input: MappingInput) -> MappingResult:
     """What a delivery would make of it by this mapping; None: there was no version yet."""
     if mapping is None:
-        return Made(None, {}, "mapping", gettext_noop("it has no version yet"))
-    apply_mapping = mapping.apply_part if given.is_part else mapping.apply
+        return MappingResult(None, {}, "mapping", gettext_noop("it has no version yet"))
+    apply_mapping = mapping.map_partial_entity if mapping_input.is_partial else mapping.map_entity
     try:
-        fields = apply_mapping(given.entity, given.webhook)
-    except Unmappable as error:
-        return Made(None, {}, error.field, error.reason)
-    previous = given.webhook.get("previous")
+        fields = apply_mapping(mapping_input.entity, mapping_input.webhook)
+    except EntityNotMappable as error:
+        return MappingResult(None, {}, error.field, error.reason)
+    previous = mapping_input.webhook.get("previous")
     old = mapping.previous_values(previous) if isinstance(previous, dict) else []
     keys = {
         "match.external_id": mapping.match.external_id,
         "match.previous": [list(pair) for pair in old],
         "match.new": list(mapping.match.new),
     }
-    return Made(fields, keys)
+    return MappingResult(fields, keys)
 
 
-def compare(current: ParsedMapping | None, draft: ParsedMapping, given: Mapped) -> Compared:
+def compare_mappings(
+    current: ParsedMapping | None, draft: ParsedMapping, mapping_input: MappingInput
+) -> MappingComparison:
     """The two of them over the same event."""
-    before, after = make(current, given), make(draft, given)
+    before, after = run_mapping(current, mapping_input), run_mapping(draft, mapping_input)
     if before.fields is None or after.fields is None:
         outcomes = {
-            (True, True): Comparison.FAILS_BOTH,
-            (True, False): Comparison.WORKS_NOW,
-            (False, True): Comparison.FAILS_NOW,
+            (True, True): ComparisonOutcome.FAILS_BOTH,
+            (True, False): ComparisonOutcome.WORKS_NOW,
+            (False, True): ComparisonOutcome.FAILS_NOW,
         }
-        return Compared(outcomes[before.fields is None, after.fields is None], (), before, after)
-    fields = (*_differing(before.fields, after.fields), *_differing(before.keys, after.keys))
-    return Compared(Comparison.DIFFERENT if fields else Comparison.SAME, fields, before, after)
+        return MappingComparison(outcomes[before.fields is None, after.fields is None], (), before, after)
+    fields = (*_find_differences(before.fields, after.fields), *_find_differences(before.keys, after.keys))
+    return MappingComparison(
+        ComparisonOutcome.DIFFERENT if fields else ComparisonOutcome.SAME, fields, before, after
+    )
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differing]:
+def _find_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldDifference]:
     return [
-        Differing(name, before.get(name), after.get(name), name in before, name in after)
+        FieldDifference(name, before.get(name), after.get(name), name in before, name in after)
         for name in {**before, **after}
-        if (name in before) != (name in after) or not same_json(before.get(name), after.get(name))
+        if (name in before) != (name in after) or not json_equal(before.get(name), after.get(name))
     ]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sync.connectors.contracts.types import CommercialConnector, Record
-from sync.connectors.values.json_answers import as_text
+from sync.connectors.contracts.types import Record, TargetConnector
+from sync.connectors.values.json_responses import as_text
 from sync.planning.mapping import ParsedMapping
 
 
@@ -19,54 +19,56 @@ class AmbiguousMatch(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """What is known about the record that is looked for. `is_anothers`: whether the record of this id is linked to
-    another entity, asked where the record itself does not say whose it is.
+class RecordQuery:
+    """Facts about the record to find. `is_linked_to_other(record_id)` is True if that record is linked to another
+    entity; it is called only if the record itself does not name its entity.
     """
 
     entity_type: str
     entity_id: str
-    linked_id: str | None
-    previous: tuple[tuple[str, Any], ...]
-    is_anothers: Callable[[str], bool]
+    linked_record_id: str | None
+    previous_values: tuple[tuple[str, Any], ...]
+    is_linked_to_other: Callable[[str], bool]
 
 
-def find_record(commercial: CommercialConnector, mapping: ParsedMapping, sought: Sought) -> Record | None:
+def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
     """The entity's record, or None. `AmbiguousMatch` where a search found two; `ConnectorError` as it comes."""
-    if sought.linked_id is not None:
-        linked = commercial.get(sought.entity_type, sought.linked_id)
+    if query.linked_record_id is not None:
+        linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is not None:
             return linked
-    return _search(commercial, mapping, sought, _keys(mapping, sought))
+    return _search_one_record(target, mapping, query, _search_keys(mapping, query))
 
 
-def find_by_new_value(
-    commercial: CommercialConnector, mapping: ParsedMapping, sought: Sought, wanted: dict[str, Any]
+def find_record_by_new_value(
+    target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, wanted: dict[str, Any]
 ) -> Record | None:
     """A record that already has the new values, asked for only when one is about to be created."""
     keys = [(name, wanted.get(name)) for name in mapping.match.new]
-    return _search(commercial, mapping, sought, keys)
+    return _search_one_record(target, mapping, query, keys)
 
 
-def _keys(mapping: ParsedMapping, sought: Sought) -> Iterable[tuple[str, Any]]:
+def _search_keys(mapping: ParsedMapping, query: RecordQuery) -> Iterable[tuple[str, Any]]:
     if mapping.match.external_id is not None:
-        yield mapping.match.external_id, sought.entity_id
-    yield from sought.previous
+        yield mapping.match.external_id, query.entity_id
+    yield from query.previous_values
 
 
-def _search(
-    commercial: CommercialConnector,
+def _search_one_record(
+    target: TargetConnector,
     mapping: ParsedMapping,
-    sought: Sought,
+    query: RecordQuery,
     keys: Iterable[tuple[str, Any]],
 ) -> Record | None:
     external_id = mapping.match.external_id
     for name, value in keys:
         if value in (None, ""):
             continue
-        hits = commercial.search(sought.entity_type, name, str(value))
+        hits = target.search_records(query.entity_type, name, str(value))
         found = {
-            hit.id: hit for hit in hits if name == external_id or not _is_anothers(hit, external_id, sought)
+            hit.id: hit
+            for hit in hits
+            if name == external_id or not _belongs_to_other(hit, external_id, query)
         }
         if len(found) > 1:
             raise AmbiguousMatch(name)
@@ -75,6 +77,6 @@ def _search(
     return None
 
 
-def _is_anothers(record: Record, external_id: str | None, sought: Sought) -> bool:
+def _belongs_to_other(record: Record, external_id: str | None, query: RecordQuery) -> bool:
     borne = None if external_id is None else as_text(record.fields.get(external_id))
-    return borne != sought.entity_id if borne else sought.is_anothers(record.id)
+    return borne != query.entity_id if borne else query.is_linked_to_other(record.id)

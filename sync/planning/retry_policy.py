@@ -9,25 +9,31 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """A route's patience: so many tries, not beyond an age in seconds, pauses from `base` up to `cap` seconds."""
+class RetryPolicy:
+    """Retry limits of a route: tries, age of the delivery, and delays from `base_seconds` to `cap_seconds`."""
 
-    tries: int = 8
-    age: float = 72 * 3600.0
-    base: float = 2.0
-    cap: float = 3600.0
+    max_tries: int = 8
+    max_age_seconds: float = 72 * 3600.0
+    base_seconds: float = 2.0
+    cap_seconds: float = 3600.0
 
 
-def next_try(
-    policy: Policy, tries: int, age: float, jitter: float, retry_after: float | None = None
+def next_retry_delay(
+    policy: RetryPolicy,
+    failed_tries: int,
+    age_seconds: float,
+    jitter: float,
+    retry_after: float | None = None,
 ) -> float | None:
-    """Seconds until the next try after `tries` failed ones, or None: out of tries, or too old by then.
+    """Return the seconds until the next try after `failed_tries`, or None if the tries or the age are used up by then.
 
     `jitter` is a random number in [0, 1).
     """
-    if tries >= policy.tries:
+    if failed_tries >= policy.max_tries:
         return None
-    ceiling = max(policy.base / 2, min(policy.cap, policy.base * 2.0 ** min(tries, 40)))
-    spread = policy.base / 2 + jitter * (ceiling - policy.base / 2)
-    delay = max(spread, min(retry_after or 0.0, policy.cap))
-    return None if age + delay > policy.age else delay
+    ceiling = max(
+        policy.base_seconds / 2, min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(failed_tries, 40))
+    )
+    spread = policy.base_seconds / 2 + jitter * (ceiling - policy.base_seconds / 2)
+    delay = max(spread, min(retry_after or 0.0, policy.cap_seconds))
+    return None if age_seconds + delay > policy.max_age_seconds else delay

@@ -19,7 +19,7 @@ from database.connection import release_connection
 from sync.attempts.attempt_result import Verdict, failure, superseded
 from sync.attempts.plan import Ends, Findings, plan
 from sync.attempts.run import connect_to, is_older_than_applied
-from sync.connectors.client.exchange import Exchange, Outgoing
+from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
 from sync.deliveries.claims import Claim, adopt
 from sync.deliveries.creation import plan_ways
 from sync.deliveries.record_links import linked
@@ -28,7 +28,7 @@ from sync.limits.circuit_breaker import passing
 from sync.limits.rate_limit import wait_for_turn
 from sync.models import Attempt, Connection, Delivery, MappingVersion
 from sync.planning.change import Change
-from sync.planning.mapping import MappingInvalid
+from sync.planning.mapping import InvalidMapping
 from sync.replays.requests import Choice
 from webhooks.models import Event
 
@@ -73,12 +73,12 @@ class Lookout:
 
     connection: Connection
     until: float
-    calls: list[Exchange] = field(default_factory=list)
+    calls: list[RecordedExchange] = field(default_factory=list)
 
-    def about_to_send(self, request: Outgoing) -> None:
+    def record_request(self, request: OutgoingRequest) -> None:
         """`OutOfTime`, `Unattended`, or `WouldWrite`, which cannot be."""
-        if request.write:
-            raise WouldWrite(f"{request.method} {request.path}")
+        if request.is_write:
+            raise WouldWrite(f"{request.method} {request.path_template}")
         left = self.until - time.monotonic()
         if left <= 0:
             raise OutOfTime
@@ -87,7 +87,7 @@ class Lookout:
         wait_for_turn(self.connection, left)
         release_connection()
 
-    def answered(self, exchange: Exchange) -> None:
+    def record_exchange(self, exchange: RecordedExchange) -> None:
         """Kept for the audit log: what was asked, not what was answered."""
         self.calls.append(exchange)
 
@@ -98,7 +98,7 @@ def preview(event: Event, choice: Choice, actor: str, address: str = "") -> list
     """
     try:
         deliveries = _deliveries(event)
-    except MappingInvalid:  # a declaration that was stored past the console: no attempt could be made either
+    except InvalidMapping:  # a declaration that was stored past the console: no attempt could be made either
         known = event.deliveries.select_related("identity", "commercial").order_by("pk")[:MOST_DELIVERIES]
         return [Foreseen(each, None, code="unmappable") for each in known]
     if not deliveries:
@@ -194,7 +194,7 @@ def _record(event: Event, action: str, actor: str, details: Mapping[str, JSONVal
         append(Happening(event.stream, action, actor, details))
 
 
-def _told(call: Exchange) -> str:
+def _told(call: RecordedExchange) -> str:
     """A call as the audit log keeps it: the template of its path holds no value."""
-    outcome = call.status if call.status is not None else call.error
-    return f"{call.outgoing.method} {call.outgoing.path} {outcome}"
+    outcome = call.status if call.status is not None else call.error_code
+    return f"{call.request.method} {call.request.path_template} {outcome}"

@@ -119,11 +119,11 @@ def test_every_answer_has_its_state_its_code_and_a_next_try_or_none(moody: Hub, 
         assert delivery.settled_at is not None
 
 
-@pytest.mark.parametrize(("status", "good"), [(503, errors.Unavailable), (400, errors.Rejected)])
+@pytest.mark.parametrize(("status", "good"), [(503, errors.SystemUnavailable), (400, errors.RequestRejected)])
 def test_a_hub_that_takes_one_status_for_another_is_caught(
     moody: Hub, monkeypatch: pytest.MonkeyPatch, status: int, good: type[errors.ConnectorError]
 ) -> None:
-    wrong = errors.Rejected if good is errors.Unavailable else errors.Unavailable
+    wrong = errors.RequestRejected if good is errors.SystemUnavailable else errors.SystemUnavailable
     right = errors.error_for_status
     monkeypatch.setattr(errors, "error_for_status", lambda found: wrong if found == status else right(found))
     user = person(CREATE, str(status))

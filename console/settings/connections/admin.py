@@ -24,8 +24,8 @@ from console.settings.connections.form import CREDENTIALS, ConnectionForm
 from console.settings.connections.page import page_context, share, waiting_link, with_figures
 from console.ui.charts import beside
 from console.ui.formatting import short_duration
-from sync.connectors.presets import PRESETS, preset
-from sync.connectors.registry import SIDES
+from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.registry import CONNECTOR_SIDES
 from sync.limits.breaker_status import measured
 from sync.limits.circuit_breaker import end_pause_now
 from sync.models import Connection, Side
@@ -170,8 +170,8 @@ class ConnectionAdmin(ConfirmedAdmin):
         name = initial.pop("preset", "")
         if name not in PRESETS:
             return initial
-        chosen = preset(name)
-        is_identity = SIDES[chosen["connector"]] == "identity"
+        chosen = load_preset(name)
+        is_identity = CONNECTOR_SIDES[chosen["connector"]] == "identity"
         side = Side.IDENTITY if is_identity else Side.COMMERCIAL
         return initial | {each: chosen[each] for each in _FILLED} | {"side": side}
 

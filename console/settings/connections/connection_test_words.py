@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from console.ui.formatting import long_duration, short_duration
 from console.ui.status import code_words
-from sync.connectors.connection_check import Step
+from sync.connectors.connection_check import CheckStep
 from webhooks.catalogue.codes import CATALOGUE
 
 
@@ -27,7 +27,7 @@ class StepLine:
     took: str
 
 
-def step_line(step: Step, connection: str, now: datetime) -> StepLine:
+def step_line(step: CheckStep, connection: str, now: datetime) -> StepLine:
     """A step as people read it."""
     style, mark, word = _pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
@@ -59,7 +59,7 @@ def step_result(code: str) -> str:
     return good.get(code) or _failures().get(code) or code.replace("-", " ")
 
 
-def _pill(step: Step) -> tuple[str, str, str]:
+def _pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
         word = _("Not known") if step.code == "not-known" else _("Not reached")
         return "quiet", "–", word
@@ -68,7 +68,7 @@ def _pill(step: Step) -> tuple[str, str, str]:
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
 
 
-def _sentence(step: Step, connection: str, now: datetime) -> str:
+def _sentence(step: CheckStep, connection: str, now: datetime) -> str:
     if step.code in CATALOGUE:
         found = code_words(step.code, connection)
         return f"{found.title}. {found.next_step}"

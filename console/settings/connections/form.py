@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from sync.connectors.http.urls import parse_base_url
 from sync.connectors.registry import credential_names
 from sync.connectors.settings.authentication import SCHEMES, parse_authentication
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from sync.models import Connection
 
 CREDENTIALS = tuple(dict.fromkeys(name for names in SCHEMES.values() for name in names))
@@ -160,7 +160,7 @@ def _origins(base_url: str, authentication: Any) -> tuple[str, ...]:
     """Where credentials go: the system itself, and the address that gives out tokens."""
     try:
         base = parse_base_url(base_url)
-        token_base = parse_authentication(authentication, base).token_base
+        token_base = parse_authentication(authentication, base).token_url
     except (ValueError, SettingsInvalid):
         return ()
     return (base.origin, token_base.origin) if token_base else (base.origin,)

@@ -29,7 +29,12 @@ from sync.mappings.backtests import (
 from sync.mappings.drafts import draft_of
 from sync.mappings.past_entities import kept_of
 from sync.models import BackTest
-from sync.planning.mapping_comparison import Comparison, Differing, Made, compare
+from sync.planning.mapping_comparison import (
+    ComparisonOutcome,
+    FieldDifference,
+    MappingResult,
+    compare_mappings,
+)
 from webhooks.models import Event
 
 MOST_SHOWN = 20
@@ -125,21 +130,21 @@ def examples(row: BackTest, *, may_see: bool) -> list[ExampleShown]:
         if each.given is None:
             shown.append(ExampleShown(**facts, missing=untestable(str(each.reason))))
             continue
-        compared = compare(current, draft, each.given)
-        failing = compared.before if outcome == Comparison.WORKS_NOW else compared.after
+        compared = compare_mappings(current, draft, each.given)
+        failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
         problem = _problem(failing) if failing.fields is None else ""
         fields = tuple(_field(field, may_see=may_see) for field in compared.fields)
         shown.append(ExampleShown(**facts, fields=fields, problem=problem))
     return shown
 
 
-def _problem(made: Made) -> str:
-    return f"{made.failing}: {_(made.problem)}."
+def _problem(made: MappingResult) -> str:
+    return f"{made.failing_field}: {_(made.problem)}."
 
 
-def _field(field: Differing, *, may_see: bool) -> FieldShown:
+def _field(field: FieldDifference, *, may_see: bool) -> FieldShown:
     is_open = may_see or field.name in ("match.external_id", "match.new")
     before, after = (
         value_text(value) if is_open or value is None else WITHHELD for value in (field.before, field.after)
     )
-    return FieldShown(field.name, before, after, field.was_there, field.is_there)
+    return FieldShown(field.name, before, after, field.is_sent_before, field.is_sent_after)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from sync.mappings.past_entities import Untestable
 from sync.models import BackTest
-from sync.planning.mapping_comparison import Comparison
+from sync.planning.mapping_comparison import ComparisonOutcome
 
 UNTESTABLE: Mapping[str, Promise] = {
     Untestable.ERASED: gettext_lazy("The person was erased, with everything that was kept of them."),
@@ -26,11 +26,11 @@ def untestable(reason: str) -> str:
 
 
 OUTCOMES: Mapping[str, Promise] = {
-    Comparison.SAME: gettext_lazy("Same"),
-    Comparison.DIFFERENT: gettext_lazy("Different"),
-    Comparison.FAILS_NOW: gettext_lazy("Would now fail"),
-    Comparison.WORKS_NOW: gettext_lazy("Would no longer fail"),
-    Comparison.FAILS_BOTH: gettext_lazy("Fail with both"),
+    ComparisonOutcome.SAME: gettext_lazy("Same"),
+    ComparisonOutcome.DIFFERENT: gettext_lazy("Different"),
+    ComparisonOutcome.FAILS_NOW: gettext_lazy("Would now fail"),
+    ComparisonOutcome.WORKS_NOW: gettext_lazy("Would no longer fail"),
+    ComparisonOutcome.FAILS_BOTH: gettext_lazy("Fail with both"),
 }
 _ENDS: Mapping[str, Promise] = {
     "enough": gettext_lazy("as many as were asked for"),
@@ -63,11 +63,14 @@ class Summary:
     @property
     def fails(self) -> int:
         """Events that would fail with the draft and do not now."""
-        return int(self.row.counts.get(Comparison.FAILS_NOW, 0))
+        return int(self.row.counts.get(ComparisonOutcome.FAILS_NOW, 0))
 
     @property
     def is_clean(self) -> bool:
-        return set(self.row.counts) <= {Comparison.SAME, Comparison.FAILS_BOTH} and self.row.tested > 0
+        return (
+            set(self.row.counts) <= {ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH}
+            and self.row.tested > 0
+        )
 
 
 def summary(row: BackTest) -> Summary:
@@ -85,7 +88,9 @@ def summary(row: BackTest) -> Summary:
 
 def _sentence(row: BackTest) -> str:
     tested = row.tested
-    same, failing = (row.counts.get(each, 0) for each in (Comparison.SAME, Comparison.FAILS_BOTH))
+    same, failing = (
+        row.counts.get(each, 0) for each in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
+    )
     if not tested:
         return _("No event could be tested.")
     if same == tested:

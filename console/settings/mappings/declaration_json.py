@@ -9,7 +9,7 @@ from typing import Any, Never
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sync.planning.mapping import Place
+from sync.planning.mapping import FieldPath
 
 LONGEST = 200_000
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')
@@ -64,7 +64,7 @@ def read(text: str) -> Any:
     return value
 
 
-def line_of(text: str, place: Place) -> int:
+def line_of(text: str, place: FieldPath) -> int:
     """The line of this place in a text that was read, or of the nearest one around it."""
     scan = _Scan(text)
     scan.run()
@@ -89,7 +89,7 @@ class _Scan:
     """One walk over the tokens of a valid JSON text: where each of its places begins."""
 
     text: str
-    places: dict[Place, int] = field(default_factory=dict)
+    places: dict[FieldPath, int] = field(default_factory=dict)
     _path: list[str | int] = field(default_factory=list)
     _expects_name: list[bool | None] = field(default_factory=list)  # None: a list is open
 

@@ -17,9 +17,9 @@ from console.settings.mappings.declaration_json import Misread, line_of, read
 from sync.connectors.contracts.types import Record
 from sync.mappings.past_entities import Kept, kept_chunks, kept_of
 from sync.models import Outcome, Route
-from sync.planning.change import plan_present
-from sync.planning.mapping import MappingInvalid, ParsedMapping, Unmappable, parse_mapping
-from sync.planning.mapping_comparison import Mapped
+from sync.planning.change import plan_existing_entity
+from sync.planning.mapping import EntityNotMappable, InvalidMapping, ParsedMapping, parse_mapping
+from sync.planning.mapping_comparison import MappingInput
 
 WITHHELD = "•••"
 MOST_CHOICES = 20
@@ -71,7 +71,7 @@ def checked(text: str) -> Any:
     declaration = read(text)
     try:
         parse_mapping(declaration)
-    except MappingInvalid as error:
+    except InvalidMapping as error:
         raise Misread(str(error), line_of(text, error.place)) from error
     return declaration
 
@@ -92,7 +92,7 @@ def try_out(given: Given, routes: Sequence[Route], *, may_see: bool, known: Sequ
         return _beside(mapping, kept, may_see=may_see)
     except Misread as error:
         return Trial(Problem(error.sentence))
-    except Unmappable as error:
+    except EntityNotMappable as error:
         return Trial(Problem(f"{error.field}: {_(error.reason)}."))
 
 
@@ -112,8 +112,8 @@ def _event(key: str, routes: Sequence[Route]) -> Kept:
     return found[0]
 
 
-def _pasted(given: Given) -> Mapped:
-    return Mapped(
+def _pasted(given: Given) -> MappingInput:
+    return MappingInput(
         _object(_("The entity"), given.entity),
         _object(_("The webhook"), given.webhook) if given.webhook else {},
     )
@@ -130,8 +130,8 @@ def _object(what: str, text: str) -> dict[str, Any]:
     return value
 
 
-def _made(mapping: ParsedMapping, given: Mapped) -> Trial:
-    made = mapping.apply(given.entity, given.webhook)
+def _made(mapping: ParsedMapping, given: MappingInput) -> Trial:
+    made = mapping.map_entity(given.entity, given.webhook)
     return Trial(
         fields=tuple(FieldTried(name, value_text(value), "", "plain") for name, value in made.items())
     )
@@ -139,11 +139,11 @@ def _made(mapping: ParsedMapping, given: Mapped) -> Trial:
 
 def _beside(mapping: ParsedMapping, kept: Kept, *, may_see: bool) -> Trial:
     assert kept.given is not None
-    apply_mapping = mapping.apply_part if kept.given.is_part else mapping.apply
+    apply_mapping = mapping.map_partial_entity if kept.given.is_partial else mapping.map_entity
     made = apply_mapping(kept.given.entity, kept.given.webhook)
     known, record_id = _last_known(kept)
     record = None if known is None else Record(record_id, known)
-    change = plan_present(made, record, mapping.caseless)
+    change = plan_existing_entity(made, record, mapping.caseless_fields)
     changing = {each.name for each in change.fields}
     fields = []
     for name, value in made.items():

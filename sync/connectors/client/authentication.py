@@ -3,59 +3,66 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from sync.connectors.client.exchange import Sender
-from sync.connectors.client.oauth_tokens import ClientCredentials
+from sync.connectors.client.exchange import TokenSender
+from sync.connectors.client.oauth_tokens import ClientCredentialsAuthenticator
 from sync.connectors.contracts import errors
-from sync.connectors.settings.authentication import SCHEMES, Credentials, Scheme, basic
-from sync.connectors.settings.reader import SettingsInvalid, is_header_value
+from sync.connectors.settings.authentication import (
+    SCHEMES,
+    AuthenticationScheme,
+    Credentials,
+    basic_authorization,
+)
+from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_value
 
 
 class Authenticator(Protocol):
     """Gives the secret headers of a request; `sender` is there to fetch them where they must be fetched."""
 
-    def headers(self, sender: Sender) -> Mapping[str, str]:
+    def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
         """The headers to send now."""
 
-    def renew(self, sender: Sender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+    def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
         """Other headers in place of those refused with 401; None where there can be no others."""
 
-    def prove(self, sender: Sender) -> float | None:
+    def renew_credentials(self, sender: TokenSender) -> float | None:
         """Get them anew, and for how many seconds they are good; None where only their use can tell."""
 
 
-def authenticator(scheme: Scheme, credentials: Mapping[str, str], side: errors.Side) -> Authenticator:
+def make_authenticator(
+    scheme: AuthenticationScheme, credentials: Mapping[str, str], side: errors.Side
+) -> Authenticator:
     """The authenticator of a connection. SettingsInvalid where a credential is missing or cannot be sent."""
     held = Credentials(credentials)
     for name in SCHEMES[scheme.name]:
         if name not in held or not held[name]:
             raise SettingsInvalid(f"/credentials/{name}", "This credential is missing.")
     if scheme.name == "oauth2-client-credentials":
-        return ClientCredentials(scheme, held, side)
+        return ClientCredentialsAuthenticator(scheme, held, side)
     headers = _fixed_headers(scheme, held)
     if not all(is_header_value(value) for value in headers.values()):
         raise SettingsInvalid("/credentials", "This credential holds characters that cannot be sent.")
-    return Fixed(headers)
+    return FixedHeaders(headers)
 
 
-def _fixed_headers(scheme: Scheme, held: Credentials) -> dict[str, str]:
+def _fixed_headers(scheme: AuthenticationScheme, held: Credentials) -> dict[str, str]:
     if scheme.name == "basic":
-        return {"Authorization": basic(held["username"], held["password"])}
+        return {"Authorization": basic_authorization(held["username"], held["password"])}
     if scheme.name == "bearer":
         return {"Authorization": f"Bearer {held['token']}"}
     return {scheme.header: held["value"]} if scheme.name == "header" else {}
 
 
-class Fixed:
+class FixedHeaders:
     """The same headers always: none, basic, bearer, or one of the connection's own."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers
 
-    def headers(self, sender: Sender) -> Mapping[str, str]:
+    def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
         return self._headers
 
-    def renew(self, sender: Sender, refused: Mapping[str, str]) -> None:
+    def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> None:
         return None
 
-    def prove(self, sender: Sender) -> None:
+    def renew_credentials(self, sender: TokenSender) -> None:
         return None

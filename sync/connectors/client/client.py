@@ -7,75 +7,91 @@ from functools import partial
 from typing import Any
 
 from sync.connectors.client.authentication import Authenticator
-from sync.connectors.client.exchange import Call, Purpose, Recorder, Sender, Stopwatch, merged, outgoing
+from sync.connectors.client.exchange import (
+    ExchangeTimer,
+    PreparedRequest,
+    Purpose,
+    Recorder,
+    TokenSender,
+    mask_secrets,
+    merge_headers,
+)
 from sync.connectors.contracts import errors
-from sync.connectors.http.messages import Answer, Broken, Failure, Late, Request, Uncaged, Wire
-from sync.connectors.http.transport import transmit
-from sync.connectors.http.urls import Base, UnsafeValueError, build_url, is_caged
-from sync.connectors.settings.reader import Reach
-from sync.connectors.values.exact_numbers import dump
-from sync.connectors.values.json_answers import ErrorWords, UnreadableError, as_object, read_json
+from sync.connectors.http.message_types import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    ExchangeFailure,
+    HttpEndpoint,
+    HttpRequest,
+    HttpResponse,
+    UrlNotAllowed,
+)
+from sync.connectors.http.transport import transmit_request
+from sync.connectors.http.urls import BaseUrl, UnsafeValueError, build_url, is_allowed_url
+from sync.connectors.settings.settings_reader import ConnectionOptions
+from sync.connectors.values.exact_numbers import dump_json
+from sync.connectors.values.json_responses import ErrorExtractor, UnreadableError, as_object, parse_json
 
-GONE = frozenset({404, 410})
+NOT_FOUND_STATUSES = frozenset({404, 410})
 
 _FIXED_HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",
     "User-Agent": "integration-hub",
 }
-_FAILURES: Mapping[type[Failure], type[errors.ConnectorError]] = {
-    Late: errors.TimedOut,
-    Broken: errors.Unavailable,
-    Uncaged: errors.Unsafe,
+_ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] = {
+    DeadlineExceeded: errors.RequestTimedOut,
+    ConnectionFailed: errors.SystemUnavailable,
+    UrlNotAllowed: errors.UnsafeRequest,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ClientConfig:
     """What is the same for every attempt over one connection: made once and shared by threads."""
 
     side: errors.Side
-    base: Base
+    base_url: BaseUrl
     authenticator: Authenticator
-    reach: Reach
-    words: ErrorWords
+    options: ConnectionOptions
+    error_extractor: ErrorExtractor
     idempotency_header: str | None = None
-    bare_headers: Mapping[str, str] = field(init=False)
-    body_headers: Mapping[str, str] = field(init=False)
+    headers_without_body: Mapping[str, str] = field(init=False)
+    headers_with_body: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         with_type = _FIXED_HEADERS | {"Content-Type": "application/json"}
-        object.__setattr__(self, "bare_headers", merged(_FIXED_HEADERS, self.reach.headers))
-        object.__setattr__(self, "body_headers", merged(with_type, self.reach.headers))
+        object.__setattr__(self, "headers_without_body", merge_headers(_FIXED_HEADERS, self.options.headers))
+        object.__setattr__(self, "headers_with_body", merge_headers(with_type, self.options.headers))
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a caller wants: `deadline` in seconds for each exchange, `byte_cap` for each answer's body."""
+class AttemptOptions:
+    """What a caller wants: `deadline_seconds` in seconds for each exchange, `byte_cap` for each answer's body."""
 
     request_id: str
-    deadline: float = 10.0
+    deadline_seconds: float = 10.0
     byte_cap: int = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request in our terms. `tolerated`: statuses that are answers here and not errors."""
+class ConnectorRequest:
+    """One request in our terms. `accepted_statuses`: statuses that are answers here and not errors."""
 
     purpose: Purpose
     method: str
-    template: str
-    values: Mapping[str, str] = field(default_factory=dict)
+    path_template: str
+    path_values: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
-    key: str | None = None
-    write: bool = False
-    tolerated: frozenset[int] = frozenset()
+    idempotency_key: str | None = None
+    is_write: bool = False
+    accepted_statuses: frozenset[int] = frozenset()
 
     @property
     def label(self) -> str:
         """The request without anything secret or personal."""
-        return f"{self.method} {self.template}"
+        return f"{self.method} {self.path_template}"
 
 
 class HttpClient:
@@ -86,155 +102,174 @@ class HttpClient:
     recorded as an exchange of its own. Nothing else is ever repeated here.
     """
 
-    def __init__(self, site: Site, terms: Terms, recorder: Recorder) -> None:
-        self.side = site.side
-        self._site = site
-        self._terms = terms
+    def __init__(self, config: ClientConfig, options: AttemptOptions, recorder: Recorder) -> None:
+        self.side = config.side
+        self._config = config
+        self._options = options
         self._recorder = recorder
-        self._wire = Wire(
-            site.base.origin, terms.deadline, terms.byte_cap, site.reach.ca, site.reach.networks
+        self._endpoint = HttpEndpoint(
+            config.base_url.origin,
+            options.deadline_seconds,
+            options.byte_cap,
+            config.options.ca_certificates,
+            config.options.allowed_networks,
         )
 
-    def ask(self, asked: Asked) -> Answer:
+    def send_request(self, request: ConnectorRequest) -> HttpResponse:
         """The answer, with a status of 2xx or one of those tolerated."""
-        call = self._call(asked)
-        held = self._site.authenticator.headers(self._sender())
-        answer = self._exchange(call, held, asked.tolerated)
+        call = self._prepare_request(request)
+        held = self._config.authenticator.get_headers(self._token_sender())
+        answer = self._send_with_retry(call, held, request.accepted_statuses)
         if answer.status == 401:
-            renewed = self._site.authenticator.renew(self._sender(), held)
+            renewed = self._config.authenticator.renew_headers(self._token_sender(), held)
             if renewed is not None:
-                answer = self._exchange(call, renewed, asked.tolerated)
-        self._refuse_errors(call, answer, asked.tolerated)
-        self._refuse_told_errors(call, answer)
+                answer = self._send_with_retry(call, renewed, request.accepted_statuses)
+        self._raise_for_status(call, answer, request.accepted_statuses)
+        self._raise_for_error_in_body(call, answer)
         return answer
 
-    def prove(self) -> float | None:
+    def renew_credentials(self) -> float | None:
         """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
-        return self._site.authenticator.prove(self._sender())
+        return self._config.authenticator.renew_credentials(self._token_sender())
 
-    def read(self, asked: Asked, answer: Answer) -> dict[str, Any]:
+    def read_object(self, request: ConnectorRequest, response: HttpResponse) -> dict[str, Any]:
         """The answer's body as an object; Garbled where it is not one."""
         try:
-            return as_object(self.read_any(asked, answer))
+            return as_object(self.read_json(request, response))
         except UnreadableError as unreadable:
-            raise self.garbled(asked, str(unreadable)) from None
+            raise self.unreadable_error(request, str(unreadable)) from None
 
-    def read_any(self, asked: Asked, answer: Answer) -> Any:
+    def read_json(self, request: ConnectorRequest, response: HttpResponse) -> Any:
         """The answer's body as JSON of any shape; Garbled where it is not JSON."""
         try:
-            return read_json(answer.body)
+            return parse_json(response.body)
         except UnreadableError as unreadable:
-            raise self.garbled(asked, str(unreadable)) from None
+            raise self.unreadable_error(request, str(unreadable)) from None
 
-    def garbled(self, asked: Asked, reason: str) -> errors.Garbled:
+    def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
         """The error for an answer that cannot be believed; the reason holds nothing of the answer."""
-        return errors.Garbled(f"{asked.label}: {reason}", side=self.side, maybe_applied=asked.write)
+        return errors.UnreadableResponse(
+            f"{request.label}: {reason}", side=self.side, maybe_applied=request.is_write
+        )
 
-    def unsafe(self, reason: str, *, maybe_applied: bool = False) -> errors.Unsafe:
+    def unsafe_error(self, reason: str, *, maybe_applied: bool = False) -> errors.UnsafeRequest:
         """The error for a request that must not be made, or must not be followed by another one."""
-        return errors.Unsafe(reason, side=self.side, maybe_applied=maybe_applied)
+        return errors.UnsafeRequest(reason, side=self.side, maybe_applied=maybe_applied)
 
-    def _call(self, asked: Asked) -> Call:
+    def _prepare_request(self, request: ConnectorRequest) -> PreparedRequest:
         try:
-            url = build_url(self._site.base, asked.template, asked.values, asked.query)
-            body = None if asked.body is None else _encode(asked.body)
+            url = build_url(self._config.base_url, request.path_template, request.path_values, request.query)
+            body = None if request.body is None else _encode_body(request.body)
         except (UnsafeValueError, TypeError, ValueError, RecursionError) as error:
             reason = (
                 str(error) if isinstance(error, UnsafeValueError) else "the body cannot be written as JSON"
             )
-            raise self.unsafe(f"{asked.label}: {reason}") from None
-        return Call(
-            purpose=asked.purpose,
-            method=asked.method,
+            raise self.unsafe_error(f"{request.label}: {reason}") from None
+        return PreparedRequest(
+            purpose=request.purpose,
+            method=request.method,
             url=url,
-            template=asked.template,
-            origin=self._site.base.origin,
-            is_caged=partial(is_caged, self._site.base, asked.template),
-            headers=self._headers(asked),
+            path_template=request.path_template,
+            origin=self._config.base_url.origin,
+            is_allowed_url=partial(is_allowed_url, self._config.base_url, request.path_template),
+            headers=self._request_headers(request),
             body=body,
-            key=asked.key,
-            write=asked.write,
+            idempotency_key=request.idempotency_key,
+            is_write=request.is_write,
         )
 
-    def _headers(self, asked: Asked) -> dict[str, str]:
-        site = self._site
-        headers = dict(site.bare_headers if asked.body is None else site.body_headers)
-        headers["X-Request-Id"] = self._terms.request_id
-        if asked.write and asked.key is not None and site.idempotency_header is not None:
-            headers[site.idempotency_header] = asked.key
+    def _request_headers(self, request: ConnectorRequest) -> dict[str, str]:
+        site = self._config
+        headers = dict(site.headers_without_body if request.body is None else site.headers_with_body)
+        headers["X-Request-Id"] = self._options.request_id
+        if request.is_write and request.idempotency_key is not None and site.idempotency_header is not None:
+            headers[site.idempotency_header] = request.idempotency_key
         return headers
 
-    def _sender(self) -> Sender:
-        return Sender(self._fetch_token, self._terms.deadline)
+    def _token_sender(self) -> TokenSender:
+        return TokenSender(self._fetch_token, self._options.deadline_seconds)
 
-    def _fetch_token(self, call: Call, secret_headers: Mapping[str, str]) -> Answer:
-        headers = {**_FIXED_HEADERS, "X-Request-Id": self._terms.request_id, **call.headers}
-        return self._exchange(call._replace(headers=headers), secret_headers)
+    def _fetch_token(self, call: PreparedRequest, secret_headers: Mapping[str, str]) -> HttpResponse:
+        headers = {**_FIXED_HEADERS, "X-Request-Id": self._options.request_id, **call.headers}
+        return self._send_with_retry(call._replace(headers=headers), secret_headers)
 
-    def _exchange(
-        self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int] = frozenset()
-    ) -> Answer:
+    def _send_with_retry(
+        self,
+        call: PreparedRequest,
+        secret_headers: Mapping[str, str],
+        accepted_statuses: frozenset[int] = frozenset(),
+    ) -> HttpResponse:
         try:
-            return self._send(call, secret_headers, tolerated)
-        except Failure as failure:
-            if not (failure.stale and call.method == "GET"):
-                raise self._error(call, failure) from None
+            return self._send_once(call, secret_headers, accepted_statuses)
+        except ExchangeFailure as failure:
+            if not (failure.was_pooled and call.method == "GET"):
+                raise self._connector_error(call, failure) from None
         try:
-            return self._send(call, secret_headers, tolerated)
-        except Failure as failure:
-            raise self._error(call, failure) from None
+            return self._send_once(call, secret_headers, accepted_statuses)
+        except ExchangeFailure as failure:
+            raise self._connector_error(call, failure) from None
 
-    def _send(self, call: Call, secret_headers: Mapping[str, str], tolerated: frozenset[int]) -> Answer:
+    def _send_once(
+        self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
+    ) -> HttpResponse:
         """One exchange, on record before and after. Raises Failure."""
-        headers = merged(call.headers, secret_headers)
-        shown = outgoing(call, headers, secret_headers)
-        self._recorder.about_to_send(shown)
-        stopwatch = Stopwatch(shown, call, headers)
-        request = Request(call.method, call.url, headers, call.body, call.is_caged)
+        headers = merge_headers(call.headers, secret_headers)
+        shown = mask_secrets(call, headers, secret_headers)
+        self._recorder.record_request(shown)
+        stopwatch = ExchangeTimer(shown, call, headers)
+        request = HttpRequest(call.method, call.url, headers, call.body, call.is_allowed_url)
         try:
-            answer = transmit(request, self._wire_of(call))
-        except Failure as failure:
-            error = self._error(call, failure)
-            self._recorder.answered(stopwatch.failed(error.code, failure.received))
+            answer = transmit_request(request, self._endpoint_for(call))
+        except ExchangeFailure as failure:
+            error = self._connector_error(call, failure)
+            self._recorder.record_exchange(stopwatch.record_failure(error.code, failure.bytes_received))
             raise
-        kind = None if answer.status in tolerated else call.error_for(answer.status)
-        self._recorder.answered(stopwatch.answered(answer, f"{self.side}-{kind.word}" if kind else None))
+        kind = None if answer.status in accepted_statuses else call.error_for(answer.status)
+        self._recorder.record_exchange(
+            stopwatch.record_response(answer, f"{self.side}-{kind.code_suffix}" if kind else None)
+        )
         return answer
 
-    def _wire_of(self, call: Call) -> Wire:
+    def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
         """A token endpoint elsewhere is not bound by what the settings say of the connection's own host."""
-        own = self._wire
-        return own if call.origin == own.origin else Wire(call.origin, own.seconds, own.byte_cap)
-
-    def _refuse_errors(self, call: Call, answer: Answer, tolerated: frozenset[int]) -> None:
-        kind = errors.error_for_status(answer.status)
-        if kind is None or answer.status in tolerated:
-            return
-        sentence, fields = self._site.words.read(answer.body)
-        raise kind(
-            f"{call.label}: answered {answer.status}",
-            side=self.side,
-            retry_after=errors.parse_retry_after(answer.headers.get("retry-after"), datetime.now(UTC)),
-            sentence=sentence,
-            fields=fields,
-            maybe_applied=call.write and errors.may_have_applied(answer.status),
+        own = self._endpoint
+        return (
+            own
+            if call.origin == own.origin
+            else HttpEndpoint(call.origin, own.deadline_seconds, own.byte_cap)
         )
 
-    def _refuse_told_errors(self, call: Call, answer: Answer) -> None:
-        """Some systems say with 200 that they did not do it."""
-        words = self._site.words
-        if answer.status >= 300 or not words.tells_error(answer.body):
+    def _raise_for_status(
+        self, call: PreparedRequest, response: HttpResponse, accepted_statuses: frozenset[int]
+    ) -> None:
+        kind = errors.error_for_status(response.status)
+        if kind is None or response.status in accepted_statuses:
             return
-        sentence, fields = words.read(answer.body)
-        message = f"{call.label}: answered {answer.status} with an error in its body"
-        raise errors.Rejected(message, side=self.side, sentence=sentence, fields=fields)
+        sentence, fields = self._config.error_extractor.extract_error(response.body)
+        raise kind(
+            f"{call.label}: answered {response.status}",
+            side=self.side,
+            retry_after=errors.parse_retry_after(response.headers.get("retry-after"), datetime.now(UTC)),
+            sentence=sentence,
+            fields=fields,
+            maybe_applied=call.is_write and errors.write_may_have_applied(response.status),
+        )
 
-    def _error(self, call: Call, failure: Failure) -> errors.ConnectorError:
-        kind = _FAILURES.get(type(failure), errors.Garbled)
-        within = f" in {self._terms.deadline:g} s" if kind is errors.TimedOut else ""
+    def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
+        """Some systems say with 200 that they did not do it."""
+        words = self._config.error_extractor
+        if response.status >= 300 or not words.is_error(response.body):
+            return
+        sentence, fields = words.extract_error(response.body)
+        message = f"{call.label}: answered {response.status} with an error in its body"
+        raise errors.RequestRejected(message, side=self.side, sentence=sentence, fields=fields)
+
+    def _connector_error(self, call: PreparedRequest, failure: ExchangeFailure) -> errors.ConnectorError:
+        kind = _ERRORS_BY_FAILURE.get(type(failure), errors.UnreadableResponse)
+        within = f" in {self._options.deadline_seconds:g} s" if kind is errors.RequestTimedOut else ""
         message = f"{call.label}: {failure}{within}"
-        return kind(message, side=self.side, maybe_applied=call.write and failure.reached)
+        return kind(message, side=self.side, maybe_applied=call.is_write and failure.may_have_arrived)
 
 
-def _encode(body: Mapping[str, Any]) -> bytes:
-    return dump(body).encode("utf-8")
+def _encode_body(body: Mapping[str, Any]) -> bytes:
+    return dump_json(body).encode("utf-8")

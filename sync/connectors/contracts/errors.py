@@ -8,7 +8,7 @@ from sync.connectors.contracts.types import FieldError
 
 Side = Literal["identity", "target"]
 
-LONGEST_RETRY_AFTER = 3600.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 class ConnectorError(Exception):
@@ -19,7 +19,7 @@ class ConnectorError(Exception):
     asked for. `sentence` and `fields`: what the other side said, cleaned, fit for display but not for logs.
     """
 
-    word: ClassVar[str]
+    code_suffix: ClassVar[str]
     retryable: ClassVar[bool] = True
 
     def __init__(
@@ -42,50 +42,50 @@ class ConnectorError(Exception):
     @property
     def code(self) -> str:
         """The stable word of the outcome, prefixed by the side it belongs to."""
-        return f"{self.side}-{self.word}"
+        return f"{self.side}-{self.code_suffix}"
 
 
-class Unavailable(ConnectorError):
+class SystemUnavailable(ConnectorError):
     """No connection, a connection cut, or an answer of 408, 425 or 5xx."""
 
-    word = "unavailable"
+    code_suffix = "unavailable"
 
 
-class TimedOut(ConnectorError):
+class RequestTimedOut(ConnectorError):
     """The exchange had not ended when its deadline came."""
 
-    word = "timeout"
+    code_suffix = "timeout"
 
 
-class Throttled(ConnectorError):
+class RequestThrottled(ConnectorError):
     """429: too many requests."""
 
-    word = "throttled"
+    code_suffix = "throttled"
 
 
 class CredentialsRefused(ConnectorError):
     """401, 403, or a refusal by the token endpoint. Retryable: somebody may put the credentials right."""
 
-    word = "credentials"
+    code_suffix = "credentials"
 
 
-class Rejected(ConnectorError):
+class RequestRejected(ConnectorError):
     """Any other 4xx: the other side refuses the data, and will refuse it again."""
 
-    word = "rejected"
+    code_suffix = "rejected"
     retryable = False
 
 
-class Garbled(ConnectorError):
+class UnreadableResponse(ConnectorError):
     """An answer that cannot be believed: not JSON, wrong shape, another entity, a redirect, too large."""
 
-    word = "garbled"
+    code_suffix = "garbled"
 
 
-class Unsafe(ConnectorError):
+class UnsafeRequest(ConnectorError):
     """An id, value or URL that must not be sent. No request was made."""
 
-    word = "unsafe-id"
+    code_suffix = "unsafe-id"
     retryable = False
 
 
@@ -94,15 +94,15 @@ def error_for_status(status: int) -> type[ConnectorError] | None:
     if 200 <= status < 300:
         return None
     if status in {408, 425} or 500 <= status < 600:
-        return Unavailable
+        return SystemUnavailable
     if status == 429:
-        return Throttled
+        return RequestThrottled
     if status in {401, 403}:
         return CredentialsRefused
-    return Rejected if 400 <= status < 500 else Garbled
+    return RequestRejected if 400 <= status < 500 else UnreadableResponse
 
 
-def may_have_applied(status: int) -> bool:
+def write_may_have_applied(status: int) -> bool:
     """Whether a write answered so may stand all the same: servers fail, and redirect, after the work too."""
     return status == 408 or not 400 <= status < 500
 
@@ -112,10 +112,10 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     if not value:
         return None
     if value.isascii() and value.isdigit() and len(value) <= 10:
-        return min(float(value), LONGEST_RETRY_AFTER)
+        return min(float(value), MAX_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, IndexError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
+    return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -37,69 +37,69 @@ class FieldError:
     detail: str
 
 
-ABSENT = "hub-connection-test"
+ABSENT_ID = "hub-connection-test"
 # What systems say of an id that is not there, or not of their own form.
-REFUSALS_OF_ABSENT = frozenset({400, 404, 410, 422})
+ABSENT_ID_STATUSES = frozenset({400, 404, 410, 422})
 
 
-def users_first(entities: Mapping[str, T]) -> list[tuple[str, T]]:
+def sort_users_first(entities: Mapping[str, T]) -> list[tuple[str, T]]:
     """The configured entity types in an order that does not hang on how a database keeps JSON."""
     return sorted(entities.items(), key=lambda each: (each[0] != "USER", each[0]))
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A read that changes nothing was answered. `found`: how many it found; None where it asked for what is absent."""
+class SampleResult:
+    """Result of a read that changes nothing. `item_count`: items found, None if an absent id was requested."""
 
-    call: str
-    found: int | None = None
+    request_label: str
+    item_count: int | None = None
 
 
-class Testable(Protocol):
+class TestableConnector(Protocol):
     """What both kinds of connectors can do to show that their connection is good. Raises `errors.ConnectorError`."""
 
-    def prove(self) -> float | None:
+    def renew_credentials(self) -> float | None:
         """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
 
-    def sample(self) -> Sampled:
+    def read_sample(self) -> SampleResult:
         """A read that changes nothing, of what the settings say can be read."""
 
 
-class IdentityConnector(Testable, Protocol):
+class IdentityConnector(TestableConnector, Protocol):
     """Reads from an identity service. Every method raises `errors.ConnectorError` only."""
 
-    def fetch(self, entity_type: str, entity_id: str) -> Entity | None:
+    def fetch_entity(self, entity_type: str, entity_id: str) -> Entity | None:
         """The entity as it is now; None where the service says that it is gone (404, 410)."""
 
-    def list_entities(self, entity_type: str, *, skip: int = 0, most_pages: int = 100) -> Iterator[Entity]:
+    def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
         """The entities of a type after the first `skip`, each once; one request a page, as it is wanted."""
 
 
-class CommercialConnector(Testable, Protocol):
+class TargetConnector(TestableConnector, Protocol):
     """Reads from and writes to a commercial system. Every method raises `errors.ConnectorError` only.
 
-    `key` is the idempotency key of a write: the same for the same intended change.
+    `idempotency_key` is the idempotency key of a write: the same for the same intended change.
     """
 
-    def get(self, entity_type: str, record_id: str) -> Record | None:
+    def get_record(self, entity_type: str, record_id: str) -> Record | None:
         """The record as it is now; None where it is gone (404, 410)."""
 
-    def search(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
-        """At most ten records whose `field` really has `value`, checked here whatever the system did."""
+    def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
+        """At most ten records whose `field` really has `compute_value`, checked here whatever the system did."""
 
-    def create(self, entity_type: str, fields: Mapping[str, Any], key: str) -> Record:
+    def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
         """A new record, with the id that the system gave it."""
 
-    def update(
+    def update_record(
         self,
         entity_type: str,
         record_id: str,
         fields: Mapping[str, Any],
-        key: str,
+        idempotency_key: str,
         *,
         current: Mapping[str, Any] | None,
     ) -> Record:
         """The record after `fields` were written. `current` is what a replacing update keeps."""
 
-    def delete(self, entity_type: str, record_id: str, key: str) -> None:
+    def delete_record(self, entity_type: str, record_id: str, idempotency_key: str) -> None:
         """The record is gone afterwards; one that was gone before counts as done."""

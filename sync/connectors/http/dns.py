@@ -17,7 +17,7 @@ from typing import Any
 Network = IPv4Network | IPv6Network
 
 # Where clouds hand credentials to whoever asks, beyond the link-local ranges.
-METADATA = tuple(
+METADATA_NETWORKS = tuple(
     ip_network(text)
     for text in (
         *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
@@ -27,76 +27,78 @@ METADATA = tuple(
 
 # Prefixes under which an IPv6 address stands for the IPv4 address in its last 32 bits: RFC 6052, RFC 8215, and the
 # IPv4-compatible form of RFC 4291, which has ::1 and :: for itself.
-TRANSLATED = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
-_OWN = 1
+TRANSLATION_PREFIXES = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
+_LAST_RESERVED_ADDRESS = 1
 
 
-def is_permitted(text: str, networks: Iterable[Network]) -> bool:
-    """Whether an address may be connected to; `networks`, where given, are the only ones allowed."""
-    address = _canonical(text)
+def is_address_allowed(text: str, networks: Iterable[Network]) -> bool:
+    """Whether an address may be connected to; `allowed_networks`, where given, are the only ones allowed."""
+    address = _canonical_address(text)
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
-    if any(address in network for network in METADATA):
+    if any(address in network for network in METADATA_NETWORKS):
         return False
     allowed = tuple(networks)
     return not allowed or any(address in network for network in allowed)
 
 
-def _canonical(text: str) -> IPv4Address | IPv6Address:
+def _canonical_address(text: str) -> IPv4Address | IPv6Address:
     address = ip_address(text)
     if isinstance(address, IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or _translated(address) or address
+        return address.ipv4_mapped or address.sixtofour or _translated_address(address) or address
     return address
 
 
-def _translated(address: IPv6Address) -> IPv4Address | None:
+def _translated_address(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that a gateway may make of an address under such a prefix."""
-    if int(address) <= _OWN or not any(address in prefix for prefix in TRANSLATED):
+    if int(address) <= _LAST_RESERVED_ADDRESS or not any(
+        address in prefix for prefix in TRANSLATION_PREFIXES
+    ):
         return None
     return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
-MOST_THREADS = 8
+MAX_THREADS = 8
 
-Name = tuple[str, int]
+HostAndPort = tuple[str, int]
 # Family, kind, protocol, canonical name and socket address, as `socket.getaddrinfo` gives them.
-Found = list[tuple[Any, ...]]
+AddressInfo = list[tuple[Any, ...]]
 
 
-class Resolver:
+class HostResolver:
     """The threads of a process, started as they are needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: queue.SimpleQueue[Name] = queue.SimpleQueue()
-        self._lookups: dict[Name, Future[Found]] = {}
+        self._queue: queue.SimpleQueue[HostAndPort] = queue.SimpleQueue()
+        self._lookups: dict[HostAndPort, Future[AddressInfo]] = {}
         self._threads = 0
 
-    def look_up(self, name: Name, seconds: float) -> Found:
-        """The addresses of a host and port. OSError if there are none, TimeoutError after `seconds`."""
-        return self._lookup(name).result(seconds)
+    def resolve_host(self, name: HostAndPort, seconds: float) -> AddressInfo:
+        """The addresses of a host and port. OSError if there are none, TimeoutError after `timeout_seconds`."""
+        return self._start_lookup(name).result(seconds)
 
-    def _lookup(self, name: Name) -> "Future[Found]":
+    def _start_lookup(self, name: HostAndPort) -> "Future[AddressInfo]":
         with self._lock:
             known = self._lookups.get(name)
             if known is not None:
                 return known
             lookup = self._lookups[name] = Future()
-            if self._threads < min(len(self._lookups), MOST_THREADS):
+            if self._threads < min(len(self._lookups), MAX_THREADS):
                 self._threads += 1
-                threading.Thread(target=self._run, name="name-lookup", daemon=True).start()
-        self._wanted.put(name)
+                threading.Thread(target=self._serve_lookups, name="name-lookup", daemon=True).start()
+        self._queue.put(name)
         return lookup
 
-    def _run(self) -> None:
+    def _serve_lookups(self) -> None:
         while True:
-            self._settle(self._wanted.get())
+            self._run_lookup(self._queue.get())
 
-    def _settle(self, name: Name) -> None:
-        found: Found = []
+    def _run_lookup(self, name: HostAndPort) -> None:
+        found: AddressInfo = []
         problem: OSError | None = None
         try:
-            found = _ask_system(name)
+            found = _query_system(name)
         except OSError as error:
             problem = error
         with self._lock:
@@ -107,22 +109,24 @@ class Resolver:
             lookup.set_exception(problem)
 
 
-_resolver = Resolver()
+_resolver = HostResolver()
 
 
-def addresses(host: str, port: int, seconds: float) -> Found:
+def resolve_addresses(host: str, port: int, seconds: float) -> AddressInfo:
     """Where a host may be reached, in the system's order. OSError if unknown, TimeoutError when late."""
-    return _ask_system((host, port)) if _is_literal(host) else _resolver.look_up((host, port), seconds)
+    return (
+        _query_system((host, port)) if _is_ip_literal(host) else _resolver.resolve_host((host, port), seconds)
+    )
 
 
-def _ask_system(name: Name) -> Found:
+def _query_system(name: HostAndPort) -> AddressInfo:
     try:
         return list(socket.getaddrinfo(*name, type=socket.SOCK_STREAM))
     except UnicodeError:
         raise OSError("no such host") from None  # a label too long for IDNA never reaches the system
 
 
-def _is_literal(host: str) -> bool:
+def _is_ip_literal(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
@@ -130,10 +134,10 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     """Threads do not survive a fork."""
     global _resolver  # noqa: PLW0603
-    _resolver = Resolver()
+    _resolver = HostResolver()
 
 
-os.register_at_fork(after_in_child=_start_afresh)
+os.register_at_fork(after_in_child=_reset_after_fork)

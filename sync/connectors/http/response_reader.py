@@ -11,139 +11,152 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sync.connectors.http.deadline import Deadline
-from sync.connectors.http.dns import addresses, is_permitted
-from sync.connectors.http.messages import Answer, Unbelievable, Wire
-from sync.connectors.http.plain_heads import Head, read_head
+from sync.connectors.http.dns import is_address_allowed, resolve_addresses
+from sync.connectors.http.message_heads import ResponseHead, parse_response_head
+from sync.connectors.http.message_types import HttpEndpoint, HttpResponse, InvalidResponse
 
 HEADER_BYTES = 65_536
 FRAMING_BYTES = 65_536
-PART_BYTES = 65_536
+CHUNK_BYTES = 65_536
 
 
-class TooLargeError(Exception):
+class ResponseTooLarge(Exception):
     """Not an OSError, so that the layers between pass it through as it is."""
 
 
-class Passage:
-    """The state of one exchange, shared by the connection, its answer and `transmit`."""
+class ExchangeState:
+    """The state of one exchange, shared by the connection, its answer and `transmit_request`."""
 
-    __slots__ = ("allowed", "deadline", "fresh", "reached", "received", "wire")
+    __slots__ = (
+        "byte_limit",
+        "bytes_received",
+        "deadline",
+        "endpoint",
+        "is_new_connection",
+        "may_have_arrived",
+    )
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.deadline = Deadline(wire.seconds)
-        self.fresh = False
-        self.reached = False
-        self.received = 0
-        self.allowed = HEADER_BYTES
+    def __init__(self, endpoint: HttpEndpoint) -> None:
+        self.endpoint = endpoint
+        self.deadline = Deadline(endpoint.deadline_seconds)
+        self.is_new_connection = False
+        self.may_have_arrived = False
+        self.bytes_received = 0
+        self.byte_limit = HEADER_BYTES
 
-    def count(self, size: int) -> None:
+    def count_bytes(self, size: int) -> None:
         """Add what was read. TooLargeError above what is allowed."""
-        self.received += size
-        if self.received > self.allowed:
-            raise TooLargeError
+        self.bytes_received += size
+        if self.bytes_received > self.byte_limit:
+            raise ResponseTooLarge
 
 
-class _Meter(io.RawIOBase):
+class _CountingSocket(io.RawIOBase):
     """Counts what is read from the socket before anything parses it: headers and chunk sizes included.
 
     The answer takes it for a socket and makes it its file. It never closes the socket, which is its connection's.
     """
 
-    def __init__(self, sock: socket.socket, passage: Passage, begun: bytes) -> None:
+    def __init__(self, sock: socket.socket, state: ExchangeState, already_read: bytes) -> None:
         self._sock = sock
-        self._passage = passage
-        self._begun = begun
+        self._state = state
+        self._already_read = already_read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self._begun:
-            part, self._begun = self._begun[: len(buffer)], self._begun[len(buffer) :]
+        if self._already_read:
+            part, self._already_read = self._already_read[: len(buffer)], self._already_read[len(buffer) :]
             buffer[: len(part)] = part
             return len(part)
         size = self._sock.recv_into(buffer)
-        self._passage.count(size)
+        self._state.count_bytes(size)
         return size
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
 
 
-class MeteredResponse(http.client.HTTPResponse):
+class CountedResponse(http.client.HTTPResponse):
     """The answer to a request of `method` that was sent over `sock`, `begun` being what was read of it already."""
 
-    def __init__(self, sock: socket.socket, passage: Passage, method: str, begun: bytes = b"") -> None:
-        super().__init__(cast(socket.socket, _Meter(sock, passage, begun)), method=method)
-        self._passage = passage
+    def __init__(
+        self, sock: socket.socket, state: ExchangeState, method: str, already_read: bytes = b""
+    ) -> None:
+        super().__init__(cast(socket.socket, _CountingSocket(sock, state, already_read)), method=method)
+        self._state = state
 
-    def read_answer(self) -> Answer:
+    def read_response(self) -> HttpResponse:
         """The whole answer. Raises what an untrusted answer may bring: TooLargeError, Unbelievable, OSError,
         HTTPException, ValueError."""
-        passage = self._passage
+        passage = self._state
         self.begin()
-        passage.allowed = passage.received + passage.wire.byte_cap + FRAMING_BYTES
-        headers = _merged(self.headers)
-        _refuse_encoded(headers, passage)
+        passage.byte_limit = passage.bytes_received + passage.endpoint.byte_cap + FRAMING_BYTES
+        headers = _merge_headers(self.headers)
+        _reject_encoded_body(headers, passage)
         if "content-length" in headers and not self.chunked:
-            self._check_length(headers["content-length"])
-        body = self._body(passage.wire.byte_cap)
-        return Answer(self.status, headers, body, passage.received)
+            self._check_content_length(headers["content-length"])
+        body = self._read_body(passage.endpoint.byte_cap)
+        return HttpResponse(self.status, headers, body, passage.bytes_received)
 
     @property
-    def leaves_open(self) -> bool:
+    def leaves_connection_open(self) -> bool:
         """Whether the connection may carry another request, once this answer has been read."""
         return not self.will_close and self.status >= 200
 
-    def _check_length(self, stated: str) -> None:
+    def _check_content_length(self, stated: str) -> None:
         """Lengths that differ, or that are no numbers, would be read as another answer by somebody else on the
         way (RFC 9112, 6.3)."""
         lengths = {length.strip() for length in stated.split(",")}
-        if self.length is None or len(lengths) > 1 or not all(map(_is_number, lengths)):
+        if self.length is None or len(lengths) > 1 or not all(map(_is_decimal, lengths)):
             raise http.client.HTTPException("no length")
 
-    def _body(self, cap: int) -> bytes:
+    def _read_body(self, cap: int) -> bytes:
         body = self.read(cap + 1)
         if len(body) > cap:
-            raise TooLargeError
+            raise ResponseTooLarge
         if self.length:
             raise http.client.IncompleteRead(body)
         return body
 
 
-def receive(sock: socket.socket, passage: Passage, method: str) -> tuple[Answer, bool]:
-    """The whole answer, and whether the connection may carry another request. Raises as `read_answer` does."""
-    data = sock.recv(PART_BYTES)
-    passage.count(len(data))
-    head = read_head(data) if method != "HEAD" else None
-    if head is not None and head.length <= passage.wire.byte_cap:
-        return _plain(sock, passage, head, data)
-    with contextlib.closing(MeteredResponse(sock, passage, method, data)) as response:
-        return response.read_answer(), response.leaves_open
+def receive_response(sock: socket.socket, state: ExchangeState, method: str) -> tuple[HttpResponse, bool]:
+    """The whole answer, and whether the connection may carry another request. Raises as `read_response` does."""
+    data = sock.recv(CHUNK_BYTES)
+    state.count_bytes(len(data))
+    head = parse_response_head(data) if method != "HEAD" else None
+    if head is not None and head.content_length <= state.endpoint.byte_cap:
+        return _receive_plain_body(sock, state, head, data)
+    with contextlib.closing(CountedResponse(sock, state, method, data)) as response:
+        return response.read_response(), response.leaves_connection_open
 
 
-def _plain(sock: socket.socket, passage: Passage, head: Head, data: bytes) -> tuple[Answer, bool]:
-    _refuse_encoded(head.headers, passage)
-    passage.allowed = passage.received + passage.wire.byte_cap + FRAMING_BYTES
-    parts, missing = [data[head.ends_at :]], head.length - (len(data) - head.ends_at)
+def _receive_plain_body(
+    sock: socket.socket, state: ExchangeState, head: ResponseHead, data: bytes
+) -> tuple[HttpResponse, bool]:
+    _reject_encoded_body(head.headers, state)
+    state.byte_limit = state.bytes_received + state.endpoint.byte_cap + FRAMING_BYTES
+    parts, missing = [data[head.body_offset :]], head.content_length - (len(data) - head.body_offset)
     while missing > 0:
-        part = sock.recv(min(missing, PART_BYTES))
+        part = sock.recv(min(missing, CHUNK_BYTES))
         if not part:
             raise http.client.IncompleteRead(b"".join(parts))
-        passage.count(len(part))
+        state.count_bytes(len(part))
         parts.append(part)
         missing -= len(part)
-    body = b"".join(parts)[: head.length]
-    return Answer(head.status, head.headers, body, passage.received), missing == 0
+    body = b"".join(parts)[: head.content_length]
+    return HttpResponse(head.status, head.headers, body, state.bytes_received), missing == 0
 
 
-def _refuse_encoded(headers: Mapping[str, str], passage: Passage) -> None:
+def _reject_encoded_body(headers: Mapping[str, str], state: ExchangeState) -> None:
     if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise Unbelievable("the answer is encoded", reached=True, received=passage.received)
+        raise InvalidResponse(
+            "the answer is encoded", may_have_arrived=True, bytes_received=state.bytes_received
+        )
 
 
-def _merged(headers: http.client.HTTPMessage) -> Mapping[str, str]:
+def _merge_headers(headers: http.client.HTTPMessage) -> Mapping[str, str]:
     """By lower-case name; those that come several times as the one list that they are (RFC 9110, 5.3)."""
     found: dict[str, str] = {}
     for name, value in headers.items():
@@ -152,21 +165,21 @@ def _merged(headers: http.client.HTTPMessage) -> Mapping[str, str]:
     return found
 
 
-def _is_number(text: str) -> bool:
+def _is_decimal(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def open_socket(host: str, port: int, passage: Passage) -> socket.socket:
+def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
     """Connect to the first permitted address that answers, all of them within the one deadline."""
     problem = OSError("no address that may be used")
-    found = addresses(host, port, passage.deadline.remaining())
+    found = resolve_addresses(host, port, state.deadline.remaining_seconds())
     for family, kind, protocol, _, address in found:
-        if not is_permitted(str(address[0]), passage.wire.networks):
+        if not is_address_allowed(str(address[0]), state.endpoint.allowed_networks):
             continue
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(passage.deadline.remaining())
+            sock.settimeout(state.deadline.remaining_seconds())
             sock.connect(address)
         except OSError as error:
             sock.close()

@@ -20,95 +20,115 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from sync.connectors.http import deadline as deadlines
-from sync.connectors.http.connection_pool import Keeper
-from sync.connectors.http.messages import Answer, Broken, Failure, Late, Request, Unbelievable, Uncaged, Wire
-from sync.connectors.http.plain_heads import head, header_lines, is_plain
-from sync.connectors.http.response_reader import Passage, TooLargeError, open_socket, receive
+from sync.connectors.http.connection_pool import ConnectionPool
+from sync.connectors.http.message_heads import can_send_unchanged, encode_request_head, format_header_lines
+from sync.connectors.http.message_types import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    ExchangeFailure,
+    HttpEndpoint,
+    HttpRequest,
+    HttpResponse,
+    InvalidResponse,
+    UrlNotAllowed,
+)
+from sync.connectors.http.response_reader import (
+    ExchangeState,
+    ResponseTooLarge,
+    open_socket,
+    receive_response,
+)
 
 
-class _Watched(HTTPConnection):
+class _WatchedConnection(HTTPConnection):
     """A connection whose socket is opened by our rules, and watched by the deadline of the exchange that uses it."""
 
-    passage: Passage
+    state: ExchangeState
 
-    def ready(self, passage: Passage) -> socket.socket:
+    def prepare_socket(self, state: ExchangeState) -> socket.socket:
         """The socket, connected now unless it is, and watched. OSError and HTTPError where it cannot be."""
-        self.passage = passage
+        self.state = state
         if self.sock is None:
-            passage.fresh = True
+            state.is_new_connection = True
             self.connect()
         else:
-            passage.deadline.watch(self.sock)
-        passage.reached = True
+            state.deadline.watch_socket(self.sock)
+        state.may_have_arrived = True
         sock: socket.socket = self.sock
-        sock.settimeout(passage.wire.seconds)
+        sock.settimeout(state.endpoint.deadline_seconds)
         return sock
 
     def _new_conn(self) -> socket.socket:
         try:
-            sock = open_socket(self._dns_host, self.port, self.passage)
+            sock = open_socket(self._dns_host, self.port, self.state)
         except OSError as error:
             raise NewConnectionError(self, "no connection") from error
-        self.passage.deadline.watch(sock)
+        self.state.deadline.watch_socket(sock)
         return sock
 
 
-class _WatchedSecure(_Watched, HTTPSConnection):
+class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
     pass
 
 
-def _connector(wire: Wire) -> Callable[[], _Watched]:
+def _connection_factory(endpoint: HttpEndpoint) -> Callable[[], _WatchedConnection]:
     """What opens connections to one origin, verified by one TLS context: to load the certificates costs 10 ms."""
-    parts = urlsplit(wire.origin)
+    parts = urlsplit(endpoint.origin)
     host = parts.hostname or ""
     if parts.scheme == "http":
-        return partial(_Watched, host, parts.port)
-    return partial(_WatchedSecure, host, parts.port, ssl_context=trusting(wire), cert_reqs="CERT_REQUIRED")
+        return partial(_WatchedConnection, host, parts.port)
+    return partial(
+        _WatchedTlsConnection,
+        host,
+        parts.port,
+        ssl_context=make_tls_context(endpoint),
+        cert_reqs="CERT_REQUIRED",
+    )
 
 
-def trusting(wire: Wire) -> ssl.SSLContext:
+def make_tls_context(endpoint: HttpEndpoint) -> ssl.SSLContext:
     """What verifies the certificates of an origin: the bundled authorities, or the connection's own in their place."""
-    cafile = None if wire.ca else DEFAULT_CA_BUNDLE_PATH
-    return ssl.create_default_context(cafile=cafile, cadata=wire.ca)
+    cafile = None if endpoint.ca_certificates else DEFAULT_CA_BUNDLE_PATH
+    return ssl.create_default_context(cafile=cafile, cadata=endpoint.ca_certificates)
 
 
-_keeper = Keeper(_connector)
+_pool = ConnectionPool(_connection_factory)
 
 
-def transmit(request: Request, wire: Wire) -> Answer:
+def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpResponse:
     """Send one request over a kept or new connection and read its whole answer. Raises Failure only."""
-    method, url, lines = _prepare(request)
-    if not (request.is_caged(url) and url.startswith(f"{wire.origin}/")):
-        raise Uncaged("the finished URL is not the one that was meant")
-    start = _head(request, wire, method, url, lines)
-    kept = _keeper.to(wire)
-    passage = Passage(wire)
-    deadlines.guard(passage.deadline)
-    connection = kept.take()
+    method, url, lines = _prepare_request(request)
+    if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
+        raise UrlNotAllowed("the finished URL is not the one that was meant")
+    start = _encode_head(request, endpoint, method, url, lines)
+    kept = _pool.pool_for(endpoint)
+    passage = ExchangeState(endpoint)
+    deadlines.watch_deadline(passage.deadline)
+    connection = kept.acquire_connection()
     is_reusable = False
     try:
-        answer, is_reusable = _exchange(connection, passage, method, start + (request.body or b""))
-    except (HTTPError, http.client.HTTPException, OSError, ValueError, TooLargeError) as error:
-        raise _failure(error, passage) from None
+        answer, is_reusable = _run_exchange(connection, passage, method, start + (request.body or b""))
+    except (HTTPError, http.client.HTTPException, OSError, ValueError, ResponseTooLarge) as error:
+        raise _translate_exception(error, passage) from None
     finally:
         # The watch ends before another exchange may take the connection.
-        if passage.deadline.end() and is_reusable:
-            kept.give(connection)
+        if passage.deadline.stop_watching() and is_reusable:
+            kept.return_connection(connection)
         else:
             connection.close()
     return answer
 
 
-def _prepare(request: Request) -> tuple[str, str, str]:
+def _prepare_request(request: HttpRequest) -> tuple[str, str, str]:
     """Method, URL and header lines as `requests` would send them: no cookies, no authentication hook, no guess at
     a type."""
-    lines = header_lines(request.headers.items())
-    if is_plain(request.method, request.url, request.headers, lines):
+    lines = format_header_lines(request.headers.items())
+    if can_send_unchanged(request.method, request.url, request.headers, lines):
         return request.method, request.url, lines
-    return prepared(request)
+    return prepare_with_requests(request)
 
 
-def prepared(request: Request) -> tuple[str, str, str]:
+def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
     """What `requests` makes of method, URL and headers. Uncaged where it refuses them."""
     made = requests.PreparedRequest()
     try:
@@ -116,52 +136,59 @@ def prepared(request: Request) -> tuple[str, str, str]:
         made.prepare_url(request.url, None)
         made.prepare_headers(request.headers)
     except (requests.RequestException, ValueError):
-        raise Uncaged("the request cannot be sent as it is") from None
+        raise UrlNotAllowed("the request cannot be sent as it is") from None
     if not made.method or not made.method.isalpha() or not made.url:
-        raise Uncaged("the request cannot be sent as it is")
+        raise UrlNotAllowed("the request cannot be sent as it is")
     return (
         made.method,
         made.url,
-        header_lines((str(name), str(value)) for name, value in made.headers.items()),
+        format_header_lines((str(name), str(value)) for name, value in made.headers.items()),
     )
 
 
-def _head(request: Request, wire: Wire, method: str, url: str, lines: str) -> bytes:
-    scheme, _, host = wire.origin.partition("://")
+def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url: str, lines: str) -> bytes:
+    scheme, _, host = endpoint.origin.partition("://")
     host = host.removesuffix(":443" if scheme == "https" else ":80")
     try:
-        return head(method, url[len(wire.origin) :], host, lines, request.body)
+        return encode_request_head(method, url[len(endpoint.origin) :], host, lines, request.body)
     except UnicodeEncodeError:
-        raise Uncaged("the request cannot be sent as it is") from None
+        raise UrlNotAllowed("the request cannot be sent as it is") from None
 
 
-def _exchange(connection: _Watched, passage: Passage, method: str, request: bytes) -> tuple[Answer, bool]:
+def _run_exchange(
+    connection: _WatchedConnection, state: ExchangeState, method: str, request: bytes
+) -> tuple[HttpResponse, bool]:
     """The answer, and whether the connection may be kept."""
-    sock = connection.ready(passage)
+    sock = connection.prepare_socket(state)
     # One that answers before it has read everything, and closes, has answered all the same.
     with contextlib.suppress(BrokenPipeError):
         sock.sendall(request)
-    answer, leaves_open = receive(sock, passage, method)
+    answer, leaves_open = receive_response(sock, state, method)
     # A connection shut by the watchdog looks like the end of an answer that gives no length.
-    if not passage.deadline.end():
-        raise Late("no whole answer", reached=True, received=passage.received)
+    if not state.deadline.stop_watching():
+        raise DeadlineExceeded("no whole answer", may_have_arrived=True, bytes_received=state.bytes_received)
     return answer, leaves_open
 
 
-def _failure(error: Exception, passage: Passage) -> Failure:
+def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFailure:
     """Which kind of failure a library's exception is. Its own text may hold the URL and is dropped."""
-    facts: dict[str, Any] = {"reached": passage.reached, "received": passage.received}
-    causes = tuple(_causes(error))
-    if passage.deadline.passed() or any(isinstance(cause, TimeoutError) for cause in causes):
-        return Late("no answer" if not passage.received else "no whole answer", **facts)
-    if isinstance(error, TooLargeError):
-        return Unbelievable("the answer is too large", **facts)
+    facts: dict[str, Any] = {
+        "may_have_arrived": state.may_have_arrived,
+        "bytes_received": state.bytes_received,
+    }
+    causes = tuple(_exception_chain(error))
+    if state.deadline.has_passed() or any(isinstance(cause, TimeoutError) for cause in causes):
+        return DeadlineExceeded("no answer" if not state.bytes_received else "no whole answer", **facts)
+    if isinstance(error, ResponseTooLarge):
+        return InvalidResponse("the answer is too large", **facts)
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return Broken("the certificate is not trusted", **facts)
+        return ConnectionFailed("the certificate is not trusted", **facts)
     if any(_is_malformed(cause) for cause in causes):
-        return Unbelievable("the answer is not HTTP", **facts)
-    stale = passage.reached and not passage.fresh and not passage.received
-    return Broken("the connection was cut" if passage.reached else "no connection", stale=stale, **facts)
+        return InvalidResponse("the answer is not HTTP", **facts)
+    stale = state.may_have_arrived and not state.is_new_connection and not state.bytes_received
+    return ConnectionFailed(
+        "the connection was cut" if state.may_have_arrived else "no connection", was_pooled=stale, **facts
+    )
 
 
 def _is_malformed(cause: BaseException) -> bool:
@@ -169,7 +196,7 @@ def _is_malformed(cause: BaseException) -> bool:
     return isinstance(cause, http.client.HTTPException) and not cut
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
         yield seen

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
-LONGEST_ID = 128
+MAX_ID_LENGTH = 128
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@|+=-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.ASCII)
@@ -23,7 +23,7 @@ class UnsafeValueError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BaseUrl:
     """A configured base URL. `host` is lower-case, in brackets for IPv6; `prefix` has no slash at its end;
     `origin` is scheme, host and port, as they stand in a URL."""
 
@@ -38,7 +38,7 @@ class Base:
         object.__setattr__(self, "origin", f"{self.scheme}://{self.host}{port}")
 
 
-def parse_base_url(text: str) -> Base:
+def parse_base_url(text: str) -> BaseUrl:
     """Take a configured base URL apart. ValueError with a sentence where it is not fit to be one."""
     if not text.isascii() or any(character <= " " or character == "\\" for character in text):
         raise ValueError("The address may hold printable ASCII characters only.")
@@ -56,7 +56,7 @@ def parse_base_url(text: str) -> Base:
         raise ValueError("The address must name a host.")
     if not is_plain_path(parts.path):
         raise ValueError("The path of the address may hold plain, unescaped segments only.")
-    return Base(parts.scheme, host, port, parts.path.rstrip("/"))
+    return BaseUrl(parts.scheme, host, port, parts.path.rstrip("/"))
 
 
 def is_plain_path(path: str) -> bool:
@@ -64,46 +64,46 @@ def is_plain_path(path: str) -> bool:
     return bool(_PATH.fullmatch(path)) and not any(part in {".", ".."} for part in path.split("/"))
 
 
-def placeholders(template: str) -> frozenset[str]:
+def find_placeholders(template: str) -> frozenset[str]:
     """The names in braces of a template."""
     return frozenset(_PLACEHOLDER.findall(template))
 
 
 def check_id(value: str) -> str:
     """The value if it may stand in a path; raises UnsafeValueError, without the value in its message."""
-    if len(value) > LONGEST_ID or not _ID.fullmatch(value) or value.endswith("."):
+    if len(value) > MAX_ID_LENGTH or not _ID.fullmatch(value) or value.endswith("."):
         raise UnsafeValueError("an id holds characters that may not stand in a path")
     return value
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
+def fill_template(template: str, values: Mapping[str, str]) -> str:
     """The template with every placeholder replaced, in one pass: a value is never looked into again."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
-def quoted(value: str) -> str:
+def quote_filter_value(value: str) -> str:
     """The value as a string of a filter language (SCIM, Trivore): in double quotes, quotes escaped."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def build_url(base: Base, template: str, values: Mapping[str, str], query: Mapping[str, str]) -> str:
+def build_url(base: BaseUrl, template: str, values: Mapping[str, str], query: Mapping[str, str]) -> str:
     """The URL of a path template under a base. Raises UnsafeValueError."""
     safe = {name: quote(check_id(value), safe="") for name, value in values.items()}
     try:
         tail = f"?{urlencode(query, quote_via=quote, safe='')}" if query else ""
     except UnicodeEncodeError:
         raise UnsafeValueError("a query value holds characters that cannot be sent") from None
-    return f"{base.origin}{base.prefix}{fill(template, safe)}{tail}"
+    return f"{base.origin}{base.prefix}{fill_template(template, safe)}{tail}"
 
 
-def is_caged(base: Base, template: str, url: str) -> bool:
+def is_allowed_url(base: BaseUrl, template: str, url: str) -> bool:
     """Whether a finished URL has the base's origin and prefix, and the template's segments in its places."""
-    return bool(_cage(base, template).fullmatch(url))
+    return bool(_allowed_url_pattern(base, template).fullmatch(url))
 
 
 @lru_cache(maxsize=1024)
-def _cage(base: Base, template: str) -> re.Pattern[str]:
+def _allowed_url_pattern(base: BaseUrl, template: str) -> re.Pattern[str]:
     """A segment that holds a placeholder may be any but an empty one, or one of dots, escaped or not."""
     segments = [
         r"(?!%2[eE]|\.{0,2}(?:[/?]|\Z))[^/?#\s]+" if "{" in segment else re.escape(segment)

@@ -12,7 +12,7 @@ PRESETS: Mapping[str, str] = {
 }
 
 
-def preset(name: str) -> dict[str, Any]:
+def load_preset(name: str) -> dict[str, Any]:
     """A fresh copy with `label`, `connector`, `authentication` and `settings`; KeyError if unknown."""
     if name not in PRESETS:
         raise KeyError(name)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sync.connectors.http.urls import Base, is_plain_path, parse_base_url
-from sync.connectors.settings.reader import Members
+from sync.connectors.http.urls import BaseUrl, is_plain_path, parse_base_url
+from sync.connectors.settings.settings_reader import SettingsReader
 
 SCHEMES: Mapping[str, tuple[str, ...]] = {
     "none": (),
@@ -36,43 +36,45 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Scheme:
+class AuthenticationScheme:
     """The settings of an authentication, read. Only OAuth has the members after `header`."""
 
     name: str
     header: str = "Authorization"
-    token_base: Base | None = None
+    token_url: BaseUrl | None = None
     scope: str | None = None
-    in_body: bool = False
+    credentials_in_body: bool = False
 
 
-def parse_authentication(data: Any, base: Base) -> Scheme:
+def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
     """Read `{"scheme": …}`. The token is fetched from `token_path` at the connection's own origin, which is
     `/oauth/token` unless said, or from an explicit `token_url`. Raises SettingsInvalid."""
-    members = Members(data, "/authentication")
-    name = members.choice("scheme", tuple(SCHEMES), "none")
-    scheme = Scheme(name)
+    members = SettingsReader(document, "/authentication")
+    name = members.read_choice("scheme", tuple(SCHEMES), "none")
+    scheme = AuthenticationScheme(name)
     if name == "header":
-        scheme = Scheme(name, members.header_name("header", also="authorization"))
+        scheme = AuthenticationScheme(name, members.read_header_name("header", also_allowed="authorization"))
     elif name == "oauth2-client-credentials":
-        token_base = _token_base(members, base)
-        in_body = members.choice("client_authentication", ("basic", "body"), "basic") == "body"
-        scheme = Scheme(name, "Authorization", token_base, members.optional_text("scope"), in_body)
-    members.done()
+        token_base = _parse_token_url(members, base)
+        in_body = members.read_choice("client_authentication", ("basic", "body"), "basic") == "body"
+        scheme = AuthenticationScheme(
+            name, "Authorization", token_base, members.read_optional_text("scope"), in_body
+        )
+    members.reject_unknown_fields()
     return scheme
 
 
-def _token_base(members: Members, base: Base) -> Base:
-    url = members.optional_text("token_url")
-    path = members.text("token_path", "/oauth/token")
+def _parse_token_url(members: SettingsReader, base: BaseUrl) -> BaseUrl:
+    url = members.read_optional_text("token_url")
+    path = members.read_text("token_path", "/oauth/token")
     if not path.startswith("/") or not is_plain_path(path):
-        members.refuse("token_path", "This must be a path that begins with a slash.")
+        members.reject_field("token_path", "This must be a path that begins with a slash.")
     try:
         return parse_base_url(url if url is not None else base.origin + path)
     except ValueError as error:
-        members.refuse("token_url", str(error))
+        members.reject_field("token_url", str(error))
 
 
-def basic(username: str, password: str) -> str:
+def basic_authorization(username: str, password: str) -> str:
     """The value of an Authorization header by RFC 7617."""
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode("ascii")

@@ -4,92 +4,104 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sync.connectors.settings.reader import Members, Reach, parse_reach
-from sync.connectors.values.json_answers import ErrorWords, Expression
+from sync.connectors.settings.settings_reader import (
+    ConnectionOptions,
+    SettingsReader,
+    parse_connection_options,
+)
+from sync.connectors.values.json_responses import ErrorExtractor, JmesPathExpression
 
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """How an entity type is listed by pages. The query member named `start` says how many entities come
-    before the page, plus `first`; the one named `count` how many are wanted, which is `size`. `results` finds
-    the list of entities in an answer and `total` how many there are on all pages together."""
+class ListSettings:
+    """How to list an entity type by pages.
+
+    The query parameter `offset_parameter` holds the number of entities before the page plus `first_offset`;
+    `count_parameter` holds the number wanted, `page_size`. `results_expression` selects the list of entities in a
+    response, `total_expression` the number of entities on all pages together.
+    """
 
     path: str
     query: Mapping[str, str]
-    start: str
-    first: int
-    count: str
-    size: int
-    results: Expression
-    total: Expression | None
+    offset_parameter: str
+    first_offset: int
+    count_parameter: str
+    page_size: int
+    results_expression: JmesPathExpression
+    total_expression: JmesPathExpression | None
 
 
 @dataclass(frozen=True, slots=True)
-class EntityPath:
-    """Where an entity type is read, and where in the answer its parts stand. `modified` finds when the entity was
-    changed last: an RFC 3339 text, or seconds or milliseconds since 1970."""
+class EntitySettings:
+    """How to read an entity of one type: its path, and expressions over the response.
+
+    `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or milliseconds
+    since 1970.
+    """
 
     path: str
     query: Mapping[str, str]
-    record: Expression
-    id: Expression
-    version: Expression | None
-    modified: Expression | None
-    listing: Listing | None
+    record_expression: JmesPathExpression
+    id_expression: JmesPathExpression
+    version_expression: JmesPathExpression | None
+    modified_expression: JmesPathExpression | None
+    list_settings: ListSettings | None
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class IdentitySettings:
     """`entities` is keyed by upper-case entity type."""
 
-    entities: Mapping[str, EntityPath]
-    reach: Reach
-    words: ErrorWords
+    entities: Mapping[str, EntitySettings]
+    options: ConnectionOptions
+    error_extractor: ErrorExtractor
 
 
-def parse_settings(data: Any) -> Settings:
+def parse_identity_settings(data: Any) -> IdentitySettings:
     """Read the settings; raises SettingsInvalid."""
-    members = Members(data)
-    entities = members.per_entity_type("entities", _parse_entity)
-    reach = parse_reach(members)
-    words = _parse_words(members.object("error"))
-    members.done()
-    return Settings(entities, reach, words)
+    members = SettingsReader(data)
+    entities = members.read_per_entity_type("entities", _parse_entity)
+    reach = parse_connection_options(members)
+    words = _parse_error_extractor(members.read_object("error"))
+    members.reject_unknown_fields()
+    return IdentitySettings(entities, reach, words)
 
 
-def _parse_entity(members: Members) -> EntityPath:
-    listing = members.optional_object("list")
-    entity = EntityPath(
-        path=members.path("path", holds=frozenset({"id"})),
-        query=members.text_map("query"),
-        record=members.expression("record", "@"),
-        id=members.expression("id", "id"),
-        version=members.optional_expression("version"),
-        modified=members.optional_expression("modified"),
-        listing=_parse_listing(listing) if listing else None,
+def _parse_entity(members: SettingsReader) -> EntitySettings:
+    listing = members.read_optional_object("list")
+    entity = EntitySettings(
+        path=members.read_path("path", required_placeholders=frozenset({"id"})),
+        query=members.read_text_map("query"),
+        record_expression=members.read_expression("record", "@"),
+        id_expression=members.read_expression("id", "id"),
+        version_expression=members.read_optional_expression("version"),
+        modified_expression=members.read_optional_expression("modified"),
+        list_settings=_parse_list_settings(listing) if listing else None,
     )
-    members.done()
+    members.reject_unknown_fields()
     return entity
 
 
-def _parse_listing(members: Members) -> Listing:
-    listing = Listing(
-        path=members.path("path"),
-        query=members.text_map("query"),
-        start=members.text("start", "startIndex"),
-        first=members.whole_number("first", 0, 0, 1),
-        count=members.text("count", "count"),
-        size=members.whole_number("size", 100, 1, LARGEST_PAGE),
-        results=members.expression("results", "@"),
-        total=members.optional_expression("total"),
+def _parse_list_settings(members: SettingsReader) -> ListSettings:
+    listing = ListSettings(
+        path=members.read_path("path"),
+        query=members.read_text_map("query"),
+        offset_parameter=members.read_text("start", "startIndex"),
+        first_offset=members.read_whole_number("first", 0, 0, 1),
+        count_parameter=members.read_text("count", "count"),
+        page_size=members.read_whole_number("size", 100, 1, MAX_PAGE_SIZE),
+        results_expression=members.read_expression("results", "@"),
+        total_expression=members.read_optional_expression("total"),
     )
-    members.done()
+    members.reject_unknown_fields()
     return listing
 
 
-def _parse_words(members: Members) -> ErrorWords:
-    words = ErrorWords(members.optional_expression("sentence"), when=members.optional_expression("when"))
-    members.done()
+def _parse_error_extractor(members: SettingsReader) -> ErrorExtractor:
+    words = ErrorExtractor(
+        members.read_optional_expression("sentence"), when=members.read_optional_expression("when")
+    )
+    members.reject_unknown_fields()
     return words

@@ -16,48 +16,48 @@ _MARK = uuid.uuid4().hex  # stands for such a number for a moment; it leaves the
 _MARKS = re.compile(f'"{_MARK}"')
 
 
-class AsRead(float):
-    """A float in all that is done with it, but for `dump`, which writes the digits that it came in."""
+class ExactFloat(float):
+    """A float in all that is done with it, but for `dump_json`, which writes the digits that it came in."""
 
     __slots__ = ("text",)
     text: str
 
 
-def read_number(text: str) -> float:
+def parse_number(text: str) -> float:
     """A JSON number with a fraction or an exponent."""
     number = float(text)
-    if repr(number) == text or _is_whole(text, number):
+    if repr(number) == text or _is_exact(text, number):
         return number
-    found = AsRead(number)
+    found = ExactFloat(number)
     found.text = text
     return found
 
 
-def dump(value: Any) -> str:
-    """JSON, in which each `AsRead` has the digits that it came in. Raises what `json.dumps` raises."""
+def dump_json(value: Any) -> str:
+    """JSON, in which each `ExactFloat` has the digits that it came in. Raises what `json.dumps` raises."""
     texts: list[str] = []
-    marked = _marked(value, texts)
+    marked = _replace_with_marks(value, texts)
     written = json.dumps(marked, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _with_digits(written, iter(texts)) if texts else written
+    return _restore_digits(written, iter(texts)) if texts else written
 
 
-def _with_digits(written: str, texts: Iterator[str]) -> str:
+def _restore_digits(written: str, texts: Iterator[str]) -> str:
     return _MARKS.sub(lambda _: next(texts), written)
 
 
-def _marked(value: Any, texts: list[str]) -> Any:
+def _replace_with_marks(value: Any, texts: list[str]) -> Any:
     """The same with the mark in the place of each such number; their digits, in the order in which they are written."""
     if isinstance(value, Mapping):
-        return {name: _marked(member, texts) for name, member in value.items()}
+        return {name: _replace_with_marks(member, texts) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_marked(member, texts) for member in value]
-    if not isinstance(value, AsRead):
+        return [_replace_with_marks(member, texts) for member in value]
+    if not isinstance(value, ExactFloat):
         return value
     texts.append(value.text)
     return _MARK
 
 
-def _is_whole(text: str, number: float) -> bool:
+def _is_exact(text: str, number: float) -> bool:
     """Whether Python writes the same value, in other digits perhaps. An infinite one is for others to refuse."""
     try:
         return math.isinf(number) or Decimal(text) == Decimal(repr(number))

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 
-def fingerprint(*values: Any) -> bytes:
+def fingerprint_json(*values: Any) -> bytes:
     """Equal only for equal content, `true` and `1` apart; a digest, so that a secret is not kept in a key.
 
     Objects whose members stand in another order may get another one. TypeError, ValueError or RecursionError

@@ -11,37 +11,37 @@ from typing import Any
 
 import jmespath
 
-Finder = Callable[[Any], Any]
+Evaluator = Callable[[Any], Any]
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[(?:0|-?[1-9][0-9]{0,6})\])*", re.ASCII)
 _STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
 
 
 @lru_cache(maxsize=2048)
-def compile_expression(text: str) -> Finder:
+def compile_expression(text: str) -> Evaluator:
     """What finds the expression's value in a document; it may raise what an expression may raise over a document
     that it does not fit. Raises JMESPathError, and RecursionError for one that is nested too deeply."""
     parsed = jmespath.compile(text)
     if text == "@":
-        return _itself
+        return _return_document
     if not _PLAIN.fullmatch(text):
-        search: Finder = parsed.search
+        search: Evaluator = parsed.search
         return search
-    return _walk([int(index) if index else name for name, index in _STEP.findall(text)])
+    return _compile_path([int(index) if index else name for name, index in _STEP.findall(text)])
 
 
 @lru_cache(maxsize=2048)
-def members_of(text: str, name: str) -> frozenset[str] | None:
+def fields_read(text: str, name: str) -> frozenset[str] | None:
     """Which members of the document's member `name` an expression looks at; None where that cannot be told from its
     text, because it looks at all of it. Raises as `compile_expression` does."""
     found: set[str] = set()
-    return frozenset(found) if _gather(jmespath.compile(text).parsed, name, found) else None
+    return frozenset(found) if _collect_fields(jmespath.compile(text).parsed, name, found) else None
 
 
-def _gather(node: Any, name: str, found: set[str]) -> bool:
+def _collect_fields(node: Any, name: str, found: set[str]) -> bool:
     kind = node["type"]
     children = [each for each in node["children"] if isinstance(each, dict)]  # a slice has numbers
-    if kind == "subexpression" and _is_field(children[0], name):
+    if kind == "subexpression" and _is_field_node(children[0], name):
         member = children[1]
         while member["type"] == "index_expression":
             member = member["children"][0]
@@ -49,25 +49,25 @@ def _gather(node: Any, name: str, found: set[str]) -> bool:
             return False
         found.add(member["value"])
         return True
-    return not _is_field(node, name) and all(_gather(each, name, found) for each in children)
+    return not _is_field_node(node, name) and all(_collect_fields(each, name, found) for each in children)
 
 
-def _is_field(node: Any, name: str) -> bool:
+def _is_field_node(node: Any, name: str) -> bool:
     return bool(node["type"] == "field" and node["value"] == name)
 
 
-def _itself(document: Any) -> Any:
+def _return_document(document: Any) -> Any:
     return document
 
 
-def _walk(steps: list[str | int]) -> Finder:
+def _compile_path(steps: list[str | int]) -> Evaluator:
     first = steps[0]
     if len(steps) == 1 and isinstance(first, str):
-        return lambda document: _member(document, first)
+        return lambda document: _get_field(document, first)
 
     def find(document: Any) -> Any:
         for step in steps:
-            document = _member(document, step) if isinstance(step, str) else _element(document, step)
+            document = _get_field(document, step) if isinstance(step, str) else _get_item(document, step)
             if document is None:
                 return None
         return document
@@ -75,14 +75,14 @@ def _walk(steps: list[str | int]) -> Finder:
     return find
 
 
-def _member(value: Any, name: str) -> Any:
+def _get_field(value: Any, name: str) -> Any:
     try:
         return value.get(name)
     except AttributeError:
         return None
 
 
-def _element(value: Any, index: int) -> Any:
+def _get_item(value: Any, index: int) -> Any:
     if not isinstance(value, list):
         return None
     try:

@@ -10,12 +10,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973
 
 
-def as_moment(value: Any) -> datetime | None:
+def parse_timestamp(value: Any) -> datetime | None:
     """The moment in UTC of an RFC 3339 text with its zone, or of the seconds or milliseconds since 1970; None for
     anything else."""
     try:
         if isinstance(value, str):
-            return _of_text(value)
+            return _parse_rfc3339(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
             seconds = value / 1000 if value >= _FIRST_MILLISECONDS else value
             return _EPOCH + timedelta(seconds=seconds)
@@ -24,7 +24,7 @@ def as_moment(value: Any) -> datetime | None:
     return None
 
 
-def _of_text(text: str) -> datetime | None:
+def _parse_rfc3339(text: str) -> datetime | None:
     match = _TEXT.fullmatch(text)
     if match is None:
         return None

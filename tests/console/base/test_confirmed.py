@@ -13,7 +13,7 @@ from audit.models import Entry
 from console.base import pending
 from console.base.audited import difference
 from console.ui.field_diff import Changed, changed
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import STORED, connection, connection_form
@@ -170,7 +170,7 @@ def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
     settled = an_event(9, source=route.source)
     a_delivery(settled, route)
     client, of = browser("administrator"), route.commercial
-    whole = {"settings": preset("sandbox-shop")["settings"], "authentication": {"scheme": "none"}}
+    whole = {"settings": load_preset("sandbox-shop")["settings"], "authentication": {"scheme": "none"}}
     Connection.objects.filter(pk=of.pk).update(**whole)
     of.refresh_from_db()
     form = connection_form(of)

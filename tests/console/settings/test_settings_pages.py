@@ -9,7 +9,7 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Route
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.builders.settings_rows import TYPED, connection, mapping, signed
@@ -247,7 +247,7 @@ def test_settings_are_not_deleted_by_the_dozen(kind: str) -> None:
 
 
 def test_a_route_is_added_changed_and_deleted_on_the_record() -> None:
-    client, shop = browser("administrator"), preset("sandbox-shop")
+    client, shop = browser("administrator"), load_preset("sandbox-shop")
     kind = {name: shop[name] for name in ("connector", "settings")}
     commercial = connection(slug="shop", side="commercial", **kind)
     form = {

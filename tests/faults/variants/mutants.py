@@ -94,7 +94,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "retry-never-due": Mutant(
         "What failed for a moment waits for ever.",
-        {"sync.planning.retry_policy:next_try": broken_functions.wait_for_ever},
+        {"sync.planning.retry_policy:next_retry_delay": broken_functions.wait_for_ever},
     ),
 }
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Connection, Mapping, MappingVersion
 from tests.support.people import source
 from webhooks.models import Source
@@ -18,7 +18,7 @@ def signed() -> Source:
 
 
 def connection(**changed: Any) -> Connection:
-    chosen = preset("trivore")
+    chosen = load_preset("trivore")
     return Connection.objects.create(
         **{
             "slug": "id",

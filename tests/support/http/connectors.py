@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.connectors.client.exchange import Exchange, Outgoing
-from sync.connectors.contracts.types import CommercialConnector, IdentityConnector
-from sync.connectors.presets import preset
-from sync.connectors.registry import connect
+from sync.connectors.client.exchange import OutgoingRequest, RecordedExchange
+from sync.connectors.contracts.types import IdentityConnector, TargetConnector
+from sync.connectors.presets import load_preset
+from sync.connectors.registry import make_connector
 
 DEADLINE = 0.5
 
@@ -16,29 +16,29 @@ DEADLINE = 0.5
 class Notebook:
     """A recorder."""
 
-    sent: list[Outgoing] = field(default_factory=list)
-    exchanges: list[Exchange] = field(default_factory=list)
+    sent: list[OutgoingRequest] = field(default_factory=list)
+    exchanges: list[RecordedExchange] = field(default_factory=list)
 
-    def about_to_send(self, request: Outgoing) -> None:
+    def record_request(self, request: OutgoingRequest) -> None:
         self.sent.append(request)
 
-    def answered(self, exchange: Exchange) -> None:
+    def record_exchange(self, exchange: RecordedExchange) -> None:
         self.exchanges.append(exchange)
 
 
 def identity(url: str, notebook: Notebook | None = None, **over: Any) -> IdentityConnector:
     """An identity connector to a test server."""
-    return connect("identity", "rest-identity", **_arguments(url, notebook, "sandbox-identity", over))
+    return make_connector("identity", "rest-identity", **_arguments(url, notebook, "sandbox-identity", over))
 
 
-def shop(url: str, notebook: Notebook | None = None, **over: Any) -> CommercialConnector:
+def shop(url: str, notebook: Notebook | None = None, **over: Any) -> TargetConnector:
     """A commercial connector to a test server."""
-    return connect("target", "rest-commercial", **_arguments(url, notebook, "sandbox-shop", over))
+    return make_connector("target", "rest-commercial", **_arguments(url, notebook, "sandbox-shop", over))
 
 
 def shop_settings(**user: Any) -> dict[str, Any]:
     """The shop's settings with members of the USER entity replaced."""
-    settings: dict[str, Any] = preset("sandbox-shop")["settings"]
+    settings: dict[str, Any] = load_preset("sandbox-shop")["settings"]
     settings["entities"]["USER"].update(user)
     return settings
 
@@ -48,7 +48,7 @@ def _arguments(url: str, notebook: Notebook | None, name: str, over: Mapping[str
         "base_url": url,
         "authentication": {"scheme": "bearer"},
         "credentials": {"token": "s3cret-token"},
-        "settings": preset(name)["settings"],
+        "settings": load_preset(name)["settings"],
         "deadline": DEADLINE,
         "request_id": "attempt-1",
         "recorder": notebook or Notebook(),

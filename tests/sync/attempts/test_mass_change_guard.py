@@ -19,7 +19,7 @@ from sync.deliveries.claims import Claim, claim
 from sync.execution.executor import run_due
 from sync.models import Attempt, Delivery, Link, MappingVersion, Route, Weight
 from sync.operations.held_deliveries import Decision, decide
-from sync.planning.change import Action, Change, FieldChange
+from sync.planning.change import Change, ChangeAction, FieldChange
 from tests.support.builders.history import a_delivery, a_route, an_attempt, an_event
 from tests.support.circuit_breakers import make_due
 from tests.support.hub import Hub
@@ -229,9 +229,9 @@ def weighed(taken: Claim) -> str:
     return Attempt.objects.get(pk=taken.attempt.pk).weighed
 
 
-UPDATE = Change(Action.UPDATE, "R1", (FieldChange("email", "a", "b"),))
-DELETE = Change(Action.DELETE, "R1", (FieldChange("email", "a", None),))
-NOTHING = Change(Action.NOTHING, "R1")
+UPDATE = Change(ChangeAction.UPDATE, "R1", (FieldChange("email", "a", "b"),))
+DELETE = Change(ChangeAction.DELETE, "R1", (FieldChange("email", "a", None),))
+NOTHING = Change(ChangeAction.NOTHING, "R1")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ NOTHING = Change(Action.NOTHING, "R1")
         (UPDATE, False, Weight.CHANGE),
         (UPDATE, True, Weight.REMOVAL),
         (DELETE, True, Weight.REMOVAL),
-        (Change(Action.CREATE, None, UPDATE.fields), False, Weight.CHANGE),
+        (Change(ChangeAction.CREATE, None, UPDATE.fields), False, Weight.CHANGE),
     ],
 )
 def test_a_change_counts_for_what_it_does(change: Change, is_gone: bool, weight: Weight | None) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
-from sync.connectors.connection_check import Step, Subject, check
-from sync.connectors.presets import preset
+from sync.connectors.connection_check import CheckedConnection, CheckStep, check_connection
+from sync.connectors.presets import load_preset
 from tests.support.http.certificates import ISSUER, certify
 from tests.support.http.servers import Reply, Seen, dripping, raw_serving, serving
 
@@ -24,9 +24,9 @@ CLIENT = {"client_id": "hub", "client_secret": "s3cret-client"}
 OAUTH = {"scheme": "oauth2-client-credentials", "token_path": "/oauth/token"}
 
 
-def subject(url: str, name: str = "sandbox-shop", **over: Any) -> Subject:
-    chosen = preset(name)
-    return Subject(
+def subject(url: str, name: str = "sandbox-shop", **over: Any) -> CheckedConnection:
+    chosen = load_preset(name)
+    return CheckedConnection(
         **{
             "connector": chosen["connector"],
             "base_url": url,
@@ -42,7 +42,7 @@ def subject(url: str, name: str = "sandbox-shop", **over: Any) -> Subject:
 
 
 def settings(**over: Any) -> dict[str, Any]:
-    return {**preset("sandbox-shop")["settings"], **over}
+    return {**load_preset("sandbox-shop")["settings"], **over}
 
 
 def shop(seen: Seen) -> Reply:
@@ -51,7 +51,7 @@ def shop(seen: Seen) -> Reply:
     return Reply(200, {"items": []})
 
 
-def codes(steps: tuple[Step, ...]) -> list[str]:
+def codes(steps: tuple[CheckStep, ...]) -> list[str]:
     return [each.code for each in steps]
 
 
@@ -60,7 +60,7 @@ NOT_REACHED = "not-reached"
 
 def test_all_four_steps_of_a_plain_system_with_a_token() -> None:
     with serving(shop) as service:
-        steps = check(subject(service.url))
+        steps = check_connection(subject(service.url))
     assert [each.name for each in steps] == ["name", "way", "credentials", "read"]
     assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
     assert all(each.is_good for each in steps)
@@ -72,7 +72,9 @@ def test_all_four_steps_of_a_plain_system_with_a_token() -> None:
 
 def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
     with serving(lambda _: Reply(200, {"resources": [{"id": "U1"}], "totalResults": 90})) as service:
-        steps = check(subject(service.url, "trivore", authentication={"scheme": "none"}, credentials={}))
+        steps = check_connection(
+            subject(service.url, "trivore", authentication={"scheme": "none"}, credentials={})
+        )
     assert codes(steps) == ["name-known", "way-plain", "none-needed", "read"]
     assert service.seen[0].query == {"startIndex": "0", "count": "1"}
     assert steps[3].facts["found"] == 1
@@ -82,7 +84,9 @@ def test_an_identity_service_is_asked_for_one_of_a_list() -> None:
 def test_without_a_list_an_id_that_is_not_there_is_asked_for(status: int) -> None:
     plain = {"entities": {"USER": {"path": "/users/{id}"}}}
     with serving(lambda _: Reply(status, {})) as service:
-        steps = check(subject(service.url, "trivore", settings=plain, authentication={}, credentials={}))
+        steps = check_connection(
+            subject(service.url, "trivore", settings=plain, authentication={}, credentials={})
+        )
     assert service.seen[0].path == "/users/hub-connection-test"
     assert steps[3].facts == {"call": "GET /users/{id}", "status": status, "found": None}
 
@@ -90,7 +94,7 @@ def test_without_a_list_an_id_that_is_not_there_is_asked_for(status: int) -> Non
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_fail_the_credentials_and_not_the_read(status: int) -> None:
     with serving(lambda _: Reply(status, {"message": f"your {TOKEN} is bad"})) as service:
-        steps = check(subject(service.url))
+        steps = check_connection(subject(service.url))
     assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED]
     assert steps[2].facts["status"] == status
     assert steps[2].is_good is False
@@ -104,7 +108,7 @@ def test_a_token_is_fetched_anew_and_its_life_is_told() -> None:
 
     with serving(answer) as service:
         for _ in range(2):
-            steps = check(subject(service.url, authentication=OAUTH, credentials=CLIENT))
+            steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
     assert codes(steps) == ["name-known", "way-plain", "token-given", "read"]
     assert steps[2].facts["good_for"] == 900
     assert [each.path for each in service.seen].count("/oauth/token") == 2, "a kept token proves nothing"
@@ -112,14 +116,14 @@ def test_a_token_is_fetched_anew_and_its_life_is_told() -> None:
 
 def test_a_token_endpoint_that_refuses_is_said() -> None:
     with serving(lambda _: Reply(400, {"error": "invalid_client"})) as service:
-        steps = check(subject(service.url, authentication=OAUTH, credentials=CLIENT))
+        steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT))
     assert codes(steps) == ["name-known", "way-plain", "target-credentials", NOT_REACHED]
 
 
 def test_a_good_certificate_is_told_with_its_issuer_and_end(tmp_path: Path) -> None:
     context, pem = certify(tmp_path, begins=-HOUR, ends=timedelta(days=12, hours=1))
     with serving(shop, context) as service:
-        steps = check(subject(service.url, settings=settings(ca=pem)))
+        steps = check_connection(subject(service.url, settings=settings(ca=pem)))
     assert codes(steps) == ["name-known", "way-encrypted", "shown-by-read", "read"]
     assert steps[1].facts["issuer"] == ISSUER
     assert (datetime.fromisoformat(steps[1].facts["ends_at"]) - datetime.now(UTC)).days == 12
@@ -139,26 +143,26 @@ def test_a_bad_certificate_is_told_and_nothing_is_sent_to_who_shows_it(
 ) -> None:
     context, pem = certify(tmp_path, begins=begins, ends=ends, address=address)
     with serving(shop, context) as service:
-        steps = check(subject(service.url, settings=settings(**({"ca": pem} if trusted else {}))))
+        steps = check_connection(subject(service.url, settings=settings(**({"ca": pem} if trusted else {}))))
         assert not service.seen
     assert codes(steps) == ["name-known", code, NOT_REACHED, NOT_REACHED]
     assert steps[1].facts["issuer"] == ISSUER
 
 
 def test_a_name_that_nobody_knows_ends_it() -> None:
-    steps = check(subject("https://hub-test.invalid"))
+    steps = check_connection(subject("https://hub-test.invalid"))
     assert codes(steps) == ["name-unknown", NOT_REACHED, NOT_REACHED, NOT_REACHED]
     assert [each.is_good for each in steps] == [False, None, None, None]
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "100.100.100.200"])
 def test_an_address_that_no_connection_may_use_is_not_connected_to(host: str) -> None:
-    assert codes(check(subject(f"http://{host}")))[0] == "address-forbidden"
+    assert codes(check_connection(subject(f"http://{host}")))[0] == "address-forbidden"
 
 
 def test_an_address_outside_the_networks_of_the_connection_is_not_connected_to() -> None:
     with serving(shop) as service:
-        steps = check(subject(service.url, settings=settings(networks=["10.0.0.0/8"])))
+        steps = check_connection(subject(service.url, settings=settings(networks=["10.0.0.0/8"])))
         assert not service.seen
     assert codes(steps)[0] == "address-forbidden"
 
@@ -166,19 +170,19 @@ def test_an_address_outside_the_networks_of_the_connection_is_not_connected_to()
 def test_a_port_where_nobody_listens_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert codes(check(subject(f"http://127.0.0.1:{port}")))[1] == "connection-refused"
+    assert codes(check_connection(subject(f"http://127.0.0.1:{port}")))[1] == "connection-refused"
 
 
 def test_a_server_without_tls_is_said() -> None:
     with serving(shop) as service:
-        steps = check(subject(service.url.replace("http:", "https:")))
+        steps = check_connection(subject(service.url.replace("http:", "https:")))
     assert codes(steps)[1] == "no-tls"
 
 
 def test_a_handshake_that_stalls_ends_at_the_deadline() -> None:
     with raw_serving(lambda connection: time.sleep(5)) as url:
         started = time.monotonic()
-        steps = check(subject(url.replace("http:", "https:"), deadline=0.4))
+        steps = check_connection(subject(url.replace("http:", "https:"), deadline=0.4))
         assert time.monotonic() - started < 2
     assert codes(steps)[1] == "no-answer"
 
@@ -187,7 +191,7 @@ def test_a_server_that_drips_ends_at_the_deadline_of_all_steps_together() -> Non
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     with raw_serving(dripping(b" ", head)) as url:
         started = time.monotonic()
-        steps = check(subject(url, deadline=30.0), most_seconds=1.0)
+        steps = check_connection(subject(url, deadline=30.0), max_seconds=1.0)
         assert time.monotonic() - started < 1.5
     assert codes(steps) == ["name-known", "way-plain", "not-known", "target-timeout"]
 
@@ -198,27 +202,27 @@ def test_a_token_endpoint_that_hangs_leaves_the_read_out() -> None:
         return Reply()
 
     with serving(answer) as service:
-        steps = check(subject(service.url, authentication=OAUTH, credentials=CLIENT, deadline=0.3))
+        steps = check_connection(subject(service.url, authentication=OAUTH, credentials=CLIENT, deadline=0.3))
     assert codes(steps)[2:] == ["target-timeout", NOT_REACHED]
 
 
 def test_a_redirect_is_not_followed() -> None:
     with serving(lambda _: Reply(302, {}, {"Location": "http://169.254.169.254/"})) as service:
-        assert codes(check(subject(service.url)))[3] == "target-garbled"
+        assert codes(check_connection(subject(service.url)))[3] == "target-garbled"
 
 
 def test_a_credential_that_is_missing_is_said() -> None:
-    steps = check(subject("http://127.0.0.1:9", credentials={}))
+    steps = check_connection(subject("http://127.0.0.1:9", credentials={}))
     assert codes(steps)[1] == "connection-refused"
     with serving(shop) as service:
-        steps = check(subject(service.url, credentials={}))
+        steps = check_connection(subject(service.url, credentials={}))
     assert codes(steps)[2] == "settings-invalid"
     assert "token" in steps[2].facts["sentence"]
 
 
 def test_certificates_that_cannot_be_read_are_said() -> None:
     unreadable = "-----BEGIN CERTIFICATE----- MIIBszCCAVmg -----END CERTIFICATE-----"
-    steps = check(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
+    steps = check_connection(subject("https://127.0.0.1:9", settings=settings(ca=unreadable)))
     assert codes(steps) == ["settings-invalid", NOT_REACHED, NOT_REACHED, NOT_REACHED]
     assert "/ca" in steps[0].facts["sentence"]
 
@@ -228,7 +232,7 @@ def test_certificates_that_cannot_be_read_are_said() -> None:
 )
 def test_nothing_secret_and_nothing_of_an_answer_is_in_what_is_told(reply: Reply) -> None:
     with serving(lambda _: reply) as service:
-        steps = check(subject(service.url))
+        steps = check_connection(subject(service.url))
         told = json.dumps(steps) + repr(subject(service.url))
     assert steps[3].is_good is False
     assert TOKEN not in told
@@ -239,8 +243,10 @@ def test_both_stand_in_services_pass_the_test_and_are_not_changed() -> None:
     with IdentityService() as identity, ShopService() as kauppa:
         before = kauppa.records("customers")
         for service, preset_name in ((identity, "sandbox-identity"), (kauppa, "sandbox-shop")):
-            steps = check(subject(service.url, preset_name, credentials={"token": service.token}))
+            steps = check_connection(subject(service.url, preset_name, credentials={"token": service.token}))
             assert codes(steps) == ["name-known", "way-plain", "shown-by-read", "read"]
-            refused = check(subject(service.url, preset_name, credentials={"token": "an-older-one"}))
+            refused = check_connection(
+                subject(service.url, preset_name, credentials={"token": "an-older-one"})
+            )
             assert refused[2].is_good is False
         assert kauppa.records("customers") == before

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sync.connectors import registry
-from sync.connectors.presets import preset
-from sync.connectors.settings.reader import SettingsInvalid
-from sync.connectors.values.fingerprint import fingerprint
+from sync.connectors.presets import load_preset
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.values.fingerprint import fingerprint_json
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, serving
 
@@ -21,7 +21,7 @@ def _entity(_: Seen) -> Reply:
 
 
 def test_what_is_changed_in_a_connection_counts_at_once() -> None:
-    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    settings: dict[str, Any] = load_preset("sandbox-identity")["settings"]
     with serving(_entity) as service:
         for path, token, header in (
             ("/a/{id}", "one", "x"),
@@ -30,7 +30,7 @@ def test_what_is_changed_in_a_connection_counts_at_once() -> None:
         ):
             settings["entities"]["USER"]["path"] = path
             settings["headers"] = {"X-Own": header}
-            identity(service.url, settings=settings, credentials={"token": token}).fetch("USER", "a1")
+            identity(service.url, settings=settings, credentials={"token": token}).fetch_entity("USER", "a1")
         seen = [(one.path, one.headers["authorization"], one.headers["x-own"]) for one in service.seen]
     assert seen == [("/a/a1", "Bearer one", "x"), ("/b/a1", "Bearer two", "y"), ("/a/a1", "Bearer one", "x")]
 
@@ -38,7 +38,7 @@ def test_what_is_changed_in_a_connection_counts_at_once() -> None:
 def test_another_address_is_another_connection() -> None:
     with serving(_entity) as one, serving(_entity) as other:
         for service in (one, other, one):
-            identity(service.url).fetch("USER", "a1")
+            identity(service.url).fetch_entity("USER", "a1")
         assert (len(one.seen), len(other.seen)) == (2, 1)
 
 
@@ -53,13 +53,13 @@ def test_a_header_of_the_settings_replaces_ours_whatever_its_case() -> None:
             authentication={"scheme": "header", "header": "X-Api-Key"},
             credentials={"value": "k3y"},
         )
-        connector.create("USER", {}, "k")
+        connector.create_record("USER", {}, "k")
         headers = service.seen[0].headers
     assert [headers[name] for name in ("accept", "content-type", "x-api-key")] == ["text/x", "text/y", "k3y"]
 
 
 def test_values_that_python_calls_equal_are_told_apart() -> None:
-    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    settings: dict[str, Any] = load_preset("sandbox-identity")["settings"]
     listing = settings["entities"]["USER"]["list"]
     listing["first"] = 1
     identity("http://a.test", settings=settings)
@@ -74,7 +74,7 @@ def test_values_that_python_calls_equal_are_told_apart() -> None:
      ((["a"], []), ([], ["a"])), ("", None)],
 )  # fmt: skip
 def test_a_fingerprint_tells_contents_apart(one: Any, other: Any) -> None:
-    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint_json(one) != fingerprint_json(other)
 
 
 def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() -> None:
@@ -82,15 +82,15 @@ def test_a_fingerprint_is_the_same_for_the_same_content_and_keeps_no_secret() ->
         pass
 
     text = "sec" + "ret"
-    assert fingerprint({"a": ["secret", 1]}) == fingerprint({"a": [text, 1]})
-    assert b"secret" not in fingerprint("secret")
-    assert fingerprint(Own(a=1)) == fingerprint(Own(a=1)) != fingerprint(Own(a=2))
+    assert fingerprint_json({"a": ["secret", 1]}) == fingerprint_json({"a": [text, 1]})
+    assert b"secret" not in fingerprint_json("secret")
+    assert fingerprint_json(Own(a=1)) == fingerprint_json(Own(a=1)) != fingerprint_json(Own(a=2))
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    for number in range(registry.MOST_KNOWN + 10):
+    for number in range(registry.MAX_CACHED + 10):
         identity("http://a.test", credentials={"token": f"t{number}"})
-    assert 0 < len(registry._known) <= registry.MOST_KNOWN
+    assert 0 < len(registry._cache) <= registry.MAX_CACHED
 
 
 def test_a_forked_child_remembers_nothing_that_may_be_locked() -> None:
@@ -99,6 +99,6 @@ def test_a_forked_child_remembers_nothing_that_may_be_locked() -> None:
     if child == 0:
         code = 1
         with contextlib.suppress(BaseException):
-            code = len(registry._known)
+            code = len(registry._cache)
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

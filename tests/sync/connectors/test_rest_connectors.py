@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import ConnectorError, Rejected, Unsafe
+from sync.connectors.contracts.errors import ConnectorError, RequestRejected, UnsafeRequest
 from sync.connectors.contracts.types import FieldError, Record
-from sync.connectors.presets import PRESETS, preset
-from sync.connectors.registry import validate
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.presets import PRESETS, load_preset
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import Notebook, identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, serving
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.pure
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name: str) -> None:
-    found = preset(name)
-    validate(found["connector"], found["settings"], found["authentication"], "https://a.test")
+    found = load_preset(name)
+    validate_connection(found["connector"], found["settings"], found["authentication"], "https://a.test")
 
 
 def test_a_refused_token_is_renewed_once_and_shows_in_no_record() -> None:
@@ -39,9 +39,9 @@ def test_a_refused_token_is_renewed_once_and_shows_in_no_record() -> None:
             authentication={"scheme": "oauth2-client-credentials"},
             credentials={"client_id": "me", "client_secret": "hush"},
         )
-        assert connector.fetch("USER", "a1")
-        assert connector.fetch("USER", "a1")
-    purposes = [(one.outgoing.purpose, one.status) for one in notebook.exchanges]
+        assert connector.fetch_entity("USER", "a1")
+        assert connector.fetch_entity("USER", "a1")
+    purposes = [(one.request.purpose, one.status) for one in notebook.exchanges]
     assert purposes == [("token", 200), ("fetch", 401), ("token", 200), ("fetch", 200), ("fetch", 200)]
     assert not any(secret in repr(notebook) for secret in ("hush", "token1", "token2"))
 
@@ -49,14 +49,14 @@ def test_a_refused_token_is_renewed_once_and_shows_in_no_record() -> None:
 def test_a_search_that_ignores_its_filter_finds_only_what_matches() -> None:
     items = [{"id": 1, "email": "A@b.test"}, {"id": 2, "email": "other@b.test"}, {"id": 3}]
     with serving(lambda _: Reply(200, {"items": items})) as service:
-        assert shop(service.url).search("USER", "email", "a@B.test") == (Record("1", items[0]),)
+        assert shop(service.url).search_records("USER", "email", "a@B.test") == (Record("1", items[0]),)
         assert service.seen[0].query == {"email": "a@B.test"}
 
 
 def test_a_filter_value_is_escaped() -> None:
     search = {"path": "/s", "query": {"filter": "{field} eq {quoted}"}, "fields": ["email"]}
     with serving(lambda _: Reply(200, [])) as service:
-        shop(service.url, settings=shop_settings(search=search)).search("USER", "email", 'a" or "\\')
+        shop(service.url, settings=shop_settings(search=search)).search_records("USER", "email", 'a" or "\\')
         assert service.seen[0].query == {"filter": r'email eq "a\" or \"\\"'}
 
 
@@ -67,7 +67,7 @@ def test_patch_sends_the_change_and_put_the_whole(method: str, body: dict[str, A
     settings = shop_settings(update={"method": method, "omit": ["id"]})
     with serving(lambda _: Reply(204)) as service:
         current = {"id": 1, "email": "old", "phone": "1"}
-        record = shop(service.url, settings=settings).update(
+        record = shop(service.url, settings=settings).update_record(
             "USER", "1", {"email": "new"}, "k1", current=current
         )
         seen = service.seen[0]
@@ -78,8 +78,8 @@ def test_patch_sends_the_change_and_put_the_whole(method: str, body: dict[str, A
 def test_a_refusal_carries_the_cleaned_words_of_the_other_side() -> None:
     errors = [{"field": "email", "code": "duplicate", "message": "m"}]
     with serving(lambda _: Reply(422, {"message": "No\x00  way", "errors": errors})) as service:  # noqa: SIM117
-        with pytest.raises(Rejected) as caught:
-            shop(service.url).create("USER", {"email": "private@b.test"}, "k")
+        with pytest.raises(RequestRejected) as caught:
+            shop(service.url).create_record("USER", {"email": "private@b.test"}, "k")
     assert caught.value.sentence == "No way"
     assert caught.value.fields == (FieldError("email", "duplicate", "m"),)
     assert str(caught.value) == "POST /api/customers: answered 422"
@@ -99,7 +99,7 @@ def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, appl
     notebook = Notebook()
     with serving(lambda _: Reply(status, {}, {"Retry-After": "9999"})) as service:  # noqa: SIM117
         with pytest.raises(ConnectorError) as caught:
-            shop(service.url, notebook).create("USER", {}, "k")
+            shop(service.url, notebook).create_record("USER", {}, "k")
     error = caught.value
     assert (error.code, error.retryable, error.maybe_applied) == (code, retryable, applied)
     assert error.retry_after == (None if status == 200 else 3600)
@@ -108,9 +108,9 @@ def test_a_status_becomes_an_error(status: int, code: str, retryable: bool, appl
 @pytest.mark.parametrize("status", [404, 410])
 def test_what_is_gone_is_none_and_deleting_it_is_done(status: int) -> None:
     with serving(lambda _: Reply(status, {})) as service:
-        assert identity(service.url).fetch("USER", "a1") is None
-        assert shop(service.url).get("USER", "1") is None
-        shop(service.url).delete("USER", "1", "k")
+        assert identity(service.url).fetch_entity("USER", "a1") is None
+        assert shop(service.url).get_record("USER", "1") is None
+        shop(service.url).delete_record("USER", "1", "k")
 
 
 REFUSED = {"customer": None, "userErrors": [{"field": "email", "message": "Email has been taken"}]}
@@ -139,8 +139,8 @@ def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_i
         connector = shop(service.url, settings=shop_settings() | {"error": told})
         values = ({"email": "a@x"}, "key") if write == "update" else ("key",)
         more = {"current": None} if write == "update" else {}
-        with pytest.raises(Rejected) if is_refused else nullcontext() as caught:
-            getattr(connector, write)("USER", "7", *values, **more)
+        with pytest.raises(RequestRejected) if is_refused else nullcontext() as caught:
+            getattr(connector, f"{write}_record")("USER", "7", *values, **more)
     if is_refused:
         assert caught is not None
         assert caught.value.sentence == "Email has been taken"
@@ -154,26 +154,26 @@ def test_a_refusal_that_is_answered_with_200_is_one_where_the_settings_say_how_i
 )
 def test_a_new_record_whose_id_can_never_be_asked_for_is_no_success(record_id: str) -> None:
     with serving(lambda _: Reply(201, {"id": record_id})) as service:
-        with pytest.raises(Unsafe) as caught:
-            shop(service.url).create("USER", {"email": "a@x"}, "key")
+        with pytest.raises(UnsafeRequest) as caught:
+            shop(service.url).create_record("USER", {"email": "a@x"}, "key")
         assert caught.value.maybe_applied
-        with pytest.raises(Unsafe):
-            shop(service.url).get("USER", record_id)
+        with pytest.raises(UnsafeRequest):
+            shop(service.url).get_record("USER", record_id)
 
 
 def test_a_recorder_can_stop_a_request() -> None:
     class Refusing(Notebook):
-        def about_to_send(self, request: Any) -> None:
+        def record_request(self, request: Any) -> None:
             raise LookupError
 
     with serving(lambda _: Reply(200, {})) as service:
         with pytest.raises(LookupError):
-            shop(service.url, Refusing()).delete("USER", "1", "k")
+            shop(service.url, Refusing()).delete_record("USER", "1", "k")
         assert service.seen == []
 
 
 def test_an_unknown_setting_is_refused_by_its_place() -> None:
     settings = shop_settings(colour="red")
     with pytest.raises(SettingsInvalid) as caught:
-        validate("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+        validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
     assert caught.value.pointer == "/settings/entities/USER/colour"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import Garbled, Rejected, Unsafe
+from sync.connectors.contracts.errors import RequestRejected, UnreadableResponse, UnsafeRequest
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.registry import validate
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, Seen, serving
 
@@ -64,7 +64,7 @@ def test_an_endless_list_ends_after_the_pages_allowed() -> None:
         return Reply(200, {"resources": [{"id": f"u{start}"}, {"id": f"u{start + 1}"}], "total": 10**9})
 
     with serving(endless) as service:
-        assert len(list(_connector(service.url).list_entities("USER", most_pages=7))) == 14
+        assert len(list(_connector(service.url).list_entities("USER", max_pages=7))) == 14
     assert len(service.seen) == 7
 
 
@@ -82,12 +82,12 @@ def test_a_page_is_asked_for_only_when_it_is_wanted() -> None:
     "body", [{"resources": None}, {}, {"resources": [{"name": "no id"}]}, {"resources": ["u1"]}]
 )
 def test_a_page_that_is_no_list_of_entities_is_garbled(body: Any) -> None:
-    with serving(lambda _: Reply(200, body)) as service, pytest.raises(Garbled):
+    with serving(lambda _: Reply(200, body)) as service, pytest.raises(UnreadableResponse):
         list(_connector(service.url).list_entities("USER"))
 
 
 def test_a_list_that_is_not_there_is_an_error_and_not_an_empty_list() -> None:
-    with serving(lambda _: Reply(404, {})) as service, pytest.raises(Rejected):
+    with serving(lambda _: Reply(404, {})) as service, pytest.raises(RequestRejected):
         list(_connector(service.url).list_entities("USER"))
 
 
@@ -95,7 +95,7 @@ def test_a_list_that_is_not_there_is_an_error_and_not_an_empty_list() -> None:
 def test_what_is_not_configured_is_refused_before_any_request(entity_type: str) -> None:
     with serving(lambda _: Reply(200, {})) as service:
         connector = identity(service.url, settings={"entities": {"USER": {"path": "/users/{id}"}}})
-        with pytest.raises(Unsafe):
+        with pytest.raises(UnsafeRequest):
             connector.list_entities(entity_type)
         assert service.seen == []
 
@@ -114,5 +114,7 @@ def test_what_is_not_configured_is_refused_before_any_request(entity_type: str) 
 )
 def test_a_wrong_setting_of_a_list_is_named(member: str, value: Any) -> None:
     with pytest.raises(SettingsInvalid) as caught:
-        validate("rest-identity", _settings(**{member: value}), {"scheme": "none"}, "https://a.test")
+        validate_connection(
+            "rest-identity", _settings(**{member: value}), {"scheme": "none"}, "https://a.test"
+        )
     assert caught.value.pointer == f"/settings/entities/USER/list/{member}"

@@ -10,13 +10,13 @@ from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from sync.connectors.contracts.errors import (
     ConnectorError,
-    Garbled,
-    Rejected,
-    Throttled,
-    TimedOut,
-    Unavailable,
+    RequestRejected,
+    RequestThrottled,
+    RequestTimedOut,
+    SystemUnavailable,
+    UnreadableResponse,
 )
-from sync.connectors.contracts.types import CommercialConnector, FieldError, IdentityConnector
+from sync.connectors.contracts.types import FieldError, IdentityConnector, TargetConnector
 from tests.support.http.connectors import DEADLINE, Notebook, identity, shop, shop_settings
 
 pytestmark = pytest.mark.pure
@@ -42,7 +42,7 @@ def _identity(service: IdentityService, **over: Any) -> IdentityConnector:
     return identity(service.url, credentials={"token": service.token}, **over)
 
 
-def _shop(service: ShopService, notebook: Notebook | None = None, **over: Any) -> CommercialConnector:
+def _shop(service: ShopService, notebook: Notebook | None = None, **over: Any) -> TargetConnector:
     return shop(service.url, notebook, **{"credentials": {"token": service.token}} | over)
 
 
@@ -61,14 +61,14 @@ def _customer(service: ShopService, record_id: str = "4711") -> dict[str, Any]:
 def test_each_kind_of_entity_is_fetched(
     aurora: IdentityService, entity_type: str, entity_id: str, name: Any
 ) -> None:
-    entity = _identity(aurora).fetch(entity_type, entity_id)
+    entity = _identity(aurora).fetch_entity(entity_type, entity_id)
     assert entity is not None
     assert (entity.entity_type, entity.id, entity.attributes["name"]) == (entity_type, entity_id, name)
     assert entity.version == entity.attributes["meta"]["lastModified"]
 
 
 def test_an_entity_that_is_not_there_is_none(aurora: IdentityService) -> None:
-    assert _identity(aurora).fetch("USER", "NOBODY") is None
+    assert _identity(aurora).fetch_entity("USER", "NOBODY") is None
 
 
 def test_every_user_is_listed(aurora: IdentityService) -> None:
@@ -90,17 +90,17 @@ def test_every_user_is_listed(aurora: IdentityService) -> None:
 def test_a_customer_is_found_by_external_id_exactly_and_by_email_without_case(
     kauppa: ShopService, field: str, value: str, found: list[str]
 ) -> None:
-    assert [record.id for record in _shop(kauppa).search("USER", field, value)] == found
+    assert [record.id for record in _shop(kauppa).search_records("USER", field, value)] == found
 
 
 def test_a_customer_is_created_read_and_deleted(kauppa: ShopService) -> None:
     connector = _shop(kauppa)
-    record = connector.create("USER", NEW, "k1")
+    record = connector.create_record("USER", NEW, "k1")
     assert _customer(kauppa, record.id)["email"] == "new@example.com"
-    assert connector.get("USER", record.id) == record
-    connector.delete("USER", record.id, "k2")
-    assert connector.get("USER", record.id) is None
-    connector.delete("USER", record.id, "k3")
+    assert connector.get_record("USER", record.id) == record
+    connector.delete_record("USER", record.id, "k2")
+    assert connector.get_record("USER", record.id) is None
+    connector.delete_record("USER", record.id, "k3")
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -108,7 +108,7 @@ def test_an_update_changes_what_is_meant_and_keeps_the_rest(kauppa: ShopService,
     settings = shop_settings(update={"method": method, "omit": ["id", "created_at", "updated_at", "version"]})
     before = _customer(kauppa)
     connector = _shop(kauppa, settings=settings)
-    record = connector.update("USER", "4711", {"email": "a.a@example.com"}, "k1", current=None)
+    record = connector.update_record("USER", "4711", {"email": "a.a@example.com"}, "k1", current=None)
     after = _customer(kauppa)
     assert record.fields == after
     moved = {name for name in before if before[name] != after[name]}
@@ -117,8 +117,8 @@ def test_an_update_changes_what_is_meant_and_keeps_the_rest(kauppa: ShopService,
 
 
 def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) -> None:
-    with pytest.raises(Rejected) as caught:
-        _shop(kauppa).update("USER", "4711", {"email": "taken@example.com"}, "k1", current=None)
+    with pytest.raises(RequestRejected) as caught:
+        _shop(kauppa).update_record("USER", "4711", {"email": "taken@example.com"}, "k1", current=None)
     assert caught.value.sentence == TAKEN
     assert caught.value.fields == (FieldError("email", "duplicate", TAKEN),)
     assert not caught.value.maybe_applied
@@ -128,7 +128,7 @@ def test_a_taken_email_is_refused_in_the_words_of_the_shop(kauppa: ShopService) 
 def test_a_key_that_is_used_again_makes_one_customer(kauppa: ShopService) -> None:
     notebook = Notebook()
     connector = _shop(kauppa, notebook)
-    first, again = connector.create("USER", NEW, "k1"), connector.create("USER", NEW, "k1")
+    first, again = connector.create_record("USER", NEW, "k1"), connector.create_record("USER", NEW, "k1")
     assert first == again
     assert sum(one["external_id"] == "NEW1" for one in kauppa.records("customers")) == 1
     replayed = [exchange.headers.get("idempotent-replayed") for exchange in notebook.exchanges]
@@ -138,16 +138,16 @@ def test_a_key_that_is_used_again_makes_one_customer(kauppa: ShopService) -> Non
 @pytest.mark.parametrize(
     ("fault", "error", "maybe_applied", "applied"),
     [
-        ({"kind": "throttle", "retry_after": 7}, Throttled, False, False),
-        ({"kind": "error", "status": 503}, Unavailable, True, False),
-        ({"kind": "after"}, Unavailable, True, True),
-        ({"kind": "drop"}, Unavailable, True, False),
-        ({"kind": "drop", "applied": True}, Unavailable, True, True),
-        ({"kind": "garbage", "applied": True}, Garbled, True, True),
-        ({"kind": "slow", "seconds": 30}, TimedOut, True, False),
-        ({"kind": "hang"}, TimedOut, True, False),
-        ({"kind": "drip", "seconds": 0.1}, TimedOut, True, True),
-        ({"kind": "refuse", "sentence": "Not today."}, Rejected, False, False),
+        ({"kind": "throttle", "retry_after": 7}, RequestThrottled, False, False),
+        ({"kind": "error", "status": 503}, SystemUnavailable, True, False),
+        ({"kind": "after"}, SystemUnavailable, True, True),
+        ({"kind": "drop"}, SystemUnavailable, True, False),
+        ({"kind": "drop", "applied": True}, SystemUnavailable, True, True),
+        ({"kind": "garbage", "applied": True}, UnreadableResponse, True, True),
+        ({"kind": "slow", "seconds": 30}, RequestTimedOut, True, False),
+        ({"kind": "hang"}, RequestTimedOut, True, False),
+        ({"kind": "drip", "seconds": 0.1}, RequestTimedOut, True, True),
+        ({"kind": "refuse", "sentence": "Not today."}, RequestRejected, False, False),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
@@ -161,7 +161,7 @@ def test_a_fault_of_the_shop_becomes_one_of_our_errors(
     kauppa.faults.add(**fault)
     started = time.monotonic()
     with pytest.raises(ConnectorError) as caught:
-        _shop(kauppa).create("USER", NEW, "k1")
+        _shop(kauppa).create_record("USER", NEW, "k1")
     assert time.monotonic() - started < DEADLINE + 1
     assert (type(caught.value), caught.value.maybe_applied) == (error, maybe_applied)
     assert caught.value.retry_after == fault.get("retry_after")
@@ -172,10 +172,10 @@ def test_a_fault_of_the_shop_becomes_one_of_our_errors(
 def test_what_a_drop_left_open_the_same_key_settles(kauppa: ShopService) -> None:
     kauppa.faults.add(kind="drop", applied=True, times=1)
     connector = _shop(kauppa)
-    with pytest.raises(Unavailable) as caught:
-        connector.create("USER", NEW, "k1")
+    with pytest.raises(SystemUnavailable) as caught:
+        connector.create_record("USER", NEW, "k1")
     assert caught.value.maybe_applied
-    record = connector.create("USER", NEW, "k1")
+    record = connector.create_record("USER", NEW, "k1")
     assert [str(one["id"]) for one in kauppa.records("customers") if one["external_id"] == "NEW1"] == [
         record.id
     ]
@@ -198,18 +198,20 @@ def test_the_shop_is_opened_in_each_of_its_ways(
     kauppa: ShopService, authentication: dict[str, str], credentials: dict[str, str]
 ) -> None:
     connector = _shop(kauppa, authentication=authentication, credentials=credentials)
-    assert connector.get("USER", "4711")
+    assert connector.get_record("USER", "4711")
 
 
 def test_a_token_that_the_shop_revoked_is_replaced(kauppa: ShopService) -> None:
     credentials = {"client_id": "hub", "client_secret": "shop-token"}
     connector = _shop(kauppa, authentication={"scheme": "oauth2-client-credentials"}, credentials=credentials)
-    assert connector.get("USER", "4711")
+    assert connector.get_record("USER", "4711")
     kauppa.access.revoke_tokens()
-    assert connector.get("USER", "4711")
+    assert connector.get_record("USER", "4711")
 
 
 def test_every_request_tells_the_attempt_that_it_belongs_to(kauppa: ShopService) -> None:
-    _shop(kauppa, request_id="attempt-9").update("USER", "4711", {"phone": "+358401"}, "k9", current=None)
+    _shop(kauppa, request_id="attempt-9").update_record(
+        "USER", "4711", {"phone": "+358401"}, "k9", current=None
+    )
     entry = kauppa.journal(writes=True)[-1]
     assert (entry["attempt"], entry["key"]) == ("attempt-9", "k9")

@@ -10,7 +10,7 @@ from trivoreid.utils.criteria import Filter
 
 from sync.connectors.contracts.errors import CredentialsRefused
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from tests.support.http.connectors import Notebook, identity
 from tests.support.http.servers import Service, serving
 from tests.sync.connectors.trivore_server import CLIENT, SECRET, Trivore
@@ -38,7 +38,7 @@ def _sdk(service: Service) -> Any:
 def _connector(
     service: Service, size: int = 100, secret: str = SECRET, notebook: Notebook | None = None
 ) -> IdentityConnector:
-    found = preset("trivore")
+    found = load_preset("trivore")
     for entity in found["settings"]["entities"].values():
         entity["list"]["size"] = size
     return identity(
@@ -60,7 +60,7 @@ def test_the_sdk_lists_filters_and_updates_on_the_same_server_that_the_preset_re
     anna.nickName = "Annukka"
     assert users.update(anna).nickName == "Annukka"
 
-    entity = _connector(service).fetch("USER", ANNA)
+    entity = _connector(service).fetch_entity("USER", ANNA)
     assert entity is not None
     assert (entity.id, entity.attributes["nickName"]) == (ANNA, "Annukka")
     assert entity.attributes["emails"][0]["address"] == "anna@example.com"
@@ -74,20 +74,20 @@ def test_the_sdk_lists_filters_and_updates_on_the_same_server_that_the_preset_re
 def test_groups_and_data_storages_are_fetched(
     service: Service, entity_type: str, entity_id: str, name: str
 ) -> None:
-    entity = _connector(service).fetch(entity_type, entity_id)
+    entity = _connector(service).fetch_entity(entity_type, entity_id)
     assert entity is not None
     assert (entity.entity_type, entity.attributes["name"]) == (entity_type, name)
 
 
 def test_a_user_that_the_sdk_deleted_is_gone(service: Service) -> None:
     _sdk(service).user_service.delete(ANNA)
-    assert _connector(service).fetch("USER", ANNA) is None
+    assert _connector(service).fetch_entity("USER", ANNA) is None
 
 
 def test_a_missing_permission_is_told_in_the_words_of_the_service(service: Service, trivore: Trivore) -> None:
     trivore.denied = "ACCOUNT_VIEW"
     with pytest.raises(CredentialsRefused) as caught:
-        _connector(service).fetch("USER", ANNA)
+        _connector(service).fetch_entity("USER", ANNA)
     assert caught.value.sentence == "Client does not have required permission ACCOUNT_VIEW."
     with pytest.raises(TrivoreIDException, match="permission ACCOUNT_VIEW"):
         _sdk(service).user_service.get(ANNA)
@@ -95,7 +95,7 @@ def test_a_missing_permission_is_told_in_the_words_of_the_service(service: Servi
 
 def test_a_wrong_secret_is_told_too(service: Service) -> None:
     with pytest.raises(CredentialsRefused) as caught:
-        _connector(service, secret="wrong").fetch("USER", ANNA)
+        _connector(service, secret="wrong").fetch_entity("USER", ANNA)
     assert caught.value.sentence == "Bad credentials."
 
 
@@ -111,12 +111,12 @@ def test_a_list_counts_from_nought_and_stops_at_the_total(service: Service) -> N
         {"startIndex": "2", "count": "2"},
         {"startIndex": "4", "count": "2"},
     ]
-    assert {one.outgoing.purpose for one in notebook.exchanges} == {"list"}
+    assert {one.request.purpose for one in notebook.exchanges} == {"list"}
 
 
 def test_a_list_goes_on_where_another_one_ended(service: Service) -> None:
     connector = _connector(service, 2)
-    begun = list(connector.list_entities("USER", most_pages=1))
+    begun = list(connector.list_entities("USER", max_pages=1))
     rest = list(connector.list_entities("USER", skip=len(begun)))
     assert [one.attributes["username"] for one in begun + rest] == [
         one.username for one in _sdk(service).user_service.get_all().resources

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
-from sync.connectors.client.exchange import Outgoing
+from sync.connectors.client.exchange import OutgoingRequest
 from sync.deliveries.claims import Claim, claim
 from sync.deliveries.expired_leases import expire
 from sync.execution.executor import run_due
@@ -55,8 +55,8 @@ def test_a_process_that_lost_its_lease_sends_and_settles_nothing_more(hub: Hub, 
     assert Event.objects.get().state in (State.SUCCEEDED, State.UNCHANGED)
 
 
-def _read() -> Outgoing:
-    return Outgoing("fetch", "GET", "https://id.test/users/1", "/users/{id}", {}, None, None, False)
+def _read() -> OutgoingRequest:
+    return OutgoingRequest("fetch", "GET", "https://id.test/users/1", "/users/{id}", {}, None, None, False)
 
 
 @pytest.fixture
@@ -73,13 +73,13 @@ def test_a_system_that_is_slow_but_answers_does_not_end_the_lease(
     claimed: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = AttemptRecorder(claimed, claimed.delivery.identity)
-    recorder.about_to_send(_read())
+    recorder.record_request(_read())
     began = time.monotonic()
     for passed in (12, 24, 36, 48):
         monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda passed=passed: began + passed)
         soon = timezone.now() + timedelta(seconds=1)
         Delivery.objects.update(lease_until=soon)
-        recorder.about_to_send(_read())
+        recorder.record_request(_read())
         assert Delivery.objects.get().lease_until > soon + timedelta(seconds=15)
 
 
@@ -92,4 +92,4 @@ def test_no_read_is_begun_for_a_claim_that_somebody_else_has(
     began = time.monotonic()
     monkeypatch.setattr("sync.deliveries.claims.monotonic", lambda: began + 60)
     with pytest.raises(ClaimLost):
-        recorder.about_to_send(_read())
+        recorder.record_request(_read())

@@ -17,7 +17,7 @@ from sync.jobs.run import run_job
 from sync.jobs.running_job import JobLost
 from sync.mappings.backtests import BACK_TEST, NotTestable, ask, run_here
 from sync.models import Attempt, BackTest, Call, Delivery, Job, Mapping, Route
-from sync.planning.mapping import Unmappable, parse_mapping
+from sync.planning.mapping import EntityNotMappable, parse_mapping
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
 from tests.support.builders.erasure import come_by_webhook, confirmed, somebody
 from tests.support.builders.history import NOON, a_delivery, a_source, an_attempt, an_event
@@ -63,8 +63,8 @@ def back_test(mapping: Mapping, declaration: Any, wanted: int = 10) -> BackTest:
 def by_hand(declaration: Any, entity: Any, webhook: Any) -> Any:
     """What the declaration makes of one entity, as texts that tell `1` from `true`; the field where it cannot."""
     try:
-        fields = parse_mapping(declaration).apply(entity, webhook)
-    except Unmappable as error:
+        fields = parse_mapping(declaration).map_entity(entity, webhook)
+    except EntityNotMappable as error:
         return error.field
     made = {name: json.dumps(value, sort_keys=True) for name, value in fields.items()}
     return made | {"match.external_id": declaration.get("match", {}).get("external_id")}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.connectors.contracts.types import Record
-from sync.planning.change import Action, FieldChange, plan_gone, plan_present
+from sync.planning.change import ChangeAction, FieldChange, plan_deleted_entity, plan_existing_entity
 
 pytestmark = pytest.mark.pure
 
@@ -53,17 +53,17 @@ def test_a_field_is_changed_only_where_its_value_differs(
     before: Any, after: Any, caseless: bool, differs: bool
 ) -> None:
     names = frozenset({"field"}) if caseless else NONE
-    change = plan_present({"field": after}, Record("7", {"field": before}), names)
-    assert change.action is (Action.UPDATE if differs else Action.NOTHING)
+    change = plan_existing_entity({"field": after}, Record("7", {"field": before}), names)
+    assert change.action is (ChangeAction.UPDATE if differs else ChangeAction.NOTHING)
     assert change.fields == ((FieldChange("field", before, after),) if differs else ())
-    assert change.same == (() if differs else (("field", after),))
+    assert change.unchanged_fields == (() if differs else (("field", after),))
 
 
 def test_an_update_names_only_the_fields_that_differ_and_keeps_the_others_for_support() -> None:
     record = Record("7", {"email": "old@example.com", "name": "Anna", "points": 12})
-    change = plan_present({"email": "new@example.com", "name": "Anna"}, record, NONE)
-    assert change.values == {"email": "new@example.com"}
-    assert change.as_document() == {
+    change = plan_existing_entity({"email": "new@example.com", "name": "Anna"}, record, NONE)
+    assert change.values_to_send == {"email": "new@example.com"}
+    assert change.to_document() == {
         "action": "update",
         "record": "7",
         "fields": [{"name": "email", "before": "old@example.com", "after": "new@example.com"}],
@@ -72,39 +72,41 @@ def test_an_update_names_only_the_fields_that_differ_and_keeps_the_others_for_su
 
 
 def test_a_field_that_the_record_lacks_counts_as_empty() -> None:
-    assert plan_present({"phone": None}, Record("7", {}), NONE).action is Action.NOTHING
-    assert plan_present({"phone": "1"}, Record("7", {}), NONE).values == {"phone": "1"}
+    assert plan_existing_entity({"phone": None}, Record("7", {}), NONE).action is ChangeAction.NOTHING
+    assert plan_existing_entity({"phone": "1"}, Record("7", {}), NONE).values_to_send == {"phone": "1"}
 
 
 def test_an_entity_without_a_record_has_one_created_with_every_field() -> None:
-    change = plan_present({"email": "a@example.com", "phone": None}, None, NONE)
-    assert (change.action, change.record_id) == (Action.CREATE, None)
-    assert change.values == {"email": "a@example.com", "phone": None}
+    change = plan_existing_entity({"email": "a@example.com", "phone": None}, None, NONE)
+    assert (change.action, change.record_id) == (ChangeAction.CREATE, None)
+    assert change.values_to_send == {"email": "a@example.com", "phone": None}
     assert all(each.before is None for each in change.fields)
 
 
 @pytest.mark.parametrize(
     ("record", "deactivation", "deletes", "action", "values"),
     [
-        (None, {"active": False}, False, Action.NOTHING, {}),
-        (None, None, True, Action.NOTHING, {}),
-        ({"active": True}, {"active": False}, False, Action.UPDATE, {"active": False}),
-        ({"active": False}, {"active": False}, False, Action.NOTHING, {}),
-        ({}, {"active": False}, False, Action.UPDATE, {"active": False}),
-        ({"active": True}, {}, False, Action.NOTHING, {}),
-        ({"active": True}, None, False, Action.NOTHING, {}),
-        ({"active": True}, {"active": False}, True, Action.DELETE, {"active": None}),
+        (None, {"active": False}, False, ChangeAction.NOTHING, {}),
+        (None, None, True, ChangeAction.NOTHING, {}),
+        ({"active": True}, {"active": False}, False, ChangeAction.UPDATE, {"active": False}),
+        ({"active": False}, {"active": False}, False, ChangeAction.NOTHING, {}),
+        ({}, {"active": False}, False, ChangeAction.UPDATE, {"active": False}),
+        ({"active": True}, {}, False, ChangeAction.NOTHING, {}),
+        ({"active": True}, None, False, ChangeAction.NOTHING, {}),
+        ({"active": True}, {"active": False}, True, ChangeAction.DELETE, {"active": None}),
     ],
 )
 def test_the_record_of_a_gone_entity_follows_the_policy(
     record: dict[str, Any] | None,
     deactivation: dict[str, Any] | None,
     deletes: bool,
-    action: Action,
+    action: ChangeAction,
     values: dict[str, Any],
 ) -> None:
-    change = plan_gone(None if record is None else Record("7", record), deactivation, deletes=deletes)
-    assert (change.action, change.values) == (action, values)
+    change = plan_deleted_entity(
+        None if record is None else Record("7", record), deactivation, deletes=deletes
+    )
+    assert (change.action, change.values_to_send) == (action, values)
     assert change.record_id == (None if record is None else "7")
 
 
@@ -112,24 +114,26 @@ def test_the_record_of_a_gone_entity_follows_the_policy(
 def test_a_change_that_was_applied_leaves_nothing_to_do(
     wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
 ) -> None:
-    change = plan_present(wanted, Record("7", held), caseless)
-    applied = Record("7", held | change.values)
-    assert plan_present(wanted, applied, caseless).action is Action.NOTHING
+    change = plan_existing_entity(wanted, Record("7", held), caseless)
+    applied = Record("7", held | change.values_to_send)
+    assert plan_existing_entity(wanted, applied, caseless).action is ChangeAction.NOTHING
 
 
 @given(FIELDS, FIELDS, CASELESS)
 def test_every_wanted_field_is_either_changed_or_the_same(
     wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
 ) -> None:
-    change = plan_present(wanted, Record("7", held), caseless)
-    assert sorted([each.name for each in change.fields] + [name for name, _ in change.same]) == sorted(wanted)
-    assert (change.action is Action.NOTHING) == (not change.fields)
-    assert not {each.name for each in change.fields} & {name for name, _ in change.same}
+    change = plan_existing_entity(wanted, Record("7", held), caseless)
+    assert sorted(
+        [each.name for each in change.fields] + [name for name, _ in change.unchanged_fields]
+    ) == sorted(wanted)
+    assert (change.action is ChangeAction.NOTHING) == (not change.fields)
+    assert not {each.name for each in change.fields} & {name for name, _ in change.unchanged_fields}
 
 
 @given(FIELDS, FIELDS)
 def test_a_plan_can_be_kept_as_json(wanted: dict[str, Any], held: dict[str, Any]) -> None:
-    document = plan_present(wanted, Record("7", held), NONE).as_document()
+    document = plan_existing_entity(wanted, Record("7", held), NONE).to_document()
     assert json.loads(json.dumps(document)) == document
 
 
@@ -138,6 +142,6 @@ def test_a_plan_touches_neither_side(
     wanted: dict[str, Any], held: dict[str, Any], caseless: frozenset[str]
 ) -> None:
     before = json.dumps([wanted, held])
-    plan_present(wanted, Record("7", held), caseless)
-    plan_gone(Record("7", held), wanted, deletes=False)
+    plan_existing_entity(wanted, Record("7", held), caseless)
+    plan_deleted_entity(Record("7", held), wanted, deletes=False)
     assert json.dumps([wanted, held]) == before

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from integration_hub.devtools.sandbox_setup import MAPPINGS
 from sandbox.identity.seed import USERS
-from sync.planning.mapping import FUNCTIONS, MAX_FIELDS, MAX_PATH, MappingInvalid, Unmappable, parse_mapping
+from sync.planning.mapping import (
+    FUNCTIONS,
+    MAX_FIELDS,
+    MAX_PATH,
+    EntityNotMappable,
+    InvalidMapping,
+    parse_mapping,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -47,7 +54,7 @@ def field(**rule: Any) -> Any:
 
 def made(entity: dict[str, Any], webhook: dict[str, Any] | None = None, **rule: Any) -> Any:
     """The value that a rule makes of an entity."""
-    return field(**rule).apply(entity, webhook or {})["x"]
+    return field(**rule).map_entity(entity, webhook or {})["x"]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,7 @@ def test_the_first_verified_address_is_taken_and_else_the_first(emails: Any, add
 
 @pytest.mark.parametrize("value", [None, "", [], "  "])
 def test_a_required_field_without_a_value_is_named(value: Any) -> None:
-    with pytest.raises(Unmappable) as caught:
+    with pytest.raises(EntityNotMappable) as caught:
         made({"a": value}, path="entity.a", apply=["trim"], required=True)
     assert caught.value.field == "x"
     assert made({"a": value}, path="entity.a") == value
@@ -130,7 +137,7 @@ def test_a_value_that_is_only_small_is_a_value(value: Any) -> None:
     ],
 )
 def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -> None:
-    with pytest.raises(Unmappable) as caught:
+    with pytest.raises(EntityNotMappable) as caught:
         made({"number": 1, "mixed": [1, "a"]}, path=path)
     assert caught.value.field == "x"
     assert str(caught.value) == "x: the expression does not fit this entity"
@@ -175,7 +182,7 @@ def test_an_expression_that_does_not_fit_the_entity_names_its_field(path: str) -
 def test_a_declaration_that_cannot_be_used_is_refused_and_the_place_is_named(
     declaration: Any, place: str
 ) -> None:
-    with pytest.raises(MappingInvalid) as caught:
+    with pytest.raises(InvalidMapping) as caught:
         parse_mapping(declaration)
     assert str(caught.value).startswith(place)
 
@@ -218,21 +225,21 @@ def test_previous_values_are_those_that_a_record_can_be_searched_by(
 )
 def test_a_part_has_no_value_for_what_it_does_not_tell(path: str, part: dict[str, Any], value: Any) -> None:
     mapping = parse_mapping({"fields": {"x": {"path": path}, "source": {"constant": "identity"}}})
-    made = mapping.apply_part(part, {"eventType": "UPDATE"})
+    made = mapping.map_partial_entity(part, {"eventType": "UPDATE"})
     assert made == {"source": "identity"} | ({} if value is None else {"x": value})
 
 
 def test_a_required_field_may_be_left_out_of_a_part_and_not_be_emptied_by_it() -> None:
     mapping = parse_mapping({"fields": {"email": {"path": "entity.email", "required": True}}})
-    assert mapping.apply_part({}, {}) == mapping.apply_part({"email": None}, {}) == {}
+    assert mapping.map_partial_entity({}, {}) == mapping.map_partial_entity({"email": None}, {}) == {}
     for empty in ("", []):
-        with pytest.raises(Unmappable):
-            mapping.apply_part({"email": empty}, {})
+        with pytest.raises(EntityNotMappable):
+            mapping.map_partial_entity({"email": empty}, {})
 
 
 def test_a_mapping_says_which_fields_are_caseless_and_how_a_record_is_found() -> None:
     mapping = parse_mapping(MAPPINGS["USER"][1])
-    assert mapping.caseless == {"email"}
+    assert mapping.caseless_fields == {"email"}
     assert (mapping.match.external_id, mapping.match.new) == ("external_id", ("email",))
 
 
@@ -240,17 +247,17 @@ def test_a_mapping_that_was_changed_is_not_taken_for_what_it_was() -> None:
     declaration: dict[str, Any] = {"fields": {"x": {"path": "entity.a"}, "y": {"constant": 1}}}
     entity = {"a": "one", "b": "two"}
     assert parse_mapping(declaration) is parse_mapping(json.loads(json.dumps(declaration)))
-    assert parse_mapping(declaration).apply(entity, {}) == {"x": "one", "y": 1}
+    assert parse_mapping(declaration).map_entity(entity, {}) == {"x": "one", "y": 1}
     declaration["fields"]["x"]["path"] = "entity.b"
     declaration["fields"]["y"]["constant"] = True
-    assert json.dumps(parse_mapping(declaration).apply(entity, {})) == '{"x": "two", "y": true}'
-    with pytest.raises(Unmappable):
-        parse_mapping({"fields": {"x": {"path": "entity.n"}}}).apply({"n": 10**5000}, {})
+    assert json.dumps(parse_mapping(declaration).map_entity(entity, {})) == '{"x": "two", "y": true}'
+    with pytest.raises(EntityNotMappable):
+        parse_mapping({"fields": {"x": {"path": "entity.n"}}}).map_entity({"n": 10**5000}, {})
 
 
 def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
     anna = {"id": "IDNUMBER1234", **USERS["IDNUMBER1234"]}
-    assert parse_mapping(MAPPINGS["USER"][1]).apply(anna, {}) == {
+    assert parse_mapping(MAPPINGS["USER"][1]).map_entity(anna, {}) == {
         "external_id": "IDNUMBER1234",
         "email": "anna.aalto@example.com",
         "first_name": "Anna",
@@ -264,7 +271,7 @@ def test_the_mapping_that_comes_with_the_sandbox_makes_its_customer() -> None:
 @given(DECLARATIONS)
 @settings(max_examples=300, deadline=None)
 def test_any_declaration_is_taken_or_refused_in_words(declaration: Any) -> None:
-    with suppress(MappingInvalid):  # nothing else may come out
+    with suppress(InvalidMapping):  # nothing else may come out
         parse_mapping(declaration)
 
 
@@ -281,6 +288,6 @@ def test_the_functions_take_whatever_an_entity_holds(value: Any, functions: list
 def test_any_expression_gives_json_or_names_its_field(path: str, entity: dict[str, Any]) -> None:
     try:
         value = made(entity, {"b": 1}, path=path)
-    except (MappingInvalid, Unmappable):
+    except (InvalidMapping, EntityNotMappable):
         return
     json.dumps(value, allow_nan=False)

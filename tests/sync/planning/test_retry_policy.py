@@ -6,21 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.planning.retry_policy import Policy, next_try
+from sync.planning.retry_policy import RetryPolicy, next_retry_delay
 
 pytestmark = pytest.mark.pure
 
-PATIENT = Policy(tries=50_000, age=1e9, base=2.0, cap=3600.0)
+PATIENT = RetryPolicy(max_tries=50_000, max_age_seconds=1e9, base_seconds=2.0, cap_seconds=3600.0)
 JITTER = st.floats(0, 1, exclude_max=True)
 TRIES = st.integers(1, 40_000)
 RETRY_AFTER = st.none() | st.floats(0, 1e9)
 POLICIES = st.builds(
-    Policy, tries=st.integers(1, 100), age=st.floats(1, 1e6), base=st.floats(0.1, 60), cap=st.floats(1, 1e5)
+    RetryPolicy,
+    max_tries=st.integers(1, 100),
+    max_age_seconds=st.floats(1, 1e6),
+    base_seconds=st.floats(0.1, 60),
+    cap_seconds=st.floats(1, 1e5),
 )
 
 
 def delay(tries: int, jitter: float, retry_after: float | None = None) -> float:
-    found = next_try(PATIENT, tries, 0.0, jitter, retry_after)
+    found = next_retry_delay(PATIENT, tries, 0.0, jitter, retry_after)
     assert found is not None
     return found
 
@@ -78,28 +82,31 @@ def test_what_the_other_side_asks_for_is_a_floor_and_has_a_cap(
 def test_out_of_tries_or_too_old_by_then_is_never(
     tries: int, age: float, retry_after: float | None, is_tried: bool
 ) -> None:
-    policy = Policy(tries=8, age=86_400.0, base=2.0, cap=3600.0)
-    assert (next_try(policy, tries, age, 0.0, retry_after) is not None) is is_tried
+    policy = RetryPolicy(max_tries=8, max_age_seconds=86_400.0, base_seconds=2.0, cap_seconds=3600.0)
+    assert (next_retry_delay(policy, tries, age, 0.0, retry_after) is not None) is is_tried
 
 
 @given(POLICIES, st.integers(1, 200), st.floats(0, 1e6), JITTER, RETRY_AFTER)
 def test_whatever_the_policy_a_try_is_within_its_budgets_and_never_at_once(
-    policy: Policy, tries: int, age: float, jitter: float, retry_after: float | None
+    policy: RetryPolicy, tries: int, age: float, jitter: float, retry_after: float | None
 ) -> None:
-    found = next_try(policy, tries, age, jitter, retry_after)
+    found = next_retry_delay(policy, tries, age, jitter, retry_after)
     if found is None:
-        assert tries >= policy.tries or age + max(policy.base, policy.cap) > policy.age
+        assert (
+            tries >= policy.max_tries
+            or age + max(policy.base_seconds, policy.cap_seconds) > policy.max_age_seconds
+        )
     else:
-        assert tries < policy.tries
-        assert age + found <= policy.age
-        assert policy.base / 2 <= found <= max(policy.cap, policy.base / 2)
+        assert tries < policy.max_tries
+        assert age + found <= policy.max_age_seconds
+        assert policy.base_seconds / 2 <= found <= max(policy.cap_seconds, policy.base_seconds / 2)
 
 
 @given(TRIES, JITTER, RETRY_AFTER)
 def test_a_try_is_never_earlier_than_it_was_asked_to_be(
     tries: int, jitter: float, retry_after: float | None
 ) -> None:
-    assert delay(tries, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap)
+    assert delay(tries, jitter, retry_after) >= min(retry_after or 0, PATIENT.cap_seconds)
 
 
 @given(TRIES, JITTER)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.settings_rows import STORED, connection, connection_form
 from tests.support.people import browser, entries, save
@@ -123,7 +123,7 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     assert '<a class="button primary" href="?preset=sandbox-shop" aria-current="true">' in text
     assert "Not stored" not in text, "there is nothing yet that could be stored"
     initial = page.context["adminform"].form.initial
-    assert initial["settings"] == preset("sandbox-shop")["settings"]
+    assert initial["settings"] == load_preset("sandbox-shop")["settings"]
     made = Connection(**{name: initial[name] for name in ("side", "connector", "authentication", "settings")})
     made.slug, made.name, made.base_url = "shop", "The shop", "http://127.0.0.1:8102"
     form = connection_form(made, token="shop-token")
@@ -137,7 +137,7 @@ def test_a_preset_fills_the_form_and_can_be_saved() -> None:
     ("settings", "place"),
     [
         ({"entities": 5}, "/settings/entities"),
-        (preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "/settings/ca"),
+        (load_preset("sandbox-shop")["settings"] | {"ca": "-----BEGIN CERTIFICATE----- MII"}, "/settings/ca"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_place(settings: dict[str, Any], place: str) -> None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from console.settings.connections import figures
-from sync.connectors.presets import preset
+from sync.connectors.presets import load_preset
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.recount import count
 from tests.support.builders.history import (
@@ -37,7 +37,7 @@ SECRET = "s3cret-shop-token"
 
 
 def a_connection(url: str = "http://127.0.0.1:9", **values: Any) -> Connection:
-    chosen = preset("sandbox-shop")
+    chosen = load_preset("sandbox-shop")
     return Connection.objects.create(
         **{
             "slug": "shop",

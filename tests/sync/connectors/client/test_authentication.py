@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, Throttled
+from sync.connectors.contracts.errors import ConnectorError, CredentialsRefused, RequestThrottled
 from sync.connectors.contracts.types import IdentityConnector
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Answering, Reply, Seen, Service, serving
 
@@ -79,7 +79,7 @@ def test_a_fixed_secret_is_sent_as_configured_and_masked_on_record(
     notebook = Notebook()
     with serving(_entity) as service:
         connector = identity(service.url, notebook, authentication=authentication, credentials=credentials)
-        assert connector.fetch("USER", "a1")
+        assert connector.fetch_entity("USER", "a1")
     assert service.seen[0].headers.get(header) == value
     shown = {name.lower(): text for name, text in notebook.sent[0].headers.items()}
     assert shown.get(header) == ("***" if value else None)
@@ -112,9 +112,9 @@ def test_a_secret_that_cannot_be_used_is_named_by_its_place(
 def test_a_client_shows_its_secret_to_the_token_endpoint_in_either_way(way: str) -> None:
     credentials, notebook = _client(), Notebook()
     with serving(_issuing(iter(["t1"]))) as service:
-        assert _oauth(service.url, credentials, notebook, client_authentication=way, scope="read").fetch(
-            "USER", "a1"
-        )
+        assert _oauth(
+            service.url, credentials, notebook, client_authentication=way, scope="read"
+        ).fetch_entity("USER", "a1")
         token, fetch = service.seen
     form = {name: values[0] for name, values in parse_qs(token.body.decode()).items()}
     common = {"grant_type": "client_credentials", "scope": "read"}
@@ -138,7 +138,7 @@ def test_a_token_is_fetched_once_for_all_who_need_it() -> None:
     patient = {"authentication": OAUTH, "credentials": _client(), "deadline": 20}
     with serving(_issuing(iter(["t1"]))) as service:
         threads = [
-            threading.Thread(target=lambda: identity(service.url, **patient).fetch("USER", "a1"))
+            threading.Thread(target=lambda: identity(service.url, **patient).fetch_entity("USER", "a1"))
             for _ in range(8)
         ]
         for thread in threads:
@@ -152,8 +152,8 @@ def test_a_token_is_fetched_once_for_all_who_need_it() -> None:
 def test_a_token_is_renewed_half_a_minute_before_its_end(lifetime: Any, fetched: int) -> None:
     with serving(_issuing(iter(["t1", "t2"]), expires_in=lifetime)) as service:
         connector = _oauth(service.url, _client())
-        assert connector.fetch("USER", "a1")
-        assert connector.fetch("USER", "a1")
+        assert connector.fetch_entity("USER", "a1")
+        assert connector.fetch_entity("USER", "a1")
         assert _paths(service).count("/oauth/token") == fetched
 
 
@@ -162,7 +162,7 @@ def test_a_write_that_is_refused_with_401_is_sent_once_more_with_the_same_key() 
         return Reply(401 if seen.headers["authorization"] == "Bearer t1" else 201, {"id": 7})
 
     with serving(_issuing(iter(["t1", "t2"]), answer)) as service:
-        record = shop(service.url, authentication=OAUTH, credentials=_client()).create(
+        record = shop(service.url, authentication=OAUTH, credentials=_client()).create_record(
             "USER", {"email": "a"}, "k1"
         )
         writes = [seen for seen in service.seen if seen.path == "/api/customers"]
@@ -173,7 +173,7 @@ def test_a_write_that_is_refused_with_401_is_sent_once_more_with_the_same_key() 
 def test_a_second_401_ends_the_renewing() -> None:
     with serving(_issuing(iter(["t1", "t2", "t3"]), lambda _: Reply(401, {}))) as service:
         with pytest.raises(CredentialsRefused):
-            _oauth(service.url, _client()).fetch("USER", "a1")
+            _oauth(service.url, _client()).fetch_entity("USER", "a1")
         assert _paths(service) == ["/oauth/token", "/api/users/a1"] * 2
 
 
@@ -198,7 +198,7 @@ def test_without_a_token_nothing_is_asked(reply: Reply, code: str) -> None:
     credentials, notebook = _client(), Notebook()
     with serving(lambda _: reply) as service:
         with pytest.raises(ConnectorError) as caught:
-            _oauth(service.url, credentials, notebook).fetch("USER", "a1")
+            _oauth(service.url, credentials, notebook).fetch_entity("USER", "a1")
         assert _paths(service) == ["/oauth/token"]
     assert (caught.value.code, caught.value.retryable) == (code, True)
     assert credentials["client_secret"] not in f"{caught.value} {notebook!r}"
@@ -207,14 +207,16 @@ def test_without_a_token_nothing_is_asked(reply: Reply, code: str) -> None:
 def test_a_token_endpoint_that_asks_for_patience_is_listened_to() -> None:
     with (
         serving(lambda _: Reply(429, {}, {"Retry-After": "7"})) as service,
-        pytest.raises(Throttled) as caught,
+        pytest.raises(RequestThrottled) as caught,
     ):
-        _oauth(service.url, _client()).fetch("USER", "a1")
+        _oauth(service.url, _client()).fetch_entity("USER", "a1")
     assert caught.value.retry_after == 7
 
 
 def test_the_client_secret_goes_to_the_token_url_and_nowhere_else() -> None:
     with serving(_issuing(iter(["t1"]))) as issuer, serving(_entity) as service:
-        assert _oauth(service.url, _client(), token_url=f"{issuer.url}/oauth/token").fetch("USER", "a1")
+        assert _oauth(service.url, _client(), token_url=f"{issuer.url}/oauth/token").fetch_entity(
+            "USER", "a1"
+        )
         assert (_paths(issuer), _paths(service)) == (["/oauth/token"], ["/api/users/a1"])
         assert service.seen[0].headers["authorization"] == "Bearer t1"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sync.connectors.client.exchange import Outgoing
-from sync.connectors.contracts.errors import ConnectorError, Throttled, TimedOut
-from sync.connectors.contracts.types import CommercialConnector, Entity, IdentityConnector
+from sync.connectors.client.exchange import OutgoingRequest
+from sync.connectors.contracts.errors import ConnectorError, RequestThrottled, RequestTimedOut
+from sync.connectors.contracts.types import Entity, IdentityConnector, TargetConnector
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Reply, Seen, Service, serving
 from tests.support.processes.workers import wait_until
@@ -31,7 +31,7 @@ def _identity(
     return identity(url, notebook, **_oauth(credentials) | {"deadline": deadline})
 
 
-def _shop(url: str, credentials: dict[str, str]) -> CommercialConnector:
+def _shop(url: str, credentials: dict[str, str]) -> TargetConnector:
     return shop(url, **_oauth(credentials))
 
 
@@ -60,9 +60,9 @@ def test_all_who_wait_for_a_token_that_does_not_come_are_free_after_one_request(
         assert answers.wait(30)
         return Reply(429, {}, {"Retry-After": "7"})
 
-    def need(connector: IdentityConnector | CommercialConnector) -> None:
-        with pytest.raises(Throttled) as refused:
-            connector.prove()
+    def need(connector: IdentityConnector | TargetConnector) -> None:
+        with pytest.raises(RequestThrottled) as refused:
+            connector.renew_credentials()
         caught.append(refused.value)
 
     with serving(hang) as service:
@@ -96,13 +96,13 @@ def test_who_waits_for_a_token_waits_no_longer_than_its_own_deadline() -> None:
         return Reply(200, {"access_token": "t1"})
 
     with serving(hang) as service:
-        patient = threading.Thread(target=_identity(service.url, credentials).prove)
+        patient = threading.Thread(target=_identity(service.url, credentials).renew_credentials)
         patient.start()
         assert asked.wait(30)
         with pytest.raises(
-            TimedOut, match=r"POST /oauth/token: whoever asks for the token had none after 0\.2 s"
+            RequestTimedOut, match=r"POST /oauth/token: whoever asks for the token had none after 0\.2 s"
         ):
-            _identity(service.url, credentials, deadline=0.2).prove()
+            _identity(service.url, credentials, deadline=0.2).renew_credentials()
         assert patient.is_alive()
         answers.set()
         patient.join()
@@ -118,7 +118,7 @@ def test_who_waited_behind_an_attempt_that_was_stopped_before_it_asked_asks_in_i
         pass
 
     class Stopping(Notebook):
-        def about_to_send(self, request: Outgoing) -> None:
+        def record_request(self, request: OutgoingRequest) -> None:
             stopping.set()
             assert stops.wait(30)
             raise Stopped
@@ -128,10 +128,10 @@ def test_who_waited_behind_an_attempt_that_was_stopped_before_it_asked_asks_in_i
 
     def stop() -> None:
         with pytest.raises(Stopped):
-            _identity(service.url, credentials, Stopping()).fetch("USER", "a1")
+            _identity(service.url, credentials, Stopping()).fetch_entity("USER", "a1")
 
     def fetch() -> None:
-        found.append(_identity(service.url, credentials).fetch("USER", "a1"))
+        found.append(_identity(service.url, credentials).fetch_entity("USER", "a1"))
 
     with serving(answer) as service:
         first, second = threading.Thread(target=stop), threading.Thread(target=fetch)

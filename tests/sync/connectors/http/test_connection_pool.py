@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import Garbled
-from sync.connectors.http.connection_pool import MOST_IDLE, MOST_ORIGINS, Keeper
-from sync.connectors.http.messages import Wire
+from sync.connectors.contracts.errors import UnreadableResponse
+from sync.connectors.http.connection_pool import MAX_IDLE, MAX_ORIGINS, ConnectionPool
+from sync.connectors.http.message_types import HttpEndpoint
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
@@ -23,7 +23,7 @@ WRONG = b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id":"no"}'
 def test_exchanges_in_turn_use_one_connection() -> None:
     with serving(lambda _: Reply(200, {"id": "a1"})) as service:
         for _ in range(5):
-            assert identity(service.url).fetch("USER", "a1")
+            assert identity(service.url).fetch_entity("USER", "a1")
         assert len({seen.connection for seen in service.seen}) == 1
 
 
@@ -51,7 +51,7 @@ def test_a_connection_with_more_on_it_than_was_asked_for_answers_nobody(answers:
     with raw_serving(behave) as url:
         for _ in range(3):
             told.clear()
-            assert identity(url).fetch("USER", "a1")
+            assert identity(url).fetch_entity("USER", "a1")
             assert told.wait(1)
 
 
@@ -67,9 +67,9 @@ def test_an_interim_answer_is_not_believed_and_its_connection_not_kept(first: by
         read_request(connection)
 
     with raw_serving(behave) as url:
-        with pytest.raises(Garbled):
-            identity(url).fetch("USER", "a1")
-        assert identity(url).fetch("USER", "a1")
+        with pytest.raises(UnreadableResponse):
+            identity(url).fetch_entity("USER", "a1")
+        assert identity(url).fetch_entity("USER", "a1")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_an_answer_of_uncertain_length_is_not_believed(lengths: bytes) -> None:
         read_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: " + lengths + b'\r\n\r\n{"id":"a1"} ')
 
-    with raw_serving(behave) as url, pytest.raises(Garbled):
-        identity(url).fetch("USER", "a1")
+    with raw_serving(behave) as url, pytest.raises(UnreadableResponse):
+        identity(url).fetch_entity("USER", "a1")
 
 
 class _Line:
@@ -95,25 +95,27 @@ class _Line:
 
 
 def test_idle_connections_and_origins_are_bounded() -> None:
-    keeper: Keeper[_Line] = Keeper(lambda _: _Line)
-    kept = keeper.to(Wire("http://a.test", 1.0, 1))
-    lines = [_Line() for _ in range(MOST_IDLE + 3)]
+    keeper: ConnectionPool[_Line] = ConnectionPool(lambda _: _Line)
+    kept = keeper.pool_for(HttpEndpoint("http://a.test", 1.0, 1))
+    lines = [_Line() for _ in range(MAX_IDLE + 3)]
     for line in lines:
-        kept.give(line)
-    assert [line.is_connected for line in lines] == [True] * MOST_IDLE + [False] * 3
-    assert kept.take() is lines[MOST_IDLE - 1]
+        kept.return_connection(line)
+    assert [line.is_connected for line in lines] == [True] * MAX_IDLE + [False] * 3
+    assert kept.acquire_connection() is lines[MAX_IDLE - 1]
 
-    for number in range(MOST_ORIGINS):
-        keeper.to(Wire(f"http://b{number}.test", 1.0, 1))
+    for number in range(MAX_ORIGINS):
+        keeper.pool_for(HttpEndpoint(f"http://b{number}.test", 1.0, 1))
     late = _Line()
-    kept.give(late)
-    assert not any(line.is_connected for line in [*lines[: MOST_IDLE - 1], late])
-    assert keeper.to(Wire("http://a.test", 1.0, 1)) is not kept
+    kept.return_connection(late)
+    assert not any(line.is_connected for line in [*lines[: MAX_IDLE - 1], late])
+    assert keeper.pool_for(HttpEndpoint("http://a.test", 1.0, 1)) is not kept
 
 
-@pytest.mark.parametrize("terms", [{"ca": "other"}, {"networks": (ip_network("10.0.0.0/8"),)}])
+@pytest.mark.parametrize(
+    "terms", [{"ca_certificates": "other"}, {"allowed_networks": (ip_network("10.0.0.0/8"),)}]
+)
 def test_certificates_and_networks_keep_connections_apart(terms: dict[str, Any]) -> None:
-    keeper: Keeper[_Line] = Keeper(lambda _: _Line)
-    wire = Wire("https://a.test", 1.0, 1)
-    assert keeper.to(wire) is keeper.to(wire)
-    assert keeper.to(wire) is not keeper.to(replace(wire, **terms))
+    keeper: ConnectionPool[_Line] = ConnectionPool(lambda _: _Line)
+    wire = HttpEndpoint("https://a.test", 1.0, 1)
+    assert keeper.pool_for(wire) is keeper.pool_for(wire)
+    assert keeper.pool_for(wire) is not keeper.pool_for(replace(wire, **terms))

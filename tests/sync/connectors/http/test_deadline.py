@@ -10,7 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from sync.connectors.contracts.errors import ConnectorError, Garbled, TimedOut, Unavailable
+from sync.connectors.contracts.errors import (
+    ConnectorError,
+    RequestTimedOut,
+    SystemUnavailable,
+    UnreadableResponse,
+)
 from tests.support.http.connectors import DEADLINE, Notebook, identity, shop
 from tests.support.http.servers import Reply, dripping, raw_serving, read_request, serving
 
@@ -58,11 +63,11 @@ def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], 
     notebook = Notebook()
     with raw_serving(behave) as url:
         started = time.monotonic()
-        with pytest.raises(TimedOut) as caught:
-            shop(url, notebook).create("USER", {"email": "a@b.test"}, "k")
+        with pytest.raises(RequestTimedOut) as caught:
+            shop(url, notebook).create_record("USER", {"email": "a@b.test"}, "k")
     assert time.monotonic() - started < DEADLINE + 1
     assert caught.value.maybe_applied
-    assert notebook.exchanges[0].error == "target-timeout"
+    assert notebook.exchanges[0].error_code == "target-timeout"
 
 
 @pytest.mark.parametrize(
@@ -89,20 +94,23 @@ def test_a_slow_answer_ends_with_the_deadline(behave: Callable[[socket.socket], 
     ],
 )
 def test_an_answer_that_cannot_be_believed_is_garbled(behave: Callable[[socket.socket], None]) -> None:
-    with raw_serving(behave) as url, pytest.raises(Garbled):
-        identity(url, deadline=5.0).fetch("USER", "a1")
+    with raw_serving(behave) as url, pytest.raises(UnreadableResponse):
+        identity(url, deadline=5.0).fetch_entity("USER", "a1")
 
 
 def test_an_answer_that_is_cut_off_is_unavailable() -> None:
-    with raw_serving(_send(HEAD + b'Content-Length: 99\r\n\r\n{"id":')) as url, pytest.raises(Unavailable):
-        identity(url).fetch("USER", "a1")
+    with (
+        raw_serving(_send(HEAD + b'Content-Length: 99\r\n\r\n{"id":')) as url,
+        pytest.raises(SystemUnavailable),
+    ):
+        identity(url).fetch_entity("USER", "a1")
 
 
 def test_a_refused_connection_says_that_a_write_was_not_applied() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(Unavailable) as caught:
-        shop(f"http://127.0.0.1:{port}").create("USER", {"email": "a@b.test"}, "k")
+    with pytest.raises(SystemUnavailable) as caught:
+        shop(f"http://127.0.0.1:{port}").create_record("USER", {"email": "a@b.test"}, "k")
     assert not caught.value.maybe_applied
 
 
@@ -118,9 +126,9 @@ def test_a_connection_closed_in_the_pool_fails_no_read() -> None:
     notebook = Notebook()
     with raw_serving(one_each) as url:
         connector = identity(url, notebook)
-        assert connector.fetch("USER", "a1")
-        assert connector.fetch("USER", "a1")
-    assert [exchange.error for exchange in notebook.exchanges] == [None, "identity-unavailable", None]
+        assert connector.fetch_entity("USER", "a1")
+        assert connector.fetch_entity("USER", "a1")
+    assert [exchange.error_code for exchange in notebook.exchanges] == [None, "identity-unavailable", None]
 
 
 def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
@@ -133,9 +141,9 @@ def test_a_write_over_a_closed_connection_is_not_repeated() -> None:
 
     with raw_serving(one_each) as url:
         connector = shop(url)
-        connector.get("USER", "1")
-        with pytest.raises(Unavailable) as caught:
-            connector.create("USER", {"email": "a@b.test"}, "k")
+        connector.get_record("USER", "1")
+        with pytest.raises(SystemUnavailable) as caught:
+            connector.create_record("USER", {"email": "a@b.test"}, "k")
     assert caught.value.maybe_applied
     assert len(served) == 2
 
@@ -148,8 +156,8 @@ def test_a_late_watchdog_never_hurts_the_next_exchange() -> None:
         def loop(deadline: float) -> None:
             for _ in range(60):
                 try:
-                    identity(service.url, deadline=deadline).fetch("USER", "a1")
-                except TimedOut:
+                    identity(service.url, deadline=deadline).fetch_entity("USER", "a1")
+                except RequestTimedOut:
                     if deadline > 1:
                         wrong.append("timed out")
                 except ConnectorError as error:
@@ -165,17 +173,17 @@ def test_a_late_watchdog_never_hurts_the_next_exchange() -> None:
 
 def test_a_forked_child_has_a_watchdog_and_connections_of_its_own() -> None:
     with raw_serving(_hang) as stuck, serving(lambda _: Reply(200, {"id": "a1"})) as service:
-        identity(service.url).fetch("USER", "a1")
+        identity(service.url).fetch_entity("USER", "a1")
         child = os.fork()
         if child == 0:
             code = 1
             with contextlib.suppress(BaseException):
-                identity(service.url).fetch("USER", "a1")
+                identity(service.url).fetch_entity("USER", "a1")
                 try:
-                    identity(stuck).fetch("USER", "a1")
-                except TimedOut:
+                    identity(stuck).fetch_entity("USER", "a1")
+                except RequestTimedOut:
                     code = 0
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        identity(service.url).fetch("USER", "a1")
+        identity(service.url).fetch_entity("USER", "a1")
         assert len({seen.connection for seen in service.seen}) == 2

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import TimedOut, Unavailable
-from sync.connectors.http.dns import MOST_THREADS, addresses, is_permitted
-from sync.connectors.registry import validate
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
+from sync.connectors.http.dns import MAX_THREADS, is_address_allowed, resolve_addresses
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.connectors import DEADLINE, identity, shop, shop_settings
 from tests.support.http.servers import Reply, Seen, Service, serving
 
@@ -45,9 +45,9 @@ def _port(service: Service) -> int:
 
 @pytest.mark.parametrize("spelling", METADATA_SPELLINGS)
 def test_no_spelling_of_a_forbidden_address_is_permitted(spelling: str) -> None:
-    found = addresses(spelling, 80, 1.0)
+    found = resolve_addresses(spelling, 80, 1.0)
     assert found
-    assert not any(is_permitted(str(one[4][0]), ()) for one in found)
+    assert not any(is_address_allowed(str(one[4][0]), ()) for one in found)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_no_spelling_of_a_forbidden_address_is_permitted(spelling: str) -> None:
     ],
 )  # fmt: skip
 def test_networks_narrow_what_is_permitted(address: str, network: str | None, permitted: bool) -> None:
-    assert is_permitted(address, [ip_network(network)] if network else []) is permitted
+    assert is_address_allowed(address, [ip_network(network)] if network else []) is permitted
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_networks_narrow_what_is_permitted(address: str, network: str | None, pe
 def test_a_connection_keeps_to_its_networks(networks: list[str], reached: int) -> None:
     with serving(_user) as service:
         connector = shop(service.url, settings=shop_settings() | {"networks": networks})
-        with contextlib.nullcontext() if reached else pytest.raises(Unavailable):
-            connector.get("USER", "1")
+        with contextlib.nullcontext() if reached else pytest.raises(SystemUnavailable):
+            connector.get_record("USER", "1")
         assert len(service.seen) == reached
 
 
 def test_a_connection_keeps_to_its_networks_where_another_one_is_connected_already() -> None:
     with serving(_user) as service:
-        assert shop(service.url).get("USER", "1")
-        with pytest.raises(Unavailable):
-            shop(service.url, settings=shop_settings() | {"networks": ["10.0.0.0/8"]}).get("USER", "1")
+        assert shop(service.url).get_record("USER", "1")
+        with pytest.raises(SystemUnavailable):
+            shop(service.url, settings=shop_settings() | {"networks": ["10.0.0.0/8"]}).get_record("USER", "1")
 
 
 def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pyt
     with serving(_user) as service, socket.create_server(("127.0.0.2", _port(service))) as trap:
         _resolving_to(monkeypatch, _port(service), "127.0.0.2", "127.0.0.1")
         url = f"http://rebound.test:{_port(service)}"
-        assert shop(url, settings=shop_settings() | {"networks": ["127.0.0.1/32"]}).get("USER", "1")
+        assert shop(url, settings=shop_settings() | {"networks": ["127.0.0.1/32"]}).get_record("USER", "1")
         trap.setblocking(False)
         with pytest.raises(BlockingIOError):
             trap.accept()
@@ -98,7 +98,7 @@ def test_of_several_addresses_only_a_permitted_one_is_contacted(monkeypatch: pyt
 def test_a_network_that_is_none_is_refused(networks: list[str]) -> None:
     settings = shop_settings() | {"networks": networks}
     with pytest.raises(SettingsInvalid) as caught:
-        validate("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
+        validate_connection("rest-commercial", settings, {"scheme": "none"}, "https://a.test")
     assert caught.value.pointer == "/settings/networks"
 
 
@@ -107,8 +107,8 @@ def test_a_host_without_an_address_is_unavailable(monkeypatch: pytest.MonkeyPatc
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(Unavailable) as caught:
-        shop("http://unknown.test").create("USER", {}, "k")
+    with pytest.raises(SystemUnavailable) as caught:
+        shop("http://unknown.test").create_record("USER", {}, "k")
     assert not caught.value.maybe_applied
 
 
@@ -137,8 +137,8 @@ def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups
 
     def ask(port: int) -> None:
         try:
-            shop(f"http://hung.test:{port}").create("USER", {}, "k")
-        except TimedOut as error:
+            shop(f"http://hung.test:{port}").create_record("USER", {}, "k")
+        except RequestTimedOut as error:
             late.append(error.maybe_applied)
 
     with serving(_user) as service:
@@ -146,7 +146,7 @@ def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups
         callers = [threading.Thread(target=ask, args=(_port(service),)) for _ in range(20)]
         for caller in callers:
             caller.start()
-        assert shop(f"http://live.test:{_port(service)}").get("USER", "1")
+        assert shop(f"http://live.test:{_port(service)}").get_record("USER", "1")
         assert time.monotonic() - started < DEADLINE
         for caller in callers:
             caller.join()
@@ -155,30 +155,30 @@ def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(hung_lookups
         assert _lookup_threads() <= before + 2
 
         hung_lookups.set()
-        assert shop(f"http://hung.test:{_port(service)}").get("USER", "1")
+        assert shop(f"http://hung.test:{_port(service)}").get_record("USER", "1")
 
 
 def test_many_names_that_hang_take_no_more_than_the_threads_there_are(hung_lookups: threading.Event) -> None:
-    names = [f"hung{number}.test" for number in range(MOST_THREADS + 4)]
+    names = [f"hung{number}.test" for number in range(MAX_THREADS + 4)]
     for name in names:
         with pytest.raises(TimeoutError):
-            addresses(name, 80, 0.01)
-    assert _lookup_threads() <= MOST_THREADS
+            resolve_addresses(name, 80, 0.01)
+    assert _lookup_threads() <= MAX_THREADS
 
     hung_lookups.set()
-    assert all(addresses(name, 80, 1.0) for name in names)
+    assert all(resolve_addresses(name, 80, 1.0) for name in names)
 
 
 def test_a_forked_child_looks_names_up_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(lambda _: Reply(200, {"id": "a1"})) as service:
         _resolving_to(monkeypatch, _port(service), "127.0.0.1")
         url = f"http://name.test:{_port(service)}"
-        identity(url).fetch("USER", "a1")
+        identity(url).fetch_entity("USER", "a1")
         child = os.fork()
         if child == 0:
             code = 1
             with contextlib.suppress(BaseException):
-                identity(url).fetch("USER", "a1")
+                identity(url).fetch_entity("USER", "a1")
                 code = 0
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

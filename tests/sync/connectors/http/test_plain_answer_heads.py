@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.connectors.http.messages import Unbelievable, Wire
-from sync.connectors.http.plain_heads import read_head
-from sync.connectors.http.response_reader import MeteredResponse, Passage, TooLargeError, receive
+from sync.connectors.http.message_heads import parse_response_head
+from sync.connectors.http.message_types import HttpEndpoint, InvalidResponse
+from sync.connectors.http.response_reader import (
+    CountedResponse,
+    ExchangeState,
+    ResponseTooLarge,
+    receive_response,
+)
 
 pytestmark = pytest.mark.pure
 
-WIRE = Wire("http://127.0.0.1", 5.0, 1_000)
+WIRE = HttpEndpoint("http://127.0.0.1", 5.0, 1_000)
 
 line = st.sampled_from(
     [
@@ -80,15 +85,15 @@ def outcome(data: bytes, cuts: Sequence[int], method: str, *, plainly: bool) -> 
     sender = threading.Thread(target=send)
     with ours:
         ours.settimeout(5)
-        passage = Passage(WIRE)
+        passage = ExchangeState(WIRE)
         sender.start()
         try:
             if plainly:
-                answer, stays = receive(ours, passage, method)
+                answer, stays = receive_response(ours, passage, method)
             else:
-                response = MeteredResponse(ours, passage, method)
-                answer, stays = response.read_answer(), response.leaves_open
-        except (http.client.HTTPException, OSError, ValueError, TooLargeError, Unbelievable) as error:
+                response = CountedResponse(ours, passage, method)
+                answer, stays = response.read_response(), response.leaves_connection_open
+        except (http.client.HTTPException, OSError, ValueError, ResponseTooLarge, InvalidResponse) as error:
             return type(error)
         finally:
             sender.join()
@@ -122,9 +127,9 @@ def test_what_systems_send_is_read_by_one_look() -> None:
         b"HTTP/1.1 200 OK\r\nServer: shop\r\nDate: Tue, 24 Nov 2026 20:00:00 GMT\r\n"
         b"Content-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n{}"
     )
-    head = read_head(data)
+    head = parse_response_head(data)
     assert head is not None
-    assert (head.status, head.length, data[head.ends_at :]) == (200, 2, b"{}")
+    assert (head.status, head.content_length, data[head.body_offset :]) == (200, 2, b"{}")
     assert head.headers["set-cookie"] == "a=1, b=2"
 
 
@@ -143,4 +148,4 @@ def test_what_systems_send_is_read_by_one_look() -> None:
     ],
 )
 def test_what_could_be_read_in_two_ways_is_left_to_the_library(head: bytes) -> None:
-    assert read_head(head) is None
+    assert parse_response_head(head) is None

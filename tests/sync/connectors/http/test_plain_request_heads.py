@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 
-from sync.connectors.http.messages import Request, Uncaged, Wire
-from sync.connectors.http.plain_heads import head, header_lines, is_plain
-from sync.connectors.http.transport import prepared, transmit
-from sync.connectors.http.urls import UnsafeValueError, build_url, is_caged, parse_base_url
+from sync.connectors.http.message_heads import can_send_unchanged, encode_request_head, format_header_lines
+from sync.connectors.http.message_types import HttpEndpoint, HttpRequest, UrlNotAllowed
+from sync.connectors.http.transport import prepare_with_requests, transmit_request
+from sync.connectors.http.urls import UnsafeValueError, build_url, is_allowed_url, parse_base_url
 from tests.support.http.servers import raw_serving, read_request
 
 pytestmark = pytest.mark.pure
@@ -52,10 +52,14 @@ VALUES = st.text("aZ9 \t\r\n\x00\x7f:;,=\"'äß€", max_size=6)
 def test_what_is_plain_is_what_requests_makes_of_it(
     method: str, host: str, tail: str, headers: dict[str, str]
 ) -> None:
-    lines = header_lines(headers.items())
+    lines = format_header_lines(headers.items())
     names = {name.lower() for name in headers}
-    if is_plain(method, host + tail, headers, lines) and len(names) == len(headers):
-        assert prepared(Request(method, host + tail, headers, None, bool)) == (method, host + tail, lines)
+    if can_send_unchanged(method, host + tail, headers, lines) and len(names) == len(headers):
+        assert prepare_with_requests(HttpRequest(method, host + tail, headers, None, bool)) == (
+            method,
+            host + tail,
+            lines,
+        )
 
 
 @given(
@@ -67,8 +71,8 @@ def test_what_connectors_build_is_plain_and_caged(entity_id: str, query: dict[st
     base = parse_base_url("https://a.test:8443/p")
     with suppress(UnsafeValueError):
         url = build_url(base, "/u/{id}", {"id": entity_id}, query)
-        assert is_plain("GET", url, HEADERS, header_lines(HEADERS.items()))
-        assert is_caged(base, "/u/{id}", url)
+        assert can_send_unchanged("GET", url, HEADERS, format_header_lines(HEADERS.items()))
+        assert is_allowed_url(base, "/u/{id}", url)
 
 
 def _sent(method: str, target: str, body: bytes | None) -> bytes:
@@ -91,7 +95,9 @@ def _sent(method: str, target: str, body: bytes | None) -> bytes:
 @pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT", "PATCH"])
 @pytest.mark.parametrize("body", [None, b"", b'{"a":1}'])
 def test_a_request_has_the_lines_that_the_library_would_send(method: str, body: bytes | None) -> None:
-    ours = head(method, "/u/1?a=b", "a.test", header_lines(HEADERS.items()), body) + (body or b"")
+    ours = encode_request_head(method, "/u/1?a=b", "a.test", format_header_lines(HEADERS.items()), body) + (
+        body or b""
+    )
     theirs = _sent(method, "/u/1?a=b", body)
     ours_head, _, ours_body = ours.partition(b"\r\n\r\n")
     theirs_head, _, theirs_body = theirs.partition(b"\r\n\r\n")
@@ -111,9 +117,11 @@ def test_what_is_not_plain_is_sent_in_its_cage_or_not_at_all(path: str, headers:
     seen: list[bytes] = []
     with raw_serving(lambda connection: seen.append(read_request(connection))) as url:
         base = parse_base_url(url)
-        request = Request("GET", url + path, headers, None, lambda found: is_caged(base, "/u/{id}", found))
-        with pytest.raises(Uncaged):
-            transmit(request, Wire(base.origin, 1.0, 1000))
+        request = HttpRequest(
+            "GET", url + path, headers, None, lambda found: is_allowed_url(base, "/u/{id}", found)
+        )
+        with pytest.raises(UrlNotAllowed):
+            transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000))
     assert seen == []
 
 
@@ -126,14 +134,15 @@ def test_a_value_that_is_not_plain_goes_out_as_requests_prepares_it() -> None:
 
     with raw_serving(answer) as url:
         base = parse_base_url(url)
-        request = Request("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, lambda _: True)
-        assert transmit(request, Wire(base.origin, 1.0, 1000)).status == 204
+        request = HttpRequest("get", f"{url}/u/{quote('ä')}|", {"X-Name": "ä"}, None, lambda _: True)
+        assert transmit_request(request, HttpEndpoint(base.origin, 1.0, 1000)).status == 204
     assert seen[0].startswith(b"GET /u/%C3%A4%7C HTTP/1.1\r\n")
     assert "\r\nX-Name: ä\r\n".encode("latin-1") in seen[0]
 
 
 def test_a_request_for_another_origin_than_the_connections_is_not_sent() -> None:
-    with pytest.raises(Uncaged):
-        transmit(
-            Request("GET", "http://a.test/x", {}, None, lambda _: True), Wire("http://a.test:81", 1.0, 1000)
+    with pytest.raises(UrlNotAllowed):
+        transmit_request(
+            HttpRequest("GET", "http://a.test/x", {}, None, lambda _: True),
+            HttpEndpoint("http://a.test:81", 1.0, 1000),
         )

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from sync.connectors.contracts.errors import TimedOut, Unavailable
-from sync.connectors.registry import validate
-from sync.connectors.settings.reader import SettingsInvalid
+from sync.connectors.contracts.errors import RequestTimedOut, SystemUnavailable
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
 from tests.support.http.certificates import certify
 from tests.support.http.connectors import DEADLINE, shop, shop_settings
 from tests.support.http.servers import Reply, dripping, raw_serving, serving
@@ -30,8 +30,8 @@ def test_the_deadline_holds_over_tls(certificate: tuple[ssl.SSLContext, str]) ->
     context, pem = certificate
     with raw_serving(dripping(b" ", HEAD + b"\r\n"), context) as url:
         started = time.monotonic()
-        with pytest.raises(TimedOut):
-            shop(url, settings=shop_settings() | {"ca": pem}).get("USER", "1")
+        with pytest.raises(RequestTimedOut):
+            shop(url, settings=shop_settings() | {"ca": pem}).get_record("USER", "1")
     assert time.monotonic() - started < DEADLINE + 1
 
 
@@ -43,8 +43,8 @@ def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLC
 
     with raw_serving(drip) as url:
         started = time.monotonic()
-        with pytest.raises(TimedOut) as caught:
-            shop(url.replace("http:", "https:")).delete("USER", "1", "k")
+        with pytest.raises(RequestTimedOut) as caught:
+            shop(url.replace("http:", "https:")).delete_record("USER", "1", "k")
     assert time.monotonic() - started < DEADLINE + 1
     assert not caught.value.maybe_applied
 
@@ -52,9 +52,9 @@ def test_the_deadline_holds_over_a_stalled_handshake(certificate: tuple[ssl.SSLC
 def test_a_certificate_is_verified(certificate: tuple[ssl.SSLContext, str]) -> None:
     context, pem = certificate
     with serving(lambda _: Reply(200, {"id": 1}), context) as service:
-        assert shop(service.url, settings=shop_settings() | {"ca": pem}).get("USER", "1")
-        with pytest.raises(Unavailable, match="certificate is not trusted"):
-            shop(service.url).get("USER", "1")
+        assert shop(service.url, settings=shop_settings() | {"ca": pem}).get_record("USER", "1")
+        with pytest.raises(SystemUnavailable, match="certificate is not trusted"):
+            shop(service.url).get_record("USER", "1")
 
 
 def test_two_authorities_and_words_around_them_are_a_ca(certificate: tuple[ssl.SSLContext, str]) -> None:
@@ -83,4 +83,6 @@ def test_a_ca_that_cannot_be_read_is_refused_when_it_is_saved(
 
 
 def _validate(ca: str) -> None:
-    validate("rest-commercial", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test")
+    validate_connection(
+        "rest-commercial", shop_settings() | {"ca": ca}, {"scheme": "bearer"}, "https://shop.test"
+    )

@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from sync.connectors.contracts.errors import Garbled, Unavailable, Unsafe
-from sync.connectors.http.urls import build_url, is_caged, parse_base_url
+from sync.connectors.contracts.errors import SystemUnavailable, UnreadableResponse, UnsafeRequest
+from sync.connectors.http.urls import build_url, is_allowed_url, parse_base_url
 from tests.support.http.connectors import Notebook, identity, shop
 from tests.support.http.servers import Reply, Seen, serving
 
@@ -28,8 +28,8 @@ def _user(seen: Seen) -> Reply:
 @pytest.mark.parametrize("entity_id", HOSTILE)
 def test_a_hostile_id_makes_no_request(entity_id: str) -> None:
     notebook = Notebook()
-    with serving(_user) as service, pytest.raises(Unsafe) as caught:
-        identity(service.url, notebook).fetch("USER", entity_id)
+    with serving(_user) as service, pytest.raises(UnsafeRequest) as caught:
+        identity(service.url, notebook).fetch_entity("USER", entity_id)
     assert (service.seen, notebook.sent) == ([], [])
     assert caught.value.code == "identity-unsafe-id"
     assert not entity_id or entity_id in {".", "{id}"} or entity_id not in str(caught.value)
@@ -38,7 +38,7 @@ def test_a_hostile_id_makes_no_request(entity_id: str) -> None:
 @pytest.mark.parametrize("entity_id", ["IDNUMBER1234", "a:b", "a@b", "a|b", "a+b", "a=b", "a~b", "a.b", "0"])
 def test_every_allowed_id_arrives_as_one_segment(entity_id: str) -> None:
     with serving(lambda seen: Reply(200, {"id": unquote(seen.path.rpartition("/")[2])})) as service:
-        entity = identity(f"{service.url}/prefix").fetch("USER", entity_id)
+        entity = identity(f"{service.url}/prefix").fetch_entity("USER", entity_id)
     assert entity is not None
     assert entity.id == entity_id
     assert service.seen[0].path.startswith("/prefix/api/users/")
@@ -50,8 +50,8 @@ def test_a_redirect_is_not_followed(status: int, form: str) -> None:
     with serving(_user) as trap:
         location = form.format(trap=trap.url, host=trap.url.removeprefix("http://"))
         with serving(lambda _: Reply(status, {}, {"Location": location})) as service:
-            with pytest.raises(Garbled):
-                identity(service.url).fetch("USER", "a1")
+            with pytest.raises(UnreadableResponse):
+                identity(service.url).fetch_entity("USER", "a1")
             assert (len(service.seen), trap.seen) == (1, [])
 
 
@@ -65,7 +65,7 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
         monkeypatch.setenv("NETRC", str(file))
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, trap.url)
-        identity(service.url).fetch("USER", "a1")
+        identity(service.url).fetch_entity("USER", "a1")
         assert trap.seen == []
         assert service.seen[0].headers["authorization"] == "Bearer s3cret-token"
 
@@ -75,8 +75,8 @@ def test_a_name_that_resolves_to_a_metadata_address_is_not_connected_to(
 ) -> None:
     answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
-    with pytest.raises(Unavailable) as caught:
-        shop("http://rebound.test").create("USER", {"email": "a@b.test"}, "k")
+    with pytest.raises(SystemUnavailable) as caught:
+        shop("http://rebound.test").create_record("USER", {"email": "a@b.test"}, "k")
     assert not caught.value.maybe_applied
 
 
@@ -97,5 +97,5 @@ def test_an_address_that_is_no_base_url_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_a_finished_url_outside_the_cage_is_noticed(url: str) -> None:
     base = parse_base_url("http://a.test/p")
-    assert is_caged(base, "/u/{id}", build_url(base, "/u/{id}", {"id": "1"}, {}))
-    assert not is_caged(base, "/u/{id}", url)
+    assert is_allowed_url(base, "/u/{id}", build_url(base, "/u/{id}", {"id": "1"}, {}))
+    assert not is_allowed_url(base, "/u/{id}", url)

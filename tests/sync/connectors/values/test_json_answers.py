@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.contracts.errors import Garbled, Rejected, Throttled, parse_retry_after
+from sync.connectors.contracts.errors import (
+    RequestRejected,
+    RequestThrottled,
+    UnreadableResponse,
+    parse_retry_after,
+)
 from sync.connectors.contracts.types import Record
-from sync.connectors.values.json_answers import as_id, read_json
-from sync.planning.change import same_json
+from sync.connectors.values.json_responses import as_id, parse_json
+from sync.planning.change import json_equal
 from tests.support.http.connectors import identity, shop, shop_settings
 from tests.support.http.servers import Reply, raw_serving, read_request, serving
 
@@ -29,19 +34,24 @@ def test_a_wrapped_record_is_sent_and_read_in_its_wrapping() -> None:
     settings = shop_settings(wrap="customer", record="customer")
     with serving(lambda _: Reply(200, {"customer": {"id": 7, "email": "a@b.test"}})) as service:
         connector = shop(service.url, settings=settings)
-        made = connector.create("USER", {"email": "a@b.test"}, "k1")
-        changed = connector.update("USER", "7", {"email": "a@b.test"}, "k2", current=None)
-        assert made == changed == connector.get("USER", "7") == Record("7", {"id": 7, "email": "a@b.test"})
+        made = connector.create_record("USER", {"email": "a@b.test"}, "k1")
+        changed = connector.update_record("USER", "7", {"email": "a@b.test"}, "k2", current=None)
+        assert (
+            made
+            == changed
+            == connector.get_record("USER", "7")
+            == Record("7", {"id": 7, "email": "a@b.test"})
+        )
         assert [seen.json() for seen in service.seen[:2]] == [{"customer": {"email": "a@b.test"}}] * 2
 
 
 @pytest.mark.parametrize("unusable", ["", "x" * 256, "a\0b", 10**255, 1.5, True, None, ["7"]])
 def test_an_id_that_cannot_be_kept_is_not_understood(unusable: Any) -> None:
     with serving(lambda _: Reply(200, {"id": unusable, "email": "a@b.test"})) as service:
-        with pytest.raises(Garbled):
-            shop(service.url).get("USER", "7")
-        with pytest.raises(Garbled):
-            identity(service.url).fetch("USER", "7")
+        with pytest.raises(UnreadableResponse):
+            shop(service.url).get_record("USER", "7")
+        with pytest.raises(UnreadableResponse):
+            identity(service.url).fetch_entity("USER", "7")
     assert as_id("x" * 255) == "x" * 255
     assert as_id(10**255 - 1) == "9" * 255
 
@@ -57,7 +67,7 @@ def test_a_replacing_update_keeps_the_record_but_not_what_it_must_omit(
     settings = shop_settings(update={"method": "PUT", "omit": ["id", "version"]})
     with serving(lambda _: Reply(200, stored)) as service:
         connector = shop(service.url, settings=settings)
-        connector.update("USER", "7", {"email": "new"}, "k", current=current)
+        connector.update_record("USER", "7", {"email": "new"}, "k", current=current)
         assert [seen.method for seen in service.seen] == methods
         assert service.seen[-1].json() == {"email": "new", "phone": "1"}
 
@@ -73,23 +83,25 @@ def test_a_replacing_update_writes_back_each_digit_of_what_is_not_its_business()
     stored = f'{{"id":7,"email":"old","limits":[{limits}],"price":12.5,"rate":1e2}}'.encode()
     settings = shop_settings(update={"method": "PUT", "omit": ["id"]})
     with serving(lambda _: Reply(200, raw=stored)) as service:
-        shop(service.url, settings=settings).update("USER", "7", {"email": "new"}, "k", current=None)
+        shop(service.url, settings=settings).update_record("USER", "7", {"email": "new"}, "k", current=None)
         written = service.seen[-1].body.decode()
     assert written == f'{{"email":"new","limits":[{limits}],"price":12.5,"rate":100.0}}'
 
 
 def test_a_number_of_many_digits_is_a_float_in_all_else() -> None:
-    found = read_json(b'{"limit":1234567890123456.78}')
+    found = parse_json(b'{"limit":1234567890123456.78}')
     assert found == {"limit": 1234567890123456.78}
     assert json.dumps(found) == '{"limit": 1234567890123456.8}'
-    assert same_json(found, {"limit": 1234567890123456.78})
+    assert json_equal(found, {"limit": 1234567890123456.78})
 
 
 def test_a_replacing_update_of_a_record_that_is_gone_is_the_systems_to_refuse() -> None:
     settings = shop_settings(update={"method": "PUT"})
     with serving(lambda _: Reply(404, {"message": "No such customer."})) as service:
-        with pytest.raises(Rejected) as caught:
-            shop(service.url, settings=settings).update("USER", "7", {"email": "new"}, "k", current=None)
+        with pytest.raises(RequestRejected) as caught:
+            shop(service.url, settings=settings).update_record(
+                "USER", "7", {"email": "new"}, "k", current=None
+            )
         assert service.seen[-1].json() == {"email": "new"}
     assert caught.value.sentence == "No such customer."
 
@@ -112,9 +124,9 @@ def test_a_date_to_retry_after_becomes_seconds_from_now() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     with (
         serving(lambda _: Reply(429, {}, {"Retry-After": date})) as service,
-        pytest.raises(Throttled) as caught,
+        pytest.raises(RequestThrottled) as caught,
     ):
-        identity(service.url).fetch("USER", "a1")
+        identity(service.url).fetch_entity("USER", "a1")
     assert 80 < (caught.value.retry_after or 0) <= 90
 
 
@@ -171,8 +183,8 @@ def test_fifty_megabytes_cost_four_at_most(behave: Callable[[socket.socket], Non
     with raw_serving(behave) as url:
         tracemalloc.start()
         try:
-            with pytest.raises(Garbled):
-                identity(url, deadline=5.0).fetch("USER", "a1")
+            with pytest.raises(UnreadableResponse):
+                identity(url, deadline=5.0).fetch_entity("USER", "a1")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -184,6 +196,6 @@ def test_an_answer_just_as_large_as_allowed_is_read_and_one_byte_more_is_not() -
     cap = len(json.dumps(entity)) + 5000
 
     with serving(lambda _: Reply(200, entity | {"x": "y" * 5000})) as service:
-        assert identity(service.url, byte_cap=cap).fetch("USER", "a1")
-        with pytest.raises(Garbled, match="too large"):
-            identity(service.url, byte_cap=cap - 1).fetch("USER", "a1")
+        assert identity(service.url, byte_cap=cap).fetch_entity("USER", "a1")
+        with pytest.raises(UnreadableResponse, match="too large"):
+            identity(service.url, byte_cap=cap - 1).fetch_entity("USER", "a1")

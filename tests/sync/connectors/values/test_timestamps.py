@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.presets import preset
-from sync.connectors.registry import validate
-from sync.connectors.settings.reader import SettingsInvalid
-from sync.connectors.values.timestamps import as_moment
+from sync.connectors.presets import load_preset
+from sync.connectors.registry import validate_connection
+from sync.connectors.settings.settings_reader import SettingsInvalid
+from sync.connectors.values.timestamps import parse_timestamp
 from tests.support.http.connectors import identity
 from tests.support.http.servers import Reply, serving
 
@@ -34,17 +34,17 @@ MOMENT = datetime(2026, 11, 24, 10, 0, 0, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_a_moment_is_read_where_it_is_one(value: Any, moment: datetime | None) -> None:
-    assert as_moment(value) == moment
+    assert parse_timestamp(value) == moment
 
 
 @given(st.text() | st.integers() | st.floats())
 def test_whatever_a_service_writes_gives_a_moment_in_utc_or_none(value: Any) -> None:
-    moment = as_moment(value)
+    moment = parse_timestamp(value)
     assert moment is None or moment.tzinfo is UTC
 
 
 def _settings(**user: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = preset("sandbox-identity")["settings"]
+    settings: dict[str, Any] = load_preset("sandbox-identity")["settings"]
     settings["entities"]["USER"] |= user
     return settings
 
@@ -65,7 +65,7 @@ def test_an_entity_tells_when_it_was_changed_where_its_service_does(
     body: dict[str, Any], over: dict[str, Any], moment: datetime | None
 ) -> None:
     with serving(lambda _: Reply(200, {"id": "a1", **body})) as service:
-        entity = identity(service.url, settings=_settings(**over)).fetch("USER", "a1")
+        entity = identity(service.url, settings=_settings(**over)).fetch_entity("USER", "a1")
     assert entity is not None
     assert entity.modified_at == moment
 
@@ -73,5 +73,7 @@ def test_an_entity_tells_when_it_was_changed_where_its_service_does(
 @pytest.mark.parametrize("modified", ["a[", 1, ""])
 def test_a_place_of_change_that_is_no_expression_is_refused(modified: Any) -> None:
     with pytest.raises(SettingsInvalid) as caught:
-        validate("rest-identity", _settings(modified=modified), {"scheme": "none"}, "https://a.test")
+        validate_connection(
+            "rest-identity", _settings(modified=modified), {"scheme": "none"}, "https://a.test"
+        )
     assert caught.value.pointer == "/settings/entities/USER/modified"

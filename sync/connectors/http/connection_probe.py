@@ -15,15 +15,15 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from sync.connectors.http import deadline as deadlines
-from sync.connectors.http.dns import addresses, is_permitted
-from sync.connectors.http.messages import Wire
-from sync.connectors.http.response_reader import Passage, open_socket
-from sync.connectors.http.transport import trusting
+from sync.connectors.http.dns import is_address_allowed, resolve_addresses
+from sync.connectors.http.message_types import HttpEndpoint
+from sync.connectors.http.response_reader import ExchangeState, open_socket
+from sync.connectors.http.transport import make_tls_context
 
 _PORTS = {"http": 80, "https": 443}
-_LONGEST_NAME = 120
+_MAX_NAME_LENGTH = 120
 # X509_V_ERR_…: https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
-_REASONS = {
+_CODES_BY_VERIFY_ERROR = {
     9: "certificate-not-yet-valid",
     10: "certificate-expired",
     62: "certificate-of-another-name",
@@ -32,114 +32,114 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class ServerCertificate:
     """What a system showed. `issuer` is text of a stranger."""
 
     issuer: str
-    ends_at: datetime
+    expires_at: datetime
 
 
-class Unreached(Exception):
+class ProbeFailed(Exception):
     """Why it cannot be reached, as a stable word; with the certificate that was at fault, where it could be read."""
 
-    def __init__(self, code: str, certificate: Certificate | None = None) -> None:
+    def __init__(self, code: str, certificate: ServerCertificate | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.certificate = certificate
 
 
-def host_of(wire: Wire) -> tuple[str, int]:
+def host_and_port(wire: HttpEndpoint) -> tuple[str, int]:
     """The host and port of an origin."""
     parts = urlsplit(wire.origin)
     return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
-def look_up(wire: Wire) -> list[str]:
+def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
     """The addresses that the host has and that may be connected to. Raises Unreached."""
-    host, port = host_of(wire)
+    host, port = host_and_port(wire)
     try:
-        found = addresses(host, port, wire.seconds)
+        found = resolve_addresses(host, port, wire.deadline_seconds)
     except TimeoutError:
-        raise Unreached("name-late") from None
+        raise ProbeFailed("name-late") from None
     except OSError:
-        raise Unreached("name-unknown") from None
+        raise ProbeFailed("name-unknown") from None
     texts = list(dict.fromkeys(str(each[4][0]) for each in found))
-    permitted = [text for text in texts if is_permitted(text, wire.networks)]
+    permitted = [text for text in texts if is_address_allowed(text, wire.allowed_networks)]
     if not permitted:
-        raise Unreached("address-forbidden")
+        raise ProbeFailed("address-forbidden")
     return permitted
 
 
-def reach(wire: Wire) -> Certificate | None:
+def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
     """Connect, and over https shake hands; the certificate, None where nothing is encrypted. Raises Unreached."""
     if urlsplit(wire.origin).scheme == "http":
-        with _opened(wire, None):
+        with _open_connection(wire, None):
             return None
     try:
-        with _opened(wire, trusting(wire)) as sock:
-            return _certificate(sock)
+        with _open_connection(wire, make_tls_context(wire)) as sock:
+            return _peer_certificate(sock)
     except ssl.SSLCertVerificationError as error:
-        code = _REASONS.get(error.verify_code, "certificate-untrusted")
-        raise Unreached(code, _shown(wire)) from None
+        code = _CODES_BY_VERIFY_ERROR.get(error.verify_code, "certificate-untrusted")
+        raise ProbeFailed(code, _fetch_untrusted_certificate(wire)) from None
 
 
-def _shown(wire: Wire) -> Certificate | None:
+def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
     """The certificate that was refused, to say whose it is and when it ended; nothing is sent to who shows it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with _opened(wire, context) as sock:
-            return _certificate(sock)
-    except (Unreached, OSError):
+        with _open_connection(wire, context) as sock:
+            return _peer_certificate(sock)
+    except (ProbeFailed, OSError):
         return None
 
 
 @contextlib.contextmanager
-def _opened(wire: Wire, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
+def _open_connection(wire: HttpEndpoint, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
     """A connection, watched by its deadline. Raises Unreached, and SSLCertVerificationError."""
-    host, port = host_of(wire)
-    passage = Passage(wire)
-    deadlines.guard(passage.deadline)
+    host, port = host_and_port(wire)
+    passage = ExchangeState(wire)
+    deadlines.watch_deadline(passage.deadline)
     sock: socket.socket | None = None
     try:
         sock = open_socket(host, port, passage)
-        passage.deadline.watch(sock)
+        passage.deadline.watch_socket(sock)
         if context is not None:
-            sock.settimeout(passage.deadline.remaining())
+            sock.settimeout(passage.deadline.remaining_seconds())
             sock = context.wrap_socket(sock, server_hostname=host)
     except OSError as error:
         if sock is not None:
             sock.close()
         if isinstance(error, ssl.SSLCertVerificationError):
             raise
-        raise Unreached(_reason(error, passage)) from None
+        raise ProbeFailed(_failure_code(error, passage)) from None
     finally:
-        passage.deadline.end()
+        passage.deadline.stop_watching()
     with sock:
         yield sock
 
 
-def _reason(error: OSError, passage: Passage) -> str:
-    if passage.deadline.passed() or isinstance(error, TimeoutError):
+def _failure_code(error: OSError, passage: ExchangeState) -> str:
+    if passage.deadline.has_passed() or isinstance(error, TimeoutError):
         return "no-answer"
     if isinstance(error, ConnectionRefusedError):
         return "connection-refused"
     return "no-tls" if isinstance(error, ssl.SSLError | ConnectionResetError) else "no-connection"
 
 
-def _certificate(sock: socket.socket) -> Certificate | None:
+def _peer_certificate(sock: socket.socket) -> ServerCertificate | None:
     assert isinstance(sock, ssl.SSLSocket), "it was wrapped"
     try:
         found = x509.load_der_x509_certificate(sock.getpeercert(binary_form=True) or b"")
-        return Certificate(_name(found.issuer), found.not_valid_after_utc)
+        return ServerCertificate(_issuer_name(found.issuer), found.not_valid_after_utc)
     except ValueError:
         return None
 
 
-def _name(name: x509.Name) -> str:
+def _issuer_name(name: x509.Name) -> str:
     """The organisation, or the common name; else all of it."""
     for kind in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME):
         for attribute in name.get_attributes_for_oid(kind):
-            return str(attribute.value)[:_LONGEST_NAME]
-    return name.rfc4514_string()[:_LONGEST_NAME]
+            return str(attribute.value)[:_MAX_NAME_LENGTH]
+    return name.rfc4514_string()[:_MAX_NAME_LENGTH]

@@ -9,39 +9,39 @@ from typing import Any, NoReturn
 from jmespath.exceptions import JMESPathError
 
 from sync.connectors.contracts.types import FieldError
-from sync.connectors.values.exact_numbers import read_number
-from sync.connectors.values.jmespath_paths import Finder
+from sync.connectors.values.exact_numbers import parse_number
+from sync.connectors.values.jmespath_paths import Evaluator
 
-DEEPEST = 64
-LONGEST_SENTENCE = 300
-LONGEST_ID = 255
-MOST_FIELD_ERRORS = 20
+MAX_DEPTH = 64
+MAX_SENTENCE_LENGTH = 300
+MAX_ID_LENGTH = 255
+MAX_FIELD_ERRORS = 20
 
 # C0, DEL and C1 controls, and the marks that turn the direction of text around.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 # What alone can make a lone surrogate or an infinite number.
-_SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
+_NEEDS_CHECK = re.compile(rb"\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
 
 
 class UnreadableError(ValueError):
     """Not the JSON that was expected. The message names the rule and holds nothing of the body."""
 
 
-def read_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate.
 
     For numbers see `exact_numbers`.
     """
-    if body.count(b"[") + body.count(b"{") > DEEPEST:
-        return _bounded(_parse(body))
-    return _parse(body)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        return _require_max_depth(_decode_json(body))
+    return _decode_json(body)
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
     """Strict JSON that is an object."""
-    return as_object(read_json(body))
+    return as_object(parse_json(body))
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -56,11 +56,11 @@ def as_id(value: Any) -> str:
     which PostgreSQL does not store. Raises UnreadableError.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if abs(value) < 10**LONGEST_ID else ""
+        value = str(value) if abs(value) < 10**MAX_ID_LENGTH else ""
     if not isinstance(value, str) or not value:
         raise UnreadableError("an id was expected")
-    if len(value) > LONGEST_ID or "\0" in value:
-        raise UnreadableError(f"an id of at most {LONGEST_ID} characters was expected")
+    if len(value) > MAX_ID_LENGTH or "\0" in value:
+        raise UnreadableError(f"an id of at most {MAX_ID_LENGTH} characters was expected")
     return value
 
 
@@ -73,22 +73,22 @@ def as_text(value: Any) -> str | None:
     return None
 
 
-def clean(text: str, longest: int = LONGEST_SENTENCE) -> str:
+def clean_text(text: str, max_length: int = MAX_SENTENCE_LENGTH) -> str:
     """A remote system's words made fit for show: no control characters, single spaces, cut to a length."""
     # Cut before the patterns run, so that a long text costs no more than a short one.
-    words = " ".join(_CONTROLS.sub(" ", text[: longest * 4]).split())
-    return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+    words = " ".join(_CONTROLS.sub(" ", text[: max_length * 4]).split())
+    return words if len(words) <= max_length else words[: max_length - 1].rstrip() + "…"
 
 
-class Expression:
+class JmesPathExpression:
     """A compiled JMESPath expression that answers None where it does not fit what it is shown."""
 
     __slots__ = ("_finder",)
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, finder: Evaluator) -> None:
         self._finder = finder
 
-    def find(self, value: Any) -> Any:
+    def evaluate(self, value: Any) -> Any:
         """What the expression finds."""
         try:
             return self._finder(value)
@@ -97,40 +97,40 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorWords:
+class ErrorExtractor:
     """Where a system keeps its words in an answer that is an error. `when`: what finds something (see JMESPath on
     truth) in an answer of 2xx that is one all the same."""
 
-    sentence: Expression | None = None
-    fields: Expression | None = None
-    when: Expression | None = None
+    sentence: JmesPathExpression | None = None
+    fields: JmesPathExpression | None = None
+    when: JmesPathExpression | None = None
 
-    def tells_error(self, body: bytes) -> bool:
+    def is_error(self, body: bytes) -> bool:
         """Whether an answer of 2xx is an error. Never raises."""
         if self.when is None or not body.strip():
             return False
         try:
-            found = self.when.find(read_json(body))
+            found = self.when.evaluate(parse_json(body))
         except UnreadableError:
             return False
         return found is not None and found is not False and found not in ("", [], {})
 
-    def read(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
+    def extract_error(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
         """Its own sentence and the fields that it names. Never raises: an error's body may be anything."""
         try:
-            value = read_json(body)
+            value = parse_json(body)
         except UnreadableError:
             return None, ()
-        found = self.sentence.find(value) if self.sentence else None
-        sentence = clean(found) if isinstance(found, str) else ""
+        found = self.sentence.evaluate(value) if self.sentence else None
+        sentence = clean_text(found) if isinstance(found, str) else ""
         return sentence or None, tuple(self._field_errors(value))
 
     def _field_errors(self, value: Any) -> Iterator[FieldError]:
-        found = self.fields.find(value) if self.fields else None
-        for one in found[:MOST_FIELD_ERRORS] if isinstance(found, list) else ():
+        found = self.fields.evaluate(value) if self.fields else None
+        for one in found[:MAX_FIELD_ERRORS] if isinstance(found, list) else ():
             if isinstance(one, Mapping):
                 field, code, detail = (
-                    clean(as_text(one.get(part)) or "") for part in ("field", "code", "detail")
+                    clean_text(as_text(one.get(part)) or "") for part in ("field", "code", "detail")
                 )
                 if field or detail:
                     yield FieldError(field, code, detail)
@@ -140,29 +140,29 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=read_number)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=parse_number)
 
 
-def _parse(body: bytes) -> Any:
+def _decode_json(body: bytes) -> Any:
     try:
         value = _DECODER.decode(body.decode("utf-8"))
-        if _SUSPECT.search(body):
+        if _NEEDS_CHECK.search(body):
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise UnreadableError("the answer is not JSON") from None
     return value
 
 
-def _bounded(value: Any) -> Any:
+def _require_max_depth(value: Any) -> Any:
     level = [value]
-    for _ in range(DEEPEST + 1):
-        level = [child for one in level for child in _children(one)]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for one in level for child in _child_values(one)]
         if not level:
             return value
     raise UnreadableError("the answer is nested too deeply")
 
 
-def _children(value: Any) -> Iterator[Any]:
+def _child_values(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, list):

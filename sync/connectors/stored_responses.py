@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sync.connectors.settings.identity import Settings, parse_settings
-from sync.connectors.values.json_answers import UnreadableError, as_id, as_object, read_json
+from sync.connectors.settings.identity import IdentitySettings, parse_identity_settings
+from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, parse_json
 
 
-def entity_in(
+def read_stored_entity(
     settings: Mapping[str, Any], entity_type: str, entity_id: str, body: str
 ) -> Mapping[str, Any] | None:
     """The attributes of the entity in this body, by the settings of its connection as they are now; None where they
     do not find it there: the body was cut, or is about another entity. SettingsInvalid where there is no reading them.
     """
-    parsed: Settings = parse_settings(settings)
+    parsed: IdentitySettings = parse_identity_settings(settings)
     known = parsed.entities.get(entity_type.upper())
     if known is None:
         return None
     try:
-        attributes = as_object(known.record.find(read_json(body.encode("utf-8", "surrogatepass"))))
-        return attributes if as_id(known.id.find(attributes)) == entity_id else None
+        attributes = as_object(
+            known.record_expression.evaluate(parse_json(body.encode("utf-8", "surrogatepass")))
+        )
+        return attributes if as_id(known.id_expression.evaluate(attributes)) == entity_id else None
     except UnreadableError:
         return None

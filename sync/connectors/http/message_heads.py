@@ -26,7 +26,7 @@ _LINES = re.compile(
 _WITHOUT_CONTENT = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
-def is_plain(method: str, url: str, headers: Mapping[str, str], lines: str) -> bool:
+def can_send_unchanged(method: str, url: str, headers: Mapping[str, str], lines: str) -> bool:
     """Whether a request may be sent as it stands; `lines` are those of the headers, one for each of them."""
     return bool(
         _METHOD.fullmatch(method)
@@ -37,12 +37,12 @@ def is_plain(method: str, url: str, headers: Mapping[str, str], lines: str) -> b
     )
 
 
-def header_lines(headers: Iterable[tuple[str, str]]) -> str:
+def format_header_lines(headers: Iterable[tuple[str, str]]) -> str:
     """The headers as they stand in a request."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
-def head(method: str, target: str, host: str, lines: str, body: bytes | None) -> bytes:
+def encode_request_head(method: str, target: str, host: str, lines: str, body: bytes | None) -> bytes:
     """All that goes out before the body. UnicodeEncodeError where a header's value is not Latin-1."""
     if body is not None:
         lines += f"Content-Length: {len(body)}\r\n"
@@ -60,16 +60,16 @@ _HEAD = re.compile(
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
-class Head(NamedTuple):
-    """`headers` by lower-case name. The body begins at `ends_at` and has `length` bytes."""
+class ResponseHead(NamedTuple):
+    """`get_headers` by lower-case name. The body begins at `body_offset` and has `content_length` bytes."""
 
     status: int
     headers: Mapping[str, str]
-    length: int
-    ends_at: int
+    content_length: int
+    body_offset: int
 
 
-def read_head(data: bytes) -> Head | None:
+def parse_response_head(data: bytes) -> ResponseHead | None:
     """The head that `data` begins with; it answers anything but a HEAD. None where it is not plain, or not whole."""
     found = _HEAD.match(data)
     if found is None:
@@ -89,4 +89,4 @@ def read_head(data: bytes) -> Head | None:
         or headers.get("connection", "keep-alive").lower() != "keep-alive"
     ):
         return None
-    return Head(int(found[1]), headers, int(length), found.end())
+    return ResponseHead(int(found[1]), headers, int(length), found.end())

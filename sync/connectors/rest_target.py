@@ -1,0 +1,217 @@
+"""A commercial system that answers REST requests in JSON, described by its settings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sync.connectors.client.client import NOT_FOUND_STATUSES, ConnectorRequest, HttpClient
+from sync.connectors.contracts.types import (
+    ABSENT_ID,
+    ABSENT_ID_STATUSES,
+    Record,
+    SampleResult,
+    sort_users_first,
+)
+from sync.connectors.http.message_types import HttpResponse
+from sync.connectors.http.urls import UnsafeValueError, check_id, fill_template, quote_filter_value
+from sync.connectors.settings.target import CollectionSettings, SearchSettings, TargetSettings
+from sync.connectors.values.json_responses import UnreadableError, as_id, as_object, as_text
+
+MAX_SEARCH_RESULTS = 10
+
+
+class RestTargetConnector:
+    """`contracts.types.CommercialConnector` over HTTP."""
+
+    def __init__(self, client: HttpClient, settings: TargetSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    def get_record(self, entity_type: str, record_id: str) -> Record | None:
+        """The record as it is now, None where it is gone. An answer about another record is Garbled."""
+        known = self._collection_settings(entity_type)
+        asked = ConnectorRequest(
+            "get", "GET", known.item_path, path_values={"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES
+        )
+        answer = self._client.send_request(asked)
+        if answer.status in NOT_FOUND_STATUSES:
+            return None
+        return self._require_same_record(asked, record_id, self._read_record(asked, known, answer))
+
+    def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
+        """At most ten records that really have the value: some systems ignore a filter they do not know."""
+        known = self._collection_settings(entity_type)
+        if known.search is None or field not in known.search.fields:
+            raise self._client.unsafe_error("this field is not configured to be searched by")
+        asked = ConnectorRequest(
+            "search",
+            "GET",
+            known.search.path,
+            query=_search_query(known.search, field, value),
+            accepted_statuses=NOT_FOUND_STATUSES,
+        )
+        answer = self._client.send_request(asked)
+        if answer.status in NOT_FOUND_STATUSES:
+            raise self._client.unreadable_error(asked, f"a search was answered {answer.status}")
+        hits = self._read_search_results(asked, known, known.search, answer)
+        return tuple(hit for hit in hits if self._has_value(hit, field, value))[:MAX_SEARCH_RESULTS]
+
+    def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
+        """A new record. An answer without its id is Garbled, one whose id can never stand in an address Unsafe: the
+        record may stand all the same."""
+        known = self._collection_settings(entity_type)
+        body = _wrap_fields(known, fields)
+        asked = ConnectorRequest(
+            "create",
+            known.create_method,
+            known.collection_path,
+            body=body,
+            idempotency_key=idempotency_key,
+            is_write=True,
+        )
+        record = self._read_record(asked, known, self._client.send_request(asked))
+        try:
+            check_id(record.id)
+        except UnsafeValueError as error:
+            raise self._client.unsafe_error(f"{asked.label}: {error}", maybe_applied=True) from None
+        return record
+
+    def update_record(
+        self,
+        entity_type: str,
+        record_id: str,
+        fields: Mapping[str, Any],
+        idempotency_key: str,
+        *,
+        current: Mapping[str, Any] | None,
+    ) -> Record:
+        """The record after the write. PATCH and POST send `fields` alone. PUT replaces the record, so
+        it sends `current` (read now where it is None) with `fields` over it."""
+        known = self._collection_settings(entity_type)
+        sent = (
+            fields
+            if known.update_method != "PUT"
+            else self._replacement_fields(entity_type, record_id, fields, current)
+        )
+        asked = ConnectorRequest(
+            "update",
+            known.update_method,
+            known.item_path,
+            path_values={"id": record_id},
+            body=_wrap_fields(known, sent),
+            idempotency_key=idempotency_key,
+            is_write=True,
+        )
+        answer = self._client.send_request(asked)
+        return self._record_after_update(asked, known, Record(record_id, sent), answer)
+
+    def delete_record(self, entity_type: str, record_id: str, idempotency_key: str) -> None:
+        """The record is gone afterwards."""
+        known = self._collection_settings(entity_type)
+        self._client.send_request(
+            ConnectorRequest(
+                "delete",
+                known.delete_method,
+                known.item_path,
+                path_values={"id": record_id},
+                idempotency_key=idempotency_key,
+                is_write=True,
+                accepted_statuses=NOT_FOUND_STATUSES,
+            )
+        )
+
+    def renew_credentials(self) -> float | None:
+        """See `contracts.types.Testable`."""
+        return self._client.renew_credentials()
+
+    def read_sample(self) -> SampleResult:
+        """A search that finds nothing; where none is configured, a record that is not there."""
+        entities = sort_users_first(self._settings.entities)
+        for _, known in entities:
+            if known.search is not None and known.search.fields:
+                return self._sample_search(known, known.search)
+        known = entities[0][1]
+        asked = ConnectorRequest(
+            "get", "GET", known.item_path, {"id": ABSENT_ID}, accepted_statuses=ABSENT_ID_STATUSES
+        )
+        self._client.send_request(asked)
+        return SampleResult(asked.label)
+
+    def _sample_search(self, known: CollectionSettings, search: SearchSettings) -> SampleResult:
+        field = "external_id" if "external_id" in search.fields else min(search.fields)
+        query = _search_query(search, field, ABSENT_ID)
+        asked = ConnectorRequest(
+            "search", "GET", search.path, query=query, accepted_statuses=frozenset({400, 422})
+        )
+        answer = self._client.send_request(asked)
+        if answer.status in asked.accepted_statuses:
+            return SampleResult(asked.label)
+        return SampleResult(asked.label, len(self._read_search_results(asked, known, search, answer)))
+
+    def _collection_settings(self, entity_type: str) -> CollectionSettings:
+        known = self._settings.entities.get(entity_type.upper())
+        if known is None:
+            raise self._client.unsafe_error("no path is configured for this entity type")
+        return known
+
+    def _replacement_fields(
+        self, entity_type: str, record_id: str, fields: Mapping[str, Any], current: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """All that a replacing update sends. A record that is gone is left to the system to refuse."""
+        if current is None:
+            record = self.get_record(entity_type, record_id)
+            current = record.fields if record else {}
+        omit = self._collection_settings(entity_type).omitted_fields
+        return {name: value for name, value in current.items() if name not in omit} | dict(fields)
+
+    def _record_after_update(
+        self, asked: ConnectorRequest, known: CollectionSettings, sent: Record, answer: HttpResponse
+    ) -> Record:
+        """What the answer tells of the record, or what was sent where it tells nothing."""
+        if not answer.body.strip():
+            return sent
+        fields = known.record_expression.evaluate(self._client.read_object(asked, answer))
+        if not isinstance(fields, dict) or known.id_expression.evaluate(fields) is None:
+            return sent
+        return self._require_same_record(asked, sent.id, self._parse_record(asked, known, fields))
+
+    def _read_record(
+        self, asked: ConnectorRequest, known: CollectionSettings, answer: HttpResponse
+    ) -> Record:
+        return self._parse_record(
+            asked, known, known.record_expression.evaluate(self._client.read_object(asked, answer))
+        )
+
+    def _parse_record(self, asked: ConnectorRequest, known: CollectionSettings, value: Any) -> Record:
+        try:
+            fields = as_object(value)
+            return Record(as_id(known.id_expression.evaluate(fields)), fields)
+        except UnreadableError as unreadable:
+            raise self._client.unreadable_error(asked, str(unreadable)) from None
+
+    def _require_same_record(self, asked: ConnectorRequest, record_id: str, record: Record) -> Record:
+        if record.id != record_id:
+            raise self._client.unreadable_error(asked, "the answer is about another record")
+        return record
+
+    def _read_search_results(
+        self, asked: ConnectorRequest, known: CollectionSettings, search: SearchSettings, answer: HttpResponse
+    ) -> list[Record]:
+        found = search.results_expression.evaluate(self._client.read_json(asked, answer))
+        if not isinstance(found, list):
+            raise self._client.unreadable_error(asked, "a list was expected")
+        return [self._parse_record(asked, known, one) for one in found]
+
+    def _has_value(self, record: Record, field: str, value: str) -> bool:
+        own = as_text(record.fields.get(field))
+        if own is None:
+            return False
+        return own.casefold() == value.casefold() if field in self._settings.caseless_fields else own == value
+
+
+def _search_query(search: SearchSettings, field: str, value: str) -> dict[str, str]:
+    values = {"field": field, "value": value, "quoted": quote_filter_value(value)}
+    return {fill_template(name, values): fill_template(text, values) for name, text in search.query.items()}
+
+
+def _wrap_fields(known: CollectionSettings, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return fields if known.wrapper_field is None else {known.wrapper_field: fields}

@@ -1,0 +1,212 @@
+"""Reading a connection's settings strictly: every mistake named by place and in a sentence. Pure."""
+
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any, NoReturn, TypeVar
+
+from jmespath.exceptions import JMESPathError
+
+from sync.connectors.http.dns import Network
+from sync.connectors.http.urls import find_placeholders, is_plain_path
+from sync.connectors.values.jmespath_paths import compile_expression
+from sync.connectors.values.json_responses import JmesPathExpression
+
+T = TypeVar("T")
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16384}[\x21-\x7e])?", re.ASCII)
+_ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
+_RESERVED_HEADERS = frozenset(
+    {"accept-encoding", "authorization", "connection", "content-length", "cookie", "expect", "host"}
+    | {"proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "x-request-id"}
+)
+
+
+class SettingsInvalid(ValueError):
+    """`pointer` is the JSON Pointer (RFC 6901) of the member, `sentence` says what it must be."""
+
+    def __init__(self, pointer: str, sentence: str) -> None:
+        super().__init__(f"{pointer or '/'}: {sentence}")
+        self.pointer = pointer
+        self.sentence = sentence
+
+
+class SettingsReader:
+    """The members of one JSON object, taken one by one; `reject_unknown_fields` refuses those that nobody asked for."""
+
+    def __init__(self, value: Any, pointer: str = "") -> None:
+        self.pointer = pointer
+        if not isinstance(value, Mapping):
+            raise SettingsInvalid(pointer, "This must be an object.")
+        self._unread: dict[str, Any] = dict(value)
+
+    def reject_field(self, name: str, sentence: str) -> NoReturn:
+        """Raise for one member."""
+        raise SettingsInvalid(self._pointer_to(name), sentence)
+
+    def read_text(self, name: str, default: str | None = None) -> str:
+        """A non-empty string; required unless there is a default."""
+        value = self._unread.pop(name, default)
+        if value is None:
+            self.reject_field(name, "This member is required.")
+        if not isinstance(value, str) or not value.strip():
+            self.reject_field(name, "This must be a text that is not empty.")
+        return value
+
+    def read_optional_text(self, name: str) -> str | None:
+        """A non-empty string, or None where the member is absent or null."""
+        return None if self._pop_null(name) else self.read_text(name)
+
+    def read_choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of the given words."""
+        value = self.read_text(name, default)
+        if value not in choices:
+            self.reject_field(name, f"This must be one of: {', '.join(choices)}.")
+        return value
+
+    def read_whole_number(self, name: str, default: int, lowest: int, highest: int) -> int:
+        """A whole number within bounds."""
+        value = self._unread.pop(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            self.reject_field(name, f"This must be a whole number from {lowest} to {highest}.")
+        return value
+
+    def read_texts(self, name: str) -> tuple[str, ...]:
+        """A list of non-empty strings; absent means empty."""
+        value = self._unread.pop(name, [])
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
+            self.reject_field(name, "This must be a list of texts.")
+        return tuple(value)
+
+    def read_text_map(self, name: str) -> dict[str, str]:
+        """An object whose values are strings; absent means empty."""
+        value = self._unread.pop(name, {})
+        if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
+            self.reject_field(name, "This must be an object whose values are texts.")
+        return dict(value)
+
+    def read_object(self, name: str) -> "SettingsReader":
+        """A nested object; absent means empty."""
+        return SettingsReader(self._unread.pop(name, {}), self._pointer_to(name))
+
+    def read_optional_object(self, name: str) -> "SettingsReader | None":
+        """A nested object, or None where the member is absent or null."""
+        return None if self._pop_null(name) else self.read_object(name)
+
+    def read_path(self, name: str, *, required_placeholders: frozenset[str] = frozenset()) -> str:
+        """A path template below the base URL with exactly the given placeholders."""
+        value = self.read_text(name)
+        plain = re.sub(r"\{[a-z_]+\}", "x", value)
+        if not value.startswith("/") or not is_plain_path(plain):
+            self.reject_field(name, "This must be a path that begins with a slash and holds plain segments.")
+        if find_placeholders(value) != required_placeholders:
+            wanted = " and ".join(f"{{{one}}}" for one in sorted(required_placeholders)) or "no placeholder"
+            self.reject_field(name, f"This path must hold {wanted}, and no other placeholder.")
+        return value
+
+    def read_expression(self, name: str, default: str | None = None) -> JmesPathExpression:
+        """A compiled JMESPath expression."""
+        try:
+            return JmesPathExpression(compile_expression(self.read_text(name, default)))
+        except (JMESPathError, RecursionError):
+            self.reject_field(name, "This must be a JMESPath expression.")
+
+    def read_optional_expression(self, name: str) -> JmesPathExpression | None:
+        """A compiled JMESPath expression, or None where the member is absent or null."""
+        return None if self._pop_null(name) else self.read_expression(name)
+
+    def read_header_name(self, name: str, *, also_allowed: str = "") -> str:
+        """The name of a header that is ours to set, or that is `also` allowed here."""
+        value = self.read_text(name)
+        if not is_settable_header(value) and value.lower() != also_allowed:
+            self.reject_field(
+                name, "This must be the name of a header, and not one that the hub sets itself."
+            )
+        return value
+
+    def read_optional_header_name(self, name: str) -> str | None:
+        """The name of a header that is ours to set, or None where the member is absent or null."""
+        return None if self._pop_null(name) else self.read_header_name(name)
+
+    def read_headers(self, name: str) -> dict[str, str]:
+        """Headers to send with every request."""
+        value = self.read_text_map(name)
+        for header, content in value.items():
+            if not is_settable_header(header) or not is_header_value(content):
+                self.reject_field(name, f"The header “{header[:100]}” cannot be sent.")
+        return value
+
+    def read_per_entity_type(self, name: str, parse: Callable[["SettingsReader"], T]) -> dict[str, T]:
+        """An object of one object per entity type, keyed by its upper-case name."""
+        pointer = self._pointer_to(name)
+        found = SettingsReader(self._unread.pop(name, None), pointer)
+        if not found._unread:
+            self.reject_field(name, "At least one entity type is required.")
+        parsed: dict[str, T] = {}
+        for entity_type in list(found._unread):
+            if not _ENTITY_TYPE.fullmatch(entity_type):
+                found.reject_field(entity_type, "This is not the name of an entity type.")
+            parsed[entity_type.upper()] = parse(found.read_object(entity_type))
+        return parsed
+
+    def reject_unknown_fields(self) -> None:
+        """Refuse what is left over."""
+        for name in self._unread:
+            self.reject_field(name, "This member is not known.")
+
+    def _pop_null(self, name: str) -> bool:
+        if self._unread.get(name) is None:
+            self._unread.pop(name, None)
+            return True
+        return False
+
+    def _pointer_to(self, name: str) -> str:
+        return f"{self.pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def is_settable_header(name: str) -> bool:
+    """Whether settings may name this header."""
+    return bool(_HEADER_NAME.fullmatch(name)) and name.lower() not in _RESERVED_HEADERS
+
+
+def is_header_value(value: str) -> bool:
+    """Whether a text is fit to be a header's value: printable ASCII, no space at its ends."""
+    return bool(_HEADER_VALUE.fullmatch(value))
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """What settings say of the connection itself, whichever side it is."""
+
+    headers: Mapping[str, str]
+    ca_certificates: str | None
+    allowed_networks: tuple[Network, ...]
+
+
+def parse_connection_options(members: SettingsReader) -> ConnectionOptions:
+    """Take the members `get_headers`, `ca` (certificates in PEM) and `allowed_networks` (allowed addresses, CIDR)."""
+    ca = members.read_optional_text("ca")
+    if ca is not None and not _can_load_certificates(ca):
+        members.reject_field(
+            "ca", "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
+        )
+    return ConnectionOptions(members.read_headers("headers"), ca, _parse_networks(members))
+
+
+def _can_load_certificates(certificates: str) -> bool:
+    """Judged by what reads them for every exchange; TypeError is its word for what is not ASCII."""
+    try:
+        ssl.create_default_context(cadata=certificates)
+    except (ssl.SSLError, TypeError):
+        return False
+    return True
+
+
+def _parse_networks(members: SettingsReader) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(text) for text in members.read_texts("networks"))
+    except ValueError:
+        members.reject_field("networks", "Each of these must be a network such as 10.0.0.0/8.")
