@@ -9,7 +9,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from audit.entries.actor_context import Tell, under
+from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
 from console.people.preferences import zone_of
 
@@ -35,11 +35,11 @@ class Circumstances:
         tell = circumstances_of(request)
         if request.method not in _READING:
             tell()  # the roles before the request, which may take some away
-        with under(tell):
+        with actor_context(tell):
             return self._get_response(request)
 
 
-def circumstances_of(request: HttpRequest) -> Tell:
+def circumstances_of(request: HttpRequest) -> ReadContext:
     """`request`: a name of its own; `roles`: the groups at this time; `session`: a name that opens none."""
     number, kept = str(uuid4()), dict[Any, dict[str, JSONValue]]()
 

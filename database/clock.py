@@ -12,7 +12,7 @@ from django.db.models import DateTimeField, ExpressionWrapper
 from django.db.models.functions import Now
 
 from database.statement import Statement
-from database.values import moment
+from database.values import parse_timestamp
 
 _CLOCK = Statement("SELECT {now}")
 
@@ -26,5 +26,5 @@ def database_now(*, plus_seconds: float = 0.0) -> Any:
 
 def read_clock() -> datetime:
     """Read the database's clock: one statement."""
-    [(now,)] = _CLOCK.rows()
-    return moment(now)
+    [(now,)] = _CLOCK.fetch_all()
+    return parse_timestamp(now)

@@ -21,21 +21,21 @@ class GroupFailed(Exception):
     """A commit of several items failed, and nothing of it was stored: each thread stores its own item alone."""
 
 
-class _Member(Generic[T]):
+class _QueuedThread(Generic[T]):
     """A thread in the queue. `leads`: it is its turn to commit what has come."""
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.leads = False
+        self.is_leader = False
         self.failure: Exception | None = None
         self._turn = threading.Lock()  # held until it is called; an Event takes five times as long
         self._turn.acquire()
 
-    def wait(self, seconds: float = -1) -> bool:
+    def wait_for_turn(self, seconds: float = -1) -> bool:
         return self._turn.acquire(timeout=seconds)
 
-    def call(self, failure: Exception | None = None, *, leads: bool = False) -> None:
-        self.failure, self.leads = failure, leads
+    def wake_up(self, failure: Exception | None = None, *, leads: bool = False) -> None:
+        self.failure, self.is_leader = failure, leads
         self._turn.release()
 
 
@@ -50,7 +50,7 @@ class GroupCommit(Generic[T]):
     def __init__(self, run: Callable[[Sequence[T]], None], max_batch: int = MAX_BATCH) -> None:
         self._run, self._max_batch = run, max_batch
         self._lock = threading.Lock()
-        self._queue: deque[_Member[T]] = deque()
+        self._queue: deque[_QueuedThread[T]] = deque()
         self._is_running = False
 
     def submit(self, item: T, seconds: float = WAIT_SECONDS) -> None:
@@ -60,19 +60,19 @@ class GroupCommit(Generic[T]):
         database itself, which all of them get. Raises OperationalError after `seconds` in the queue; the item is not
         stored then. A batch that has begun is bounded by the deadlines of the database.
         """
-        member = _Member(item)
-        if not self._leads_at_once(member):
-            if not member.wait(seconds):
+        member = _QueuedThread(item)
+        if not self._becomes_leader(member):
+            if not member.wait_for_turn(seconds):
                 if self._leave_queue(member):
                     raise OperationalError("the queue of webhooks to be stored did not move in time")
-                member.wait()
+                member.wait_for_turn()
             if member.failure is not None:
                 raise member.failure
-            if not member.leads:
+            if not member.is_leader:
                 return
-        self._lead(member)
+        self._lead_batch(member)
 
-    def _leads_at_once(self, member: _Member[T]) -> bool:
+    def _becomes_leader(self, member: _QueuedThread[T]) -> bool:
         with self._lock:
             if self._is_running:
                 self._queue.append(member)
@@ -80,7 +80,7 @@ class GroupCommit(Generic[T]):
             self._is_running = True
             return True
 
-    def _leave_queue(self, member: _Member[T]) -> bool:
+    def _leave_queue(self, member: _QueuedThread[T]) -> bool:
         """Leave the queue after too long a wait; False if the item is being stored already."""
         with self._lock:
             is_queued = member in self._queue
@@ -88,32 +88,32 @@ class GroupCommit(Generic[T]):
                 self._queue.remove(member)
             return is_queued
 
-    def _lead(self, leader: _Member[T]) -> None:
+    def _lead_batch(self, leader: _QueuedThread[T]) -> None:
         with self._lock:
             count = min(len(self._queue), self._max_batch - 1)
             followers = [self._queue.popleft() for _ in range(count)]
         try:
             self._run([leader.item, *(follower.item for follower in followers)])
         except BaseException as error:
-            self._end(followers, error)
+            self._wake_followers(followers, error)
             if followers and isinstance(error, Exception):
-                raise _for_each(error) from error
+                raise _error_for_thread(error) from error
             raise
-        self._end(followers, None)
+        self._wake_followers(followers, None)
 
-    def _end(self, followers: Sequence[_Member[T]], error: BaseException | None) -> None:
+    def _wake_followers(self, followers: Sequence[_QueuedThread[T]], error: BaseException | None) -> None:
         self._call_next_leader()
         for follower in followers:
-            follower.call(None if error is None else _for_each(error))
+            follower.wake_up(None if error is None else _error_for_thread(error))
 
     def _call_next_leader(self) -> None:
         with self._lock:
             if self._queue:
-                self._queue.popleft().call(leads=True)
+                self._queue.popleft().wake_up(leads=True)
             else:
                 self._is_running = False
 
 
-def _for_each(error: BaseException) -> Exception:
+def _error_for_thread(error: BaseException) -> Exception:
     """Return an error of its own for each of several threads."""
     return type(error)(*error.args) if isinstance(error, _DATABASE_ERRORS) else GroupFailed()

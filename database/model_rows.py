@@ -12,7 +12,7 @@ from django.db.models import NOT_PROVIDED, JSONField, Model
 from django.db.models.base import ModelState
 
 from database.connection import thread_connection
-from database.values import as_time
+from database.values import parse_optional_timestamp
 
 M = TypeVar("M", bound=Model)
 
@@ -22,7 +22,7 @@ def new_row(model: type[M], **values: Any) -> M:
 
     `KeyError` for a name that is no field.
     """
-    shape = _shape(model)
+    shape = model_facts(model)
     row = model.__new__(model)
     state = ModelState()
     cache: dict[str, Any] = {}
@@ -30,11 +30,11 @@ def new_row(model: type[M], **values: Any) -> M:
     held = row.__dict__
     held["_state"] = state
     held.update(shape.defaults)
-    for name, make in shape.made:
+    for name, make in shape.default_factories:
         if name not in values:
             held[name] = make()
     for name, value in values.items():
-        key = shape.keys[name]
+        key = shape.key_attributes[name]
         if key is None:
             held[name] = value
         else:
@@ -54,7 +54,7 @@ def row_from_columns(model: type[M], values: Sequence[Any]) -> M:
     state = ModelState()
     state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, {}
     row.__dict__["_state"] = state
-    for (name, read), value in zip(_readers(model), values, strict=True):
+    for (name, read), value in zip(_column_readers(model), values, strict=True):
         row.__dict__[name] = value if value is None or read is None else read(value)
     return row
 
@@ -64,78 +64,82 @@ def rows_from_columns(models: Sequence[type[Model]], values: Sequence[Any]) -> l
     rows: list[Any] = []
     start = 0
     for model in models:
-        end = start + len(_readers(model))
+        end = start + len(_column_readers(model))
         own, start = values[start:end], end
         rows.append(None if all(each is None for each in own) else row_from_columns(model, own))
     return rows
 
 
 @lru_cache(maxsize=64)
-def _readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+def _column_readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     """The attribute of each column, and what makes its value of the driver's."""
-    return tuple((each.attname, _reader(each)) for each in model._meta.concrete_fields)
+    return tuple((each.attname, _column_reader(each)) for each in model._meta.concrete_fields)
 
 
-def _reader(field: Any) -> Callable[[Any], Any] | None:
+def _column_reader(field: Any) -> Callable[[Any], Any] | None:
     read = getattr(field, "from_db_value", None)
     if read is None:
-        return _READ.get(field.get_internal_type())
+        return _READERS_BY_FIELD_TYPE.get(field.get_internal_type())
     return lambda value: read(value, None, thread_connection())
 
 
-_READ: Mapping[str, Callable[[Any], Any]] = {
+_READERS_BY_FIELD_TYPE: Mapping[str, Callable[[Any], Any]] = {
     "BinaryField": bytes,
     "BooleanField": bool,
-    "DateTimeField": as_time,
+    "DateTimeField": parse_optional_timestamp,
     "UUIDField": lambda value: value if isinstance(value, uuid.UUID) else uuid.UUID(value),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """Facts about a model, computed once. `columns` takes the values of `fields`, which are all but the key, out of a
-    row's dictionary; `keys` has each name that `new_row` takes, and of a relation where its key stands; `places`:
-    where that is among the columns; `documents` are columns whose field has to prepare the value.
+class ModelFacts:
+    """Facts about a model that its rows need, computed once.
+
+    `fields` are all fields but the primary key, and `read_columns` takes their values out of a row's `__dict__`.
+    `key_attributes` maps each name that `new_row` accepts to the attribute of the foreign key if it is a relation, else
+    to None. `relation_positions` and `json_fields` are positions among `fields`.
     """
 
     table: str
-    key: str
+    key_attribute: str
     key_column: str
     fields: tuple[Any, ...]
-    columns: Callable[[dict[str, Any]], tuple[Any, ...]]
-    width: int
+    read_columns: Callable[[dict[str, Any]], tuple[Any, ...]]
+    column_count: int
     defaults: Mapping[str, Any]
-    made: tuple[tuple[str, Callable[[], Any]], ...]
-    keys: Mapping[str, str | None]
-    places: Mapping[str, int]
-    moments: tuple[str, ...]
-    documents: tuple[tuple[int, Any], ...]
+    default_factories: tuple[tuple[str, Callable[[], Any]], ...]
+    key_attributes: Mapping[str, str | None]
+    relation_positions: Mapping[str, int]
+    auto_now_attributes: tuple[str, ...]
+    json_fields: tuple[tuple[int, Any], ...]
 
 
 @lru_cache(maxsize=64)
-def _shape(model: type[Model]) -> _Shape:
+def model_facts(model: type[Model]) -> ModelFacts:
     every = model._meta.concrete_fields
     fields = [each for each in every if not each.primary_key]
     made = tuple((each.attname, each.default) for each in every if callable(each.default))
     is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
     keys: dict[str, str | None] = {each.attname: None for each in every}
     keys |= {each.name: each.attname for each in every if each.is_relation}
-    return _Shape(
+    return ModelFacts(
         table=model._meta.db_table,
-        key=model._meta.pk.attname,
+        key_attribute=model._meta.pk.attname,
         key_column=str(model._meta.pk.column),
         fields=tuple(fields),
-        columns=itemgetter(*(each.attname for each in fields)),
-        width=len(fields),
-        defaults={each.attname: _default(each) for each in every},
-        made=tuple(each for each in made if each[1] is not NOT_PROVIDED),
-        keys=keys,
-        places={each.name: place for place, each in enumerate(fields) if each.is_relation},
-        moments=tuple(each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one),
-        documents=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
+        read_columns=itemgetter(*(each.attname for each in fields)),
+        column_count=len(fields),
+        defaults={each.attname: _static_default(each) for each in every},
+        default_factories=tuple(each for each in made if each[1] is not NOT_PROVIDED),
+        key_attributes=keys,
+        relation_positions={each.name: place for place, each in enumerate(fields) if each.is_relation},
+        auto_now_attributes=tuple(
+            each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one
+        ),
+        json_fields=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
     )
 
 
-def _default(field: Any) -> Any:
+def _static_default(field: Any) -> Any:
     """The value of a field that nobody gave one, as Django has it; what is made anew for each row comes later."""
     return None if callable(field.default) and field.has_default() else field.get_default()

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-LARGEST_LOG = 32 * 2**20  # bytes of the write-ahead log that stay when an export or a backup has made it grow
+MAX_LOG_BYTES = (
+    32 * 2**20
+)  # bytes of the write-ahead log that stay when an export or a backup has made it grow
 # A webhook writes some seventy pages, most of them the same again: a log that is copied back every 4,000 pages (16 MB)
 # writes each of them a quarter as often into the file as one that is every 1,000. One block of its index holds as many.
-COPIED_BACK_EVERY = 4_000
+CHECKPOINT_PAGES = 4_000
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-    f" PRAGMA journal_size_limit={LARGEST_LOG}; PRAGMA wal_autocheckpoint={COPIED_BACK_EVERY}"
+    f" PRAGMA journal_size_limit={MAX_LOG_BYTES}; PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}"
 )
 
 

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 
 @contextmanager
-def snapshot() -> Iterator[None]:
+def read_snapshot() -> Iterator[None]:
     """One state of the database for all statements. On SQLite a transaction would hold up every writer: there each
     statement has a state of its own, and what was appended in between counts as not sealed yet."""
     if connection.vendor == "sqlite" or connection.in_atomic_block:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from django.db.models import Model
 
 from database.connection import thread_connection
-from database.values import CLOCKS
+from database.values import CLOCK_SQL
 
 
 class Statement:
@@ -27,8 +27,8 @@ class Statement:
 
     def __init__(self, sql: str) -> None:
         self.sql = " ".join(sql.split())
-        self._is_reading = self.sql.startswith("SELECT")
-        self._texts = {vendor: for_vendor(self.sql, vendor) for vendor in CLOCKS}
+        self._is_read = self.sql.startswith("SELECT")
+        self._texts = {vendor: sql_for_vendor(self.sql, vendor) for vendor in CLOCK_SQL}
 
     def bind(self, *values: Any) -> "BoundStatement":
         """With its values, for a `database.write_batch.WriteBatch`."""
@@ -36,20 +36,20 @@ class Statement:
 
     def execute(self, *values: Any) -> int:
         """How many rows it changed."""
-        return int(self._execute(values, row_count))
+        return int(self._execute_and_fetch(values, row_count))
 
-    def rows(self, *values: Any) -> list[tuple[Any, ...]]:
+    def fetch_all(self, *values: Any) -> list[tuple[Any, ...]]:
         """All rows that it gives, as the driver gives them: see `as_time`."""
-        return list(self._execute(values, all_rows))
+        return list(self._execute_and_fetch(values, all_rows))
 
-    def row(self, *values: Any) -> tuple[Any, ...] | None:
+    def fetch_one(self, *values: Any) -> tuple[Any, ...] | None:
         """The first row, if there is one."""
-        found = self._execute(values, all_rows)
+        found = self._execute_and_fetch(values, all_rows)
         return found[0] if found else None
 
-    def _execute(self, values: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
+    def _execute_and_fetch(self, values: Sequence[Any], fetch: Callable[[Any], Any]) -> Any:
         connection = thread_connection()
-        return execute(connection, self._texts[connection.vendor], values, fetch, is_reading=self._is_reading)
+        return execute_sql(connection, self._texts[connection.vendor], values, fetch, is_read=self._is_read)
 
 
 class BoundStatement(NamedTuple):
@@ -62,13 +62,13 @@ class BoundStatement(NamedTuple):
         """How many rows it changed."""
         connection = thread_connection()
         return int(
-            execute(connection, self.texts[connection.vendor], self.values, row_count, is_reading=False)
+            execute_sql(connection, self.texts[connection.vendor], self.values, row_count, is_read=False)
         )
 
 
-def for_vendor(sql: str, vendor: str) -> str:
+def sql_for_vendor(sql: str, vendor: str) -> str:
     """Return the text with the clock of that database in place of `{clock}` and `{now}`."""
-    clock = CLOCKS[vendor]
+    clock = CLOCK_SQL[vendor]
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
 
 
@@ -95,17 +95,17 @@ def first_value(cursor: Any) -> Any:
     return None if row is None else row[0]
 
 
-_EVERYWHERE = frozenset({str, int, float, bool, bytes, type(None)})
+_COMMON_TYPES = frozenset({str, int, float, bool, bytes, type(None)})
 # What the drivers take as it is.
-_PLAIN = {"sqlite": _EVERYWHERE, "postgresql": _EVERYWHERE | {datetime, uuid.UUID}}
-_ZONE = len("+00:00")
+_NATIVE_TYPES = {"sqlite": _COMMON_TYPES, "postgresql": _COMMON_TYPES | {datetime, uuid.UUID}}
+_UTC_SUFFIX_LENGTH = len("+00:00")
 
 
 def _for_sqlite(value: Any) -> Any:
     """Convert a value as Django's SQLite backend does."""
     if isinstance(value, datetime):
         at = value if value.tzinfo is UTC else value.astimezone(UTC)
-        return at.isoformat(" ")[:-_ZONE]
+        return at.isoformat(" ")[:-_UTC_SUFFIX_LENGTH]
     if isinstance(value, uuid.UUID):
         return value.hex
     return _for_postgresql(value)
@@ -118,11 +118,11 @@ def _for_postgresql(value: Any) -> Any:
     return value.pk if isinstance(value, Model) else value
 
 
-_CURSOR = "_hub_cursor"
+_CURSOR_ATTRIBUTE = "_hub_cursor"
 
 
-def execute(
-    connection: Any, sql: str, values: Sequence[Any], fetch: Callable[[Any], Any], *, is_reading: bool
+def execute_sql(
+    connection: Any, sql: str, values: Sequence[Any], fetch: Callable[[Any], Any], *, is_read: bool
 ) -> Any:
     """Execute a text over the driver's own cursor, and return what `fetch` returns for that.
 
@@ -131,12 +131,12 @@ def execute(
     goes over Django's cursor.
     """
     is_sqlite = connection.vendor == "sqlite"
-    plain = _PLAIN[connection.vendor]
+    plain = _NATIVE_TYPES[connection.vendor]
     if not plain.issuperset(map(type, values)):
         convert = _for_sqlite if is_sqlite else _for_postgresql
         values = [value if type(value) in plain else convert(value) for value in values]
     is_watched = connection.execute_wrappers or connection.force_debug_cursor
-    if is_watched or (is_sqlite and not (is_reading or connection.in_atomic_block)):
+    if is_watched or (is_sqlite and not (is_read or connection.in_atomic_block)):
         with connection.cursor() as cursor:
             cursor.execute(sql, values)
             return fetch(cursor)
@@ -147,12 +147,12 @@ def execute(
         if is_sqlite:
             cursor = link.cursor()
             try:
-                cursor.execute(_qmark(sql), values)
+                cursor.execute(_with_qmark_parameters(sql), values)
                 return fetch(cursor)
             finally:
                 cursor.close()
         cursor = _raw_cursor(link)
-        cursor.execute(_numbered(sql), values)
+        cursor.execute(_with_numbered_parameters(sql), values)
         return fetch(cursor)
 
 
@@ -161,21 +161,21 @@ def _raw_cursor(link: Any) -> Any:
     find its `%s`. It stays, for it knows how to read and write the types that it has met; a new one learns them again.
     """
     known = link.__dict__
-    cursor = known.get(_CURSOR)
+    cursor = known.get(_CURSOR_ATTRIBUTE)
     if cursor is None:
         from psycopg import RawCursor  # only where there is a PostgreSQL
 
-        cursor = known[_CURSOR] = RawCursor(link)
+        cursor = known[_CURSOR_ATTRIBUTE] = RawCursor(link)
     return cursor
 
 
 @lru_cache(maxsize=1024)
-def _numbered(sql: str) -> bytes:
+def _with_numbered_parameters(sql: str) -> bytes:
     first, *rest = sql.split("%s")
     text = first + "".join(f"${number}{piece}" for number, piece in enumerate(rest, 1))
     return text.replace("%%", "%").encode()
 
 
 @lru_cache(maxsize=1024)
-def _qmark(sql: str) -> str:
+def _with_qmark_parameters(sql: str) -> str:
     return sql.replace("%s", "?").replace("%%", "%")

@@ -18,8 +18,8 @@ from database.connection import thread_connection
 from database.statement import BoundStatement, first_row, first_value, row_count
 
 ANY_ROW = object()
-_FAILED = "a guard failed"
-_CHECK = f"CAST(CASE WHEN {{}} THEN '1' ELSE '{_FAILED}' END AS integer)"
+_GUARD_FAILED = "a guard failed"
+_CHECK = f"CAST(CASE WHEN {{}} THEN '1' ELSE '{_GUARD_FAILED}' END AS integer)"
 
 
 class GuardFailed(Exception):
@@ -58,9 +58,9 @@ class WriteBatch:
         raises; then nothing was written, and the rows count as new again.
         """
         connection = thread_connection()
-        is_one_statement = connection.vendor == "postgresql" and self._count() > 1
+        is_one_statement = connection.vendor == "postgresql" and self._part_count() > 1
         try:
-            with self._transaction(connection, is_one_statement):
+            with self._atomic_if_needed(connection, is_one_statement):
                 if is_one_statement:
                     self._run_as_one_statement(connection)
                 else:
@@ -70,25 +70,25 @@ class WriteBatch:
                 mark_as_new(rows)
             raise
 
-    def _count(self) -> int:
+    def _part_count(self) -> int:
         return len(self._guards) + len(self._rows) + len(self._writes)
 
-    def _transaction(self, connection: Any, is_one_statement: bool) -> AbstractContextManager[Any]:
+    def _atomic_if_needed(self, connection: Any, is_one_statement: bool) -> AbstractContextManager[Any]:
         if connection.in_atomic_block:  # only a failed guard leaves the caller's transaction usable
             return transaction.atomic() if self._guards else nullcontext()
-        return nullcontext() if is_one_statement or self._count() == 1 else transaction.atomic()
+        return nullcontext() if is_one_statement or self._part_count() == 1 else transaction.atomic()
 
     def _run_in_turn(self, connection: Any) -> None:
         for guard, equals in self._guards:
             sql = guard.texts[connection.vendor]
-            found = statement.execute(connection, sql, guard.values, first_value, is_reading=False)
+            found = statement.execute_sql(connection, sql, guard.values, first_value, is_read=False)
             if not (found is not None if equals is ANY_ROW else found == equals):
                 raise GuardFailed
         for rows in self._rows.values():
             insert_rows(rows, connection)
         for write in self._writes:
             sql = write.texts[connection.vendor]
-            statement.execute(connection, sql, write.values, row_count, is_reading=False)
+            statement.execute_sql(connection, sql, write.values, row_count, is_read=False)
 
     def _run_as_one_statement(self, connection: Any) -> None:
         places: dict[int, str] = {}
@@ -103,16 +103,17 @@ class WriteBatch:
         inserts = []
         for rows in self._rows.values():
             sql, given = make_insert(rows, connection)
-            inserts.append((sql, _take_values(given, places, values)))
+            inserts.append((sql, _split_parameters(given, places, values)))
         writes = [
-            (write.texts["postgresql"], _take_values(write.values, places, values)) for write in self._writes
+            (write.texts["postgresql"], _split_parameters(write.values, places, values))
+            for write in self._writes
         ]
         values += [equals for _, equals in self._guards if equals is not ANY_ROW]
-        text = _statement(tuple(guards), tuple(inserts), tuple(writes))
+        text = _batch_sql(tuple(guards), tuple(inserts), tuple(writes))
         try:
-            found = statement.execute(connection, text, values, first_row, is_reading=False)
+            found = statement.execute_sql(connection, text, values, first_row, is_read=False)
         except DataError as error:
-            if _FAILED in str(error):  # the cast of _CHECK quotes what it cannot read
+            if _GUARD_FAILED in str(error):  # the cast of _CHECK quotes what it cannot read
                 raise GuardFailed from None
             raise
         for rows, keys in zip(self._rows.values(), found[1:], strict=True):
@@ -125,7 +126,7 @@ _Keys = tuple[
 _Part = tuple[str, _Keys]
 
 
-def _take_values(given: Sequence[Any], places: dict[int, str], values: list[Any]) -> _Keys:
+def _split_parameters(given: Sequence[Any], places: dict[int, str], values: list[Any]) -> _Keys:
     """Return which parameters of a statement are keys of rows of the batch; add the others to `values`."""
     keys = []
     for position, value in enumerate(given):
@@ -138,7 +139,7 @@ def _take_values(given: Sequence[Any], places: dict[int, str], values: list[Any]
 
 
 @lru_cache(maxsize=512)
-def _statement(
+def _batch_sql(
     guards: tuple[tuple[str, bool], ...],
     inserts: tuple[_Part, ...],
     writes: tuple[_Part, ...],
@@ -146,7 +147,7 @@ def _statement(
     """Return the one statement: it fails if a guard does not hold, and returns the keys of the rows by model."""
     ctes, conditions, keys = [], [], []
     for number, (sql, has_value) in enumerate(guards):
-        ctes.append(f"g{number} AS ({_returning(sql)})")
+        ctes.append(f"g{number} AS ({_with_returning(sql)})")
         found = f"(SELECT * FROM g{number})"  # noqa: S608
         conditions.append(f"{found} = %s" if has_value else f"EXISTS {found}")
     for number, part in enumerate(inserts):
@@ -159,7 +160,7 @@ def _statement(
     return f"WITH {', '.join(ctes)} SELECT {', '.join([check, *keys])}"
 
 
-def _returning(sql: str) -> str:
+def _with_returning(sql: str) -> str:
     """Return a guard's text, of a write with what it returns."""
     return sql if sql.startswith("SELECT") or " RETURNING " in sql else f"{sql} RETURNING 1"
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.export.line_formats import FORMATS
 from exports.list_export import ListExport, StreamStats, stream_rows
 from sync.search.event_filter import PERSONAL_PARAMS
@@ -80,7 +80,7 @@ class ExportCommand(BaseCommand):
 
 def _append_audit_entry(action: str, details: Mapping[str, Any]) -> None:
     with transaction.atomic():
-        append(Happening("system", action, details=details))
+        append_entries(NewEntry("system", action, details=details))
 
 
 @contextmanager

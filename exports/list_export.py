@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Count, QuerySet
 
-from audit.export.line_formats import Format, Row
+from audit.export.line_formats import LineFormat, Row
 from audit.models import Entry
 from sync.models import Attempt
 from webhooks.catalogue.reference import to_reference
@@ -43,11 +43,11 @@ class StreamStats:
 
 
 def stream_rows(
-    export: ListExport, queryset: QuerySet[Any], line_format: Format, stats: StreamStats
+    export: ListExport, queryset: QuerySet[Any], line_format: LineFormat, stats: StreamStats
 ) -> Iterator[bytes]:
     """The file in pieces of some hundred kilobytes, in constant memory; `stats` counts along."""
     with _streaming_transaction():
-        lines = line_format.write(export.columns, _count_rows(export.read_rows(queryset), stats))
+        lines = line_format.write_lines(export.columns, _count_rows(export.read_rows(queryset), stats))
         for some in split_into_batches(lines, CHUNK_SIZE // 4):
             piece = "".join(some).encode()
             stats.size += len(piece)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, JsonResponse
 
-from audit.sealing.status import Standing
+from audit.sealing.status import SealingStatus
 from database.clock import read_clock
 from sync.models import Alarm
 from sync.monitoring.health_figures import Figures, measure, waiting
@@ -87,7 +87,7 @@ def _opens_sealed() -> bool:
     return True
 
 
-def _audit(audit: Standing) -> dict[str, Any]:
+def _audit(audit: SealingStatus) -> dict[str, Any]:
     """How far the audit log is sealed, verified by the nightly look, and told outside."""
     verified = audit.verified
     return {

@@ -8,8 +8,8 @@ from typing import TypeVar, cast
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
-from audit.entries.stream_heads import End
+from audit.entries.append import NewEntry, append_entries
+from audit.entries.stream_heads import StreamHead
 from database.write_batch import WriteBatch
 from sync.attempts.event_outcome import outcome_of, outcome_when_opened
 from sync.attempts.waiters import wait, waiting_for
@@ -42,7 +42,7 @@ def give_up_what_must_not_go_on(event: Event) -> list[Delivery]:
         state=State.DEAD, due_at=None, settled_at=now
     )
     details = {"event": event.reference}
-    append(*(Happening(each.stream, "delivery.given_up", details=details) for each in stopped), at=now)
+    append_entries(*(NewEntry(each.stream, "delivery.given_up", details=details) for each in stopped), at=now)
     return stopped
 
 
@@ -71,14 +71,14 @@ class Begun:
         self._at_once = False
         return outcome_when_opened(event, [each.route.commercial for each in self._ways])
 
-    def open(self, event: Event, batch: WriteBatch) -> list[Happening]:
+    def open(self, event: Event, batch: WriteBatch) -> list[NewEntry]:
         """Add the event's deliveries to the batch that stores it; returns their audit entries. May be asked again."""
         ready = len(self._ready()) if self._at_once else 0
         self._opening = open_deliveries(event, self._ways, at_once=ready)
         batch.insert(*self._opening.rows)
         return self._opening.happenings
 
-    def committed(self, heads: Mapping[str, End]) -> None:
+    def committed(self, heads: Mapping[str, StreamHead]) -> None:
         """Remember where the streams end, for whoever settles."""
         claims = [replace(claim, heads=heads) for claim in self._opening.claims]
         self._opening = replace(self._opening, claims=claims)

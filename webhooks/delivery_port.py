@@ -6,8 +6,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from audit.entries.append import Happening
-from audit.entries.stream_heads import End
+from audit.entries.append import NewEntry
+from audit.entries.stream_heads import StreamHead
 from database.write_batch import WriteBatch
 from webhooks.catalogue.outcome import EventOutcome
 from webhooks.models import Event
@@ -19,7 +19,7 @@ class PendingAnswer(Protocol):
     """
 
     @property
-    def happening(self) -> Happening: ...
+    def happening(self) -> NewEntry: ...
     def add_to(self, batch: WriteBatch) -> None:
         """Add the rows that store the answer, without the audit entry."""
 
@@ -36,12 +36,12 @@ class Begun(Protocol):
     def plan(self, event: Event) -> EventOutcome | None:
         """Before the event is stored: its outcome where nobody will wait for it. May set its state to `ignored`."""
 
-    def open(self, event: Event, batch: WriteBatch) -> Sequence[Happening]:
+    def open(self, event: Event, batch: WriteBatch) -> Sequence[NewEntry]:
         """Add the event's deliveries to the batch that stores it; returns their audit entries, the first of their
         streams. May be asked again, after a batch that failed.
         """
 
-    def committed(self, heads: Mapping[str, End]) -> None:
+    def committed(self, heads: Mapping[str, StreamHead]) -> None:
         """The batch is committed, and streams of the audit log end here."""
 
     def start(self) -> None:

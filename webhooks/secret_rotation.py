@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from webhooks.models import Source, SourceSecret
 from webhooks.protocol.signatures import check_secret, new_secret
 
@@ -48,7 +48,7 @@ def rotate(
             raise NotRotated(f"At most {MOST_LIVE} secrets can be live. End one first.")
         details = {"secret": added.pk, "made": not typed, "others": ended, "end_in_hours": hours}
         details |= {"reason": reason, "address": address}
-        append(Happening(f"setting:source:{source.pk}", "secret.added", actor, details))
+        append_entries(NewEntry(f"setting:source:{source.pk}", "secret.added", actor, details))
     return value
 
 
@@ -64,7 +64,7 @@ def end_now(secret: SourceSecret, *, reason: str, actor: str, address: str) -> N
         ended = _still_live(SourceSecret.objects.filter(pk=secret.pk), now).update(ends_at=now)
         if ended:
             details = {"secret": secret.pk, "reason": reason, "address": address}
-            append(Happening(f"setting:source:{secret.source_id}", "secret.ended", actor, details))
+            append_entries(NewEntry(f"setting:source:{secret.source_id}", "secret.ended", actor, details))
 
 
 def _fresh(source: Source) -> str:

@@ -4,25 +4,25 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from audit.checks.findings import EntryRow, Fault, Faults, StreamRow
-from audit.format.canonical_json import canonical
-from audit.format.hashes import ZERO, leaf_of
+from audit.checks.findings import EntryRow, Faults, IntegrityFault, StreamRow
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH, leaf_hash
 
-MEMBERS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
+ENTRY_FIELDS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
 
 
 def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
     """What is wrong with one entry. `sealed_leaf`: what its segment has for it."""
     try:
-        leaf = leaf_of(row.body)
+        leaf = leaf_hash(row.body)
     except UnicodeEncodeError:
         leaf = b""
     if sealed_leaf is not None and leaf != sealed_leaf:
-        yield Fault(row.place, "its body is not what was sealed")
+        yield IntegrityFault(row.location, "its body is not what was sealed")
     if leaf != row.leaf:
-        yield Fault(row.place, "its hash is not that of its body")
-    if (said := _said(row.body)) is None:
-        yield Fault(row.place, "its body is not canonical JSON of the members of an entry")
+        yield IntegrityFault(row.location, "its hash is not that of its body")
+    if (said := _parse_body(row.body)) is None:
+        yield IntegrityFault(row.location, "its body is not canonical JSON of the members of an entry")
         return
     columns = {
         "stream": row.stream,
@@ -34,13 +34,15 @@ def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
     }
     for name, value in columns.items():
         if said[name] != value:
-            yield Fault(row.place, f"its column {name} is not what its body says")
+            yield IntegrityFault(row.location, f"its column {name} is not what its body says")
 
 
-def _said(body: str) -> dict[str, Any] | None:
+def _parse_body(body: str) -> dict[str, Any] | None:
     try:
         document = json.loads(body)
-        is_good = isinstance(document, dict) and set(document) == MEMBERS and canonical(document) == body
+        is_good = (
+            isinstance(document, dict) and set(document) == ENTRY_FIELDS and canonical_json(document) == body
+        )
     except (TypeError, ValueError, RecursionError):
         return None
     return document if is_good and document["v"] == 1 else None
@@ -48,12 +50,12 @@ def _said(body: str) -> dict[str, Any] | None:
 
 def check_streams(rows: Iterable[StreamRow]) -> Faults:
     """What is wrong with the chains: all entries in the order of streams and places."""
-    stream, seq, leaf = "", 0, ZERO
+    stream, seq, leaf = "", 0, ZERO_HASH
     for row in rows:
         if row.stream != stream:
-            stream, seq, leaf = row.stream, row.stub_seq or 0, row.stub_leaf or ZERO
+            stream, seq, leaf = row.stream, row.stub_seq or 0, row.stub_leaf or ZERO_HASH
         if row.seq != seq + 1:
-            yield Fault(f"stream {stream} at {row.seq}", f"does not follow {seq}")
+            yield IntegrityFault(f"stream {stream} at {row.seq}", f"does not follow {seq}")
         elif row.prev_leaf != leaf:
-            yield Fault(f"stream {stream} at {row.seq}", "does not continue the entry before it")
+            yield IntegrityFault(f"stream {stream} at {row.seq}", "does not continue the entry before it")
         seq, leaf = row.seq, row.leaf

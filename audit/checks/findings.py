@@ -7,17 +7,17 @@ from audit.format.signed_records import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class IntegrityFault:
     """Something that is not as it was written, and where."""
 
-    place: str
-    what: str
+    location: str
+    problem: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what}"
+        return f"{self.location}: {self.problem}"
 
 
-Faults = Iterator[Fault]
+Faults = Iterator[IntegrityFault]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class EntryRow:
     leaf: bytes
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"entry {self.id} ({self.stream} {self.stream_seq})"
 
 
@@ -51,7 +51,7 @@ class SegmentRow:
     highest_id: int
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"segment {self.record['number']}"
 
 
@@ -60,8 +60,8 @@ class KeyRow:
     """A key as it is stored."""
 
     record: Record
-    until: str | None
-    has_private: bool
+    valid_until: str | None
+    has_private_half: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,25 +10,25 @@ from contextvars import ContextVar
 
 from audit.format.canonical_json import JSONValue
 
-Tell = Callable[[], Mapping[str, JSONValue]]
+ReadContext = Callable[[], Mapping[str, JSONValue]]
 
-NAME = "by"
-_tell: ContextVar[Tell | None] = ContextVar("circumstances", default=None)
+CONTEXT_FIELD = "by"
+_context_reader: ContextVar[ReadContext | None] = ContextVar("circumstances", default=None)
 
 
 @contextmanager
-def under(tell: Tell) -> Iterator[None]:
+def actor_context(read_context: ReadContext) -> Iterator[None]:
     """Within, entries of people carry what `tell` says; it is asked only when there is such an entry."""
-    token = _tell.set(tell)
+    token = _context_reader.set(read_context)
     try:
         yield
     finally:
-        _tell.reset(token)
+        _context_reader.reset(token)
 
 
-def with_circumstances(actor: str, details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
+def add_actor_context(actor: str, details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
     """The details of an entry of this actor, with the circumstances where there are any."""
-    tell = _tell.get()
+    tell = _context_reader.get()
     if tell is None or not actor.startswith("person:"):
         return details
-    return {**details, NAME: dict(tell())}
+    return {**details, CONTEXT_FIELD: dict(tell())}

@@ -11,18 +11,18 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.entries.actor_context import with_circumstances
-from audit.entries.stream_heads import START, End, ends_of
-from audit.format.canonical_json import JSONValue, canonical
-from audit.format.hashes import leaf_of
-from audit.format.signed_records import time_text
+from audit.entries.actor_context import add_actor_context
+from audit.entries.stream_heads import EMPTY_STREAM, StreamHead, load_stream_heads
+from audit.format.canonical_json import JSONValue, canonical_json
+from audit.format.hashes import leaf_hash
+from audit.format.signed_records import format_time
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 
 SYSTEM = "system"
 VERSION = 1
-BATCH = 1000
-_COLLISIONS = 100
+MAX_INSERT_ROWS = 1000
+_MAX_COLLISIONS = 100
 _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
 
@@ -31,7 +31,7 @@ class NotInTransaction(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class NewEntry:
     """Something that somebody may ask about later.
 
     `stream` names what it is about (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
@@ -47,32 +47,32 @@ class Happening:
     at: datetime | None = None
 
 
-class _NewStreams(dict[str, End]):
+class _NewStreams(dict[str, StreamHead]):
     """The heads of streams that have no entry yet, whatever their names."""
 
     def __contains__(self, stream: object) -> bool:
         return True
 
-    def __missing__(self, stream: str) -> End:
-        return START
+    def __missing__(self, stream: str) -> StreamHead:
+        return EMPTY_STREAM
 
 
-NEW_STREAMS: Mapping[str, End] = _NewStreams()
+NEW_STREAMS: Mapping[str, StreamHead] = _NewStreams()
 
 
-def append(*happenings: Happening, at: datetime | None = None) -> None:
+def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
     """Append entries to their streams, in order, in the transaction that is open: two statements.
 
     Where another transaction appends to one of these streams, this waits for its end. Raises NotInTransaction outside
     a transaction; TypeError or ValueError for details without a canonical form.
     """
     if not connection.in_atomic_block:
-        raise NotInTransaction("append() belongs into the transaction of the change that it records")
+        raise NotInTransaction("append_entries() belongs in the transaction of the change that it records")
     moment = at or timezone.now()
-    for tries_left in reversed(range(_tries() if happenings else 0)):
+    for tries_left in reversed(range(_max_attempts() if entries else 0)):
         try:
-            with _savepoint():
-                prepare_append(*happenings, at=moment).run()
+            with _savepoint_on_postgresql():
+                prepare_append(*entries, at=moment).insert_entries()
             return
         except IntegrityError:  # another transaction appended after the heads were read
             if not tries_left:
@@ -84,9 +84,9 @@ class PreparedAppend:
     """INSERTs of entries, and where their streams end once those are committed."""
 
     writes: Sequence[BoundStatement]
-    heads: Mapping[str, End]
+    heads: Mapping[str, StreamHead]
 
-    def run(self) -> None:
+    def insert_entries(self) -> None:
         """Insert the entries in the transaction that is open."""
         for write in self.writes:
             batch = WriteBatch()
@@ -95,7 +95,7 @@ class PreparedAppend:
 
 
 def prepare_append(
-    *happenings: Happening, at: datetime | None = None, heads: Mapping[str, End] | None = None
+    *entries: NewEntry, at: datetime | None = None, heads: Mapping[str, StreamHead] | None = None
 ) -> PreparedAppend:
     """Prepare entries for a write batch. The batch raises IntegrityError if a stream does not end at its head any more.
 
@@ -104,62 +104,64 @@ def prepare_append(
     """
     moment = at or timezone.now()
     known = {} if heads is None else heads
-    streams = {happening.stream for happening in happenings}
+    streams = {happening.stream for happening in entries}
     unknown = [stream for stream in streams if stream not in known]
-    found = ends_of(unknown) if unknown else {}
+    found = load_stream_heads(unknown) if unknown else {}
     ends = {stream: found[stream] if stream in found else known[stream] for stream in streams}
     ordered = (
-        happenings if heads is NEW_STREAMS else _in_order(happenings)
+        entries if heads is NEW_STREAMS else _sorted_by_stream(entries)
     )  # no other transaction has a new stream
-    rows = [_row(happening, happening.at or moment, ends) for happening in ordered]
-    writes = [_insertion(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+    rows = [_entry_columns(happening, happening.at or moment, ends) for happening in ordered]
+    writes = [
+        _bind_insert(rows[start : start + MAX_INSERT_ROWS]) for start in range(0, len(rows), MAX_INSERT_ROWS)
+    ]
     return PreparedAppend(writes, ends)
 
 
-def _tries() -> int:
+def _max_attempts() -> int:
     """Return how often an append is tried. On SQLite once is enough: there is one writer at a time."""
-    return _COLLISIONS if connection.vendor == "postgresql" else 1
+    return _MAX_COLLISIONS if connection.vendor == "postgresql" else 1
 
 
-def _savepoint() -> AbstractContextManager[Any]:
+def _savepoint_on_postgresql() -> AbstractContextManager[Any]:
     """Return a savepoint on PostgreSQL, so that an error leaves the transaction usable."""
     return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
-def _in_order(happenings: Sequence[Happening]) -> Sequence[Happening]:
+def _sorted_by_stream(entries: Sequence[NewEntry]) -> Sequence[NewEntry]:
     """Return them by the names of their streams; two appends to the same streams then never wait for each other."""
-    return sorted(happenings, key=_stream) if len(happenings) > 1 else happenings
+    return sorted(entries, key=_stream_of) if len(entries) > 1 else entries
 
 
-def _stream(happening: Happening) -> str:
-    return happening.stream
+def _stream_of(entry: NewEntry) -> str:
+    return entry.stream
 
 
-def _text(happening: Happening, at: str) -> str:
+def _body_start(entry: NewEntry, at: str) -> str:
     """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
-    deed = f'"action":{quoted(happening.action)},"actor":{quoted(happening.actor)}'
-    details = with_circumstances(happening.actor, happening.details)
-    return f'{{{deed},"at":"{at}","details":{canonical(details)}'
+    deed = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
+    details = add_actor_context(entry.actor, entry.details)
+    return f'{{{deed},"at":"{at}","details":{canonical_json(details)}'
 
 
-def _row(happening: Happening, at: datetime, ends: dict[str, End]) -> tuple[Any, ...]:
+def _entry_columns(entry: NewEntry, at: datetime, heads: dict[str, StreamHead]) -> tuple[Any, ...]:
     """Return the values of `_COLUMNS` for the next entry of a stream, which becomes its head."""
-    text = _text(happening, time_text(at))
-    stream = happening.stream
-    before = ends[stream]
+    text = _body_start(entry, format_time(at))
+    stream = entry.stream
+    before = heads[stream]
     seq = before.seq + 1
     place = f'"stream":{quoted(stream)},"stream_seq":{seq},"v":{VERSION}'
     body = f'{text},"prev_leaf":"{before.leaf.hex()}",{place}}}'
-    leaf = leaf_of(body)
-    ends[stream] = End(seq, leaf)
-    return stream, at, happening.action, happening.actor, body, seq, before.leaf, leaf
+    leaf = leaf_hash(body)
+    heads[stream] = StreamHead(seq, leaf)
+    return stream, at, entry.action, entry.actor, body, seq, before.leaf, leaf
 
 
-def _insertion(rows: Sequence[tuple[Any, ...]]) -> BoundStatement:
-    return _inserting(len(rows)).bind(*(value for row in rows for value in row))
+def _bind_insert(rows: Sequence[tuple[Any, ...]]) -> BoundStatement:
+    return _insert_statement(len(rows)).bind(*(value for row in rows for value in row))
 
 
 @lru_cache(maxsize=64)
-def _inserting(rows: int) -> Statement:
+def _insert_statement(row_count: int) -> Statement:
     row = f"({', '.join(['%s'] * len(_COLUMNS))})"
-    return Statement(f"INSERT INTO audit_entry ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * rows)}")  # noqa: S608
+    return Statement(f"INSERT INTO audit_entry ({', '.join(_COLUMNS)}) VALUES {', '.join([row] * row_count)}")  # noqa: S608

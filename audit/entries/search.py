@@ -12,15 +12,15 @@ from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
 from audit.models import Entry
-from audit.models.entry import MANY, ROUTINE
+from audit.models.entry import ROUTINE_ACTIONS, ROUTINE_STREAM_KINDS
 
-_listed = ", ".join(f"'{each}'" for each in ROUTINE)
-_IS_SELDOM = f'NOT ("audit_entry"."action" IN ({_listed}))'
+_quoted_actions = ", ".join(f"'{each}'" for each in ROUTINE_ACTIONS)
+_IS_NOT_ROUTINE = f'NOT ("audit_entry"."action" IN ({_quoted_actions}))'
 _IS_BY_PEOPLE = {
     "sqlite": """"audit_entry"."actor" LIKE 'person:%%' ESCAPE '\\'""",
     "postgresql": """"audit_entry"."actor"::text LIKE 'person:%%'""",
 }
-_IS_APART = {
+_IS_OTHER_STREAM = {
     "sqlite": """(NOT ("audit_entry"."stream" LIKE 'event:%%' ESCAPE '\\')
         AND NOT ("audit_entry"."stream" LIKE 'delivery:%%' ESCAPE '\\'))""",
     "postgresql": """(NOT ("audit_entry"."stream"::text LIKE 'event:%%')
@@ -32,29 +32,29 @@ _IS_OF_KIND = {
 }
 
 
-def of_action(entries: QuerySet[Entry], action: str) -> QuerySet[Entry]:
+def filter_by_action(entries: QuerySet[Entry], action: str) -> QuerySet[Entry]:
     """Entries of one kind of deed."""
     found = entries.filter(action=action)
-    return found if action in ROUTINE else found.filter(_raw(_IS_SELDOM))
+    return found if action in ROUTINE_ACTIONS else found.filter(_sql_condition(_IS_NOT_ROUTINE))
 
 
-def by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
+def filter_by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
     """Entries of what people did."""
-    return entries.filter(_raw(_IS_BY_PEOPLE[vendor]))
+    return entries.filter(_sql_condition(_IS_BY_PEOPLE[vendor]))
 
 
-def by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
+def filter_by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
     """Entries of what one person, one source or the hub did."""
     found = entries.filter(actor=actor)
-    return by_people(found, vendor) if actor.startswith("person:") else found
+    return filter_by_people(found, vendor) if actor.startswith("person:") else found
 
 
-def about_kind(entries: QuerySet[Entry], kind: str, vendor: str) -> QuerySet[Entry]:
+def filter_by_stream_kind(entries: QuerySet[Entry], kind: str, vendor: str) -> QuerySet[Entry]:
     """Entries of the streams that begin with this word."""
-    if kind in MANY:
+    if kind in ROUTINE_STREAM_KINDS:
         return entries.filter(stream__startswith=f"{kind}:")
-    return entries.filter(_raw(_IS_APART[vendor]), _raw(_IS_OF_KIND[vendor], kind))
+    return entries.filter(_sql_condition(_IS_OTHER_STREAM[vendor]), _sql_condition(_IS_OF_KIND[vendor], kind))
 
 
-def _raw(sql: str, *values: str) -> Any:
+def _sql_condition(sql: str, *values: str) -> Any:
     return RawSQL(sql, values, output_field=BooleanField())  # noqa: S611 - of nothing that anybody sent

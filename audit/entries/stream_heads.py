@@ -10,42 +10,42 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from audit.format.hashes import ZERO
+from audit.format.hashes import ZERO_HASH
 from database.statement import Statement
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class StreamHead:
     """The last entry of a stream: its place and its hash."""
 
     seq: int
     leaf: bytes
 
 
-START = End(0, ZERO)
-MOST = 1000  # streams in one statement
+EMPTY_STREAM = StreamHead(0, ZERO_HASH)
+MAX_STREAMS = 1000  # streams in one statement
 
 
-def ends_of(streams: Collection[str]) -> dict[str, End]:
+def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
     """The end of each, by one statement for a thousand. Of an entry that is kept no longer its hash is."""
     ends = {}
-    for some in _pieces(sorted(streams)):
-        for stream, seq, leaf in _ending(len(some)).rows(*some):
-            ends[stream] = End(seq, bytes(leaf)) if seq else START
+    for some in _in_batches(sorted(streams)):
+        for stream, seq, leaf in _heads_statement(len(some)).fetch_all(*some):
+            ends[stream] = StreamHead(seq, bytes(leaf)) if seq else EMPTY_STREAM
     return ends
 
 
-_LAST = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream ORDER BY stream_seq DESC LIMIT 1)"
-_KEPT = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
+_LAST_ENTRY = "(SELECT {} FROM audit_entry WHERE stream = wanted.stream ORDER BY stream_seq DESC LIMIT 1)"
+_STUB = "(SELECT {} FROM audit_stub WHERE stream = wanted.stream)"
 
 
 @lru_cache(maxsize=128)
-def _ending(streams: int) -> Statement:
-    seq = f"COALESCE({_LAST.format('stream_seq')}, {_KEPT.format('seq')}, 0)"
-    leaf = f"COALESCE({_LAST.format('leaf')}, {_KEPT.format('leaf')})"
-    wanted = f"WITH wanted (stream) AS (VALUES {', '.join(['(%s)'] * streams)})"
+def _heads_statement(stream_count: int) -> Statement:
+    seq = f"COALESCE({_LAST_ENTRY.format('stream_seq')}, {_STUB.format('seq')}, 0)"
+    leaf = f"COALESCE({_LAST_ENTRY.format('leaf')}, {_STUB.format('leaf')})"
+    wanted = f"WITH wanted (stream) AS (VALUES {', '.join(['(%s)'] * stream_count)})"
     return Statement(f"{wanted} SELECT stream, {seq}, {leaf} FROM wanted")  # noqa: S608
 
 
-def _pieces(streams: Sequence[str]) -> list[Sequence[str]]:
-    return [streams[start : start + MOST] for start in range(0, len(streams), MOST)]
+def _in_batches(streams: Sequence[str]) -> list[Sequence[str]]:
+    return [streams[start : start + MAX_STREAMS] for start in range(0, len(streams), MAX_STREAMS)]

@@ -11,80 +11,80 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from audit.format.canonical_json import canonical
-from audit.format.hashes import ZERO, leaf_of
-from audit.format.merkle_tree import inclusion_proof, perfect_of
-from audit.format.placement import Gone, Placed
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH, leaf_hash
+from audit.format.merkle_tree import inclusion_proof, subtree_hash_of
+from audit.format.placement import PlacedEntry, PrunedHead
 from audit.format.signed_records import Record
 
-SUMS = "SHA256SUMS"
-Signs = Callable[
+CHECKSUM_FILE = "SHA256SUMS"
+SignRecord = Callable[
     [str, Record], Record
 ]  # kind and record: the record with the id of the key and the signature
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ManifestFacts:
     """What the manifest says in the exporter's own words: what was asked for, by whom, when, and of what state of the
     database. `at` is the text of the moment of signing, by the database's clock: the key must be valid then."""
 
     filter: Mapping[str, Any]
-    by: str
-    at: str
+    exported_by: str
+    signed_at: str
     snapshot: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Anchor:
+class CheckpointAnchor:
     """What ties an export to the outside: keys, checkpoint, and the tree over the segments that it counts.
 
     `path` gives the inclusion proof of a segment by its number, `frontier` the perfect subtrees over the segments
-    before it. `earlier`: lines of `consistency.jsonl`.
+    before it. `consistency_proofs`: lines of `consistency.jsonl`.
     """
 
     keys: Sequence[Record]
     checkpoint: Record
-    path: Callable[[int], Sequence[bytes]]
-    frontier: Callable[[int], Sequence[bytes]]
-    earlier: Sequence[Record] = ()
+    inclusion_path: Callable[[int], Sequence[bytes]]
+    frontier_before: Callable[[int], Sequence[bytes]]
+    consistency_proofs: Sequence[Record] = ()
 
 
-class Lines:
+class LineFile:
     """A file that is written line by line and measured on the way."""
 
     def __init__(self, path: Path) -> None:
         self.count, self._size, self._digest = 0, 0, hashlib.sha256()
         self._file = path.open("wb")
 
-    def add(self, line: str) -> None:
+    def write_line(self, line: str) -> None:
         content = line.encode("ascii") + b"\n"
         self._file.write(content)
         self._digest.update(content)
         self._size += len(content)
         self.count += 1
 
-    def end(self) -> dict[str, Any]:
+    def close_file(self) -> dict[str, Any]:
         """What the manifest says of it."""
         self._file.close()
         return {"bytes": self._size, "sha256": self._digest.hexdigest()}
 
 
-class Bundle:
+class ExportBundle:
     """An export that is being written."""
 
-    def __init__(self, folder: Path, anchor: Anchor) -> None:
+    def __init__(self, folder: Path, anchor: CheckpointAnchor) -> None:
         self.folder, self.anchor = folder, anchor
-        self._lines: dict[str, Lines] = {}
-        self._open("checkpoint.json").add(canonical(anchor.checkpoint))
-        for each in anchor.earlier:
-            self._open("consistency.jsonl").add(canonical(each))
+        self._lines: dict[str, LineFile] = {}
+        self._open_file("checkpoint.json").write_line(canonical_json(anchor.checkpoint))
+        for each in anchor.consistency_proofs:
+            self._open_file("consistency.jsonl").write_line(canonical_json(each))
 
-    def _open(self, name: str) -> Lines:
+    def _open_file(self, name: str) -> LineFile:
         if name not in self._lines:
-            self._lines[name] = Lines(self.folder / name)
+            self._lines[name] = LineFile(self.folder / name)
         return self._lines[name]
 
-    def whole(
+    def write_segments(
         self, segments: Iterable[tuple[Record, bytes]], bodies: Iterable[str], pruned: int = 0
     ) -> dict[str, Any]:
         """Write consecutive segments, given with their packed ids, and the bodies of all their entries in order;
@@ -92,100 +92,113 @@ class Bundle:
         are kept no longer."""
         first = last = 0
         held: dict[str, Any] | None = None
-        entries, lines = self._open("entries.jsonl"), self._open("segments.jsonl")
+        entries, lines = self._open_file("entries.jsonl"), self._open_file("segments.jsonl")
         for record, packed in segments:
             if held is not None:
-                lines.add(canonical(held))
+                lines.write_line(canonical_json(held))
             held, last = {**record, "packed": packed.hex()}, record["number"]
             first = first or last
         if held is not None:
-            lines.add(canonical(held | {"path": _hex(self.anchor.path(last))}))
+            lines.write_line(canonical_json(held | {"path": _hex_texts(self.anchor.inclusion_path(last))}))
         for body in bodies:
-            entries.add(body)
-        frontier = _hex(self.anchor.frontier(first)) if first else []
-        return {"kind": "whole", "first": first, "last": last, "frontier": frontier, **_pruned(pruned)}
+            entries.write_line(body)
+        frontier = _hex_texts(self.anchor.frontier_before(first)) if first else []
+        return {"kind": "whole", "first": first, "last": last, "frontier": frontier, **_pruned_field(pruned)}
 
-    def filtered(
+    def write_streams(
         self,
-        streams: Iterable[tuple[str, Iterable[Placed]]],
-        segment: Callable[[int], tuple[Record, Sequence[bytes]]],
+        streams: Iterable[tuple[str, Iterable[PlacedEntry]]],
+        load_segment: Callable[[int], tuple[Record, Sequence[bytes]]],
         pruned: int = 0,
-        gone: Callable[[str], Gone | None] = lambda _: None,
+        pruned_head: Callable[[str], PrunedHead | None] = lambda _: None,
     ) -> dict[str, Any]:
         """Write whole streams, each with its entries from the first on; the manifest's members about them.
         `segment`: record and leaves of the segment with a number. `pruned`: of the segments up to this one entries are
-        kept no longer; `gone`: what the entries of a stream then continue."""
+        kept no longer; `pruned_head`: what the entries of a stream then continue."""
         used: dict[int, int] = {}
-        tree = lru_cache(maxsize=64)(lambda number: perfect_of(segment(number)[1]))
+        tree = lru_cache(maxsize=64)(lambda number: subtree_hash_of(load_segment(number)[1]))
 
         def proof(number: int, index: int) -> dict[str, Any]:
             if number not in used:
-                used[number] = segment(number)[0]["count"]
+                used[number] = load_segment(number)[0]["count"]
             path = inclusion_proof(tree(number), index, used[number])
-            return {"segment": number, "index": index, "path": _hex(path)}
+            return {"segment": number, "index": index, "path": _hex_texts(path)}
 
-        entries, proofs, ends = (self._open(f"{name}.jsonl") for name in ("entries", "proofs", "streams"))
+        entries, proofs, ends = (
+            self._open_file(f"{name}.jsonl") for name in ("entries", "proofs", "streams")
+        )
         for stream, rows in streams:
-            seq, leaf, begin = 0, ZERO, dict[str, Any]()
-            if (before := gone(stream)) is not None:
+            seq, leaf, begin = 0, ZERO_HASH, dict[str, Any]()
+            if (before := pruned_head(stream)) is not None:
                 seq, begin = (
                     before.seq,
                     {"from": before.seq + 1, "before": proof(before.segment, before.index)},
                 )
             for placed in rows:
-                seq, leaf = seq + 1, leaf_of(placed.body)
-                entries.add(placed.body)
-                proofs.add(canonical(proof(placed.segment, placed.index)))
-            ends.add(canonical({"stream": stream, "seq": seq, "leaf": leaf.hex(), **begin}))
-        lines = self._open("segments.jsonl")
+                seq, leaf = seq + 1, leaf_hash(placed.body)
+                entries.write_line(placed.body)
+                proofs.write_line(canonical_json(proof(placed.segment, placed.index)))
+            ends.write_line(canonical_json({"stream": stream, "seq": seq, "leaf": leaf.hex(), **begin}))
+        lines = self._open_file("segments.jsonl")
         for number in sorted(used):
-            lines.add(canonical({**segment(number)[0], "path": _hex(self.anchor.path(number))}))
+            lines.write_line(
+                canonical_json(
+                    {**load_segment(number)[0], "path": _hex_texts(self.anchor.inclusion_path(number))}
+                )
+            )
         bounds = {"first": min(used, default=0), "last": max(used, default=0)}
-        return {"kind": "filtered", "frontier": []} | bounds | _pruned(pruned)
+        return {"kind": "filtered", "frontier": []} | bounds | _pruned_field(pruned)
 
-    def finish(
+    def write_manifest(
         self,
-        said: Mapping[str, Any],
-        facts: Facts,
-        signs: Signs,
-        more: Mapping[str, dict[str, Any]] | None = None,
+        contents: Mapping[str, Any],
+        facts: ManifestFacts,
+        sign_record: SignRecord,
+        other_files: Mapping[str, dict[str, Any]] | None = None,
         keys: Sequence[Record] = (),
     ) -> Record:
         """Write `SHA256SUMS` and the signed manifest, which is returned.
 
-        `more`: the caller's files, as `measure` has them. `keys`: all that there are when it is signed, where one may
-        have begun since the anchor was read. Takes no time to speak of: signing keys may be locked meanwhile.
+        `other_files`: the caller's files, as `measure_file` returns them. `keys`: all keys at the time of signing, if
+        one may have begun since the anchor was read. Fast enough to run while the signing keys are locked.
         """
-        self._open("keys.json").add(canonical({"v": 1, "keys": list(keys or self.anchor.keys)}))
+        self._open_file("keys.json").write_line(
+            canonical_json({"v": 1, "keys": list(keys or self.anchor.keys)})
+        )
         counts = {
             name: self._lines[f"{name}.jsonl"].count if f"{name}.jsonl" in self._lines else 0
             for name in ("entries", "segments", "streams")
         }
-        files = {name: lines.end() for name, lines in self._lines.items()} | dict(more or {})
-        files[SUMS] = self._sums(files)
-        stated = {"filter": facts.filter, "by": facts.by, "at": facts.at, "snapshot": facts.snapshot}
-        manifest = signs("manifest", {"v": 1, **said, **stated, **counts, "files": files})
-        (self.folder / "manifest.json").write_bytes(canonical(manifest).encode() + b"\n")
+        files = {name: lines.close_file() for name, lines in self._lines.items()} | dict(other_files or {})
+        files[CHECKSUM_FILE] = self._write_checksums(files)
+        stated = {
+            "filter": facts.filter,
+            "by": facts.exported_by,
+            "at": facts.signed_at,
+            "snapshot": facts.snapshot,
+        }
+        manifest = sign_record("manifest", {"v": 1, **contents, **stated, **counts, "files": files})
+        (self.folder / "manifest.json").write_bytes(canonical_json(manifest).encode() + b"\n")
         return manifest
 
-    def _sums(self, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    def _write_checksums(self, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         """What `sha256sum -c` reads."""
         lines = [f"{files[name]['sha256']}  {name}\n" for name in sorted(files)]
-        (self.folder / SUMS).write_text("".join(lines), encoding="ascii")
-        return measure(self.folder / SUMS)
+        (self.folder / CHECKSUM_FILE).write_text("".join(lines), encoding="ascii")
+        return measure_file(self.folder / CHECKSUM_FILE)
 
 
-def measure(path: Path) -> dict[str, Any]:
+def measure_file(path: Path) -> dict[str, Any]:
     """What the manifest says of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
-def _pruned(segment: int) -> dict[str, int]:
+def _pruned_field(segment: int) -> dict[str, int]:
     """A member of manifests of logs of which not all entries are kept."""
     return {"pruned": segment} if segment else {}
 
 
-def _hex(hashes: Iterable[bytes]) -> list[str]:
+def _hex_texts(hashes: Iterable[bytes]) -> list[str]:
     return [each.hex() for each in hashes]

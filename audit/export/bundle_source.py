@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from audit.export.bundle import Anchor
-from audit.format.id_ranges import unpack
-from audit.format.merkle_tree import consistency_proof, frontier_of, inclusion_proof, tree_root
+from audit.export.bundle import CheckpointAnchor
+from audit.format.id_ranges import unpack_ids
+from audit.format.merkle_tree import consistency_proof, frontier_at, inclusion_proof, tree_root
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment
 from audit.sealing.record_rows import key_records, segment_record
@@ -12,37 +12,37 @@ from audit.sealing.segment_index import CHUNK
 from audit.sealing.stored_tree import stored_tree
 
 
-def anchor_of(checkpoint: Record, earlier: Sequence[int] = ()) -> Anchor:
-    """What ties an export to this checkpoint. `earlier`: counts of checkpoints from which the way to it is proved."""
+def load_anchor(checkpoint: Record, earlier_counts: Sequence[int] = ()) -> CheckpointAnchor:
+    """Load what anchors an export in a checkpoint, with consistency proofs from `earlier_counts`."""
     tree, size = stored_tree(), checkpoint["count"]
-    return Anchor(
+    return CheckpointAnchor(
         keys=key_records(),
         checkpoint=checkpoint,
-        path=lambda number: inclusion_proof(tree, number - 1, size),
-        frontier=lambda number: frontier_of(tree, number - 1).peaks,
-        earlier=[
+        inclusion_path=lambda number: inclusion_proof(tree, number - 1, size),
+        frontier_before=lambda number: frontier_at(tree, number - 1).peaks,
+        consistency_proofs=[
             {
                 "count": count,
                 "root": tree_root(tree, count).hex(),
                 "proof": [each.hex() for each in consistency_proof(tree, count, size)],
             }
-            for count in earlier
+            for count in earlier_counts
         ],
     )
 
 
-def whole_segments(first: int, last: int) -> Iterator[tuple[Record, bytes]]:
+def load_segments(first: int, last: int) -> Iterator[tuple[Record, bytes]]:
     """The segments from one number to another, with their packed ids."""
     rows = Segment.objects.filter(number__range=(first, last)).order_by("number").defer("leaves", "nodes")
     for row in rows.iterator(50):
         yield segment_record(row), bytes(row.ids)
 
 
-def whole_bodies(first: int, last: int) -> Iterator[str]:
+def load_bodies(first: int, last: int) -> Iterator[str]:
     """The bodies of all their entries, in the order of segments and of ids in each."""
     rows = Segment.objects.filter(number__range=(first, last)).order_by("number")
     for packed in rows.values_list("ids", flat=True).iterator(50):
-        ids = unpack(bytes(packed))
+        ids = unpack_ids(bytes(packed))
         for start in range(0, len(ids), CHUNK):
             some = Entry.objects.filter(id__in=ids[start : start + CHUNK]).order_by("id")
             yield from some.values_list("body", flat=True)

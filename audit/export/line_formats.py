@@ -23,12 +23,12 @@ _FORMULA = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class LineFormat:
     """How rows become lines. `extension` is also the word by which people ask for it."""
 
     extension: str
     content_type: str
-    write: Writer
+    write_lines: Writer
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -40,20 +40,20 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """The names of the columns, then one record a row, each ended by CR LF; lists and objects as JSON."""
-    yield _record(columns)
+    yield _csv_record(columns)
     for row in rows:
-        yield _record(row)
+        yield _csv_record(row)
 
 
-def _record(cells: Row) -> str:
-    return ",".join(f'"{_cell(cell)}"' for cell in cells) + "\r\n"
+def _csv_record(cells: Row) -> str:
+    return ",".join(f'"{_csv_cell(cell)}"' for cell in cells) + "\r\n"
 
 
-def _cell(value: JSONValue) -> str:
-    return neutral(_text(value)).replace('"', '""')
+def _csv_cell(value: JSONValue) -> str:
+    return neutralize_formula(_cell_text(value)).replace('"', '""')
 
 
-def _text(value: JSONValue) -> str:
+def _cell_text(value: JSONValue) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
@@ -61,12 +61,12 @@ def _text(value: JSONValue) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def neutral(text: str) -> str:
+def neutralize_formula(text: str) -> str:
     """The text, with an apostrophe in front where a spreadsheet could take it for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-FORMATS: Mapping[str, Format] = {
-    "jsonl": Format("jsonl", "application/jsonl; charset=utf-8", json_lines),
-    "csv": Format("csv", "text/csv; charset=utf-8", csv_lines),
+FORMATS: Mapping[str, LineFormat] = {
+    "jsonl": LineFormat("jsonl", "application/jsonl; charset=utf-8", json_lines),
+    "csv": LineFormat("csv", "text/csv; charset=utf-8", csv_lines),
 }

@@ -17,10 +17,19 @@ from typing import Any
 
 Record = dict[str, Any]
 Point = tuple[int, int, int, int]
-WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, OverflowError, OSError)
+PARSE_ERRORS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+    OSError,
+)
 ZERO = bytes(32)
-MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-SIGNED = {
+TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+SIGNED_FIELDS = {
     "segment": ["v", "number", "prev", "count", "ids", "root", "sealed_at", "key", "late"],
     "key": ["v", "number", "key", "public", "prev", "from"],
     "checkpoint": ["v", "count", "root", "head", "at", "key"],
@@ -29,7 +38,7 @@ SIGNED = {
         *["first", "last", "frontier", "files", "key"],
     ],
 }
-ENTRY = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
+ENTRY_FIELDS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor", "details"}
 
 # ---- Ed25519 (RFC 8032, section 5.1), with tables of multiples: many signatures are by few keys
 
@@ -39,14 +48,14 @@ D = -121665 * pow(121666, -1, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
-def add(a: Point, b: Point) -> Point:
+def add_points(a: Point, b: Point) -> Point:
     left, right = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
     product, double = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
     e, f, g, h = right - left, double - product, double + product, right + left
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
-def point(encoded: bytes) -> Point | None:
+def decode_point(encoded: bytes) -> Point | None:
     y = int.from_bytes(encoded, "little")
     sign, y = y >> 255, y & (2**255 - 1)
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
@@ -59,44 +68,47 @@ def point(encoded: bytes) -> Point | None:
     return x, y, 1, x * y % P
 
 
-BASE = point(bytes.fromhex("58" + "66" * 31)) or (0, 1, 1, 0)
+BASE = decode_point(bytes.fromhex("58" + "66" * 31)) or (0, 1, 1, 0)
 
 
 @functools.lru_cache(maxsize=512)
-def multiples(of: Point) -> list[list[Point]]:
+def multiples_of_point(of: Point) -> list[list[Point]]:
     """Row n has 0 to 15 times 16^n times the point."""
     rows = []
     for _ in range(64):
         row: list[Point] = [(0, 1, 1, 0)]
         while len(row) < 16:
-            row.append(add(row[-1], of))
+            row.append(add_points(row[-1], of))
         rows.append(row)
-        of = add(row[-1], of)
+        of = add_points(row[-1], of)
     return rows
 
 
-def times(number: int, rows: list[list[Point]]) -> Point:
+def multiply_point(number: int, rows: list[list[Point]]) -> Point:
     found: Point = (0, 1, 1, 0)
     for row in rows:
-        found, number = add(found, row[number & 15]), number >> 4
+        found, number = add_points(found, row[number & 15]), number >> 4
     return found
 
 
-class Key:
+class PublicKey:
     """A public key; `begins` and `until` say when it is valid."""
 
     def __init__(self, public: bytes, begins: str) -> None:
-        self.public, self.begins, self.until = public, begins, ""
-        found = point(public)
-        self.minus = multiples((P - found[0], found[1], 1, P - found[3])) if found else None
+        self.public, self.valid_from, self.valid_until = public, begins, ""
+        found = decode_point(public)
+        self.negative_multiples = (
+            multiples_of_point((P - found[0], found[1], 1, P - found[3])) if found else None
+        )
 
-    def signed(self, signature: bytes, message: bytes) -> bool:
+    def has_signed(self, signature: bytes, message: bytes) -> bool:
         scalar = int.from_bytes(signature[32:], "little")
-        if self.minus is None or len(signature) != 64 or scalar >= ORDER:
+        if self.negative_multiples is None or len(signature) != 64 or scalar >= ORDER:
             return False
         challenge = hashlib.sha512(signature[:32] + self.public + message).digest()
-        x, y, z, _ = add(
-            times(scalar, multiples(BASE)), times(int.from_bytes(challenge, "little") % ORDER, self.minus)
+        x, y, z, _ = add_points(
+            multiply_point(scalar, multiples_of_point(BASE)),
+            multiply_point(int.from_bytes(challenge, "little") % ORDER, self.negative_multiples),
         )
         inverse = pow(z, -1, P)
         encoded = (y * inverse % P) | ((x * inverse % P & 1) << 255)
@@ -106,58 +118,60 @@ class Key:
 # ---- JSON, hashes, trees
 
 
-def refuse(text: str) -> Any:
+def refuse_number(text: str) -> Any:
     raise ValueError(f"no such number here: {text[:20]}")
 
 
-def whole(text: str) -> int:
-    return int(text) if len(text) < 18 and abs(int(text)) < 2**53 else refuse(text)
+def parse_integer(text: str) -> int:
+    return int(text) if len(text) < 18 and abs(int(text)) < 2**53 else refuse_number(text)
 
 
-def dump(document: Any) -> str:
+def canonical_json(document: Any) -> str:
     return json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
-def load(content: bytes) -> Record:
+def parse_canonical_json(content: bytes) -> Record:
     """A canonical JSON object; ValueError for anything else."""
     text = content.decode("ascii")
-    document = json.loads(text, parse_float=refuse, parse_constant=refuse, parse_int=whole)
-    if not isinstance(document, dict) or dump(document) != text:
+    document = json.loads(
+        text, parse_float=refuse_number, parse_constant=refuse_number, parse_int=parse_integer
+    )
+    if not isinstance(document, dict) or canonical_json(document) != text:
         raise ValueError("not a canonical JSON object")
     return document
 
 
-def pruned(record: Record) -> list[str]:
+def pruned_field(record: Record) -> list[str]:
     """The member that the manifest of a log has of which not all entries are kept."""
     return ["pruned"] if "pruned" in record else []
 
 
-def members(record: Record, *names: str) -> Record:
+def require_fields(record: Record, *names: str) -> Record:
     if set(record) != set(names):
         raise ValueError(f"has not exactly the members {', '.join(sorted(names))}")
     return record
 
 
-def unhex(text: str, size: int = 32) -> bytes:
+def decode_hex(text: str, size: int = 32) -> bytes:
     if not re.fullmatch(r"(?:[0-9a-f]{2})*", text) or (size >= 0 and len(text) != 2 * size):
         raise ValueError("not lower-case hexadecimal of the right length")
     return bytes.fromhex(text)
 
 
-def sha(*parts: bytes) -> bytes:
+def hash_parts(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def node(left: bytes, right: bytes) -> bytes:
-    return sha(b"\x01", left, right)
+def hash_node(left: bytes, right: bytes) -> bytes:
+    return hash_parts(b"\x01", left, right)
 
 
-def statement(kind: str, record: Record) -> bytes:
-    names = SIGNED[kind] + (pruned(record) if kind == "manifest" else [])
-    return dump({name: record[name] for name in names}).encode("ascii")
+def signed_text(kind: str, record: Record) -> bytes:
+    names = SIGNED_FIELDS[kind] + (pruned_field(record) if kind == "manifest" else [])
+    return canonical_json({name: record[name] for name in names}).encode("ascii")
 
 
-class Tree:
+class MerkleTree:
     """Grows by a leaf at a time; keeps the hashes of its perfect subtrees, the largest first."""
 
     def __init__(self, size: int = 0, peaks: list[bytes] | None = None) -> None:
@@ -165,30 +179,30 @@ class Tree:
         if size < 0 or bin(size).count("1") != len(self.peaks):
             raise ValueError(f"a tree of {size} leaves has another number of perfect subtrees")
 
-    def push(self, leaf: bytes) -> None:
+    def add_leaf(self, leaf: bytes) -> None:
         size = self.size
         while size & 1:
-            leaf, size = node(self.peaks.pop(), leaf), size >> 1
+            leaf, size = hash_node(self.peaks.pop(), leaf), size >> 1
         self.peaks.append(leaf)
         self.size += 1
 
-    def root(self) -> bytes:
+    def root_hash(self) -> bytes:
         if not self.peaks:
-            return sha()
+            return hash_parts()
         found = self.peaks[-1]
         for each in self.peaks[-2::-1]:
-            found = node(each, found)
+            found = hash_node(each, found)
         return found
 
 
-def root_of(leaves: list[bytes]) -> bytes:
-    tree = Tree()
+def merkle_root(leaves: list[bytes]) -> bytes:
+    tree = MerkleTree()
     for leaf in leaves:
-        tree.push(leaf)
-    return tree.root()
+        tree.add_leaf(leaf)
+    return tree.root_hash()
 
 
-def climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+def inclusion_root(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     """The root to which an inclusion proof leads (RFC 9162, section 2.1.3.2)."""
     if not 0 <= index < size:
         raise ValueError(f"there is no leaf {index} in a tree of {size}")
@@ -197,18 +211,18 @@ def climb(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
         if last == 0:
             raise ValueError("the proof is too long")
         if index & 1 or index == last:
-            leaf = node(each, leaf)
+            leaf = hash_node(each, leaf)
             while index and not index & 1:
                 index, last = index >> 1, last >> 1
         else:
-            leaf = node(leaf, each)
+            leaf = hash_node(leaf, each)
         index, last = index >> 1, last >> 1
     if last:
         raise ValueError("the proof is too short")
     return leaf
 
 
-def consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: list[bytes]) -> bool:
+def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: list[bytes]) -> bool:
     """RFC 9162, section 2.1.4.2."""
     if not 0 < old <= new or (old == new) != (not proof):
         return False
@@ -223,16 +237,16 @@ def consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: list
         if last == 0:
             return False
         if index & 1 or index == last:
-            first, second = node(each, first), node(each, second)
+            first, second = hash_node(each, first), hash_node(each, second)
             while index and not index & 1:
                 index, last = index >> 1, last >> 1
         else:
-            second = node(second, each)
+            second = hash_node(second, each)
         index, last = index >> 1, last >> 1
     return last == 0 and (first, second) == (old_root, new_root)
 
 
-def unpack(packed: bytes) -> int:
+def count_packed_ids(packed: bytes) -> int:
     """How many ids there are in packed ids; ValueError where they are not packed as they must be."""
     count = value = shift = 0
     for byte in packed:
@@ -251,20 +265,20 @@ def unpack(packed: bytes) -> int:
 # ---- The export
 
 
-class Streams:
+class StreamChains:
     """Whether the entries of each stream follow each other, in whatever order they come."""
 
     def __init__(self) -> None:
         self.ends: dict[
             str, tuple[int, str, int, str]
         ] = {}  # first place, what it continues, last place, its leaf
-        self.apart: list[tuple[str, int, str, str]] = []
+        self.unattached: list[tuple[str, int, str, str]] = []
 
-    def add(self, stream: str, seq: int, prev: str, leaf: str) -> None:
-        if not self.attach(stream, seq, prev, leaf):
-            self.apart.append((stream, seq, prev, leaf))
+    def add_entry(self, stream: str, seq: int, prev: str, leaf: str) -> None:
+        if not self.attach_entry(stream, seq, prev, leaf):
+            self.unattached.append((stream, seq, prev, leaf))
 
-    def attach(self, stream: str, seq: int, prev: str, leaf: str) -> bool:
+    def attach_entry(self, stream: str, seq: int, prev: str, leaf: str) -> bool:
         first, continued, last, end = self.ends.setdefault(stream, (seq, prev, seq - 1, prev))
         if seq == last + 1 and prev == end:
             self.ends[stream] = (first, continued, seq, leaf)
@@ -274,37 +288,37 @@ class Streams:
             return False
         return True
 
-    def faults(self, is_from_the_start: bool) -> Iterator[tuple[str, str]]:
+    def find_faults(self, is_from_the_start: bool) -> Iterator[tuple[str, str]]:
         for direction in (1, -1):
-            for each in sorted(self.apart, key=lambda row: row[1] * direction):
-                if self.attach(*each):
-                    self.apart.remove(each)
-        for stream, seq, _, _ in self.apart:
+            for each in sorted(self.unattached, key=lambda row: row[1] * direction):
+                if self.attach_entry(*each):
+                    self.unattached.remove(each)
+        for stream, seq, _, _ in self.unattached:
             yield f"stream {stream} at {seq}", "does not continue the entry before it"
         for stream, (first, continued, _, _) in self.ends.items():
             if (is_from_the_start and first != 1) or (first == 1) != (continued == ZERO.hex()):
                 yield f"stream {stream} at {first}", "is not the beginning of its stream"
 
 
-class Export:
-    """An export in a folder. `check` finds what is wrong with it; `faults` has what was found, each with its place."""
+class ExportCheck:
+    """The check of an export in a folder. `run_checks` fills `faults`, each with its location."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.faults: list[str] = []
-        self.place = ""  # what was read last
-        self.keys: dict[str, Key] = {}
+        self.last_read = ""  # what was read last
+        self.keys: dict[str, PublicKey] = {}
         self.manifest: Record = {}
         self.checkpoint: Record = {}
         self.pruned = 0  # entries of the segments up to this one are kept no longer
-        self.told = 0  # up to which one the entries say so
+        self.announced_pruned = 0  # up to which one the entries say so
         self.roots: dict[int, bytes] = {}  # of the tree over so many segments
         self.segments: dict[int, tuple[int, bytes]] = {}  # filtered: number, to count and root
 
-    def fault(self, place: str, what: object) -> None:
-        self.faults.append(f"{place}: {what}")
+    def add_fault(self, place: str, problem: object) -> None:
+        self.faults.append(f"{place}: {problem}")
 
-    def check(self, outside: bytes | None = None) -> list[str]:
+    def run_checks(self, outside: bytes | None = None) -> list[str]:
         """All faults; none means that the export is whole and unchanged."""
         steps = [
             ("manifest.json", self.check_manifest),
@@ -313,59 +327,59 @@ class Export:
             ("checkpoint.json", self.check_checkpoint),
         ]
         for place, step in steps:
-            if not self.tried(place, step):
+            if not self.run_step(place, step):
                 return self.faults
         if self.manifest["kind"] == "whole":
-            self.tried("segments.jsonl", self.check_whole)
+            self.run_step("segments.jsonl", self.check_all_segments)
         else:
-            self.tried("segments.jsonl", self.check_filtered_segments)
-            self.tried("entries.jsonl", self.check_streams)
-        self.tried("manifest.json", self.check_pruned)
-        self.tried("consistency.jsonl", self.check_consistency)
+            self.run_step("segments.jsonl", self.check_filtered_segments)
+            self.run_step("entries.jsonl", self.check_streams)
+        self.run_step("manifest.json", self.check_pruned)
+        self.run_step("consistency.jsonl", self.check_consistency)
         if outside is not None:
-            self.tried("the outside checkpoint", lambda: self.compare(outside))
+            self.run_step("the outside checkpoint", lambda: self.compare_checkpoint(outside))
         return self.faults
 
-    def tried(self, place: str, step: Any) -> bool:
+    def run_step(self, place: str, step: Any) -> bool:
         try:
             step()
-        except WRONG as error:
-            self.fault(self.place or place, f"{type(error).__name__}: {error}")
+        except PARSE_ERRORS as error:
+            self.add_fault(self.last_read or place, f"{type(error).__name__}: {error}")
             return False
         finally:
-            self.place = ""
+            self.last_read = ""
         return True
 
-    def read(self, name: str) -> bytes:
+    def read_file(self, name: str) -> bytes:
         with open(os.path.join(self.folder, name), "rb") as file:  # noqa: PTH118, PTH123
             return file.read()
 
-    def lines(self, name: str) -> Iterator[tuple[str, bytes]]:
+    def read_lines(self, name: str) -> Iterator[tuple[str, bytes]]:
         """Place and bytes of each line."""
         with open(os.path.join(self.folder, name), "rb") as file:  # noqa: PTH118, PTH123
             for number, line in enumerate(file, start=1):
-                self.place = f"{name} line {number}"
+                self.last_read = f"{name} line {number}"
                 if line[-1:] != b"\n":
                     raise ValueError("has no line feed at its end")
                 yield f"{name} line {number}", line[:-1]
 
-    def signature(self, kind: str, place: str, record: Record, at: str) -> None:
+    def check_signature(self, kind: str, place: str, record: Record, at: str) -> None:
         key = self.keys.get(record["key"])
         if key is None:
-            self.fault(place, f"is signed by a key that is not in keys.json: {record['key']}")
+            self.add_fault(place, f"is signed by a key that is not in keys.json: {record['key']}")
             return
-        if not MOMENT.fullmatch(at) or at < key.begins or (key.until and at >= key.until):
-            self.fault(place, f"its key was not valid at {at}")
-        message = b"\x00".join((b"hub-signature-1", kind.encode(), statement(kind, record)))
-        if not key.signed(unhex(record["signature"], 64), message):
-            self.fault(place, "its signature is not good")
+        if not TIMESTAMP.fullmatch(at) or at < key.valid_from or (key.valid_until and at >= key.valid_until):
+            self.add_fault(place, f"its key was not valid at {at}")
+        message = b"\x00".join((b"hub-signature-1", kind.encode(), signed_text(kind, record)))
+        if not key.has_signed(decode_hex(record["signature"], 64), message):
+            self.add_fault(place, "its signature is not good")
 
     def check_manifest(self) -> None:
-        content = self.read("manifest.json")
-        record = load(content[:-1])
-        members(record, *SIGNED["manifest"], *pruned(record), "signature")
+        content = self.read_file("manifest.json")
+        record = parse_canonical_json(content[:-1])
+        require_fields(record, *SIGNED_FIELDS["manifest"], *pruned_field(record), "signature")
         self.pruned = record.get("pruned", 0)
-        if pruned(record) and not self.pruned > 0:
+        if pruned_field(record) and not self.pruned > 0:
             raise ValueError("says of no segment that its entries are kept no longer")
         if content[-1:] != b"\n" or record["kind"] not in ("whole", "filtered") or record["v"] != 1:
             raise ValueError("is no manifest of this version")
@@ -376,14 +390,14 @@ class Export:
                 path = os.path.relpath(os.path.join(folder, name), self.folder)  # noqa: PTH118
                 found.add(path.replace(os.sep, "/"))
         for name in sorted(found - set(record["files"]) - {"manifest.json"}):
-            self.fault(name, "is not in the manifest")
+            self.add_fault(name, "is not in the manifest")
         for name, said in sorted(record["files"].items()):
             if name not in found:
-                self.fault(name, "is missing")
-            elif said != self.measured(name):
-                self.fault(name, "is not as the manifest says")
+                self.add_fault(name, "is missing")
+            elif said != self.measure_file(name):
+                self.add_fault(name, "is not as the manifest says")
 
-    def measured(self, name: str) -> Record:
+    def measure_file(self, name: str) -> Record:
         size, digest = 0, hashlib.sha256()
         with open(os.path.join(self.folder, name), "rb") as file:  # noqa: PTH118, PTH123
             while piece := file.read(1 << 20):
@@ -392,237 +406,251 @@ class Export:
         return {"bytes": size, "sha256": digest.hexdigest()}
 
     def check_keys(self) -> None:
-        content = self.read("keys.json")
-        document = members(load(content[:-1]), "keys", "v")
+        content = self.read_file("keys.json")
+        document = require_fields(parse_canonical_json(content[:-1]), "keys", "v")
         if content[-1:] != b"\n" or document["v"] != 1:
             raise ValueError("is no list of keys of this version")
         records = document["keys"]
         before, before_id = None, ""
         for number, record in enumerate(records, start=1):
             place = f"keys.json key {number}"
-            members(record, *SIGNED["key"], "signature")
-            key = Key(unhex(record["public"]), record["from"])
-            message = b"\x00".join((b"hub-signature-1", b"key", statement("key", record)))
+            require_fields(record, *SIGNED_FIELDS["key"], "signature")
+            key = PublicKey(decode_hex(record["public"]), record["from"])
+            message = b"\x00".join((b"hub-signature-1", b"key", signed_text("key", record)))
             said = (record["v"], record["number"], record["prev"])
-            if said != (1, number, before_id) or not MOMENT.fullmatch(key.begins):
-                self.fault(place, "does not follow the key before it")
-            if record["key"] != sha(key.public).hex()[:32]:
-                self.fault(place, "its id is not that of its public key")
-            if not (before or key).signed(unhex(record["signature"], 64), message):
-                self.fault(place, "is not signed by the key before it")
+            if said != (1, number, before_id) or not TIMESTAMP.fullmatch(key.valid_from):
+                self.add_fault(place, "does not follow the key before it")
+            if record["key"] != hash_parts(key.public).hex()[:32]:
+                self.add_fault(place, "its id is not that of its public key")
+            if not (before or key).has_signed(decode_hex(record["signature"], 64), message):
+                self.add_fault(place, "is not signed by the key before it")
             if before is not None:
-                before.until = key.begins
-                if key.begins <= before.begins:
-                    self.fault(place, "does not begin after the key before it")
+                before.valid_until = key.valid_from
+                if key.valid_from <= before.valid_from:
+                    self.add_fault(place, "does not begin after the key before it")
             before, before_id = key, record["key"]
             self.keys[record["key"]] = key
 
     def check_manifest_signature(self) -> None:
-        self.signature("manifest", "manifest.json", self.manifest, self.manifest["at"])
+        self.check_signature("manifest", "manifest.json", self.manifest, self.manifest["at"])
 
     def check_checkpoint(self) -> None:
-        self.checkpoint = self.checked_checkpoint("checkpoint.json", self.read("checkpoint.json"))
+        self.checkpoint = self.parse_checkpoint("checkpoint.json", self.read_file("checkpoint.json"))
 
-    def checked_checkpoint(self, place: str, content: bytes) -> Record:
-        record = members(load(content[:-1]), *SIGNED["checkpoint"], "signature")
+    def parse_checkpoint(self, place: str, content: bytes) -> Record:
+        record = require_fields(parse_canonical_json(content[:-1]), *SIGNED_FIELDS["checkpoint"], "signature")
         if content[-1:] != b"\n" or record["v"] != 1 or record["count"] < 1:
             raise ValueError("is no checkpoint of this version")
-        unhex(record["root"]), unhex(record["head"])
-        self.signature("checkpoint", place, record, record["at"])
+        decode_hex(record["root"]), decode_hex(record["head"])
+        self.check_signature("checkpoint", place, record, record["at"])
         return record
 
-    def walk(self, *more: str) -> Iterator[tuple[str, Record, bytes]]:
+    def read_segments(self, *extra_fields: str) -> Iterator[tuple[str, Record, bytes]]:
         """Each segment with its hash, after checking everything about it but its entries."""
         number, before, sealed_at, waits = 0, ZERO, "", ""
         lines = 0
-        for _, line in self.lines("segments.jsonl"):
-            record, lines = load(line), lines + 1
+        for _, line in self.read_lines("segments.jsonl"):
+            record, lines = parse_canonical_json(line), lines + 1
             place = f"segment {record['number']}"
             path = record.get("path")
-            names = [*SIGNED["segment"], "signature", *more, *([] if path is None else ["path"])]
-            members(record, *names)
-            found = sha(b"\x00hub-segment-1", statement("segment", record))
+            names = [
+                *SIGNED_FIELDS["segment"],
+                "signature",
+                *extra_fields,
+                *([] if path is None else ["path"]),
+            ]
+            require_fields(record, *names)
+            found = hash_parts(b"\x00hub-segment-1", signed_text("segment", record))
             if record["number"] <= number or record["sealed_at"] < sealed_at or record["v"] != 1:
-                self.fault(place, f"does not come after segment {number}")
+                self.add_fault(place, f"does not come after segment {number}")
             if record["number"] == number + 1 and record["prev"] != before.hex():
-                self.fault(place, "does not continue the segment before it")
+                self.add_fault(place, "does not continue the segment before it")
             if waits and record["number"] != number + 1:
-                self.fault(waits, "is not anchored in the checkpoint")
-            self.signature("segment", place, record, record["sealed_at"])
+                self.add_fault(waits, "is not anchored in the checkpoint")
+            self.check_signature("segment", place, record, record["sealed_at"])
             waits = place if path is None else ""
             if path is not None:
-                self.anchor(place, record["number"], found, path)
+                self.check_anchor(place, record["number"], found, path)
             yield place, record, found
             number, before, sealed_at = record["number"], found, record["sealed_at"]
         if waits:
-            self.fault(waits, "is not anchored in the checkpoint")
+            self.add_fault(waits, "is not anchored in the checkpoint")
         if lines != self.manifest["segments"]:
-            self.fault(
+            self.add_fault(
                 "segments.jsonl", f"has {lines} segments, and the manifest says {self.manifest['segments']}"
             )
 
-    def anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
+    def check_anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
         try:
-            root = climb(found, number - 1, self.checkpoint["count"], [unhex(each) for each in path])
+            root = inclusion_root(
+                found, number - 1, self.checkpoint["count"], [decode_hex(each) for each in path]
+            )
         except ValueError as error:
-            self.fault(place, f"is not anchored in the checkpoint: {error}")
+            self.add_fault(place, f"is not anchored in the checkpoint: {error}")
             return
         if root.hex() != self.checkpoint["root"]:
-            self.fault(place, "is not anchored in the checkpoint")
+            self.add_fault(place, "is not anchored in the checkpoint")
 
-    def check_whole(self) -> None:
+    def check_all_segments(self) -> None:
         manifest, count = self.manifest, 0
         first, last = manifest["first"], manifest["last"]
-        tree = Tree(max(first - 1, 0), [unhex(each) for each in manifest["frontier"]])
-        self.roots[tree.size] = tree.root()
-        lines, streams, number = self.lines("entries.jsonl"), Streams(), first - 1
-        for place, record, found in self.walk("packed"):
+        tree = MerkleTree(max(first - 1, 0), [decode_hex(each) for each in manifest["frontier"]])
+        self.roots[tree.size] = tree.root_hash()
+        lines, streams, number = self.read_lines("entries.jsonl"), StreamChains(), first - 1
+        for place, record, found in self.read_segments("packed"):
             if record["number"] != number + 1:
-                self.fault(place, f"comes after segment {number}")
+                self.add_fault(place, f"comes after segment {number}")
             number = record["number"]
-            tree.push(found)
-            self.roots[tree.size] = tree.root()
-            packed = unhex(record["packed"], -1)
-            if sha(packed).hex() != record["ids"] or unpack(packed) != record["count"]:
-                self.fault(place, "its ids are not those that were signed")
+            tree.add_leaf(found)
+            self.roots[tree.size] = tree.root_hash()
+            packed = decode_hex(record["packed"], -1)
+            if hash_parts(packed).hex() != record["ids"] or count_packed_ids(packed) != record["count"]:
+                self.add_fault(place, "its ids are not those that were signed")
             leaves: list[bytes] = []
             for _ in range(record["count"]):
                 entry_place, body = next(lines, ("", b""))
                 if not entry_place:
-                    self.fault(place, f"has {record['count']} entries, and {len(leaves)} are here")
+                    self.add_fault(place, f"has {record['count']} entries, and {len(leaves)} are here")
                     break
                 count += 1
-                leaves.append(self.entry(f"{entry_place} in {place}", body, streams))
-            if root_of(leaves).hex() != record["root"]:
-                self.fault(place, "its entries are not those that were signed")
+                leaves.append(self.check_entry(f"{entry_place} in {place}", body, streams))
+            if merkle_root(leaves).hex() != record["root"]:
+                self.add_fault(place, "its entries are not those that were signed")
         if number != max(last, first - 1) or (manifest["segments"] == 0) != (first == 0):
-            self.fault("segments.jsonl", f"ends with segment {number}, and the manifest says {last}")
+            self.add_fault("segments.jsonl", f"ends with segment {number}, and the manifest says {last}")
         if count != manifest["entries"] or next(lines, None) is not None or manifest["streams"] != 0:
-            self.fault("entries.jsonl", f"has not the {manifest['entries']} entries that the manifest says")
-        if self.checkpoint["count"] == last and tree.root().hex() != self.checkpoint["root"]:
-            self.fault("checkpoint.json", f"the first {last} segments are not those that it was made for")
-        for stream_place, what in streams.faults(first == 1):
-            self.fault(stream_place, what)
+            self.add_fault(
+                "entries.jsonl", f"has not the {manifest['entries']} entries that the manifest says"
+            )
+        if self.checkpoint["count"] == last and tree.root_hash().hex() != self.checkpoint["root"]:
+            self.add_fault("checkpoint.json", f"the first {last} segments are not those that it was made for")
+        for stream_place, what in streams.find_faults(first == 1):
+            self.add_fault(stream_place, what)
 
     def check_pruned(self) -> None:
         """Entries are kept no longer where an entry says so, and only there."""
-        if self.pruned and self.told != self.pruned:
-            self.fault(
+        if self.pruned and self.announced_pruned != self.pruned:
+            self.add_fault(
                 "manifest.json",
                 f"no entry says that those of segments up to {self.pruned} are kept no longer",
             )
         if self.pruned and self.manifest["kind"] == "whole" and self.manifest["first"] != self.pruned + 1:
-            self.fault("manifest.json", f"does not begin after segment {self.pruned}")
+            self.add_fault("manifest.json", f"does not begin after segment {self.pruned}")
 
-    def entry(self, place: str, body: bytes, streams: Streams | None) -> bytes:
+    def check_entry(self, place: str, body: bytes, streams: StreamChains | None) -> bytes:
         """The leaf of an entry."""
-        leaf = sha(b"\x00hub-audit-1", body)
+        leaf = hash_parts(b"\x00hub-audit-1", body)
         try:
-            said = members(load(body), *ENTRY)
-            if said["v"] != 1 or not MOMENT.fullmatch(said["at"]) or said["stream_seq"] < 1:
+            said = require_fields(parse_canonical_json(body), *ENTRY_FIELDS)
+            if said["v"] != 1 or not TIMESTAMP.fullmatch(said["at"]) or said["stream_seq"] < 1:
                 raise ValueError("is no entry of this version")
             if said["action"] == "audit.pruned" and said["stream"] == "retention:audit":
-                self.told = max(self.told, said["details"]["segment"])
+                self.announced_pruned = max(self.announced_pruned, said["details"]["segment"])
             if streams is not None:
-                streams.add(said["stream"], said["stream_seq"], said["prev_leaf"], leaf.hex())
-        except WRONG as error:
-            self.fault(place, f"{type(error).__name__}: {error}")
+                streams.add_entry(said["stream"], said["stream_seq"], said["prev_leaf"], leaf.hex())
+        except PARSE_ERRORS as error:
+            self.add_fault(place, f"{type(error).__name__}: {error}")
         return leaf
 
     def check_filtered_segments(self) -> None:
-        for _, record, _ in self.walk():
-            self.segments[record["number"]] = (record["count"], unhex(record["root"]))
+        for _, record, _ in self.read_segments():
+            self.segments[record["number"]] = (record["count"], decode_hex(record["root"]))
         bounds = (min(self.segments, default=0), max(self.segments, default=0))
         if bounds != (self.manifest["first"], self.manifest["last"]) or self.manifest["frontier"] != []:
-            self.fault("manifest.json", f"the segments here are {bounds[0]} to {bounds[1]}")
+            self.add_fault("manifest.json", f"the segments here are {bounds[0]} to {bounds[1]}")
 
     def check_streams(self) -> None:
-        bodies, proofs = self.lines("entries.jsonl"), self.lines("proofs.jsonl")
+        bodies, proofs = self.read_lines("entries.jsonl"), self.read_lines("proofs.jsonl")
         names: set[str] = set()
         used: set[int] = set()
         count = 0
-        for place, line in self.lines("streams.jsonl"):
-            said = load(line)
+        for place, line in self.read_lines("streams.jsonl"):
+            said = parse_canonical_json(line)
             begins_later = ["before", "from"] if "from" in said else []
-            members(said, "leaf", "seq", "stream", *begins_later)
+            require_fields(said, "leaf", "seq", "stream", *begins_later)
             begin, before = said.get("from", 1), ZERO.hex()
             if said["stream"] in names or said["seq"] < begin or begin < (2 if begins_later else 1):
-                self.fault(place, "names no stream, or one that was named before")
+                self.add_fault(place, "names no stream, or one that was named before")
             names.add(said["stream"])
             for seq in range(begin, said["seq"] + 1):
                 entry_place, body = next(bodies, ("", b""))
                 proof_place, proof = next(proofs, ("", b""))
                 if not entry_place or not proof_place:
-                    self.fault(f"stream {said['stream']} at {seq}", "is missing, or its proof is")
+                    self.add_fault(f"stream {said['stream']} at {seq}", "is missing, or its proof is")
                     return
                 count += 1
                 entry_place = f"{entry_place} (stream {said['stream']} at {seq})"
-                leaf = self.entry(entry_place, body, None)
+                leaf = self.check_entry(entry_place, body, None)
                 if seq == begin and begins_later:
-                    before = load(body)["prev_leaf"]
-                    used.add(self.prove_before(place, before, said["before"]))
-                self.follow(entry_place, body, (said["stream"], seq, before))
-                used.add(self.prove(proof_place, leaf, proof))
+                    before = parse_canonical_json(body)["prev_leaf"]
+                    used.add(self.check_stream_start(place, before, said["before"]))
+                self.check_continuation(entry_place, body, (said["stream"], seq, before))
+                used.add(self.check_proof(proof_place, leaf, proof))
                 before = leaf.hex()
             if before != said["leaf"]:
-                self.fault(place, "the stream does not end with this entry")
+                self.add_fault(place, "the stream does not end with this entry")
         if next(bodies, None) is not None or next(proofs, None) is not None:
-            self.fault("entries.jsonl", "has more than the streams, or proofs.jsonl has")
+            self.add_fault("entries.jsonl", "has more than the streams, or proofs.jsonl has")
         if (count, len(names)) != (self.manifest["entries"], self.manifest["streams"]):
-            self.fault("manifest.json", f"there are {count} entries of {len(names)} streams")
+            self.add_fault("manifest.json", f"there are {count} entries of {len(names)} streams")
         for number in sorted(set(self.segments) - used):
-            self.fault(f"segment {number}", "is named by no proof")
+            self.add_fault(f"segment {number}", "is named by no proof")
 
-    def follow(self, place: str, body: bytes, expected: tuple[str, int, str]) -> None:
+    def check_continuation(self, place: str, body: bytes, expected: tuple[str, int, str]) -> None:
         try:
-            said = load(body)
+            said = parse_canonical_json(body)
             if (said["stream"], said["stream_seq"], said["prev_leaf"]) != expected:
-                self.fault(place, "does not continue the entry before it")
-        except WRONG:
+                self.add_fault(place, "does not continue the entry before it")
+        except PARSE_ERRORS:
             return  # told already
 
-    def prove_before(self, place: str, leaf: str, proof: Record) -> int:
+    def check_stream_start(self, place: str, leaf: str, proof: Record) -> int:
         """The number of the segment that has the entry from which a stream goes on, and which is kept no longer."""
         if not proof["segment"] <= self.pruned:
-            self.fault(place, "does not begin with the first entry of its stream")
-        return self.prove(place, unhex(leaf), dump(proof).encode("ascii"))
+            self.add_fault(place, "does not begin with the first entry of its stream")
+        return self.check_proof(place, decode_hex(leaf), canonical_json(proof).encode("ascii"))
 
-    def prove(self, place: str, leaf: bytes, line: bytes) -> int:
+    def check_proof(self, place: str, leaf: bytes, line: bytes) -> int:
         """The number of the segment that has the entry."""
         try:
-            said = members(load(line), "index", "path", "segment")
+            said = require_fields(parse_canonical_json(line), "index", "path", "segment")
             count, root = self.segments[said["segment"]]
-            if climb(leaf, said["index"], count, [unhex(each) for each in said["path"]]) != root:
-                self.fault(place, f"the entry is not in segment {said['segment']} at {said['index']}")
+            if (
+                inclusion_root(leaf, said["index"], count, [decode_hex(each) for each in said["path"]])
+                != root
+            ):
+                self.add_fault(place, f"the entry is not in segment {said['segment']} at {said['index']}")
             return int(said["segment"])
-        except WRONG as error:
-            self.fault(place, f"{type(error).__name__}: {error}")
+        except PARSE_ERRORS as error:
+            self.add_fault(place, f"{type(error).__name__}: {error}")
             return 0
 
     def check_consistency(self) -> None:
         if "consistency.jsonl" not in self.manifest["files"]:
             return
-        for place, line in self.lines("consistency.jsonl"):
-            said = members(load(line), "count", "proof", "root")
-            root, proof = unhex(said["root"]), [unhex(each) for each in said["proof"]]
-            end = (self.checkpoint["count"], unhex(self.checkpoint["root"]))
-            if consistent(said["count"], root, *end, proof):
+        for place, line in self.read_lines("consistency.jsonl"):
+            said = require_fields(parse_canonical_json(line), "count", "proof", "root")
+            root, proof = decode_hex(said["root"]), [decode_hex(each) for each in said["proof"]]
+            end = (self.checkpoint["count"], decode_hex(self.checkpoint["root"]))
+            if is_consistent(said["count"], root, *end, proof):
                 self.roots.setdefault(said["count"], root)
             else:
-                self.fault(place, f"does not lead from {said['count']} segments to the checkpoint")
+                self.add_fault(place, f"does not lead from {said['count']} segments to the checkpoint")
 
-    def compare(self, content: bytes) -> None:
+    def compare_checkpoint(self, content: bytes) -> None:
         """Whether a checkpoint that was kept outside fixes the same history."""
         place = "the outside checkpoint"
-        record = self.checked_checkpoint(place, content)
+        record = self.parse_checkpoint(place, content)
         count = record["count"]
         known = self.roots.get(count)
         if count == self.checkpoint["count"]:
-            known = unhex(self.checkpoint["root"])
+            known = decode_hex(self.checkpoint["root"])
         if known is None:
-            self.fault(place, f"of {count} segments cannot be compared: ask for an export without a filter")
+            self.add_fault(
+                place, f"of {count} segments cannot be compared: ask for an export without a filter"
+            )
         elif known.hex() != record["root"]:
-            self.fault(place, f"was made for other segments than the first {count} of this log")
+            self.add_fault(place, f"was made for other segments than the first {count} of this log")
 
 
 def main(arguments: list[str]) -> int:
@@ -634,8 +662,8 @@ def main(arguments: list[str]) -> int:
     if asked.checkpoint:
         with open(asked.checkpoint, "rb") as file:  # noqa: PTH123
             outside = file.read()
-    export = Export(asked.folder)
-    for fault in export.check(outside):
+    export = ExportCheck(asked.folder)
+    for fault in export.run_checks(outside):
         print("FAULT", fault)
     if export.faults:
         print(f"{len(export.faults)} faults. This export is not what was sealed.")

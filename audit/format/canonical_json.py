@@ -10,29 +10,29 @@ from typing import Any
 
 JSONValue = Any  # None, bool, int, str, or lists and mappings of them
 
-_LARGEST = 2**53
+_LIMIT = 2**53
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 
 
-def canonical(value: Mapping[str, JSONValue]) -> str:
+def canonical_json(value: Mapping[str, JSONValue]) -> str:
     """The canonical text of an object. `TypeError` or `ValueError` for what has no canonical form."""
-    _check(value)
+    _check_value(value)
     return _ENCODER.encode(value)
 
 
-def _check(value: JSONValue) -> None:
+def _check_value(value: JSONValue) -> None:
     if value is None or isinstance(value, bool | str):
         return
     if isinstance(value, int):
-        if abs(value) >= _LARGEST:
+        if abs(value) >= _LIMIT:
             raise ValueError("a whole number of 2**53 or more has no canonical form")
     elif isinstance(value, Mapping):
         for name, member in value.items():
             if not isinstance(name, str):
                 raise TypeError("a member's name must be text")
-            _check(member)
+            _check_value(member)
     elif isinstance(value, list | tuple):
         for member in value:
-            _check(member)
+            _check_value(member)
     else:
         raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -5,14 +5,14 @@
 
 from hashlib import sha256
 
-SIZE = 32
-ZERO = bytes(SIZE)
+HASH_SIZE = 32
+ZERO_HASH = bytes(HASH_SIZE)
 
 _LEAF = b"\x00hub-audit-1"
 _SEGMENT = b"\x00hub-segment-1"
 
 
-def leaf_of(body: str) -> bytes:
+def leaf_hash(body: str) -> bytes:
     """The hash of an entry, by its stored body."""
     return sha256(_LEAF + body.encode("ascii")).digest()
 
@@ -22,11 +22,11 @@ def segment_hash(statement: str) -> bytes:
     return sha256(_SEGMENT + statement.encode("ascii")).digest()
 
 
-def node(left: bytes, right: bytes) -> bytes:
+def node_hash(left: bytes, right: bytes) -> bytes:
     """The hash over two hashes of a Merkle tree."""
     return sha256(b"\x01" + left + right).digest()
 
 
-def digest(content: bytes) -> bytes:
+def sha256_digest(content: bytes) -> bytes:
     """Plain SHA-256."""
     return sha256(content).digest()

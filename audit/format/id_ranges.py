@@ -3,14 +3,14 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
-Run = tuple[int, int]  # both ends included
+IdRange = tuple[int, int]  # both ends included
 
 
-class NotPacked(ValueError):
-    """These bytes are not what `pack` makes of any ids."""
+class InvalidPackedIds(ValueError):
+    """These bytes are not what `pack_ids` makes of any ids."""
 
 
-def pack(ids: Iterable[int]) -> bytes:
+def pack_ids(ids: Iterable[int]) -> bytes:
     """Ascending ids as their differences, each an unsigned LEB128 number. `ValueError` where they do not ascend."""
     packed, before = bytearray(), 0
     for each in ids:
@@ -25,8 +25,8 @@ def pack(ids: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def unpack(packed: bytes) -> list[int]:
-    """The ids; `NotPacked` for bytes that `pack` would not have made."""
+def unpack_ids(packed: bytes) -> list[int]:
+    """The ids; `InvalidPackedIds` for bytes that `pack_ids` would not have made."""
     ids, last, rest, shift = [], 0, 0, 0
     for byte in packed:
         rest |= (byte & 0x7F) << shift
@@ -34,12 +34,12 @@ def unpack(packed: bytes) -> list[int]:
         if byte & 0x80:
             continue
         if rest == 0 or (byte == 0 and shift > 7) or shift > 63:
-            raise NotPacked("a difference is 0 or takes more bytes than it needs")
+            raise InvalidPackedIds("a difference is 0 or takes more bytes than it needs")
         last += rest
         ids.append(last)
         rest = shift = 0
     if shift:
-        raise NotPacked("the last difference is cut off")
+        raise InvalidPackedIds("the last difference is cut off")
     return ids
 
 
@@ -50,22 +50,22 @@ class IdSet:
         self._starts: list[int] = []
         self._ends: list[int] = []  # each included
 
-    def add_all(self, ids: Iterable[int]) -> list[int]:
+    def add_ids(self, ids: Iterable[int]) -> list[int]:
         """Add ascending ids; those that were in it before."""
-        return self.add_runs(runs_of(ids))
+        return self.add_ranges(ranges_of(ids))
 
-    def add_runs(self, runs: Iterable[Run]) -> list[int]:
+    def add_ranges(self, runs: Iterable[IdRange]) -> list[int]:
         """The same for ids that are given as runs."""
         known: list[int] = []
         for start, end in runs:
-            known += self._add(start, end)
+            known += self._add_range(start, end)
         return known
 
     def __contains__(self, each: int) -> bool:
         place = bisect_right(self._starts, each) - 1
         return place >= 0 and each <= self._ends[place]
 
-    def gaps(self, above: int) -> Iterator[Run]:
+    def missing_ranges(self, above: int) -> Iterator[IdRange]:
         """The ranges, both ends included, of what is not in it: above an id and below its largest member."""
         start = above + 1
         for place in range(bisect_left(self._ends, start), len(self._starts)):
@@ -74,11 +74,11 @@ class IdSet:
             start = self._ends[place] + 1
 
     @property
-    def largest(self) -> int:
+    def largest_id(self) -> int:
         """Its largest member; 0 where it is empty."""
         return self._ends[-1] if self._ends else 0
 
-    def _add(self, start: int, end: int) -> list[int]:
+    def _add_range(self, start: int, end: int) -> list[int]:
         first = bisect_left(self._ends, start - 1)
         last = bisect_right(self._starts, end + 1)
         known: list[int] = []
@@ -91,7 +91,7 @@ class IdSet:
         return known
 
 
-def runs_of(ids: Iterable[int]) -> Iterator[Run]:
+def ranges_of(ids: Iterable[int]) -> Iterator[IdRange]:
     """Ascending ids as runs without gaps."""
     start = end = 0
     for each in ids:

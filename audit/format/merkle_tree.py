@@ -6,47 +6,47 @@ segments, whose nodes stand in the database.
 
 from collections.abc import Callable, Sequence
 
-from audit.format.hashes import digest, node
+from audit.format.hashes import node_hash, sha256_digest
 
-Perfect = Callable[
+SubtreeHash = Callable[
     [int, int], bytes
 ]  # (height, index): over the leaves index·2^height to (index + 1)·2^height
 
 
-def perfect_of(leaves: Sequence[bytes]) -> Perfect:
+def subtree_hash_of(leaves: Sequence[bytes]) -> SubtreeHash:
     """The perfect subtrees over these leaves."""
     levels = [list(leaves)]
     while len(levels[-1]) > 1:
         below = levels[-1]
-        levels.append([node(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)])
+        levels.append([node_hash(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)])
     return lambda height, index: levels[height][index]
 
 
-def root_of(leaves: Sequence[bytes]) -> bytes:
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """The hash of the tree over these leaves."""
-    return tree_root(perfect_of(leaves), len(leaves))
+    return tree_root(subtree_hash_of(leaves), len(leaves))
 
 
-def tree_root(perfect: Perfect, size: int) -> bytes:
+def tree_root(subtree_hash: SubtreeHash, size: int) -> bytes:
     """The hash of the tree over the first `size` leaves."""
-    return _over(perfect, 0, size) if size else digest(b"")
+    return _range_hash(subtree_hash, 0, size) if size else sha256_digest(b"")
 
 
-def inclusion_proof(perfect: Perfect, index: int, size: int) -> list[bytes]:
+def inclusion_proof(subtree_hash: SubtreeHash, index: int, size: int) -> list[bytes]:
     """The hashes that lead from leaf `index` to the root over `size` leaves, the nearest first."""
     if not 0 <= index < size:
         raise IndexError(f"a tree of {size} leaves has no leaf {index}")
-    return _path(perfect, index, 0, size)
+    return _inclusion_path(subtree_hash, index, 0, size)
 
 
-def consistency_proof(perfect: Perfect, old: int, new: int) -> list[bytes]:
+def consistency_proof(subtree_hash: SubtreeHash, old: int, new: int) -> list[bytes]:
     """The hashes that show that the tree over `old` leaves is the beginning of the one over `new`."""
     if not 0 < old <= new:
         raise IndexError(f"there is no way from a tree of {old} leaves to one of {new}")
-    return _steps(perfect, old, 0, new, is_whole=True)
+    return _consistency_path(subtree_hash, old, 0, new, is_whole=True)
 
 
-def included_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
     """The root to which an inclusion proof leads; None where the proof has not the right length."""
     if not 0 <= index < size:
         return None
@@ -55,11 +55,11 @@ def included_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) ->
         if last == 0:
             return None
         if place & 1 or place == last:
-            found = node(each, found)
+            found = node_hash(each, found)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            found = node(found, each)
+            found = node_hash(found, each)
         place, last = place >> 1, last >> 1
     return found if last == 0 else None
 
@@ -81,16 +81,16 @@ def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: S
         if last == 0:
             return False
         if place & 1 or place == last:
-            first, second = node(each, first), node(each, second)
+            first, second = node_hash(each, first), node_hash(each, second)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            second = node(second, each)
+            second = node_hash(second, each)
         place, last = place >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
 
 
-class Frontier:
+class TreeFrontier:
     """A tree that grows by a leaf at a time and keeps the hashes of its perfect subtrees only, the largest first."""
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
@@ -98,69 +98,79 @@ class Frontier:
             raise ValueError(f"a tree of {size} leaves has {max(size, 0).bit_count()} perfect subtrees")
         self.size, self.peaks = size, list(peaks)
 
-    def push(self, leaf: bytes) -> list[bytes]:
+    def add_leaf(self, leaf: bytes) -> list[bytes]:
         """Add a leaf; the hashes of the perfect subtrees of two leaves and more that end with it, smallest first."""
         completed, found = [], leaf
         for _ in range(_trailing_ones(self.size)):
-            found = node(self.peaks.pop(), found)
+            found = node_hash(self.peaks.pop(), found)
             completed.append(found)
         self.peaks.append(found)
         self.size += 1
         return completed
 
-    def root(self) -> bytes:
+    def root_hash(self) -> bytes:
         """The hash of the whole tree."""
         if not self.peaks:
-            return digest(b"")
+            return sha256_digest(b"")
         found = self.peaks[-1]
         for each in reversed(self.peaks[:-1]):
-            found = node(each, found)
+            found = node_hash(each, found)
         return found
 
 
-def frontier_of(perfect: Perfect, size: int) -> Frontier:
+def frontier_at(subtree_hash: SubtreeHash, size: int) -> TreeFrontier:
     """The frontier of the tree over the first `size` leaves."""
     peaks, start = [], 0
     for height in range(size.bit_length() - 1, -1, -1):
         if size >> height & 1:
-            peaks.append(perfect(height, start >> height))
+            peaks.append(subtree_hash(height, start >> height))
             start += 1 << height
-    return Frontier(size, peaks)
+    return TreeFrontier(size, peaks)
 
 
 def _trailing_ones(number: int) -> int:
     return (~number & (number + 1)).bit_length() - 1
 
 
-def _split(size: int) -> int:
+def _left_size(size: int) -> int:
     """The largest power of two below it."""
     return 1 << (size - 1).bit_length() - 1
 
 
-def _over(perfect: Perfect, start: int, size: int) -> bytes:
+def _range_hash(subtree_hash: SubtreeHash, start: int, size: int) -> bytes:
     if size & (size - 1) == 0:
         height = size.bit_length() - 1
-        return perfect(height, start >> height)
-    left = _split(size)
-    return node(_over(perfect, start, left), _over(perfect, start + left, size - left))
+        return subtree_hash(height, start >> height)
+    left = _left_size(size)
+    return node_hash(
+        _range_hash(subtree_hash, start, left), _range_hash(subtree_hash, start + left, size - left)
+    )
 
 
-def _path(perfect: Perfect, index: int, start: int, size: int) -> list[bytes]:
+def _inclusion_path(subtree_hash: SubtreeHash, index: int, start: int, size: int) -> list[bytes]:
     if size == 1:
         return []
-    left = _split(size)
+    left = _left_size(size)
     if index < left:
-        return [*_path(perfect, index, start, left), _over(perfect, start + left, size - left)]
-    return [*_path(perfect, index - left, start + left, size - left), _over(perfect, start, left)]
+        return [
+            *_inclusion_path(subtree_hash, index, start, left),
+            _range_hash(subtree_hash, start + left, size - left),
+        ]
+    return [
+        *_inclusion_path(subtree_hash, index - left, start + left, size - left),
+        _range_hash(subtree_hash, start, left),
+    ]
 
 
-def _steps(perfect: Perfect, old: int, start: int, size: int, *, is_whole: bool) -> list[bytes]:
+def _consistency_path(
+    subtree_hash: SubtreeHash, old: int, start: int, size: int, *, is_whole: bool
+) -> list[bytes]:
     """SUBPROOF of RFC 9162, section 2.1.4.1. `is_whole`: the verifier has the hash over these leaves already."""
     if old == size:
-        return [] if is_whole else [_over(perfect, start, size)]
-    left = _split(size)
+        return [] if is_whole else [_range_hash(subtree_hash, start, size)]
+    left = _left_size(size)
     if old <= left:
-        rest = _over(perfect, start + left, size - left)
-        return [*_steps(perfect, old, start, left, is_whole=is_whole), rest]
-    first = _over(perfect, start, left)
-    return [*_steps(perfect, old - left, start + left, size - left, is_whole=False), first]
+        rest = _range_hash(subtree_hash, start + left, size - left)
+        return [*_consistency_path(subtree_hash, old, start, left, is_whole=is_whole), rest]
+    first = _range_hash(subtree_hash, start, left)
+    return [*_consistency_path(subtree_hash, old - left, start + left, size - left, is_whole=False), first]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedEntry:
     """An entry of a filtered export: its body, the number of its segment, and its index there."""
 
     body: str
@@ -13,7 +13,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class PrunedHead:
     """The last entry of a stream that is kept no longer: its place in the stream, the number of its segment, and its
     index there."""
 

@@ -5,53 +5,55 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from audit.format.canonical_json import JSONValue
-from audit.format.hashes import ZERO, digest, segment_hash
-from audit.format.id_ranges import pack
-from audit.format.merkle_tree import root_of
-from audit.format.signed_records import Record, statement, time_text
+from audit.format.hashes import ZERO_HASH, segment_hash, sha256_digest
+from audit.format.id_ranges import pack_ids
+from audit.format.merkle_tree import merkle_root
+from audit.format.signed_records import Record, format_time, signed_text
 
-MOST = 5_000  # entries in a segment
-Sealed = Sequence[tuple[int, bytes]]  # ids and leaves, in ascending order of ids
+MAX_SEGMENT_ENTRIES = 5_000  # entries in a segment
+EntryLeaves = Sequence[tuple[int, bytes]]  # ids and leaves, in ascending order of ids
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class SegmentHead:
     """The newest segment, as far as the next one depends on it."""
 
     number: int = 0
-    hash: bytes = ZERO
+    hash: bytes = ZERO_HASH
     sealed_at: datetime | None = None
     highest_id: int = 0
 
 
-def segment_statement(last: Last, entries: Sealed, at: datetime, key: str, *, is_late: bool) -> Record:
+def unsigned_segment(
+    last: SegmentHead, entries: EntryLeaves, at: datetime, key: str, *, is_late: bool
+) -> Record:
     """The members of the next segment that are signed. `at` gives way to the time of the segment before."""
     return {
         "v": 1,
         "number": last.number + 1,
         "prev": last.hash.hex(),
         "count": len(entries),
-        "ids": digest(pack(each for each, _ in entries)).hex(),
-        "root": root_of([leaf for _, leaf in entries]).hex(),
-        "sealed_at": time_text(at if last.sealed_at is None else max(at, last.sealed_at)),
+        "ids": sha256_digest(pack_ids(each for each, _ in entries)).hex(),
+        "root": merkle_root([leaf for _, leaf in entries]).hex(),
+        "sealed_at": format_time(at if last.sealed_at is None else max(at, last.sealed_at)),
         "key": key,
         "late": is_late,
     }
 
 
-def segment_fields(last: Last, entries: Sealed, record: Record) -> Mapping[str, JSONValue]:
+def segment_columns(last: SegmentHead, entries: EntryLeaves, record: Record) -> Mapping[str, JSONValue]:
     """The columns of its row, but for `nodes`."""
     return {
         "number": record["number"],
         "prev_hash": last.hash,
         "count": record["count"],
-        "ids": pack(each for each, _ in entries),
+        "ids": pack_ids(each for each, _ in entries),
         "leaves": b"".join(leaf for _, leaf in entries),
         "root": bytes.fromhex(record["root"]),
         "sealed_at": datetime.fromisoformat(record["sealed_at"]),
         "key_id": record["key"],
         "signature": bytes.fromhex(record["signature"]),
         "is_late": record["late"],
-        "hash": segment_hash(statement("segment", record)),
+        "hash": segment_hash(signed_text("segment", record)),
         "highest_id": max(last.highest_id, entries[-1][0] if entries else 0),
     }

@@ -11,13 +11,13 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.format.canonical_json import JSONValue, canonical
-from audit.format.hashes import digest
+from audit.format.canonical_json import JSONValue, canonical_json
+from audit.format.hashes import sha256_digest
 
 Record = Mapping[str, Any]
-Sign = Callable[[bytes], bytes]
+SignMessage = Callable[[bytes], bytes]
 
-SIGNED: Mapping[str, tuple[str, ...]] = {
+SIGNED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "segment": ("v", "number", "prev", "count", "ids", "root", "sealed_at", "key", "late"),
     "key": ("v", "number", "key", "public", "prev", "from"),
     "checkpoint": ("v", "count", "root", "head", "at", "key"),
@@ -27,34 +27,36 @@ SIGNED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-OPTIONAL: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}  # signed where it is there
+OPTIONAL_FIELDS: Mapping[str, tuple[str, ...]] = {"manifest": ("pruned",)}  # signed where it is there
 
 _DOMAIN = b"hub-signature-1"
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
-def statement(kind: str, record: Record) -> str:
+def signed_text(kind: str, record: Record) -> str:
     """The canonical text of the signed members. `KeyError` where one is missing."""
-    more = (name for name in OPTIONAL.get(kind, ()) if name in record)
-    return canonical({name: record[name] for name in (*SIGNED[kind], *more)})
+    more = (name for name in OPTIONAL_FIELDS.get(kind, ()) if name in record)
+    return canonical_json({name: record[name] for name in (*SIGNED_FIELDS[kind], *more)})
 
 
-def sign(kind: str, record: Record, by: Sign) -> dict[str, Any]:
+def sign_record(kind: str, record: Record, sign_message: SignMessage) -> dict[str, Any]:
     """The record with its signature."""
-    return {**record, "signature": by(message(kind, statement(kind, record))).hex()}
+    return {**record, "signature": sign_message(signature_message(kind, signed_text(kind, record))).hex()}
 
 
-def message(kind: str, text: str) -> bytes:
+def signature_message(kind: str, text: str) -> bytes:
     """The bytes under a signature: no record of one kind can pass for one of another."""
     return b"\x00".join((_DOMAIN, kind.encode("ascii"), text.encode("ascii")))
 
 
-def is_signed(kind: str, record: Record, public: bytes) -> bool:
+def has_valid_signature(kind: str, record: Record, public: bytes) -> bool:
     """Whether the signature of the record is by the holder of this key."""
     try:
-        signature = from_hex(record["signature"], 64)
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message(kind, statement(kind, record)))
+        signature = parse_hex(record["signature"], 64)
+        Ed25519PublicKey.from_public_bytes(public).verify(
+            signature, signature_message(kind, signed_text(kind, record))
+        )
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False
     return True
@@ -70,17 +72,17 @@ def public_key(private: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
-def signer(private: bytes) -> Sign:
+def load_signer(private: bytes) -> SignMessage:
     """What signs with a private key."""
     return Ed25519PrivateKey.from_private_bytes(private).sign
 
 
 def key_id(public: bytes) -> str:
     """The name of a key."""
-    return digest(public).hex()[:32]
+    return sha256_digest(public).hex()[:32]
 
 
-def from_hex(text: JSONValue, size: int | None = 32) -> bytes:
+def parse_hex(text: JSONValue, size: int | None = 32) -> bytes:
     """The bytes of lower-case hexadecimal text, so many of them. `ValueError` for anything else."""
     if not isinstance(text, str) or not _HEX.fullmatch(text):
         raise ValueError("not lower-case hexadecimal")
@@ -90,11 +92,11 @@ def from_hex(text: JSONValue, size: int | None = 32) -> bytes:
     return found
 
 
-def time_text(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     """A moment as it stands in records and bodies; as text they compare as moments do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def is_time(text: JSONValue) -> bool:
+def is_time_text(text: JSONValue) -> bool:
     """Whether it is the text of a moment."""
-    return isinstance(text, str) and _MOMENT.fullmatch(text) is not None
+    return isinstance(text, str) and _TIMESTAMP.fullmatch(text) is not None

@@ -4,8 +4,8 @@ from django.db import models
 from django.db.models.functions import Left, StrIndex
 
 # What every webhook does, and what it is about: see `audit.entries.search`.
-ROUTINE = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
-MANY = ("event", "delivery")
+ROUTINE_ACTIONS = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
+ROUTINE_STREAM_KINDS = ("event", "delivery")
 
 
 class Entry(models.Model):
@@ -37,7 +37,7 @@ class Entry(models.Model):
                 "action",
                 models.F("at").desc(),
                 models.F("id").desc(),
-                condition=~models.Q(action__in=ROUTINE),
+                condition=~models.Q(action__in=ROUTINE_ACTIONS),
                 name="audit_entry_seldom",
             ),
             models.Index(

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from django.db import connection
 
-EVIDENCE = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey", "cut", "stub")
-_RETENTION = ("cut", "stub")
-_ENDS = "private, valid_until"  # of a signing key, when the next one begins
+EVIDENCE_TABLES = ("entry", "segment", "checkpoint", "anchoring", "verification", "signingkey", "cut", "stub")
+_RETENTION_TABLES = ("cut", "stub")
+_KEY_END_COLUMNS = "private, valid_until"  # of a signing key, when the next one begins
 
 
-def grants(role: str, schema: str = "public") -> Iterator[str]:
+def grant_statements(role: str, schema: str = "public") -> Iterator[str]:
     """The statements, for the owner of the tables, again after each `migrate`. `role` is quoted as it has to be."""
     everything = f"IN SCHEMA {schema}"
-    evidence = ", ".join(f"{schema}.audit_{each}" for each in EVIDENCE)
+    evidence = ", ".join(f"{schema}.audit_{each}" for each in EVIDENCE_TABLES)
     yield f"REVOKE ALL ON ALL TABLES {everything} FROM {role}"
     yield f"REVOKE ALL ON ALL SEQUENCES {everything} FROM {role}"
     yield f"REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}"
@@ -24,8 +24,8 @@ def grants(role: str, schema: str = "public") -> Iterator[str]:
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES {everything} TO {role}"
     yield f"GRANT USAGE, SELECT ON ALL SEQUENCES {everything} TO {role}"
     yield f"REVOKE UPDATE, DELETE ON {evidence} FROM {role}"
-    yield f"REVOKE INSERT ON {', '.join(f'{schema}.audit_{each}' for each in _RETENTION)} FROM {role}"
-    yield f"GRANT UPDATE ({_ENDS}) ON {schema}.audit_signingkey TO {role}"
+    yield f"REVOKE INSERT ON {', '.join(f'{schema}.audit_{each}' for each in _RETENTION_TABLES)} FROM {role}"
+    yield f"GRANT UPDATE ({_KEY_END_COLUMNS}) ON {schema}.audit_signingkey TO {role}"
     yield f"REVOKE INSERT, UPDATE, DELETE ON {schema}.django_migrations FROM {role}"
 
 

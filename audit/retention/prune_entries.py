@@ -10,18 +10,18 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, Sum
 
-from audit.checks.retention import ACTION, STREAM, Declared, declared_in
-from audit.entries.append import Happening, append
-from audit.format.id_ranges import unpack
-from audit.format.signed_records import time_text
+from audit.checks.retention import PRUNING_ACTION, PRUNING_STREAM, PruningAnnouncement, parse_announcement
+from audit.entries.append import NewEntry, append_entries
+from audit.format.id_ranges import unpack_ids
+from audit.format.signed_records import format_time
 from audit.models import Cut, Entry, Segment, Stub
-from audit.sealing.segment_index import Places
-from audit.sealing.unsealed_entries import last_segment, sealed_until
+from audit.sealing.segment_index import SegmentIndex
+from audit.sealing.unsealed_entries import last_segment, segments_sealed_until
 
-BATCH = 500
+DELETE_BATCH = 500
 
 
-def declare(days: int, at: datetime) -> bool:
+def announce_pruning(days: int, at: datetime) -> bool:
     """Say on the log that entries sealed more than so many days ago are kept no longer; whether there are any that it
     does not say of already. `ValueError` for no days: nothing would be left."""
     if days <= 0:
@@ -29,7 +29,7 @@ def declare(days: int, at: datetime) -> bool:
     up_to = at - timedelta(days=days)
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))
-        old = sealed_until(up_to - timedelta(microseconds=1)).first()
+        old = segments_sealed_until(up_to - timedelta(microseconds=1)).first()
         if old is None or old.number <= (before["segment"] or 0):
             return False
         fresh = Segment.objects.filter(number__gt=before["segment"] or 0, number__lte=old.number)
@@ -39,38 +39,42 @@ def declare(days: int, at: datetime) -> bool:
         details = {
             "segment": old.number,
             "hash": bytes(old.hash).hex(),
-            "sealed_at": time_text(old.sealed_at),
-            "up_to": time_text(up_to),
+            "sealed_at": format_time(old.sealed_at),
+            "up_to": format_time(up_to),
             "days": days,
             "entries": entries,
         }
-        append(Happening(STREAM, ACTION, details=details), at=at)
-        said = Entry.objects.filter(stream=STREAM).order_by("-stream_seq").values_list("pk", flat=True)[0]
+        append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=details), at=at)
+        said = (
+            Entry.objects.filter(stream=PRUNING_STREAM)
+            .order_by("-stream_seq")
+            .values_list("pk", flat=True)[0]
+        )
         Cut.objects.create(
             segment=old.number, highest_id=old.highest_id, entry_id=said, emptied=before["emptied"] or 0
         )
     return True
 
 
-def let_go(most: int = BATCH) -> tuple[int, bool]:
+def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]:
     """Delete so many of the entries that a sealed entry says are kept no longer, from the oldest on; how many were
     deleted, and whether none is left. One transaction."""
     with transaction.atomic():
-        cut = _sealed_cut()
+        cut = _newest_sealed_cut()
         if cut is None or cut.emptied == cut.segment:
             return 0, True
-        number, segments = _next(cut, most)
+        number, segments = _next_segments(cut, max_entries)
         rows = Entry.objects.filter(id__in=list(segments)).order_by("id")
-        found = list(rows.values_list("id", "stream", "stream_seq", "leaf")[: most + 1])
-        _delete(found[:most], segments)
-        if len(found) <= most:
+        found = list(rows.values_list("id", "stream", "stream_seq", "leaf")[: max_entries + 1])
+        _delete_entries(found[:max_entries], segments)
+        if len(found) <= max_entries:
             cut.emptied = number
             cut.save(update_fields=["emptied"])
-    return len(found[:most]), cut.emptied == cut.segment
+    return len(found[:max_entries]), cut.emptied == cut.segment
 
 
-def _sealed_cut() -> Cut | None:
-    places = Places(last_segment().number)
+def _newest_sealed_cut() -> Cut | None:
+    places = SegmentIndex(last_segment().number)
     emptied = Cut.objects.aggregate(found=Max("emptied"))["found"]
     for cut in Cut.objects.order_by("-segment"):
         if places.segment_of(cut.entry_id) is not None:
@@ -79,21 +83,21 @@ def _sealed_cut() -> Cut | None:
     return None
 
 
-def _next(cut: Cut, most: int) -> tuple[int, dict[int, int]]:
+def _next_segments(cut: Cut, max_entries: int) -> tuple[int, dict[int, int]]:
     """The next whole segments that have so many entries together, or one that has more: the number of the last one, and
     each id with the number of its segment."""
     reached, found = cut.emptied, dict[int, int]()
     rows = Segment.objects.filter(number__gt=cut.emptied, number__lte=cut.segment).order_by("number")
-    for number, packed in rows.values_list("number", "ids")[:most]:
-        ids = unpack(bytes(packed))
-        if found and len(found) + len(ids) > most:
+    for number, packed in rows.values_list("number", "ids")[:max_entries]:
+        ids = unpack_ids(bytes(packed))
+        if found and len(found) + len(ids) > max_entries:
             break
         reached = number
         found |= dict.fromkeys(ids, number)
     return reached, found
 
 
-def _delete(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
+def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
     """What continues their streams goes on finding the hash that it continues."""
     ends = {
         stream: Stub(stream=stream, seq=seq, leaf=leaf, segment=segments[pk])
@@ -109,11 +113,11 @@ def _delete(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
     Entry.objects.filter(id__in=[pk for pk, *_ in rows]).delete()
 
 
-def declared(newest: int) -> Declared | None:
+def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:
     """What the newest entry says that the segments up to that number hold; None where nothing was let go."""
-    places = Places(newest)
-    said = Entry.objects.filter(stream=STREAM).order_by("-stream_seq")
+    places = SegmentIndex(last_segment_number)
+    said = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
     for pk, body in said.values_list("pk", "body").iterator():
         if (number := places.segment_of(pk)) is not None:
-            return declared_in(body, number)
+            return parse_announcement(body, number)
     return None

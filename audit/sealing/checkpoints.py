@@ -2,37 +2,37 @@
 
 from datetime import datetime
 
-from audit.format.canonical_json import canonical
+from audit.format.canonical_json import canonical_json
 from audit.format.merkle_tree import tree_root
-from audit.format.signed_records import Record, time_text
+from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint
 from audit.sealing.record_rows import checkpoint_record
-from audit.sealing.seal_lock import turn
-from audit.sealing.signing_keys import Box, current_signing
+from audit.sealing.seal_lock import sealing_lock
+from audit.sealing.signing_keys import SecretBox, load_current_key
 from audit.sealing.stored_tree import stored_tree
 from audit.sealing.unsealed_entries import last_segment
 
 
-def make_checkpoint(box: Box, at: datetime) -> Checkpoint | None:
+def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
     """The checkpoint of all segments that there are, made now unless it was already; None where nothing is sealed."""
-    with turn(waits=True):
+    with sealing_lock(waits=True):
         last = last_segment()
         if last.number == 0:
             return None
         known = Checkpoint.objects.filter(count=last.number).first()
         if known is not None:
             return known
-        signing = current_signing(box, at)
-        moment = max(at, signing.begun_at)
+        signing = load_current_key(box, at)
+        moment = max(at, signing.valid_from)
         root = tree_root(stored_tree(), last.number)
-        record = signing.record(
+        record = signing.sign_record(
             "checkpoint",
             {
                 "v": 1,
                 "count": last.number,
                 "root": root.hex(),
                 "head": last.hash.hex(),
-                "at": time_text(moment),
+                "at": format_time(moment),
             },
         )
         return Checkpoint.objects.create(
@@ -45,9 +45,9 @@ def make_checkpoint(box: Box, at: datetime) -> Checkpoint | None:
         )
 
 
-def checkpoint_file(record: Record) -> bytes:
+def checkpoint_bytes(record: Record) -> bytes:
     """The bytes that are told outside."""
-    return canonical(record).encode() + b"\n"
+    return canonical_json(record).encode() + b"\n"
 
 
 def newest_checkpoint() -> Record | None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from audit.format.hashes import digest
-from audit.format.signed_records import Record, time_text
+from audit.format.hashes import sha256_digest
+from audit.format.signed_records import Record, format_time
 from audit.models import Checkpoint, Segment, SigningKey
 
 
@@ -12,14 +12,14 @@ def segment_record(row: Segment) -> Record:
     return {
         "v": 1,
         "number": row.number,
-        "prev": _hex(row.prev_hash),
+        "prev": _to_hex(row.prev_hash),
         "count": row.count,
-        "ids": digest(bytes(row.ids)).hex(),
-        "root": _hex(row.root),
-        "sealed_at": time_text(row.sealed_at),
+        "ids": sha256_digest(bytes(row.ids)).hex(),
+        "root": _to_hex(row.root),
+        "sealed_at": format_time(row.sealed_at),
         "key": row.key_id,
         "late": row.is_late,
-        "signature": _hex(row.signature),
+        "signature": _to_hex(row.signature),
     }
 
 
@@ -28,24 +28,24 @@ def checkpoint_record(row: Checkpoint) -> Record:
     return {
         "v": 1,
         "count": row.count,
-        "root": _hex(row.root),
-        "head": _hex(row.head),
-        "at": time_text(row.at),
+        "root": _to_hex(row.root),
+        "head": _to_hex(row.head),
+        "at": format_time(row.at),
         "key": row.key_id,
-        "signature": _hex(row.signature),
+        "signature": _to_hex(row.signature),
     }
 
 
-def key_record(row: SigningKey, before: str) -> Record:
+def key_record(row: SigningKey, previous_key: str) -> Record:
     """A key as it was signed, with its signature. `before`: the id of the key before it."""
     return {
         "v": 1,
         "number": row.number,
         "key": row.key,
-        "public": _hex(row.public),
-        "prev": before,
-        "from": time_text(row.valid_from),
-        "signature": _hex(row.signature),
+        "public": _to_hex(row.public),
+        "prev": previous_key,
+        "from": format_time(row.valid_from),
+        "signature": _to_hex(row.signature),
     }
 
 
@@ -59,5 +59,5 @@ def key_records() -> list[Record]:
     return records
 
 
-def _hex(value: Any) -> str:
+def _to_hex(value: Any) -> str:
     return bytes(value).hex()

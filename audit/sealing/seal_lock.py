@@ -13,7 +13,7 @@ _WAIT = Statement("SELECT pg_advisory_xact_lock(%s)")
 
 
 @contextmanager
-def turn(*, waits: bool = False) -> Iterator[bool]:
+def sealing_lock(*, waits: bool = False) -> Iterator[bool]:
     """A transaction in which nobody else seals; whether it is ours, which it is for sure where it `waits`.
 
     On PostgreSQL an advisory lock says so, on SQLite the line of writers in which every transaction stands.
@@ -22,8 +22,8 @@ def turn(*, waits: bool = False) -> Iterator[bool]:
         if connection.vendor == "sqlite":
             yield True
         elif waits:
-            _WAIT.rows(_LOCK)
+            _WAIT.fetch_all(_LOCK)
             yield True
         else:
-            found = _TRY.row(_LOCK)
+            found = _TRY.fetch_one(_LOCK)
             yield bool(found and found[0])

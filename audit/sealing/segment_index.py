@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, takewhile
 
-from audit.format.hashes import SIZE
-from audit.format.id_ranges import unpack
-from audit.format.placement import Gone, Placed
+from audit.format.hashes import HASH_SIZE
+from audit.format.id_ranges import unpack_ids
+from audit.format.placement import PlacedEntry, PrunedHead
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment, Stub
 from audit.sealing.record_rows import segment_record
@@ -15,37 +15,39 @@ from audit.sealing.record_rows import segment_record
 CHUNK = 500
 
 
-class Places:
+class SegmentIndex:
     """Where entries stand, in the segments up to `last`."""
 
     def __init__(self, last: int) -> None:
         self.last = last
-        self._indexes = lru_cache(maxsize=64)(_indexes)
-        self._gone: dict[str, Gone] = {}
+        self._indexes = lru_cache(maxsize=64)(_positions_in_segment)
+        self._pruned_heads: dict[str, PrunedHead] = {}
 
-    def gone(self, stream: str) -> Gone | None:
+    def pruned_head(self, stream: str) -> PrunedHead | None:
         """What the entries of a stream continue that `streams` gave last; None where all of it are kept."""
-        return self._gone.get(stream)
+        return self._pruned_heads.get(stream)
 
-    def entries(self, stream: str) -> Iterator[Placed]:
+    def stream_entries(self, stream: str) -> Iterator[PlacedEntry]:
         """The entries of a stream from the first on, up to one that these segments do not hold."""
-        for _, placed in self.streams([stream]):
+        for _, placed in self.entries_by_stream([stream]):
             yield from placed
 
-    def streams(self, names: Sequence[str]) -> Iterator[tuple[str, list[Placed]]]:
+    def entries_by_stream(self, names: Sequence[str]) -> Iterator[tuple[str, list[PlacedEntry]]]:
         """The same of many streams at once, in memory; in their order, without those that have no entries."""
         rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
         stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
         for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
             rows[stream].append((pk, body))
-        found = self._find({pk for some in rows.values() for pk, _ in some})
-        self._gone = {each.stream: _gone(each) for each in Stub.objects.filter(stream__in=rows)}
+        found = self._find_positions({pk for some in rows.values() for pk, _ in some})
+        self._pruned_heads = {
+            each.stream: _load_pruned_head(each) for each in Stub.objects.filter(stream__in=rows)
+        }
         for name in names:
             known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
-            if placed := [Placed(body, *found[pk]) for pk, body in known]:
+            if placed := [PlacedEntry(body, *found[pk]) for pk, body in known]:
                 yield name, placed
 
-    def _find(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
+    def _find_positions(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
         """Segment and index of entries, by their ids; of those that stand in these segments."""
         found: dict[int, tuple[int, int]] = {}
         for pk in sorted(waiting):
@@ -68,19 +70,19 @@ class Places:
         return None
 
 
-def _indexes(number: int) -> dict[int, int]:
+def _positions_in_segment(number: int) -> dict[int, int]:
     """The index of each id of a segment."""
     packed = Segment.objects.values_list("ids", flat=True).get(number=number)
-    return {each: index for index, each in enumerate(unpack(bytes(packed)))}
+    return {each: index for index, each in enumerate(unpack_ids(bytes(packed)))}
 
 
-def _gone(stub: Stub) -> Gone:
-    leaves = segment_leaves(stub.segment)[1]
-    return Gone(stub.seq, stub.segment, leaves.index(bytes(stub.leaf)))
+def _load_pruned_head(stub: Stub) -> PrunedHead:
+    leaves = load_segment_leaves(stub.segment)[1]
+    return PrunedHead(stub.seq, stub.segment, leaves.index(bytes(stub.leaf)))
 
 
-def segment_leaves(number: int) -> tuple[Record, Sequence[bytes]]:
+def load_segment_leaves(number: int) -> tuple[Record, Sequence[bytes]]:
     """Record and leaves of a segment."""
     row = Segment.objects.get(number=number)
     leaves = bytes(row.leaves)
-    return segment_record(row), [leaves[at : at + SIZE] for at in range(0, len(leaves), SIZE)]
+    return segment_record(row), [leaves[at : at + HASH_SIZE] for at in range(0, len(leaves), HASH_SIZE)]

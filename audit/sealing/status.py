@@ -8,7 +8,7 @@ from audit.sealing.unsealed_entries import last_segment
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SealingStatus:
     """`unsealed_since`: of the oldest entry that no segment holds yet. `late_at`: when the newest late segment was
     sealed. `verified`: the last look at the whole log; its `segments` are verified where it has no faults."""
 
@@ -21,12 +21,12 @@ class Standing:
     verified: Verification | None
 
 
-def standing() -> Standing:
+def sealing_status() -> SealingStatus:
     """As it is now."""
     last = last_segment()
     unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("at", flat=True)
     late = Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count").first()
-    return Standing(
+    return SealingStatus(
         segments=last.number,
         sealed_at=last.sealed_at,
         unsealed_since=unsealed.first(),

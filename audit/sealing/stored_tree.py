@@ -6,12 +6,12 @@ many segments there are.
 
 from functools import lru_cache
 
-from audit.format.hashes import SIZE
-from audit.format.merkle_tree import Perfect, frontier_of
+from audit.format.hashes import HASH_SIZE
+from audit.format.merkle_tree import SubtreeHash, frontier_at
 from audit.models import Segment
 
 
-def stored_tree() -> Perfect:
+def stored_tree() -> SubtreeHash:
     """The perfect subtrees as they are stored. Each row is read once."""
 
     @lru_cache(maxsize=1024)
@@ -21,11 +21,11 @@ def stored_tree() -> Perfect:
 
     def perfect(height: int, index: int) -> bytes:
         found, nodes = row((index + 1) << height)
-        return nodes[(height - 1) * SIZE : height * SIZE] if height else found
+        return nodes[(height - 1) * HASH_SIZE : height * HASH_SIZE] if height else found
 
     return perfect
 
 
-def nodes_of(number: int, segment_hash: bytes) -> bytes:
+def segment_nodes(number: int, segment_hash: bytes) -> bytes:
     """What a new segment of that number has to hold: the subtrees of two and more that end with it."""
-    return b"".join(frontier_of(stored_tree(), number - 1).push(segment_hash))
+    return b"".join(frontier_at(stored_tree(), number - 1).add_leaf(segment_hash))

@@ -13,67 +13,73 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from audit.format.id_ranges import IdSet, Run, unpack
-from audit.format.segment_record import MOST, Last
+from audit.format.id_ranges import IdRange, IdSet, unpack_ids
+from audit.format.segment_record import MAX_SEGMENT_ENTRIES, SegmentHead
 from audit.models import Entry, Segment
-from database.snapshot import snapshot
+from database.snapshot import read_snapshot
 from database.statement import Statement
-from database.values import as_time
+from database.values import parse_optional_timestamp
 
-SETTLED = timedelta(seconds=120)
+SETTLE_TIME = timedelta(seconds=120)
 Rows = list[tuple[int, bytes]]
 
 _RANGES = 50
-_LAST = Statement(
+_LAST_SEGMENT = Statement(
     "SELECT number, hash, sealed_at, highest_id FROM audit_segment ORDER BY number DESC LIMIT 1"
 )
-_SAW_ALL = Statement(
+_LAST_UNFILLED_SEGMENT = Statement(
     "SELECT sealed_at FROM audit_segment WHERE count < %s AND NOT is_late ORDER BY number DESC LIMIT 1"
 )
-_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s ORDER BY id LIMIT %s")
-_MISSING = Statement(
+_ENTRIES_ABOVE = Statement("SELECT id, leaf FROM audit_entry WHERE id > %s ORDER BY id LIMIT %s")
+_ENTRIES_IN_RANGES = Statement(
     f"""SELECT id, leaf FROM audit_entry WHERE ({" OR ".join(["id BETWEEN %s AND %s"] * _RANGES)})
     ORDER BY id LIMIT %s"""  # noqa: S608
 )
 
 
-def last_segment() -> Last:
+def last_segment() -> SegmentHead:
     """The newest segment."""
-    row = _LAST.row()
-    return Last() if row is None else Last(row[0], bytes(row[1]), as_time(row[2]), row[3])
+    row = _LAST_SEGMENT.fetch_one()
+    return (
+        SegmentHead()
+        if row is None
+        else SegmentHead(row[0], bytes(row[1]), parse_optional_timestamp(row[2]), row[3])
+    )
 
 
-def unsealed(last: Last) -> Rows:
+def load_unsealed(last: SegmentHead) -> Rows:
     """Ids and leaves of what is not sealed, in ascending order; the first `MOST` where there are more.
 
     What is above all sealed ids is read first: an entry of a stream is then never seen without the ones before it.
     """
-    above = _rows(_ABOVE.rows(last.highest_id, MOST))
-    return sorted([*_missing(low_water()), *above])[:MOST]
+    above = _ids_and_leaves(_ENTRIES_ABOVE.fetch_all(last.highest_id, MAX_SEGMENT_ENTRIES))
+    return sorted([*_find_missing(find_low_water()), *above])[:MAX_SEGMENT_ENTRIES]
 
 
-def low_water() -> tuple[int, int]:
+def find_low_water() -> tuple[int, int]:
     """Nothing at or below this id is asked for any more; with the number of the segment up to which it was reached."""
-    seen = _SAW_ALL.row(MOST)
-    seen_at = as_time(seen[0]) if seen else None
+    seen = _LAST_UNFILLED_SEGMENT.fetch_one(MAX_SEGMENT_ENTRIES)
+    seen_at = parse_optional_timestamp(seen[0]) if seen else None
     if seen_at is None:
         return 0, 0
-    return sealed_until(seen_at - SETTLED).values_list("highest_id", "number").first() or (0, 0)
+    return segments_sealed_until(seen_at - SETTLE_TIME).values_list("highest_id", "number").first() or (0, 0)
 
 
-def sealed_until(moment: datetime) -> QuerySet[Segment]:
+def segments_sealed_until(moment: datetime) -> QuerySet[Segment]:
     """The segments sealed at that time or before, the last one first. Times never go back from one to the next, so the
     order of times is that of numbers; by it an index leads to the first, where the numbers alone need all of them.
     """
     return Segment.objects.filter(sealed_at__lte=moment).order_by("-sealed_at", "-number")
 
 
-def _missing(low: tuple[int, int]) -> Rows:
+def _find_missing(low: tuple[int, int]) -> Rows:
     """Entries between low water and the highest sealed id that no segment holds."""
     found: Rows = []
-    for ranges in _groups(list(_known.sealed_after(low[1]).gaps(low[0]))):
+    for ranges in _in_groups(list(_segment_cache.sealed_after(low[1]).missing_ranges(low[0]))):
         padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
-        found += _rows(_MISSING.rows(*(end for each in padded for end in each), MOST))
+        found += _ids_and_leaves(
+            _ENTRIES_IN_RANGES.fetch_all(*(end for each in padded for end in each), MAX_SEGMENT_ENTRIES)
+        )
     return found
 
 
@@ -81,7 +87,7 @@ def _sealed_after(number: int = 0) -> IdSet:
     """The ids in segments after that one: for low water, all sealed ids above it."""
     sealed = IdSet()
     for _, _, packed in _segments_from(number + 1):
-        sealed.add_all(unpack(bytes(packed)))
+        sealed.add_ids(unpack_ids(bytes(packed)))
     return sealed
 
 
@@ -91,7 +97,7 @@ def _segments_from(number: int) -> Iterator[tuple[int, Any, Any]]:
     return found.values_list("number", "hash", "ids").iterator(200)
 
 
-class _Known(threading.local):
+class _SegmentCache(threading.local):
     """What a thread has read of the segments: of one that goes on sealing, only the new ones are read.
 
     `after`: all that is sealed in segments after that one is in `ids`. `last`: the newest of them, and its hash: where
@@ -103,12 +109,12 @@ class _Known(threading.local):
 
     def sealed_after(self, number: int) -> IdSet:
         """At least the ids in segments after that one, and no id that is in none."""
-        if number < self.after or not self._read_on():
+        if number < self.after or not self._add_new_segments():
             self.after, self.last, self.ids = number, (0, b""), IdSet()
-            self._read(_segments_from(number + 1))
+            self._add_segments(_segments_from(number + 1))
         return self.ids
 
-    def _read_on(self) -> bool:
+    def _add_new_segments(self) -> bool:
         """Whether what was read is still there; with what has come since."""
         number, hash_ = self.last
         newer = _segments_from(number)
@@ -118,38 +124,38 @@ class _Known(threading.local):
             or (first[0], bytes(first[1])) != (number, hash_)
         ):
             return False
-        self._read(newer)
+        self._add_segments(newer)
         return True
 
-    def _read(self, segments: Iterable[tuple[int, Any, Any]]) -> None:
+    def _add_segments(self, segments: Iterable[tuple[int, Any, Any]]) -> None:
         for number, hash_, packed in segments:
-            self.ids.add_all(unpack(bytes(packed)))
+            self.ids.add_ids(unpack_ids(bytes(packed)))
             self.last = number, bytes(hash_)
 
 
-_known = _Known()
+_segment_cache = _SegmentCache()
 
 
-def _groups(ranges: Sequence[Run]) -> Iterator[Sequence[Run]]:
+def _in_groups(ranges: Sequence[IdRange]) -> Iterator[Sequence[IdRange]]:
     for start in range(0, len(ranges), _RANGES):
         yield ranges[start : start + _RANGES]
 
 
-def _rows(rows: Iterable[tuple[int, Any]]) -> Rows:
+def _ids_and_leaves(rows: Iterable[tuple[int, Any]]) -> Rows:
     return [(number, bytes(leaf)) for number, leaf in rows]
 
 
-def missed(low: int) -> list[int]:
+def find_unsealed_below(low: int) -> list[int]:
     """The id of every entry up to low water that no segment holds: the whole log is read."""
-    with snapshot():
+    with read_snapshot():
         sealed = _sealed_after()
         known = Entry.objects.filter(id__lte=low).order_by("id")
         ids = known.values_list("id", flat=True).iterator(10_000)
         return [each for each in ids if each not in sealed]
 
 
-def not_sealed_since(number: int, ids: Sequence[int]) -> Rows:
+def still_unsealed(number: int, ids: Sequence[int]) -> Rows:
     """Of entries that no segment up to that one holds: those that none after it holds either, in ascending order."""
     sealed = _sealed_after(number)
     found = Entry.objects.filter(id__in=[each for each in ids if each not in sealed]).order_by("id")
-    return _rows(found.values_list("id", "leaf"))
+    return _ids_and_leaves(found.values_list("id", "leaf"))

@@ -1,7 +1,7 @@
 """Rows of the audit log as the checks take them."""
 
 from audit.checks.findings import EntryRow, KeyRow, SegmentRow
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from audit.models import Entry, Segment, SigningKey
 from audit.sealing.record_rows import key_record, segment_record
 
@@ -10,7 +10,7 @@ def key_rows() -> list[KeyRow]:
     """All keys in their order, to be checked."""
     rows, before = [], ""
     for row in SigningKey.objects.order_by("number"):
-        until = None if row.valid_until is None else time_text(row.valid_until)
+        until = None if row.valid_until is None else format_time(row.valid_until)
         rows.append(KeyRow(key_record(row, before), until, row.private is not None))
         before = row.key
     return rows
@@ -33,7 +33,7 @@ def entry_row(row: Entry) -> EntryRow:
     return EntryRow(
         row.pk,
         row.stream,
-        time_text(row.at),
+        format_time(row.at),
         row.action,
         row.actor,
         row.body,

@@ -5,15 +5,15 @@ import time
 from datetime import datetime
 
 from audit.models import Verification
-from audit.verification.check_database import check_database
+from audit.verification.check_database import verify_database
 
 logger = logging.getLogger("hub.audit")
 
 
-def verify_and_keep(at: datetime) -> Verification:
+def verify_and_record(at: datetime) -> Verification:
     """Look at everything, log what is wrong, and keep what was found."""
     begun = time.monotonic()
-    report = check_database()
+    report = verify_database()
     for fault in report.faults:
         logger.error("the audit log is not as it was written: %s", fault)
     return Verification.objects.create(

@@ -9,7 +9,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from audit.models import Entry
-from audit.sealing.status import standing
+from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import entry_page, sealed_in
 from console.audit_log.list_page import BAR, entry_list, listed, unknown_words
 from console.base.downloads import Downloadable, download_buttons
@@ -52,5 +52,5 @@ class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
         """How far the log is sealed, told outside and verified."""
         self.require(request)
         first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
-        context = {"title": _("Seals of the audit log"), "standing": standing(), "begins_at": first}
+        context = {"title": _("Seals of the audit log"), "standing": sealing_status(), "begins_at": first}
         return self.page(request, "console/audit_log/seals.html", context)

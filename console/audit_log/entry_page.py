@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils.safestring import SafeString
 
-from audit.entries.actor_context import NAME
-from audit.entries.search import by_actor
-from audit.format.id_ranges import unpack
+from audit.entries.actor_context import CONTEXT_FIELD
+from audit.entries.search import filter_by_actor
+from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
 from console.audit_log.entry_details import facts, plain_name
 from console.audit_log.entry_words import Told, tell_entries
 from console.ui.field_diff import Changed, changed
 
-_SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", NAME)
+_SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", CONTEXT_FIELD)
 _AROUND = timedelta(minutes=10)  # a request, with the download that it began, is over by then
 _MOST_LOOKED_AT = 500
 _MOST_SHOWN = 20
@@ -59,13 +59,15 @@ def entry_page(entry: Entry, user: Any) -> EntryPage:
 
 def _of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
     """What the same request did besides. No column names it: it is looked for around, among what its person did."""
-    request = details.get(NAME, {}).get("request")
+    request = details.get(CONTEXT_FIELD, {}).get("request")
     if not request:
         return []
     around = Entry.objects.filter(at__gte=entry.at - _AROUND, at__lte=entry.at + _AROUND).exclude(pk=entry.pk)
-    found = by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MOST_LOOKED_AT]
+    found = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MOST_LOOKED_AT]
     same = [
-        each for each in found if json.loads(each.body)["details"].get(NAME, {}).get("request") == request
+        each
+        for each in found
+        if json.loads(each.body)["details"].get(CONTEXT_FIELD, {}).get("request") == request
     ]
     return same[:_MOST_SHOWN]
 
@@ -100,6 +102,6 @@ def sealed_in(entry: Entry) -> Sealed | None:
     late = reaching.filter(is_late=True).order_by("-number")
     for some in (after[:1], after[1:_MOST], late[:_MOST]):
         for number, at, ids in some.values_list("number", "sealed_at", "ids"):
-            if entry.pk in unpack(bytes(ids)):
+            if entry.pk in unpack_ids(bytes(ids)):
                 return Sealed(number, at)
     return None

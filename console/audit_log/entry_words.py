@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit.entries.actor_context import NAME
+from audit.entries.actor_context import CONTEXT_FIELD
 from audit.models import Entry
 from console.audit_log.action_names import phrase
 from console.audit_log.lookups import Key, look_up
@@ -119,7 +119,7 @@ class Told:
         return str(self._made("request", ""))
 
     def _made(self, name: str, absent: Any) -> Any:
-        return self.details.get(NAME, {}).get(name, absent)
+        return self.details.get(CONTEXT_FIELD, {}).get(name, absent)
 
 
 def tell_entries(entries: Iterable[Entry], user: Any) -> list[Told]:

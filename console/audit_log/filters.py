@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
-from audit.entries.search import about_kind, by_actor, by_people, of_action
+from audit.entries.search import filter_by_action, filter_by_actor, filter_by_people, filter_by_stream_kind
 from audit.models import Entry
 from console.audit_log.action_names import ACTIONS
 from sync.models import Delivery
@@ -94,12 +94,12 @@ class EntryFilter:
         if self.streams is not None and not self.streams:
             return [entries.none()]
         found = self._but_for_actions(entries)
-        return [of_action(found, each) for each in self.actions] or [found]
+        return [filter_by_action(found, each) for each in self.actions] or [found]
 
     def _but_for_actions(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         found = self._by(entries) if self.who else entries
         if self.object:
-            found = about_kind(found, self.object, connection.vendor)
+            found = filter_by_stream_kind(found, self.object, connection.vendor)
         if self.begin:
             found = found.filter(at__gte=self.begin)
         if self.end:
@@ -108,10 +108,10 @@ class EntryFilter:
 
     def _by(self, entries: QuerySet[Any]) -> QuerySet[Any]:
         if self.who == "person":
-            return by_people(entries, connection.vendor)
+            return filter_by_people(entries, connection.vendor)
         if self.who == "source":
             return entries.filter(actor__startswith="source:")
-        return by_actor(entries, self.who, connection.vendor)
+        return filter_by_actor(entries, self.who, connection.vendor)
 
 
 def resolve_entries(words: Mapping[str, str], now: datetime) -> EntryFilter:

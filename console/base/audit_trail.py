@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseRedirect
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from console.ui.links import audit_log_url
 from webhooks.receiving.incoming_request import address_of
@@ -36,7 +36,7 @@ def record(
     request: HttpRequest, stream: str, action: str, details: Mapping[str, JSONValue] | None = None
 ) -> None:
     """Append one entry of the logged-in person. `NotInTransaction` outside the transaction of the change."""
-    append(Happening(stream, action, actor(request), {**(details or {}), "address": address(request)}))
+    append_entries(NewEntry(stream, action, actor(request), {**(details or {}), "address": address(request)}))
 
 
 def to_audit_log(request: HttpRequest, stream: str) -> HttpResponseRedirect:

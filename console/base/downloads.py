@@ -22,7 +22,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from audit.export.line_formats import FORMATS, Format
+from audit.export.line_formats import FORMATS, LineFormat
 from audit.format.canonical_json import JSONValue
 from console.base.audit_trail import actor, record
 from exports.list_export import ListExport, StreamStats, stream_rows
@@ -139,7 +139,7 @@ def stream(
     request: HttpRequest,
     export: ListExport,
     queryset: QuerySet[Any],
-    form: Format,
+    form: LineFormat,
     details: Mapping[str, JSONValue],
 ) -> HttpResponseBase:
     """The file. It is on the audit log before its first byte leaves, and again with its hash at the end.

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from console.base.audit_trail import address, record
 
@@ -78,4 +78,4 @@ def _is_told(request: HttpRequest | None) -> bool:
 def _append(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:
     details = {"address": address(request)} if request is not None else {}
     with transaction.atomic():
-        append(Happening(stream, action, actor, details))
+        append_entries(NewEntry(stream, action, actor, details))

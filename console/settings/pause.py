@@ -90,7 +90,7 @@ class PausingViews(ConfirmedAdmin):
         if not is_new:
             messages.warning(request, _("It was paused already; nothing was done."))
             return
-        routes.ways.forget()
+        routes.ways.invalidate()
         hold_waiting()
         messages.success(request, _("Paused. What comes this way is kept and waits."))
 
@@ -99,7 +99,7 @@ class PausingViews(ConfirmedAdmin):
             is_new = resume(what)
             if is_new:
                 record(request, self.stream(what.pk), f"{self.kind}.resumed", {"reason": reason})
-        routes.ways.forget()
+        routes.ways.invalidate()
         if is_new:
             told = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
             messages.success(request, told % {"pace": f"{AT_ONCE * 30:,}"})

@@ -6,7 +6,7 @@ from django import template
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from console.replays import words
 from console.settings.pause import flow_pill
 from console.ui import formatting, status
@@ -42,7 +42,7 @@ def care_mark(group: FailureGroup) -> SafeString:
 @register.filter
 def machine_time(at: datetime) -> str:
     """For an address."""
-    return time_text(at)
+    return format_time(at)
 
 
 register.filter("replay_mark", words.replay_mark)

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from sync.models import Connection
 from webhooks.models import State
 
@@ -28,7 +28,7 @@ def audit_log_url(term: str) -> str:
 def failed_query(code: str, connection: Connection, since: datetime | None = None) -> str:
     """The filter of what failed for that reason there, in the words of `sync.search.event_filter`."""
     words = {"state": State.DEAD.value, "code": code, "commercial": connection.slug}
-    return urlencode(words | ({"received_from": time_text(since)} if since else {}))
+    return urlencode(words | ({"received_from": format_time(since)} if since else {}))
 
 
 def replay_address(query: str) -> str:

@@ -16,7 +16,7 @@ from django.db import ProgrammingError
 from django.db.backends.sqlite3 import base
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from database.sqlite.shared_writer import Writer, writer_of
+from database.sqlite.shared_writer import SharedWriter, shared_writer_for
 from database.sqlite.writer_queue import WriterQueue
 
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER")
@@ -28,18 +28,18 @@ class QueuedCursor(SQLiteCursorWrapper):
     owner: "DatabaseWrapper | None" = None
 
     def execute(self, query: str, params: Any = None) -> Any:
-        with self._turn(query):
+        with self._hold_place_if_writing(query):
             return super().execute(query, params)
 
     def executemany(self, query: str, param_list: Any) -> Any:
-        with self._turn(query):
+        with self._hold_place_if_writing(query):
             return super().executemany(query, param_list)
 
     @contextmanager
-    def _turn(self, query: str) -> Iterator[None]:
+    def _hold_place_if_writing(self, query: str) -> Iterator[None]:
         owner, begins = self.owner, query.lstrip()[:8].upper()
         if owner is not None and begins.startswith("PRAGMA") and "=" in query:
-            owner.is_set_apart = True
+            owner.uses_own_transactions = True
         if owner is None or not begins.startswith(_WRITES):
             yield
             return
@@ -58,27 +58,27 @@ class QueuedCursor(SQLiteCursorWrapper):
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's SQLite connection that holds its place in the line for the length of a transaction.
 
-    `is_set_apart`: somebody changed how this connection works, so its transactions run on itself.
+    `uses_own_transactions`: somebody changed how this connection works, so its transactions run on itself.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._timeout = float(self.settings_dict.get("OPTIONS", {}).get("timeout", 5.0))
         self.writers = WriterQueue(lambda: str(self.settings_dict["NAME"]), self._timeout)
-        self.is_set_apart = False
-        self._own: sqlite3.Connection | None = None  # while the writer's stands in its place
+        self.uses_own_transactions = False
+        self._own_connection: sqlite3.Connection | None = None  # while the writer's stands in its place
 
     @property
-    def _writer(self) -> Writer:
-        return writer_of(str(self.settings_dict["NAME"]))
+    def _shared_writer(self) -> SharedWriter:
+        return shared_writer_for(str(self.settings_dict["NAME"]))
 
     def get_new_connection(self, conn_params: Any) -> sqlite3.Connection:
-        link = self._connected(conn_params)
-        self.is_set_apart = self.is_in_memory_db()
-        self._writer.join(self)
+        link = self._open_connection(conn_params)
+        self.uses_own_transactions = self.is_in_memory_db()
+        self._shared_writer.register_user(self)
         return link
 
-    def _connected(self, conn_params: Any) -> sqlite3.Connection:
+    def _open_connection(self, conn_params: Any) -> sqlite3.Connection:
         found: sqlite3.Connection = super().get_new_connection(conn_params)
         return found
 
@@ -92,52 +92,54 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.writers.acquire()
         try:
             with self.wrap_database_errors:
-                self._begin(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
+                self._begin_transaction(f"BEGIN {self.transaction_mode or ''}")  # type: ignore[attr-defined]
         except BaseException:
             self.writers.release()
             raise
 
-    def _begin(self, statement: str) -> None:
-        if self.is_set_apart:
+    def _begin_transaction(self, statement: str) -> None:
+        if self.uses_own_transactions:
             self.connection.execute(statement)
             return
-        link = self._writer.begin(lambda: self._connected(self.get_connection_params()), statement)
-        self._own, self.connection = self.connection, link
+        link = self._shared_writer.begin_transaction(
+            lambda: self._open_connection(self.get_connection_params()), statement
+        )
+        self._own_connection, self.connection = self.connection, link
 
     def _commit(self) -> None:
         number = None
         try:
             with self.wrap_database_errors:
-                if self._own is None:
+                if self._own_connection is None:
                     self.connection.commit()
                 else:
-                    number = self._writer.commit()
+                    number = self._shared_writer.commit_transaction()
         finally:
-            self._leave_unless_in_transaction()
+            self._leave_queue_unless_in_transaction()
         if number is not None:
-            self._writer.wait_for_disk(number, self._timeout)
+            self._shared_writer.wait_for_disk(number, self._timeout)
 
     def _rollback(self) -> None:
         try:
             super()._rollback()  # type: ignore[misc]
         finally:
-            self._leave_unless_in_transaction()
+            self._leave_queue_unless_in_transaction()
 
     def _close(self) -> None:
         try:
-            if self._own is not None:
-                self._writer.drop()
+            if self._own_connection is not None:
+                self._shared_writer.close_connection()
         finally:
-            self._leave()
-        self._writer.leave(self)
+            self._leave_queue()
+        self._shared_writer.unregister_user(self)
         super()._close()  # type: ignore[misc]
 
-    def _leave_unless_in_transaction(self) -> None:
+    def _leave_queue_unless_in_transaction(self) -> None:
         """A COMMIT that failed (disk full) may leave the transaction open; the rollback that follows gives way."""
         if self.connection is None or not self.connection.in_transaction:
-            self._leave()
+            self._leave_queue()
 
-    def _leave(self) -> None:
-        if self._own is not None:
-            self.connection, self._own = self._own, None
+    def _leave_queue(self) -> None:
+        if self._own_connection is not None:
+            self.connection, self._own_connection = self._own_connection, None
         self.writers.release()

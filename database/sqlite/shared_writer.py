@@ -23,7 +23,7 @@ from django.db import OperationalError
 _FULL, _NORMAL = 2, 1
 
 
-class Writer:
+class SharedWriter:
     """The connection through which this process writes to a database file. It is open while somebody has joined.
 
     `begin` and `commit` are for whoever has the turn in the line of writers.
@@ -34,45 +34,47 @@ class Writer:
         self._link: sqlite3.Connection | None = None
         self._log: int | None = None
         self._waits_for_disk = True
-        self._committed = self._on_disk = 0
-        self._has_gap = False
-        self._disk = threading.Lock()
-        self._joining = threading.Lock()
-        self._joined: WeakSet[Any] = WeakSet()
+        self._last_committed = self._last_synced = 0
+        self._log_may_have_gap = False
+        self._sync_lock = threading.Lock()
+        self._users_lock = threading.Lock()
+        self._users: WeakSet[Any] = WeakSet()
 
-    def join(self, user: object) -> None:
+    def register_user(self, user: object) -> None:
         """Somebody has a connection to this file: until he leaves, or is no more, its log is the same file."""
-        with self._joining:
-            if not self._joined:
+        with self._users_lock:
+            if not self._users:
                 self._close_log()
-            self._joined.add(user)
+            self._users.add(user)
 
-    def leave(self, user: object) -> None:
+    def unregister_user(self, user: object) -> None:
         """He is about to close it."""
-        with self._joining:
-            self._joined.discard(user)
-            if not self._joined:
-                self.drop()
+        with self._users_lock:
+            self._users.discard(user)
+            if not self._users:
+                self.close_connection()
                 self._close_log()
 
-    def begin(self, connect: Callable[[], sqlite3.Connection], statement: str) -> sqlite3.Connection:
+    def begin_transaction(
+        self, connect: Callable[[], sqlite3.Connection], statement: str
+    ) -> sqlite3.Connection:
         """The connection, inside a transaction. Where none can be begun, the next one gets a connection afresh."""
-        link = self._link or self._opened(connect())
+        link = self._link or self._prepare_connection(connect())
         try:
-            if self._has_gap:
+            if self._log_may_have_gap:
                 self._move_log_into_file(link)
             link.execute(statement)
         except BaseException:
-            self.drop()
+            self.close_connection()
             raise
         return link
 
-    def commit(self) -> int:
+    def commit_transaction(self) -> int:
         """Commit; what to ask `wait_for_disk` for."""
         assert self._link is not None, "begin() opened it"
         self._link.commit()
-        self._committed += 1
-        return self._committed
+        self._last_committed += 1
+        return self._last_committed
 
     def wait_for_disk(self, number: int, timeout: float) -> None:
         """Until this commit is on disk. `OperationalError` where that failed or took longer than so many seconds.
@@ -81,15 +83,15 @@ class Writer:
         """
         if not self._waits_for_disk:
             return
-        if not self._disk.acquire(timeout=timeout):
+        if not self._sync_lock.acquire(timeout=timeout):
             raise OperationalError("disk I/O error: the log did not reach the disk in time")
         try:
-            if number > self._on_disk:
-                self._sync()
+            if number > self._last_synced:
+                self._sync_log()
         finally:
-            self._disk.release()
+            self._sync_lock.release()
 
-    def drop(self) -> None:
+    def close_connection(self) -> None:
         """Roll back what is open, and close the connection."""
         link, self._link = self._link, None
         if link is not None:
@@ -100,9 +102,9 @@ class Writer:
         if log is not None:
             os.close(log)
 
-    def _opened(self, link: sqlite3.Connection) -> sqlite3.Connection:
+    def _prepare_connection(self, link: sqlite3.Connection) -> sqlite3.Connection:
         """Where the settings ask for less than FULL, nobody waits for the disk; without a log, SQLite itself does."""
-        [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _ASKED)
+        [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS)
         self._waits_for_disk = synchronous >= _FULL and mode == "wal"
         if self._waits_for_disk:
             link.execute(f"PRAGMA synchronous={_NORMAL}")
@@ -110,19 +112,19 @@ class Writer:
         self._link = link
         return link
 
-    def _sync(self) -> None:
+    def _sync_log(self) -> None:
         """The file of the log is kept open: what the disk could not take is told to those who had it open then."""
-        if self._has_gap:
+        if self._log_may_have_gap:
             raise OperationalError("disk I/O error: the log did not reach the disk")
-        reached = self._committed
+        reached = self._last_committed
         try:
             if self._log is None:
                 self._log = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             os.fdatasync(self._log)
         except OSError as error:
-            self._has_gap = True
+            self._log_may_have_gap = True
             raise OperationalError("disk I/O error: the log did not reach the disk") from error
-        self._on_disk = reached
+        self._last_synced = reached
 
     def _move_log_into_file(self, link: sqlite3.Connection) -> None:
         """After a sync that failed the log may have a gap, of which a later sync does not tell. What stands behind it
@@ -131,20 +133,20 @@ class Writer:
         is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise OperationalError("database is locked: the log is still read, and may have a gap")
-        self._on_disk, self._has_gap = self._committed, False
+        self._last_synced, self._log_may_have_gap = self._last_committed, False
 
 
-_ASKED = ("synchronous", "journal_mode")
+_SYNC_PRAGMAS = ("synchronous", "journal_mode")
 
-_writers: dict[tuple[int, str], Writer] = {}
+_writers: dict[tuple[int, str], SharedWriter] = {}
 _writers_lock = threading.Lock()
 
 
-def writer_of(path: str) -> Writer:
+def shared_writer_for(path: str) -> SharedWriter:
     """The writer of this process. A forked child has one of its own, and never touches that of its parent."""
     key = (os.getpid(), path)
     found = _writers.get(key)
     if found is None:
         with _writers_lock:
-            found = _writers.setdefault(key, Writer(path))
+            found = _writers.setdefault(key, SharedWriter(path))
     return found

@@ -18,20 +18,20 @@ _POLL_SECONDS = 0.001
 
 
 @dataclass
-class _File:
+class _LockFile:
     """The lock file of one database in this process: at most one thread polls it, the others queue in memory."""
 
     path: str
     pid: int = field(default_factory=os.getpid)
-    threads: threading.Lock = field(default_factory=threading.Lock)
+    thread_lock: threading.Lock = field(default_factory=threading.Lock)
     descriptor: int | None = None
 
     def acquire(self, deadline: float) -> bool:
-        if not self.threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self.thread_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return False
         if self._lock_file(deadline):
             return True
-        self.threads.release()
+        self.thread_lock.release()
         return False
 
     def _lock_file(self, deadline: float) -> bool:
@@ -50,18 +50,18 @@ class _File:
     def release(self) -> None:
         if self.descriptor is not None:
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-        self.threads.release()
+        self.thread_lock.release()
 
 
-_files: dict[str, _File] = {}
+_files: dict[str, _LockFile] = {}
 _files_lock = threading.Lock()
 
 
-def _file(path: str) -> _File:
+def _lock_file_for(path: str) -> _LockFile:
     with _files_lock:
         found = _files.get(path)
         if found is None or found.pid != os.getpid():  # a forked child must not share its parent's descriptor
-            found = _files[path] = _File(path)
+            found = _files[path] = _LockFile(path)
         return found
 
 
@@ -71,7 +71,7 @@ class WriterQueue:
     def __init__(self, database: Callable[[], str], timeout: float) -> None:
         self._database = database
         self._timeout = timeout
-        self._held: _File | None = None
+        self._held: _LockFile | None = None
 
     @property
     def is_held(self) -> bool:
@@ -81,7 +81,7 @@ class WriterQueue:
         """Wait until it is our turn, at most `timeout` seconds; then `OperationalError`, as a locked database gives."""
         if self._held is not None:
             return
-        file = _file(f"{self._database()}-queue")
+        file = _lock_file_for(f"{self._database()}-queue")
         if not file.acquire(time.monotonic() + self._timeout):
             raise OperationalError("database is locked: the queue of writers did not move in time")
         self._held = file

@@ -12,17 +12,17 @@ from typing import Any
 from django.db.models import Max
 from django.db.models.functions import TruncDate
 
-from audit.checks.retention import STREAM as RETENTION
-from audit.export.bundle import Bundle, Facts
-from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
-from audit.format.placement import Placed
-from audit.format.signed_records import Record, time_text
+from audit.checks.retention import PRUNING_STREAM as RETENTION
+from audit.export.bundle import ExportBundle, ManifestFacts
+from audit.export.bundle_source import load_anchor, load_bodies, load_segments
+from audit.format.placement import PlacedEntry
+from audit.format.signed_records import Record, format_time
 from audit.models import Anchoring, Checkpoint, Stub
-from audit.retention.prune_entries import declared
+from audit.retention.prune_entries import newest_announcement
 from audit.sealing.record_rows import checkpoint_record, key_records
-from audit.sealing.seal_lock import turn
-from audit.sealing.segment_index import Places, segment_leaves
-from audit.sealing.signing_keys import current_signing
+from audit.sealing.seal_lock import sealing_lock
+from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
+from audit.sealing.signing_keys import load_current_key
 from database.clock import read_clock
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.snapshot import read_snapshot
@@ -39,7 +39,7 @@ _MAX_RECENT_CHECKPOINTS = (
 
 def write_evidence(
     export: Export, heartbeat: Heartbeat, commit_elsewhere: Heartbeat
-) -> tuple[Bundle, Mapping[str, Any]]:
+) -> tuple[ExportBundle, Mapping[str, Any]]:
     """Write every file of the evidence except the manifest.
 
     `commit_elsewhere` is passed on to `read_snapshot`. Returns the bundle and the manifest's fields about the evidence.
@@ -49,20 +49,20 @@ def write_evidence(
     with read_snapshot(commit_elsewhere):
         pruned = find_last_pruned_segment(count)
         first = None if export.first_segment is None else max(export.first_segment, pruned + 1)
-        bundle = Bundle(export.folder, anchor_of(checkpoint, earlier_checkpoints(first, count)))
+        bundle = ExportBundle(export.folder, load_anchor(checkpoint, earlier_checkpoints(first, count)))
         if first is not None:
-            bodies = with_heartbeat(whole_bodies(first, count), heartbeat)
+            bodies = with_heartbeat(load_bodies(first, count), heartbeat)
             shown = pruned if first == pruned + 1 else 0
-            return bundle, bundle.whole(whole_segments(first, count), bodies, shown)
-        places = Places(count)
+            return bundle, bundle.write_segments(load_segments(first, count), bodies, shown)
+        places = SegmentIndex(count)
         streams = _sealed_streams(export.folder, places, heartbeat, [RETENTION] if pruned else [])
-        return bundle, bundle.filtered(streams, segment_leaves, pruned, places.gone)
+        return bundle, bundle.write_streams(streams, load_segment_leaves, pruned, places.pruned_head)
 
 
 def find_last_pruned_segment(count: int) -> int:
     """Up to which segment entries are kept no longer, as the first `count` segments say. `NotSealed` where more was
     deleted since."""
-    said = declared(count)
+    said = newest_announcement(count)
     pruned = 0 if said is None else said.segment
     if Stub.objects.filter(segment__gt=pruned).exists():
         raise NotSealed("Old audit entries were deleted while this export was being made: ask for it again.")
@@ -92,27 +92,27 @@ def with_heartbeat(items: Iterator[Any], heartbeat: Heartbeat) -> Iterator[Any]:
 
 
 def _sealed_streams(
-    folder: Path, places: Places, heartbeat: Heartbeat, extra_streams: Sequence[str]
-) -> Iterator[tuple[str, list[Placed]]]:
+    folder: Path, places: SegmentIndex, heartbeat: Heartbeat, extra_streams: Sequence[str]
+) -> Iterator[tuple[str, list[PlacedEntry]]]:
     """The streams of the events and deliveries that were written, and more, each as far as it is sealed and kept."""
-    yield from places.streams(extra_streams)
+    yield from places.entries_by_stream(extra_streams)
     for name, stream in (("events", "event:{reference}"), ("deliveries", "delivery:{event}:{route}")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
             for some in split_into_batches(lines, _STREAM_BATCH):
                 heartbeat()
-                yield from places.streams([stream.format_map(json.loads(line)) for line in some])
+                yield from places.entries_by_stream([stream.format_map(json.loads(line)) for line in some])
 
 
 def sign_manifest(
-    bundle: Bundle,
+    bundle: ExportBundle,
     evidence_facts: Mapping[str, Any],
     export: Export,
     snapshot: Mapping[str, Any],
     own_files: Any,
 ) -> Record:
     """The manifest, signed by the key that is valid now; none can begin meanwhile."""
-    with turn(waits=True):
+    with sealing_lock(waits=True):
         at = read_clock()
-        signing = current_signing(BOX, at)
-        facts = Facts(export.filter, export.actor, time_text(max(at, signing.begun_at)), snapshot)
-        return bundle.finish(evidence_facts, facts, signing.record, own_files, key_records())
+        signing = load_current_key(BOX, at)
+        facts = ManifestFacts(export.filter, export.actor, format_time(max(at, signing.valid_from)), snapshot)
+        return bundle.write_manifest(evidence_facts, facts, signing.sign_record, own_files, key_records())

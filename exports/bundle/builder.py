@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.export.line_formats import json_lines
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from database.clock import read_clock
 from exports.bundle.archive import pack_archive
 from exports.bundle.audit_evidence import sign_manifest, write_evidence
@@ -109,7 +109,7 @@ class ExportRun:
         export, key = self.export, decrypt_register_key(self.export)
         files = ResumableFiles(export.folder, _ROW_FILES, export.progress["sizes"])
         if export.position < (export.total or 0) or not export.progress["parts"]:
-            part = {"first_event": export.position + 1, "snapshot": time_text(at)}
+            part = {"first_event": export.position + 1, "snapshot": format_time(at)}
             export.progress["parts"].append(part)
         try:
             for keys in read_keys(key_file_path(self.export), export.position, CHUNK_SIZE):

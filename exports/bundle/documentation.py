@@ -8,8 +8,8 @@ from string import Template
 from typing import Any
 
 from audit.export import verify
-from audit.export.bundle import measure
-from audit.format.signed_records import time_text
+from audit.export.bundle import measure_file
+from audit.format.signed_records import format_time
 from audit.models import Segment
 from exports.bundle import shipped
 from exports.bundle.schema import TABLES, describe_columns
@@ -50,9 +50,9 @@ def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[s
         "export": str(export.uuid),
         "by": export.actor,
         "reason": export.reason,
-        "requested": time_text(export.created_at),
+        "requested": format_time(export.created_at),
         "filter": export.filter,
-        "snapshot": time_text(export.snapshot_at),
+        "snapshot": format_time(export.snapshot_at),
         "parts": export.progress["parts"],
         "gone": export.progress["gone"],
         "whole": export.first_segment is not None,
@@ -73,7 +73,7 @@ def _pruning_note(metadata: Mapping[str, Any]) -> str:
 def _entries_since(pruned: int) -> str:
     """When the last entries were sealed that are kept no longer; empty where all are kept."""
     sealed_at = Segment.objects.filter(number=pruned).values_list("sealed_at", flat=True).first()
-    return time_text(sealed_at) if sealed_at else ""
+    return format_time(sealed_at) if sealed_at else ""
 
 
 def _readme_values(export: Export, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +108,6 @@ def measure_own_files(folder: Path, heartbeat: Callable[[], None]) -> dict[str, 
     measured = {}
     for name in names:
         if (folder / name).exists():
-            measured[name] = measure(folder / name)
+            measured[name] = measure_file(folder / name)
             heartbeat()
     return measured

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from audit.format.id_ranges import IdSet, unpack
+from audit.format.id_ranges import IdSet, unpack_ids
 from audit.format.signed_records import Record
 from audit.models import Entry, Segment
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
-from audit.sealing.unsealed_entries import SETTLED, sealed_until
+from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.search.event_filter import EventFilter
@@ -65,7 +65,7 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
     sealed = IdSet()
     newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
     for packed in newer.values_list("ids", flat=True).iterator(200):
-        sealed.add_all(unpack(bytes(packed)))
+        sealed.add_ids(unpack_ids(bytes(packed)))
     begun = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
     found = 0
     for key, stream in begun.values_list("id", "stream").iterator(10_000):
@@ -83,5 +83,5 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
 def _sealed_bounds(count: int) -> tuple[int, int]:
     """An id up to which everything is sealed in the segments up to a number: what was sealed long before the last."""
     last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
-    before = sealed_until(last - SETTLED).filter(number__lte=count)
+    before = segments_sealed_until(last - SETTLE_TIME).filter(number__lte=count)
     return before.values_list("highest_id", "number").first() or (0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Model, QuerySet
 
 from audit.export.line_formats import Row
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from sync.models import Attempt, Call, Connection, Delivery
 from webhooks.catalogue.reference import to_reference
 from webhooks.models import Event, Receipt, Source
@@ -112,6 +112,6 @@ def _to_json_values(values: Iterable[Any]) -> Iterator[Any]:
     """Times and UUIDs as text."""
     for each in values:
         if isinstance(each, datetime):
-            yield time_text(each)
+            yield format_time(each)
         else:
             yield each if each is None or isinstance(each, str | int) else str(each)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from exports.bundle.builder import delete_working_files, make_export
 from exports.bundle.event_selection import NotSealed
@@ -68,7 +68,7 @@ def request_export(
 def append_export_entry(export: Export, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
     """What happened to an export goes on the audit log, with its filter; people in it by pseudonym."""
     words = pseudonymize_filter(export.filter, decrypt_register_key(export))
-    append(Happening(export.stream, action, actor, {"filter": words, **details}))
+    append_entries(NewEntry(export.stream, action, actor, {"filter": words, **details}))
 
 
 def make_export_in_process(

@@ -15,7 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, CharField, F, Func, QuerySet, Value, When
 
-from audit.export.line_formats import neutral
+from audit.export.line_formats import neutralize_formula
 
 COLUMNS = (
     *("uuid", "source", "event_id", "entity_type", "entity_id", "event_type"),
@@ -30,7 +30,7 @@ _QUOTED_COLUMNS = (
     "event_type",
 )  # what a source may fill with anything; always quoted
 _SAFE_FIRST_CHARACTERS = frozenset(ascii_letters + digits)
-# A quoted cell that begins with anything but a letter or a digit. It need be no formula: `neutral` decides.
+# A quoted cell that begins with anything but a letter or a digit. It need be no formula: `neutralize_formula` decides.
 _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 
 
@@ -84,7 +84,9 @@ def _quote_cell(text: str | None) -> str:
 
 
 def _quote_safe_cell(text: str | None) -> str:
-    return _quote_cell(text if text is None or text[:1] in _SAFE_FIRST_CHARACTERS else neutral(text))
+    return _quote_cell(
+        text if text is None or text[:1] in _SAFE_FIRST_CHARACTERS else neutralize_formula(text)
+    )
 
 
 def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
@@ -118,7 +120,7 @@ def neutralize_formulas(copies: Sequence[bytes]) -> bytes:
         return block
     cells = (next(csv.reader(io.StringIO(bytes(row).decode(), newline=""))) for row in copies)
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([neutral(cell) for cell in row] for row in cells)
+    csv.writer(text).writerows([neutralize_formula(cell) for cell in row] for row in cells)
     return text.getvalue().encode()
 
 

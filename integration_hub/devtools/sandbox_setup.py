@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.connectors.presets import load_preset
 from sync.models import Connection, Mapping, MappingVersion, Route, Side
 from webhooks.models import Source, SourceSecret
@@ -92,7 +92,7 @@ def seed(systems: Systems) -> None:
         mapping = _mapping(name, declaration)
         for source in (signed, unsigned):
             _route(source, entity_type, identity, shop, mapping)
-    append(Happening("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
+    append_entries(NewEntry("system", "settings.seeded", details={"sources": [SIGNED, UNSIGNED]}))
 
 
 def _connection(slug: str, name: str, side: Side, preset_name: str, systems: Systems) -> Connection:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from audit.entries.append import Happening
+from audit.entries.append import NewEntry
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from sync.attempts.attempt_result import ACTIONS, Verdict
@@ -51,10 +51,10 @@ class Ending:
         if pending_answer is not None:
             pending_answer.add_to(batch)
 
-    def happenings(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[Happening]:
+    def happenings(self, pending_answer: PendingAnswer | None, covered: int = 0) -> list[NewEntry]:
         """For the audit log. `covered`: so many other events end with it."""
         claim, verdict, change = self.claim, self.verdict, self.findings.change
-        ended = Happening(
+        ended = NewEntry(
             claim.delivery.stream,
             f"attempt.{verdict.outcome}",
             details={

@@ -106,7 +106,7 @@ def _follower(delivery: Delivery) -> int | None:
 
 
 def _first(statement: Statement, connection_id: int) -> int | None:
-    found = statement.row(connection_id)
+    found = statement.fetch_one(connection_id)
     return int(found[0]) if found else None
 
 

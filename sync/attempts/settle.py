@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from audit.entries.append import append, prepare_append
+from audit.entries.append import append_entries, prepare_append
 from database.clock import database_now
 from database.statement import Statement
 from database.write_batch import GuardFailed, WriteBatch
@@ -148,7 +148,7 @@ def _settle_with_locks(ending: Ending, answer: _Answer) -> Settled | None:
     if ending.is_applied and not renewal(claim.delivery, ending.applied()).execute():
         _insert_link(ending)
     events = _end_events(claim, ending.verdict)
-    append(*ending.happenings(answer.pending_answer, covered=len(events) - 1), at=ending.at)
+    append_entries(*ending.happenings(answer.pending_answer, covered=len(events) - 1), at=ending.at)
     return Settled(events, ending.verdict, goes_on=state == State.PENDING)
 
 
@@ -159,7 +159,7 @@ def _insert_link(ending: Ending) -> None:
 
 
 def _end_delivery(ending: Ending) -> str | None:
-    found = _END_DELIVERY.row(*_end_of(ending))
+    found = _END_DELIVERY.fetch_one(*_end_of(ending))
     return None if found is None else str(found[0])
 
 

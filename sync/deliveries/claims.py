@@ -14,11 +14,11 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.entries.append import NEW_STREAMS, Happening, prepare_append
-from audit.entries.stream_heads import End
+from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
+from audit.entries.stream_heads import StreamHead
 from database.model_rows import new_row, rows_from_columns, select_list
 from database.statement import BoundStatement, Statement
-from database.values import Clock
+from database.values import DatabaseTime
 from database.write_batch import GuardFailed, WriteBatch
 from sync.deliveries.ordering import Sibling, lock_open
 from sync.deliveries.predicates import (
@@ -99,7 +99,7 @@ class Claim:
     link: Linked | None = None
     covered: tuple[Event, ...] = ()
     is_only: bool = False
-    heads: Mapping[str, End] = field(default_factory=dict)
+    heads: Mapping[str, StreamHead] = field(default_factory=dict)
     lease: Lease = field(default_factory=Lease)
 
     @property
@@ -143,7 +143,7 @@ def claim(delivery_id: int, *, alone: bool = False) -> Claim | None:
 
 def _load(delivery_id: int) -> Loaded | None:
     """None where there is no such delivery."""
-    found = _LOAD.row(delivery_id)
+    found = _LOAD.fetch_one(delivery_id)
     if found is None:
         return None
     has_others, *values = found
@@ -217,7 +217,7 @@ def _claim_locked(loaded: Loaded, alone: bool, *, reads_head: bool) -> Claim | N
         return None
     token = uuid.uuid4()
     slots = _free_slots(delivery)
-    claimed_columns = _CLAIM.row(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
+    claimed_columns = _CLAIM.fetch_one(token, settings.LEASE_SECONDS, *slots, delivery.pk, alone)
     if claimed_columns is None:
         forget()  # a breaker may have opened at this moment: look afresh, and say so
         _free_slots(delivery)
@@ -267,7 +267,7 @@ def start_claimed(delivery: Delivery, token: uuid.UUID) -> None:
     delivery.identity_slot, delivery.commercial_slot = _free_slots(delivery)
     delivery.state = State.RUNNING
     delivery.token = token
-    delivery.lease_until = Clock(settings.LEASE_SECONDS)  # type: ignore[assignment]
+    delivery.lease_until = DatabaseTime(settings.LEASE_SECONDS)  # type: ignore[assignment]
     delivery.tries = delivery.last_number = 1
 
 
@@ -286,10 +286,10 @@ def new_attempt(delivery: Delivery, way: Way, replay_id: int | None = None) -> A
     )
 
 
-def begun(attempt: Attempt) -> Happening:
+def begun(attempt: Attempt) -> NewEntry:
     """The audit entry of an attempt's beginning."""
     details = {"attempt": str(attempt.key), "number": attempt.number, "cause": str(attempt.cause)}
-    return Happening(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
+    return NewEntry(attempt.delivery.stream, "attempt.started", details=details, at=attempt.started_at)
 
 
 def _cover(others: list[Sibling], taken: Claim) -> tuple[Event, ...]:

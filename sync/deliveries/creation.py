@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db.models import Model, QuerySet
 
-from audit.entries.append import Happening
+from audit.entries.append import NewEntry
 from database.model_rows import new_row
 from database.values import NOW
 from sync.deliveries.claims import Claim, Full, Paused, adopt, begun, new_attempt, start_claimed
@@ -42,7 +42,7 @@ class Opening:
         return tuple(each.pk for each in self.deliveries if each.token is None and each.due_at is not None)
 
     @property
-    def happenings(self) -> list[Happening]:
+    def happenings(self) -> list[NewEntry]:
         """The audit entries of the attempts that are begun."""
         return [begun(each.attempt) for each in self.claims]
 

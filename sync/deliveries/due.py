@@ -47,15 +47,15 @@ def due(limit: int) -> list[Due]:
 
     Where there are more than that, the commercial systems take turns, so that the backlog of one hides no other.
     """
-    rows = _DUE.rows(limit)
+    rows = _DUE.fetch_all(limit)
     if len(rows) >= limit:
-        rows = _DUE_IN_TURN.rows(limit)
+        rows = _DUE_IN_TURN.fetch_all(limit)
     return [Due(pk, tuple(subject)) for pk, *subject in rows]
 
 
 def suspects(limit: int) -> list[int]:
     """Deliveries that may run now and under which processes died twice: each runs alone in a process of its own."""
-    return [row[0] for row in _SUSPECTS.rows(limit)]
+    return [row[0] for row in _SUSPECTS.fetch_all(limit)]
 
 
 def find_due(limit: int = 1000) -> list[int]:

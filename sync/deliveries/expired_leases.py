@@ -4,7 +4,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from database.statement import Statement
 from sync.deliveries.event_state import refresh_events
@@ -25,7 +25,7 @@ def expire_all(limit: int) -> int:
     Leaves out those that another transaction has locked: of a process that stands still inside one, it may hold for a
     minute, and the others must not wait for that.
     """
-    return _expire_each([row[0] for row in _EXPIRED.rows(limit)], skips_locked=True)
+    return _expire_each([row[0] for row in _EXPIRED.fetch_all(limit)], skips_locked=True)
 
 
 def expire_subject(delivery: Delivery) -> bool:
@@ -66,7 +66,7 @@ def expire(delivery: Delivery, *, skips_locked: bool = False) -> bool:
         if freed:
             lost = _end_attempts(delivery)
             refresh_events([delivery.event_id])
-            append(*lost)
+            append_entries(*lost)
     return bool(freed)
 
 
@@ -75,7 +75,7 @@ def _is_locked(delivery: Delivery) -> bool:
     return not Delivery.objects.filter(pk=delivery.pk).select_for_update(skip_locked=True).values_list("pk")
 
 
-def _end_attempts(delivery: Delivery) -> list[Happening]:
+def _end_attempts(delivery: Delivery) -> list[NewEntry]:
     """What belongs on the audit log of it."""
     now, lost = timezone.now(), Attempt.objects.filter(delivery=delivery, outcome=Outcome.STARTED)
     ended = list(lost.values_list("key", "is_alone"))
@@ -86,4 +86,4 @@ def _end_attempts(delivery: Delivery) -> list[Happening]:
             state=State.DEAD, code=POISON, due_at=None, settled_at=now
         )
     details = [{"attempt": str(key), "code": code} for key, _ in ended]
-    return [Happening(delivery.stream, "attempt.unknown", details=each) for each in details]
+    return [NewEntry(delivery.stream, "attempt.unknown", details=each) for each in details]

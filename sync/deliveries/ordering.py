@@ -62,7 +62,7 @@ class Seen:
 def seen(delivery: Delivery) -> Seen:
     """What there is of its subject. Only the constraint keeps others from beginning something of it from now on."""
     subject = subject_of(delivery)
-    is_open, record_id, occurred_at = _SEEN.rows(*subject * 3)[0]
+    is_open, record_id, occurred_at = _SEEN.fetch_all(*subject * 3)[0]
     return Seen(not is_open, None if record_id is None else Linked.of(record_id, occurred_at))
 
 
@@ -72,7 +72,7 @@ def lock_open(delivery: Delivery) -> list[Sibling]:
     Whoever is about to change more than one delivery of a subject asks for this first; otherwise two of them could
     wait for each other for ever. (SQLite has one writer anyway.)
     """
-    rows = _OPEN_SIBLINGS[connection.vendor].rows(*subject_of(delivery))
+    rows = _OPEN_SIBLINGS[connection.vendor].fetch_all(*subject_of(delivery))
     return [
         Sibling(pk, route, state, bool(is_relayed), replay, bool(is_chosen))
         for pk, route, state, is_relayed, replay, is_chosen in rows
@@ -81,10 +81,10 @@ def lock_open(delivery: Delivery) -> list[Sibling]:
 
 def next_of_subject(delivery: Delivery) -> int | None:
     """The delivery of its subject that is due first, itself where it was asked for again."""
-    found = _FOLLOWER.row(*subject_of(delivery))
+    found = _FOLLOWER.fetch_one(*subject_of(delivery))
     return int(found[0]) if found else None
 
 
 def expired_of_subject(delivery: Delivery) -> list[int]:
     """The delivery of its subject that a process held longer than its lease, if there is one."""
-    return [row[0] for row in _EXPIRED.rows(*subject_of(delivery))]
+    return [row[0] for row in _EXPIRED.fetch_all(*subject_of(delivery))]

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_events
 from sync.models import Breaker, Connection, Delivery
 from webhooks.models import State
@@ -24,6 +24,6 @@ def postpone(delivery_id: int, connection: Connection) -> tuple[int, ...]:
         Delivery.objects.filter(pk=delivery_id).update(state=State.RETRYING, code=code)
         refresh_events([delivery.event_id])
         details = {"connection": connection.slug, "code": code}
-        happening = Happening(delivery.stream, "delivery.postponed", details=details)
-        append(happening, at=timezone.now())
+        happening = NewEntry(delivery.stream, "delivery.postponed", details=details)
+        append_entries(happening, at=timezone.now())
     return (delivery.event_id,)

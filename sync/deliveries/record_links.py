@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from database.model_rows import new_row
 from database.statement import BoundStatement, Statement
-from database.values import as_time
+from database.values import parse_optional_timestamp
 from sync.deliveries.predicates import OF_SUBJECT, SUBJECT, subject_of
 from sync.models import Delivery, Link
 
@@ -27,12 +27,12 @@ class Linked:
     @classmethod
     def of(cls, record_id: str, occurred_at: Any) -> Self:
         """Of what the columns hold."""
-        return cls(record_id or None, as_time(occurred_at))
+        return cls(record_id or None, parse_optional_timestamp(occurred_at))
 
 
 def linked(delivery: Delivery) -> Linked | None:
     """What is known of the subject's record."""
-    found = _LINK.row(*subject_of(delivery))
+    found = _LINK.fetch_one(*subject_of(delivery))
     return None if found is None else Linked.of(*found)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from database.cached_read import known
+from database.cached_read import cached_read
 from database.model_rows import rows_from_columns, select_list
 from database.statement import Statement
 from sync.models import Connection, Mapping, MappingVersion, Route
@@ -42,10 +42,10 @@ _ROUTES = Statement(
 )
 
 
-@known(settings.CONFIGURATION_SECONDS)
+@cached_read(settings.CONFIGURATION_SECONDS)
 def ways() -> dict[int, Way]:
     """Every route by its key, disabled ones too: what is under way goes on."""
-    return {way.route.pk: way for way in map(_way_of_row, _ROUTES.rows())}
+    return {way.route.pk: way for way in map(_way_of_row, _ROUTES.fetch_all())}
 
 
 def _way_of_row(values: Sequence[Any]) -> Way:
@@ -84,6 +84,6 @@ def way_of(route_id: int) -> Way:
     """A route that a stored delivery names; read afresh where this process does not know it yet."""
     found = ways().get(route_id)
     if found is None:
-        ways.forget()
+        ways.invalidate()
         found = ways()[route_id]
     return found

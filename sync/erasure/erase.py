@@ -17,7 +17,7 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_events
 from sync.erasure.redaction import WITHHELD, forget_refused, withhold_requests, withhold_words
 from sync.erasure.requests import KIND
@@ -148,7 +148,7 @@ def _close_waiting(whose: Person, erasure: Erasure, now: datetime) -> int:
     )
     refresh_events({row.event_id for row in waiting})
     details = {"erasure": str(erasure.uuid)}
-    append(*(Happening(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
+    append_entries(*(NewEntry(row.stream, "delivery.closed", details=details) for row in waiting), at=now)
     return len(waiting)
 
 
@@ -219,7 +219,7 @@ def _end(erasure: Erasure, job: RunningJob, whose: Person) -> None:
             "asked_by": f"person:{erasure.asked_by_id}",
             "confirmed_by": f"person:{erasure.decided_by_id}",
         }
-        append(Happening(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
+        append_entries(NewEntry(erasure.stream, "subject.erased", details=details), at=erasure.ended_at)
         job.finish()
 
 

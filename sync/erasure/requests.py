@@ -4,7 +4,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.erasure.subject_data import Person, count, person
 from sync.jobs import submission
 from sync.models import Erasure, ErasureState, Ground
@@ -94,7 +94,7 @@ def _record(erasure: Erasure, whose: Person, action: str, by: AbstractBaseUser, 
         "ground": erasure.ground,
         "address": address,
     }
-    append(Happening(erasure.stream, action, f"person:{by.pk}", details))
+    append_entries(NewEntry(erasure.stream, action, f"person:{by.pk}", details))
 
 
 __all__ = [

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from django.utils import timezone
 
 from database.statement import Statement
-from database.values import as_time
+from database.values import parse_optional_timestamp
 from sync.models import Periodic
 
 logger = logging.getLogger("hub.periodic")
@@ -57,7 +57,10 @@ def run_periodic(works: tuple[Work, ...]) -> list[str]:
 
 def begin_due(works: tuple[Work, ...]) -> Iterator[Work]:
     """Begin what is due and nobody else has begun, each when it is asked for; whoever asks runs it by `run_begun`."""
-    known = {name: (as_time(due_at), as_time(now)) for name, due_at, now in _KNOWN.rows()}
+    known = {
+        name: (parse_optional_timestamp(due_at), parse_optional_timestamp(now))
+        for name, due_at, now in _KNOWN.fetch_all()
+    }
     for work in works:
         if _is_begun(work, *known.get(work.name, (None, None))):
             yield work

@@ -8,21 +8,21 @@ from pathlib import Path
 from django.conf import settings
 from django.core.mail import EmailMessage
 
-from audit.sealing.publish_checkpoints import NotAnchored, Way
+from audit.sealing.publish_checkpoints import PublishChannel, PublishFailed
 from sync.connectors.signed_post import PostFailed, post_signed
 
 ALWAYS = timedelta(0)
 
 
-def ways() -> Mapping[str, Way]:
+def ways() -> Mapping[str, PublishChannel]:
     """The ways that are set up, by name."""
-    found: dict[str, Way] = {}
+    found: dict[str, PublishChannel] = {}
     if settings.AUDIT_CHECKPOINT_FOLDER:
-        found["folder"] = Way(drop_file, ALWAYS)
+        found["folder"] = PublishChannel(drop_file, ALWAYS)
     if settings.AUDIT_CHECKPOINT_EMAILS:
-        found["email"] = Way(send_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
+        found["email"] = PublishChannel(send_mail, timedelta(hours=settings.AUDIT_CHECKPOINT_EMAIL_HOURS))
     if settings.AUDIT_CHECKPOINT_URL:
-        found["post"] = Way(send_post, ALWAYS)
+        found["post"] = PublishChannel(send_post, ALWAYS)
     return found
 
 
@@ -44,9 +44,9 @@ def drop_file(count: int, content: bytes) -> None:
         _keep_names(folder)
     except FileExistsError:
         if target.read_bytes() != content:
-            raise NotAnchored(f"{target.name} is there already and says something else") from None
+            raise PublishFailed(f"{target.name} is there already and says something else") from None
     except OSError as error:
-        raise NotAnchored(f"the folder did not take it: {type(error).__name__}") from error
+        raise PublishFailed(f"the folder did not take it: {type(error).__name__}") from error
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -80,7 +80,7 @@ def send_mail(count: int, content: bytes) -> None:
     try:
         mail.send()
     except OSError as error:  # smtplib's own errors are of this kind, too
-        raise NotAnchored(f"the mail server did not take it: {type(error).__name__}") from error
+        raise PublishFailed(f"the mail server did not take it: {type(error).__name__}") from error
 
 
 def send_post(count: int, content: bytes) -> None:
@@ -94,4 +94,4 @@ def send_post(count: int, content: bytes) -> None:
             content,
         )
     except PostFailed as failure:
-        raise NotAnchored(str(failure)) from failure
+        raise PublishFailed(str(failure)) from failure

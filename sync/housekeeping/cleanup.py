@@ -16,11 +16,11 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import F, Max, QuerySet
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from audit.retention.database_grants import may_delete_entries
-from audit.retention.prune_entries import declare, let_go
+from audit.retention.prune_entries import announce_pruning, prune_announced_entries
 from database.clock import read_clock
 from sync.housekeeping import prune as housekeeping_prune
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -103,11 +103,11 @@ def prune_audit() -> int:
         )
         return 0
     now = read_clock()
-    if declare(settings.KEEP_AUDIT_DAYS, now):
+    if announce_pruning(settings.KEEP_AUDIT_DAYS, now):
         seal_audit()
 
     def walk(_: datetime, after: int) -> Batch:
-        return Batch(after, *let_go())
+        return Batch(after, *prune_announced_entries())
 
     return sum(_batches(walk, now))
 
@@ -143,12 +143,12 @@ def _batches(
 def _count(run: Pruning, deleted: int) -> None:
     if run._state.adding:
         run.save(force_insert=True)
-        append(Happening("system", "retention.begun", details=_said(run)))
+        append_entries(NewEntry("system", "retention.begun", details=_said(run)))
     Pruning.objects.filter(pk=run.pk).update(rows=F("rows") + deleted)
 
 
 def _said(run: Pruning) -> dict[str, JSONValue]:
-    return {"kind": str(run.kind), "up_to": time_text(run.up_to)}
+    return {"kind": str(run.kind), "up_to": format_time(run.up_to)}
 
 
 def _end_those_cut_off() -> None:
@@ -162,7 +162,7 @@ def _end(run: Pruning) -> None:
         if not Pruning.objects.filter(pk=run.pk, ended_at=None).update(ended_at=read_clock()):
             return
         run.refresh_from_db()
-        append(Happening("system", "retention.pruned", details={**_said(run), "rows": run.rows}))
+        append_entries(NewEntry("system", "retention.pruned", details={**_said(run), "rows": run.rows}))
 
 
 def pruned_at(kind: Kept, moment: datetime) -> datetime | None:

@@ -24,7 +24,7 @@ _DUE = Statement(
 
 def due_kinds() -> list[str]:
     """Return the names of the kinds of which a job waits and is due, or has lost its worker."""
-    return [kind for (kind,) in _DUE.rows()]
+    return [kind for (kind,) in _DUE.fetch_all()]
 
 
 def claim_next(kind: Kind) -> RunningJob | None:

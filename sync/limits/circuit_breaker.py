@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
-from audit.entries.append import Happening, append
-from database.cached_read import known
+from audit.entries.append import NewEntry, append_entries
+from database.cached_read import cached_read
 from database.clock import database_now, read_clock
 from sync.models import Breaker, Connection
 
@@ -38,7 +38,7 @@ def is_of_the_system(code: str) -> bool:
     return side in ("identity", "target") and word in WORDS
 
 
-@known(settings.CONFIGURATION_SECONDS)
+@cached_read(settings.CONFIGURATION_SECONDS)
 def troubled() -> Mapping[int, Breaker]:
     """Breakers that are not plainly closed, as this process knows them; second-hand for a second at most."""
     return {each.pk: each for each in Breaker.objects.filter(Q(failures__gt=0) | Q(open_until__isnull=False))}
@@ -46,7 +46,7 @@ def troubled() -> Mapping[int, Breaker]:
 
 def forget() -> None:
     """What this process knows is out of date."""
-    troubled.forget()
+    troubled.invalidate()
 
 
 def passing(connection: Connection) -> int | None:
@@ -84,7 +84,7 @@ def end_pause_now(connection: Connection, actor: str, address: str) -> bool:
         ended = bool(paused.update(open_until=database_now()))
         if ended:
             stream = f"setting:connection:{connection.pk}"
-            append(Happening(stream, "connection.retried", actor, {"address": address}))
+            append_entries(NewEntry(stream, "connection.retried", actor, {"address": address}))
     forget()
     return ended
 
@@ -108,7 +108,7 @@ def _close(breaker: Breaker) -> None:
     breaker.failures = breaker.successes = breaker.openings = 0
     breaker.open_until = breaker.opened_at = None
     breaker.code = ""
-    append(Happening(f"setting:connection:{breaker.pk}", "connection.resumed"))
+    append_entries(NewEntry(f"setting:connection:{breaker.pk}", "connection.resumed"))
 
 
 def note_failure(connection: Connection, failing: Failing) -> bool:
@@ -134,7 +134,7 @@ def _open(breaker: Breaker, connection: Connection, failing: Failing) -> None:
     breaker.opened_at = breaker.opened_at or now
     breaker.open_until = now + timedelta(seconds=pause)
     details = {"code": failing.code, "seconds": round(pause), "pause": breaker.openings}
-    append(Happening(f"setting:connection:{breaker.pk}", "connection.paused", details=details))
+    append_entries(NewEntry(f"setting:connection:{breaker.pk}", "connection.paused", details=details))
 
 
 def _locked(connection: Connection) -> Any:

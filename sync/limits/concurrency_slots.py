@@ -43,7 +43,7 @@ def free_slot(connection: Connection) -> int | None:
         raise Full
     if limit is None:
         return None
-    taken = {row[0] for row in _TAKEN[Side(connection.side)].rows(connection.pk)}
+    taken = {row[0] for row in _TAKEN[Side(connection.side)].fetch_all(connection.pk)}
     free = [number for number in range(1, limit + 1) if number not in taken]
     if not free:
         raise Full

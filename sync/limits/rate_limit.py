@@ -48,4 +48,4 @@ def is_crowded(connection: Connection) -> bool:
     """
     if connection.requests_per_second is None:
         return False
-    return bool(_CROWDED.rows(f"connection:{connection.pk}", LONGEST_WAIT))
+    return bool(_CROWDED.fetch_all(f"connection:{connection.pk}", LONGEST_WAIT))

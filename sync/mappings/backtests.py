@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.jobs import submission
 from sync.jobs.claims import claim
 from sync.jobs.run import always
@@ -56,7 +56,9 @@ def ask(draft: MappingDraft, wanted: int, author: Author) -> BackTest:
         made.save(force_insert=True)
         submission.submit(_KIND, made.pk)
         details = {"backtest": str(made.uuid), "draft": draft.pk, "events": wanted, "address": author.address}
-        append(Happening(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details))
+        append_entries(
+            NewEntry(draft.mapping.stream, "mapping.backtested", f"person:{author.user.pk}", details)
+        )
     return made
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from sync.models import DraftState, Mapping, MappingDraft, MappingVersion
 
@@ -163,4 +163,4 @@ def _plain(value: Any) -> JSONValue:
 
 def _record(mapping: Mapping, action: str, author: Author, details: Members[str, JSONValue]) -> None:
     told = {**details, "address": author.address}
-    append(Happening(mapping.stream, action, f"person:{author.user.pk}", told))
+    append_entries(NewEntry(mapping.stream, action, f"person:{author.user.pk}", told))

@@ -10,7 +10,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import Max, QuerySet
 
-from audit.entries.append import SYSTEM, Happening, append
+from audit.entries.append import SYSTEM, NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
 from sync.models import Alarm, News, Snooze, Telling, TellingState
@@ -138,7 +138,7 @@ def _record(
     alarm: Alarm, deed: str, at: datetime, details: dict[str, JSONValue], actor: str = SYSTEM
 ) -> None:
     about: dict[str, JSONValue] = {"alarm": str(alarm.key), "kind": alarm.kind, "subject": alarm.subject}
-    append(Happening(alarm.stream, f"alarm.{deed}", actor, about | details), at=at)
+    append_entries(NewEntry(alarm.stream, f"alarm.{deed}", actor, about | details), at=at)
 
 
 def _text(at: datetime) -> str:

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from audit.sealing.status import Standing, standing
+from audit.sealing.status import SealingStatus, sealing_status
 from database.statement import Statement
-from database.values import as_time, moment
+from database.values import parse_optional_timestamp, parse_timestamp
 from sync.deliveries.predicates import has_expired_lease, is_behind_older, is_due
 from webhooks.models import Event, Source, State
 
@@ -82,7 +82,7 @@ class Figures:
     held: int
     sources: tuple[SourceFigure, ...]
     paused: tuple[PausedConnection, ...]
-    audit: Standing
+    audit: SealingStatus
 
     @property
     def oldest_due_seconds(self) -> float:
@@ -104,20 +104,20 @@ def measure(at: datetime) -> Figures:
         held=_bounded(Event.objects.filter(state=State.HELD)),
         sources=tuple(enabled_sources()),
         paused=tuple(_paused()),
-        audit=standing(),
+        audit=sealing_status(),
     )
 
 
 def waiting(at: datetime) -> tuple[int, int]:
     """How many deliveries are due, and how many leases have ended: two statements."""
-    ((due,),), ((expired,),) = _DUE.rows(at, MOST_COUNTED + 1), _EXPIRED.rows(at, MOST_COUNTED + 1)
+    ((due,),), ((expired,),) = _DUE.fetch_all(at, MOST_COUNTED + 1), _EXPIRED.fetch_all(at, MOST_COUNTED + 1)
     return due, expired
 
 
 def _oldest_due_at(at: datetime) -> datetime | None:
     """Passes over what waits for the paused connections: all of that backlog where there is nothing else."""
-    found = _OLDEST_DUE.row(at)
-    return as_time(found[0]) if found else None
+    found = _OLDEST_DUE.fetch_one(at)
+    return parse_optional_timestamp(found[0]) if found else None
 
 
 def _bounded(rows: QuerySet[Event]) -> int:
@@ -147,6 +147,6 @@ def enabled_sources() -> list[SourceFigure]:
 
 def _paused() -> list[PausedConnection]:
     return [
-        PausedConnection(pk, name, moment(paused_at), moment(until), code)
-        for pk, name, paused_at, until, code in _PAUSED.rows()
+        PausedConnection(pk, name, parse_timestamp(paused_at), parse_timestamp(until), code)
+        for pk, name, paused_at, until, code in _PAUSED.fetch_all()
     ]

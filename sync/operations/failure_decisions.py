@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import read_clock
 from sync.models import Care, FailureDecision, FailureGroup
@@ -100,4 +100,4 @@ def _record(
         "connection": group.connection_id,
         "address": by.address,
     }
-    append(Happening(group.stream, action, f"person:{by.user.pk}", {**about, **details}), at=at)
+    append_entries(NewEntry(group.stream, action, f"person:{by.user.pk}", {**about, **details}), at=at)

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Count, Max, Min, Q
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.clock import read_clock
 from sync.models import Care, Delivery, FailureGroup
 from sync.models.failure import by_side
@@ -89,4 +89,4 @@ def _open_again(group: FailureGroup, now: datetime) -> None:
     with transaction.atomic():
         if same.update(state=Care.OPEN, seen_until=None, ignored_until=None):
             details = {"code": group.code, "connection": group.connection_id, "was": group.state}
-            append(Happening(group.stream, "failures.reopened", details=details), at=now)
+            append_entries(NewEntry(group.stream, "failures.reopened", details=details), at=now)

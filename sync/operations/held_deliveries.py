@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from sync.deliveries.event_state import refresh_events
 from sync.execution.executor import defer
@@ -128,7 +128,7 @@ def _close(held: tuple[int, ...], request: Replay) -> None:
 def _record(rows: Sequence[Delivery], decision: Decision, request: Replay, address: str) -> None:
     action = "delivery.approved" if decision is Decision.APPROVE else "delivery.closed"
     details = {"request": str(request.uuid), "of": len(rows), "address": address}
-    append(
-        *(Happening(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
+    append_entries(
+        *(NewEntry(row.stream, action, f"person:{request.requested_by_id}", details) for row in rows),
         at=request.created_at,
     )

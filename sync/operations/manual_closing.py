@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.deliveries.event_state import refresh_events
 from sync.models import Delivery, Replay, Request
 from sync.operations.held_deliveries import LARGEST, AlreadyDecided, Decided, NotDecidable
@@ -73,9 +73,9 @@ def _close(deliveries: Sequence[int], request: Replay, address: str) -> tuple[in
 
 def _record(rows: Sequence[Delivery], request: Replay, address: str) -> None:
     about = {"request": str(request.uuid), "of": len(rows), "address": address}
-    append(
+    append_entries(
         *(
-            Happening(
+            NewEntry(
                 row.stream,
                 "delivery.done-by-hand",
                 f"person:{request.requested_by_id}",

@@ -76,7 +76,7 @@ def hold_waiting() -> int:
 
 def look_at_pauses() -> None:
     """Hold what comes due after all though it is paused, and release some of what waits for what goes on."""
-    is_paused, goes_on = _LOOK.rows()[0]
+    is_paused, goes_on = _LOOK.fetch_all()[0]
     if is_paused:
         _hold(_AHEAD)
     if goes_on:
@@ -93,7 +93,7 @@ def look_for_forgotten() -> int:
 
 def held_of(what: Source | Route, most: int) -> int:
     """How many deliveries wait for a source or a route to be resumed; counted up to `most`."""
-    found = _HELD[type(what)].row(what.pk, most)
+    found = _HELD[type(what)].fetch_one(what.pk, most)
     return int(found[0]) if found else 0
 
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now, read_clock
 from database.statement import Statement
 from database.write_batch import WriteBatch
@@ -56,7 +56,7 @@ def send_next(job: RunningJob) -> int:
 
 def _crowded() -> set[int]:
     """The systems for which something fresh that could run has waited for a second."""
-    return {row[0] for row in _FRESH.rows(-FRESH_SECONDS, _AHEAD)}
+    return {row[0] for row in _FRESH.fetch_all(-FRESH_SECONDS, _AHEAD)}
 
 
 def _send_next(job: RunningJob, crowded: set[int]) -> list[int]:
@@ -127,7 +127,7 @@ def _send(replay: Replay, members: Sequence[Member], room: int, now: datetime) -
     _count(replay, len(sent), len(seen) - len(sent), len(deliveries), now)
     details = {"replay": str(replay.uuid), "of": replay.total}
     actor = f"person:{replay.requested_by_id}"
-    append(*(Happening(event.stream, "event.replayed", actor, details) for event in sent))
+    append_entries(*(NewEntry(event.stream, "event.replayed", actor, details) for event in sent))
     return deliveries
 
 

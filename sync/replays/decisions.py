@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.clock import database_now
 from sync.jobs import submission
@@ -77,7 +77,7 @@ def start(replay: Replay, person: Person, terms: Terms) -> Replay:
         "limit": terms.limit,
     }
     action = "replay.awaits-approval" if needs_second else "replay.started"
-    done = Happening(replay.stream, action, person.actor, _at(person, details))
+    done = NewEntry(replay.stream, action, person.actor, _at(person, details))
     if not _move(replay, (ReplayState.CHOSEN,), state, changes, done):
         raise AlreadyRequested("This was started already; nothing was started twice.")
     return replay
@@ -87,7 +87,7 @@ def approve(replay: Replay, person: Person) -> bool:
     """A second person lets it begin; whether it waited for that. `NotReplayable` for the one who asked for it."""
     _is_second(replay, person)
     changes = {"decided_by_id": person.user.pk, "decided_at": timezone.now(), "due_at": database_now()}
-    done = Happening(replay.stream, "replay.approved", person.actor, _at(person, {"sent": replay.waiting}))
+    done = NewEntry(replay.stream, "replay.approved", person.actor, _at(person, {"sent": replay.waiting}))
     return _move(replay, (ReplayState.AWAITING,), ReplayState.RUNNING, changes, done)
 
 
@@ -97,14 +97,14 @@ def decline(replay: Replay, person: Person) -> bool:
     changes: dict[str, object] = {"ended_at": now, "paused_by_id": person.user.pk}
     if replay.requested_by_id != person.user.pk:
         changes |= {"decided_by_id": person.user.pk, "decided_at": now}
-    done = Happening(replay.stream, "replay.declined", person.actor, _at(person, {}))
+    done = NewEntry(replay.stream, "replay.declined", person.actor, _at(person, {}))
     return _move(replay, (ReplayState.AWAITING,), ReplayState.STOPPED, changes, done)
 
 
 def pause(replay: Replay, person: Person) -> bool:
     """Nothing more is sent until somebody lets it go on; what is under way ends. Whether it ran."""
     changes = {"paused": Paused.PERSON, "paused_by_id": person.user.pk}
-    done = Happening(replay.stream, "replay.paused", person.actor, _at(person, {"why": str(Paused.PERSON)}))
+    done = NewEntry(replay.stream, "replay.paused", person.actor, _at(person, {"why": str(Paused.PERSON)}))
     return _move(replay, (ReplayState.RUNNING,), ReplayState.PAUSED, changes, done)
 
 
@@ -118,14 +118,14 @@ def go_on(replay: Replay, person: Person, pace: Pace) -> bool:
         "seen_ended": F("succeeded") + F("failed") + F("held"),
         "seen_failed": F("failed"),
     }
-    done = Happening(replay.stream, "replay.continued", person.actor, _at(person, {"pace": str(pace)}))
+    done = NewEntry(replay.stream, "replay.continued", person.actor, _at(person, {"pace": str(pace)}))
     return _move(replay, (ReplayState.PAUSED,), ReplayState.RUNNING, changes, done)
 
 
 def stop(replay: Replay, person: Person) -> bool:
     """Nothing more is sent, ever; whether it was under way. What was sent ends by itself."""
     changes = {"paused_by_id": person.user.pk, "due_at": None, "ended_at": timezone.now()}
-    done = Happening(replay.stream, "replay.stopped", person.actor, _at(person, {}))
+    done = NewEntry(replay.stream, "replay.stopped", person.actor, _at(person, {}))
     return _move(replay, _UNDER_WAY, ReplayState.STOPPING, changes, done)
 
 
@@ -139,7 +139,7 @@ def _move(
     before: tuple[ReplayState, ...],
     after: ReplayState,
     changes: Mapping[str, object],
-    happening: Happening,
+    happening: NewEntry,
 ) -> bool:
     """Compare-and-set with its entry; whether it happened."""
     with transaction.atomic():
@@ -147,7 +147,7 @@ def _move(
         if moved and after in _HAS_WORK:
             submission.submit(KIND, replay.pk)
         if moved:
-            append(happening)
+            append_entries(happening)
     replay.refresh_from_db()
     return bool(moved)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
 from database.connection import release_connection
 from sync.attempts.attempt_result import Verdict, failure, superseded
@@ -191,7 +191,7 @@ def _failed(delivery: Delivery, way: Way, claim: Claim, error: Exception) -> For
 
 def _record(event: Event, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
     with transaction.atomic():
-        append(Happening(event.stream, action, actor, details))
+        append_entries(NewEntry(event.stream, action, actor, details))
 
 
 def _told(call: RecordedExchange) -> str:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.jobs.running_job import RunningJob
 from sync.models import (
     OPEN_STATES,
@@ -151,7 +151,7 @@ def pause(replay: Replay, why: Paused) -> None:
     """Send nothing more of a locked replay until somebody lets it go on; the hub itself decided that."""
     Replay.objects.filter(pk=replay.pk).update(state=ReplayState.PAUSED, paused=why)
     details = {"why": str(why), "ended": replay.ended, "failed": replay.failed}
-    append(Happening(replay.stream, "replay.paused", details=details))
+    append_entries(NewEntry(replay.stream, "replay.paused", details=details))
 
 
 def end(replay: Replay, state: ReplayState) -> None:
@@ -161,4 +161,4 @@ def end(replay: Replay, state: ReplayState) -> None:
     Replay.objects.filter(pk=replay.pk).update(state=state, ended_at=ended_at, due_at=None)
     if state == ReplayState.FINISHED:
         counts = {name: getattr(replay, name) for name in ("total", "skipped", "succeeded", "failed", "held")}
-        append(Happening(replay.stream, "replay.finished", details=counts), at=now)
+        append_entries(NewEntry(replay.stream, "replay.finished", details=counts), at=now)

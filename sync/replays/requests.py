@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.clock import database_now
 from database.write_batch import WriteBatch
 from sync.deliveries.creation import open_deliveries, plan_ways
@@ -117,9 +117,9 @@ def _request(events: Sequence[Event], replay: Replay, address: str, choice: Choi
     replay.deliveries = len(deliveries)
     replay.save(update_fields=["events", "deliveries"])
     refresh_events(pk for pk, pks in opened.items() if pks)
-    append(
+    append_entries(
         *(
-            Happening(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
+            NewEntry(event.stream, "event.replayed", f"person:{replay.requested_by_id}", details)
             for event in events
             if opened.get(event.pk)
         ),

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from audit.format.signed_records import time_text
+from audit.format.signed_records import format_time
 from sync.models import Connection, Delivery, Side
 from sync.search.event_search import Found, Match, find_events, found_again
 from sync.search.periods import NoSuchFilter, span
@@ -127,7 +127,7 @@ class EventFilter:
         """What `resolve` makes the same value of, at any time."""
         said = {name: getattr(self, name) for name in _PLAIN}
         times = {name: getattr(self, name) for name in ("received_from", "received_to")}
-        said |= {name: time_text(at) for name, at in times.items() if at}
+        said |= {name: format_time(at) for name, at in times.items() if at}
         said |= {"q": self.q, _TAKEN_FOR: self.found.kind} if self.q else {}
         return {name: value for name, value in said.items() if value}
 

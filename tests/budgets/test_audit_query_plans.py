@@ -5,13 +5,13 @@ from random import Random
 import pytest
 from django.db import connection, transaction
 
-from audit.entries.append import Happening, append
-from audit.entries.search import by_people, of_action
+from audit.entries.append import NewEntry, append_entries
+from audit.entries.search import filter_by_action, filter_by_people
 from audit.models import Entry
-from audit.models.entry import ROUTINE
-from audit.sealing.publish_checkpoints import Way, anchor
-from audit.sealing.seal import seal
-from audit.sealing.status import standing
+from audit.models.entry import ROUTINE_ACTIONS
+from audit.sealing.publish_checkpoints import PublishChannel, publish_checkpoint
+from audit.sealing.seal import seal_entries
+from audit.sealing.status import sealing_status
 from console.audit_log.filters import TOGETHER
 from tests.support.audit.entries import BOX, after, write, write_history
 from tests.support.builders.history import logged_in
@@ -46,10 +46,10 @@ def test_the_sealer_and_the_checkpoints_find_their_rows_by_an_index(database: No
     end = write_history(Random(1), segments=9, most=4)
     write("event:a", "event:new", at=end)
     with seeing() as seen:
-        seal(BOX, end)
-        seal(BOX, after(9_000))
-        anchor(BOX, end, {"nowhere": Way(lambda *_: None, after(1) - after(0))})
-        standing()
+        seal_entries(BOX, end)
+        seal_entries(BOX, after(9_000))
+        publish_checkpoint(BOX, end, {"nowhere": PublishChannel(lambda *_: None, after(1) - after(0))})
+        sealing_status()
     asked = {each.sql.split(" FROM ")[-1].split()[0].strip('"') for each in seen}
     assert {"audit_entry", "audit_segment", "audit_checkpoint", "audit_signingkey"} <= asked
     assert unserved(seen) == []
@@ -82,8 +82,10 @@ def test_a_page_of_the_audit_log_takes_rows_in_the_order_of_an_index(
     database: None, asked: dict[str, str], index: str
 ) -> None:
     with transaction.atomic():  # enough for one person's own index to pay, and more of what no person did
-        append(*(Happening("event:a", "event.replayed", f"person:{number % 400}") for number in range(2_000)))
-        append(*(Happening("event:b", "webhook.received", "system") for _ in range(2_000)))
+        append_entries(
+            *(NewEntry("event:a", "event.replayed", f"person:{number % 400}") for number in range(2_000))
+        )
+        append_entries(*(NewEntry("event:b", "webhook.received", "system") for _ in range(2_000)))
     if connection.vendor == "postgresql":
         connection.cursor().execute("ANALYZE audit_entry")
     client = logged_in("auditor")
@@ -117,11 +119,11 @@ def plan_of_page(seen: list[Seen]) -> list[str]:
         return page.plan(connection)
 
 
-@pytest.mark.parametrize("action", [*ROUTINE, "export.requested"])
+@pytest.mark.parametrize("action", [*ROUTINE_ACTIONS, "export.requested"])
 def test_entries_are_found_by_what_was_done_and_by_people(database: None, action: str) -> None:
     with transaction.atomic():
-        for each in (*ROUTINE, "export.requested", "export.failed"):
-            append(Happening("system", each, "person:1" if each.startswith("export") else "source:a"))
+        for each in (*ROUTINE_ACTIONS, "export.requested", "export.failed"):
+            append_entries(NewEntry("system", each, "person:1" if each.startswith("export") else "source:a"))
     every = Entry.objects.order_by("id")
-    assert [each.action for each in of_action(every, action)] == [action]
-    assert {each.actor for each in by_people(every, connection.vendor)} == {"person:1"}
+    assert [each.action for each in filter_by_action(every, action)] == [action]
+    assert {each.actor for each in filter_by_people(every, connection.vendor)} == {"person:1"}

@@ -101,7 +101,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
     hub.wait_until_quiet()
     seen = Watched()
     execute, wrapped, commit = (
-        statement.execute,
+        statement.execute_sql,
         CursorWrapper._execute_with_wrappers,
         BaseDatabaseWrapper.commit,
     )
@@ -119,7 +119,7 @@ def watched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Watched:
         seen.commits += 1
         return commit(self)
 
-    monkeypatch.setattr(statement, "execute", past_the_orm)
+    monkeypatch.setattr(statement, "execute_sql", past_the_orm)
     monkeypatch.setattr(CursorWrapper, "_execute_with_wrappers", through_the_orm)
     monkeypatch.setattr(BaseDatabaseWrapper, "commit", counted)
     return seen

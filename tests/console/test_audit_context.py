@@ -5,8 +5,8 @@ from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
 
-from audit.entries.actor_context import under
-from audit.entries.append import Happening, append
+from audit.entries.actor_context import actor_context
+from audit.entries.append import NewEntry, append_entries
 from tests.support.builders.history import an_event
 from tests.support.people import browser, circumstances, person, source
 
@@ -59,9 +59,9 @@ def test_a_login_tells_of_its_new_session_and_a_failed_one_of_none() -> None:
 
 
 def test_what_the_hub_does_meanwhile_is_not_said_to_be_of_the_request() -> None:
-    with transaction.atomic(), under(lambda: {"request": "1"}):
-        append(Happening("system", "moon.was-full"), Happening("system", "moon.was-seen", "person:1"))
+    with transaction.atomic(), actor_context(lambda: {"request": "1"}):
+        append_entries(NewEntry("system", "moon.was-full"), NewEntry("system", "moon.was-seen", "person:1"))
     with transaction.atomic():
-        append(Happening("system", "moon.was-new", "person:1"))
+        append_entries(NewEntry("system", "moon.was-new", "person:1"))
     found = [circumstances(action) for action in ("moon.was-full", "moon.was-seen", "moon.was-new")]
     assert found == [[{}], [{"request": "1"}], [{}]]

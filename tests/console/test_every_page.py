@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, reverse
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from exports.jobs.lifecycle import request_export
 from sync.models import Alarm, Erasure, FailureGroup
@@ -45,7 +45,7 @@ def rows() -> dict[str, Any]:
     route = a_route(a_source())
     event = an_event(1, source=route.source, state="held")
     with transaction.atomic():
-        append(Happening("setting:source:1", "source.changed"))
+        append_entries(NewEntry("setting:source:1", "source.changed"))
     seen = {"first_at": now, "last_at": now, "bucket": "b"}
     erasure = {"entity_type": "USER", "entity_id": "U1", "sources": [], "ground": "objection"}
     return {

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from database import cached_read
-from database.cached_read import Known, known
+from database import cached_read as cached_read_module
+from database.cached_read import CachedRead, cached_read
 
 pytestmark = pytest.mark.pure
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.pure
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(cached_read, "monotonic", lambda: self.now)
+        monkeypatch.setattr(cached_read_module, "monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def held() -> Held:
 
 def test_it_is_read_again_before_its_time_is_over_and_never_used_beyond(clock: Clock) -> None:
     reads: list[float] = []
-    read = known(1.0)(lambda: reads.append(clock.now) or clock.now)  # type: ignore[func-returns-value]
+    read = cached_read(1.0)(lambda: reads.append(clock.now) or clock.now)  # type: ignore[func-returns-value]
     assert [read(), read()] == [100.0, 100.0]
     clock.now = 100.74
     assert read() == 100.0
@@ -65,16 +65,16 @@ def test_its_age_counts_from_before_it_was_read(clock: Clock) -> None:
         clock.now += 0.8
         return began
 
-    read = known(1.0)(slowly)
+    read = cached_read(1.0)(slowly)
     assert read() == 100.0
     clock.now = 101.0
     assert read() == 101.0
 
 
 @contextmanager
-def read_anew(clock: Clock, held: Held) -> Iterator[tuple[Known[[], int], ThreadPoolExecutor]]:
+def read_anew(clock: Clock, held: Held) -> Iterator[tuple[CachedRead[[], int], ThreadPoolExecutor]]:
     """Something known, which a thread reads anew, and others that may ask; in the end it has read it."""
-    read = known(1.0)(held)
+    read = cached_read(1.0)(held)
     held.go.set()
     assert read() == 1
     held.go.clear()
@@ -117,7 +117,7 @@ def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held:
             assert slow.wait(20)
         return mine
 
-    read = known(1.0)(reading)
+    read = cached_read(1.0)(reading)
     assert read() == 100.0
     clock.now = 100.8
     with ThreadPoolExecutor(1) as threads:
@@ -132,7 +132,7 @@ def test_what_was_read_earlier_and_came_later_takes_no_place(clock: Clock, held:
 
 def test_what_is_read_anew_takes_nobody_elses_place(clock: Clock) -> None:
     reads: list[str] = []
-    read = known(1.0, most=2)(lambda name: reads.append(name) or name)  # type: ignore[func-returns-value]
+    read = cached_read(1.0, max_entries=2)(lambda name: reads.append(name) or name)  # type: ignore[func-returns-value]
     assert read("a") == "a"
     clock.now = 100.5
     assert read("b") == "b"
@@ -149,7 +149,7 @@ def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
             raise ConnectionError
         return clock.now
 
-    read = known(1.0)(reading)
+    read = cached_read(1.0)(reading)
     assert read() == 100.0
     clock.now, fails = 100.8, True
     for _ in range(2):
@@ -160,23 +160,23 @@ def test_where_reading_fails_the_next_one_tries(clock: Clock) -> None:
 
 
 def test_what_was_read_before_all_was_forgotten_is_not_kept(clock: Clock, held: Held) -> None:
-    read = known(1.0)(held)
+    read = cached_read(1.0)(held)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(read)
         assert held.begun.wait(20)
-        read.forget()
+        read.invalidate()
         held.go.set()
         assert first.result(20) == 1
     assert read() == 2
 
 
 def test_no_more_than_so_many_are_known(clock: Clock) -> None:
-    read = known(1.0, most=3)(lambda name: name.upper())
+    read = cached_read(1.0, max_entries=3)(lambda name: name.upper())
     assert [read(each) for each in "abcd"] == list("ABCD")
     assert len(read._values) <= 3
 
 
 def test_nothing_is_known_for_no_time() -> None:
     reads: list[int] = []
-    read = known(0.0)(lambda: reads.append(1) or len(reads))  # type: ignore[func-returns-value]
+    read = cached_read(0.0)(lambda: reads.append(1) or len(reads))  # type: ignore[func-returns-value]
     assert [read(), read(), read()] == [1, 2, 3]

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from database.clock import database_now, read_clock
 from database.statement import Statement
-from database.values import moment
+from database.values import parse_timestamp
 from webhooks.models import Pace
 
 pytestmark = pytest.mark.django_db
@@ -28,8 +28,8 @@ def test_the_clock_goes_on_within_a_transaction() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 90.5, -90.5])
 def test_a_queryset_and_a_statement_mean_the_same_time(seconds: float) -> None:
     Pace.objects.create(key="a", free_at=database_now(plus_seconds=seconds))
-    (by_statement,) = Statement("SELECT {clock}").rows(seconds)[0]
+    (by_statement,) = Statement("SELECT {clock}").fetch_all(seconds)[0]
     by_queryset = Pace.objects.get().free_at
     later = timedelta(seconds=seconds)
-    assert timedelta(0) <= moment(by_statement) - by_queryset < SECOND
+    assert timedelta(0) <= parse_timestamp(by_statement) - by_queryset < SECOND
     assert timedelta(0) <= read_clock() + later - by_queryset < SECOND

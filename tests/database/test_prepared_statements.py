@@ -22,7 +22,7 @@ def prepared() -> list[str]:
 def test_a_statement_that_comes_often_is_prepared_on_the_server(database: None) -> None:
     with transaction.atomic():
         for number in range(6):
-            assert OFTEN.row(number) == (0,)
+            assert OFTEN.fetch_one(number) == (0,)
         found = [each for each in prepared() if "webhooks_event WHERE id" in each]
     assert len(found) == (connection.vendor == "postgresql")
 
@@ -38,10 +38,10 @@ def test_what_djangos_own_cursor_runs_is_not(database: None) -> None:
 @pytest.mark.writers_at_once
 def test_a_connection_keeps_the_cursor_that_knows_its_types(database: None) -> None:
     with transaction.atomic():
-        assert OFTEN.row(1) == (0,)
+        assert OFTEN.fetch_one(1) == (0,)
         link = connection.connection
         known = statement._raw_cursor(link)
-        assert OFTEN.row(2) == (0,)
+        assert OFTEN.fetch_one(2) == (0,)
         assert statement._raw_cursor(link) is known
     connection.close()
     with psycopg.connect(**connection.get_connection_params()) as other:

@@ -62,7 +62,7 @@ def subject_key(source_id: int, entity_type: str, entity_id: str) -> SubjectKey:
 def _find(names: Sequence[str], *, locks: bool) -> list[SubjectKey]:
     """Return the keys that are not destroyed; locked in the order in which erasures lock them."""
     finding = _finding(len(names), locks and connection.vendor == "postgresql")
-    return [row_from_columns(SubjectKey, columns) for columns in finding.rows(*names)]
+    return [row_from_columns(SubjectKey, columns) for columns in finding.fetch_all(*names)]
 
 
 def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
@@ -71,7 +71,7 @@ def _add(names: Sequence[str]) -> dict[str, SubjectKey]:
     made = {name: SubjectKey.new(name, at) for name in names}
     values = [value for key in made.values() for value in (key.pseudonym, key.wrapped, key.made_at)]
     added = {}
-    for pk, name in _adding(len(names)).rows(*values):
+    for pk, name in _adding(len(names)).fetch_all(*values):
         key = added[name] = made[name]
         key.pk, key._state.adding = pk, False
     return added

@@ -5,7 +5,7 @@ import logging
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from audit.entries.append import append, prepare_append
+from audit.entries.append import append_entries, prepare_append
 from database.statement import BoundStatement, Statement
 from database.write_batch import WriteBatch
 from webhooks.models import Payload
@@ -52,7 +52,7 @@ class ReceiptAnswer:
         except IntegrityError:
             with transaction.atomic():
                 self._batch().run()
-                append(self.happening, at=self._at)
+                append_entries(self.happening, at=self._at)
 
     def _batch(self) -> WriteBatch:
         batch = WriteBatch()

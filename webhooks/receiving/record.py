@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from database.group_commit import GroupFailed
 from database.model_rows import new_row
 from database.write_batch import WriteBatch
@@ -131,13 +131,13 @@ def _record_new(
     return Recorded(webhook.receipt, event, begun, answer)
 
 
-def answered(receipt: Receipt, event: Event | None, answer: Answer) -> Happening:
+def answered(receipt: Receipt, event: Event | None, answer: Answer) -> NewEntry:
     """The audit entry of what a source was told later than its webhook was stored."""
     details = {"receipt": receipt.own_reference, "status": answer.status, "code": answer.code}
     if event is not None:
-        return Happening(event.stream, "webhook.answered", details=details)
+        return NewEntry(event.stream, "webhook.answered", details=details)
     source = receipt.source
-    return Happening(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
+    return NewEntry(f"setting:source:{source.pk}", "webhook.unusable", f"source:{source.slug}", details)
 
 
 def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: Event) -> Recorded | None:
@@ -158,7 +158,7 @@ def _record_repeat(source: Source, arrival: Arrival, verified: Verified, known: 
         batch = WriteBatch()
         batch.insert(receipt)
         batch.run()
-        append(received(event, receipt))
+        append_entries(received(event, receipt))
     return Recorded(receipt, event)
 
 

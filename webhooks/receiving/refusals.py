@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.models import F
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from webhooks.models import Refusal, Source
 from webhooks.receiving.incoming_request import Arrival
 
@@ -175,5 +175,7 @@ def _begin(bucket: str, code: str, arrival: Arrival, source: Source | None, addr
     )
     stream = f"setting:source:{source.pk}" if source else "system"
     actor = f"source:{source.slug}" if source else "system"
-    append(Happening(stream, "webhook.refused", actor, {"code": code, "size": arrival.size}), at=row.first_at)
+    append_entries(
+        NewEntry(stream, "webhook.refused", actor, {"code": code, "size": arrival.size}), at=row.first_at
+    )
     return row

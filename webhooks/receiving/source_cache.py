@@ -2,11 +2,11 @@
 
 from django.conf import settings
 
-from database.cached_read import known
+from database.cached_read import cached_read
 from webhooks.models import Source
 
 
-@known(settings.CONFIGURATION_SECONDS, most=1000)
+@cached_read(settings.CONFIGURATION_SECONDS, max_entries=1000)
 def source_of(slug: str) -> Source | None:
     """The source with this slug and its secrets. What changes in the console counts here within that second."""
     if "\0" in slug:  # PostgreSQL would refuse the question itself

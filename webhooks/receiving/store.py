@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import NEW_STREAMS, Happening, prepare_append
+from audit.entries.append import NEW_STREAMS, NewEntry, prepare_append
 from database.connection import release_connection
 from database.group_commit import GroupCommit
 from database.model_rows import new_row
@@ -46,7 +46,7 @@ class NewWebhook:
         """What the event is about."""
         return self.event.source_id, self.event.entity_type, self.event.entity_id
 
-    def add_to(self, batch: WriteBatch, key: SubjectKey) -> list[Happening]:
+    def add_to(self, batch: WriteBatch, key: SubjectKey) -> list[NewEntry]:
         """Add all rows to a batch, encrypted under the subject's key. Returns the audit entries that belong to them."""
         event, answer = self.event, self.answer
         event.key = key
@@ -135,10 +135,10 @@ def receipt_of(
     return receipt
 
 
-def received(event: Event, receipt: Receipt) -> Happening:
+def received(event: Event, receipt: Receipt) -> NewEntry:
     """What came; where it is answered in the same commit, that too: one thing happened, and one entry says so."""
     said = {} if receipt.status is None else {"status": receipt.status, "code": receipt.code}
-    return Happening(
+    return NewEntry(
         event.stream,
         "webhook.repeated" if receipt.is_repeat else "webhook.received",
         f"source:{event.source.slug}",

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.format.signed_records import SIGNED, Record
-from audit.sealing.checkpoints import checkpoint_file
-from audit.verification.check_database import MOST_FAULTS, Report, check_database
+from audit.format.signed_records import SIGNED_FIELDS, Record
+from audit.sealing.checkpoints import checkpoint_bytes
+from audit.verification.check_database import MAX_FAULTS, VerificationReport, verify_database
 
 
 class Command(BaseCommand):
@@ -28,39 +28,39 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, checkpoint: Path | None, **_: Any) -> None:
-        report = check_database(None if checkpoint is None else read_checkpoint(checkpoint))
+        report = verify_database(None if checkpoint is None else read_checkpoint_file(checkpoint))
         for fault in report.faults:
             self.stderr.write(str(fault))
-        self.stdout.write(describe(report, is_compared=checkpoint is not None))
+        self.stdout.write(report_text(report, is_compared=checkpoint is not None))
         if report.faults:
-            more = " or more" if len(report.faults) == MOST_FAULTS else ""
+            more = " or more" if len(report.faults) == MAX_FAULTS else ""
             raise CommandError(f"{len(report.faults)}{more} faults", returncode=1)
 
 
-def read_checkpoint(path: Path) -> Record:
+def read_checkpoint_file(path: Path) -> Record:
     """The checkpoint in a file. `CommandError` where it holds none."""
     try:
         content = path.read_bytes()
         record = json.loads(content)
-        if set(record) == {*SIGNED["checkpoint"], "signature"} and checkpoint_file(record) == content:
+        if set(record) == {*SIGNED_FIELDS["checkpoint"], "signature"} and checkpoint_bytes(record) == content:
             return dict(record)
     except (OSError, ValueError, TypeError) as error:
         raise CommandError(f"{path}: {error}") from error
     raise CommandError(f"{path} is not a checkpoint file")
 
 
-def describe(report: Report, *, is_compared: bool) -> str:
+def report_text(report: VerificationReport, *, is_compared: bool) -> str:
     """What was looked at, in two sentences."""
     verb = "Looked at everything up to" if report.faults else "Verified up to"
     lines = [
         f"{verb} segment {report.segments} ({report.entries} entries, the highest id {report.highest_id}), "
         f"sealed at {report.sealed_at or 'no time yet'}.",
     ]
-    if (gone := report.let_go) is not None:
+    if (gone := report.pruned) is not None:
         lines.append(
             f"Entries are kept from segment {gone.segment + 1} on. Those of segments 1 to {gone.segment}, sealed up to "
-            f"{gone.sealed_at}, were let go after {gone.days} days, as segment {gone.by} says; what they were is "
-            f"proved by the hash of segment {gone.segment}, {gone.hash}."
+            f"{gone.sealed_at}, were let go after {gone.days} days, as segment {gone.announced_in} says; what they "
+            f"were is proved by the hash of segment {gone.segment}, {gone.hash}."
         )
     if report.unsealed:
         lines.append(f"{report.unsealed} entries are not sealed yet, the oldest of {report.unsealed_since}.")

@@ -146,7 +146,7 @@ class Waiting:
 
 def waiting() -> Mapping[int, Waiting]:
     """By the connection's key: what waits for it, at either end. One statement."""
-    rows = _WAITING.rows(MOST_WAITING + 1)
+    rows = _WAITING.fetch_all(MOST_WAITING + 1)
     is_least = sum(number for _, _, number in rows) > MOST_WAITING
     numbers: defaultdict[int, int] = defaultdict(int)
     for identity, commercial, number in rows:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from audit.retention.database_grants import EVIDENCE, grants
+from audit.retention.database_grants import EVIDENCE_TABLES, grant_statements
 
 _STANDING = """SELECT rolsuper, rolname = current_user OR EXISTS (
     SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND pg_has_role(%s, tableowner, 'MEMBER'))
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "Only PostgreSQL has roles: whoever can write a SQLite file can write all of it."
             )
-        statements = list(grants(connection.ops.quote_name(role)))
+        statements = list(grant_statements(connection.ops.quote_name(role)))
         if not execute:
             self.stdout.write(";\n".join(statements) + ";")
             return
@@ -57,7 +57,7 @@ def _check(role: str) -> None:
 
 def _look(cursor: Any, role: str) -> None:
     """Rights may come by other ways: from PUBLIC, or from a role that this one is a member of."""
-    for table in EVIDENCE:
+    for table in EVIDENCE_TABLES:
         for right in ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
             cursor.execute("SELECT has_table_privilege(%s, %s, %s)", [role, f"public.audit_{table}", right])
             if cursor.fetchone()[0]:

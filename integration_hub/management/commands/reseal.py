@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from integration_hub.resealing import SEALED, reseal_column
 from webhooks.encryption.at_rest import CannotOpen
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         except CannotOpen as error:
             raise CommandError(f"{column.name}: {error}; nothing more was changed.") from error
         with transaction.atomic():
-            append(Happening("system", "sealing.renewed", details=done))
+            append_entries(NewEntry("system", "sealing.renewed", details=done))
         self.stdout.write("Done: " + ", ".join(f"{count} {name}" for name, count in done.items()))
         self.stdout.write(
             "A process that does not know the first of SEALING_KEYS opens none of it. Once all of them know it, "

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from integration_hub.devtools.sandbox_setup import Systems, seed
 
 LOGINS = ("support", "auditor", "administrator")
@@ -51,5 +51,5 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         user = users.create_user(name, password=password, is_staff=True)
         user.groups.add(Group.objects.get(name=name))
-        append(Happening(f"person:{user.pk}", "person.created", details={"groups": [name]}))
+        append_entries(NewEntry(f"person:{user.pk}", "person.created", details={"groups": [name]}))
         return f"{name:14} {password}"

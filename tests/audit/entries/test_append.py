@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
-from audit.entries.append import Happening, NotInTransaction, append
+from audit.entries.append import NewEntry, NotInTransaction, append_entries
 from audit.models import Entry
 from sync.models import Delivery
 from sync.replays.requests import request_replay
@@ -48,18 +48,18 @@ STATEMENTS = ANYWHERE + (ON_SQLITE if connection.vendor == "sqlite" else ON_POST
 
 def test_an_entry_outside_a_transaction_is_refused(database: None) -> None:
     with pytest.raises(NotInTransaction):
-        append(Happening("system", "test.happened"))
+        append_entries(NewEntry("system", "test.happened"))
     assert Entry.objects.count() == 0
 
 
 def test_an_entry_goes_with_its_transaction(database: None) -> None:
     with transaction.atomic():
-        append(Happening("system", "test.undone"))
+        append_entries(NewEntry("system", "test.undone"))
         assert Entry.objects.count() == 1
         transaction.set_rollback(True)
     assert Entry.objects.count() == 0
     with transaction.atomic():
-        append(Happening("system", "test.kept"))
+        append_entries(NewEntry("system", "test.kept"))
     assert list(Entry.objects.values_list("action", flat=True)) == ["test.kept"]
 
 
@@ -68,14 +68,14 @@ def test_an_entry_goes_with_its_transaction(database: None) -> None:
 )
 def test_details_without_a_canonical_form_leave_nothing_behind(database: None, details: Any) -> None:
     with pytest.raises((TypeError, ValueError)), transaction.atomic():
-        append(Happening("system", "test.first"), Happening("system", "test.second", details=details))
+        append_entries(NewEntry("system", "test.first"), NewEntry("system", "test.second", details=details))
     assert Entry.objects.count() == 0
 
 
 def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database: None) -> None:
     at = datetime(2026, 3, 4, 14, 0, tzinfo=timezone(timedelta(hours=2)))
     with transaction.atomic():
-        append(*(Happening("system", f"test.{number}") for number in range(20)), at=at)
+        append_entries(*(NewEntry("system", f"test.{number}") for number in range(20)), at=at)
     rows = Entry.objects.order_by("pk")
     assert [each.action for each in rows] == [f"test.{number}" for number in range(20)]
     assert {each.at for each in rows} == {at}
@@ -84,7 +84,7 @@ def test_entries_keep_the_order_in_which_they_were_given_and_one_moment(database
 def test_the_body_says_all_that_its_columns_say(database: None) -> None:
     at = datetime(2026, 3, 4, 14, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))
     with transaction.atomic():
-        append(Happening("person:7", "login.failed", "person:7", {"ä": [1, None, True]}), at=at)
+        append_entries(NewEntry("person:7", "login.failed", "person:7", {"ä": [1, None, True]}), at=at)
     entry = Entry.objects.get()
     assert entry.body == (
         '{"action":"login.failed","actor":"person:7","at":"2026-03-04T12:00:00.000005Z",'
@@ -96,7 +96,7 @@ def test_the_body_says_all_that_its_columns_say(database: None) -> None:
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_the_database_refuses_to_change_an_entry(database: None, statement: str) -> None:
     with transaction.atomic():
-        append(Happening("system", "test.one"), Happening("system", "test.two"))
+        append_entries(NewEntry("system", "test.one"), NewEntry("system", "test.two"))
     before = list(Entry.objects.order_by("pk").values())
     assert refused(lambda: run(statement)) == "audit entries are insert-only"
     assert list(Entry.objects.order_by("pk").values()) == before
@@ -113,18 +113,18 @@ def test_the_database_refuses_to_change_an_entry(database: None, statement: str)
 )
 def test_so_does_it_what_django_asks_for(database: None, change: Callable[[Entry], object]) -> None:
     with transaction.atomic():
-        append(Happening("system", "test.one"))
+        append_entries(NewEntry("system", "test.one"))
     assert refused(lambda: change(Entry.objects.get())) == "audit entries are insert-only"
     assert Entry.objects.get().action == "test.one"
 
 
 def test_a_refused_change_takes_its_transaction_with_it(database: None) -> None:
     with transaction.atomic():
-        append(Happening("system", "test.one"))
+        append_entries(NewEntry("system", "test.one"))
 
     def change() -> None:
         with transaction.atomic():
-            append(Happening("system", "test.two"))
+            append_entries(NewEntry("system", "test.two"))
             run("DELETE FROM audit_entry WHERE action = 'test.one'")
 
     assert refused(change)

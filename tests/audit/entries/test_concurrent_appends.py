@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry, Stub
 from sync.attempts import run as attempts_run
 from sync.execution.executor import run_due
@@ -24,7 +24,7 @@ ACK = json.loads(EXAMPLE) | {"respond": "ack"}
 
 def meddle(*streams: str) -> None:
     with transaction.atomic():
-        append(*(Happening(stream, "test.meddled") for stream in streams))
+        append_entries(*(NewEntry(stream, "test.meddled") for stream in streams))
 
 
 def actions(stream: str) -> list[str]:

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from audit.entries import append as entries_append
 from audit.entries import stream_heads
-from audit.entries.append import Happening, append, prepare_append
-from audit.entries.stream_heads import START, End
-from audit.format.canonical_json import canonical
+from audit.entries.append import NewEntry, append_entries, prepare_append
+from audit.entries.stream_heads import EMPTY_STREAM, StreamHead
+from audit.format.canonical_json import canonical_json
 from audit.models import Entry
 from database.bulk_insert import insert_rows
 from tests.support.audit.chain_faults import faults
@@ -28,7 +28,7 @@ SEED = 20261124
 
 def write(*streams: str) -> None:
     with transaction.atomic():
-        append(*(Happening(stream, "test.happened") for stream in streams))
+        append_entries(*(NewEntry(stream, "test.happened") for stream in streams))
 
 
 def test_entries_of_a_stream_follow_each_other(database: None) -> None:
@@ -67,8 +67,8 @@ def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
     savepoint = 2 if connection.vendor == "postgresql" else 0
     for _ in range(2):
         with transaction.atomic(), django_assert_num_queries(2 + savepoint):
-            append(
-                Happening("event:a", "test.one"), Happening("event:b", "test.two"), Happening("event:a", "x")
+            append_entries(
+                NewEntry("event:a", "test.one"), NewEntry("event:b", "test.two"), NewEntry("event:a", "x")
             )
         write("event:a")
     assert faults() == []
@@ -76,9 +76,9 @@ def test_an_append_is_two_statements_whether_its_streams_are_new_or_old(
 
 def test_appends_of_one_transaction_follow_each_other(database: None) -> None:
     with transaction.atomic():
-        append(Happening("event:a", "test.one"))
-        append(Happening("event:a", "test.two"), Happening("event:b", "test.one"))
-        append(Happening("event:b", "test.two"), Happening("event:a", "test.three"))
+        append_entries(NewEntry("event:a", "test.one"))
+        append_entries(NewEntry("event:a", "test.two"), NewEntry("event:b", "test.one"))
+        append_entries(NewEntry("event:b", "test.two"), NewEntry("event:a", "test.three"))
     assert faults() == []
 
 
@@ -86,7 +86,7 @@ def test_an_append_that_is_rolled_back_leaves_no_gap(database: None) -> None:
     write("event:a")
     for stream in ("event:a", "event:new"):
         with transaction.atomic():
-            append(Happening(stream, "test.undone"))
+            append_entries(NewEntry(stream, "test.undone"))
             transaction.set_rollback(True)
         write(stream)
     assert list(Entry.objects.order_by("id").values_list("stream", "stream_seq")) == [
@@ -103,29 +103,29 @@ def test_details_without_a_canonical_form_leave_no_gap_even_where_the_error_is_c
     write("event:a")
     with transaction.atomic():
         with contextlib.suppress(TypeError):
-            append(
-                Happening("event:a", "test.one"), Happening("event:b", "test.two", details={"seconds": 0.5})
+            append_entries(
+                NewEntry("event:a", "test.one"), NewEntry("event:b", "test.two", details={"seconds": 0.5})
             )
-        append(Happening("event:a", "test.three"))
+        append_entries(NewEntry("event:a", "test.three"))
     assert list(Entry.objects.values_list("stream", "stream_seq")) == [("event:a", 1), ("event:a", 2)]
     assert faults() == []
 
 
 def test_a_body_is_the_canonical_text_of_what_it_says(database: None) -> None:
     with transaction.atomic():
-        append(Happening('event:"ä\u2028', "test.{}", 'person:"}', {"zz": {"v": 1}, "a": ["}", "{"]}))
+        append_entries(NewEntry('event:"ä\u2028', "test.{}", 'person:"}', {"zz": {"v": 1}, "a": ["}", "{"]}))
     body = Entry.objects.get().body
-    assert canonical(json.loads(body)) == body
+    assert canonical_json(json.loads(body)) == body
 
 
 def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: None) -> None:
-    def third(known: Mapping[str, End]) -> Mapping[str, End]:
+    def third(known: Mapping[str, StreamHead]) -> Mapping[str, StreamHead]:
         with transaction.atomic():
-            entry = prepare_append(Happening("event:a", "test.happened"), heads=known)
-            entry.run()
+            entry = prepare_append(NewEntry("event:a", "test.happened"), heads=known)
+            entry.insert_entries()
         return entry.heads
 
-    once = third(third({"event:a": START}))
+    once = third(third({"event:a": EMPTY_STREAM}))
     assert once["event:a"].seq == 2
     write("event:a")
     with pytest.raises(IntegrityError):
@@ -135,8 +135,8 @@ def test_an_end_that_somebody_knew_is_continued_while_it_is_the_end(database: No
 
 
 def test_more_streams_than_one_statement_takes(database: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_heads, "MOST", 7)
-    monkeypatch.setattr("audit.entries.append.BATCH", 5)
+    monkeypatch.setattr(stream_heads, "MAX_STREAMS", 7)
+    monkeypatch.setattr("audit.entries.append.MAX_INSERT_ROWS", 5)
     for _ in range(2):
         write(*(f"event:{number}" for number in range(23)))
     assert Entry.objects.count() == 46
@@ -162,10 +162,10 @@ def test_appends_to_the_same_streams_at_once_neither_deadlock_nor_break_a_chain(
 def test_what_follows_is_in_the_order_of_its_streams_too(database: None) -> None:
     """Whoever waits for one of them has none that another one waits for."""
     write("event:a", "delivery:b")
-    known = stream_heads.ends_of({"event:a", "delivery:b"})
-    said = [Happening("event:a", "second"), Happening("delivery:b", "second"), Happening("event:a", "third")]
+    known = stream_heads.load_stream_heads({"event:a", "delivery:b"})
+    said = [NewEntry("event:a", "second"), NewEntry("delivery:b", "second"), NewEntry("event:a", "third")]
     with transaction.atomic():
-        prepare_append(*said, heads=known).run()
+        prepare_append(*said, heads=known).insert_entries()
     rows = Entry.objects.order_by("pk").values_list("stream", "action")[2:]
     assert list(rows) == [("delivery:b", "second"), ("event:a", "second"), ("event:a", "third")]
     assert faults() == []
@@ -190,8 +190,8 @@ def test_who_does_not_look_again_would_meet_the_place_of_another_one(
 ) -> None:
     """The database refuses the second entry of one place."""
     write("event:a")
-    monkeypatch.setattr("audit.entries.append._COLLISIONS", 1)
-    monkeypatch.setattr("audit.entries.append._row", slowly(entries_append._row))
+    monkeypatch.setattr("audit.entries.append._MAX_COLLISIONS", 1)
+    monkeypatch.setattr("audit.entries.append._entry_columns", slowly(entries_append._entry_columns))
     with pytest.raises(IntegrityError):
         in_threads(lambda _: write("event:a"), 4)
 
@@ -200,12 +200,12 @@ def test_who_does_not_look_again_would_meet_the_place_of_another_one(
 def test_a_collision_costs_nothing_of_what_the_transaction_did_before(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.entries.append._row", slowly(entries_append._row))
+    monkeypatch.setattr("audit.entries.append._entry_columns", slowly(entries_append._entry_columns))
 
     def twice(number: int) -> None:
         with transaction.atomic():
-            append(Happening(f"delivery:{number}", "test.first"))
-            append(Happening("event:a", "test.second"))
+            append_entries(NewEntry(f"delivery:{number}", "test.first"))
+            append_entries(NewEntry("event:a", "test.second"))
 
     in_threads(twice, 4)
     assert Entry.objects.filter(action="test.first").count() == 4
@@ -230,7 +230,7 @@ def held(database: None) -> Iterator[None]:
     def hold() -> None:
         try:
             with transaction.atomic():
-                append(Happening("event:held", "test.happened"))
+                append_entries(NewEntry("event:held", "test.happened"))
                 begun.set()
                 over.wait(20)
         finally:

@@ -9,15 +9,15 @@ from random import Random
 import pytest
 
 from audit.entries.append import VERSION
-from audit.export.bundle import measure
-from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
-from audit.format.canonical_json import canonical
-from audit.format.hashes import ZERO, leaf_of
-from audit.format.signed_records import time_text
+from audit.export.bundle import measure_file
+from audit.export.bundle_source import load_anchor, load_bodies, load_segments
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH, leaf_hash
+from audit.format.signed_records import format_time
 from audit.models import Entry, Segment
-from audit.sealing.checkpoints import checkpoint_file
+from audit.sealing.checkpoints import checkpoint_bytes
 from audit.sealing.record_rows import key_records
-from audit.sealing.seal import rotate_key, seal
+from audit.sealing.seal import rotate_signing_key, seal_entries
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.audit.exports import (
     VERIFIER,
@@ -35,7 +35,7 @@ SEED = 20261127
 def sealed_again(at: float) -> None:
     """More history after the first."""
     write("event:1", "event:2", "event:later")
-    seal(BOX, after(at))
+    seal_entries(BOX, after(at))
 
 
 def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> None:
@@ -45,21 +45,21 @@ def test_fifty_clean_exports_raise_no_alarm(database: None, tmp_path: Path) -> N
     for number in range(25):
         sealed_again(1000 + number)
         if number % 7 == 3:
-            rotate_key(BOX, after(1000 + number))
+            rotate_signing_key(BOX, after(1000 + number))
         outside.append(checkpoint())
         newest = outside[-1]["count"]
         first = generator.randint(1, newest)
         export_whole(tmp_path / f"whole{number}", first, generator.randint(first, newest))
         export_filtered(tmp_path / f"filtered{number}", earlier=[each["count"] for each in outside])
-        assert both(tmp_path / f"whole{number}", checkpoint_file(outside[-1])) == ([], [])
-        assert both(tmp_path / f"filtered{number}", checkpoint_file(generator.choice(outside))) == ([], [])
+        assert both(tmp_path / f"whole{number}", checkpoint_bytes(outside[-1])) == ([], [])
+        assert both(tmp_path / f"filtered{number}", checkpoint_bytes(generator.choice(outside))) == ([], [])
 
 
 def test_an_outside_checkpoint_of_any_time_within_a_whole_range_fits(database: None, tmp_path: Path) -> None:
     kept = []
     for number in range(9):
         sealed_again(number)
-        kept.append(checkpoint_file(checkpoint()))
+        kept.append(checkpoint_bytes(checkpoint()))
     export_whole(tmp_path / "all")
     export_whole(tmp_path / "middle", 4, 7)
     for number, file in enumerate(kept, start=1):
@@ -73,7 +73,7 @@ def test_the_verifier_runs_with_python_alone(database: None, tmp_path: Path, kin
     write_history(Random(SEED))
     (export_whole if kind == "whole" else export_filtered)(tmp_path / "export")
     kept = tmp_path / "kept.json"
-    kept.write_bytes(checkpoint_file(checkpoint()))
+    kept.write_bytes(checkpoint_bytes(checkpoint()))
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-I", "-S", str(tmp_path / "export" / "verify.py"), *map(str, arguments)]
@@ -94,7 +94,7 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
     database: None, tmp_path: Path
 ) -> None:
     write("event:a", "event:b", "event:a")
-    seal(BOX, after(1))
+    seal_entries(BOX, after(1))
     write("event:a")
     manifest = export_filtered(tmp_path / "export", ["event:a"])
     assert manifest["entries"] == 2
@@ -102,9 +102,9 @@ def test_a_stream_whose_newest_entry_is_not_sealed_is_exported_up_to_it(
 
 
 def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) -> None:
-    seal(BOX, after(1))
-    seal(BOX, after(2))
-    seal(BOX, after(100))
+    seal_entries(BOX, after(1))
+    seal_entries(BOX, after(2))
+    seal_entries(BOX, after(100))
     assert Segment.objects.get(number=3).count == 0
     manifest = export_whole(tmp_path / "export", 3, 3)
     assert (manifest["entries"], manifest["segments"]) == (0, 1)
@@ -114,7 +114,7 @@ def test_a_whole_range_without_entries_passes(database: None, tmp_path: Path) ->
 def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path: Path) -> None:
     """Segments hold entries in the order of their ids, which need not be that of their stream."""
     store_chain("event:a", ids=[101, 105, 106, 102, 103, 104])
-    seal(BOX, after(1))
+    seal_entries(BOX, after(1))
     places = list(Entry.objects.filter(stream="event:a").order_by("id").values_list("stream_seq", flat=True))
     assert places == [1, 4, 5, 6, 2, 3]
     export_whole(tmp_path / "whole")
@@ -124,12 +124,12 @@ def test_entries_out_of_the_order_of_their_stream_pass(database: None, tmp_path:
 
 def store_chain(stream: str, ids: list[int]) -> None:
     """Store the entries 1, 2, 3 … of a stream under these ids."""
-    leaf = ZERO
+    leaf = ZERO_HASH
     for seq, pk in enumerate(ids, start=1):
         facts = {"stream": stream, "stream_seq": seq, "action": "test.happened", "actor": "system"}
-        document = {"v": VERSION, "at": time_text(START), "details": {}, "prev_leaf": leaf.hex(), **facts}
-        body, before = canonical(document), leaf
-        leaf = leaf_of(body)
+        document = {"v": VERSION, "at": format_time(START), "details": {}, "prev_leaf": leaf.hex(), **facts}
+        body, before = canonical_json(document), leaf
+        leaf = leaf_hash(body)
         Entry.objects.create(pk=pk, at=START, body=body, prev_leaf=before, leaf=leaf, **facts)
 
 
@@ -137,7 +137,7 @@ def test_the_manifest_has_the_size_and_hash_of_each_file(database: None, tmp_pat
     write_history(Random(SEED))
     manifest = export_filtered(tmp_path / "export")
     names = {path.name for path in (tmp_path / "export").iterdir()} - {"manifest.json"}
-    assert manifest["files"] == {name: measure(tmp_path / "export" / name) for name in names}
+    assert manifest["files"] == {name: measure_file(tmp_path / "export" / name) for name in names}
     assert {"proofs.jsonl", "streams.jsonl", "keys.json", VERIFIER.name} < names
 
 
@@ -162,10 +162,10 @@ def test_a_key_that_begins_while_an_export_is_written_is_among_its_keys(
     database: None, tmp_path: Path
 ) -> None:
     write_history(Random(SEED))
-    anchor = anchor_of(checkpoint())
+    anchor = load_anchor(checkpoint())
     bundle = begin(tmp_path / "export", anchor)
-    said = bundle.whole(whole_segments(1, 12), whole_bodies(1, 12))
-    rotate_key(BOX, after(5000))
+    said = bundle.write_segments(load_segments(1, 12), load_bodies(1, 12))
+    rotate_signing_key(BOX, after(5000))
     finish(bundle, said, key_records())
     assert both(tmp_path / "export") == ([], [])
 
@@ -175,7 +175,7 @@ def test_a_hundred_thousand_entries_are_verified_within_a_minute(database: None,
     """With a segment for every fifty, as a quiet hub seals them; promise I5."""
     for number in range(2_000):
         write(*(f"event:{number * 25 + each // 2}" for each in range(50)))
-        seal(BOX, after(number))
+        seal_entries(BOX, after(number))
     manifest = export_whole(tmp_path / "export")
     assert (manifest["entries"], manifest["segments"]) == (100_001, 2_000)
     begun = time.monotonic()

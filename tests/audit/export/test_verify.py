@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from audit.export.bundle import measure
-from audit.export.verify import Export, Key
-from audit.format.canonical_json import canonical
-from audit.format.hashes import node
-from audit.sealing.checkpoints import checkpoint_file
+from audit.export.bundle import measure_file
+from audit.export.verify import ExportCheck, PublicKey
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import node_hash
+from audit.sealing.checkpoints import checkpoint_bytes
 from tests.support.audit.log_state import State, build, facts, write_filtered, write_whole
 from tests.support.audit.log_tampering import (
     KINDS,
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.pure
 
 SEED = 20261129
 HONEST = build(Random(SEED))
-OUTSIDE = checkpoint_file(HONEST.checkpoint)
+OUTSIDE = checkpoint_bytes(HONEST.checkpoint)
 WRITERS = {"whole": write_whole, "filtered": write_filtered}
 PLACES = [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.slow)]
 
 
 def both(folder: Path, outside: bytes | None = OUTSIDE) -> tuple[list[str], list[str]]:
-    return Export(str(folder)).check(outside), faults_of(folder, outside)
+    return ExportCheck(str(folder)).run_checks(outside), faults_of(folder, outside)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -124,9 +124,9 @@ def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_
     for faults in both(tmp_path / "export", None):
         assert any(word in fault and "valid" in fault for word in words for fault in faults), faults
     always = property(lambda self: "", lambda self, value: None)
-    for name in ("begins", "until"):
-        monkeypatch.setattr(Key, name, always, raising=False)
-    careless = Export(str(tmp_path / "export")).check()
+    for name in ("valid_from", "valid_until"):
+        monkeypatch.setattr(PublicKey, name, always, raising=False)
+    careless = ExportCheck(str(tmp_path / "export")).run_checks()
     assert [fault for fault in careless if "key" not in fault] == []
     assert not any(word in fault for word in words for fault in careless), (
         "a verifier without this rule sees nothing"
@@ -136,8 +136,8 @@ def test_a_stolen_key_cannot_rewrite_the_time_before_it_even_without_an_outside_
 def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) -> None:
     write_whole(tmp_path / "export", HONEST)
     other = build(Random("another"))
-    stripped = checkpoint_file({**HONEST.checkpoint, "signature": ""})
-    renamed = checkpoint_file({**HONEST.checkpoint, "count": 3})
+    stripped = checkpoint_bytes({**HONEST.checkpoint, "signature": ""})
+    renamed = checkpoint_bytes({**HONEST.checkpoint, "count": 3})
     for content in (
         b"",
         b"{}\n",
@@ -146,7 +146,7 @@ def test_an_outside_checkpoint_that_is_no_checkpoint_is_a_fault(tmp_path: Path) 
         b" " + OUTSIDE,
         stripped,
         renamed,
-        checkpoint_file(other.checkpoint),
+        checkpoint_bytes(other.checkpoint),
     ):
         first, second = both(tmp_path / "export", content)
         assert first
@@ -181,19 +181,19 @@ def resigned(folder: Path, state: State) -> None:
     """The manifest measures and signs whatever stands in the folder now, as who holds the key could."""
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = {
-        each.name: measure(each) for each in folder.iterdir() if each.name != "manifest.json"
+        each.name: measure_file(each) for each in folder.iterdir() if each.name != "manifest.json"
     }
     signed = facts(state)[1](
         "manifest", {name: value for name, value in manifest.items() if name != "signature"}
     )
-    (folder / "manifest.json").write_bytes(canonical(signed).encode() + b"\n")
+    (folder / "manifest.json").write_bytes(canonical_json(signed).encode() + b"\n")
 
 
 def edit(folder: Path, name: str, change: Any) -> None:
     """Change one of the JSON lines of a file in place."""
     lines = [json.loads(line) for line in (folder / name).read_text().splitlines()]
     change(lines)
-    (folder / name).write_text("".join(canonical(line) + "\n" for line in lines))
+    (folder / name).write_text("".join(canonical_json(line) + "\n" for line in lines))
 
 
 def longest(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def test_a_node_does_not_pass_for_an_entry(tmp_path: Path) -> None:
     resigned(folder, HONEST)
     for faults in both(folder):
         assert any("entries.jsonl" in fault for fault in faults), faults
-    assert node(left, right) not in segment.leaves
+    assert node_hash(left, right) not in segment.leaves
 
 
 def test_entries_that_are_doubled_are_found(tmp_path: Path) -> None:

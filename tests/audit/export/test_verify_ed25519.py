@@ -6,7 +6,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.export.verify import ORDER, Key
+from audit.export.verify import ORDER, PublicKey
 
 pytestmark = pytest.mark.pure
 
@@ -40,9 +40,9 @@ VECTORS = [
 @pytest.mark.parametrize("vector", VECTORS)
 def test_the_published_vectors(vector: tuple[str, str, str]) -> None:
     public, message, signature = map(bytes.fromhex, vector)
-    key = Key(public, "")
-    assert key.signed(signature, message)
-    assert not key.signed(signature, message + b"x")
+    key = PublicKey(public, "")
+    assert key.has_signed(signature, message)
+    assert not key.has_signed(signature, message + b"x")
 
 
 def library(public: bytes, signature: bytes, message: bytes) -> bool:
@@ -63,13 +63,13 @@ def test_it_agrees_with_a_library_on_good_and_bad_signatures() -> None:
             generator.randbytes(generator.randrange(100)),
         )
         signature = private.sign(message)
-        assert Key(public, "").signed(signature, message)
+        assert PublicKey(public, "").has_signed(signature, message)
         part = generator.randrange(3)
         parts = [bytearray(public), bytearray(signature), bytearray(message or b"x")]
         place = generator.randrange(len(parts[part]))
         parts[part][place] ^= 1 << generator.randrange(8)
         changed = [bytes(each) for each in parts]
-        verdict = Key(changed[0], "").signed(changed[1], changed[2])
+        verdict = PublicKey(changed[0], "").has_signed(changed[1], changed[2])
         assert verdict == library(changed[0], changed[1], changed[2])
         good += verdict
     assert good == 0
@@ -79,7 +79,7 @@ def test_a_signature_that_was_shifted_by_the_order_is_refused() -> None:
     public, message, signature = map(bytes.fromhex, VECTORS[1])
     scalar = int.from_bytes(signature[32:], "little") + ORDER
     shifted = signature[:32] + scalar.to_bytes(32, "little")
-    assert not Key(public, "").signed(shifted, message)
+    assert not PublicKey(public, "").has_signed(shifted, message)
     assert not library(public, shifted, message)
 
 
@@ -88,5 +88,5 @@ def test_a_signature_that_was_shifted_by_the_order_is_refused() -> None:
 )
 def test_what_is_no_point_is_no_key(public: str) -> None:
     signature = bytes.fromhex(VECTORS[0][2])
-    assert not Key(bytes.fromhex(public), "").signed(signature, b"")
+    assert not PublicKey(bytes.fromhex(public), "").has_signed(signature, b"")
     assert not library(bytes.fromhex(public), signature, b"")

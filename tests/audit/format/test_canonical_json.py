@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.format.canonical_json import canonical
+from audit.format.canonical_json import canonical_json
 
 pytestmark = pytest.mark.pure
 
@@ -39,7 +39,7 @@ JSON = st.recursive(
 )
 def test_what_has_no_canonical_form_is_refused(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
-        canonical(value)
+        canonical_json(value)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_what_has_no_canonical_form_is_refused(value: Any, error: type[Exception
     ],
 )
 def test_a_value_has_one_text(value: dict[str, Any], text: str) -> None:
-    assert canonical(value) == text
+    assert canonical_json(value) == text
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.randoms())
 def test_the_order_of_names_changes_nothing_and_nothing_is_lost(value: dict[str, Any], random: Any) -> None:
     names = list(value)
     random.shuffle(names)
-    assert canonical({name: value[name] for name in names}) == canonical(value)
-    assert canonical(value).isascii()
-    assert json.loads(canonical(value)) == value
+    assert canonical_json({name: value[name] for name in names}) == canonical_json(value)
+    assert canonical_json(value).isascii()
+    assert json.loads(canonical_json(value)) == value

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.format.id_ranges import IdSet, NotPacked, pack, unpack
+from audit.format.id_ranges import IdSet, InvalidPackedIds, pack_ids, unpack_ids
 
 pytestmark = pytest.mark.pure
 
@@ -14,47 +14,47 @@ NEAR = st.lists(st.sets(st.integers(1, 60)).map(sorted), max_size=8)
 
 @given(IDS)
 def test_nothing_is_lost(ids: list[int]) -> None:
-    assert unpack(pack(ids)) == ids
+    assert unpack_ids(pack_ids(ids)) == ids
 
 
 @given(st.binary(max_size=12))
 def test_one_list_of_ids_has_one_form(packed: bytes) -> None:
     try:
-        ids = unpack(packed)
-    except NotPacked:
+        ids = unpack_ids(packed)
+    except InvalidPackedIds:
         return
-    assert pack(ids) == packed
+    assert pack_ids(ids) == packed
 
 
 @pytest.mark.parametrize("ids", [[0], [-1], [2, 2], [3, 2]])
 def test_ids_that_do_not_ascend_are_refused(ids: list[int]) -> None:
     with pytest.raises(ValueError, match="ascend"):
-        pack(ids)
+        pack_ids(ids)
 
 
 @pytest.mark.parametrize(
     "packed", [b"\x00", b"\x80", b"\x80\x00", b"\x81\x00", b"\x01\x80", b"\xff" * 10 + b"\x01"]
 )
 def test_what_pack_would_not_make_is_refused(packed: bytes) -> None:
-    with pytest.raises(NotPacked):
-        unpack(packed)
+    with pytest.raises(InvalidPackedIds):
+        unpack_ids(packed)
 
 
 @given(NEAR)
 def test_a_set_of_ids_behaves_as_a_set(batches: list[list[int]]) -> None:
     ours, plain = IdSet(), set[int]()
     for batch in batches:
-        assert sorted(ours.add_all(batch)) == sorted(plain & set(batch))
+        assert sorted(ours.add_ids(batch)) == sorted(plain & set(batch))
         plain |= set(batch)
     assert {each for each in range(62) if each in ours} == plain
-    assert ours.largest == max(plain, default=0)
+    assert ours.largest_id == max(plain, default=0)
     for above in (0, 7, 59):
-        missing = [each for low, high in ours.gaps(above) for each in range(low, high + 1)]
-        assert missing == [each for each in range(above + 1, ours.largest) if each not in plain]
+        missing = [each for low, high in ours.missing_ranges(above) for each in range(low, high + 1)]
+        assert missing == [each for each in range(above + 1, ours.largest_id) if each not in plain]
 
 
 def test_a_set_costs_memory_for_its_gaps_only() -> None:
     ours = IdSet()
     for start in range(1, 1_000_001, 1000):
-        ours.add_all(range(start, start + 1000))
+        ours.add_ids(range(start, start + 1000))
     assert len(ours._starts) == 1

@@ -5,16 +5,16 @@ import random
 
 import pytest
 
-from audit.format.hashes import node
+from audit.format.hashes import node_hash
 from audit.format.merkle_tree import (
-    Frontier,
+    TreeFrontier,
     consistency_proof,
-    frontier_of,
-    included_root,
+    frontier_at,
     inclusion_proof,
     is_consistent,
-    perfect_of,
-    root_of,
+    merkle_root,
+    root_from_inclusion,
+    subtree_hash_of,
     tree_root,
 )
 
@@ -53,86 +53,90 @@ def leaves(size: int) -> list[bytes]:
 @pytest.mark.parametrize("size", range(9))
 def test_the_published_roots(size: int) -> None:
     published = [hashlib.sha256(b"\x00" + bytes.fromhex(each)).digest() for each in PUBLISHED]
-    assert root_of(published[:size]).hex() == ROOTS[size]
-    frontier = Frontier()
+    assert merkle_root(published[:size]).hex() == ROOTS[size]
+    frontier = TreeFrontier()
     for each in published[:size]:
-        frontier.push(each)
-    assert frontier.root().hex() == ROOTS[size]
+        frontier.add_leaf(each)
+    assert frontier.root_hash().hex() == ROOTS[size]
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_leaf_is_proved_and_no_other_place_or_leaf_is(size: int) -> None:
-    rows, perfect = leaves(size), perfect_of(leaves(size))
+    rows, perfect = leaves(size), subtree_hash_of(leaves(size))
     root = tree_root(perfect, size)
     places = range(size) if size < 100 else [0, 1, 511, 512, 998, size - 1]
     for index in places:
         proof = inclusion_proof(perfect, index, size)
-        assert included_root(rows[index], index, size, proof) == root
-        assert included_root(rows[index - 1], index, size, proof) != root or size == 1
+        assert root_from_inclusion(rows[index], index, size, proof) == root
+        assert root_from_inclusion(rows[index - 1], index, size, proof) != root or size == 1
         for other in {index - 1, index + 1, index ^ 2, size}:
-            assert included_root(rows[index], other, size, proof) != root
+            assert root_from_inclusion(rows[index], other, size, proof) != root
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_proof_that_is_too_short_too_long_or_on_the_wrong_side_proves_nothing(size: int) -> None:
-    perfect = perfect_of(leaves(size))
+    perfect = subtree_hash_of(leaves(size))
     root, generator = tree_root(perfect, size), random.Random(7)
     for index in {0, size // 2, size - 1}:
         leaf, proof = leaves(size)[index], inclusion_proof(perfect, index, size)
         wrong = [proof[:-1], proof[1:], [], [*proof, root], [leaf, *proof]] if proof else [[root], [leaf]]
         wrong += [[*proof[:at], generator.randbytes(32), *proof[at + 1 :]] for at in range(len(proof))]
         wrong += [proof[::-1]] if len(proof) > 1 else []
-        assert [each for each in wrong if included_root(leaf, index, size, each) == root] == []
+        assert [each for each in wrong if root_from_inclusion(leaf, index, size, each) == root] == []
 
 
 def test_a_node_does_not_pass_for_a_leaf() -> None:
     """Without prefixes the tree over two nodes would have the root of the tree over their four leaves."""
     rows = leaves(4)
-    nodes = [node(rows[0], rows[1]), node(rows[2], rows[3])]
-    assert root_of(nodes) == root_of(rows), "hashes alone do not tell: the count and the leaf's prefix do"
+    nodes = [node_hash(rows[0], rows[1]), node_hash(rows[2], rows[3])]
+    assert merkle_root(nodes) == merkle_root(rows), (
+        "hashes alone do not tell: the count and the leaf's prefix do"
+    )
     as_bodies = [
         hashlib.sha256(b"\x00hub-audit-1" + left + right).digest()
         for left, right in zip(rows[::2], rows[1::2], strict=True)
     ]
-    assert root_of(as_bodies) != root_of(rows)
+    assert merkle_root(as_bodies) != merkle_root(rows)
 
 
 def test_equal_leaves_are_told_apart_by_their_places() -> None:
     rows = [leaves(1)[0]] * 5
-    perfect = perfect_of(rows)
-    assert root_of(rows) != root_of(rows[:4])
-    assert root_of(rows) != root_of([*rows, rows[0]])
+    perfect = subtree_hash_of(rows)
+    assert merkle_root(rows) != merkle_root(rows[:4])
+    assert merkle_root(rows) != merkle_root([*rows, rows[0]])
     for index in range(5):
-        assert included_root(rows[0], index, 5, inclusion_proof(perfect, index, 5)) == root_of(rows)
+        assert root_from_inclusion(rows[0], index, 5, inclusion_proof(perfect, index, 5)) == merkle_root(rows)
 
 
 @pytest.mark.parametrize("new", [1, 2, 3, 4, 7, 8, 13])
 def test_every_smaller_tree_is_the_beginning_of_a_larger_one_and_no_other_is(new: int) -> None:
-    rows, perfect = leaves(new), perfect_of(leaves(new))
+    rows, perfect = leaves(new), subtree_hash_of(leaves(new))
     for old in range(1, new + 1):
         proof = consistency_proof(perfect, old, new)
-        ends = (old, root_of(rows[:old]), new, root_of(rows))
+        ends = (old, merkle_root(rows[:old]), new, merkle_root(rows))
         assert is_consistent(*ends, proof)
-        assert not is_consistent(old, root_of([*rows[: old - 1], bytes(32)]), new, root_of(rows), proof)
-        assert not is_consistent(old, root_of(rows[:old]), new, root_of([*rows, bytes(32)]), proof)
+        assert not is_consistent(
+            old, merkle_root([*rows[: old - 1], bytes(32)]), new, merkle_root(rows), proof
+        )
+        assert not is_consistent(old, merkle_root(rows[:old]), new, merkle_root([*rows, bytes(32)]), proof)
         assert not is_consistent(*ends, [*proof, bytes(32)])
         assert not proof or not is_consistent(*ends, proof[:-1])
-    assert not is_consistent(0, root_of([]), new, root_of(rows), [])
-    assert not is_consistent(new + 1, root_of(rows), new, root_of(rows), [])
+    assert not is_consistent(0, merkle_root([]), new, merkle_root(rows), [])
+    assert not is_consistent(new + 1, merkle_root(rows), new, merkle_root(rows), [])
 
 
 def test_the_frontier_gives_the_perfect_subtrees_that_each_leaf_completes() -> None:
-    rows, frontier = leaves(70), Frontier()
-    perfect = perfect_of(rows)
+    rows, frontier = leaves(70), TreeFrontier()
+    perfect = subtree_hash_of(rows)
     for size, each in enumerate(rows, start=1):
-        completed = frontier.push(each)
+        completed = frontier.add_leaf(each)
         assert completed == [perfect(height, (size >> height) - 1) for height in range(1, len(completed) + 1)]
         assert size % (1 << len(completed)) == 0
         assert size % (2 << len(completed))
-        assert frontier.root() == tree_root(perfect, size)
-        assert frontier_of(perfect, size).peaks == frontier.peaks
+        assert frontier.root_hash() == tree_root(perfect, size)
+        assert frontier_at(perfect, size).peaks == frontier.peaks
 
 
 def test_a_frontier_has_as_many_hashes_as_its_size_has_subtrees() -> None:
     with pytest.raises(ValueError, match="3 leaves has 2"):
-        Frontier(3, [bytes(32)])
+        TreeFrontier(3, [bytes(32)])

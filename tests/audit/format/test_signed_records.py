@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from audit.format.signed_records import (
-    from_hex,
-    is_signed,
-    is_time,
+    format_time,
+    has_valid_signature,
+    is_time_text,
+    load_signer,
     new_private_key,
+    parse_hex,
     public_key,
-    sign,
-    signer,
-    time_text,
+    sign_record,
 )
 
 pytestmark = pytest.mark.pure
@@ -31,26 +31,26 @@ CHECKPOINT = {
 
 @pytest.fixture
 def record() -> dict[str, Any]:
-    return sign("checkpoint", CHECKPOINT, signer(PRIVATE))
+    return sign_record("checkpoint", CHECKPOINT, load_signer(PRIVATE))
 
 
 def test_a_signature_is_good_for_its_record(record: dict[str, Any]) -> None:
-    assert is_signed("checkpoint", record, PUBLIC)
+    assert has_valid_signature("checkpoint", record, PUBLIC)
 
 
 @pytest.mark.parametrize(
     "change", [{"count": 4}, {"count": True}, {"at": "2026"}, {"root": "00" * 31 + "01"}]
 )
 def test_it_is_not_good_for_another(record: dict[str, Any], change: dict[str, Any]) -> None:
-    assert not is_signed("checkpoint", record | change, PUBLIC)
+    assert not has_valid_signature("checkpoint", record | change, PUBLIC)
 
 
 def test_nor_for_another_key_or_another_kind(record: dict[str, Any]) -> None:
-    assert not is_signed("checkpoint", record, public_key(new_private_key()))
+    assert not has_valid_signature("checkpoint", record, public_key(new_private_key()))
     everything = {**CHECKPOINT, "number": 1, "public": "", "prev": "", "from": ""}
-    signed = sign("checkpoint", everything, signer(PRIVATE))
-    assert is_signed("checkpoint", signed, PUBLIC)
-    assert not is_signed("key", signed, PUBLIC)
+    signed = sign_record("checkpoint", everything, load_signer(PRIVATE))
+    assert has_valid_signature("checkpoint", signed, PUBLIC)
+    assert not has_valid_signature("key", signed, PUBLIC)
 
 
 def test_a_signature_has_one_spelling(record: dict[str, Any]) -> None:
@@ -60,8 +60,8 @@ def test_a_signature_has_one_spelling(record: dict[str, Any]) -> None:
         text[:64] + (int.from_bytes(bytes.fromhex(text[64:]), "little") + order).to_bytes(32, "little").hex()
     )
     for other in ("", text.upper(), text[:-2], f"{text}00", f"{text[:2]} {text[2:]}", shifted, None, 5):
-        assert not is_signed("checkpoint", record | {"signature": other}, PUBLIC)
-    assert not is_signed("checkpoint", CHECKPOINT, PUBLIC)
+        assert not has_valid_signature("checkpoint", record | {"signature": other}, PUBLIC)
+    assert not has_valid_signature("checkpoint", CHECKPOINT, PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_a_signature_has_one_spelling(record: dict[str, Any]) -> None:
 )
 def test_only_lower_case_hexadecimal_of_the_right_size_is_taken(text: Any) -> None:
     with pytest.raises(ValueError, match="not"):
-        from_hex(text)
+        parse_hex(text)
 
 
 def test_times_have_one_form() -> None:
     from datetime import UTC, datetime
 
-    text = time_text(datetime(2026, 3, 4, 12, tzinfo=UTC))
+    text = format_time(datetime(2026, 3, 4, 12, tzinfo=UTC))
     assert text == "2026-03-04T12:00:00.000000Z"
-    assert is_time(text)
-    assert not is_time(text.replace(".000000", ""))
-    assert not is_time(text.replace("2", "\u0662"))
+    assert is_time_text(text)
+    assert not is_time_text(text.replace(".000000", ""))
+    assert not is_time_text(text.replace("2", "\u0662"))

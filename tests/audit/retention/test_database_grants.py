@@ -90,7 +90,11 @@ def test_the_role_runs_the_hub_and_changes_nothing_of_the_log(
             finally:
                 as_role.kill()
             assert not allowed(as_role.environment["DATABASE_URL"])
-            weaker = [each for each in database_grants.grants(role) if not each.startswith("REVOKE UPDATE")]
+            weaker = [
+                each
+                for each in database_grants.grant_statements(role)
+                if not each.startswith("REVOKE UPDATE")
+            ]
             with psycopg.connect(hub.database) as owner:
                 for statement in weaker:
                     owner.execute(statement)

@@ -14,18 +14,18 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 
-from audit.checks.retention import ACTION, STREAM
-from audit.entries.append import Happening, append
-from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
-from audit.format.id_ranges import unpack
-from audit.format.placement import Gone
-from audit.format.signed_records import time_text
+from audit.checks.retention import PRUNING_ACTION, PRUNING_STREAM
+from audit.entries.append import NewEntry, append_entries
+from audit.export.bundle_source import load_anchor, load_bodies, load_segments
+from audit.format.id_ranges import unpack_ids
+from audit.format.placement import PrunedHead
+from audit.format.signed_records import format_time
 from audit.models import Cut, Entry, Segment, Stub
-from audit.retention.prune_entries import declare, let_go
-from audit.sealing.checkpoints import checkpoint_file
-from audit.sealing.seal import seal
-from audit.sealing.segment_index import Places, segment_leaves
-from audit.verification.check_database import check_database
+from audit.retention.prune_entries import announce_pruning, prune_announced_entries
+from audit.sealing.checkpoints import checkpoint_bytes
+from audit.sealing.seal import seal_entries
+from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
+from audit.verification.check_database import verify_database
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.audit.exports import begin, both, checkpoint, finish
 from tests.support.audit.triggers import unguard
@@ -37,7 +37,7 @@ LATER = START + timedelta(days=30)
 
 def ids_of(*numbers: int) -> set[int]:
     rows = Segment.objects.filter(number__in=numbers).values_list("ids", flat=True)
-    return {each for packed in rows for each in unpack(bytes(packed))}
+    return {each for packed in rows for each in unpack_ids(bytes(packed))}
 
 
 def kept() -> set[int]:
@@ -55,14 +55,14 @@ def cut_at(segment: int) -> None:
 
 
 def cut_when(at: datetime) -> None:
-    assert declare(DAYS, at)
-    seal(BOX, at)
-    while not let_go(7)[1]:
+    assert announce_pruning(DAYS, at)
+    seal_entries(BOX, at)
+    while not prune_announced_entries(7)[1]:
         pass
 
 
 def faults() -> list[str]:
-    return [str(each) for each in check_database().faults]
+    return [str(each) for each in verify_database().faults]
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def log(database: None) -> None:
 @pytest.mark.parametrize("days", [0, -1])
 def test_the_log_never_says_that_nothing_is_kept(days: int) -> None:
     with pytest.raises(ValueError, match="keep no entry"):
-        declare(days, LATER)
+        announce_pruning(days, LATER)
     assert not Cut.objects.exists()
 
 
@@ -85,13 +85,13 @@ def test_the_log_never_says_that_nothing_is_kept(days: int) -> None:
 def test_whole_segments_lose_their_entries_and_everything_is_still_proved() -> None:
     before, segments = kept(), list(Segment.objects.order_by("number").values())
     cut_at(5)
-    declared = Entry.objects.get(stream=STREAM)
+    declared = Entry.objects.get(stream=PRUNING_STREAM)
     assert kept() == before - ids_of(1, 2, 3, 4, 5) | {declared.pk}
     assert list(Segment.objects.filter(number__lte=12).order_by("number").values()) == segments
-    report = check_database()
+    report = verify_database()
     assert report.faults == ()
-    assert report.let_go is not None
-    assert (report.let_go.segment, report.let_go.days, report.let_go.by) == (5, DAYS, 13)
+    assert report.pruned is not None
+    assert (report.pruned.segment, report.pruned.days, report.pruned.announced_in) == (5, DAYS, 13)
     said = StringIO()
     call_command("verify_audit", stdout=said)
     assert "Entries are kept from segment 6 on" in said.getvalue()
@@ -103,22 +103,22 @@ def test_it_goes_on_where_it_ended_and_the_newest_word_counts() -> None:
     for segment in (2, 5, 9):
         cut_at(segment)
         assert faults() == []
-        assert not declare(DAYS, days_after(segment)), "nothing more is old enough"
+        assert not announce_pruning(DAYS, days_after(segment)), "nothing more is old enough"
     assert [each.segment for each in Cut.objects.order_by("segment")] == [2, 5, 9]
     assert not kept() & ids_of(*range(1, 10))
     cut_when(Segment.objects.get(number=13).sealed_at + timedelta(days=DAYS, seconds=1))
-    assert Entry.objects.filter(stream=STREAM).count() == 3, "an older word goes as all others do"
+    assert Entry.objects.filter(stream=PRUNING_STREAM).count() == 3, "an older word goes as all others do"
     assert faults() == []
 
 
 @pytest.mark.usefixtures("log")
 def test_every_moment_of_it_is_a_whole_log() -> None:
     at = days_after(6)
-    assert declare(DAYS, at)
-    assert let_go() == (0, True), "nothing goes before what says so is sealed"
-    seal(BOX, at)
+    assert announce_pruning(DAYS, at)
+    assert prune_announced_entries() == (0, True), "nothing goes before what says so is sealed"
+    seal_entries(BOX, at)
     looks = 0
-    while not let_go(4)[1]:
+    while not prune_announced_entries(4)[1]:
         looks += 1
         assert faults() == []
     assert looks > 5
@@ -127,22 +127,22 @@ def test_every_moment_of_it_is_a_whole_log() -> None:
 @pytest.mark.usefixtures("log")
 def test_a_stream_goes_on_from_an_entry_that_is_kept_no_longer() -> None:
     cut_at(12)
-    assert not Entry.objects.exclude(stream=STREAM).exists()
+    assert not Entry.objects.exclude(stream=PRUNING_STREAM).exists()
     write("event:early", "person:1", "event:new", at=LATER)
     assert list(Entry.objects.filter(stream="person:1").values_list("stream_seq", flat=True)) == [3]
-    seal(BOX, LATER)
+    seal_entries(BOX, LATER)
     assert faults() == []
 
 
 @pytest.mark.usefixtures("log")
 def test_a_segment_that_is_larger_than_a_batch_goes_by_parts() -> None:
     at = days_after(3)
-    assert declare(DAYS, at)
-    seal(BOX, at)
+    assert announce_pruning(DAYS, at)
+    seal_entries(BOX, at)
     gone = []
     is_last = False
     while not is_last:
-        number, is_last = let_go(1)
+        number, is_last = prune_announced_entries(1)
         gone.append(number)
     assert set(gone) <= {0, 1}
     assert sum(gone) == len(ids_of(1, 2, 3))
@@ -152,15 +152,15 @@ def test_a_segment_that_is_larger_than_a_batch_goes_by_parts() -> None:
 def test_silence_is_not_worth_a_word(database: None) -> None:
     write("event:1")
     for number in range(5):
-        seal(BOX, after(61 * (number + 1)))
+        seal_entries(BOX, after(61 * (number + 1)))
     cut_at(2)
-    assert not declare(DAYS, days_after(4))
+    assert not announce_pruning(DAYS, days_after(4))
 
 
 @pytest.mark.usefixtures("log")
 def test_the_database_lets_nothing_else_be_deleted() -> None:
     cut_at(5)
-    for entries in (Entry.objects.filter(id__in=ids_of(6)), Entry.objects.filter(stream=STREAM)):
+    for entries in (Entry.objects.filter(id__in=ids_of(6)), Entry.objects.filter(stream=PRUNING_STREAM)):
         with pytest.raises(DatabaseError, match="insert-only"):
             entries.delete()
 
@@ -227,13 +227,13 @@ def without_a_word() -> None:
 
 
 def before_the_word_is_sealed() -> None:
-    assert declare(DAYS, days_after(5))
+    assert announce_pruning(DAYS, days_after(5))
     delete(*ids_of(1, 2))
 
 
 def what_says_so() -> None:
     cut_at(5)
-    delete(Entry.objects.get(stream=STREAM).pk)
+    delete(Entry.objects.get(stream=PRUNING_STREAM).pk)
 
 
 def with_another_end() -> None:
@@ -242,22 +242,22 @@ def with_another_end() -> None:
 
 
 def lie(segment: int, **details: Any) -> None:
-    """What `declare` never says, in an entry and in the table that the database goes by."""
+    """What `announce_pruning` never says, in an entry and in the table that the database goes by."""
     row, at = Segment.objects.get(number=segment), days_after(5)
     up_to = at - timedelta(days=DAYS)
     told = {
         "segment": segment,
         "hash": bytes(row.hash).hex(),
-        "sealed_at": time_text(row.sealed_at),
+        "sealed_at": format_time(row.sealed_at),
         "days": DAYS,
     }
-    told |= {"up_to": time_text(up_to), "entries": 1} | details
+    told |= {"up_to": format_time(up_to), "entries": 1} | details
     with transaction.atomic():
-        append(Happening(STREAM, ACTION, details=told), at=at)
-    entry = Entry.objects.get(stream=STREAM)
+        append_entries(NewEntry(PRUNING_STREAM, PRUNING_ACTION, details=told), at=at)
+    entry = Entry.objects.get(stream=PRUNING_STREAM)
     Cut.objects.create(segment=segment, highest_id=row.highest_id, entry_id=entry.pk, emptied=0)
-    seal(BOX, at)
-    while not let_go()[1]:
+    seal_entries(BOX, at)
+    while not prune_announced_entries()[1]:
         pass
 
 
@@ -300,27 +300,32 @@ def cut(log: None) -> None:
     """Five of the segments are let go, and some streams go on behind them."""
     cut_at(5)
     write("event:1", "event:early", at=LATER)
-    seal(BOX, LATER)
+    seal_entries(BOX, LATER)
 
 
 def filtered(folder: Path, streams: Sequence[str] = (), gone: Any = None) -> None:
-    anchor = anchor_of(checkpoint(LATER))
-    places = Places(anchor.checkpoint["count"])
+    anchor = load_anchor(checkpoint(LATER))
+    places = SegmentIndex(anchor.checkpoint["count"])
     bundle = begin(folder, anchor)
     names = streams or [*sorted(set(Entry.objects.values_list("stream", flat=True)))]
-    finish(bundle, bundle.filtered(places.streams(names), segment_leaves, 5, gone or places.gone))
+    finish(
+        bundle,
+        bundle.write_streams(
+            places.entries_by_stream(names), load_segment_leaves, 5, gone or places.pruned_head
+        ),
+    )
 
 
 def whole(folder: Path, first: int = 6, pruned: int = 5) -> None:
-    anchor = anchor_of(checkpoint(LATER))
+    anchor = load_anchor(checkpoint(LATER))
     last = anchor.checkpoint["count"]
     bundle = begin(folder, anchor)
-    finish(bundle, bundle.whole(whole_segments(first, last), whole_bodies(first, last), pruned))
+    finish(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last), pruned))
 
 
 def outside() -> bytes:
     """A checkpoint that somebody kept."""
-    return checkpoint_file(checkpoint(LATER))
+    return checkpoint_bytes(checkpoint(LATER))
 
 
 @pytest.mark.usefixtures("cut")
@@ -347,7 +352,7 @@ BROKEN: dict[str, Callable[[Path], None]] = {
     "a stream that begins later": lambda folder: filtered(folder, gone=lambda stream: LATE.get(stream)),
     "no word of it": lambda folder: filtered(folder, ["event:1"]),
 }
-LATE = {"event:1": Gone(1, 6, 0)}
+LATE = {"event:1": PrunedHead(1, 6, 0)}
 
 
 @pytest.mark.usefixtures("cut")

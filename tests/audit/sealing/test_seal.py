@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from audit.entries.append import Happening, append
-from audit.format.hashes import ZERO, segment_hash
-from audit.format.id_ranges import unpack
-from audit.format.merkle_tree import perfect_of, root_of, tree_root
-from audit.format.signed_records import is_signed, statement
+from audit.entries.append import NewEntry, append_entries
+from audit.format.hashes import ZERO_HASH, segment_hash
+from audit.format.id_ranges import unpack_ids
+from audit.format.merkle_tree import merkle_root, subtree_hash_of, tree_root
+from audit.format.signed_records import has_valid_signature, signed_text
 from audit.models import Entry, Segment, SigningKey
 from audit.sealing import unsealed_entries
 from audit.sealing.record_rows import key_records, segment_record
-from audit.sealing.seal import rotate_key, seal, seal_stragglers
-from audit.sealing.seal_lock import turn
+from audit.sealing.seal import rotate_signing_key, seal_entries, seal_missed_entries
+from audit.sealing.seal_lock import sealing_lock
 from audit.sealing.stored_tree import stored_tree
-from audit.sealing.unsealed_entries import Rows, last_segment, low_water
+from audit.sealing.unsealed_entries import Rows, find_low_water, last_segment
 from tests.support.audit.entries import BOX, START, after, missed, sealed_ids, write, write_history
 from tests.support.threads import in_threads
 
@@ -30,23 +30,23 @@ SEED = 20261125
 
 def test_what_is_new_becomes_a_segment_of_its_own(database: None) -> None:
     write("event:a", "event:b", "event:a")
-    assert seal(BOX, after(1)) == 1
-    assert seal(BOX, after(2)) == 1, "the entry that says that a key began"
-    assert seal(BOX, after(3)) == 0
+    assert seal_entries(BOX, after(1)) == 1
+    assert seal_entries(BOX, after(2)) == 1, "the entry that says that a key began"
+    assert seal_entries(BOX, after(3)) == 0
     first, second = Segment.objects.order_by("number")
     entries = list(Entry.objects.order_by("id"))
     assert sealed_ids() == [each.pk for each in entries]
     assert (first.number, first.count, second.number, second.count) == (1, 3, 2, 1)
-    assert bytes(first.prev_hash) == ZERO
+    assert bytes(first.prev_hash) == ZERO_HASH
     assert (
         bytes(second.prev_hash)
         == bytes(first.hash)
-        == segment_hash(statement("segment", segment_record(first)))
+        == segment_hash(signed_text("segment", segment_record(first)))
     )
     assert bytes(first.leaves) == b"".join(bytes(each.leaf or b"") for each in entries[:3])
-    assert bytes(first.root) == root_of([bytes(each.leaf or b"") for each in entries[:3]])
+    assert bytes(first.root) == merkle_root([bytes(each.leaf or b"") for each in entries[:3]])
     key = SigningKey.objects.get()
-    assert is_signed("segment", segment_record(first), bytes(key.public))
+    assert has_valid_signature("segment", segment_record(first), bytes(key.public))
     assert (first.sealed_at, first.key_id, first.is_late) == (after(1), key.key, False)
 
 
@@ -54,9 +54,9 @@ def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("unsealed_entries", "seal"):
-        monkeypatch.setattr(f"audit.sealing.{module}.MOST", 10)
+        monkeypatch.setattr(f"audit.sealing.{module}.MAX_SEGMENT_ENTRIES", 10)
     write(*["event:a"] * 35)
-    assert seal(BOX, after(1)) == 4
+    assert seal_entries(BOX, after(1)) == 4
     assert list(Segment.objects.order_by("number").values_list("count", flat=True)) == [10, 10, 10, 6]
     assert missed() == 0
 
@@ -65,24 +65,26 @@ def test_no_segment_has_more_than_its_most_and_the_rest_follows_at_once(
 def backlog(database: None, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Eighty entries, two a segment. The ids of each segment that is read, as they are read."""
     for module in ("unsealed_entries", "seal"):
-        monkeypatch.setattr(f"audit.sealing.{module}.MOST", 2)
+        monkeypatch.setattr(f"audit.sealing.{module}.MAX_SEGMENT_ENTRIES", 2)
     write(*["event:a"] * 80)
     read: list[bytes] = []
-    unpack = unsealed_entries.unpack
-    monkeypatch.setattr(unsealed_entries, "unpack", lambda packed: (read.append(packed), unpack(packed))[1])
+    unpack_ids = unsealed_entries.unpack_ids
+    monkeypatch.setattr(
+        unsealed_entries, "unpack_ids", lambda packed: (read.append(packed), unpack_ids(packed))[1]
+    )
     return read
 
 
 def test_a_long_backlog_costs_what_is_in_it(backlog: list[bytes]) -> None:
     """Not its square: on SQLite each look holds up every writer."""
-    segments = seal(BOX, after(1))
+    segments = seal_entries(BOX, after(1))
     assert (segments, missed()) == (41, 0)
     assert len(backlog) <= segments
 
 
 def test_who_forgets_what_was_read_is_caught(backlog: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unsealed_entries._known, "_read_on", lambda: False)
-    assert seal(BOX, after(1)) == 41
+    monkeypatch.setattr(unsealed_entries._segment_cache, "_add_new_segments", lambda: False)
+    assert seal_entries(BOX, after(1)) == 41
     assert len(backlog) > 10 * 41
 
 
@@ -91,41 +93,48 @@ def test_what_was_read_of_segments_that_are_others_by_now_says_nothing(
     database: None, last: tuple[int, bytes]
 ) -> None:
     write("event:a")
-    seal(BOX, after(1))
-    known, newest = unsealed_entries._known, Segment.objects.latest("number")
-    assert known.sealed_after(0).largest == newest.highest_id
-    known.ids.add_all([10**6])
-    assert known.sealed_after(0).largest == 10**6, "what is still there is not read again"
+    seal_entries(BOX, after(1))
+    known, newest = unsealed_entries._segment_cache, Segment.objects.latest("number")
+    assert known.sealed_after(0).largest_id == newest.highest_id
+    known.ids.add_ids([10**6])
+    assert known.sealed_after(0).largest_id == 10**6, "what is still there is not read again"
     known.last = last
-    assert known.sealed_after(0).largest == newest.highest_id
+    assert known.sealed_after(0).largest_id == newest.highest_id
 
 
 def test_who_asks_for_what_is_older_than_all_that_was_read_gets_it_too(database: None) -> None:
     write("event:a")
-    seal(BOX, after(1))
-    seal(BOX, after(2))
-    first, second = (unpack(bytes(each.ids)) for each in Segment.objects.order_by("number"))
-    known = unsealed_entries._Known()
+    seal_entries(BOX, after(1))
+    seal_entries(BOX, after(2))
+    first, second = (unpack_ids(bytes(each.ids)) for each in Segment.objects.order_by("number"))
+    known = unsealed_entries._SegmentCache()
     assert (second[0] in known.sealed_after(1), first[0] in known.sealed_after(1)) == (True, False)
     assert (second[0] in known.sealed_after(0), first[0] in known.sealed_after(0)) == (True, True)
 
 
 def test_silence_is_sealed_each_minute(database: None) -> None:
-    seal(BOX, START)
-    seal(BOX, after(1))
-    assert [seal(BOX, after(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [0, 0, 1, 0, 0, 1]
+    seal_entries(BOX, START)
+    seal_entries(BOX, after(1))
+    assert [seal_entries(BOX, after(1 + seconds)) for seconds in (30, 59, 60, 61, 119, 120)] == [
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
     assert Segment.objects.get(number=3).count == 0
-    assert bytes(Segment.objects.get(number=3).root) == root_of([])
+    assert bytes(Segment.objects.get(number=3).root) == merkle_root([])
 
 
 def test_times_of_segments_never_go_back(database: None) -> None:
-    seal(BOX, after(100))
+    seal_entries(BOX, after(100))
     for seconds in (50, 20):
         write("event:a")
-        seal(BOX, after(seconds))
-        rotate_key(BOX, after(seconds))
+        seal_entries(BOX, after(seconds))
+        rotate_signing_key(BOX, after(seconds))
     write("event:a")
-    seal(BOX, after(10))
+    seal_entries(BOX, after(10))
     times = list(Segment.objects.order_by("number").values_list("sealed_at", flat=True))
     assert times == sorted(times)
     for segment in Segment.objects.all():
@@ -138,23 +147,23 @@ def test_the_stored_nodes_are_those_of_the_tree_over_all_segments(database: None
     write_history(Random(SEED), segments=21, most=2)
     hashes = [bytes(each) for each in Segment.objects.order_by("number").values_list("hash", flat=True)]
     for size in range(1, len(hashes) + 1):
-        assert tree_root(stored_tree(), size) == tree_root(perfect_of(hashes), size)
+        assert tree_root(stored_tree(), size) == tree_root(subtree_hash_of(hashes), size)
 
 
 def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_gone(database: None) -> None:
-    seal(BOX, START)
-    rotate_key(BOX, after(10))
+    seal_entries(BOX, START)
+    rotate_signing_key(BOX, after(10))
     write("event:a")
-    seal(BOX, after(11))
+    seal_entries(BOX, after(11))
     first, second = key_records()
-    assert is_signed("key", first, bytes.fromhex(first["public"]))
-    assert is_signed("key", second, bytes.fromhex(first["public"]))
-    assert not is_signed("key", second, bytes.fromhex(second["public"]))
+    assert has_valid_signature("key", first, bytes.fromhex(first["public"]))
+    assert has_valid_signature("key", second, bytes.fromhex(first["public"]))
+    assert not has_valid_signature("key", second, bytes.fromhex(second["public"]))
     assert second["prev"] == first["key"]
     old, new = SigningKey.objects.order_by("number")
     assert old.private is None
     assert old.valid_until == new.valid_from == after(10)
-    assert BOX.unseal(bytes(new.private or b"")) not in bytes(new.private or b"")
+    assert BOX.decrypt(bytes(new.private or b"")) not in bytes(new.private or b"")
     assert Segment.objects.latest("number").key_id == new.key
     began = Entry.objects.filter(action="signing-key.begun").order_by("id")
     assert [each.stream for each in began] == ["setting:signing-key"] * 2
@@ -164,18 +173,18 @@ def test_a_new_key_is_signed_by_the_old_one_whose_secret_is_gone(database: None)
 def test_a_key_that_is_worn_is_changed_by_the_sealer(database: None) -> None:
     for hours in (0, 23, 24, 25, 47, 49):
         write("event:a")
-        seal(BOX, after(hours * 3600), key_days=1)
+        seal_entries(BOX, after(hours * 3600), key_days=1)
     begun = SigningKey.objects.order_by("number").values_list("valid_from", flat=True)
     assert list(begun) == [START, after(24 * 3600), after(49 * 3600)]
     write("event:a")
-    seal(BOX, after(1000 * 3600), key_days=0)
+    seal_entries(BOX, after(1000 * 3600), key_days=0)
     assert SigningKey.objects.count() == 3
 
 
 def test_many_sealers_at_once_seal_everything_once(database: None) -> None:
     write(*[f"event:{number}" for number in range(200)])
-    in_threads(lambda number: [seal(BOX, after(1)) for _ in range(3)], 4)
-    seal(BOX, after(1))
+    in_threads(lambda number: [seal_entries(BOX, after(1)) for _ in range(3)], 4)
+    seal_entries(BOX, after(1))
     assert missed() == 0
     assert len(sealed_ids()) == len(set(sealed_ids())) == Entry.objects.count()
     numbers = list(Segment.objects.order_by("number").values_list("number", flat=True))
@@ -185,10 +194,10 @@ def test_many_sealers_at_once_seal_everything_once(database: None) -> None:
 @pytest.mark.writers_at_once
 def test_while_one_seals_another_does_not_wait(database: None) -> None:
     write("event:a")
-    with turn() as is_ours:
+    with sealing_lock() as is_ours:
         assert is_ours
-        assert in_threads(lambda _: seal(BOX, START), 1) == [0]
-    assert seal(BOX, START) > 0
+        assert in_threads(lambda _: seal_entries(BOX, START), 1) == [0]
+    assert seal_entries(BOX, START) > 0
 
 
 class Crowd:
@@ -204,15 +213,15 @@ class Crowd:
         sealer.start()
         in_threads(self._write, self.writers)
         sealer.join()
-        seal(BOX, after(1))
-        seal(BOX, after(1))
+        seal_entries(BOX, after(1))
+        seal_entries(BOX, after(1))
         return missed()
 
     def _write(self, number: int) -> None:
         generator = Random(f"{SEED} {number}")
         while time.monotonic() < self.until:
             with transaction.atomic():
-                append(Happening(f"event:{number}", "test.happened"), at=START)
+                append_entries(NewEntry(f"event:{number}", "test.happened"), at=START)
                 time.sleep(generator.random() * 0.03)
                 if generator.random() < 0.1:
                     transaction.set_rollback(True)
@@ -220,7 +229,7 @@ class Crowd:
     def _seal(self) -> None:
         try:
             while time.monotonic() < self.until:
-                seal(BOX, START)
+                seal_entries(BOX, START)
                 time.sleep(0.005)
         finally:
             connection.close()
@@ -235,14 +244,14 @@ def test_no_entry_is_missed_while_many_write(database: None) -> None:
 
 def above_all_sealed(last: Any) -> Rows:
     """The sealer that goes by the highest id it has seen: the fault that set difference is there for."""
-    return unsealed_entries._rows(unsealed_entries._ABOVE.rows(last.highest_id, 5000))
+    return unsealed_entries._ids_and_leaves(unsealed_entries._ENTRIES_ABOVE.fetch_all(last.highest_id, 5000))
 
 
 @pytest.mark.writers_at_once
 def test_a_sealer_that_goes_by_a_watermark_misses_entries(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.sealing.seal.unsealed", above_all_sealed)
+    monkeypatch.setattr("audit.sealing.seal.load_unsealed", above_all_sealed)
     lost = Crowd().run()
     print("missed", lost, "of", Entry.objects.count())
     assert lost > 0
@@ -255,7 +264,7 @@ def late_commit(stream: str, between: Callable[[], None]) -> None:
     def hold() -> None:
         try:
             with transaction.atomic():
-                append(Happening(stream, "test.late"), at=START)
+                append_entries(NewEntry(stream, "test.late"), at=START)
                 begun.set()
                 go_on.wait(20)
         finally:
@@ -275,12 +284,12 @@ def test_a_late_commit_is_found_after_hours_without_a_look(database: None) -> No
 
     def others_are_sealed() -> None:
         write("event:b")
-        seal(BOX, START)
-        seal(BOX, START)
+        seal_entries(BOX, START)
+        seal_entries(BOX, START)
 
     late_commit("event:a", others_are_sealed)
     assert missed() == 1
-    seal(BOX, START + timedelta(hours=5))
+    seal_entries(BOX, START + timedelta(hours=5))
     assert missed() == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
@@ -290,31 +299,33 @@ def test_what_comes_after_low_water_is_found_by_the_nightly_look(database: None)
     def minutes_pass() -> None:
         write("event:b")
         for seconds in range(0, 400, 60):
-            seal(BOX, after(seconds))
+            seal_entries(BOX, after(seconds))
 
     late_commit("event:a", minutes_pass)
-    seal(BOX, after(401))
+    seal_entries(BOX, after(401))
     assert missed() == 1, "this commit took more than three minutes"
-    assert seal_stragglers(BOX, after(402)) == 1
+    assert seal_missed_entries(BOX, after(402)) == 1
     assert missed() == 0
     late = Segment.objects.get(is_late=True)
     assert (late.count, late.number) == (1, last_segment().number)
-    assert seal_stragglers(BOX, after(403)) == 0
+    assert seal_missed_entries(BOX, after(403)) == 0
 
 
 def test_the_nightly_look_finds_nothing_where_nothing_was_missed(database: None) -> None:
     end = write_history(Random(SEED))
-    assert seal_stragglers(BOX, end) == 0
+    assert seal_missed_entries(BOX, end) == 0
     assert not Segment.objects.filter(is_late=True).exists()
 
 
 def what_the_sealer_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry far below low water that no segment holds."""
     with monkeypatch.context() as blind:
-        blind.setattr("audit.sealing.seal.unsealed", lambda last: unsealed_entries.unsealed(last)[1:])
+        blind.setattr(
+            "audit.sealing.seal.load_unsealed", lambda last: unsealed_entries.load_unsealed(last)[1:]
+        )
         write("event:a", "event:b")
         for seconds in range(0, 400, 60):
-            seal(BOX, after(seconds))
+            seal_entries(BOX, after(seconds))
     assert missed() == 1
 
 
@@ -329,7 +340,7 @@ def look_while(happens: Callable[[], Any]) -> int:
         return result
 
     with connection.execute_wrapper(once):
-        found = seal_stragglers(BOX, after(402))
+        found = seal_missed_entries(BOX, after(402))
     assert not waiting
     return found
 
@@ -340,10 +351,10 @@ def test_low_water_does_not_move_by_what_the_nightly_look_found(
     """That look read nothing above low water: what was open meanwhile is asked for all the same."""
     what_the_sealer_missed(monkeypatch)
     write("event:c")
-    seal(BOX, after(401))
-    low = low_water()
-    assert seal_stragglers(BOX, after(800)) == 1
-    assert low_water() == low
+    seal_entries(BOX, after(401))
+    low = find_low_water()
+    assert seal_missed_entries(BOX, after(800)) == 1
+    assert find_low_water() == low
 
 
 def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
@@ -354,7 +365,7 @@ def test_others_write_and_seal_while_the_nightly_look_reads_the_log(
 
     def go_on() -> None:
         write("event:c")
-        sealed.append(seal(BOX, after(401)))
+        sealed.append(seal_entries(BOX, after(401)))
 
     assert look_while(go_on) == 1
     assert sealed == [1]
@@ -365,7 +376,7 @@ def test_what_another_look_has_sealed_meanwhile_is_not_sealed_twice(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     what_the_sealer_missed(monkeypatch)
-    assert look_while(lambda: seal_stragglers(BOX, after(401))) == 0
+    assert look_while(lambda: seal_missed_entries(BOX, after(401))) == 0
     assert missed() == 0
     assert len(sealed_ids()) == len(set(sealed_ids()))
     assert Segment.objects.filter(is_late=True).count() == 1
@@ -394,9 +405,9 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_database_refuses_to_change_what_was_sealed(database: None, change: str) -> None:
     write("event:a")
-    seal(BOX, START)
-    rotate_key(BOX, after(1))
-    seal(BOX, after(2))
+    seal_entries(BOX, START)
+    rotate_signing_key(BOX, after(1))
+    seal_entries(BOX, after(2))
     before = (list(Segment.objects.values()), list(SigningKey.objects.values()))
     with pytest.raises(DatabaseError, match=r"insert-only|evidence"), connection.cursor() as cursor:
         cursor.execute(change)

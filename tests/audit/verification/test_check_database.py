@@ -11,10 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from audit.models import Entry, Segment
-from audit.sealing.checkpoints import checkpoint_file, make_checkpoint
+from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
-from audit.sealing.seal import rotate_key, seal
-from audit.verification.check_database import check_database
+from audit.sealing.seal import rotate_signing_key, seal_entries
+from audit.verification.check_database import verify_database
 from database.clock import read_clock
 from tests.support.audit.entries import BOX, START, after, write, write_history
 from tests.support.threads import in_threads
@@ -37,7 +37,7 @@ def test_a_whole_log_passes_and_says_up_to_where(database: None, tmp_path: Path)
     outside = make_checkpoint(BOX, end)
     assert outside is not None
     file = tmp_path / "checkpoint.json"
-    file.write_bytes(checkpoint_file(checkpoint_record(outside)))
+    file.write_bytes(checkpoint_bytes(checkpoint_record(outside)))
     write("event:new", "event:a", at=end)
     said = verify("--checkpoint", file)
     sealed = Entry.objects.count() - 2
@@ -55,7 +55,7 @@ def test_whole_logs_of_any_shape_pass(database: None, seed: int) -> None:
     generator = Random(f"{SEED} {seed}")
     end = write_history(generator, segments=generator.randint(3, 9), most=generator.randint(1, 9))
     make_checkpoint(BOX, end)
-    report = check_database()
+    report = verify_database()
     assert report.faults == ()
     assert (report.segments, report.unsealed) == (
         Segment.objects.count(),
@@ -80,25 +80,25 @@ def test_a_look_while_others_write_seal_and_change_keys_raises_no_alarm(database
         looks = 0
         while time.monotonic() < until:
             if number == 0:
-                seal(BOX, read_clock())
+                seal_entries(BOX, read_clock())
                 make_checkpoint(BOX, read_clock())
             elif number == 1:
-                rotate_key(BOX, read_clock())
+                rotate_signing_key(BOX, read_clock())
                 time.sleep(0.05)
             elif number == 2:
-                assert check_database().faults == ()
+                assert verify_database().faults == ()
                 looks += 1
             else:
                 write(f"event:{number}", f"event:{looks % 7}")
         return looks
 
     assert sum(in_threads(busy, 5)) > 2
-    assert check_database().faults == ()
+    assert verify_database().faults == ()
 
 
 def peak_of_a_look() -> int:
     tracemalloc.start()
-    assert check_database().faults == ()
+    assert verify_database().faults == ()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
@@ -110,8 +110,8 @@ def test_memory_does_not_grow_with_entries(database: None) -> None:
     for more in (1_000, 9_000):
         for start in range(0, more, 500):
             write(*(f"event:{start + number}" for number in range(500)))
-            seal(BOX, START)
-        seal(BOX, after(1))
-        check_database()
+            seal_entries(BOX, START)
+        seal_entries(BOX, after(1))
+        verify_database()
         peaks.append(peak_of_a_look())
     assert peaks[1] < peaks[0] + 1_000_000, peaks

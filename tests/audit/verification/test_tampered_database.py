@@ -7,12 +7,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from audit.format.canonical_json import canonical
-from audit.format.hashes import leaf_of
-from audit.format.id_ranges import pack
-from audit.format.merkle_tree import Frontier
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import leaf_hash
+from audit.format.id_ranges import pack_ids
+from audit.format.merkle_tree import TreeFrontier
 from audit.models import Checkpoint, Entry, Segment, SigningKey
-from audit.verification.check_database import check_database
+from audit.verification.check_database import verify_database
 from tests.support.audit.log_state import State, build
 from tests.support.audit.log_tampering import (
     KINDS,
@@ -31,16 +31,16 @@ def store(state: State) -> None:
     """Put a log into the tables, with all that follows from it in step."""
     _store_entries(state)
     _store_keys(state)
-    tree, highest = Frontier(), 0
+    tree, highest = TreeFrontier(), 0
     rows = []
     for each in state.segments:
         record = each.record
-        nodes = b"".join(tree.push(each.hash))
+        nodes = b"".join(tree.add_leaf(each.hash))
         highest = max([highest, *each.ids])
         rows.append(
             Segment(
                 number=record["number"], prev_hash=bytes.fromhex(record["prev"]), count=record["count"],
-                ids=pack(each.ids), leaves=b"".join(each.leaves), root=bytes.fromhex(record["root"]),
+                ids=pack_ids(each.ids), leaves=b"".join(each.leaves), root=bytes.fromhex(record["root"]),
                 sealed_at=record["sealed_at"], key_id=record["key"], is_late=record["late"],
                 signature=bytes.fromhex(record["signature"]), hash=each.hash, nodes=nodes, highest_id=highest,
             )
@@ -81,7 +81,7 @@ def faults(state: State, *, outside: bool = True) -> list[str]:
     with transaction.atomic():
         unguard()
         store(state)
-        report = check_database(HONEST.checkpoint if outside else None)
+        report = verify_database(HONEST.checkpoint if outside else None)
         transaction.set_rollback(True)
     return [str(each) for each in report.faults]
 
@@ -146,7 +146,7 @@ def test_every_column_is_looked_at(database: None, what: str) -> None:
         store(HONEST)
         with connection.cursor() as cursor:
             cursor.execute(COLUMNS[what].format(entry=entry))
-        assert check_database().faults != ()
+        assert verify_database().faults != ()
         transaction.set_rollback(True)
 
 
@@ -169,7 +169,7 @@ def test_an_entry_that_was_slipped_in_long_ago_stands_in_no_segment(database: No
     gap = next(each for each in range(1, max(HONEST.bodies)) if each not in HONEST.bodies)
     state = HONEST.copy()
     said = {**state.said(min(state.bodies)), "stream": "event:new", "stream_seq": 1, "prev_leaf": "00" * 32}
-    state.bodies[gap] = canonical(said)
-    state.leaves[gap] = leaf_of(state.bodies[gap])
+    state.bodies[gap] = canonical_json(said)
+    state.leaves[gap] = leaf_hash(state.bodies[gap])
     found = faults(state)
     assert found == [f"entry {gap} (event:new 1): stands in no segment"]

@@ -43,7 +43,7 @@ class Statements:
         return f"SQL {verb} {table[1] if table else ''}".strip()
 
     def past_the_orm(self, connection: Any, sql: str, *_: Any) -> str:
-        """The same for `database.statement.execute`, unless that goes through the ORM's cursor after all (a single write on
+        """The same for `database.statement.execute_sql`, unless that goes through the ORM's cursor after all (a single write on
         SQLite). What is no part of a transaction commits itself.
         """
         is_alone = not (connection.in_atomic_block or sql.startswith("SELECT"))
@@ -168,7 +168,7 @@ def _watched() -> tuple[Stopwatch, Statements]:
     watched = (
         (CursorWrapper, "execute", statements.through_the_orm),
         (CursorWrapper, "executemany", statements.through_the_orm),
-        (sql, "execute", statements.past_the_orm),
+        (sql, "execute_sql", statements.past_the_orm),
         (BaseDatabaseWrapper, "commit", statements.commit),
     )
     for owner, name, part_of in watched:

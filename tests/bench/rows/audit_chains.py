@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from audit.format.canonical_json import canonical
-from audit.format.hashes import ZERO, leaf_of
-from audit.format.signed_records import time_text
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH, leaf_hash
+from audit.format.signed_records import format_time
 
 _ENTRY = ("id", "stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf", "leaf")
 
@@ -61,10 +61,10 @@ class Chains:
             for form in self._forms:
                 key += 1
                 stream, at = form.stream.format_map(copy.names), copy.received_at + form.later
-                before = ends.get(stream, ZERO)
-                own = {**copy.names, "at": time_text(at), "prev_leaf": before.hex()}
+                before = ends.get(stream, ZERO_HASH)
+                own = {**copy.names, "at": format_time(at), "prev_leaf": before.hex()}
                 body = form.body.format_map(own)
-                leaf = ends[stream] = leaf_of(body)
+                leaf = ends[stream] = leaf_hash(body)
                 yield key, stream, at, form.action, form.actor, body, form.seq, before, leaf
 
     def _store(self, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -82,7 +82,7 @@ class Chains:
 
 def _form(entry: Any, own: Mapping[str, str], received_at: datetime) -> _Form:
     marks = {f"{member}": f"<{member}>" for member in ("at", "prev_leaf")}
-    text = canonical(json.loads(entry.body) | marks)
+    text = canonical_json(json.loads(entry.body) | marks)
     words = {**own, **{mark: member for member, mark in marks.items()}}
     stream, body = (_cut(each, words) for each in (entry.stream, text))
     return _Form(stream, body, entry.action, entry.actor, entry.stream_seq, entry.at - received_at)

@@ -33,35 +33,35 @@ def fill(entries: int) -> None:
     from django.db import transaction
     from django.utils import timezone
 
-    from audit.entries.append import append
+    from audit.entries.append import append_entries
 
     at = timezone.now() - APART * entries
     happenings = _happenings(Random(7), entries)
     while some := list(islice(happenings, BATCH)):
         with transaction.atomic():
             for start in range(0, len(some), 20):
-                append(*some[start : start + 20], at=at)
+                append_entries(*some[start : start + 20], at=at)
                 at += APART * 20
 
 
 def _happenings(chance: Random, count: int) -> Iterator[Any]:
-    from audit.entries.append import Happening
+    from audit.entries.append import NewEntry
 
-    yield Happening("setting:route:1", "route.deleted", "person:1", {"reason": "nobody used it"})
+    yield NewEntry("setting:route:1", "route.deleted", "person:1", {"reason": "nobody used it"})
     made, number = 1, 0
     while made < count:
         number += 1
         event = f"event:{to_reference(UUID(int=chance.getrandbits(128), version=4))}"
-        yield Happening(event, "webhook.received", "source:crm", {"size": 400})
-        yield Happening(f"delivery:{number}", "attempt.started", details={"number": 1})
+        yield NewEntry(event, "webhook.received", "source:crm", {"size": 400})
+        yield NewEntry(f"delivery:{number}", "attempt.started", details={"number": 1})
         outcome = "attempt.failed" if chance.random() < 0.05 else "attempt.succeeded"
-        yield Happening(f"delivery:{number}", outcome, details={"code": "target-timeout", "number": 1})
-        yield Happening(event, "webhook.answered", details={"status": 200})
+        yield NewEntry(f"delivery:{number}", outcome, details={"code": "target-timeout", "number": 1})
+        yield NewEntry(event, "webhook.answered", details={"status": 200})
         made += 4
         if chance.random() < 0.08:
             action, kind = chance.choice(_DEEDS)
             stream = event if kind == "event" else f"{kind}:{chance.randrange(2, 40)}"
-            yield Happening(stream, action, f"person:{chance.randrange(2, 40)}", {"address": "192.0.2.7"})
+            yield NewEntry(stream, action, f"person:{chance.randrange(2, 40)}", {"address": "192.0.2.7"})
             made += 1
 
 

@@ -26,7 +26,7 @@ class _Silent(Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._real.exec_module(module)
         none: dict[str, Any] = {
-            "append": None,
+            "append_entries": None,
             "prepare_append": module.PreparedAppend((), {}),
         }
         for name, result in none.items():

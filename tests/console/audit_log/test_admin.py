@@ -14,8 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
-from audit.format.id_ranges import pack
+from audit.entries.append import NewEntry, append_entries
+from audit.format.id_ranges import pack_ids
 from audit.models import Entry, Segment
 from console.audit_log.action_names import ACTIONS
 from console.audit_log.entry_page import sealed_in
@@ -34,15 +34,15 @@ LIST = "/admin/audit/entry/"
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def happened(*happenings: Happening) -> None:
+def happened(*happenings: NewEntry) -> None:
     with transaction.atomic():
-        append(*happenings)
+        append_entries(*happenings)
 
 
 def test_the_list_says_in_words_who_did_what_about_what() -> None:
     anna = person("support", "anna")
     found = event(source())
-    happened(Happening(found.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}))
+    happened(NewEntry(found.stream, "event.replayed", f"person:{anna.pk}", {"code": "target-rejected"}))
     page = browser("auditor").get(LIST).content.decode()
     assert "anna" in page
     assert "replayed an event" in page
@@ -71,7 +71,7 @@ def test_the_list_says_in_words_who_did_what_about_what() -> None:
 )
 def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said: str) -> None:
     with transaction.atomic():
-        append(Happening("system", action, details={"code": code} if code else {}))
+        append_entries(NewEntry("system", action, details={"code": code} if code else {}))
     page = browser("auditor").get(LIST).context["page"]
     assert said in [row.deed for row in page.rows]
 
@@ -80,7 +80,7 @@ def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
     now = timezone.now()
     alarm = Alarm.objects.create(kind="deliveries-dead", began_at=now, raised_at=now)
     with transaction.atomic():
-        append(Happening(alarm.stream, "alarm.raised"))
+        append_entries(NewEntry(alarm.stream, "alarm.raised"))
     client = browser("auditor")
     page = client.get("/admin/audit/entry/").content.decode()
     assert (
@@ -90,7 +90,7 @@ def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
 
 
 def test_an_action_without_words_is_shown_as_it_is() -> None:
-    happened(Happening("system", "moon.was-full"))
+    happened(NewEntry("system", "moon.was-full"))
     assert "moon was full" in browser("auditor").get(LIST).content.decode()
 
 
@@ -101,10 +101,10 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
     kept = str(a_replay(people[0]).uuid)
     happened(
         *(
-            Happening(event(of).stream, "event.replayed", f"person:{each.pk}", {"replay": kept})
+            NewEntry(event(of).stream, "event.replayed", f"person:{each.pk}", {"replay": kept})
             for each in people
         ),
-        Happening(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
+        NewEntry(f"setting:source:{of.pk}", "source.changed", f"person:{people[0].pk}"),
     )
     client = browser("auditor")
     with CaptureQueriesContext(connection) as queries:
@@ -134,9 +134,9 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows(row
 def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[str]) -> None:
     client = browser("auditor")
     happened(
-        Happening("event:x", "event.replayed", "person:999999"),
-        Happening("event:x", "webhook.received", "source:crm"),
-        Happening("system", "settings.seeded"),
+        NewEntry("event:x", "event.replayed", "person:999999"),
+        NewEntry("event:x", "webhook.received", "source:crm"),
+        NewEntry("system", "settings.seeded"),
     )
     rows = client.get(f"{LIST}?{query}").context["page"].rows
     actions = [row.entry.action for row in rows]
@@ -146,15 +146,15 @@ def test_a_filter_or_a_search_shows_exactly_what_fits(query: str, shown: list[st
 def test_an_events_reference_finds_its_entries_in_any_case() -> None:
     found = event(source())
     happened(
-        Happening(found.stream, "webhook.received", "source:crm"),
-        Happening("event:other", "webhook.received"),
+        NewEntry(found.stream, "webhook.received", "source:crm"),
+        NewEntry("event:other", "webhook.received"),
     )
     rows = browser("auditor").get(LIST, {"q": found.reference.lower()}).context["page"].rows
     assert [row.entry.stream for row in rows] == [found.stream]
 
 
 def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
-    happened(Happening("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
+    happened(NewEntry("system", "settings.seeded", details={"note": "<script>alert(1)</script>"}))
     entry = Entry.objects.get(action="settings.seeded")
     client = browser()
     page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
@@ -184,7 +184,7 @@ def test_an_entry_is_shown_whole_and_escaped_and_cannot_be_changed() -> None:
     ],
 )
 def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str) -> None:
-    happened(Happening("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
+    happened(NewEntry("system", "settings.seeded", details={**details, "attempt": "an-internal-key"}))
     entry = Entry.objects.get(action="settings.seeded")
     page = browser("auditor").get(f"{LIST}{entry.pk}/change/").content.decode()
     told, recorded = re.sub(r"<[^>]+>", " ", page).split("As recorded")
@@ -195,7 +195,7 @@ def test_an_entry_tells_its_details_in_words(details: dict[str, Any], said: str)
 
 def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> None:
     of = source()
-    happened(Happening(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
+    happened(NewEntry(f"setting:source:{of.pk}", "webhook.refused", f"source:{of.slug}"))
     entry = Entry.objects.get(action="webhook.refused")
     client = browser("auditor")
     assert (
@@ -204,7 +204,7 @@ def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> 
     row = next(row for row in client.get(LIST).context["page"].rows if row.entry == entry)
     assert row.actor == f"source {of.name}"
     anna = person("support", "anna")
-    happened(Happening(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
+    happened(NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}"))
     paused = Entry.objects.get(action="source.paused")
     title = client.get(f"{LIST}{paused.pk}/change/").context["title"]
     assert title == f"anna paused a source: {of.name}"
@@ -212,25 +212,25 @@ def test_an_entry_says_who_did_what_to_what_and_calls_a_source_by_its_name() -> 
 
 def test_an_entry_says_in_which_segment_it_is_sealed() -> None:
     client = browser("auditor")
-    happened(Happening("system", "settings.seeded"))
+    happened(NewEntry("system", "settings.seeded"))
     entry = Entry.objects.get(action="settings.seeded")
     page = f"{LIST}{entry.pk}/change/"
     assert client.get(page).context["sealed"] is None
     seal_audit()
     segment = Segment.objects.latest("number")
     assert client.get(page).context["sealed"] == (segment.number, segment.sealed_at)
-    happened(Happening("system", "signing-key.begun"))
+    happened(NewEntry("system", "signing-key.begun"))
     assert client.get(page.replace(str(entry.pk), str(entry.pk + 1))).context["sealed"] is None
 
 
 def test_what_was_sealed_before_a_long_silence_is_found() -> None:
     """Each minute of silence is a segment with the same highest id, here stored before the one that is looked for."""
-    happened(Happening("system", "settings.seeded"))
+    happened(NewEntry("system", "settings.seeded"))
     entry = Entry.objects.latest("pk")
 
     def segment(number: int, *ids: int) -> Segment:
         names = ("prev_hash", "leaves", "root", "signature", "hash", "nodes")
-        values = dict.fromkeys(names, b"") | {"number": number, "count": len(ids), "ids": pack(ids)}
+        values = dict.fromkeys(names, b"") | {"number": number, "count": len(ids), "ids": pack_ids(ids)}
         return Segment(highest_id=entry.pk, sealed_at=timezone.now(), key_id="key", **values)
 
     Segment.objects.bulk_create(segment(number) for number in range(1001, 1201))
@@ -250,11 +250,9 @@ def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_as
     anna = person("support", "anna")
     replay, of = a_replay(anna), source()
     happened(
-        Happening("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
-        Happening(
-            f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}
-        ),
-        Happening("replay:nonsense", "replay.started", f"person:{anna.pk}"),
+        NewEntry("event:x", "event.replayed", f"person:{anna.pk}", {"replay": str(replay.uuid)}),
+        NewEntry(f"setting:source:{of.pk}", "source.paused", f"person:{anna.pk}", {"reason": "<b>noise</b>"}),
+        NewEntry("replay:nonsense", "replay.started", f"person:{anna.pk}"),
     )
     client = browser("auditor")
     rows = {row.entry.action: row for row in client.get(LIST).context["page"].rows}
@@ -287,9 +285,9 @@ def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
 )
 def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: str, found: set[str]) -> None:
     client = browser("auditor")
-    happened(Happening("system", "settings.seeded"))
+    happened(NewEntry("system", "settings.seeded"))
     for number in range(30):
-        happened(*(Happening(f"export:{number}", action, "person:1") for action in sorted(found)))
+        happened(*(NewEntry(f"export:{number}", action, "person:1") for action in sorted(found)))
     page = client.get(LIST).context["page"]
     (tab,) = [tab for tab in page.tabs if tab.name == view]
     seen, address = [], tab.query
@@ -308,7 +306,7 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
     of = connection_of_shop()
     save(client, f"/admin/sync/connection/{of.pk}/change/", connection_form(of, name="Other"), "it moved")
     happened(
-        Happening(of_stream := f"setting:connection:{of.pk}", "connection.paused", details={"failures": 5})
+        NewEntry(of_stream := f"setting:connection:{of.pk}", "connection.paused", details={"failures": 5})
     )
     entry = Entry.objects.get(action="connection.changed")
     page = client.get(f"{LIST}{entry.pk}/change/").context["page"]
@@ -430,7 +428,7 @@ def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> N
         for file in (ROOT / folder).rglob("*.py"):
             calls = (each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call))
             for call in calls:
-                if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("Happening", "record"):
+                if getattr(call.func, "id", getattr(call.func, "attr", "")) in ("NewEntry", "record"):
                     texts = [each.value for each in call.args if isinstance(each, ast.Constant)]
                     found |= {
                         text

@@ -14,10 +14,10 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.export import verify
-from audit.export.line_formats import neutral
+from audit.export.line_formats import neutralize_formula
 from audit.models import Entry
-from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
-from audit.sealing.publish_checkpoints import anchor
+from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint, newest_checkpoint
+from audit.sealing.publish_checkpoints import publish_checkpoint
 from database.clock import read_clock
 from exports.bundle import builder, event_selection
 from exports.bundle.archive import pack_archive
@@ -98,14 +98,14 @@ def test_a_checkpoint_that_was_kept_long_before_is_compared(
 ) -> None:
     history(2)
     seal_audit()
-    anchor(BOX, read_clock(), {})
+    publish_checkpoint(BOX, read_clock(), {})
     history_before = newest_checkpoint()
     assert history_before is not None
     happened(7)
     folder = unpacked(exported(words), tmp_path)
-    (folder.parent / "kept.json").write_bytes(checkpoint_file(history_before))
+    (folder.parent / "kept.json").write_bytes(checkpoint_bytes(history_before))
     assert checked(folder) == [0, 0, 0]
-    forged = checkpoint_file({**history_before, "root": "00" * 32})
+    forged = checkpoint_bytes({**history_before, "root": "00" * 32})
     (folder.parent / "kept.json").write_bytes(forged)
     assert checked(folder) == [0, 1, 0]
 
@@ -177,7 +177,7 @@ def test_the_csv_has_the_same_rows_by_whichever_way_it_was_written(database: Non
     assert [list(row) for row in listed] == [list(COLUMNS)] * len(rows)
     for row, cells in zip(rows, listed, strict=True):
         texts = {name: json.dumps(row[name]) if name == "signed" else row[name] or "" for name in COLUMNS}
-        assert cells == {name: neutral(text) for name, text in texts.items()}
+        assert cells == {name: neutralize_formula(text) for name, text in texts.items()}
     if connection.vendor == "postgresql":
         every = Event.objects.order_by("id")
         copies, reads = (
@@ -197,7 +197,7 @@ def test_a_block_of_copied_rows_is_made_harmless_wherever_the_formula_stands(tex
     plain = b'uuid,"a","","z",end\n'
     block = neutralize_formulas([plain, f"uuid,{','.join(quoted)},end\n".encode(), plain])
     rows = list(csv.reader(io.StringIO(block.decode(), newline="")))
-    assert rows[1] == [neutral(each) for each in cells]
+    assert rows[1] == [neutralize_formula(each) for each in cells]
     assert rows[0] == rows[2] == ["uuid", "a", "", "z", "end"]
 
 
@@ -384,7 +384,7 @@ def test_each_kind_of_tampering_fails_for_whoever_follows_the_readme(
     else:
         state = tampered(honest, tamper)
     writer(folder, state, left_out)
-    (tmp_path / "kept.json").write_bytes(checkpoint_file(honest.checkpoint))
+    (tmp_path / "kept.json").write_bytes(checkpoint_bytes(honest.checkpoint))
     outside = shutil.copy(VERIFIER, tmp_path / "verify.py")
     assert run(["sha256sum", "-c", "SHA256SUMS"], folder)[0] == 0
     code, said = run(["python3", "-I", str(outside), ".", "--checkpoint", "../kept.json"], folder)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from audit.sealing.checkpoints import checkpoint_file, make_checkpoint, newest_checkpoint
-from audit.sealing.seal import seal
+from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint, newest_checkpoint
+from audit.sealing.seal import seal_entries
 from database.clock import read_clock
 from exports.bundle.shipped import check_rows
 from sync.housekeeping import cleanup
@@ -68,20 +68,20 @@ def test_a_whole_export_of_what_is_kept_goes_on_from_a_checkpoint_of_what_is_not
 ) -> None:
     source, long_ago = a_source(), read_clock() - timedelta(days=2)
     happened(1, source=source)
-    seal(BOX, long_ago)
+    seal_entries(BOX, long_ago)
     make_checkpoint(BOX, long_ago)
     checkpoint = newest_checkpoint()
     assert checkpoint is not None
     happened(2, source=source)
-    seal(BOX, long_ago)
+    seal_entries(BOX, long_ago)
     settings.KEEP_AUDIT_DAYS = 1
     happened(3, received_at=timezone.now())
     assert prune_audit() > 0
     folder = unpacked(exported(), tmp_path)
-    (folder.parent / "kept.json").write_bytes(checkpoint_file(checkpoint))
+    (folder.parent / "kept.json").write_bytes(checkpoint_bytes(checkpoint))
     outcomes = [run(command, folder) for command in commands(folder)]
     assert [code for code, _ in outcomes] == [0, 0, 0], outcomes
-    forged = checkpoint_file({**checkpoint, "root": "00" * 32})
+    forged = checkpoint_bytes({**checkpoint, "root": "00" * 32})
     (folder.parent / "kept.json").write_bytes(forged)
     assert checked(folder) == [0, 1, 0]
 
@@ -92,7 +92,7 @@ def test_events_whose_audit_entries_are_kept_no_longer_are_told_and_the_rest_is_
     """Whole and filtered: both checkers end well and say what is proved no longer; a deletion is found all the same."""
     source = a_source()
     old = [happened(number, source=source) for number in range(3)]
-    seal(BOX, read_clock() - timedelta(days=2))
+    seal_entries(BOX, read_clock() - timedelta(days=2))
     settings.KEEP_AUDIT_DAYS = 1
     kept = [happened(number, source=source, received_at=timezone.now()) for number in (7, 8)]
     assert prune_audit() == 6

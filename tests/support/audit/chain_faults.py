@@ -3,7 +3,7 @@
 import json
 from itertools import groupby
 
-from audit.format.hashes import ZERO, leaf_of
+from audit.format.hashes import ZERO_HASH, leaf_hash
 from audit.models import Entry
 
 
@@ -12,13 +12,13 @@ def faults() -> list[str]:
     rows = Entry.objects.order_by("stream", "stream_seq", "id")
     found = []
     for stream, entries in groupby(rows, key=lambda each: each.stream):
-        seq, leaf = 0, ZERO
+        seq, leaf = 0, ZERO_HASH
         for entry in entries:
             body = json.loads(entry.body)
             said = (body["stream"], body["stream_seq"], body["prev_leaf"])
             if said != (stream, entry.stream_seq, leaf.hex()) or entry.stream_seq != seq + 1:
                 found.append(f"{stream} {entry.stream_seq}: does not follow {seq}")
-            if bytes(entry.prev_leaf) != leaf or bytes(entry.leaf) != leaf_of(entry.body):
+            if bytes(entry.prev_leaf) != leaf or bytes(entry.leaf) != leaf_hash(entry.body):
                 found.append(f"{stream} {entry.stream_seq}: a hash is wrong")
             seq, leaf = entry.stream_seq, bytes(entry.leaf)
     return found

@@ -6,14 +6,14 @@ from random import Random
 from cryptography.fernet import Fernet
 from django.db import transaction
 
-from audit.entries.append import Happening, append
-from audit.format.id_ranges import unpack
+from audit.entries.append import NewEntry, append_entries
+from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
-from audit.sealing.seal import rotate_key, seal
-from audit.sealing.signing_keys import Box
+from audit.sealing.seal import rotate_signing_key, seal_entries
+from audit.sealing.signing_keys import SecretBox
 
 _FERNET = Fernet(Fernet.generate_key())
-BOX = Box(_FERNET.encrypt, _FERNET.decrypt)
+BOX = SecretBox(_FERNET.encrypt, _FERNET.decrypt)
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
@@ -25,8 +25,8 @@ def after(seconds: float) -> datetime:
 def write(*streams: str, at: datetime = START) -> None:
     """One entry for each of these streams, in one commit."""
     with transaction.atomic():
-        append(
-            *(Happening(each, "test.happened", "system", {"n": n}) for n, each in enumerate(streams)), at=at
+        append_entries(
+            *(NewEntry(each, "test.happened", "system", {"n": n}) for n, each in enumerate(streams)), at=at
         )
 
 
@@ -35,18 +35,18 @@ def write_history(generator: Random, segments: int = 12, most: int = 20, keys: i
     now = START
     for number in range(segments):
         if number and number % (segments // keys) == 0:
-            rotate_key(BOX, now)
+            rotate_signing_key(BOX, now)
         for _ in range(0 if number == segments // 2 else generator.randint(1, most)):
             write(f"event:{generator.randrange(9)}", at=now)
         now += timedelta(seconds=61)
-        seal(BOX, now)
+        seal_entries(BOX, now)
     return now
 
 
 def sealed_ids() -> list[int]:
     """The ids that stand in segments, in the order of segments."""
     rows = Segment.objects.order_by("number").values_list("ids", flat=True)
-    return [each for packed in rows for each in unpack(bytes(packed))]
+    return [each for packed in rows for each in unpack_ids(bytes(packed))]
 
 
 def missed() -> int:

@@ -6,15 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 from audit.export import verify
-from audit.export.bundle import Anchor, Bundle, Facts, measure
-from audit.export.bundle_source import anchor_of, whole_bodies, whole_segments
-from audit.export.verify import Export
-from audit.format.signed_records import Record, time_text
+from audit.export.bundle import CheckpointAnchor, ExportBundle, ManifestFacts, measure_file
+from audit.export.bundle_source import load_anchor, load_bodies, load_segments
+from audit.export.verify import ExportCheck
+from audit.format.signed_records import Record, format_time
 from audit.models import Entry
 from audit.sealing.checkpoints import make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
-from audit.sealing.segment_index import Places, segment_leaves
-from audit.sealing.signing_keys import current_signing
+from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
+from audit.sealing.signing_keys import load_current_key
 from tests.support.audit.entries import BOX, START
 from tests.support.audit.second_verifier import faults_of
 
@@ -30,38 +30,40 @@ def checkpoint(at: datetime = START) -> Record:
 
 def export_whole(folder: Path, first: int = 1, last: int = 0, earlier: Sequence[int] = ()) -> Record:
     """An export of these segments, to the newest one unless said; its manifest."""
-    anchor = anchor_of(checkpoint(), earlier)
+    anchor = load_anchor(checkpoint(), earlier)
     last = last or anchor.checkpoint["count"]
     bundle = begin(folder, anchor)
-    return finish(bundle, bundle.whole(whole_segments(first, last), whole_bodies(first, last)))
+    return finish(bundle, bundle.write_segments(load_segments(first, last), load_bodies(first, last)))
 
 
 def export_filtered(folder: Path, streams: Sequence[str] = (), earlier: Sequence[int] = ()) -> Record:
     """An export of these streams, of every second one unless said; its manifest."""
-    anchor = anchor_of(checkpoint(), earlier)
-    places = Places(anchor.checkpoint["count"])
+    anchor = load_anchor(checkpoint(), earlier)
+    places = SegmentIndex(anchor.checkpoint["count"])
     known = sorted(set(Entry.objects.values_list("stream", flat=True)))
     bundle = begin(folder, anchor)
     return finish(
         bundle,
-        bundle.filtered(((each, places.entries(each)) for each in streams or known[::2]), segment_leaves),
+        bundle.write_streams(
+            ((each, places.stream_entries(each)) for each in streams or known[::2]), load_segment_leaves
+        ),
     )
 
 
-def begin(folder: Path, anchor: Anchor) -> Bundle:
+def begin(folder: Path, anchor: CheckpointAnchor) -> ExportBundle:
     folder.mkdir(parents=True)
     shutil.copy(VERIFIER, folder / "verify.py")
     (folder / "README.txt").write_text("Run verify.py.\n")
-    return Bundle(folder, anchor)
+    return ExportBundle(folder, anchor)
 
 
-def finish(bundle: Bundle, said: Record, keys: Sequence[Record] = ()) -> Record:
-    signing = current_signing(BOX, START)
-    facts = Facts({"words": "a test"}, "person:1", time_text(signing.begun_at), {"at": "now"})
-    more = {name: measure(bundle.folder / name) for name in ("verify.py", "README.txt")}
-    return bundle.finish(said, facts, signing.record, more, keys)
+def finish(bundle: ExportBundle, said: Record, keys: Sequence[Record] = ()) -> Record:
+    signing = load_current_key(BOX, START)
+    facts = ManifestFacts({"words": "a test"}, "person:1", format_time(signing.valid_from), {"at": "now"})
+    more = {name: measure_file(bundle.folder / name) for name in ("verify.py", "README.txt")}
+    return bundle.write_manifest(said, facts, signing.sign_record, more, keys)
 
 
 def both(folder: Path, outside: bytes | None = None) -> tuple[list[str], list[str]]:
     """The faults that the two verifiers find."""
-    return Export(str(folder)).check(outside), faults_of(folder, outside)
+    return ExportCheck(str(folder)).run_checks(outside), faults_of(folder, outside)

@@ -9,14 +9,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from audit.export.bundle import Anchor, Bundle, Facts
-from audit.format.canonical_json import canonical
-from audit.format.hashes import ZERO, digest, leaf_of, segment_hash
-from audit.format.id_ranges import pack
-from audit.format.merkle_tree import frontier_of, inclusion_proof, perfect_of, root_of
-from audit.format.placement import Placed
-from audit.format.segment_record import Last, segment_statement
-from audit.format.signed_records import Record, key_id, public_key, sign, signer, statement, time_text
+from audit.export.bundle import CheckpointAnchor, ExportBundle, ManifestFacts
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import ZERO_HASH, leaf_hash, segment_hash, sha256_digest
+from audit.format.id_ranges import pack_ids
+from audit.format.merkle_tree import frontier_at, inclusion_proof, merkle_root, subtree_hash_of
+from audit.format.placement import PlacedEntry
+from audit.format.segment_record import SegmentHead, unsigned_segment
+from audit.format.signed_records import (
+    Record,
+    format_time,
+    key_id,
+    load_signer,
+    public_key,
+    sign_record,
+    signed_text,
+)
 from tests.support.audit.entries import START, after
 
 STEP = 61.0  # seconds between segments
@@ -32,7 +40,7 @@ class Segment:
 
     @property
     def hash(self) -> bytes:
-        return segment_hash(statement("segment", self.record))
+        return segment_hash(signed_text("segment", self.record))
 
 
 @dataclass
@@ -66,22 +74,22 @@ class State:
         unsigned = {
             "v": 1,
             "count": len(hashes),
-            "root": root_of(hashes).hex(),
+            "root": merkle_root(hashes).hex(),
             "head": hashes[-1].hex(),
-            "at": time_text(after(10_000)),
+            "at": format_time(after(10_000)),
             "key": self.keys[-1]["key"],
         }
-        self.checkpoint = sign("checkpoint", unsigned, signer(self.secrets[-1]))
+        self.checkpoint = sign_record("checkpoint", unsigned, load_signer(self.secrets[-1]))
 
     def reseal(self, segment: Segment, secret: int | None = None) -> None:
         """Make a segment say what its ids and leaves are; signed, where a secret is given."""
         segment.record |= {
             "count": len(segment.ids),
-            "ids": digest(pack(segment.ids)).hex(),
-            "root": root_of(segment.leaves).hex(),
+            "ids": sha256_digest(pack_ids(segment.ids)).hex(),
+            "root": merkle_root(segment.leaves).hex(),
         }
         if secret is not None:
-            segment.record = sign("segment", segment.record, signer(self.secrets[secret]))
+            segment.record = sign_record("segment", segment.record, load_signer(self.secrets[secret]))
 
     def rechain(self, stolen: int | None = None) -> None:
         """Make every stream a chain again, and every segment hold its entries' hashes, all with the right keys, or all
@@ -89,11 +97,11 @@ class State:
         ends: dict[str, tuple[int, bytes]] = {}
         for entry in sorted(self.bodies):
             said = self.said(entry)
-            seq, leaf = ends.get(said["stream"], (0, ZERO))
-            self.bodies[entry] = canonical(said | {"stream_seq": seq + 1, "prev_leaf": leaf.hex()})
-            self.leaves[entry] = leaf_of(self.bodies[entry])
+            seq, leaf = ends.get(said["stream"], (0, ZERO_HASH))
+            self.bodies[entry] = canonical_json(said | {"stream_seq": seq + 1, "prev_leaf": leaf.hex()})
+            self.leaves[entry] = leaf_hash(self.bodies[entry])
             ends[said["stream"]] = (seq + 1, self.leaves[entry])
-        before = ZERO
+        before = ZERO_HASH
         for number, segment in enumerate(self.segments, start=1):
             segment.ids = [each for each in segment.ids if each in self.bodies]
             segment.leaves = [self.leaves[each] for each in segment.ids]
@@ -118,10 +126,10 @@ def build(generator: Random, segments: int = 8, most: int = 8) -> State:
             "key": key_id(public),
             "public": public.hex(),
             "prev": before["key"] if before else "",
-            "from": time_text(begins),
+            "from": format_time(begins),
         }
-        state.keys.append(sign("key", unsigned, signer(state.secrets[max(place - 1, 0)])))
-    last, entry = Last(), 0
+        state.keys.append(sign_record("key", unsigned, load_signer(state.secrets[max(place - 1, 0)])))
+    last, entry = SegmentHead(), 0
     begun = [
         {"stream": "setting:signing-key", "action": "signing-key.begun", "details": dict(each)}
         for each in state.keys
@@ -132,14 +140,14 @@ def build(generator: Random, segments: int = 8, most: int = 8) -> State:
         news = news + [happening(generator) for _ in range(generator.randint(2, most))]
         for what in news:
             entry += generator.choice([1, 1, 1, 2])
-            state.bodies[entry] = canonical(
-                {"v": 1, "at": time_text(at), "actor": "system", "stream_seq": 0, "prev_leaf": "", **what}
+            state.bodies[entry] = canonical_json(
+                {"v": 1, "at": format_time(at), "actor": "system", "stream_seq": 0, "prev_leaf": "", **what}
             )
         ids = [each for each in state.bodies if each > last.highest_id]
-        key = state.keys[state.key_at(time_text(at))]["key"]
-        record = segment_statement(last, [(each, ZERO) for each in ids], at, key, is_late=False)
+        key = state.keys[state.key_at(format_time(at))]["key"]
+        record = unsigned_segment(last, [(each, ZERO_HASH) for each in ids], at, key, is_late=False)
         state.segments.append(Segment({**record, "signature": ""}, ids, []))
-        last = Last(number, ZERO, at, entry)
+        last = SegmentHead(number, ZERO_HASH, at, entry)
     state.rechain()
     return state
 
@@ -149,27 +157,27 @@ def happening(generator: Random) -> dict[str, Any]:
     return {"stream": f"event:{generator.randrange(5)}", "action": "test.happened", "details": details}
 
 
-def anchor_of(state: State, hashes: Sequence[bytes]) -> Anchor:
-    perfect = perfect_of(hashes)
+def anchor_of(state: State, hashes: Sequence[bytes]) -> CheckpointAnchor:
+    perfect = subtree_hash_of(hashes)
     size = state.checkpoint["count"]
 
     def path(number: int) -> list[bytes]:
         return inclusion_proof(perfect, number - 1, min(size, len(hashes))) if number <= len(hashes) else []
 
-    return Anchor(
+    return CheckpointAnchor(
         keys=state.keys,
         checkpoint=state.checkpoint,
-        path=path,
-        frontier=lambda number: frontier_of(perfect, number - 1).peaks,
+        inclusion_path=path,
+        frontier_before=lambda number: frontier_at(perfect, number - 1).peaks,
     )
 
 
-def facts(state: State) -> tuple[Facts, Callable[[str, Record], Record]]:
+def facts(state: State) -> tuple[ManifestFacts, Callable[[str, Record], Record]]:
     """What an exporter adds, and the honest hub's signature."""
-    by = signer(state.secrets[-1])
+    by = load_signer(state.secrets[-1])
     return (
-        Facts({}, "person:1", time_text(after(20_000)), {}),
-        lambda kind, record: sign(kind, {**record, "key": state.keys[-1]["key"]}, by),
+        ManifestFacts({}, "person:1", format_time(after(20_000)), {}),
+        lambda kind, record: sign_record(kind, {**record, "key": state.keys[-1]["key"]}, by),
     )
 
 
@@ -177,35 +185,35 @@ def write_whole(folder: Path, state: State, left_out: int = 0) -> None:
     """An export of everything, but for the entry that is left out."""
     folder.mkdir()
     hashes = [each.hash for each in state.segments]
-    bundle = Bundle(folder, anchor_of(state, hashes))
+    bundle = ExportBundle(folder, anchor_of(state, hashes))
     bodies = [
         state.bodies[each]
         for one in state.segments
         for each in one.ids
         if each in state.bodies and each != left_out
     ]
-    said = bundle.whole(((each.record, pack(each.ids)) for each in state.segments), bodies)
-    bundle.finish(said, *facts(state))
+    said = bundle.write_segments(((each.record, pack_ids(each.ids)) for each in state.segments), bodies)
+    bundle.write_manifest(said, *facts(state))
 
 
 def write_filtered(folder: Path, state: State, left_out: int = 0) -> None:
     """An export of every stream, each as far as it goes."""
     folder.mkdir()
     hashes = [each.hash for each in state.segments]
-    bundle = Bundle(folder, anchor_of(state, hashes))
+    bundle = ExportBundle(folder, anchor_of(state, hashes))
     by_number = {each.record["number"]: each for each in state.segments}
     streams: dict[str, list[int]] = {}
     for entry in sorted(state.bodies, key=lambda each: (state.said(each)["stream_seq"], each)):
         streams.setdefault(state.said(entry)["stream"], []).append(entry)
 
-    def placed(entries: list[int]) -> Iterator[Placed]:
+    def placed(entries: list[int]) -> Iterator[PlacedEntry]:
         for entry in entries:
             found = [(one, one.ids.index(entry)) for one in state.segments if entry in one.ids]
             if entry != left_out and found:
-                yield Placed(state.bodies[entry], found[0][0].record["number"], found[0][1])
+                yield PlacedEntry(state.bodies[entry], found[0][0].record["number"], found[0][1])
 
-    said = bundle.filtered(
+    said = bundle.write_streams(
         ((stream, placed(entries)) for stream, entries in sorted(streams.items())),
         lambda number: (by_number[number].record, by_number[number].leaves),
     )
-    bundle.finish(said, *facts(state))
+    bundle.write_manifest(said, *facts(state))

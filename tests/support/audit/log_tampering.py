@@ -7,9 +7,9 @@ changes a log and returns words of which at least one must stand in the fault's 
 from collections.abc import Callable
 from random import Random
 
-from audit.format.canonical_json import canonical
-from audit.format.hashes import leaf_of
-from audit.format.signed_records import new_private_key, sign, signer
+from audit.format.canonical_json import canonical_json
+from audit.format.hashes import leaf_hash
+from audit.format.signed_records import load_signer, new_private_key, sign_record
 from tests.support.audit.log_state import Segment, State
 
 Tamper = Callable[[State, Random], set[str]]
@@ -35,7 +35,7 @@ def where(state: State, entry: int) -> set[str]:
 
 def changed(state: State, entry: int) -> str:
     said = state.said(entry)
-    return canonical(
+    return canonical_json(
         said | {"details": {**said["details"], "number": 1000 + said["details"].get("number", 0)}}
     )
 
@@ -52,7 +52,7 @@ def body_and_leaf(state: State, generator: Random) -> set[str]:
     entry = some_entry(state, generator)
     segment, place = state.place_of(entry)
     state.bodies[entry] = changed(state, entry)
-    state.leaves[entry] = segment.leaves[place] = leaf_of(state.bodies[entry])
+    state.leaves[entry] = segment.leaves[place] = leaf_hash(state.bodies[entry])
     state.reseal(segment)
     return where(state, entry)
 
@@ -84,10 +84,10 @@ def inserted(state: State, generator: Random) -> set[str]:
     ]
     end = max(ends, key=lambda said: said["stream_seq"])
     entry = max(state.bodies) + 1
-    state.bodies[entry] = canonical(
-        end | {"stream_seq": end["stream_seq"] + 1, "prev_leaf": leaf_of(canonical(end)).hex()}
+    state.bodies[entry] = canonical_json(
+        end | {"stream_seq": end["stream_seq"] + 1, "prev_leaf": leaf_hash(canonical_json(end)).hex()}
     )
-    state.leaves[entry] = leaf_of(state.bodies[entry])
+    state.leaves[entry] = leaf_hash(state.bodies[entry])
     segment.ids.append(entry)
     segment.leaves.append(state.leaves[entry])
     state.reseal(segment)
@@ -155,7 +155,7 @@ def signed_by_another_key(state: State, generator: Random) -> set[str]:
     """11: an entry says something else, and its segment is signed anew by a key of somebody's own."""
     words = body_and_leaf(state, generator)
     segment = _segment_of(state, words)
-    segment.record = sign("segment", segment.record, signer(new_private_key()))
+    segment.record = sign_record("segment", segment.record, load_signer(new_private_key()))
     return words
 
 
@@ -166,7 +166,7 @@ def signed_by_a_key_of_another_time(state: State, generator: Random) -> set[str]
     right = state.key_at(segment.record["sealed_at"])
     wrong = generator.choice([each for each in range(len(state.keys)) if each != right])
     segment.record["key"] = state.keys[wrong]["key"]
-    segment.record = sign("segment", segment.record, signer(state.secrets[wrong]))
+    segment.record = sign_record("segment", segment.record, load_signer(state.secrets[wrong]))
     return words
 
 

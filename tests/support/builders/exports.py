@@ -13,8 +13,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
-from audit.sealing.checkpoints import checkpoint_file, newest_checkpoint
+from audit.entries.append import NewEntry, append_entries
+from audit.sealing.checkpoints import checkpoint_bytes, newest_checkpoint
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState
 from sync.models import Attempt, Call, Route
@@ -47,8 +47,8 @@ def happened(number: int = 0, **values: Any) -> Event:
         delivery = a_delivery(event, route)
         attempt = an_attempt(delivery, 1)
         a_call(attempt, request=None, response=None)
-        append(
-            Happening(
+        append_entries(
+            NewEntry(
                 event.stream,
                 "webhook.received",
                 f"source:{event.source.slug}",
@@ -56,7 +56,7 @@ def happened(number: int = 0, **values: Any) -> Event:
             ),
             at=event.received_at,
         )
-        append(Happening(delivery.stream, "attempt.started", details={"attempt": str(attempt.key)}))
+        append_entries(NewEntry(delivery.stream, "attempt.started", details={"attempt": str(attempt.key)}))
     return event
 
 
@@ -130,8 +130,8 @@ def kept(folder: Path) -> bytes:
     """The newest checkpoint, kept where the README says."""
     record = newest_checkpoint()
     assert record is not None
-    (folder.parent / "kept.json").write_bytes(checkpoint_file(record))
-    return checkpoint_file(record)
+    (folder.parent / "kept.json").write_bytes(checkpoint_bytes(record))
+    return checkpoint_bytes(record)
 
 
 def cut(event: Event) -> None:

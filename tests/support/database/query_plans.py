@@ -42,8 +42,8 @@ class Seen:
         """The lines of its plan, with these values."""
         sql = _EXPLAIN[connection.vendor] + self.sql
         if self.is_past:
-            rows = statement.execute(
-                connection, sql, self.values, lambda cursor: cursor.fetchall(), is_reading=True
+            rows = statement.execute_sql(
+                connection, sql, self.values, lambda cursor: cursor.fetchall(), is_read=True
             )
         else:
             with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ def seeing() -> Iterator[list[Seen]]:
     from django.db.backends.utils import CursorWrapper
 
     seen: list[Seen] = []
-    past, through = statement.execute, CursorWrapper.execute
+    past, through = statement.execute_sql, CursorWrapper.execute
 
     def note(sql: str, values: Any, *, is_past: bool) -> None:
         if sql.startswith(_FINDING):
@@ -72,12 +72,12 @@ def seeing() -> Iterator[list[Seen]]:
         note(sql, values, is_past=False)
         return through(self, sql, values)
 
-    statement.execute = noted_past
+    statement.execute_sql = noted_past
     CursorWrapper.execute = noted_through  # type: ignore[method-assign,assignment]
     try:
         yield seen
     finally:
-        statement.execute = past
+        statement.execute_sql = past
         CursorWrapper.execute = through  # type: ignore[method-assign]
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from database.write_batch import WriteBatch
 from sync.attempts import settle as attempts_settle
@@ -180,7 +180,7 @@ def test_within_a_transaction_it_leaves_that_whole(
 def test_what_was_appended_to_its_stream_at_this_moment_stays_before_it(hub: Hub, ways: Ways) -> None:
     def appended() -> None:
         with transaction.atomic():
-            append(Happening(last(Delivery).stream, "delivery.seen", "liisa"))
+            append_entries(NewEntry(last(Delivery).stream, "delivery.seen", "liisa"))
 
     ways.meanwhile = appended
     hub.change_email("anna.seen@example.com")

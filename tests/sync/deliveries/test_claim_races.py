@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from sync.deliveries import claims
 from sync.deliveries.claims import Claim, Paused, claim
 from sync.deliveries.predicates import SUSPECT
@@ -192,7 +192,7 @@ def test_it_knows_the_record_that_somebody_has_made(meanwhile: Callable[..., Cla
 def test_it_follows_what_was_said_of_it(meanwhile: Callable[..., Claim | None]) -> None:
     def say(delivery: Delivery) -> None:
         with transaction.atomic():
-            append(Happening(delivery.stream, "delivery.approved"))
+            append_entries(NewEntry(delivery.stream, "delivery.approved"))
 
     assert meanwhile(say) is not None
     assert faults() == []

@@ -23,7 +23,7 @@ def read(model: type[Model], key: int) -> dict[str, Any] | None:
 
 
 def test_every_value_is_what_the_orm_reads(hub: Hub) -> None:
-    ways.forget()
+    ways.invalidate()
     known = ways()
     assert known.keys() == set(Route.objects.values_list("pk", flat=True)) != set()
     for key, way in known.items():
@@ -52,7 +52,7 @@ def test_a_route_goes_by_the_newest_version_of_its_mapping_or_by_none(hub: Hub) 
         commercial=first.commercial,
         mapping=bare,
     )
-    ways.forget()
+    ways.invalidate()
     known = ways()
     assert known[first.pk].version == new
     assert (known[other.pk].version, known[other.pk].mapping, known[other.pk].route.mapping) == (

@@ -92,7 +92,7 @@ def test_a_system_that_hangs_does_not_hold_up_another_one_of_the_same_event(hub:
         Connection.objects.filter(pk=route.commercial_id).update(
             base_url=f"http://127.0.0.1:{silent.getsockname()[1]}"
         )
-        ways.forget()
+        ways.invalidate()
         answer = clients.submit(post_and_leave, hub, EXAMPLE)
         wait_until(lambda: hub.customer()["email"] == address)
         assert Delivery.objects.get(commercial=route.commercial_id).state == State.RUNNING

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 
 from audit.models import Entry, Outlet, Segment, SigningKey, Verification
-from audit.sealing.seal import seal_stragglers
+from audit.sealing.seal import seal_missed_entries
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import BOX, look_at_everything, seal_audit, send_checkpoint
 from sync.models import Alarm, Periodic
@@ -212,5 +212,5 @@ def test_a_worker_seals_within_seconds_and_sends_checkpoints(
         wait_until(lambda: Periodic.objects.filter(name="checkpoints").exists())
         Periodic.objects.update(due_at=read_clock())
         wait_until(lambda: any(tmp_path.iterdir()))
-    assert seal_stragglers(BOX, read_clock()) == 0
+    assert seal_missed_entries(BOX, read_clock()) == 0
     call_command("verify_audit", "--checkpoint", str(next(tmp_path.iterdir())))

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from standardwebhooks import Webhook
 
 from audit.models import Anchoring, Checkpoint, Outlet
-from audit.sealing.publish_checkpoints import LONGEST_PAUSE, Way, anchor
+from audit.sealing.publish_checkpoints import MAX_BACKOFF, PublishChannel, publish_checkpoint
 from sync.housekeeping.audit_upkeep import BOX, seal_audit
 from sync.housekeeping.checkpoint_channels import drop_file, file_name, ways
 from tests.support.audit.entries import write
@@ -30,7 +30,7 @@ def send(at: datetime = NOON) -> int:
     """Something new is sealed and sent, so many minutes from noon."""
     write("event:a")
     seal_audit()
-    return anchor(BOX, at, ways())
+    return publish_checkpoint(BOX, at, ways())
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def receiver(settings: Any) -> Iterator[Receiver]:
 
 
 def test_nothing_is_sent_where_nothing_is_sealed_or_no_way_is_set_up(folder: Path) -> None:
-    assert anchor(BOX, NOON, ways()) == 0
+    assert publish_checkpoint(BOX, NOON, ways()) == 0
     seal_audit()
-    assert anchor(BOX, NOON, {}) == 0
+    assert publish_checkpoint(BOX, NOON, {}) == 0
     assert list(folder.iterdir()) == []
 
 
 def test_a_folder_gets_a_file_for_each_checkpoint_that_verifies_the_log(folder: Path) -> None:
     assert [send(NOON), send(NOON + MINUTE)] == [1, 1]
-    assert anchor(BOX, NOON + 2 * MINUTE, ways()) == 0, "nothing new was sealed"
+    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, ways()) == 0, "nothing new was sealed"
     names = sorted(each.name for each in folder.iterdir())
     assert names == [
         file_name(count) for count in Checkpoint.objects.order_by("count").values_list("count", flat=True)
@@ -134,8 +134,8 @@ def test_a_way_that_fails_holds_up_no_other_and_gets_the_newest_later(
     assert outlet.failure == "the checkpoint address was answered with 500"
     assert send(NOON + MINUTE) == 1
     receiver.always(204, b"")
-    assert anchor(BOX, NOON + 2 * MINUTE, ways()) == 0, "its pause is not over"
-    assert anchor(BOX, NOON + 3 * MINUTE, ways()) == 1
+    assert publish_checkpoint(BOX, NOON + 2 * MINUTE, ways()) == 0, "its pause is not over"
+    assert publish_checkpoint(BOX, NOON + 3 * MINUTE, ways()) == 1
     outlet.refresh_from_db()
     assert (outlet.failures, outlet.failing_since, outlet.failure) == (0, None, "")
     assert (
@@ -154,7 +154,7 @@ def test_pauses_grow_to_a_quarter_of_an_hour_and_no_further(settings: Any) -> No
         pauses.append(due - at)
         at = due
     assert pauses[:3] == [MINUTE, 2 * MINUTE, 4 * MINUTE]
-    assert pauses[-1] == LONGEST_PAUSE
+    assert pauses[-1] == MAX_BACKOFF
     assert Outlet.objects.get().failures == 7
 
 
@@ -164,7 +164,7 @@ def test_an_error_of_our_own_counts_as_a_failure(folder: Path) -> None:
 
     write("event:a")
     seal_audit()
-    assert anchor(BOX, NOON, {"broken": Way(broken, MINUTE), **ways()}) == 1
+    assert publish_checkpoint(BOX, NOON, {"broken": PublishChannel(broken, MINUTE), **ways()}) == 1
     assert Outlet.objects.get(name="broken").failure == "an error of the hub itself; its log has it"
 
 
@@ -177,6 +177,6 @@ def test_a_folder_that_is_not_there_is_a_failure(settings: Any, tmp_path: Path) 
 def test_a_way_that_is_not_set_up_any_more_is_forgotten(folder: Path, settings: Any) -> None:
     send()
     settings.AUDIT_CHECKPOINT_FOLDER = ""
-    anchor(BOX, NOON + MINUTE, ways())
+    publish_checkpoint(BOX, NOON + MINUTE, ways())
     assert not Outlet.objects.exists()
     assert Anchoring.objects.count() == 1

@@ -9,9 +9,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client
 
-from audit.entries.append import Happening, append
+from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
-from audit.sealing.seal import seal
+from audit.sealing.seal import seal_entries
 from database.clock import read_clock
 from integration_hub.checks import check_retention
 from sync.housekeeping import cleanup
@@ -162,7 +162,7 @@ def test_nought_keeps_for_ever_and_so_does_less(settings: Any, days: int) -> Non
     for name in ("PAYLOADS", "CALLS", "EVENTS", "REFUSALS", "ALARMS", "AUDIT"):
         setattr(settings, f"KEEP_{name}_DAYS", days)
     append_one(read_clock() - 9_000 * DAY)
-    seal(BOX, read_clock() - 9_000 * DAY)
+    seal_entries(BOX, read_clock() - 9_000 * DAY)
     a_story(9_000)
     refusals(1, 9_000 * DAY)
     alarm("source:1", 9_000 * DAY)
@@ -293,7 +293,7 @@ def test_audit_entries_go_at_their_own_age_by_whole_segments_and_the_log_says_so
     now = read_clock()
     for days in (40, 20):
         append_one(now - timedelta(days=days))
-        seal(BOX, now - timedelta(days=days))
+        seal_entries(BOX, now - timedelta(days=days))
     before = Entry.objects.count()
     assert prune() == 0, "for ever, unless set otherwise"
     settings.KEEP_AUDIT_DAYS = 30
@@ -324,4 +324,4 @@ def test_events_that_outlive_their_proof_are_warned_of(
 
 def append_one(at: datetime) -> None:
     with transaction.atomic():
-        append(Happening("event:old", "test.happened"), at=at)
+        append_entries(NewEntry("event:old", "test.happened"), at=at)

@@ -39,7 +39,7 @@ def written(declaration: Any) -> Written:
 
 
 def in_use(route: Any) -> Any:
-    ways.forget()
+    ways.invalidate()
     version = ways()[route.pk].version
     return version and version.declaration
 

@@ -316,7 +316,7 @@ def gone_out(hub: Hub, other: Route) -> int:
     hub.shop.faults.add("error", status=503)
     hub.post_signed(EXAMPLE)
     pause(other, "the CRM moves", None)
-    ways.forget()
+    ways.invalidate()
     hold_waiting()
     before = Attempt.objects.filter(delivery__route=other).count()
     assert before == 1

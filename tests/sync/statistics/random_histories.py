@@ -50,7 +50,7 @@ class History:
             source = a_source(slug)
             self.routes.append(Route.objects.filter(source=source).first() or a_route(source))
         MappingVersion.objects.update(declaration={"fields": {"email": {"path": "entity.email"}}})
-        ways.forget()
+        ways.invalidate()
 
     def step(self) -> None:
         """One thing more happens."""
