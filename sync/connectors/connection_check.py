@@ -1,7 +1,7 @@
-"""Is a connection good? Asked in four steps, each with what was found and the time that it took.
+"""Check a connection in four steps, each with its result and duration.
 
-The steps end at the first that fails, and all of them together by one deadline. Nothing that is returned holds a
-secret, a query or a part of an answer.
+The check stops at the first failure and has one deadline for all steps. The results hold no secret, no query
+and no part of a response.
 """
 
 import time
@@ -34,7 +34,9 @@ _UNTIMED_CODES: Mapping[str, None] = {"shown-by-read": None, "none-needed": None
 
 
 class CheckStep(NamedTuple):
-    """`code` says in a stable word what was found, or why it failed; `facts` can be written as JSON."""
+    """Result of one step. `code` is the machine word of the result or of the failure; `facts` is
+    JSON-serializable.
+    """
 
     name: StepName
     is_good: bool | None
@@ -45,7 +47,7 @@ class CheckStep(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckedConnection:
-    """The connection that is asked about: what `registry.connect` takes."""
+    """Arguments of `registry.make_connector` for the connection to check."""
 
     connector: str
     base_url: str
@@ -65,7 +67,7 @@ class _StepFailed(Exception):
 
 
 class _CheckRecorder:
-    """A recorder that keeps the last status, and lets nothing leave once the time is up."""
+    """Recorder that keeps the last status and stops requests after the deadline."""
 
     def __init__(self, ends_at: float) -> None:
         self._ends_at = ends_at
@@ -81,18 +83,19 @@ class _CheckRecorder:
 
 
 def check_connection(checked: CheckedConnection, max_seconds: float = MAX_SECONDS) -> tuple[CheckStep, ...]:
-    """The four steps, in order; those after a failure were not reached. Ends within `most_seconds`."""
+    """Run the four steps in order, within `max_seconds`. Steps after a failure have the code `not-reached`."""
     course = _ConnectionCheck(checked, time.monotonic() + max_seconds)
     steps: list[CheckStep] = []
     for name in STEP_NAMES:
-        is_over = any(each.is_good is False for each in steps)
+        is_over = any(step.is_good is False for step in steps)
         steps.append(CheckStep(name, None, "not-reached") if is_over else course.run_step(name))
     return _infer_credentials_result(steps)
 
 
 def _infer_credentials_result(steps: list[CheckStep]) -> tuple[CheckStep, ...]:
-    """Whether credentials are accepted is often told by the read alone: it was refused because of who we are, it was
-    not refused, or nobody knows."""
+    """Derive the result of the credentials step from the sample read where the credentials alone show
+    nothing.
+    """
     *before, credentials, read = steps
     if read.is_good is False and read.code.endswith(f"-{CredentialsRefused.code_suffix}"):
         facts = {**credentials.facts, **read.facts}

@@ -1,4 +1,4 @@
-"""The connectors there are, and the one way to get one."""
+"""Registry of the connectors, and the only way to make one."""
 
 import os
 from collections.abc import Mapping
@@ -32,7 +32,9 @@ MAX_CACHED = 256
 def validate_connection(
     connector: str, settings: Mapping[str, Any], authentication: Mapping[str, Any], base_url: str
 ) -> None:
-    """Check what is about to be saved; raises SettingsInvalid, its pointer beginning with an argument."""
+    """Validate a connection before it is saved. Raises SettingsInvalid with a pointer that begins with the
+    name of an argument.
+    """
     if connector not in CONNECTORS:
         raise SettingsInvalid("/connector", f"This must be one of: {', '.join(CONNECTORS)}.")
     parse_authentication(authentication, _parse_base(base_url))
@@ -43,7 +45,7 @@ def validate_connection(
 
 
 def read_connection_options(connector: str, settings: Mapping[str, Any]) -> ConnectionOptions:
-    """What the settings say of the way to the system. Raises SettingsInvalid."""
+    """Return the connection options of the settings. Raises SettingsInvalid."""
     if connector not in _SETTINGS_PARSERS:
         raise SettingsInvalid("/connector", "There is no such connector.")
     parsed: Any = _SETTINGS_PARSERS[connector](settings)
@@ -52,7 +54,7 @@ def read_connection_options(connector: str, settings: Mapping[str, Any]) -> Conn
 
 
 def credential_names(authentication: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the credentials that an authentication needs."""
+    """Return the names of the credentials that an authentication needs."""
     return SCHEMES.get(str(authentication.get("scheme", "none")), ())
 
 
@@ -97,10 +99,10 @@ def make_connector(
     deadline: float = DEFAULT_DEADLINE_SECONDS,
     byte_cap: int = DEFAULT_BYTE_CAP,
 ) -> IdentityConnector | TargetConnector:
-    """A connector for one attempt, cheap to make: what was read of equal arguments before, connections and tokens are
-    kept in the process, not in it.
+    """Make a connector for one attempt. Cheap: parsed settings, open connections and tokens are cached in the
+    process.
 
-    `deadline_seconds` in seconds for each exchange, `byte_cap` for the body of each answer, `request_id` is sent as
+    `deadline` in seconds for each exchange, `byte_cap` for the body of each response; `request_id` is sent as
     X-Request-Id. Raises SettingsInvalid.
     """
     if CONNECTOR_SIDES.get(connector) != side:
@@ -123,7 +125,7 @@ _SETTINGS_PARSERS = {
     "rest-commercial": target.parse_target_settings,
 }
 
-# By a digest of all that was read, so that a changed connection is never taken for what it was.
+# Keyed by a hash of all arguments, so that a changed connection never uses an old entry.
 _cache: dict[bytes, tuple[ClientConfig, _ConnectorSettings]] = {}
 
 
@@ -133,7 +135,7 @@ def _cache_parsed(key: bytes, known: tuple[ClientConfig, _ConnectorSettings]) ->
     _cache[key] = known
 
 
-# What authenticates may hold a lock, and a lock may have been held by a thread that did not survive the fork.
+# An authenticator has a lock, which a thread that did not survive the fork may hold.
 os.register_at_fork(after_in_child=_cache.clear)
 
 

@@ -1,4 +1,4 @@
-"""An identity service that answers REST requests in JSON, described by its settings."""
+"""Connector of an identity service with a JSON REST API, described by its settings."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,9 @@ class RestIdentityConnector:
         self._settings = settings
 
     def fetch_entity(self, entity_type: str, entity_id: str) -> Entity | None:
-        """The entity as it is now, None where it is gone. An answer about another entity is Garbled."""
+        """Return the entity as it is now, None if it is deleted. Raises UnreadableResponse for another
+        entity.
+        """
         known = self._entity_settings(entity_type)
         asked = ConnectorRequest(
             "fetch",
@@ -45,10 +47,11 @@ class RestIdentityConnector:
         return entity
 
     def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
-        """The entities of a type after the first `skip`, each once; one request a page, as it is wanted.
+        """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
+        it is needed.
 
-        Ends at the total that the service gives, at a page that brings nothing new (it is past the end, or
-        the service ignores where a page starts), and after `most_pages`. Unsafe where no list is configured.
+        Stops at the total that the service states, at a page without new entities (past the end, or the
+        service ignores the offset), and after `max_pages`. Raises UnsafeRequest if no list is configured.
         """
         known = self._entity_settings(entity_type)
         if known.list_settings is None:
@@ -56,11 +59,13 @@ class RestIdentityConnector:
         return self._iterate_pages(entity_type, known, known.list_settings, skip, max_pages)
 
     def renew_credentials(self) -> float | None:
-        """See `contracts.types.Testable`."""
+        """Fetch new credentials and return their lifetime in seconds; None if only a real request can verify
+        them.
+        """
         return self._client.renew_credentials()
 
     def read_sample(self) -> SampleResult:
-        """One entity of the first list that is configured; without a list, an entity that is not there."""
+        """Read one entity of the first configured list; without a list, request an id that does not exist."""
         entities = sort_users_first(self._settings.entities)
         for entity_type, known in entities:
             if known.list_settings is not None:
@@ -82,7 +87,7 @@ class RestIdentityConnector:
             fresh = {entity.id: entity for entity in page if entity.id not in seen}
             yield from fresh.values()
             seen.update(fresh)
-            # By what came, not by what was asked for: a service may have a smaller page of its own.
+            # Count the entities received, not the page size: a service may return smaller pages.
             position += len(page)
             if not fresh or (total is not None and position >= total):
                 return
@@ -90,7 +95,9 @@ class RestIdentityConnector:
     def _fetch_page(
         self, entity_type: str, known: EntitySettings, listing: ListSettings, position: int
     ) -> tuple[list[Entity], int | None]:
-        """The entities from a position on, and how many there are in all, where the service says so."""
+        """Return one page of entities from a position on, and the total, None if the service does not state
+        it.
+        """
         place = {
             listing.offset_parameter: str(listing.first_offset + position),
             listing.count_parameter: str(listing.page_size),

@@ -1,4 +1,4 @@
-"""A commercial system that answers REST requests in JSON, described by its settings."""
+"""Connector of a target with a JSON REST API, described by its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,14 +20,16 @@ MAX_SEARCH_RESULTS = 10
 
 
 class RestTargetConnector:
-    """`contracts.types.CommercialConnector` over HTTP."""
+    """`contracts.types.TargetConnector` over HTTP."""
 
     def __init__(self, client: HttpClient, settings: TargetSettings) -> None:
         self._client = client
         self._settings = settings
 
     def get_record(self, entity_type: str, record_id: str) -> Record | None:
-        """The record as it is now, None where it is gone. An answer about another record is Garbled."""
+        """Return the record as it is now, None if it is deleted. Raises UnreadableResponse for another
+        record.
+        """
         known = self._collection_settings(entity_type)
         asked = ConnectorRequest(
             "get", "GET", known.item_path, path_values={"id": record_id}, accepted_statuses=NOT_FOUND_STATUSES
@@ -38,7 +40,9 @@ class RestTargetConnector:
         return self._require_same_record(asked, record_id, self._read_record(asked, known, answer))
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
-        """At most ten records that really have the value: some systems ignore a filter they do not know."""
+        """Return at most ten records that have the value. Each is verified, as some systems ignore a filter
+        that they do not know.
+        """
         known = self._collection_settings(entity_type)
         if known.search is None or field not in known.search.fields:
             raise self._client.unsafe_error("this field is not configured to be searched by")
@@ -56,8 +60,11 @@ class RestTargetConnector:
         return tuple(hit for hit in hits if self._has_value(hit, field, value))[:MAX_SEARCH_RESULTS]
 
     def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
-        """A new record. An answer without its id is Garbled, one whose id can never stand in an address Unsafe: the
-        record may stand all the same."""
+        """Create a record and return it.
+
+        Raises UnreadableResponse if the response has no id, and UnsafeRequest if the id is not allowed in a
+        path; the record may exist in both cases.
+        """
         known = self._collection_settings(entity_type)
         body = _wrap_fields(known, fields)
         asked = ConnectorRequest(
@@ -84,8 +91,11 @@ class RestTargetConnector:
         *,
         current: Mapping[str, Any] | None,
     ) -> Record:
-        """The record after the write. PATCH and POST send `fields` alone. PUT replaces the record, so
-        it sends `current` (read now where it is None) with `fields` over it."""
+        """Update a record and return it as the target has it now.
+
+        PATCH and POST send `fields` only. PUT replaces the record: it sends `current`, read now if None,
+        merged with `fields`.
+        """
         known = self._collection_settings(entity_type)
         sent = (
             fields
@@ -105,7 +115,7 @@ class RestTargetConnector:
         return self._record_after_update(asked, known, Record(record_id, sent), answer)
 
     def delete_record(self, entity_type: str, record_id: str, idempotency_key: str) -> None:
-        """The record is gone afterwards."""
+        """Delete the record. A record that was deleted before counts as success."""
         known = self._collection_settings(entity_type)
         self._client.send_request(
             ConnectorRequest(
@@ -120,11 +130,15 @@ class RestTargetConnector:
         )
 
     def renew_credentials(self) -> float | None:
-        """See `contracts.types.Testable`."""
+        """Fetch new credentials and return their lifetime in seconds; None if only a real request can verify
+        them.
+        """
         return self._client.renew_credentials()
 
     def read_sample(self) -> SampleResult:
-        """A search that finds nothing; where none is configured, a record that is not there."""
+        """Search for a value that does not exist; if no search is configured, request an id that does not
+        exist.
+        """
         entities = sort_users_first(self._settings.entities)
         for _, known in entities:
             if known.search is not None and known.search.fields:
@@ -156,7 +170,9 @@ class RestTargetConnector:
     def _replacement_fields(
         self, entity_type: str, record_id: str, fields: Mapping[str, Any], current: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        """All that a replacing update sends. A record that is gone is left to the system to refuse."""
+        """Return all fields that a replacing update sends. The target itself refuses a record that was
+        deleted.
+        """
         if current is None:
             record = self.get_record(entity_type, record_id)
             current = record.fields if record else {}
@@ -166,7 +182,7 @@ class RestTargetConnector:
     def _record_after_update(
         self, asked: ConnectorRequest, known: CollectionSettings, sent: Record, answer: HttpResponse
     ) -> Record:
-        """What the answer tells of the record, or what was sent where it tells nothing."""
+        """Return the record in the response; the record as sent if the response holds none."""
         if not answer.body.strip():
             return sent
         fields = known.record_expression.evaluate(self._client.read_object(asked, answer))

@@ -1,6 +1,6 @@
-"""One POST to an address of the settings, signed by Standard Webhooks 1.0.0 (https://www.standardwebhooks.com).
+"""POST to a configured address, signed by Standard Webhooks 1.0.0 (https://www.standardwebhooks.com).
 
-For alarms and for checkpoints of the audit log.
+Used for alarms and for checkpoints of the audit log.
 """
 
 import base64
@@ -19,7 +19,7 @@ MIN_KEY_BYTES = 24
 
 
 def parse_signing_key(secret: str) -> bytes:
-    """The bytes of a `whsec_…` secret. ValueError, without the secret in it, for anything else."""
+    """Decode a `whsec_…` secret. Raises ValueError, without the secret in it, for anything else."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -30,7 +30,9 @@ def parse_signing_key(secret: str) -> bytes:
 
 
 def sign_headers(key: bytes, webhook_id: str, sent_at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers. `webhook_id` has no full stop, which parts what is signed; it is the same for each try."""
+    """Return the three signature headers. `webhook_id` is equal for each try and has no full stop, which
+    separates the signed parts.
+    """
     seconds = str(int(sent_at.timestamp()))
     content = b".".join((webhook_id.encode("ascii"), seconds.encode("ascii"), body))
     signature = base64.b64encode(hmac.digest(key, content, "sha256")).decode("ascii")
@@ -46,11 +48,13 @@ BYTE_CAP = 65_536
 
 
 class PostFailed(Exception):
-    """It may not have arrived. The text is for support and holds no secret."""
+    """The request failed and may not have arrived. The text is for support and holds no secret."""
 
 
 def post_signed(description: str, url: str, secret: str, webhook_id: str, body: bytes) -> None:
-    """Send JSON; any 2xx means that it arrived. `PostFailed` says of `what` why it may not have, within ten seconds."""
+    """Send JSON within ten seconds; any 2xx status is success. Raises PostFailed, whose text calls the
+    receiver `description`.
+    """
     now = datetime.now(UTC)
     try:
         base, template = _split_url(url)
@@ -67,7 +71,7 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
 
 
 def _split_url(url: str) -> tuple[BaseUrl, str]:
-    """The base of a URL, and what is left of its path: a slash at its end, or where it has no path at all."""
+    """Split a URL into its base and the rest of its path: a trailing slash, or a slash if it has no path."""
     base = parse_base_url(url)
     return base, "/" if url.endswith("/") or not base.prefix else ""
 

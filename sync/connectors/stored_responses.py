@@ -1,4 +1,4 @@
-"""Reading an entity again from the answer that was kept when it was fetched. Pure."""
+"""Parse an entity from a stored response of the identity service. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,8 +10,9 @@ from sync.connectors.values.json_responses import UnreadableError, as_id, as_obj
 def read_stored_entity(
     settings: Mapping[str, Any], entity_type: str, entity_id: str, body: str
 ) -> Mapping[str, Any] | None:
-    """The attributes of the entity in this body, by the settings of its connection as they are now; None where they
-    do not find it there: the body was cut, or is about another entity. SettingsInvalid where there is no reading them.
+    """Return the attributes of the entity in a response body, by the present settings of its connection.
+
+    Returns None if the body was cut or is about another entity. Raises SettingsInvalid.
     """
     parsed: IdentitySettings = parse_identity_settings(settings)
     known = parsed.entities.get(entity_type.upper())

@@ -1,7 +1,7 @@
-"""From what the identity service holds and what the commercial system holds to what must change. Pure.
+"""Compute the change of a record from an entity and the record's present fields. Pure.
 
-Plan without apply is a preview; the same engine tells support what an event changed, and stops when there is nothing
-to do.
+A plan that is not applied is a preview; it also shows support what an event changed, and an empty one sends
+nothing.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from sync.connectors.contracts.types import Record
 
 
 class ChangeAction(StrEnum):
-    """What is done to the record."""
+    """Action on the record."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -23,7 +23,7 @@ class ChangeAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field, before and after."""
+    """A field before and after the change."""
 
     name: str
     before: Any
@@ -32,7 +32,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a plan found. `unchanged_fields` are the mapped fields that already have their value."""
+    """Change of a record. `unchanged_fields`: mapped fields that already have their value."""
 
     action: ChangeAction
     record_id: str | None = None
@@ -41,16 +41,16 @@ class Change:
 
     @property
     def values_to_send(self) -> dict[str, Any]:
-        """The fields to send."""
+        """Return the fields to send."""
         return {change.name: change.after for change in self.fields}
 
     def to_document(self) -> dict[str, Any]:
-        """As it is kept, and shown to support."""
+        """Return the change as the JSON document that is stored and shown to support."""
         return {
             "action": str(self.action),
             "record": self.record_id,
             "fields": [
-                {"name": each.name, "before": each.before, "after": each.after} for each in self.fields
+                {"name": field.name, "before": field.before, "after": field.after} for field in self.fields
             ],
             "same": dict(self.unchanged_fields),
         }
@@ -59,7 +59,7 @@ class Change:
 def plan_existing_entity(
     wanted: Mapping[str, Any], record: Record | None, caseless: frozenset[str]
 ) -> Change:
-    """The change for an entity that is there: create its record, update the fields that differ, or nothing."""
+    """Plan the change for an existing entity: create its record, update the fields that differ, or nothing."""
     if record is None:
         return Change(
             ChangeAction.CREATE, None, tuple(FieldChange(name, None, value) for name, value in wanted.items())
@@ -71,7 +71,7 @@ def plan_existing_entity(
 def plan_deleted_entity(
     record: Record | None, deactivation: Mapping[str, Any] | None, *, deletes: bool
 ) -> Change:
-    """The change for an entity that is gone: delete its record, mark it inactive, or leave it alone."""
+    """Plan the change for a deleted entity: delete its record, write the deactivation fields, or nothing."""
     if record is None:
         return Change(ChangeAction.NOTHING)
     if deletes:
@@ -101,7 +101,7 @@ def _values_equal(before: Any, after: Any, is_caseless: bool) -> bool:
 
 
 def json_equal(before: Any, after: Any) -> bool:
-    """Equal as JSON: at any depth, a truth value is not the number that Python takes it for."""
+    """Return True if two values are equal as JSON: at any depth, true is not 1, as it is in Python."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return before.keys() == after.keys() and all(json_equal(before[name], after[name]) for name in before)
     if isinstance(before, list) and isinstance(after, list):

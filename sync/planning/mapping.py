@@ -32,7 +32,7 @@ FieldPath = tuple[str | int, ...]
 
 
 class InvalidMapping(ValueError):
-    """A declaration that cannot be used; the sentence names the field, `place` the members that lead to it."""
+    """An invalid declaration. The message names the field; `place` is the path to it."""
 
     def __init__(self, sentence: str, place: FieldPath = ()) -> None:
         super().__init__(sentence)
@@ -40,7 +40,7 @@ class InvalidMapping(ValueError):
 
 
 class EntityNotMappable(Exception):
-    """This entity cannot be turned into a record; `field` says where."""
+    """The entity cannot be mapped; `field` is the record field that failed."""
 
     def __init__(self, field_name: str, reason: str) -> None:
         super().__init__(f"{field_name}: {reason}")
@@ -49,7 +49,7 @@ class EntityNotMappable(Exception):
 
 
 def gettext_noop(text: str) -> str:
-    """The text, marked for whoever gathers what is to be translated; the console looks it up."""
+    """Return the text, marked for translation; the console translates it."""
     return text
 
 
@@ -58,7 +58,7 @@ def _first_item(value: Any) -> Any:
 
 
 def _first_verified_email(emails: Any) -> Any:
-    """The first verified address; without one, the first address (Trivore's list has no primary flag)."""
+    """Return the first verified address, else the first address (Trivore's list has no primary flag)."""
     listed = [entry for entry in emails if isinstance(entry, dict)] if isinstance(emails, list) else []
     verified = [entry for entry in listed if entry.get("verified") is True]
     return next((entry.get("address") for entry in verified + listed if entry.get("address")), None)
@@ -86,7 +86,10 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """How one field of the record is made."""
+    """Rule that computes one field of the record.
+
+    `entity_fields`: the fields of the entity that it reads, None if it reads the whole entity.
+    """
 
     path: Evaluator | None = None
     constant: Any = None
@@ -98,11 +101,13 @@ class FieldRule:
     )
 
     def has_input_in(self, part: Mapping[str, Any]) -> bool:
-        """Whether a part of an entity has something that it looks at: `entity.locked != `true`` is true of nothing."""
+        """Return True if a partial entity has a field that this rule reads. Needed because `entity.locked !=
+        `true`` is true of an absent field.
+        """
         return not self.entity_fields or not self.entity_fields.isdisjoint(part)
 
     def compute_value(self, document: Mapping[str, Any]) -> Any:
-        """The value for `{"entity": …, "webhook": …}`; raises what an expression may raise."""
+        """Compute the value for `{"entity": …, "webhook": …}`. Raises what an expression may raise."""
         value = self.constant if self.path is None else self.path(document)
         for change in self.apply:
             value = change(value)
@@ -111,7 +116,7 @@ class FieldRule:
 
 @dataclass(frozen=True, slots=True)
 class MatchRule:
-    """By what a record is found when there is no link yet."""
+    """Rule for finding a record that is not linked yet."""
 
     external_id: str | None = None
     previous: Mapping[str, Evaluator] = field(default_factory=dict)
@@ -120,13 +125,15 @@ class MatchRule:
 
 @dataclass(frozen=True, slots=True)
 class ParsedMapping:
-    """A declaration that was checked."""
+    """A validated declaration."""
 
     fields: Mapping[str, FieldRule]
     match: MatchRule
 
     def map_entity(self, entity: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
-        """The record's fields for this entity. `EntityNotMappable` names the field that has no usable value."""
+        """Map an entity to the fields of a record. Raises EntityNotMappable for a required field without a
+        value.
+        """
         return self._map_fields(self.fields, entity, webhook, without=(None, "", []))
 
     def map_partial_entity(self, part: Mapping[str, Any], webhook: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,13 +161,13 @@ class ParsedMapping:
         return made
 
     def previous_values(self, previous: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """(record field, old value) for each value that the change overwrote."""
+        """Return (record field, previous value) for each value that the change overwrote."""
         found = [(name, _evaluate_or_none(path, previous)) for name, path in self.match.previous.items()]
         return [(name, value) for name, value in found if isinstance(value, str | int) and value != ""]
 
     @property
     def caseless_fields(self) -> frozenset[str]:
-        """Fields in which capital letters do not count as a difference."""
+        """Return the fields that are compared without regard to case."""
         return frozenset(name for name, rule in self.fields.items() if rule.is_caseless)
 
 
@@ -186,8 +193,7 @@ _cache: dict[bytes, ParsedMapping] = {}
 
 
 def parse_mapping(declaration: Any) -> ParsedMapping:
-    """The checked form of a declaration, remembered by its content. `InvalidMapping` with a sentence that names the
-    place."""
+    """Parse and validate a declaration; the result is cached by content. Raises InvalidMapping."""
     try:
         key = fingerprint_json(declaration)
     except (TypeError, ValueError, RecursionError):

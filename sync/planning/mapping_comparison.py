@@ -1,4 +1,4 @@
-"""What a mapping makes of an entity beside what another one makes of it. Pure: nobody is called, nothing is kept."""
+"""Compare the results of two mappings for the same entity. Pure: no calls, nothing stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sync.planning.mapping import EntityNotMappable, ParsedMapping, gettext_noop
 
 
 class ComparisonOutcome(StrEnum):
-    """What a draft does to one event, beside the version in force."""
+    """Effect of a draft on one event, compared with the version in force."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -21,7 +21,9 @@ class ComparisonOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MappingInput:
-    """What was given to a mapping for one event. `is_partial`: it was relayed, and tells a part of the entity only."""
+    """Input of a mapping for one event. `is_partial`: the event was relayed and holds a part of the entity
+    only.
+    """
 
     entity: Mapping[str, Any]
     webhook: Mapping[str, Any]
@@ -30,7 +32,7 @@ class MappingInput:
 
 @dataclass(frozen=True, slots=True)
 class MappingResult:
-    """What a mapping made of it: the record's fields and by what the record is looked up, or the field that fails."""
+    """Result of a mapping: the record's fields and its match keys, or the field that failed and why."""
 
     fields: Mapping[str, Any] | None
     keys: Mapping[str, Any]
@@ -51,7 +53,7 @@ class FieldDifference:
 
 @dataclass(frozen=True, slots=True)
 class MappingComparison:
-    """Both side by side."""
+    """Comparison of two mapping results."""
 
     outcome: ComparisonOutcome
     fields: tuple[FieldDifference, ...]
@@ -60,16 +62,16 @@ class MappingComparison:
 
     @property
     def affected_fields(self) -> tuple[str, ...]:
-        """The fields concerned: those that differ, or the one that fails in one of them only."""
+        """Return the fields that differ, or the one that fails in only one of the mappings."""
         if self.outcome is ComparisonOutcome.FAILS_NOW:
             return (self.after.failing_field,)
         if self.outcome is ComparisonOutcome.WORKS_NOW:
             return (self.before.failing_field,)
-        return tuple(each.name for each in self.fields)
+        return tuple(difference.name for difference in self.fields)
 
 
 def run_mapping(mapping: ParsedMapping | None, mapping_input: MappingInput) -> MappingResult:
-    """What a delivery would make of it by this mapping; None: there was no version yet."""
+    """Run a mapping as a delivery would. None stands for a mapping without a version yet, which fails."""
     if mapping is None:
         return MappingResult(None, {}, "mapping", gettext_noop("it has no version yet"))
     apply_mapping = mapping.map_partial_entity if mapping_input.is_partial else mapping.map_entity
@@ -90,7 +92,7 @@ def run_mapping(mapping: ParsedMapping | None, mapping_input: MappingInput) -> M
 def compare_mappings(
     current: ParsedMapping | None, draft: ParsedMapping, mapping_input: MappingInput
 ) -> MappingComparison:
-    """The two of them over the same event."""
+    """Run two mappings on the same input and compare their results."""
     before, after = run_mapping(current, mapping_input), run_mapping(draft, mapping_input)
     if before.fields is None or after.fields is None:
         outcomes = {

@@ -1,8 +1,8 @@
-"""Hop 5, the second half: which record of the commercial system belongs to the entity.
+"""Find the record of the target that belongs to an entity.
 
-By link, then by external id, then by a value that the change overwrote; by the new value only when about to create.
-E-mail is what changes: it must never be the only key. Two people may share one: a record that bears the external id of
-another entity, or bears none and is linked to another, is not this one's, whatever else it has.
+The order is: link, external id, a value that the change overwrote; the new value only before creating a
+record. E-mail addresses change, so they must never be the only key. Two people may share one: a record with
+the external id of another entity, or with none and a link to another entity, never matches.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from sync.planning.mapping import ParsedMapping
 
 
 class AmbiguousMatch(Exception):
-    """Two records match: a person has to decide."""
+    """Several records match: a person has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RecordQuery:
 
 
 def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQuery) -> Record | None:
-    """The entity's record, or None. `AmbiguousMatch` where a search found two; `ConnectorError` as it comes."""
+    """Return the entity's record, or None. Raises AmbiguousMatch if a search finds two, and ConnectorError."""
     if query.linked_record_id is not None:
         linked = target.get_record(query.entity_type, query.linked_record_id)
         if linked is not None:
@@ -43,7 +43,7 @@ def find_record(target: TargetConnector, mapping: ParsedMapping, query: RecordQu
 def find_record_by_new_value(
     target: TargetConnector, mapping: ParsedMapping, query: RecordQuery, wanted: dict[str, Any]
 ) -> Record | None:
-    """A record that already has the new values, asked for only when one is about to be created."""
+    """Return a record that already has the new values. Called only before creating a record."""
     keys = [(name, wanted.get(name)) for name in mapping.match.new]
     return _search_one_record(target, mapping, query, keys)
 

@@ -1,8 +1,7 @@
-"""When to try again, or never. Pure: the policy, the try, the delivery's age, what the other side asked for and one
-random number in; seconds out.
+"""Decide when to retry a delivery, or to give up. Pure: the random number is an argument.
 
-Exponential with full jitter (the spread that empties a backlog without a stampede), capped; a Retry-After is a floor,
-capped as well.
+Exponential back-off with full jitter, which empties a backlog without a stampede, with an upper bound. A
+Retry-After header is a lower bound, up to the same upper bound.
 """
 
 from dataclasses import dataclass

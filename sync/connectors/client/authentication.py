@@ -1,4 +1,4 @@
-"""How a connection proves who it is. Secrets show in no repr, message or record."""
+"""Authenticate the requests of a connection. No repr, message or stored row shows a secret."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,22 +16,28 @@ from sync.connectors.settings.settings_reader import SettingsInvalid, is_header_
 
 
 class Authenticator(Protocol):
-    """Gives the secret headers of a request; `sender` is there to fetch them where they must be fetched."""
+    """Supplies the secret headers of a request. `sender` sends a token request where headers have to be
+    fetched.
+    """
 
     def get_headers(self, sender: TokenSender) -> Mapping[str, str]:
-        """The headers to send now."""
+        """Return the headers to send now."""
 
     def renew_headers(self, sender: TokenSender, refused: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Other headers in place of those refused with 401; None where there can be no others."""
+        """Return new headers after a 401 for `refused`; None if the credentials allow no others."""
 
     def renew_credentials(self, sender: TokenSender) -> float | None:
-        """Get them anew, and for how many seconds they are good; None where only their use can tell."""
+        """Fetch new headers and return their lifetime in seconds; None if only a real request can verify the
+        credentials.
+        """
 
 
 def make_authenticator(
     scheme: AuthenticationScheme, credentials: Mapping[str, str], side: errors.Side
 ) -> Authenticator:
-    """The authenticator of a connection. SettingsInvalid where a credential is missing or cannot be sent."""
+    """Make the authenticator of a connection. Raises SettingsInvalid if a credential is missing or cannot be
+    sent.
+    """
     held = Credentials(credentials)
     for name in SCHEMES[scheme.name]:
         if name not in held or not held[name]:
@@ -53,7 +59,7 @@ def _fixed_headers(scheme: AuthenticationScheme, held: Credentials) -> dict[str,
 
 
 class FixedHeaders:
-    """The same headers always: none, basic, bearer, or one of the connection's own."""
+    """Sends fixed headers: none, basic, bearer, or a header of the connection's settings."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers

@@ -1,4 +1,4 @@
-"""HTTP as connectors use it: one configured origin, one recorder, our own errors."""
+"""HTTP client of the connectors: one configured origin, one recorder, and only our own errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ _ERRORS_BY_FAILURE: Mapping[type[ExchangeFailure], type[errors.ConnectorError]] 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """What is the same for every attempt over one connection: made once and shared by threads."""
+    """Configuration shared by all attempts over one connection: built once and used by several threads."""
 
     side: errors.Side
     base_url: BaseUrl
@@ -67,7 +67,7 @@ class ClientConfig:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOptions:
-    """What a caller wants: `deadline_seconds` in seconds for each exchange, `byte_cap` for each answer's body."""
+    """Options of one attempt: `deadline_seconds` for each exchange, `byte_cap` for the body of each response."""
 
     request_id: str
     deadline_seconds: float = 10.0
@@ -76,7 +76,7 @@ class AttemptOptions:
 
 @dataclass(frozen=True, slots=True)
 class ConnectorRequest:
-    """One request in our terms. `accepted_statuses`: statuses that are answers here and not errors."""
+    """One request of a connector. `accepted_statuses`: error statuses that this request treats as a result."""
 
     purpose: Purpose
     method: str
@@ -90,16 +90,16 @@ class ConnectorRequest:
 
     @property
     def label(self) -> str:
-        """The request without anything secret or personal."""
+        """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
 
 class HttpClient:
-    """Requests to one connection. Raises `errors.ConnectorError` only, and what the recorder raises.
+    """Sends requests to one connection. Raises `errors.ConnectorError` only, and what the recorder raises.
 
-    A read over a kept connection that turns out to be closed is sent once more; a read or write that is
-    refused with 401 is sent once more after the authenticator renewed what it holds. Every sending is
-    recorded as an exchange of its own. Nothing else is ever repeated here.
+    A read that fails because a pooled connection was closed is sent once more. A request that is refused with
+    401 is sent once more after the authenticator renewed its headers. Each transmission is recorded as an
+    exchange of its own. Nothing else is repeated here.
     """
 
     def __init__(self, config: ClientConfig, options: AttemptOptions, recorder: Recorder) -> None:
@@ -116,7 +116,7 @@ class HttpClient:
         )
 
     def send_request(self, request: ConnectorRequest) -> HttpResponse:
-        """The answer, with a status of 2xx or one of those tolerated."""
+        """Send a request and return the response, which has a 2xx or an accepted status."""
         call = self._prepare_request(request)
         held = self._config.authenticator.get_headers(self._token_sender())
         answer = self._send_with_retry(call, held, request.accepted_statuses)
@@ -129,31 +129,33 @@ class HttpClient:
         return answer
 
     def renew_credentials(self) -> float | None:
-        """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
+        """Fetch new credentials and return their lifetime in seconds; None if only a real request can verify
+        them.
+        """
         return self._config.authenticator.renew_credentials(self._token_sender())
 
     def read_object(self, request: ConnectorRequest, response: HttpResponse) -> dict[str, Any]:
-        """The answer's body as an object; Garbled where it is not one."""
+        """Return the response body as a JSON object. Raises UnreadableResponse."""
         try:
             return as_object(self.read_json(request, response))
         except UnreadableError as unreadable:
             raise self.unreadable_error(request, str(unreadable)) from None
 
     def read_json(self, request: ConnectorRequest, response: HttpResponse) -> Any:
-        """The answer's body as JSON of any shape; Garbled where it is not JSON."""
+        """Return the response body as JSON of any type. Raises UnreadableResponse."""
         try:
             return parse_json(response.body)
         except UnreadableError as unreadable:
             raise self.unreadable_error(request, str(unreadable)) from None
 
     def unreadable_error(self, request: ConnectorRequest, reason: str) -> errors.UnreadableResponse:
-        """The error for an answer that cannot be believed; the reason holds nothing of the answer."""
+        """Make the error for a response that cannot be used; `reason` must hold nothing of the response."""
         return errors.UnreadableResponse(
             f"{request.label}: {reason}", side=self.side, maybe_applied=request.is_write
         )
 
     def unsafe_error(self, reason: str, *, maybe_applied: bool = False) -> errors.UnsafeRequest:
-        """The error for a request that must not be made, or must not be followed by another one."""
+        """Make the error for a request that must not be sent, or must not be followed by another one."""
         return errors.UnsafeRequest(reason, side=self.side, maybe_applied=maybe_applied)
 
     def _prepare_request(self, request: ConnectorRequest) -> PreparedRequest:
@@ -212,7 +214,7 @@ class HttpClient:
     def _send_once(
         self, call: PreparedRequest, secret_headers: Mapping[str, str], accepted_statuses: frozenset[int]
     ) -> HttpResponse:
-        """One exchange, on record before and after. Raises Failure."""
+        """Run one exchange and record it before and after. Raises ExchangeFailure."""
         headers = merge_headers(call.headers, secret_headers)
         shown = mask_secrets(call, headers, secret_headers)
         self._recorder.record_request(shown)
@@ -231,7 +233,9 @@ class HttpClient:
         return answer
 
     def _endpoint_for(self, call: PreparedRequest) -> HttpEndpoint:
-        """A token endpoint elsewhere is not bound by what the settings say of the connection's own host."""
+        """Return the endpoint for a request. Only the connection's own origin uses its certificates and
+        networks, a token endpoint elsewhere does not.
+        """
         own = self._endpoint
         return (
             own
@@ -256,7 +260,7 @@ class HttpClient:
         )
 
     def _raise_for_error_in_body(self, call: PreparedRequest, response: HttpResponse) -> None:
-        """Some systems say with 200 that they did not do it."""
+        """Raise RequestRejected for a 2xx response whose body reports an error, as some systems send."""
         words = self._config.error_extractor
         if response.status >= 300 or not words.is_error(response.body):
             return

@@ -1,4 +1,4 @@
-"""One outgoing request, and what is recorded of it before and after it."""
+"""Outgoing requests, and the records of them before and after they are sent."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ SAFE_HEADERS = frozenset(
 
 
 class OutgoingRequest(NamedTuple):
-    """A request that is about to leave.
+    """A request that is about to be sent, with its secrets masked.
 
-    `path_template` is the template, without values. `url` and `body` hold personal data and belong into sealed
-    storage. Secrets stand as `***` in `get_headers`, and in the whole body of a token request.
+    `path_template` holds no values. `url` and `body` hold personal data and belong in encrypted storage.
+    Secrets are replaced by `***` in `headers`, and so is the whole body of a token request.
     """
 
     purpose: Purpose
@@ -34,10 +34,11 @@ class OutgoingRequest(NamedTuple):
 
 
 class RecordedExchange(NamedTuple):
-    """What became of it. `error_code` is a code; without a `status` there was no whole answer.
+    """A finished exchange. `error_code` is a code of the catalogue; `status` is None if no complete response
+    arrived.
 
-    `sent_bytes` counts the request's line, headers and body as built; `received_bytes` everything that
-    was read from the connection, headers and chunk framing included.
+    `sent_bytes` counts the request line, headers and body; `received_bytes` counts all bytes read from the
+    connection, headers and chunk framing included.
     """
 
     request: OutgoingRequest
@@ -52,22 +53,22 @@ class RecordedExchange(NamedTuple):
 
 
 class Recorder(Protocol):
-    """Sees every request, reads and token requests included."""
+    """Receives every request of a client, reads and token requests included."""
 
     def record_request(self, request: OutgoingRequest) -> None:
-        """Called before the connection is used. What it raises stops the request and passes through."""
+        """Record a request before it is sent. An exception stops the request and reaches the caller."""
 
     def record_exchange(self, exchange: RecordedExchange) -> None:
-        """Called once for each `record_request` that returned, on failure as well."""
+        """Record the result, once for each `record_request` that returned, failures included."""
 
 
 def keep_safe_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The few answer headers that help support and cannot hold a secret."""
+    """Return the response headers that help support and cannot hold a secret, cut to 1,000 characters each."""
     return {name: value[:1000] for name, value in headers.items() if name in SAFE_HEADERS}
 
 
 class PreparedRequest(NamedTuple):
-    """One request, ready but for its secret headers."""
+    """A request that lacks only its secret headers."""
 
     purpose: Purpose
     method: str
@@ -85,11 +86,13 @@ class PreparedRequest(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The request without anything secret or personal."""
+        """Return method and path template, which hold nothing secret or personal."""
         return f"{self.method} {self.path_template}"
 
     def error_for(self, status: int) -> type[errors.ConnectorError] | None:
-        """The error that a status means here: a token endpoint that refuses refuses our credentials."""
+        """Return the error for a status, None for success. A 4xx of a token endpoint means refused
+        credentials.
+        """
         kind = errors.error_for_status(status)
         return (
             errors.CredentialsRefused if kind is errors.RequestRejected and self.purpose == "token" else kind
@@ -97,7 +100,8 @@ class PreparedRequest(NamedTuple):
 
 
 class TokenSender(NamedTuple):
-    """Sends a call with its secret headers, within so many seconds; the answer may have any status.
+    """Sends a token request with its secret headers. `send` returns a response of any status within
+    `timeout_seconds`.
 
     Raises errors.ConnectorError.
     """
@@ -107,7 +111,7 @@ class TokenSender(NamedTuple):
 
 
 class ExchangeTimer:
-    """Starts with the sending and makes the record of what became of it."""
+    """Times one exchange, from construction on, and builds its record."""
 
     def __init__(self, outgoing: OutgoingRequest, call: PreparedRequest, headers: Mapping[str, str]) -> None:
         self._outgoing = outgoing
@@ -117,7 +121,7 @@ class ExchangeTimer:
         self._started = time.monotonic()
 
     def record_response(self, answer: HttpResponse, error: str | None) -> RecordedExchange:
-        """The record of an answer, whatever its status."""
+        """Return the record of a response with any status."""
         # A token answer is all secret.
         body = MASK.encode() if self._outgoing.purpose == "token" else answer.body
         return self._exchange(
@@ -125,7 +129,7 @@ class ExchangeTimer:
         )
 
     def record_failure(self, error: str, received: int) -> RecordedExchange:
-        """The record of an exchange without a whole answer."""
+        """Return the record of an exchange without a complete response."""
         return self._exchange(None, {}, b"", received, error)
 
     def _exchange(
@@ -145,7 +149,7 @@ class ExchangeTimer:
 
 
 def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, str]:
-    """The headers with those `over` them, whatever the case of their names."""
+    """Merge two sets of headers; `overrides` wins, whatever the case of the names."""
     names = [name.lower() for name in overrides]
     return {name: value for name, value in headers.items() if name.lower() not in names} | dict(overrides)
 
@@ -153,8 +157,7 @@ def merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> d
 def mask_secrets(
     call: PreparedRequest, headers: Mapping[str, str], secret_headers: Mapping[str, str]
 ) -> OutgoingRequest:
-    """What is put on record before the call is sent: all of it but its secrets, which `get_headers` has under the
-    same names."""
+    """Return the request to record: the secret headers masked, and the body too if it requests a token."""
     masked = MASK.encode() if call.purpose == "token" else call.body
     shown = {**headers, **dict.fromkeys(secret_headers, MASK)}
     return OutgoingRequest(
@@ -170,7 +173,7 @@ def mask_secrets(
 
 
 def request_size(call: PreparedRequest, headers: Mapping[str, str]) -> int:
-    """Bytes of the request line, the headers with Host, and the body."""
+    """Count the bytes of the request line, the headers including Host, and the body."""
     target = call.url[len(call.origin) :]
     lines = sum(len(name) + len(value) + 4 for name, value in headers.items())
     host = len("Host: \r\n") + len(call.origin.partition("://")[2])

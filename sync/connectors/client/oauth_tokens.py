@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials: tokens fetched when needed and kept in the process."""
+"""OAuth 2.0 client credentials: fetch tokens on demand and cache them in the process."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ MAX_TOKENS = 256
 
 
 class _TokenRequest:
-    """One request for a token; all who need one before it ends share what becomes of it."""
+    """A token request in progress. Threads that need the token before it ends share its result."""
 
     def __init__(self) -> None:
         self.is_finished = threading.Event()
@@ -31,10 +31,9 @@ class _TokenRequest:
 
 
 class _TokenSlot:
-    """A token's place in the process, filled by one thread while the others wait for it, each as long as its own
-    deadline allows.
+    """Cached token of one client. One thread fetches it while others wait, each until its own deadline.
 
-    The lock is held for moments only, never over a request.
+    The lock is never held during a request.
     """
 
     def __init__(self) -> None:
@@ -66,7 +65,7 @@ def _slot_for(fingerprint: bytes) -> _TokenSlot:
 
 
 def _reset_after_fork() -> None:
-    """A lock may have been held by a thread that did not survive the fork."""
+    """Replace the locks in a forked child: a thread that did not survive the fork may hold one."""
     global _slots_lock  # noqa: PLW0603
     _slots_lock = threading.Lock()
     _slots.clear()
@@ -76,7 +75,7 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 class ClientCredentialsAuthenticator:
-    """The authenticator of RFC 6749, 4.4: a token is used until half a minute before its end."""
+    """Authenticates by RFC 6749, 4.4. A token is used until 30 seconds before it expires."""
 
     def __init__(self, scheme: AuthenticationScheme, held: Credentials, side: errors.Side) -> None:
         if scheme.token_url is None:
@@ -96,12 +95,14 @@ class ClientCredentialsAuthenticator:
         )
 
     def renew_credentials(self, sender: TokenSender) -> float:
-        """A fresh token takes the place of the one that is kept."""
+        """Fetch a new token, replace the cached one, and return its lifetime in seconds."""
         self._get_token(sender, refused=self._slot.token)
         return self._slot.lifetime_seconds
 
     def _get_token(self, sender: TokenSender, refused: str | None) -> str:
-        """A live token other than the one refused: perhaps another thread has fetched it by now, or is about to."""
+        """Return a usable token other than `refused`: the cached one, one that another thread is fetching, or
+        a new one.
+        """
         slot = self._slot
         with slot.lock:
             live = slot.usable_token()
@@ -112,8 +113,9 @@ class ClientCredentialsAuthenticator:
         if asked is None:
             return self._request_token(sender, question)
         if not question.is_finished.wait(sender.timeout_seconds):
-            told = f"POST {self._base.prefix}: whoever asks for the token had none after {sender.timeout_seconds:g} s"
-            raise errors.RequestTimedOut(told, side=self._side)
+            seconds = f"{sender.timeout_seconds:g} s"
+            message = f"POST {self._base.prefix}: whoever asks for the token had none after {seconds}"
+            raise errors.RequestTimedOut(message, side=self._side)
         if question.error is not None:
             raise self._copy_error(question.error)
         return self._get_token(sender, refused)
@@ -132,7 +134,9 @@ class ClientCredentialsAuthenticator:
             question.is_finished.set()
 
     def _copy_error(self, error: errors.ConnectorError) -> errors.ConnectorError:
-        """The same error for another attempt, maybe of the other side: its own, as a traceback grows on it."""
+        """Copy an error for another attempt, possibly of the other side: each needs its own, as raising adds
+        to a traceback.
+        """
         return type(error)(str(error), side=self._side, retry_after=error.retry_after)
 
     def _fetch_token(self, sender: TokenSender) -> tuple[str, float]:
@@ -194,7 +198,7 @@ def _bearer_header(token: str) -> dict[str, str]:
 
 
 def _parse_token_response(body: bytes) -> tuple[str, float]:
-    """The token and its lifetime in seconds, of an answer by RFC 6749, 5.1."""
+    """Return the token and its lifetime in seconds from a response by RFC 6749, 5.1. Raises UnreadableError."""
     answer = parse_object(body)
     token, lifetime = answer.get("access_token"), answer.get("expires_in", DEFAULT_LIFETIME_SECONDS)
     if not isinstance(token, str) or not is_header_value(token):

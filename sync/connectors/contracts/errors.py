@@ -1,4 +1,4 @@
-"""The one family of errors that a connector raises: whose fault, and can trying again help."""
+"""Errors of the connectors: the system at fault, and whether a retry can help."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,11 +12,11 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 class ConnectorError(Exception):
-    """A call that did not do what was asked.
+    """A request that did not succeed.
 
-    The message names the method and the path template, never a value, a secret or a host's own words.
-    `maybe_applied`: a write may have reached the other side. `retry_after`: seconds that the other side
-    asked for. `sentence` and `fields`: what the other side said, cleaned, fit for display but not for logs.
+    The message names the method and the path template, never a value, a secret or text of the remote system.
+    `maybe_applied`: a write may have reached the remote system. `retry_after`: seconds that it asked for.
+    `sentence` and `fields`: its own words, cleaned, fit for display but not for logs.
     """
 
     code_suffix: ClassVar[str]
@@ -41,7 +41,7 @@ class ConnectorError(Exception):
 
     @property
     def code(self) -> str:
-        """The stable word of the outcome, prefixed by the side it belongs to."""
+        """Return the outcome code: the side at fault and the kind of failure."""
         return f"{self.side}-{self.code_suffix}"
 
 
@@ -52,7 +52,7 @@ class SystemUnavailable(ConnectorError):
 
 
 class RequestTimedOut(ConnectorError):
-    """The exchange had not ended when its deadline came."""
+    """The exchange did not end before its deadline."""
 
     code_suffix = "timeout"
 
@@ -64,7 +64,7 @@ class RequestThrottled(ConnectorError):
 
 
 class CredentialsRefused(ConnectorError):
-    """401, 403, or a refusal by the token endpoint. Retryable: somebody may put the credentials right."""
+    """401, 403, or a refusal of the token endpoint. Retryable: an administrator may correct the credentials."""
 
     code_suffix = "credentials"
 
@@ -77,7 +77,7 @@ class RequestRejected(ConnectorError):
 
 
 class UnreadableResponse(ConnectorError):
-    """An answer that cannot be believed: not JSON, wrong shape, another entity, a redirect, too large."""
+    """A response that cannot be used: not JSON, wrong shape, another entity, a redirect, too large."""
 
     code_suffix = "garbled"
 
@@ -90,7 +90,7 @@ class UnsafeRequest(ConnectorError):
 
 
 def error_for_status(status: int) -> type[ConnectorError] | None:
-    """The error that an HTTP status means, None for success."""
+    """Return the error for an HTTP status, None for success."""
     if 200 <= status < 300:
         return None
     if status in {408, 425} or 500 <= status < 600:
@@ -103,12 +103,14 @@ def error_for_status(status: int) -> type[ConnectorError] | None:
 
 
 def write_may_have_applied(status: int) -> bool:
-    """Whether a write answered so may stand all the same: servers fail, and redirect, after the work too."""
+    """Return True if a write with this status may have been applied: servers fail, and redirect, after the
+    work too.
+    """
     return status == 408 or not 400 <= status < 500
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), at most one hour; None if unreadable."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3), at most one hour; None if unreadable."""
     if not value:
         return None
     if value.isascii() and value.isdigit() and len(value) <= 10:

@@ -1,4 +1,4 @@
-"""What connectors hand over, and the two shapes of a connector."""
+"""Types that connectors return, and the interfaces of both kinds of connectors."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A user, group or file as the identity service has it now. `modified_at`: when it was changed last by the
-    service's own word, in UTC; None where it does not say."""
+    """A user, group or file as the identity service has it now. `modified_at`: its last change by the
+    service's own word, in UTC; None if not stated.
+    """
 
     entity_type: str
     id: str
@@ -22,7 +23,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of the commercial system; `fields` is all that the system told of it."""
+    """A record of the target. `fields` holds everything that the target returned."""
 
     id: str
     fields: Mapping[str, Any]
@@ -30,7 +31,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field that the commercial system refused, in its own words, cleaned."""
+    """A field that the target refused, in its own words, cleaned."""
 
     field: str
     code: str
@@ -38,13 +39,15 @@ class FieldError:
 
 
 ABSENT_ID = "hub-connection-test"
-# What systems say of an id that is not there, or not of their own form.
+# Statuses for an id that does not exist, or whose form the system does not accept.
 ABSENT_ID_STATUSES = frozenset({400, 404, 410, 422})
 
 
 def sort_users_first(entities: Mapping[str, T]) -> list[tuple[str, T]]:
-    """The configured entity types in an order that does not hang on how a database keeps JSON."""
-    return sorted(entities.items(), key=lambda each: (each[0] != "USER", each[0]))
+    """Return the configured entity types, users first, in an order that does not depend on how a database
+    stores JSON.
+    """
+    return sorted(entities.items(), key=lambda item: (item[0] != "USER", item[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,39 +59,43 @@ class SampleResult:
 
 
 class TestableConnector(Protocol):
-    """What both kinds of connectors can do to show that their connection is good. Raises `errors.ConnectorError`."""
+    """Connector whose connection can be tested. Raises `errors.ConnectorError`."""
 
     def renew_credentials(self) -> float | None:
-        """Get the credentials that are sent anew; for how many seconds they are good, None where only use tells."""
+        """Fetch new credentials and return their lifetime in seconds; None if only a real request can verify
+        them.
+        """
 
     def read_sample(self) -> SampleResult:
-        """A read that changes nothing, of what the settings say can be read."""
+        """Read something that the settings allow to read, and change nothing."""
 
 
 class IdentityConnector(TestableConnector, Protocol):
     """Reads from an identity service. Every method raises `errors.ConnectorError` only."""
 
     def fetch_entity(self, entity_type: str, entity_id: str) -> Entity | None:
-        """The entity as it is now; None where the service says that it is gone (404, 410)."""
+        """Return the entity as it is now; None if the service says that it is deleted (404, 410)."""
 
     def list_entities(self, entity_type: str, *, skip: int = 0, max_pages: int = 100) -> Iterator[Entity]:
-        """The entities of a type after the first `skip`, each once; one request a page, as it is wanted."""
+        """Iterate over the entities of a type after the first `skip`, each once; each page is requested when
+        it is needed.
+        """
 
 
 class TargetConnector(TestableConnector, Protocol):
-    """Reads from and writes to a commercial system. Every method raises `errors.ConnectorError` only.
+    """Reads from and writes to a target. Every method raises `errors.ConnectorError` only.
 
-    `idempotency_key` is the idempotency key of a write: the same for the same intended change.
+    `idempotency_key` of a write is equal for equal intended changes.
     """
 
     def get_record(self, entity_type: str, record_id: str) -> Record | None:
-        """The record as it is now; None where it is gone (404, 410)."""
+        """Return the record as it is now; None if it is deleted (404, 410)."""
 
     def search_records(self, entity_type: str, field: str, value: str) -> tuple[Record, ...]:
-        """At most ten records whose `field` really has `compute_value`, checked here whatever the system did."""
+        """Return at most ten records whose `field` has `value`, verified here: a target may ignore a filter."""
 
     def create_record(self, entity_type: str, fields: Mapping[str, Any], idempotency_key: str) -> Record:
-        """A new record, with the id that the system gave it."""
+        """Create a record and return it with the id that the target gave it."""
 
     def update_record(
         self,
@@ -99,7 +106,9 @@ class TargetConnector(TestableConnector, Protocol):
         *,
         current: Mapping[str, Any] | None,
     ) -> Record:
-        """The record after `fields` were written. `current` is what a replacing update keeps."""
+        """Write `fields` and return the record. An update that replaces the record keeps the other fields of
+        `current`.
+        """
 
     def delete_record(self, entity_type: str, record_id: str, idempotency_key: str) -> None:
-        """The record is gone afterwards; one that was gone before counts as done."""
+        """Delete the record. A record that was deleted before counts as success."""

@@ -1,4 +1,4 @@
-"""Open connections kept between exchanges, for each origin and each set of trusted certificates."""
+"""Pool of open connections, by origin and trusted certificates."""
 
 import os
 import threading
@@ -13,21 +13,21 @@ MAX_ORIGINS = 64
 
 
 class PoolableConnection(Protocol):
-    """A connection that can be put aside."""
+    """A connection that a pool can hold."""
 
     @property
     def is_connected(self) -> bool:
-        """Open, with nothing to be read: neither its end nor what nobody asked for."""
+        """True if the connection is open and has no unread bytes: neither its end nor unrequested data."""
 
     def close(self) -> None:
-        """Give its socket up."""
+        """Close the socket."""
 
 
 C = TypeVar("C", bound=PoolableConnection)
 
 
 class OriginPool(Generic[C]):
-    """The idle connections to one origin; the last one put aside is taken first."""
+    """Idle connections to one origin. The most recently returned one is used first."""
 
     def __init__(self, connect: Callable[[], C]) -> None:
         self._connect = connect
@@ -36,7 +36,7 @@ class OriginPool(Generic[C]):
         self._is_closed = False
 
     def acquire_connection(self) -> C:
-        """An idle connection that still stands, or a new one that is not open yet."""
+        """Return an idle connection that is still open, or a new one that is not open yet."""
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -48,21 +48,23 @@ class OriginPool(Generic[C]):
         return self._connect()
 
     def return_connection(self, connection: C) -> None:
-        """Put a connection aside for the next one who asks."""
+        """Return a connection to the pool, or close it if the pool is full or closed."""
         if self._is_closed or len(self._idle) >= MAX_IDLE:
             connection.close()
         else:
             self._idle.append(connection)
 
     def close_all(self) -> None:
-        """Give the idle connections up, and those in use when they come back."""
+        """Close the idle connections now, and those in use when they are returned."""
         self._is_closed = True
         while self._idle:
             self._idle.pop().close()
 
 
 class ConnectionPool(Generic[C]):
-    """The connections of a process. `connector` makes what opens connections of one kind; it may be slow."""
+    """Connections of a process. `make_connect(endpoint)` returns a function that opens connections; it may be
+    slow.
+    """
 
     def __init__(self, make_connect: Callable[[HttpEndpoint], Callable[[], C]]) -> None:
         self._make_connect = make_connect
@@ -70,12 +72,16 @@ class ConnectionPool(Generic[C]):
         os.register_at_fork(after_in_child=self._reset_after_fork)
 
     def _reset_after_fork(self) -> None:
-        """A child must not speak over its parent's connections, nor wait for a lock that a lost thread held."""
+        """Start empty in a forked child: it must not use its parent's connections, and a thread that is gone
+        may hold the lock.
+        """
         self._lock = threading.Lock()
         self._origins: OrderedDict[tuple[object, ...], OriginPool[C]] = OrderedDict()
 
     def pool_for(self, endpoint: HttpEndpoint) -> OriginPool[C]:
-        """The connections that a wire may use, made under its own terms; those used longest ago are given up."""
+        """Return the pool of an endpoint, which depends on its origin, certificates and networks. Closes the
+        least recently used pool above the limit.
+        """
         key = (endpoint.origin, endpoint.ca_certificates, endpoint.allowed_networks)
         with self._lock:
             kept = self._origins.get(key)

@@ -1,7 +1,7 @@
-"""Can a system be reached: is its name known, does it answer, and what certificate does it show?
+"""Probe a system: resolve its name, connect, and read its certificate.
 
-Nothing is sent over what is opened here. Names, addresses and certificates are judged by the rules that hold for
-every exchange (`dns`, `response_reader`, `transport.trusting`).
+Nothing is sent over these connections. Names, addresses and certificates are judged by the rules of every
+exchange (`dns`, `response_reader`, `transport.make_tls_context`).
 """
 
 import contextlib
@@ -33,14 +33,16 @@ _CODES_BY_VERIFY_ERROR = {
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """What a system showed. `issuer` is text of a stranger."""
+    """Certificate of a server. `issuer` is untrusted text."""
 
     issuer: str
     expires_at: datetime
 
 
 class ProbeFailed(Exception):
-    """Why it cannot be reached, as a stable word; with the certificate that was at fault, where it could be read."""
+    """The system cannot be reached. `code` is the machine word; `certificate` is the one at fault, if it
+    could be read.
+    """
 
     def __init__(self, code: str, certificate: ServerCertificate | None = None) -> None:
         super().__init__(code)
@@ -49,13 +51,13 @@ class ProbeFailed(Exception):
 
 
 def host_and_port(wire: HttpEndpoint) -> tuple[str, int]:
-    """The host and port of an origin."""
+    """Return the host and port of an endpoint."""
     parts = urlsplit(wire.origin)
     return parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
 def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
-    """The addresses that the host has and that may be connected to. Raises Unreached."""
+    """Return the addresses of the host that may be connected to. Raises ProbeFailed."""
     host, port = host_and_port(wire)
     try:
         found = resolve_addresses(host, port, wire.deadline_seconds)
@@ -71,7 +73,7 @@ def resolve_endpoint(wire: HttpEndpoint) -> list[str]:
 
 
 def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
-    """Connect, and over https shake hands; the certificate, None where nothing is encrypted. Raises Unreached."""
+    """Connect and return the certificate over https, None over http. Raises ProbeFailed."""
     if urlsplit(wire.origin).scheme == "http":
         with _open_connection(wire, None):
             return None
@@ -84,7 +86,7 @@ def fetch_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
 
 
 def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None:
-    """The certificate that was refused, to say whose it is and when it ended; nothing is sent to who shows it."""
+    """Read the certificate that was refused, to name its issuer and expiry. Nothing is sent to this server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -97,7 +99,7 @@ def _fetch_untrusted_certificate(wire: HttpEndpoint) -> ServerCertificate | None
 
 @contextlib.contextmanager
 def _open_connection(wire: HttpEndpoint, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
-    """A connection, watched by its deadline. Raises Unreached, and SSLCertVerificationError."""
+    """Open a connection that the deadline guards. Raises ProbeFailed and SSLCertVerificationError."""
     host, port = host_and_port(wire)
     passage = ExchangeState(wire)
     deadlines.watch_deadline(passage.deadline)
@@ -138,7 +140,7 @@ def _peer_certificate(sock: socket.socket) -> ServerCertificate | None:
 
 
 def _issuer_name(name: x509.Name) -> str:
-    """The organisation, or the common name; else all of it."""
+    """Return the organisation, else the common name, else the whole name."""
     for kind in (x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME):
         for attribute in name.get_attributes_for_oid(kind):
             return str(attribute.value)[:_MAX_NAME_LENGTH]

@@ -1,6 +1,6 @@
-"""A wall-clock deadline over a whole exchange: one watchdog thread a process shuts late sockets.
+"""Wall-clock deadline of a whole exchange: one watchdog thread a process shuts late sockets.
 
-A socket timeout bounds one system call, so a byte every half second keeps an exchange alive for ever.
+A socket timeout bounds one system call, so one byte every half second would keep an exchange alive for ever.
 The watchdog shuts the connection below everything that reads from it, TLS included.
 """
 
@@ -16,10 +16,10 @@ MIN_SECONDS = 0.001
 
 
 class Deadline:
-    """When one exchange must have ended, and the socket to shut if it has not.
+    """Deadline of one exchange, and the socket to shut when it passes.
 
-    The socket is held as a duplicate descriptor that only this object closes, under its lock. Hence a
-    late watchdog can never shut a descriptor that the process has given to another connection since.
+    The socket is held as a duplicate descriptor that only this object closes, under its lock. So a late
+    watchdog cannot shut a descriptor that the process has reused for another connection.
     """
 
     __slots__ = ("_descriptor", "_ended", "_expired", "_lock", "ends_at", "seconds")
@@ -34,19 +34,19 @@ class Deadline:
 
     @property
     def has_ended(self) -> bool:
-        """Nothing is left to watch."""
+        """True if the exchange has ended."""
         return self._ended
 
     def remaining_seconds(self) -> float:
-        """Seconds left, never zero or less: a socket timeout of zero means something else."""
+        """Return the seconds left, always above zero: a socket timeout of zero means non-blocking."""
         return max(self.ends_at - time.monotonic(), MIN_SECONDS)
 
     def has_passed(self) -> bool:
-        """The time is up, whether or not the watchdog has come round."""
+        """Return True if the deadline has passed, even if the watchdog has not run yet."""
         return self._expired or (not self._ended and time.monotonic() >= self.ends_at)
 
     def watch_socket(self, sock: socket.socket) -> None:
-        """Shut this socket instead of the one before it when the time is up; TimeoutError if it is."""
+        """Watch this socket in place of the one before it. Raises TimeoutError if the deadline has passed."""
         with self._lock:
             self._close_descriptor()
             if self._expired:
@@ -55,14 +55,14 @@ class Deadline:
                 self._descriptor = os.dup(sock.fileno())
 
     def stop_watching(self) -> bool:
-        """Stop watching. True if the exchange ended in time and its socket was left alone."""
+        """Stop watching. Returns True if the exchange ended in time and its socket was not shut."""
         with self._lock:
             self._ended = True
             self._close_descriptor()
             return not self._expired
 
     def shut_if_running(self) -> None:
-        """The watchdog's part: shut the socket unless the exchange has ended."""
+        """Shut the socket unless the exchange has ended. Called by the watchdog."""
         with self._lock:
             if self._ended or self._expired:
                 return
@@ -80,7 +80,7 @@ class Deadline:
 
 
 class DeadlineWatchdog:
-    """One daemon thread, started with the first deadline, that expires deadlines as they come due."""
+    """Daemon thread, started with the first deadline, that shuts the sockets of deadlines that pass."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Deadline]] = []
@@ -90,7 +90,7 @@ class DeadlineWatchdog:
         self._started = False
 
     def add_deadline(self, deadline: Deadline) -> None:
-        """Expire this deadline at its end unless it has ended by then."""
+        """Shut the socket of this deadline when it passes, unless the exchange has ended."""
         with self._changed:
             heapq.heappush(self._heap, (deadline.ends_at, next(self._order), deadline))
             if not self._started:
@@ -114,7 +114,9 @@ class DeadlineWatchdog:
             return due
 
     def _pop_due(self) -> list[Deadline]:
-        """What is due now. Ended deadlines are dropped on the way, so that a busy process seldom wakes."""
+        """Remove and return the deadlines that are due. Also drops ended ones, so that a busy process wakes
+        seldom.
+        """
         due: list[Deadline] = []
         now = time.monotonic()
         while self._heap and (self._heap[0][2].has_ended or self._heap[0][0] <= now):
@@ -126,12 +128,12 @@ _watchdog = DeadlineWatchdog()
 
 
 def watch_deadline(deadline: Deadline) -> None:
-    """Have this process's watchdog end the exchange when its deadline comes."""
+    """Register a deadline with the watchdog of this process."""
     _watchdog.add_deadline(deadline)
 
 
 def _reset_after_fork() -> None:
-    """Threads do not survive a fork, and one may have held a lock: the child gets its own watchdog."""
+    """Replace the watchdog in a forked child: threads do not survive a fork, and one may have held a lock."""
     global _watchdog  # noqa: PLW0603
     _watchdog = DeadlineWatchdog()
 

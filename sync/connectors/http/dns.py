@@ -1,8 +1,8 @@
-"""Host names: looked up in bounded time, and which addresses a connection may use.
+"""Resolve host names in bounded time, and decide which addresses a connection may use.
 
-A few daemon threads a process make the lookups. Callers that want the same name at the same time share one lookup, so
-that a name server which hangs can hold one thread for each name and no more. Private ranges are not refused as such,
-because the systems we speak to may be internal ones.
+A few daemon threads a process do the lookups. Callers that need the same name at the same time share one
+lookup, so a name server that hangs blocks one thread for each name. Private ranges are allowed, because the
+systems may be internal.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any
 
 Network = IPv4Network | IPv6Network
 
-# Where clouds hand credentials to whoever asks, beyond the link-local ranges.
+# Metadata services that hand out cloud credentials, besides the link-local ranges.
 METADATA_NETWORKS = tuple(
     ip_network(text)
     for text in (
@@ -32,7 +32,9 @@ _LAST_RESERVED_ADDRESS = 1
 
 
 def is_address_allowed(text: str, networks: Iterable[Network]) -> bool:
-    """Whether an address may be connected to; `allowed_networks`, where given, are the only ones allowed."""
+    """Return True if an address may be connected to. If `networks` is not empty, only addresses in it are
+    allowed.
+    """
     address = _canonical_address(text)
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
@@ -50,7 +52,7 @@ def _canonical_address(text: str) -> IPv4Address | IPv6Address:
 
 
 def _translated_address(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a gateway may make of an address under such a prefix."""
+    """Return the IPv4 address that a gateway would make of an address under a translation prefix, else None."""
     if int(address) <= _LAST_RESERVED_ADDRESS or not any(
         address in prefix for prefix in TRANSLATION_PREFIXES
     ):
@@ -66,7 +68,7 @@ AddressInfo = list[tuple[Any, ...]]
 
 
 class HostResolver:
-    """The threads of a process, started as they are needed."""
+    """Lookup threads of a process, started on demand."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +77,9 @@ class HostResolver:
         self._threads = 0
 
     def resolve_host(self, name: HostAndPort, seconds: float) -> AddressInfo:
-        """The addresses of a host and port. OSError if there are none, TimeoutError after `timeout_seconds`."""
+        """Return the addresses of a host and port. Raises OSError if there are none, TimeoutError after
+        `seconds`.
+        """
         return self._start_lookup(name).result(seconds)
 
     def _start_lookup(self, name: HostAndPort) -> "Future[AddressInfo]":
@@ -113,7 +117,9 @@ _resolver = HostResolver()
 
 
 def resolve_addresses(host: str, port: int, seconds: float) -> AddressInfo:
-    """Where a host may be reached, in the system's order. OSError if unknown, TimeoutError when late."""
+    """Return the addresses of a host in the system's order. Raises OSError if unknown, TimeoutError after
+    `seconds`.
+    """
     return (
         _query_system((host, port)) if _is_ip_literal(host) else _resolver.resolve_host((host, port), seconds)
     )
@@ -135,7 +141,7 @@ def _is_ip_literal(host: str) -> bool:
 
 
 def _reset_after_fork() -> None:
-    """Threads do not survive a fork."""
+    """Replace the resolver in a forked child: threads do not survive a fork."""
     global _resolver  # noqa: PLW0603
     _resolver = HostResolver()
 

@@ -1,7 +1,7 @@
-"""Heads of plain requests and answers, built and read as bytes. Pure.
+"""Heads (start line and headers) of plain requests and responses, encoded and parsed as bytes. Pure.
 
-Plain is what `requests` would send, or `http.client` would read, just as it stands. They do all the rest, and the tests
-hold both ways to the same bytes.
+A request is plain if `requests` would send it unchanged, a response if `http.client` would read it unchanged.
+Those libraries handle the rest, and tests hold both ways to the same bytes.
 """
 
 import re
@@ -27,7 +27,7 @@ _WITHOUT_CONTENT = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONN
 
 
 def can_send_unchanged(method: str, url: str, headers: Mapping[str, str], lines: str) -> bool:
-    """Whether a request may be sent as it stands; `lines` are those of the headers, one for each of them."""
+    """Return True if a request can be sent unchanged. `lines` are the formatted headers, one line each."""
     return bool(
         _METHOD.fullmatch(method)
         and _URL.fullmatch(url)
@@ -38,12 +38,12 @@ def can_send_unchanged(method: str, url: str, headers: Mapping[str, str], lines:
 
 
 def format_header_lines(headers: Iterable[tuple[str, str]]) -> str:
-    """The headers as they stand in a request."""
+    """Format headers as the lines of a request."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
 def encode_request_head(method: str, target: str, host: str, lines: str, body: bytes | None) -> bytes:
-    """All that goes out before the body. UnicodeEncodeError where a header's value is not Latin-1."""
+    """Encode everything before the body. Raises UnicodeEncodeError if a header value is not Latin-1."""
     if body is not None:
         lines += f"Content-Length: {len(body)}\r\n"
     elif method not in _WITHOUT_CONTENT:
@@ -61,7 +61,9 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class ResponseHead(NamedTuple):
-    """`get_headers` by lower-case name. The body begins at `body_offset` and has `content_length` bytes."""
+    """Head of a response. `headers` by lower-case name; the body begins at `body_offset` and has
+    `content_length` bytes.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -70,7 +72,9 @@ class ResponseHead(NamedTuple):
 
 
 def parse_response_head(data: bytes) -> ResponseHead | None:
-    """The head that `data` begins with; it answers anything but a HEAD. None where it is not plain, or not whole."""
+    """Parse the head at the start of `data`, which must not answer HEAD. Returns None if it is incomplete or
+    not plain.
+    """
     found = _HEAD.match(data)
     if found is None:
         return None

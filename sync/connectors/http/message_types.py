@@ -1,4 +1,4 @@
-"""What goes over the wire and what comes back, whatever library carries it."""
+"""Requests, responses and failures of one exchange, independent of the HTTP library."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from sync.connectors.http.dns import Network
 
 @dataclass(frozen=True, slots=True)
 class HttpEndpoint:
-    """How a connection may be used. `timeout_seconds` over the whole exchange, `byte_cap` on an answer's body.
+    """Origin of a system and limits of an exchange with it. `deadline_seconds` covers the whole exchange,
+    `byte_cap` the response body.
 
-    `ca`: certificates in PEM to trust in place of the bundled ones. `allowed_networks`: the only addresses allowed.
+    `ca_certificates`: PEM certificates to trust in place of the bundled ones. `allowed_networks`: the only
+    addresses allowed, if not empty.
     """
 
     origin: str
@@ -22,7 +24,7 @@ class HttpEndpoint:
 
 
 class HttpRequest(NamedTuple):
-    """What is to be sent. `is_allowed_url` judges the URL as the library is going to send it."""
+    """A request to send. `is_allowed_url` judges the URL as the library is going to send it."""
 
     method: str
     url: str
@@ -32,7 +34,9 @@ class HttpRequest(NamedTuple):
 
 
 class HttpResponse(NamedTuple):
-    """What came back, undecoded. Header names are lower-case; `bytes_received` counts bytes off the connection."""
+    """A response, not decoded. Header names are lower-case; `bytes_received` counts bytes read from the
+    connection.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -41,7 +45,9 @@ class HttpResponse(NamedTuple):
 
 
 class ExchangeFailure(Exception):
-    """No whole answer. `may_have_arrived`: the request may have arrived. `was_pooled`: a kept connection was cut."""
+    """No complete response. `may_have_arrived`: the request may have reached the server. `was_pooled`: a
+    pooled connection was closed before anything was read.
+    """
 
     def __init__(
         self,
@@ -58,16 +64,16 @@ class ExchangeFailure(Exception):
 
 
 class DeadlineExceeded(ExchangeFailure):
-    """The deadline came first."""
+    """The deadline passed."""
 
 
 class ConnectionFailed(ExchangeFailure):
-    """No connection, or one that was cut."""
+    """No connection, or a connection that was cut."""
 
 
 class InvalidResponse(ExchangeFailure):
-    """Not HTTP as we asked for it: malformed, encoded, too large."""
+    """A response that is malformed, encoded or too large."""
 
 
 class UrlNotAllowed(ExchangeFailure):
-    """The finished URL is not the one that was meant. Nothing was sent."""
+    """The final URL does not match its template. Nothing was sent."""

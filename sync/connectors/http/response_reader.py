@@ -1,6 +1,6 @@
-"""The state of one exchange: its deadline, its byte count, the socket that it opens and the answer that it reads.
+"""State of one exchange: its deadline, its byte count, and how it opens its socket and reads the response.
 
-Standard library only. The carrying library opens its sockets through what is here.
+Standard library only; the HTTP library opens its sockets through this module.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ CHUNK_BYTES = 65_536
 
 
 class ResponseTooLarge(Exception):
-    """Not an OSError, so that the layers between pass it through as it is."""
+    """The response exceeds its limit. Not an OSError, so that the layers between do not catch it."""
 
 
 class ExchangeState:
-    """The state of one exchange, shared by the connection, its answer and `transmit_request`."""
+    """State of one exchange, shared by the connection, its response and `transmit_request`."""
 
     __slots__ = (
         "byte_limit",
@@ -45,16 +45,17 @@ class ExchangeState:
         self.byte_limit = HEADER_BYTES
 
     def count_bytes(self, size: int) -> None:
-        """Add what was read. TooLargeError above what is allowed."""
+        """Add bytes that were read. Raises ResponseTooLarge above the limit."""
         self.bytes_received += size
         if self.bytes_received > self.byte_limit:
             raise ResponseTooLarge
 
 
 class _CountingSocket(io.RawIOBase):
-    """Counts what is read from the socket before anything parses it: headers and chunk sizes included.
+    """Counts bytes from the socket before anything parses them, headers and chunk sizes included.
 
-    The answer takes it for a socket and makes it its file. It never closes the socket, which is its connection's.
+    HTTPResponse treats it as its socket and reads from it as a file. It never closes the socket, which
+    belongs to the connection.
     """
 
     def __init__(self, sock: socket.socket, state: ExchangeState, already_read: bytes) -> None:
@@ -79,7 +80,7 @@ class _CountingSocket(io.RawIOBase):
 
 
 class CountedResponse(http.client.HTTPResponse):
-    """The answer to a request of `method` that was sent over `sock`, `begun` being what was read of it already."""
+    """Response to a request of `method` over `sock`. `already_read` are bytes of it that were read before."""
 
     def __init__(
         self, sock: socket.socket, state: ExchangeState, method: str, already_read: bytes = b""
@@ -88,8 +89,9 @@ class CountedResponse(http.client.HTTPResponse):
         self._state = state
 
     def read_response(self) -> HttpResponse:
-        """The whole answer. Raises what an untrusted answer may bring: TooLargeError, Unbelievable, OSError,
-        HTTPException, ValueError."""
+        """Read the complete response. Raises what an untrusted response can cause: ResponseTooLarge,
+        InvalidResponse, OSError, HTTPException, ValueError.
+        """
         passage = self._state
         self.begin()
         passage.byte_limit = passage.bytes_received + passage.endpoint.byte_cap + FRAMING_BYTES
@@ -102,12 +104,13 @@ class CountedResponse(http.client.HTTPResponse):
 
     @property
     def leaves_connection_open(self) -> bool:
-        """Whether the connection may carry another request, once this answer has been read."""
+        """True if the connection can carry another request after this response has been read."""
         return not self.will_close and self.status >= 200
 
     def _check_content_length(self, stated: str) -> None:
-        """Lengths that differ, or that are no numbers, would be read as another answer by somebody else on the
-        way (RFC 9112, 6.3)."""
+        """Raise HTTPException for lengths that differ or are not numbers: a proxy could read another response
+        (RFC 9112, 6.3).
+        """
         lengths = {length.strip() for length in stated.split(",")}
         if self.length is None or len(lengths) > 1 or not all(map(_is_decimal, lengths)):
             raise http.client.HTTPException("no length")
@@ -122,7 +125,9 @@ class CountedResponse(http.client.HTTPResponse):
 
 
 def receive_response(sock: socket.socket, state: ExchangeState, method: str) -> tuple[HttpResponse, bool]:
-    """The whole answer, and whether the connection may carry another request. Raises as `read_response` does."""
+    """Read the complete response. Returns it, and True if the connection can be reused. Raises the exceptions
+    of `read_response`.
+    """
     data = sock.recv(CHUNK_BYTES)
     state.count_bytes(len(data))
     head = parse_response_head(data) if method != "HEAD" else None
@@ -157,7 +162,7 @@ def _reject_encoded_body(headers: Mapping[str, str], state: ExchangeState) -> No
 
 
 def _merge_headers(headers: http.client.HTTPMessage) -> Mapping[str, str]:
-    """By lower-case name; those that come several times as the one list that they are (RFC 9110, 5.3)."""
+    """Return the headers by lower-case name; repeated ones are joined as one list (RFC 9110, 5.3)."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         known = name.lower()
@@ -170,7 +175,7 @@ def _is_decimal(text: str) -> bool:
 
 
 def open_socket(host: str, port: int, state: ExchangeState) -> socket.socket:
-    """Connect to the first permitted address that answers, all of them within the one deadline."""
+    """Connect to the first permitted address that answers, within the one deadline of the exchange."""
     problem = OSError("no address that may be used")
     found = resolve_addresses(host, port, state.deadline.remaining_seconds())
     for family, kind, protocol, _, address in found:

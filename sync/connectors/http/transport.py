@@ -1,8 +1,8 @@
-"""One HTTP exchange, bounded in time and bytes. The only module that knows an HTTP library.
+"""Run one HTTP exchange, bounded in time and bytes. The only module that uses an HTTP library.
 
-`requests` prepares what is not plain already, `urllib3` connects and makes TLS, `http.client` reads the answer. There
-is neither a `Session` nor a pool of theirs between: a session would add redirects, cookies, netrc and environment
-proxies, none of which may ever touch these requests, and both cost more than the exchange itself.
+`requests` prepares what is not plain already, `urllib3` connects and handles TLS, `http.client` reads the
+response. There is no `Session` and no library pool: a session would add redirects, cookies, netrc and
+environment proxies, none of which these requests may use, and both cost more CPU than the exchange itself.
 """
 
 import contextlib
@@ -41,12 +41,14 @@ from sync.connectors.http.response_reader import (
 
 
 class _WatchedConnection(HTTPConnection):
-    """A connection whose socket is opened by our rules, and watched by the deadline of the exchange that uses it."""
+    """Connection that opens its socket by our rules and is guarded by the deadline of the exchange that uses
+    it.
+    """
 
     state: ExchangeState
 
     def prepare_socket(self, state: ExchangeState) -> socket.socket:
-        """The socket, connected now unless it is, and watched. OSError and HTTPError where it cannot be."""
+        """Return the connected and guarded socket. Raises OSError and HTTPError."""
         self.state = state
         if self.sock is None:
             state.is_new_connection = True
@@ -72,7 +74,9 @@ class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
 
 
 def _connection_factory(endpoint: HttpEndpoint) -> Callable[[], _WatchedConnection]:
-    """What opens connections to one origin, verified by one TLS context: to load the certificates costs 10 ms."""
+    """Return a function that opens connections to one origin. They share one TLS context: loading the
+    certificates takes 10 ms.
+    """
     parts = urlsplit(endpoint.origin)
     host = parts.hostname or ""
     if parts.scheme == "http":
@@ -87,7 +91,9 @@ def _connection_factory(endpoint: HttpEndpoint) -> Callable[[], _WatchedConnecti
 
 
 def make_tls_context(endpoint: HttpEndpoint) -> ssl.SSLContext:
-    """What verifies the certificates of an origin: the bundled authorities, or the connection's own in their place."""
+    """Make the TLS context of an origin: it trusts the connection's own certificates, else the bundled
+    authorities.
+    """
     cafile = None if endpoint.ca_certificates else DEFAULT_CA_BUNDLE_PATH
     return ssl.create_default_context(cafile=cafile, cadata=endpoint.ca_certificates)
 
@@ -96,7 +102,9 @@ _pool = ConnectionPool(_connection_factory)
 
 
 def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpResponse:
-    """Send one request over a kept or new connection and read its whole answer. Raises Failure only."""
+    """Send one request over a pooled or new connection and read the complete response. Raises ExchangeFailure
+    only.
+    """
     method, url, lines = _prepare_request(request)
     if not (request.is_allowed_url(url) and url.startswith(f"{endpoint.origin}/")):
         raise UrlNotAllowed("the finished URL is not the one that was meant")
@@ -120,8 +128,9 @@ def transmit_request(request: HttpRequest, endpoint: HttpEndpoint) -> HttpRespon
 
 
 def _prepare_request(request: HttpRequest) -> tuple[str, str, str]:
-    """Method, URL and header lines as `requests` would send them: no cookies, no authentication hook, no guess at
-    a type."""
+    """Return method, URL and header lines as `requests` would send them, without cookies, authentication
+    hooks or a guessed content type.
+    """
     lines = format_header_lines(request.headers.items())
     if can_send_unchanged(request.method, request.url, request.headers, lines):
         return request.method, request.url, lines
@@ -129,7 +138,7 @@ def _prepare_request(request: HttpRequest) -> tuple[str, str, str]:
 
 
 def prepare_with_requests(request: HttpRequest) -> tuple[str, str, str]:
-    """What `requests` makes of method, URL and headers. Uncaged where it refuses them."""
+    """Prepare method, URL and headers with `requests`. Raises UrlNotAllowed if it refuses them."""
     made = requests.PreparedRequest()
     try:
         made.prepare_method(request.method)
@@ -158,7 +167,7 @@ def _encode_head(request: HttpRequest, endpoint: HttpEndpoint, method: str, url:
 def _run_exchange(
     connection: _WatchedConnection, state: ExchangeState, method: str, request: bytes
 ) -> tuple[HttpResponse, bool]:
-    """The answer, and whether the connection may be kept."""
+    """Send a request over an open connection. Returns the response, and True if the connection can be reused."""
     sock = connection.prepare_socket(state)
     # One that answers before it has read everything, and closes, has answered all the same.
     with contextlib.suppress(BrokenPipeError):
@@ -171,7 +180,7 @@ def _run_exchange(
 
 
 def _translate_exception(error: Exception, state: ExchangeState) -> ExchangeFailure:
-    """Which kind of failure a library's exception is. Its own text may hold the URL and is dropped."""
+    """Translate an exception of a library into a failure. Its text may hold the URL and is dropped."""
     facts: dict[str, Any] = {
         "may_have_arrived": state.may_have_arrived,
         "bytes_received": state.bytes_received,

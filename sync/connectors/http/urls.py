@@ -1,7 +1,7 @@
-"""URLs that cannot leave the origin and path that were configured. Pure.
+"""Build URLs that cannot leave the configured origin and path. Pure.
 
-Quoting alone is not enough: `..` survives it and HTTP libraries then resolve it. So values are
-allow-listed first, then quoted, and the finished URL is taken apart and compared again.
+Quoting alone is not enough: it leaves `..`, which HTTP libraries then resolve. So values are allow-listed
+first, then quoted, and the final URL is matched against its template.
 """
 
 import re
@@ -19,13 +19,14 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 class UnsafeValueError(ValueError):
-    """A value that must not become part of a path."""
+    """A value that is not allowed in a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseUrl:
-    """A configured base URL. `host` is lower-case, in brackets for IPv6; `prefix` has no slash at its end;
-    `origin` is scheme, host and port, as they stand in a URL."""
+    """A configured base URL. `host` is lower-case, in brackets for IPv6; `prefix` has no trailing slash;
+    `origin` is scheme, host and port.
+    """
 
     scheme: str
     host: str
@@ -39,7 +40,7 @@ class BaseUrl:
 
 
 def parse_base_url(text: str) -> BaseUrl:
-    """Take a configured base URL apart. ValueError with a sentence where it is not fit to be one."""
+    """Parse a configured base URL. Raises ValueError with a sentence if it is not valid."""
     if not text.isascii() or any(character <= " " or character == "\\" for character in text):
         raise ValueError("The address may hold printable ASCII characters only.")
     try:
@@ -60,35 +61,35 @@ def parse_base_url(text: str) -> BaseUrl:
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a path has no empty, `.` or `..` segment and nothing escaped."""
+    """Return True if a path has no empty, `.` or `..` segment and no escapes."""
     return bool(_PATH.fullmatch(path)) and not any(part in {".", ".."} for part in path.split("/"))
 
 
 def find_placeholders(template: str) -> frozenset[str]:
-    """The names in braces of a template."""
+    """Return the placeholder names of a template."""
     return frozenset(_PLACEHOLDER.findall(template))
 
 
 def check_id(value: str) -> str:
-    """The value if it may stand in a path; raises UnsafeValueError, without the value in its message."""
+    """Return the value if it is allowed in a path. Raises UnsafeValueError, without the value in its message."""
     if len(value) > MAX_ID_LENGTH or not _ID.fullmatch(value) or value.endswith("."):
         raise UnsafeValueError("an id holds characters that may not stand in a path")
     return value
 
 
 def fill_template(template: str, values: Mapping[str, str]) -> str:
-    """The template with every placeholder replaced, in one pass: a value is never looked into again."""
+    """Replace all placeholders of a template in one pass, so that values are not expanded again."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
 def quote_filter_value(value: str) -> str:
-    """The value as a string of a filter language (SCIM, Trivore): in double quotes, quotes escaped."""
+    """Quote a value for a filter language (SCIM, Trivore): in double quotes, inner quotes escaped."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def build_url(base: BaseUrl, template: str, values: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """The URL of a path template under a base. Raises UnsafeValueError."""
+    """Build the URL of a path template under a base. Raises UnsafeValueError."""
     safe = {name: quote(check_id(value), safe="") for name, value in values.items()}
     try:
         tail = f"?{urlencode(query, quote_via=quote, safe='')}" if query else ""
@@ -98,13 +99,15 @@ def build_url(base: BaseUrl, template: str, values: Mapping[str, str], query: Ma
 
 
 def is_allowed_url(base: BaseUrl, template: str, url: str) -> bool:
-    """Whether a finished URL has the base's origin and prefix, and the template's segments in its places."""
+    """Return True if a final URL has the base's origin and prefix and the template's segments."""
     return bool(_allowed_url_pattern(base, template).fullmatch(url))
 
 
 @lru_cache(maxsize=1024)
 def _allowed_url_pattern(base: BaseUrl, template: str) -> re.Pattern[str]:
-    """A segment that holds a placeholder may be any but an empty one, or one of dots, escaped or not."""
+    """Compile the pattern of allowed URLs. A segment with a placeholder matches anything but an empty one or
+    one of dots, escaped or not.
+    """
     segments = [
         r"(?!%2[eE]|\.{0,2}(?:[/?]|\Z))[^/?#\s]+" if "{" in segment else re.escape(segment)
         for segment in f"{base.prefix}{template}".split("/")

@@ -13,7 +13,9 @@ PRESETS: Mapping[str, str] = {
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """A fresh copy with `label`, `connector`, `authentication` and `settings`; KeyError if unknown."""
+    """Return a new copy with `label`, `connector`, `authentication` and `settings`. Raises KeyError if
+    unknown.
+    """
     if name not in PRESETS:
         raise KeyError(name)
     text = (Path(__file__).parent / f"{name}.json").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Secrets, and the settings that say how they are used. Pure."""
+"""Credentials, and the settings of the authentication that uses them. Pure."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ SCHEMES: Mapping[str, tuple[str, ...]] = {
 
 
 class Credentials:
-    """Secrets by name. Not shown by repr, str or format."""
+    """Secrets by name. Hidden from repr, str and format."""
 
     __slots__ = ("_values",)
 
@@ -37,7 +37,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationScheme:
-    """The settings of an authentication, read. Only OAuth has the members after `header`."""
+    """Parsed authentication settings. Only OAuth uses the fields after `header`."""
 
     name: str
     header: str = "Authorization"
@@ -47,8 +47,9 @@ class AuthenticationScheme:
 
 
 def parse_authentication(document: Any, base: BaseUrl) -> AuthenticationScheme:
-    """Read `{"scheme": …}`. The token is fetched from `token_path` at the connection's own origin, which is
-    `/oauth/token` unless said, or from an explicit `token_url`. Raises SettingsInvalid."""
+    """Parse `{"scheme": …}`. A token is fetched from `token_path` at the connection's own origin, by default
+    `/oauth/token`, or from an explicit `token_url`. Raises SettingsInvalid.
+    """
     members = SettingsReader(document, "/authentication")
     name = members.read_choice("scheme", tuple(SCHEMES), "none")
     scheme = AuthenticationScheme(name)
@@ -76,5 +77,5 @@ def _parse_token_url(members: SettingsReader, base: BaseUrl) -> BaseUrl:
 
 
 def basic_authorization(username: str, password: str) -> str:
-    """The value of an Authorization header by RFC 7617."""
+    """Return the value of an Authorization header by RFC 7617."""
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode("ascii")

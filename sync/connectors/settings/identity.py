@@ -1,4 +1,4 @@
-"""The settings of a REST identity service, read from data. Pure."""
+"""Settings of a REST identity service. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ MAX_PAGE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ListSettings:
-    """How to list an entity type by pages.
+    """Settings of the paged list of an entity type.
 
     The query parameter `offset_parameter` holds the number of entities before the page plus `first_offset`;
-    `count_parameter` holds the number wanted, `page_size`. `results_expression` selects the list of entities in a
-    response, `total_expression` the number of entities on all pages together.
+    `count_parameter` holds the number wanted, `page_size`. `results_expression` selects the list of entities
+    in a response, `total_expression` the number of entities on all pages together.
     """
 
     path: str
@@ -35,10 +35,10 @@ class ListSettings:
 
 @dataclass(frozen=True, slots=True)
 class EntitySettings:
-    """How to read an entity of one type: its path, and expressions over the response.
+    """Settings for reading an entity of one type: its path, and expressions over the response.
 
-    `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or milliseconds
-    since 1970.
+    `modified_expression` selects the time of the entity's last change: an RFC 3339 text, or seconds or
+    milliseconds since 1970.
     """
 
     path: str
@@ -60,7 +60,7 @@ class IdentitySettings:
 
 
 def parse_identity_settings(data: Any) -> IdentitySettings:
-    """Read the settings; raises SettingsInvalid."""
+    """Parse the settings of an identity service. Raises SettingsInvalid."""
     members = SettingsReader(data)
     entities = members.read_per_entity_type("entities", _parse_entity)
     reach = parse_connection_options(members)

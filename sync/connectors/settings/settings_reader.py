@@ -1,4 +1,4 @@
-"""Reading a connection's settings strictly: every mistake named by place and in a sentence. Pure."""
+"""Read the settings of a connection strictly: each error names its place and says what is expected. Pure."""
 
 import re
 import ssl
@@ -26,7 +26,9 @@ _RESERVED_HEADERS = frozenset(
 
 
 class SettingsInvalid(ValueError):
-    """`pointer` is the JSON Pointer (RFC 6901) of the member, `sentence` says what it must be."""
+    """Invalid settings. `pointer` is the JSON Pointer (RFC 6901) of the field, `sentence` says what it must
+    be.
+    """
 
     def __init__(self, pointer: str, sentence: str) -> None:
         super().__init__(f"{pointer or '/'}: {sentence}")
@@ -35,7 +37,7 @@ class SettingsInvalid(ValueError):
 
 
 class SettingsReader:
-    """The members of one JSON object, taken one by one; `reject_unknown_fields` refuses those that nobody asked for."""
+    """Reads the fields of one JSON object; `reject_unknown_fields` refuses the fields that were not read."""
 
     def __init__(self, value: Any, pointer: str = "") -> None:
         self.pointer = pointer
@@ -44,11 +46,11 @@ class SettingsReader:
         self._unread: dict[str, Any] = dict(value)
 
     def reject_field(self, name: str, sentence: str) -> NoReturn:
-        """Raise for one member."""
+        """Raise SettingsInvalid for one field."""
         raise SettingsInvalid(self._pointer_to(name), sentence)
 
     def read_text(self, name: str, default: str | None = None) -> str:
-        """A non-empty string; required unless there is a default."""
+        """Read a non-empty string; required unless there is a default."""
         value = self._unread.pop(name, default)
         if value is None:
             self.reject_field(name, "This member is required.")
@@ -57,47 +59,47 @@ class SettingsReader:
         return value
 
     def read_optional_text(self, name: str) -> str | None:
-        """A non-empty string, or None where the member is absent or null."""
+        """Read a non-empty string, or None if the field is absent or null."""
         return None if self._pop_null(name) else self.read_text(name)
 
     def read_choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
-        """One of the given words."""
+        """Read one of the given words."""
         value = self.read_text(name, default)
         if value not in choices:
             self.reject_field(name, f"This must be one of: {', '.join(choices)}.")
         return value
 
     def read_whole_number(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """A whole number within bounds."""
+        """Read a whole number within bounds."""
         value = self._unread.pop(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             self.reject_field(name, f"This must be a whole number from {lowest} to {highest}.")
         return value
 
     def read_texts(self, name: str) -> tuple[str, ...]:
-        """A list of non-empty strings; absent means empty."""
+        """Read a list of non-empty strings; absent means empty."""
         value = self._unread.pop(name, [])
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
             self.reject_field(name, "This must be a list of texts.")
         return tuple(value)
 
     def read_text_map(self, name: str) -> dict[str, str]:
-        """An object whose values are strings; absent means empty."""
+        """Read an object whose values are strings; absent means empty."""
         value = self._unread.pop(name, {})
         if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
             self.reject_field(name, "This must be an object whose values are texts.")
         return dict(value)
 
     def read_object(self, name: str) -> "SettingsReader":
-        """A nested object; absent means empty."""
+        """Return a reader of a nested object; absent means empty."""
         return SettingsReader(self._unread.pop(name, {}), self._pointer_to(name))
 
     def read_optional_object(self, name: str) -> "SettingsReader | None":
-        """A nested object, or None where the member is absent or null."""
+        """Return a reader of a nested object, or None if the field is absent or null."""
         return None if self._pop_null(name) else self.read_object(name)
 
     def read_path(self, name: str, *, required_placeholders: frozenset[str] = frozenset()) -> str:
-        """A path template below the base URL with exactly the given placeholders."""
+        """Read a path template below the base URL that holds exactly the given placeholders."""
         value = self.read_text(name)
         plain = re.sub(r"\{[a-z_]+\}", "x", value)
         if not value.startswith("/") or not is_plain_path(plain):
@@ -108,18 +110,18 @@ class SettingsReader:
         return value
 
     def read_expression(self, name: str, default: str | None = None) -> JmesPathExpression:
-        """A compiled JMESPath expression."""
+        """Read and compile a JMESPath expression."""
         try:
             return JmesPathExpression(compile_expression(self.read_text(name, default)))
         except (JMESPathError, RecursionError):
             self.reject_field(name, "This must be a JMESPath expression.")
 
     def read_optional_expression(self, name: str) -> JmesPathExpression | None:
-        """A compiled JMESPath expression, or None where the member is absent or null."""
+        """Read and compile a JMESPath expression, or None if the field is absent or null."""
         return None if self._pop_null(name) else self.read_expression(name)
 
     def read_header_name(self, name: str, *, also_allowed: str = "") -> str:
-        """The name of a header that is ours to set, or that is `also` allowed here."""
+        """Read a header name that settings may set, or that is `also_allowed` here."""
         value = self.read_text(name)
         if not is_settable_header(value) and value.lower() != also_allowed:
             self.reject_field(
@@ -128,11 +130,11 @@ class SettingsReader:
         return value
 
     def read_optional_header_name(self, name: str) -> str | None:
-        """The name of a header that is ours to set, or None where the member is absent or null."""
+        """Read a header name that settings may set, or None if the field is absent or null."""
         return None if self._pop_null(name) else self.read_header_name(name)
 
     def read_headers(self, name: str) -> dict[str, str]:
-        """Headers to send with every request."""
+        """Read headers to send with every request."""
         value = self.read_text_map(name)
         for header, content in value.items():
             if not is_settable_header(header) or not is_header_value(content):
@@ -140,7 +142,7 @@ class SettingsReader:
         return value
 
     def read_per_entity_type(self, name: str, parse: Callable[["SettingsReader"], T]) -> dict[str, T]:
-        """An object of one object per entity type, keyed by its upper-case name."""
+        """Read an object with one object for each entity type, keyed by its upper-case name."""
         pointer = self._pointer_to(name)
         found = SettingsReader(self._unread.pop(name, None), pointer)
         if not found._unread:
@@ -153,7 +155,7 @@ class SettingsReader:
         return parsed
 
     def reject_unknown_fields(self) -> None:
-        """Refuse what is left over."""
+        """Raise SettingsInvalid for the first field that was not read."""
         for name in self._unread:
             self.reject_field(name, "This member is not known.")
 
@@ -168,18 +170,18 @@ class SettingsReader:
 
 
 def is_settable_header(name: str) -> bool:
-    """Whether settings may name this header."""
+    """Return True if settings may set this header."""
     return bool(_HEADER_NAME.fullmatch(name)) and name.lower() not in _RESERVED_HEADERS
 
 
 def is_header_value(value: str) -> bool:
-    """Whether a text is fit to be a header's value: printable ASCII, no space at its ends."""
+    """Return True if a text is a valid header value: printable ASCII, no space at its ends."""
     return bool(_HEADER_VALUE.fullmatch(value))
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What settings say of the connection itself, whichever side it is."""
+    """Settings of the HTTP connection, common to both sides."""
 
     headers: Mapping[str, str]
     ca_certificates: str | None
@@ -187,7 +189,7 @@ class ConnectionOptions:
 
 
 def parse_connection_options(members: SettingsReader) -> ConnectionOptions:
-    """Take the members `get_headers`, `ca` (certificates in PEM) and `allowed_networks` (allowed addresses, CIDR)."""
+    """Read the fields `headers`, `ca` (certificates in PEM) and `networks` (allowed addresses, CIDR)."""
     ca = members.read_optional_text("ca")
     if ca is not None and not _can_load_certificates(ca):
         members.reject_field(
@@ -197,7 +199,7 @@ def parse_connection_options(members: SettingsReader) -> ConnectionOptions:
 
 
 def _can_load_certificates(certificates: str) -> bool:
-    """Judged by what reads them for every exchange; TypeError is its word for what is not ASCII."""
+    """Return True if `ssl` can load the certificates. It raises TypeError for text that is not ASCII."""
     try:
         ssl.create_default_context(cadata=certificates)
     except (ssl.SSLError, TypeError):

@@ -1,4 +1,4 @@
-"""The settings of a REST commercial system, read from data. Pure."""
+"""Settings of a target with a REST API. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,11 @@ _SEARCH_PLACEHOLDERS = frozenset({"field", "value", "quoted"})
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """How records are searched. The names and values of `query` may hold `{field}`, `{value}` and `{quoted}`,
-    which is the value as a string in a filter language. `results_expression` finds the list of records in an answer."""
+    """Settings of a search for records.
+
+    Names and values of `query` may hold `{field}`, `{value}` and `{quoted}`, which is the value quoted for a
+    filter language. `results_expression` selects the list of records in a response.
+    """
 
     path: str
     query: Mapping[str, str]
@@ -28,7 +31,9 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSettings:
-    """How the records of one entity type are reached. `omitted_fields`: what a replacing update must not send."""
+    """Settings of the records of one entity type. `omitted_fields`: fields that a replacing update must not
+    send.
+    """
 
     collection_path: str
     item_path: str
@@ -44,7 +49,9 @@ class CollectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """`entities` is keyed by upper-case entity type; `caseless_fields` fields are compared case-folded."""
+    """Settings of a target. `entities` is keyed by upper-case entity type; `caseless_fields` are compared
+    case-folded.
+    """
 
     entities: Mapping[str, CollectionSettings]
     caseless_fields: frozenset[str]
@@ -54,7 +61,7 @@ class TargetSettings:
 
 
 def parse_target_settings(data: Any) -> TargetSettings:
-    """Read the settings; raises SettingsInvalid."""
+    """Parse the settings of a target. Raises SettingsInvalid."""
     members = SettingsReader(data)
     settings = TargetSettings(
         entities=members.read_per_entity_type("entities", _parse_collection),

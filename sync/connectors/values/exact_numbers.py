@@ -1,7 +1,6 @@
-"""Numbers that a float does not hold to the last digit: written back as they were read. Pure.
+"""Write numbers that a float cannot hold exactly with the digits that were read. Pure.
 
-A PUT sends back all that it read of a record, also what is no business of ours: an amount of 18 digits must not come
-back with 17.
+A PUT sends back every field of the record that was read: an amount of 18 digits must not return with 17.
 """
 
 import json
@@ -17,14 +16,14 @@ _MARKS = re.compile(f'"{_MARK}"')
 
 
 class ExactFloat(float):
-    """A float in all that is done with it, but for `dump_json`, which writes the digits that it came in."""
+    """A float that `dump_json` writes with its original digits."""
 
     __slots__ = ("text",)
     text: str
 
 
 def parse_number(text: str) -> float:
-    """A JSON number with a fraction or an exponent."""
+    """Parse a JSON number with a fraction or an exponent."""
     number = float(text)
     if repr(number) == text or _is_exact(text, number):
         return number
@@ -34,7 +33,7 @@ def parse_number(text: str) -> float:
 
 
 def dump_json(value: Any) -> str:
-    """JSON, in which each `ExactFloat` has the digits that it came in. Raises what `json.dumps` raises."""
+    """Serialize to JSON; each `ExactFloat` keeps its original digits. Raises what `json.dumps` raises."""
     texts: list[str] = []
     marked = _replace_with_marks(value, texts)
     written = json.dumps(marked, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -46,7 +45,7 @@ def _restore_digits(written: str, texts: Iterator[str]) -> str:
 
 
 def _replace_with_marks(value: Any, texts: list[str]) -> Any:
-    """The same with the mark in the place of each such number; their digits, in the order in which they are written."""
+    """Replace each ExactFloat by the mark, and append its digits to `texts` in the order of writing."""
     if isinstance(value, Mapping):
         return {name: _replace_with_marks(member, texts) for name, member in value.items()}
     if isinstance(value, list | tuple):
@@ -58,7 +57,9 @@ def _replace_with_marks(value: Any, texts: list[str]) -> Any:
 
 
 def _is_exact(text: str, number: float) -> bool:
-    """Whether Python writes the same value, in other digits perhaps. An infinite one is for others to refuse."""
+    """Return True if Python writes an equal value, possibly in other digits. Infinite values count as exact
+    and are refused later.
+    """
     try:
         return math.isinf(number) or Decimal(text) == Decimal(repr(number))
     except InvalidOperation:  # an exponent beyond all measure: a float has nothing for it but zero

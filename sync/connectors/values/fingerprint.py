@@ -1,4 +1,4 @@
-"""A short key for the content of JSON values, cheap enough to be made for every attempt. Pure."""
+"""Hash of JSON values, cheap enough to compute for every attempt. Pure."""
 
 import json
 import marshal
@@ -7,10 +7,11 @@ from typing import Any
 
 
 def fingerprint_json(*values: Any) -> bytes:
-    """Equal only for equal content, `true` and `1` apart; a digest, so that a secret is not kept in a key.
+    """Return a hash that is equal only for equal content, `true` and `1` told apart; no secret can be read
+    from it.
 
-    Objects whose members stand in another order may get another one. TypeError, ValueError or RecursionError
-    for what is not JSON.
+    Objects with fields in another order may get another hash. Raises TypeError, ValueError or RecursionError
+    for values that are not JSON.
     """
     try:
         text = marshal.dumps(values, 2)

@@ -1,7 +1,7 @@
-"""JMESPath expressions, compiled once (https://jmespath.org/specification.html). Pure.
+"""Compile JMESPath expressions (https://jmespath.org/specification.html). Pure.
 
-Most are plain paths such as `entity.emails[0].address`. Those are walked here, to the same result as by the library's
-interpreter, at a tenth of the cost.
+Most are plain paths such as `entity.emails[0].address`. Those are evaluated here, with the same result as the
+library at a tenth of the cost.
 """
 
 import re
@@ -19,8 +19,11 @@ _STEP = re.compile(r"(\w+)|\[(-?[0-9]+)\]", re.ASCII)
 
 @lru_cache(maxsize=2048)
 def compile_expression(text: str) -> Evaluator:
-    """What finds the expression's value in a document; it may raise what an expression may raise over a document
-    that it does not fit. Raises JMESPathError, and RecursionError for one that is nested too deeply."""
+    """Compile an expression to a function of a document.
+
+    The function may raise if the document does not fit the expression. Raises JMESPathError, and
+    RecursionError if the expression is nested too deeply.
+    """
     parsed = jmespath.compile(text)
     if text == "@":
         return _return_document
@@ -32,15 +35,17 @@ def compile_expression(text: str) -> Evaluator:
 
 @lru_cache(maxsize=2048)
 def fields_read(text: str, name: str) -> frozenset[str] | None:
-    """Which members of the document's member `name` an expression looks at; None where that cannot be told from its
-    text, because it looks at all of it. Raises as `compile_expression` does."""
+    """Return the fields of the document's field `name` that an expression reads; None if it reads all of it.
+
+    Raises JMESPathError, and RecursionError if the expression is nested too deeply.
+    """
     found: set[str] = set()
     return frozenset(found) if _collect_fields(jmespath.compile(text).parsed, name, found) else None
 
 
 def _collect_fields(node: Any, name: str, found: set[str]) -> bool:
     kind = node["type"]
-    children = [each for each in node["children"] if isinstance(each, dict)]  # a slice has numbers
+    children = [child for child in node["children"] if isinstance(child, dict)]  # a slice has numbers
     if kind == "subexpression" and _is_field_node(children[0], name):
         member = children[1]
         while member["type"] == "index_expression":
@@ -49,7 +54,7 @@ def _collect_fields(node: Any, name: str, found: set[str]) -> bool:
             return False
         found.add(member["value"])
         return True
-    return not _is_field_node(node, name) and all(_collect_fields(each, name, found) for each in children)
+    return not _is_field_node(node, name) and all(_collect_fields(child, name, found) for child in children)
 
 
 def _is_field_node(node: Any, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Looking into what a remote system answered, none of which can be trusted. Pure."""
+"""Parse and inspect responses of a remote system, which are untrusted. Pure."""
 
 import json
 import re
@@ -21,18 +21,18 @@ MAX_FIELD_ERRORS = 20
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
-# What alone can make a lone surrogate or an infinite number.
+# Only these can produce a lone surrogate or an infinite number.
 _NEEDS_CHECK = re.compile(rb"\\u[dD][89a-fA-F]|[0-9][eE]|[0-9]{300}")
 
 
 class UnreadableError(ValueError):
-    """Not the JSON that was expected. The message names the rule and holds nothing of the body."""
+    """Unexpected JSON. The message names the rule and holds nothing of the body."""
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate.
+    """Parse strict JSON: UTF-8, no NaN, finite numbers, at most 64 levels, no lone surrogate.
 
-    For numbers see `exact_numbers`.
+    Numbers keep their digits (`exact_numbers`). Raises UnreadableError.
     """
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         return _require_max_depth(_decode_json(body))
@@ -40,20 +40,21 @@ def parse_json(body: bytes) -> Any:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Strict JSON that is an object."""
+    """Parse strict JSON that must be an object. Raises UnreadableError."""
     return as_object(parse_json(body))
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """The value if it is an object; raises UnreadableError."""
+    """Return the value if it is an object. Raises UnreadableError."""
     if not isinstance(value, dict):
         raise UnreadableError("an object was expected")
     return value
 
 
 def as_id(value: Any) -> str:
-    """An id as text: a string that is not empty, or a whole number; no longer than can be kept, and without U+0000,
-    which PostgreSQL does not store. Raises UnreadableError.
+    """Return an id as text: a non-empty string or a whole number, at most 255 characters.
+
+    Raises UnreadableError, also for U+0000, which PostgreSQL cannot store.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**MAX_ID_LENGTH else ""
@@ -65,7 +66,7 @@ def as_id(value: Any) -> str:
 
 
 def as_text(value: Any) -> str | None:
-    """A scalar as text, to be compared or kept; None for anything else."""
+    """Return a string or number as text, None for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -74,14 +75,16 @@ def as_text(value: Any) -> str | None:
 
 
 def clean_text(text: str, max_length: int = MAX_SENTENCE_LENGTH) -> str:
-    """A remote system's words made fit for show: no control characters, single spaces, cut to a length."""
+    """Clean text of a remote system for display: no control characters, single spaces, at most `max_length`
+    characters.
+    """
     # Cut before the patterns run, so that a long text costs no more than a short one.
     words = " ".join(_CONTROLS.sub(" ", text[: max_length * 4]).split())
     return words if len(words) <= max_length else words[: max_length - 1].rstrip() + "…"
 
 
 class JmesPathExpression:
-    """A compiled JMESPath expression that answers None where it does not fit what it is shown."""
+    """A compiled JMESPath expression that gives None for documents that it does not fit."""
 
     __slots__ = ("_finder",)
 
@@ -89,7 +92,7 @@ class JmesPathExpression:
         self._finder = finder
 
     def evaluate(self, value: Any) -> Any:
-        """What the expression finds."""
+        """Evaluate the expression over a document."""
         try:
             return self._finder(value)
         except JMESPathError:
@@ -98,15 +101,17 @@ class JmesPathExpression:
 
 @dataclass(frozen=True, slots=True)
 class ErrorExtractor:
-    """Where a system keeps its words in an answer that is an error. `when`: what finds something (see JMESPath on
-    truth) in an answer of 2xx that is one all the same."""
+    """Expressions for the error text and field errors in a response of a system.
+
+    A 2xx response is an error if `when` finds a true value in it, by the truth rules of JMESPath.
+    """
 
     sentence: JmesPathExpression | None = None
     fields: JmesPathExpression | None = None
     when: JmesPathExpression | None = None
 
     def is_error(self, body: bytes) -> bool:
-        """Whether an answer of 2xx is an error. Never raises."""
+        """Return True if the body of a 2xx response reports an error. Never raises."""
         if self.when is None or not body.strip():
             return False
         try:
@@ -116,7 +121,9 @@ class ErrorExtractor:
         return found is not None and found is not False and found not in ("", [], {})
 
     def extract_error(self, body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
-        """Its own sentence and the fields that it names. Never raises: an error's body may be anything."""
+        """Return the error text and the field errors of a body. Never raises, as an error's body may be
+        anything.
+        """
         try:
             value = parse_json(body)
         except UnreadableError:

@@ -1,4 +1,4 @@
-"""Moments as remote systems write them. Pure."""
+"""Parse timestamps of remote systems. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,9 @@ _FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973
 
 
 def parse_timestamp(value: Any) -> datetime | None:
-    """The moment in UTC of an RFC 3339 text with its zone, or of the seconds or milliseconds since 1970; None for
-    anything else."""
+    """Return the time in UTC of an RFC 3339 text with a zone, or of seconds or milliseconds since 1970; None
+    for anything else.
+    """
     try:
         if isinstance(value, str):
             return _parse_rfc3339(value)
