@@ -141,8 +141,8 @@ LOOKING = (
         "support",
         _counted(_change("sync/failuregroup", lambda _: FailureGroup.objects.latest("number").pk)),
     ),
-    Screen("failure-close", "Close all failures of a group", "support", _closing),
-    Screen("close", "Close a failed delivery", "support", _event("dead", then="close/", entity_id=ANNA)),
+    Screen("failure-close", "Close all deliveries of a failure group", "support", _closing),
+    Screen("close", "Close a failed event", "support", _event("dead", then="close/", entity_id=ANNA)),
     Screen("events", "Events", "support", _page("webhooks/event/")),
     Screen(
         "events-failed", "Events that need attention", "support", _page("webhooks/event/?state=dead,held")
@@ -160,7 +160,7 @@ LOOKING = (
     Screen("event-auditor", "A failed event, seen by an auditor", "auditor", _event("dead", entity_id=ANNA)),
     Screen(
         "entity",
-        "All events of one person",
+        "Timeline of one person",
         "support",
         _page(f"webhooks/entity/?type=USER&id={ANNA}"),
     ),
@@ -172,7 +172,7 @@ LOOKING = (
         "support",
         _page("webhooks/event/replay/new/?state=dead&code=target-rejected"),
     ),
-    Screen("replay-progress", "A replay of many events in progress", "support", _begun),
+    Screen("replay-progress", "A bulk replay in progress", "support", _begun),
     Screen("replays", "Replays", "support", _page("sync/replay/")),
     Screen(
         "replay-done",
@@ -180,7 +180,7 @@ LOOKING = (
         "support",
         _change("sync/replay", lambda _: Replay.objects.filter(state=ReplayState.FINISHED).latest("id").pk),
     ),
-    Screen("replay-members", "The result of each event of a replay", "support", _members),
+    Screen("replay-members", "Results of each event of a replay", "support", _members),
     Screen("held", "Held for approval", "support", _page("sync/delivery/")),
     Screen(
         "held-route",
@@ -225,7 +225,7 @@ CONFIGURING = (
     ),
     Screen("connections", "Connections", "administrator", _page("sync/connection/")),
     Screen("connection", "A connection", "administrator", _change("sync/connection", _shop)),
-    Screen("connection-test", "A connection after a test", "administrator", _connection_tested),
+    Screen("connection-test", "A tested connection", "administrator", _connection_tested),
     Screen("connection-add", "A new connection", "administrator", _page("sync/connection/add/")),
     Screen("routes", "Routes", "administrator", _page("sync/route/")),
     Screen(
@@ -253,7 +253,7 @@ CONFIGURING = (
     ),
     Screen(
         "mapping-backtest",
-        "The result of a back-test",
+        "Back-test: events with a different result",
         "administrator",
         lambda stage: stage.backtest,
     ),
@@ -295,7 +295,7 @@ AUDITING = (
     Screen("erasures", "Erasures", "administrator", _page("sync/erasure/")),
     Screen(
         "erasure",
-        "An erasure that waits for approval",
+        "An erasure waiting for a second person",
         "administrator",
         _change("sync/erasure", lambda _: Erasure.objects.latest("id").pk),
     ),
