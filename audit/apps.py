@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """What happened, in order, provably. Knows nothing of the other packages."""
+    """The audit log. Imports nothing of the other packages but `database`."""
 
     name = "audit"
     verbose_name = "Audit"

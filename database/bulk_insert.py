@@ -36,12 +36,14 @@ def make_insert(rows: Sequence[Model], connection: Any) -> tuple[str, list[Any]]
         _set_auto_now(rows, shape.auto_now_attributes)
     for row in rows:
         values += shape.read_columns(row.__dict__)
+        # A row of the same batch has no key yet: the instance stands for it, and the batch fills it in.
         for name, related in row._state.fields_cache.items():
             if related is not None and name in shape.relation_positions:
                 values[shape.relation_positions[name] - shape.column_count] = related
     for place, field in shape.json_fields:
         for at in range(place, len(values), shape.column_count):
             values[at] = field.get_db_prep_save(values[at], connection)
+    # Positions of the clock are part of the text, so that one cached text serves all rows of this shape.
     clocks = tuple(place for place, value in enumerate(values) if type(value) is DatabaseTime)
     for place in clocks:
         values[place] = values[place].seconds

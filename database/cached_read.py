@@ -1,4 +1,4 @@
-"""What this process has read and uses for a while, shared by its threads."""
+"""Cache of what this process has read from the database, shared by its threads."""
 
 import threading
 from collections.abc import Callable
@@ -13,8 +13,9 @@ _REFRESH_SHARE = 0.75  # of its time: afterwards it is read anew
 
 
 class _CachedValue(Generic[T]):
-    """What was read, from when on somebody should read it again, and until when it may be used. `is_read_anew`:
-    somebody does.
+    """One cached result: the time from which it should be read again, and the time until which it may be used.
+
+    `is_being_refreshed`: a thread is reading it again.
     """
 
     __slots__ = ("expires_at", "is_being_refreshed", "refresh_at", "value")
@@ -26,11 +27,11 @@ class _CachedValue(Generic[T]):
 
 
 class CachedRead(Generic[P, T]):
-    """What `read` gives for these arguments, never older than `seconds`.
+    """Cache the results of a function by its arguments. No result is older than `seconds`.
 
-    When three quarters of that are over, the first thread that asks reads it anew, and the others go on with what is
-    known. Nobody waits for another thread, which may wait for a connection to the database that this one holds: who
-    finds nothing that he may use reads for himself.
+    After three quarters of that time, the first thread that asks reads the value again, and the other threads keep
+    using the cached value. No thread waits for another one, which may itself wait for the connection that this thread
+    holds: a thread that finds no usable value reads for itself.
     """
 
     def __init__(self, read: Callable[P, T], seconds: float, max_entries: int) -> None:
@@ -40,7 +41,7 @@ class CachedRead(Generic[P, T]):
         update_wrapper(self, read)
 
     def __call__(self, *key: P.args, **none: P.kwargs) -> T:
-        """Takes its arguments by position."""
+        """Return the result for these arguments, from the cache if it is recent. Accepts positional arguments only."""
         found = self._values.get(key)
         now = monotonic()
         if found is None or now >= found.expires_at:
@@ -50,7 +51,7 @@ class CachedRead(Generic[P, T]):
         return found.value
 
     def invalidate(self) -> None:
-        """Whoever asks from now on gets what was read later than this, be it by another thread that is at it now."""
+        """Drop all cached results. A read that has already begun, in any thread, is not stored afterwards."""
         self._values = {}
 
     def _claims_refresh(self, found: _CachedValue[T]) -> bool:
@@ -60,6 +61,7 @@ class CachedRead(Generic[P, T]):
         return is_first
 
     def _read_and_store(self, found: _CachedValue[T] | None, *key: P.args, **none: P.kwargs) -> T:
+        # The dictionary of this moment: a result that was read before an invalidation goes into the discarded one.
         values, began = self._values, monotonic()
         try:
             value = self._read(*key, **none)
@@ -76,15 +78,16 @@ class CachedRead(Generic[P, T]):
         key: tuple[object, ...],
         mine: _CachedValue[T],
     ) -> None:
-        """In vain where all was forgotten meanwhile, or somebody began later and was quicker."""
+        """Store a result, unless the cache was invalidated meanwhile or holds the result of a read that began later."""
         with self._lock:
             other = values.get(key)
             if other is None and len(values) >= self._max_entries:
+                # Arguments come from outside: clearing everything bounds the memory without keeping an order of use.
                 values.clear()
             if other is None or other.expires_at <= mine.expires_at:
                 values[key] = mine
 
 
 def cached_read(seconds: float, max_entries: int = 1) -> Callable[[Callable[P, T]], CachedRead[P, T]]:
-    """A function of which at most so many results are known at once."""
+    """Decorate a function with a `CachedRead` of at most `max_entries` results."""
     return lambda read: CachedRead(read, seconds, max_entries)

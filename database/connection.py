@@ -9,7 +9,7 @@ _threads = threading.local()
 
 
 def thread_connection() -> Any:
-    """This thread's connection. Django's own way to it takes as long as a small statement."""
+    """Return this thread's connection. Faster than `connections[…]`, which takes as long as a small statement."""
     found = getattr(_threads, "connection", None)
     if found is None:
         found = _threads.connection = connections[DEFAULT_DB_ALIAS]
@@ -19,6 +19,7 @@ def thread_connection() -> Any:
 def release_connection() -> None:
     """Give the connection back to its pool (PostgreSQL) or keep it (SQLite), unless a transaction is open."""
     held = thread_connection()
+    # A test or a caller may hold a transaction: its connection is not given back under it.
     if held.connection is None or held.in_atomic_block:
         return
     if held.close_at is not None or held.errors_occurred or not held.autocommit:

@@ -1,4 +1,4 @@
-"""Group commit: what several threads want to store at the same moment is stored by one of them, in one commit.
+"""Group commit: one thread stores what several threads want to store at the same moment, in one commit.
 
 On SQLite there is one writer at a time, and a commit waits for the disk.
 """
@@ -18,11 +18,11 @@ _DATABASE_ERRORS = (OperationalError, InterfaceError)  # whatever the items were
 
 
 class GroupFailed(Exception):
-    """A commit of several items failed, and nothing of it was stored: each thread stores its own item alone."""
+    """A commit of several items failed, and none of them was stored. Each thread may store its own item alone."""
 
 
 class _QueuedThread(Generic[T]):
-    """A thread in the queue. `leads`: it is its turn to commit what has come."""
+    """A thread in the queue of a group commit. `is_leader`: it commits the next batch."""
 
     def __init__(self, item: T) -> None:
         self.item = item
@@ -102,6 +102,7 @@ class GroupCommit(Generic[T]):
         self._wake_followers(followers, None)
 
     def _wake_followers(self, followers: Sequence[_QueuedThread[T]], error: BaseException | None) -> None:
+        # The next batch begins before these threads wake up: the database is never idle between two batches.
         self._call_next_leader()
         for follower in followers:
             follower.wake_up(None if error is None else _error_for_thread(error))
@@ -115,5 +116,5 @@ class GroupCommit(Generic[T]):
 
 
 def _error_for_thread(error: BaseException) -> Exception:
-    """Return an error of its own for each of several threads."""
+    """Return a separate error instance for one of several threads."""
     return type(error)(*error.args) if isinstance(error, _DATABASE_ERRORS) else GroupFailed()

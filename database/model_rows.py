@@ -18,9 +18,9 @@ M = TypeVar("M", bound=Model)
 
 
 def new_row(model: type[M], **values: Any) -> M:
-    """What `model(**values)` makes. A foreign key takes a row that is stored, or under `…_id` its key.
+    """Return a model instance with these values, as `model(**values)` does, at a fraction of its cost.
 
-    `KeyError` for a name that is no field.
+    A foreign key takes a stored row, or its key under `…_id`. Raises KeyError for a name that is no field.
     """
     shape = model_facts(model)
     row = model.__new__(model)
@@ -45,11 +45,11 @@ def new_row(model: type[M], **values: Any) -> M:
 
 def select_list(model: type[Model], table: str) -> str:
     """Return all columns of a model for a SELECT in which its table is called `table`: see `row_from_columns`."""
-    return ", ".join(f"{table}.{each.column}" for each in model._meta.concrete_fields)
+    return ", ".join(f"{table}.{field.column}" for field in model._meta.concrete_fields)
 
 
 def row_from_columns(model: type[M], values: Sequence[Any]) -> M:
-    """The row of these values of all its columns, as the driver gave them."""
+    """Return a model instance from the values of all its columns, as the driver returned them."""
     row = model.__new__(model)
     state = ModelState()
     state.adding, state.db, state.fields_cache = False, DEFAULT_DB_ALIAS, {}
@@ -60,20 +60,20 @@ def row_from_columns(model: type[M], values: Sequence[Any]) -> M:
 
 
 def rows_from_columns(models: Sequence[type[Model]], values: Sequence[Any]) -> list[Any]:
-    """The rows of several models, of the values of all their columns; None for one that an outer join did not find."""
+    """Return instances of several models from one joined row. None for a model that an outer join did not find."""
     rows: list[Any] = []
     start = 0
     for model in models:
         end = start + len(_column_readers(model))
         own, start = values[start:end], end
-        rows.append(None if all(each is None for each in own) else row_from_columns(model, own))
+        rows.append(None if all(value is None for value in own) else row_from_columns(model, own))
     return rows
 
 
 @lru_cache(maxsize=64)
 def _column_readers(model: type[Model]) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    """The attribute of each column, and what makes its value of the driver's."""
-    return tuple((each.attname, _column_reader(each)) for each in model._meta.concrete_fields)
+    """Return each column's attribute with the function that converts the driver's value, or None."""
+    return tuple((field.attname, _column_reader(field)) for field in model._meta.concrete_fields)
 
 
 def _column_reader(field: Any) -> Callable[[Any], Any] | None:
@@ -117,29 +117,33 @@ class ModelFacts:
 @lru_cache(maxsize=64)
 def model_facts(model: type[Model]) -> ModelFacts:
     every = model._meta.concrete_fields
-    fields = [each for each in every if not each.primary_key]
-    made = tuple((each.attname, each.default) for each in every if callable(each.default))
-    is_moment = [getattr(each, "auto_now", False) or getattr(each, "auto_now_add", False) for each in fields]
-    keys: dict[str, str | None] = {each.attname: None for each in every}
-    keys |= {each.name: each.attname for each in every if each.is_relation}
+    fields = [field for field in every if not field.primary_key]
+    made = tuple((field.attname, field.default) for field in every if callable(field.default))
+    is_moment = [
+        getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False) for field in fields
+    ]
+    keys: dict[str, str | None] = {field.attname: None for field in every}
+    keys |= {field.name: field.attname for field in every if field.is_relation}
     return ModelFacts(
         table=model._meta.db_table,
         key_attribute=model._meta.pk.attname,
         key_column=str(model._meta.pk.column),
         fields=tuple(fields),
-        read_columns=itemgetter(*(each.attname for each in fields)),
+        read_columns=itemgetter(*(field.attname for field in fields)),
         column_count=len(fields),
-        defaults={each.attname: _static_default(each) for each in every},
-        default_factories=tuple(each for each in made if each[1] is not NOT_PROVIDED),
+        defaults={field.attname: _static_default(field) for field in every},
+        default_factories=tuple(factory for factory in made if factory[1] is not NOT_PROVIDED),
         key_attributes=keys,
-        relation_positions={each.name: place for place, each in enumerate(fields) if each.is_relation},
+        relation_positions={field.name: place for place, field in enumerate(fields) if field.is_relation},
         auto_now_attributes=tuple(
-            each.attname for each, is_one in zip(fields, is_moment, strict=True) if is_one
+            field.attname for field, is_one in zip(fields, is_moment, strict=True) if is_one
         ),
-        json_fields=tuple((place, each) for place, each in enumerate(fields) if isinstance(each, JSONField)),
+        json_fields=tuple(
+            (place, field) for place, field in enumerate(fields) if isinstance(field, JSONField)
+        ),
     )
 
 
 def _static_default(field: Any) -> Any:
-    """The value of a field that nobody gave one, as Django has it; what is made anew for each row comes later."""
+    """Return a field's default as Django has it. None if a factory makes it for each row."""
     return None if callable(field.default) and field.has_default() else field.get_default()

@@ -1,4 +1,4 @@
-"""The settings of the database, so that what is acknowledged lasts and nobody waits without end."""
+"""Connection settings for both databases: durable commits, and an upper bound for every wait."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Long looks at the log: of one state where the database can give it, and holding up nobody."""
+"""Consistent reads over several statements, without blocking writers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,11 @@ from django.db import connection, transaction
 
 @contextmanager
 def read_snapshot() -> Iterator[None]:
-    """One state of the database for all statements. On SQLite a transaction would hold up every writer: there each
-    statement has a state of its own, and what was appended in between counts as not sealed yet."""
+    """Let all statements of the block see one state of the database (PostgreSQL: REPEATABLE READ, READ ONLY).
+
+    On SQLite each statement sees its own state, because a transaction would block every writer: entries that are
+    appended in between count as not sealed yet.
+    """
     if connection.vendor == "sqlite" or connection.in_atomic_block:
         yield
         return

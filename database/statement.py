@@ -1,8 +1,8 @@
-"""SQL that is put together once and run many times.
+"""SQL statements that are built once and run many times.
 
-Django's ORM builds every statement anew; measured on the way of one webhook, that was four fifths of the CPU. What
-runs for each webhook goes through here, everything else through the ORM. Both store the same: plain values as they
-are, all others prepared by the fields of the models.
+Django's ORM builds every statement anew; measured for one webhook, that was four fifths of the CPU. What runs for each
+webhook is a `Statement`, everything else goes through the ORM. Both store equal values: plain values unchanged, all
+others prepared by the fields of the models.
 """
 
 import uuid
@@ -31,19 +31,19 @@ class Statement:
         self._texts = {vendor: sql_for_vendor(self.sql, vendor) for vendor in CLOCK_SQL}
 
     def bind(self, *values: Any) -> "BoundStatement":
-        """With its values, for a `database.write_batch.WriteBatch`."""
+        """Return the statement with its values, for a `database.write_batch.WriteBatch`."""
         return BoundStatement(self._texts, values)
 
     def execute(self, *values: Any) -> int:
-        """How many rows it changed."""
+        """Execute the statement and return the number of changed rows."""
         return int(self._execute_and_fetch(values, row_count))
 
     def fetch_all(self, *values: Any) -> list[tuple[Any, ...]]:
-        """All rows that it gives, as the driver gives them: see `as_time`."""
+        """Return all rows as the driver returns them: see `database.values` for times."""
         return list(self._execute_and_fetch(values, all_rows))
 
     def fetch_one(self, *values: Any) -> tuple[Any, ...] | None:
-        """The first row, if there is one."""
+        """Return the first row, or None."""
         found = self._execute_and_fetch(values, all_rows)
         return found[0] if found else None
 
@@ -53,13 +53,13 @@ class Statement:
 
 
 class BoundStatement(NamedTuple):
-    """A statement's text for each database, and its values."""
+    """A statement's text for each database, with its values."""
 
     texts: Mapping[str, str]
     values: Sequence[Any]
 
     def execute(self) -> int:
-        """How many rows it changed."""
+        """Execute the statement and return the number of changed rows."""
         connection = thread_connection()
         return int(
             execute_sql(connection, self.texts[connection.vendor], self.values, row_count, is_read=False)
@@ -67,7 +67,7 @@ class BoundStatement(NamedTuple):
 
 
 def sql_for_vendor(sql: str, vendor: str) -> str:
-    """Return the text with the clock of that database in place of `{clock}` and `{now}`."""
+    """Return the SQL text with this database's clock in place of `{clock}` and `{now}`."""
     clock = CLOCK_SQL[vendor]
     return sql.replace("{clock}", clock).replace("{now}", clock.replace("%s", "0"))
 
@@ -88,7 +88,9 @@ def row_count(cursor: Any) -> Any:
 
 
 def first_value(cursor: Any) -> Any:
-    """Return the first column of the first row, of a write that returns nothing whether it changed a row; or None."""
+    """Return the first column of the first row, or None. For a write that returns no rows: True if it changed one, else
+    None.
+    """
     if cursor.description is None:
         return True if cursor.rowcount else None
     row = cursor.fetchone()
@@ -124,16 +126,17 @@ _CURSOR_ATTRIBUTE = "_hub_cursor"
 def execute_sql(
     connection: Any, sql: str, values: Sequence[Any], fetch: Callable[[Any], Any], *, is_read: bool
 ) -> Any:
-    """Execute a text over the driver's own cursor, and return what `fetch` returns for that.
+    """Execute a text through the driver's own cursor, and return what `fetch` returns for it.
 
-    On PostgreSQL its statements are prepared on the server once they come often, where Django's would paste the values
-    into the text. If the statement is watched (a test that counts), or is a single write that has to queue (SQLite), it
-    goes over Django's cursor.
+    PostgreSQL prepares a statement on the server once it comes often; Django's cursor would paste the values into the
+    text. A statement goes through Django's cursor if it is watched (a test that counts) or is a single write that has
+    to queue (SQLite).
     """
     is_sqlite = connection.vendor == "sqlite"
     plain = _NATIVE_TYPES[connection.vendor]
     if not plain.issuperset(map(type, values)):
         convert = _for_sqlite if is_sqlite else _for_postgresql
+        # Rare: most values are of types that the driver takes unchanged.
         values = [value if type(value) in plain else convert(value) for value in values]
     is_watched = connection.execute_wrappers or connection.force_debug_cursor
     if is_watched or (is_sqlite and not (is_read or connection.in_atomic_block)):
@@ -152,13 +155,16 @@ def execute_sql(
             finally:
                 cursor.close()
         cursor = _raw_cursor(link)
+        # Bytes, so that the cached text is encoded only once.
         cursor.execute(_with_numbered_parameters(sql), values)
         return fetch(cursor)
 
 
 def _raw_cursor(link: Any) -> Any:
-    """The one cursor of a connection that takes the text as it is: the usual one reads a long text anew each time, to
-    find its `%s`. It stays, for it knows how to read and write the types that it has met; a new one learns them again.
+    """Return the one cursor of this connection that takes the text as it is.
+
+    Psycopg's usual cursor searches a long text for `%s` each time. The cursor is reused because it remembers how to
+    convert the types that it has met.
     """
     known = link.__dict__
     cursor = known.get(_CURSOR_ATTRIBUTE)

@@ -1,4 +1,4 @@
-"""Times as the databases have them: their clocks, and the times of their columns."""
+"""Conversion of times: the databases' clocks, and the values of timestamp columns."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTime:
-    """As the value of a column: the database's own clock when the statement runs, and `seconds` later."""
+    """Placeholder for a column's value: the database's own clock when the statement runs, plus `seconds`."""
 
     seconds: float = 0.0
 
@@ -21,11 +21,11 @@ CLOCK_SQL = {
 
 
 def parse_timestamp(value: Any) -> datetime:
-    """A time of a column or of the clock as a driver gives it: SQLite's are text or have no zone, and mean UTC."""
+    """Return the driver's value of a timestamp as an aware datetime. SQLite returns text, or no zone, and means UTC."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def parse_optional_timestamp(value: Any) -> datetime | None:
-    """The same, of a column that may be empty."""
+    """Return the driver's value of a nullable timestamp column as an aware datetime, or None."""
     return None if value is None else parse_timestamp(value)

@@ -61,6 +61,7 @@ class WriteBatch:
         is_one_statement = connection.vendor == "postgresql" and self._part_count() > 1
         try:
             with self._atomic_if_needed(connection, is_one_statement):
+                # One statement saves a round trip per write; SQLite has no data-modifying CTEs.
                 if is_one_statement:
                     self._run_as_one_statement(connection)
                 else:
@@ -98,6 +99,7 @@ class WriteBatch:
         values: list[Any] = []
         guards = []
         for guard, equals in self._guards:
+            # Parameters are positional: guards first, then rows, then writes, then expected values.
             values += guard.values
             guards.append((guard.texts["postgresql"], equals is not ANY_ROW))
         inserts = []
@@ -144,7 +146,9 @@ def _batch_sql(
     inserts: tuple[_Part, ...],
     writes: tuple[_Part, ...],
 ) -> str:
-    """Return the one statement: it fails if a guard does not hold, and returns the keys of the rows by model."""
+    """Return the one statement of a batch: it fails if a guard does not hold, and returns the keys of the rows by
+    model.
+    """
     ctes, conditions, keys = [], [], []
     for number, (sql, has_value) in enumerate(guards):
         ctes.append(f"g{number} AS ({_with_returning(sql)})")
@@ -161,7 +165,7 @@ def _batch_sql(
 
 
 def _with_returning(sql: str) -> str:
-    """Return a guard's text, of a write with what it returns."""
+    """Return a guard's text. A write without RETURNING gets one."""
     return sql if sql.startswith("SELECT") or " RETURNING " in sql else f"{sql} RETURNING 1"
 
 

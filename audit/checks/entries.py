@@ -1,4 +1,4 @@
-"""Whether an entry says what was hashed, and its columns what it says. Pure."""
+"""Checks of entries: their hashes, their columns, and the chains of their streams. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -12,10 +12,11 @@ ENTRY_FIELDS = {"v", "stream", "stream_seq", "prev_leaf", "at", "action", "actor
 
 
 def check_entry(row: EntryRow, sealed_leaf: bytes | None = None) -> Faults:
-    """What is wrong with one entry. `sealed_leaf`: what its segment has for it."""
+    """Yield the faults of one entry. `sealed_leaf` is its hash in the segment that holds it, if one does."""
     try:
         leaf = leaf_hash(row.body)
     except UnicodeEncodeError:
+        # Bodies are ASCII. A body that is not gets the fault below instead of an exception.
         leaf = b""
     if sealed_leaf is not None and leaf != sealed_leaf:
         yield IntegrityFault(row.location, "its body is not what was sealed")
@@ -43,13 +44,14 @@ def _parse_body(body: str) -> dict[str, Any] | None:
         is_good = (
             isinstance(document, dict) and set(document) == ENTRY_FIELDS and canonical_json(document) == body
         )
+    # A forged body can be nested deeply enough to exhaust the parser.
     except (TypeError, ValueError, RecursionError):
         return None
     return document if is_good and document["v"] == 1 else None
 
 
 def check_streams(rows: Iterable[StreamRow]) -> Faults:
-    """What is wrong with the chains: all entries in the order of streams and places."""
+    """Yield the faults of the chains. `rows` are all entries, by stream and place in the stream."""
     stream, seq, leaf = "", 0, ZERO_HASH
     for row in rows:
         if row.stream != stream:

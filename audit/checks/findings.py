@@ -1,4 +1,4 @@
-"""What can be found, and how rows are given to be looked at. Pure."""
+"""Types of the checks: faults, and the rows to be checked. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from audit.format.signed_records import Record
 
 @dataclass(frozen=True, slots=True)
 class IntegrityFault:
-    """Something that is not as it was written, and where."""
+    """A difference between the log and what was written to it, with its location."""
 
     location: str
     problem: str
@@ -66,8 +66,10 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """An entry's place in its stream, and place and leaf of its last entry that is kept no longer (None and empty where
-    all are kept)."""
+    """An entry's place in its stream.
+
+    `stub_seq` and `stub_leaf` are place and hash of the stream's last pruned entry; None and empty if none was pruned.
+    """
 
     stream: str
     seq: int

@@ -1,4 +1,4 @@
-"""Whether the keys follow each other, and which one was valid when. Pure."""
+"""Checks of signing keys: their chain, and the time in which each is valid. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ class ValidKey:
 
 @dataclass(slots=True)
 class KeyChain:
-    """The keys of a log."""
+    """The signing keys of a log, by key id."""
 
     by_id: dict[str, ValidKey] = field(default_factory=dict)
 
     def check_signature(self, kind: str, location: str, record: Record, at: str) -> Faults:
-        """What is wrong with the signature under a record that was made at that time."""
+        """Yield the faults of a record's signature. `at` is the time at which the record was made."""
         key = self.by_id.get(record["key"])
         if key is None:
             yield IntegrityFault(location, f"signed by a key that is not in the log: {record['key']}")
@@ -40,7 +40,7 @@ class KeyChain:
 
 
 def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
-    """What is wrong with the chain of keys; those that are good are added to `keys`."""
+    """Yield the faults in the chain of keys, and add each key to `keys`."""
     before: ValidKey | None = None
     before_id, stated = "", None
     for number, row in enumerate(rows, start=1):
@@ -48,6 +48,7 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
         public = parse_hex(record["public"])
         if record["number"] != number or record["prev"] != before_id or record["key"] != key_id(public):
             yield IntegrityFault(place, "does not follow the key before it")
+        # The first key has no predecessor and signs itself.
         if not has_valid_signature("key", record, public if before is None else before.public):
             yield IntegrityFault(place, "is not signed by the key before it")
         if before is not None:
@@ -64,7 +65,7 @@ def check_keys(rows: Iterable[KeyRow], keys: KeyChain) -> Faults:
 
 
 def check_key_entries(records: Iterable[Record], bodies: Iterable[str]) -> Faults:
-    """Whether each key is on record. `bodies`: of the entries about signing keys."""
+    """Yield a fault for each key without an audit entry. `bodies` are the entries about signing keys."""
     told = " ".join(bodies)
     for record in records:
         if f'"details":{canonical_json(record)},' not in told:

@@ -1,4 +1,4 @@
-"""Whether what is kept no longer was let go as the log says. Pure."""
+"""Checks of pruning: entries were deleted only as the log announced. Pure."""
 
 import json
 from collections.abc import Collection
@@ -13,8 +13,10 @@ PRUNING_ACTION = "audit.pruned"
 
 @dataclass(frozen=True, slots=True)
 class PruningAnnouncement:
-    """An entry says that the entries of `segment` and of all before it are kept no longer. `by`: the segment that holds
-    the entry which says so."""
+    """An entry that announces that the entries of `segment` and of all segments before it are deleted.
+
+    `announced_in` is the segment that holds the entry, `up_to` the time before which the deleted entries were sealed.
+    """
 
     segment: int
     hash: str
@@ -30,7 +32,7 @@ class PruningAnnouncement:
 
 
 def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | None:
-    """What an entry says; None where it says nothing of that kind."""
+    """Return the announcement in an entry's body, or None if it is no such entry."""
     try:
         said = json.loads(body)
         told = {name: said["details"][name] for name in ("segment", "hash", "sealed_at", "up_to", "days")}
@@ -44,7 +46,7 @@ def parse_announcement(body: str, announced_in: int) -> PruningAnnouncement | No
 
 
 def check_announcement(announcement: PruningAnnouncement, segment_hash: str, sealed_at: str) -> Faults:
-    """What is wrong with what an entry says, beside what its segment is."""
+    """Yield the faults of an announcement, compared with the segment that it names."""
     if (announcement.hash, announcement.sealed_at) != (segment_hash, sealed_at):
         yield IntegrityFault(announcement.location, f"is not what segment {announcement.segment} is")
     if (
@@ -62,7 +64,7 @@ def _days_before(at: str, days: int) -> str:
 
 
 def check_stubs(stubs: Collection[tuple[str, bytes]], leaves: Collection[bytes], location: str) -> Faults:
-    """Whether the ends of streams that are kept no longer stand in the segment that they name."""
+    """Yield a fault for each stub whose hash is not in the segment that it names."""
     for stream, leaf in stubs:
         if leaf not in leaves:
             yield IntegrityFault(f"stream {stream}", f"what it continues is not in {location}")

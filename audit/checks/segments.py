@@ -1,4 +1,4 @@
-"""Whether segments follow each other, hold what their entries hash to, and are signed. Pure."""
+"""Checks of segments: their chain, the hashes of their entries, and their signatures. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ Checkpoints = Iterable[tuple[str, Record]]  # places and records, in ascending o
 
 @dataclass(slots=True)
 class CheckProgress:
-    """How far a check has come."""
+    """The state of a check: the last segment checked, and everything counted so far."""
 
     keys: KeyChain
     number: int = 0
@@ -39,8 +39,11 @@ def check_segments(
     progress: CheckProgress,
     is_pruned: IsPruned = lambda _: False,
 ) -> Faults:
-    """What is wrong with the segments, with every entry that they hold, and with the checkpoints of them. `entries`
-    gives the rows of these ids; `let_go` says of which segments they are kept no longer."""
+    """Yield the faults of the segments, of every entry in them, and of their checkpoints.
+
+    `load_entries` returns the rows of these ids; `is_pruned` is True for a segment whose entries are deleted as
+    announced.
+    """
     ahead = iter(checkpoints)
     following = next(ahead, None)
     for row in rows:
@@ -85,8 +88,9 @@ def _check_contents(
         yield IntegrityFault(
             row.location, f"has {len(ids)} ids and {len(leaves)} hashes, and says {record['count']}"
         )
-    for each in progress.sealed.add_ranges(ranges_of(ids)):
-        yield IntegrityFault(row.location, f"holds entry {each}, which is sealed already")
+    for entry_id in progress.sealed.add_ranges(ranges_of(ids)):
+        yield IntegrityFault(row.location, f"holds entry {entry_id}, which is sealed already")
+    # A late segment holds lower ids than the one before it, so the column never goes down.
     progress.highest_id = max(progress.highest_id, ids[-1] if ids else 0)
     progress.entries += len(ids)
     if row.highest_id != progress.highest_id:
@@ -94,11 +98,12 @@ def _check_contents(
             row.location, f"its highest id is {progress.highest_id}, and its column says {row.highest_id}"
         )
     found = load_entries(ids)
-    for each, leaf in zip(ids, leaves, strict=False):
-        if each in found:
-            yield from check_entry(found[each], leaf)
+    for entry_id, leaf in zip(ids, leaves, strict=False):
+        if entry_id in found:
+            yield from check_entry(found[entry_id], leaf)
+        # Hash and signature of a pruned entry stay in its segment; only its row may be missing.
         elif not is_pruned(record["number"]):
-            yield IntegrityFault(f"entry {each} in {row.location}", "is missing")
+            yield IntegrityFault(f"entry {entry_id} in {row.location}", "is missing")
 
 
 def _check_tree(row: SegmentRow, progress: CheckProgress) -> Faults:
@@ -109,7 +114,7 @@ def _check_tree(row: SegmentRow, progress: CheckProgress) -> Faults:
 
 
 def _check_checkpoint(location: str, record: Record, progress: CheckProgress) -> Faults:
-    """What is wrong with a checkpoint, when the walk has come to its count."""
+    """Yield the faults of a checkpoint once the check has reached its number of segments."""
     yield from progress.keys.check_signature("checkpoint", location, record, record["at"])
     count = record["count"]
     if count > progress.tree.size:

@@ -1,7 +1,7 @@
-"""Under what circumstances people's entries are made: as whom, in which session, by which request.
+"""Context of people's entries: session and request of the acting person.
 
-Services name who did something. What is known of the request besides is set once around it, and every entry that a
-person makes meanwhile carries it.
+Services name the actor. The rest is set once around a request, and every entry that a person causes meanwhile carries
+it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,9 @@ _context_reader: ContextVar[ReadContext | None] = ContextVar("circumstances", de
 
 @contextmanager
 def actor_context(read_context: ReadContext) -> Iterator[None]:
-    """Within, entries of people carry what `tell` says; it is asked only when there is such an entry."""
+    """Add the result of `read_context` to entries of people inside the block. It is called only if there is such an
+    entry.
+    """
     token = _context_reader.set(read_context)
     try:
         yield
@@ -27,7 +29,7 @@ def actor_context(read_context: ReadContext) -> Iterator[None]:
 
 
 def add_actor_context(actor: str, details: Mapping[str, JSONValue]) -> Mapping[str, JSONValue]:
-    """The details of an entry of this actor, with the circumstances where there are any."""
+    """Return the details of an entry, with the context added if the actor is a person and a context is set."""
     tell = _context_reader.get()
     if tell is None or not actor.startswith("person:"):
         return details

@@ -1,4 +1,4 @@
-"""Append to the audit log, in the transaction of the change that is being recorded."""
+"""Append entries to the audit log, in the transaction of the change that they record."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,17 +27,17 @@ _COLUMNS = ("stream", "at", "action", "actor", "body", "stream_seq", "prev_leaf"
 
 
 class NotInTransaction(RuntimeError):
-    """An entry must be committed together with the change that it records, or not at all."""
+    """An entry was appended outside a transaction: it must be committed together with the change that it records."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """Something that somebody may ask about later.
+    """An audit entry before it has its place in a stream.
 
-    `stream` names what it is about (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
-    `setting:<kind>:<id>`), `action` what happened (`webhook.received`), `actor` who did it. `details` holds no personal
-    data: identifiers of ours, codes, numbers, setting values that are no secrets. `at`: when, if not at the time that
-    `append` is given.
+    `stream` names the object (`event:<reference>`, `delivery:<reference>:<route>`, `person:<id>`,
+    `setting:<kind>:<id>`), `action` the change (`webhook.received`), `actor` its cause. `details` holds no personal
+    data: identifiers of the hub, codes, numbers, setting values that are no secrets. `at` is the time of the change, if
+    it differs from the time that `append_entries` is given.
     """
 
     stream: str
@@ -61,10 +61,10 @@ NEW_STREAMS: Mapping[str, StreamHead] = _NewStreams()
 
 
 def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
-    """Append entries to their streams, in order, in the transaction that is open: two statements.
+    """Append entries to their streams, in order, in the open transaction: two statements.
 
-    Where another transaction appends to one of these streams, this waits for its end. Raises NotInTransaction outside
-    a transaction; TypeError or ValueError for details without a canonical form.
+    Waits for another transaction that appends to one of these streams. Raises NotInTransaction outside a transaction,
+    and TypeError or ValueError for details without a canonical form.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("append_entries() belongs in the transaction of the change that it records")
@@ -72,6 +72,7 @@ def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
     for tries_left in reversed(range(_max_attempts() if entries else 0)):
         try:
             with _savepoint_on_postgresql():
+                # Heads are read inside the savepoint, so a retry reads them again.
                 prepare_append(*entries, at=moment).insert_entries()
             return
         except IntegrityError:  # another transaction appended after the heads were read
@@ -81,7 +82,7 @@ def append_entries(*entries: NewEntry, at: datetime | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAppend:
-    """INSERTs of entries, and where their streams end once those are committed."""
+    """INSERT statements of entries, and the heads of their streams once those are committed."""
 
     writes: Sequence[BoundStatement]
     heads: Mapping[str, StreamHead]
@@ -97,10 +98,10 @@ class PreparedAppend:
 def prepare_append(
     *entries: NewEntry, at: datetime | None = None, heads: Mapping[str, StreamHead] | None = None
 ) -> PreparedAppend:
-    """Prepare entries for a write batch. The batch raises IntegrityError if a stream does not end at its head any more.
+    """Prepare entries for a write batch. The batch raises IntegrityError if a stream has another head by then.
 
-    `heads`: where streams end, as far as that is known; the others are looked up. NEW_STREAMS: none has an entry yet.
-    Raises TypeError or ValueError for details without a canonical form.
+    `heads` are the known heads of streams; the others are read. NEW_STREAMS: no stream has an entry yet. Raises
+    TypeError or ValueError for details without a canonical form.
     """
     moment = at or timezone.now()
     known = {} if heads is None else heads
@@ -119,7 +120,7 @@ def prepare_append(
 
 
 def _max_attempts() -> int:
-    """Return how often an append is tried. On SQLite once is enough: there is one writer at a time."""
+    """Return the maximum number of attempts to append. One on SQLite, which has one writer at a time."""
     return _MAX_COLLISIONS if connection.vendor == "postgresql" else 1
 
 
@@ -129,7 +130,7 @@ def _savepoint_on_postgresql() -> AbstractContextManager[Any]:
 
 
 def _sorted_by_stream(entries: Sequence[NewEntry]) -> Sequence[NewEntry]:
-    """Return them by the names of their streams; two appends to the same streams then never wait for each other."""
+    """Return the entries sorted by stream, so that two appends to the same streams never deadlock."""
     return sorted(entries, key=_stream_of) if len(entries) > 1 else entries
 
 
@@ -138,7 +139,8 @@ def _stream_of(entry: NewEntry) -> str:
 
 
 def _body_start(entry: NewEntry, at: str) -> str:
-    """The canonical body up to where its place in the chain begins: the names of that sort after all others."""
+    """Return the canonical body up to the fields of the chain, whose names sort after all others."""
+    # Only `details` needs the encoder: the other fields are written in canonical order here.
     deed = f'"action":{quoted(entry.action)},"actor":{quoted(entry.actor)}'
     details = add_actor_context(entry.actor, entry.details)
     return f'{{{deed},"at":"{at}","details":{canonical_json(details)}'

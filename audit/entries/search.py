@@ -1,9 +1,7 @@
-"""How entries are found by what was done, by whom and about what, without an index that has to be written with every
-webhook.
+"""Filters for entries by action, actor and object, without an index that every webhook has to write.
 
-What every webhook does is found by walking back from the newest entry: it is never far. All else, what people did, and
-what is about neither events nor deliveries, stands in partial indexes; one serves only where its condition stands in
-the text of the statement.
+Routine actions of webhooks are found by walking back from the newest entry: one is never far. Everything else is in
+partial indexes, which a database uses only if their condition is in the text of the statement.
 """
 
 from typing import Any
@@ -14,7 +12,7 @@ from django.db.models.expressions import RawSQL
 from audit.models import Entry
 from audit.models.entry import ROUTINE_ACTIONS, ROUTINE_STREAM_KINDS
 
-_quoted_actions = ", ".join(f"'{each}'" for each in ROUTINE_ACTIONS)
+_quoted_actions = ", ".join(f"'{action}'" for action in ROUTINE_ACTIONS)
 _IS_NOT_ROUTINE = f'NOT ("audit_entry"."action" IN ({_quoted_actions}))'
 _IS_BY_PEOPLE = {
     "sqlite": """"audit_entry"."actor" LIKE 'person:%%' ESCAPE '\\'""",
@@ -33,24 +31,24 @@ _IS_OF_KIND = {
 
 
 def filter_by_action(entries: QuerySet[Entry], action: str) -> QuerySet[Entry]:
-    """Entries of one kind of deed."""
+    """Return the entries of one action."""
     found = entries.filter(action=action)
     return found if action in ROUTINE_ACTIONS else found.filter(_sql_condition(_IS_NOT_ROUTINE))
 
 
 def filter_by_people(entries: QuerySet[Entry], vendor: str) -> QuerySet[Entry]:
-    """Entries of what people did."""
+    """Return the entries that people caused."""
     return entries.filter(_sql_condition(_IS_BY_PEOPLE[vendor]))
 
 
 def filter_by_actor(entries: QuerySet[Entry], actor: str, vendor: str) -> QuerySet[Entry]:
-    """Entries of what one person, one source or the hub did."""
+    """Return the entries that one person, one source or the hub caused."""
     found = entries.filter(actor=actor)
     return filter_by_people(found, vendor) if actor.startswith("person:") else found
 
 
 def filter_by_stream_kind(entries: QuerySet[Entry], kind: str, vendor: str) -> QuerySet[Entry]:
-    """Entries of the streams that begin with this word."""
+    """Return the entries of streams whose name begins with `kind` and a colon."""
     if kind in ROUTINE_STREAM_KINDS:
         return entries.filter(stream__startswith=f"{kind}:")
     return entries.filter(_sql_condition(_IS_OTHER_STREAM[vendor]), _sql_condition(_IS_OF_KIND[vendor], kind))

@@ -1,9 +1,9 @@
-"""Where streams end. Nobody keeps that beside the entries, and nothing is locked to learn it.
+"""Heads of streams: sequence number and hash of each stream's last entry.
 
-A constraint of the table lets an entry have its place in its stream for itself. Whoever meets it looks again: somebody
-appended at the same moment. Entries of one append are stored in the order of the names of their streams: appends wait
-for each other, and never in a circle. A transaction that appends more than once takes settings before deliveries
-before events, and what else it locks before all of them.
+Heads are read from the entries, without a lock and without a table of their own. A unique constraint gives each place
+in a stream to one entry; a transaction that collides reads the head again. Entries of one append are inserted in the
+order of their streams' names, so appends wait for each other but never deadlock. A transaction that appends more than
+once appends to settings before deliveries before events, and takes its other locks before all of them.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from database.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class StreamHead:
-    """The last entry of a stream: its place and its hash."""
+    """The last entry of a stream: its sequence number and its hash."""
 
     seq: int
     leaf: bytes
@@ -27,7 +27,10 @@ MAX_STREAMS = 1000  # streams in one statement
 
 
 def load_stream_heads(streams: Collection[str]) -> dict[str, StreamHead]:
-    """The end of each, by one statement for a thousand. Of an entry that is kept no longer its hash is."""
+    """Return the head of each stream, in one statement for a thousand streams.
+
+    A pruned entry still counts: its sequence number and hash are in `audit_stub`.
+    """
     ends = {}
     for some in _in_batches(sorted(streams)):
         for stream, seq, leaf in _heads_statement(len(some)).fetch_all(*some):

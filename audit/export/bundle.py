@@ -1,7 +1,7 @@
 """Exports that prove themselves, written from iterables in constant memory. Pure; `docs/audit.md` has the format.
 
-What is written stands in a folder of its own, with `manifest.json` last: an export without it was broken off. The
-caller may put more files there before that, and gives their measures in `more`.
+An export is a folder of its own. `manifest.json` is written last: an export without it is incomplete. The caller may
+write more files before that, and passes their sizes and hashes as `other_files`.
 """
 
 import hashlib
@@ -25,8 +25,10 @@ SignRecord = Callable[
 
 @dataclass(frozen=True, slots=True)
 class ManifestFacts:
-    """What the manifest says in the exporter's own words: what was asked for, by whom, when, and of what state of the
-    database. `at` is the text of the moment of signing, by the database's clock: the key must be valid then."""
+    """The exporter's own statements in the manifest: filter, requester, time of signing, and state of the database.
+
+    `signed_at` is the time as text, by the database's clock; the signing key must be valid then.
+    """
 
     filter: Mapping[str, Any]
     exported_by: str
@@ -36,10 +38,11 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointAnchor:
-    """What ties an export to the outside: keys, checkpoint, and the tree over the segments that it counts.
+    """Proof material that ties an export to a checkpoint: keys, checkpoint, and the tree over the checkpoint's
+    segments.
 
-    `path` gives the inclusion proof of a segment by its number, `frontier` the perfect subtrees over the segments
-    before it. `consistency_proofs`: lines of `consistency.jsonl`.
+    `inclusion_path` returns the inclusion proof of a segment by its number, `frontier_before` the perfect subtrees over
+    the segments before it. `consistency_proofs` are the lines of `consistency.jsonl`.
     """
 
     keys: Sequence[Record]
@@ -50,7 +53,7 @@ class CheckpointAnchor:
 
 
 class LineFile:
-    """A file that is written line by line and measured on the way."""
+    """A file that is written line by line, with its size and hash kept along the way."""
 
     def __init__(self, path: Path) -> None:
         self.count, self._size, self._digest = 0, 0, hashlib.sha256()
@@ -64,20 +67,20 @@ class LineFile:
         self.count += 1
 
     def close_file(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """Close the file and return its size and hash for the manifest."""
         self._file.close()
         return {"bytes": self._size, "sha256": self._digest.hexdigest()}
 
 
 class ExportBundle:
-    """An export that is being written."""
+    """Writer of one export."""
 
     def __init__(self, folder: Path, anchor: CheckpointAnchor) -> None:
         self.folder, self.anchor = folder, anchor
         self._lines: dict[str, LineFile] = {}
         self._open_file("checkpoint.json").write_line(canonical_json(anchor.checkpoint))
-        for each in anchor.consistency_proofs:
-            self._open_file("consistency.jsonl").write_line(canonical_json(each))
+        for consistency_proof in anchor.consistency_proofs:
+            self._open_file("consistency.jsonl").write_line(canonical_json(consistency_proof))
 
     def _open_file(self, name: str) -> LineFile:
         if name not in self._lines:
@@ -87,9 +90,11 @@ class ExportBundle:
     def write_segments(
         self, segments: Iterable[tuple[Record, bytes]], bodies: Iterable[str], pruned: int = 0
     ) -> dict[str, Any]:
-        """Write consecutive segments, given with their packed ids, and the bodies of all their entries in order;
-        the manifest's members about them. `pruned`: the segments up to this one would be there too, and their entries
-        are kept no longer."""
+        """Write consecutive segments with their packed ids, and the bodies of all their entries in order.
+
+        Returns the manifest's fields about them. `pruned` is the last segment whose entries were deleted, if the export
+        would otherwise begin before it; else 0.
+        """
         first = last = 0
         held: dict[str, Any] | None = None
         entries, lines = self._open_file("entries.jsonl"), self._open_file("segments.jsonl")
@@ -112,9 +117,11 @@ class ExportBundle:
         pruned: int = 0,
         pruned_head: Callable[[str], PrunedHead | None] = lambda _: None,
     ) -> dict[str, Any]:
-        """Write whole streams, each with its entries from the first on; the manifest's members about them.
-        `segment`: record and leaves of the segment with a number. `pruned`: of the segments up to this one entries are
-        kept no longer; `pruned_head`: what the entries of a stream then continue."""
+        """Write whole streams, each with its entries from the first on. Returns the manifest's fields about them.
+
+        `load_segment` returns record and leaves of the segment with this number. `pruned` is the last segment whose
+        entries were deleted, or 0; `pruned_head` returns the last deleted entry of a stream, or None.
+        """
         used: dict[int, int] = {}
         tree = lru_cache(maxsize=64)(lambda number: subtree_hash_of(load_segment(number)[1]))
 
@@ -182,23 +189,23 @@ class ExportBundle:
         return manifest
 
     def _write_checksums(self, files: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-        """What `sha256sum -c` reads."""
+        """Write the file that `sha256sum -c` reads, and return its size and hash."""
         lines = [f"{files[name]['sha256']}  {name}\n" for name in sorted(files)]
         (self.folder / CHECKSUM_FILE).write_text("".join(lines), encoding="ascii")
         return measure_file(self.folder / CHECKSUM_FILE)
 
 
 def measure_file(path: Path) -> dict[str, Any]:
-    """What the manifest says of a file."""
+    """Return the size and hash of a file, as the manifest lists them."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 def _pruned_field(segment: int) -> dict[str, int]:
-    """A member of manifests of logs of which not all entries are kept."""
+    """Return the manifest's field for a pruned log; no field if nothing was pruned."""
     return {"pruned": segment} if segment else {}
 
 
 def _hex_texts(hashes: Iterable[bytes]) -> list[str]:
-    return [each.hex() for each in hashes]
+    return [hash_.hex() for hash_ in hashes]

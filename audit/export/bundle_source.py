@@ -1,4 +1,4 @@
-"""What exports are written from, read from the database: see `audit.export.bundle`."""
+"""Reads the content of exports from the database: see `audit.export.bundle`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +24,7 @@ def load_anchor(checkpoint: Record, earlier_counts: Sequence[int] = ()) -> Check
             {
                 "count": count,
                 "root": tree_root(tree, count).hex(),
-                "proof": [each.hex() for each in consistency_proof(tree, count, size)],
+                "proof": [hash_.hex() for hash_ in consistency_proof(tree, count, size)],
             }
             for count in earlier_counts
         ],
@@ -32,14 +32,14 @@ def load_anchor(checkpoint: Record, earlier_counts: Sequence[int] = ()) -> Check
 
 
 def load_segments(first: int, last: int) -> Iterator[tuple[Record, bytes]]:
-    """The segments from one number to another, with their packed ids."""
+    """Yield the segments of these numbers, both ends included, with their packed ids."""
     rows = Segment.objects.filter(number__range=(first, last)).order_by("number").defer("leaves", "nodes")
     for row in rows.iterator(50):
         yield segment_record(row), bytes(row.ids)
 
 
 def load_bodies(first: int, last: int) -> Iterator[str]:
-    """The bodies of all their entries, in the order of segments and of ids in each."""
+    """Yield the bodies of all entries of these segments, by segment and id."""
     rows = Segment.objects.filter(number__range=(first, last)).order_by("number")
     for packed in rows.values_list("ids", flat=True).iterator(50):
         ids = unpack_ids(bytes(packed))

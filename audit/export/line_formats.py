@@ -1,7 +1,7 @@
-"""Rows as JSON Lines or CSV, one line at a time. Pure; knows nothing of what the rows are about.
+"""Rows as JSON Lines or CSV, one line at a time. Pure, and independent of the content of the rows.
 
-JSON Lines is the format of evidence: every value as it is. CSV is for looking at: RFC 4180, every cell
-quoted, and a text that a spreadsheet could take for a formula gets an apostrophe in front
+JSON Lines is the format of evidence: every value unchanged. CSV is for people: RFC 4180, every cell quoted, and an
+apostrophe before a text that a spreadsheet could take for a formula
 (https://owasp.org/www-community/attacks/CSV_Injection).
 """
 
@@ -24,7 +24,7 @@ _FORMULA = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LineFormat:
-    """How rows become lines. `extension` is also the word by which people ask for it."""
+    """A format of row exports. `extension` is also the value by which users ask for it."""
 
     extension: str
     content_type: str
@@ -32,14 +32,14 @@ class LineFormat:
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """One JSON object a row, ended by a line feed (https://jsonlines.org)."""
+    """Yield one JSON object a row, ended by a line feed (https://jsonlines.org)."""
     for row in rows:
         document = dict(zip(columns, row, strict=True))
         yield json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """The names of the columns, then one record a row, each ended by CR LF; lists and objects as JSON."""
+    """Yield the column names, then one record a row, each ended by CR LF. Lists and objects are written as JSON."""
     yield _csv_record(columns)
     for row in rows:
         yield _csv_record(row)
@@ -62,7 +62,7 @@ def _cell_text(value: JSONValue) -> str:
 
 
 def neutralize_formula(text: str) -> str:
-    """The text, with an apostrophe in front where a spreadsheet could take it for a formula."""
+    """Return the text, with an apostrophe in front if a spreadsheet could take it for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -73,7 +73,7 @@ BASE = decode_point(bytes.fromhex("58" + "66" * 31)) or (0, 1, 1, 0)
 
 @functools.lru_cache(maxsize=512)
 def multiples_of_point(of: Point) -> list[list[Point]]:
-    """Row n has 0 to 15 times 16^n times the point."""
+    """Return 64 rows: row n has 0 to 15 times 16^n times the point."""
     rows = []
     for _ in range(64):
         row: list[Point] = [(0, 1, 1, 0)]
@@ -92,7 +92,7 @@ def multiply_point(number: int, rows: list[list[Point]]) -> Point:
 
 
 class PublicKey:
-    """A public key; `begins` and `until` say when it is valid."""
+    """A public key, and the times from and until which it is valid."""
 
     def __init__(self, public: bytes, begins: str) -> None:
         self.public, self.valid_from, self.valid_until = public, begins, ""
@@ -131,7 +131,7 @@ def canonical_json(document: Any) -> str:
 
 
 def parse_canonical_json(content: bytes) -> Record:
-    """A canonical JSON object; ValueError for anything else."""
+    """Parse a canonical JSON object. ValueError for anything else."""
     text = content.decode("ascii")
     document = json.loads(
         text, parse_float=refuse_number, parse_constant=refuse_number, parse_int=parse_integer
@@ -142,7 +142,7 @@ def parse_canonical_json(content: bytes) -> Record:
 
 
 def pruned_field(record: Record) -> list[str]:
-    """The member that the manifest of a log has of which not all entries are kept."""
+    """Return the name of the field that only the manifest of a pruned log has."""
     return ["pruned"] if "pruned" in record else []
 
 
@@ -172,7 +172,7 @@ def signed_text(kind: str, record: Record) -> bytes:
 
 
 class MerkleTree:
-    """Grows by a leaf at a time; keeps the hashes of its perfect subtrees, the largest first."""
+    """A tree that grows by one leaf at a time and keeps the hashes of its perfect subtrees, the largest first."""
 
     def __init__(self, size: int = 0, peaks: list[bytes] | None = None) -> None:
         self.size, self.peaks = size, list(peaks or [])
@@ -190,8 +190,8 @@ class MerkleTree:
         if not self.peaks:
             return hash_parts()
         found = self.peaks[-1]
-        for each in self.peaks[-2::-1]:
-            found = hash_node(each, found)
+        for peak in self.peaks[-2::-1]:
+            found = hash_node(peak, found)
         return found
 
 
@@ -203,19 +203,19 @@ def merkle_root(leaves: list[bytes]) -> bytes:
 
 
 def inclusion_root(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
-    """The root to which an inclusion proof leads (RFC 9162, section 2.1.3.2)."""
+    """Return the root to which an inclusion proof leads (RFC 9162, section 2.1.3.2)."""
     if not 0 <= index < size:
         raise ValueError(f"there is no leaf {index} in a tree of {size}")
     last = size - 1
-    for each in path:
+    for sibling in path:
         if last == 0:
             raise ValueError("the proof is too long")
         if index & 1 or index == last:
-            leaf = hash_node(each, leaf)
+            leaf = hash_node(sibling, leaf)
             while index and not index & 1:
                 index, last = index >> 1, last >> 1
         else:
-            leaf = hash_node(leaf, each)
+            leaf = hash_node(leaf, sibling)
         index, last = index >> 1, last >> 1
     if last:
         raise ValueError("the proof is too short")
@@ -223,7 +223,7 @@ def inclusion_root(leaf: bytes, index: int, size: int, path: list[bytes]) -> byt
 
 
 def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: list[bytes]) -> bool:
-    """RFC 9162, section 2.1.4.2."""
+    """True if the proof shows that the new tree begins with the old one (RFC 9162, section 2.1.4.2)."""
     if not 0 < old <= new or (old == new) != (not proof):
         return False
     if old == new:
@@ -233,21 +233,21 @@ def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: l
     while index & 1:
         index, last = index >> 1, last >> 1
     first = second = steps[0]
-    for each in steps[1:]:
+    for step in steps[1:]:
         if last == 0:
             return False
         if index & 1 or index == last:
-            first, second = hash_node(each, first), hash_node(each, second)
+            first, second = hash_node(step, first), hash_node(step, second)
             while index and not index & 1:
                 index, last = index >> 1, last >> 1
         else:
-            second = hash_node(second, each)
+            second = hash_node(second, step)
         index, last = index >> 1, last >> 1
     return last == 0 and (first, second) == (old_root, new_root)
 
 
 def count_packed_ids(packed: bytes) -> int:
-    """How many ids there are in packed ids; ValueError where they are not packed as they must be."""
+    """Count the ids in packed ids. ValueError if they are not in their one valid encoding."""
     count = value = shift = 0
     for byte in packed:
         value |= (byte & 127) << shift
@@ -266,7 +266,7 @@ def count_packed_ids(packed: bytes) -> int:
 
 
 class StreamChains:
-    """Whether the entries of each stream follow each other, in whatever order they come."""
+    """Checks that the entries of each stream follow each other, in whatever order they are added."""
 
     def __init__(self) -> None:
         self.ends: dict[
@@ -290,9 +290,9 @@ class StreamChains:
 
     def find_faults(self, is_from_the_start: bool) -> Iterator[tuple[str, str]]:
         for direction in (1, -1):
-            for each in sorted(self.unattached, key=lambda row: row[1] * direction):
-                if self.attach_entry(*each):
-                    self.unattached.remove(each)
+            for entry in sorted(self.unattached, key=lambda row: row[1] * direction):
+                if self.attach_entry(*entry):
+                    self.unattached.remove(entry)
         for stream, seq, _, _ in self.unattached:
             yield f"stream {stream} at {seq}", "does not continue the entry before it"
         for stream, (first, continued, _, _) in self.ends.items():
@@ -319,7 +319,7 @@ class ExportCheck:
         self.faults.append(f"{place}: {problem}")
 
     def run_checks(self, outside: bytes | None = None) -> list[str]:
-        """All faults; none means that the export is whole and unchanged."""
+        """Run all checks and return the faults; an empty list means that the export is complete and unchanged."""
         steps = [
             ("manifest.json", self.check_manifest),
             ("keys.json", self.check_keys),
@@ -355,7 +355,7 @@ class ExportCheck:
             return file.read()
 
     def read_lines(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """Place and bytes of each line."""
+        """Yield location and bytes of each line."""
         with open(os.path.join(self.folder, name), "rb") as file:  # noqa: PTH118, PTH123
             for number, line in enumerate(file, start=1):
                 self.last_read = f"{name} line {number}"
@@ -446,7 +446,7 @@ class ExportCheck:
         return record
 
     def read_segments(self, *extra_fields: str) -> Iterator[tuple[str, Record, bytes]]:
-        """Each segment with its hash, after checking everything about it but its entries."""
+        """Yield location, record and hash of each segment, after checking everything about it but its entries."""
         number, before, sealed_at, waits = 0, ZERO, "", ""
         lines = 0
         for _, line in self.read_lines("segments.jsonl"):
@@ -483,7 +483,7 @@ class ExportCheck:
     def check_anchor(self, place: str, number: int, found: bytes, path: list[str]) -> None:
         try:
             root = inclusion_root(
-                found, number - 1, self.checkpoint["count"], [decode_hex(each) for each in path]
+                found, number - 1, self.checkpoint["count"], [decode_hex(text) for text in path]
             )
         except ValueError as error:
             self.add_fault(place, f"is not anchored in the checkpoint: {error}")
@@ -494,7 +494,7 @@ class ExportCheck:
     def check_all_segments(self) -> None:
         manifest, count = self.manifest, 0
         first, last = manifest["first"], manifest["last"]
-        tree = MerkleTree(max(first - 1, 0), [decode_hex(each) for each in manifest["frontier"]])
+        tree = MerkleTree(max(first - 1, 0), [decode_hex(text) for text in manifest["frontier"]])
         self.roots[tree.size] = tree.root_hash()
         lines, streams, number = self.read_lines("entries.jsonl"), StreamChains(), first - 1
         for place, record, found in self.read_segments("packed"):
@@ -528,7 +528,7 @@ class ExportCheck:
             self.add_fault(stream_place, what)
 
     def check_pruned(self) -> None:
-        """Entries are kept no longer where an entry says so, and only there."""
+        """Check that entries were deleted if and only if an entry announces it."""
         if self.pruned and self.announced_pruned != self.pruned:
             self.add_fault(
                 "manifest.json",
@@ -538,7 +538,7 @@ class ExportCheck:
             self.add_fault("manifest.json", f"does not begin after segment {self.pruned}")
 
     def check_entry(self, place: str, body: bytes, streams: StreamChains | None) -> bytes:
-        """The leaf of an entry."""
+        """Check an entry and return its leaf hash."""
         leaf = hash_parts(b"\x00hub-audit-1", body)
         try:
             said = require_fields(parse_canonical_json(body), *ENTRY_FIELDS)
@@ -605,18 +605,18 @@ class ExportCheck:
             return  # told already
 
     def check_stream_start(self, place: str, leaf: str, proof: Record) -> int:
-        """The number of the segment that has the entry from which a stream goes on, and which is kept no longer."""
+        """Check the deleted entry that a stream continues. Returns the number of its segment."""
         if not proof["segment"] <= self.pruned:
             self.add_fault(place, "does not begin with the first entry of its stream")
         return self.check_proof(place, decode_hex(leaf), canonical_json(proof).encode("ascii"))
 
     def check_proof(self, place: str, leaf: bytes, line: bytes) -> int:
-        """The number of the segment that has the entry."""
+        """Check an entry's inclusion proof. Returns the number of its segment, or 0 if the proof cannot be read."""
         try:
             said = require_fields(parse_canonical_json(line), "index", "path", "segment")
             count, root = self.segments[said["segment"]]
             if (
-                inclusion_root(leaf, said["index"], count, [decode_hex(each) for each in said["path"]])
+                inclusion_root(leaf, said["index"], count, [decode_hex(text) for text in said["path"]])
                 != root
             ):
                 self.add_fault(place, f"the entry is not in segment {said['segment']} at {said['index']}")
@@ -630,7 +630,7 @@ class ExportCheck:
             return
         for place, line in self.read_lines("consistency.jsonl"):
             said = require_fields(parse_canonical_json(line), "count", "proof", "root")
-            root, proof = decode_hex(said["root"]), [decode_hex(each) for each in said["proof"]]
+            root, proof = decode_hex(said["root"]), [decode_hex(text) for text in said["proof"]]
             end = (self.checkpoint["count"], decode_hex(self.checkpoint["root"]))
             if is_consistent(said["count"], root, *end, proof):
                 self.roots.setdefault(said["count"], root)
@@ -638,7 +638,7 @@ class ExportCheck:
                 self.add_fault(place, f"does not lead from {said['count']} segments to the checkpoint")
 
     def compare_checkpoint(self, content: bytes) -> None:
-        """Whether a checkpoint that was kept outside fixes the same history."""
+        """Check that a checkpoint that was stored elsewhere covers the same history."""
         place = "the outside checkpoint"
         record = self.parse_checkpoint(place, content)
         count = record["count"]

@@ -15,7 +15,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", 
 
 
 def canonical_json(value: Mapping[str, JSONValue]) -> str:
-    """The canonical text of an object. `TypeError` or `ValueError` for what has no canonical form."""
+    """Return the canonical text of an object. Raises TypeError or ValueError for a value without a canonical form."""
     _check_value(value)
     return _ENCODER.encode(value)
 
@@ -24,6 +24,7 @@ def _check_value(value: JSONValue) -> None:
     if value is None or isinstance(value, bool | str):
         return
     if isinstance(value, int):
+        # JSON readers that use doubles would round larger numbers and hash other bytes.
         if abs(value) >= _LIMIT:
             raise ValueError("a whole number of 2**53 or more has no canonical form")
     elif isinstance(value, Mapping):

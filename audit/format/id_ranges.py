@@ -1,4 +1,4 @@
-"""Ids of a segment in as few bytes as they take, and sets of very many ids. Pure."""
+"""Compact encoding of a segment's ids, and sets of very many ids. Pure."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -7,32 +7,35 @@ IdRange = tuple[int, int]  # both ends included
 
 
 class InvalidPackedIds(ValueError):
-    """These bytes are not what `pack_ids` makes of any ids."""
+    """The bytes are not the result of `pack_ids`."""
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:
-    """Ascending ids as their differences, each an unsigned LEB128 number. `ValueError` where they do not ascend."""
+    """Encode ascending ids as their differences, each an unsigned LEB128 number. Raises ValueError if they do not
+    ascend.
+    """
     packed, before = bytearray(), 0
-    for each in ids:
-        rest = each - before
+    for entry_id in ids:
+        rest = entry_id - before
         if rest < 1:
             raise ValueError("ids must be above 0 and ascend")
         while rest > 0x7F:
             packed.append(rest & 0x7F | 0x80)
             rest >>= 7
         packed.append(rest)
-        before = each
+        before = entry_id
     return bytes(packed)
 
 
 def unpack_ids(packed: bytes) -> list[int]:
-    """The ids; `InvalidPackedIds` for bytes that `pack_ids` would not have made."""
+    """Decode packed ids. Raises InvalidPackedIds for bytes that `pack_ids` would not have made."""
     ids, last, rest, shift = [], 0, 0, 0
     for byte in packed:
         rest |= (byte & 0x7F) << shift
         shift += 7
         if byte & 0x80:
             continue
+        # Each id list must have one encoding only, or the same signed bytes could be written differently.
         if rest == 0 or (byte == 0 and shift > 7) or shift > 63:
             raise InvalidPackedIds("a difference is 0 or takes more bytes than it needs")
         last += rest
@@ -44,29 +47,29 @@ def unpack_ids(packed: bytes) -> list[int]:
 
 
 class IdSet:
-    """A set of ids that are mostly consecutive: it costs memory for its gaps, not for its members."""
+    """A set of mostly consecutive ids. Its memory grows with its gaps, not with its ids."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []  # each included
 
     def add_ids(self, ids: Iterable[int]) -> list[int]:
-        """Add ascending ids; those that were in it before."""
+        """Add ascending ids. Returns those that were in the set before."""
         return self.add_ranges(ranges_of(ids))
 
     def add_ranges(self, runs: Iterable[IdRange]) -> list[int]:
-        """The same for ids that are given as runs."""
+        """Add ranges of ids. Returns the ids that were in the set before."""
         known: list[int] = []
         for start, end in runs:
             known += self._add_range(start, end)
         return known
 
-    def __contains__(self, each: int) -> bool:
-        place = bisect_right(self._starts, each) - 1
-        return place >= 0 and each <= self._ends[place]
+    def __contains__(self, entry_id: int) -> bool:
+        place = bisect_right(self._starts, entry_id) - 1
+        return place >= 0 and entry_id <= self._ends[place]
 
     def missing_ranges(self, above: int) -> Iterator[IdRange]:
-        """The ranges, both ends included, of what is not in it: above an id and below its largest member."""
+        """Yield the ranges of ids that are not in the set, between `above` (excluded) and the largest id of the set."""
         start = above + 1
         for place in range(bisect_left(self._ends, start), len(self._starts)):
             if start < self._starts[place]:
@@ -75,7 +78,7 @@ class IdSet:
 
     @property
     def largest_id(self) -> int:
-        """Its largest member; 0 where it is empty."""
+        """The largest id of the set, or 0 if it is empty."""
         return self._ends[-1] if self._ends else 0
 
     def _add_range(self, start: int, end: int) -> list[int]:
@@ -92,14 +95,14 @@ class IdSet:
 
 
 def ranges_of(ids: Iterable[int]) -> Iterator[IdRange]:
-    """Ascending ids as runs without gaps."""
+    """Yield ascending ids as ranges without gaps."""
     start = end = 0
-    for each in ids:
-        if start and each == end + 1:
-            end = each
+    for entry_id in ids:
+        if start and entry_id == end + 1:
+            end = entry_id
             continue
         if start:
             yield start, end
-        start = end = each
+        start = end = entry_id
     if start:
         yield start, end

@@ -1,7 +1,7 @@
-"""Merkle trees as in RFC 9162, section 2.1: roots, inclusion and consistency proofs, made and checked. Pure.
+"""Merkle trees of RFC 9162, section 2.1: roots, inclusion and consistency proofs, made and checked. Pure.
 
-A tree is read through its perfect subtrees, so that the same functions serve a list of leaves and the tree over all
-segments, whose nodes stand in the database.
+Functions read a tree through its perfect subtrees, so that the same ones serve a list of leaves and the tree over all
+segments, whose nodes are in the database.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ SubtreeHash = Callable[
 
 
 def subtree_hash_of(leaves: Sequence[bytes]) -> SubtreeHash:
-    """The perfect subtrees over these leaves."""
+    """Return the function that looks up the perfect subtrees over these leaves."""
     levels = [list(leaves)]
     while len(levels[-1]) > 1:
         below = levels[-1]
@@ -23,49 +23,50 @@ def subtree_hash_of(leaves: Sequence[bytes]) -> SubtreeHash:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The hash of the tree over these leaves."""
+    """Return the root hash of the tree over these leaves."""
     return tree_root(subtree_hash_of(leaves), len(leaves))
 
 
 def tree_root(subtree_hash: SubtreeHash, size: int) -> bytes:
-    """The hash of the tree over the first `size` leaves."""
+    """Return the root hash of the tree over the first `size` leaves."""
     return _range_hash(subtree_hash, 0, size) if size else sha256_digest(b"")
 
 
 def inclusion_proof(subtree_hash: SubtreeHash, index: int, size: int) -> list[bytes]:
-    """The hashes that lead from leaf `index` to the root over `size` leaves, the nearest first."""
+    """Return the hashes that lead from leaf `index` to the root over `size` leaves, the nearest first."""
     if not 0 <= index < size:
         raise IndexError(f"a tree of {size} leaves has no leaf {index}")
     return _inclusion_path(subtree_hash, index, 0, size)
 
 
 def consistency_proof(subtree_hash: SubtreeHash, old: int, new: int) -> list[bytes]:
-    """The hashes that show that the tree over `old` leaves is the beginning of the one over `new`."""
+    """Return the hashes that show that the tree over `new` leaves begins with the tree over `old` leaves."""
     if not 0 < old <= new:
         raise IndexError(f"there is no way from a tree of {old} leaves to one of {new}")
     return _consistency_path(subtree_hash, old, 0, new, is_whole=True)
 
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
-    """The root to which an inclusion proof leads; None where the proof has not the right length."""
+    """Return the root to which an inclusion proof leads, or None if the proof has the wrong length."""
     if not 0 <= index < size:
         return None
     found, place, last = leaf, index, size - 1
-    for each in proof:
+    for sibling in proof:
         if last == 0:
             return None
+        # A right child, or the last node of an odd level: its sibling is on the left.
         if place & 1 or place == last:
-            found = node_hash(each, found)
+            found = node_hash(sibling, found)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            found = node_hash(found, each)
+            found = node_hash(found, sibling)
         place, last = place >> 1, last >> 1
     return found if last == 0 else None
 
 
 def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether the proof shows that the tree of `new` leaves begins with the tree of `old`."""
+    """True if the proof shows that the tree of `new` leaves begins with the tree of `old` leaves."""
     if not 0 < old <= new or (old == new and proof):
         return False
     if old == new:
@@ -77,21 +78,21 @@ def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: S
     if not steps:
         return False
     first = second = steps[0]
-    for each in steps[1:]:
+    for step in steps[1:]:
         if last == 0:
             return False
         if place & 1 or place == last:
-            first, second = node_hash(each, first), node_hash(each, second)
+            first, second = node_hash(step, first), node_hash(step, second)
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            second = node_hash(second, each)
+            second = node_hash(second, step)
         place, last = place >> 1, last >> 1
     return last == 0 and first == old_root and second == new_root
 
 
 class TreeFrontier:
-    """A tree that grows by a leaf at a time and keeps the hashes of its perfect subtrees only, the largest first."""
+    """A tree that grows by one leaf at a time and keeps only the hashes of its perfect subtrees, the largest first."""
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
         if size < 0 or size.bit_count() != len(peaks):
@@ -99,7 +100,9 @@ class TreeFrontier:
         self.size, self.peaks = size, list(peaks)
 
     def add_leaf(self, leaf: bytes) -> list[bytes]:
-        """Add a leaf; the hashes of the perfect subtrees of two leaves and more that end with it, smallest first."""
+        """Add a leaf. Returns the hashes of the perfect subtrees of two leaves and more that it completes, smallest
+        first.
+        """
         completed, found = [], leaf
         for _ in range(_trailing_ones(self.size)):
             found = node_hash(self.peaks.pop(), found)
@@ -109,17 +112,17 @@ class TreeFrontier:
         return completed
 
     def root_hash(self) -> bytes:
-        """The hash of the whole tree."""
+        """Return the root hash of the whole tree."""
         if not self.peaks:
             return sha256_digest(b"")
         found = self.peaks[-1]
-        for each in reversed(self.peaks[:-1]):
-            found = node_hash(each, found)
+        for peak in reversed(self.peaks[:-1]):
+            found = node_hash(peak, found)
         return found
 
 
 def frontier_at(subtree_hash: SubtreeHash, size: int) -> TreeFrontier:
-    """The frontier of the tree over the first `size` leaves."""
+    """Return the frontier of the tree over the first `size` leaves."""
     peaks, start = [], 0
     for height in range(size.bit_length() - 1, -1, -1):
         if size >> height & 1:
@@ -133,7 +136,7 @@ def _trailing_ones(number: int) -> int:
 
 
 def _left_size(size: int) -> int:
-    """The largest power of two below it."""
+    """Return the largest power of two below `size`: the number of leaves of the left subtree."""
     return 1 << (size - 1).bit_length() - 1
 
 
@@ -165,7 +168,7 @@ def _inclusion_path(subtree_hash: SubtreeHash, index: int, start: int, size: int
 def _consistency_path(
     subtree_hash: SubtreeHash, old: int, start: int, size: int, *, is_whole: bool
 ) -> list[bytes]:
-    """SUBPROOF of RFC 9162, section 2.1.4.1. `is_whole`: the verifier has the hash over these leaves already."""
+    """Return SUBPROOF of RFC 9162, section 2.1.4.1. `is_whole`: the verifier already has the hash over these leaves."""
     if old == size:
         return [] if is_whole else [_range_hash(subtree_hash, start, size)]
     left = _left_size(size)

@@ -1,4 +1,4 @@
-"""Where an entry stands in the signed log, as an export tells it."""
+"""Position of an entry in the signed log, as an export states it."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,7 @@ class PlacedEntry:
 
 @dataclass(frozen=True, slots=True)
 class PrunedHead:
-    """The last entry of a stream that is kept no longer: its place in the stream, the number of its segment, and its
-    index there."""
+    """The last pruned entry of a stream: its place in the stream, the number of its segment, and its index there."""
 
     seq: int
     segment: int

@@ -1,4 +1,4 @@
-"""How entries become a segment: everything but reading and storing. Pure."""
+"""Builds the record and the columns of a segment from its entries. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EntryLeaves = Sequence[tuple[int, bytes]]  # ids and leaves, in ascending order 
 
 @dataclass(frozen=True, slots=True)
 class SegmentHead:
-    """The newest segment, as far as the next one depends on it."""
+    """The newest segment, with all that the next one depends on."""
 
     number: int = 0
     hash: bytes = ZERO_HASH
@@ -27,13 +27,13 @@ class SegmentHead:
 def unsigned_segment(
     last: SegmentHead, entries: EntryLeaves, at: datetime, key: str, *, is_late: bool
 ) -> Record:
-    """The members of the next segment that are signed. `at` gives way to the time of the segment before."""
+    """Return the signed fields of the next segment. Its time is `at`, but never before that of the last segment."""
     return {
         "v": 1,
         "number": last.number + 1,
         "prev": last.hash.hex(),
         "count": len(entries),
-        "ids": sha256_digest(pack_ids(each for each, _ in entries)).hex(),
+        "ids": sha256_digest(pack_ids(entry_id for entry_id, _ in entries)).hex(),
         "root": merkle_root([leaf for _, leaf in entries]).hex(),
         "sealed_at": format_time(at if last.sealed_at is None else max(at, last.sealed_at)),
         "key": key,
@@ -42,12 +42,12 @@ def unsigned_segment(
 
 
 def segment_columns(last: SegmentHead, entries: EntryLeaves, record: Record) -> Mapping[str, JSONValue]:
-    """The columns of its row, but for `nodes`."""
+    """Return the columns of a segment's row, except `nodes`."""
     return {
         "number": record["number"],
         "prev_hash": last.hash,
         "count": record["count"],
-        "ids": pack_ids(each for each, _ in entries),
+        "ids": pack_ids(entry_id for entry_id, _ in entries),
         "leaves": b"".join(leaf for _, leaf in entries),
         "root": bytes.fromhex(record["root"]),
         "sealed_at": datetime.fromisoformat(record["sealed_at"]),

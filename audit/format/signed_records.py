@@ -1,6 +1,6 @@
-"""What is signed: segments, keys, checkpoints and manifests as canonical JSON objects. Pure.
+"""Signed records: segments, keys, checkpoints and manifests as canonical JSON objects. Pure.
 
-A record is a mapping with the signed members of its kind, `signature`, and for some kinds members that are not signed.
+A record is a mapping with the signed fields of its kind, `signature`, and for some kinds fields that are not signed.
 """
 
 import re
@@ -35,23 +35,23 @@ _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 def signed_text(kind: str, record: Record) -> str:
-    """The canonical text of the signed members. `KeyError` where one is missing."""
+    """Return the canonical text of the signed fields. Raises KeyError if one is missing."""
     more = (name for name in OPTIONAL_FIELDS.get(kind, ()) if name in record)
     return canonical_json({name: record[name] for name in (*SIGNED_FIELDS[kind], *more)})
 
 
 def sign_record(kind: str, record: Record, sign_message: SignMessage) -> dict[str, Any]:
-    """The record with its signature."""
+    """Return the record with its signature."""
     return {**record, "signature": sign_message(signature_message(kind, signed_text(kind, record))).hex()}
 
 
 def signature_message(kind: str, text: str) -> bytes:
-    """The bytes under a signature: no record of one kind can pass for one of another."""
+    """Return the bytes that are signed. They contain the kind, so that no record passes for one of another kind."""
     return b"\x00".join((_DOMAIN, kind.encode("ascii"), text.encode("ascii")))
 
 
 def has_valid_signature(kind: str, record: Record, public: bytes) -> bool:
-    """Whether the signature of the record is by the holder of this key."""
+    """True if the holder of this key signed the record."""
     try:
         signature = parse_hex(record["signature"], 64)
         Ed25519PublicKey.from_public_bytes(public).verify(
@@ -63,27 +63,27 @@ def has_valid_signature(kind: str, record: Record, public: bytes) -> bool:
 
 
 def new_private_key() -> bytes:
-    """The 32 bytes of a fresh Ed25519 key."""
+    """Return the 32 bytes of a new Ed25519 key."""
     return Ed25519PrivateKey.generate().private_bytes_raw()
 
 
 def public_key(private: bytes) -> bytes:
-    """The public half of a private key."""
+    """Return the public half of a private key."""
     return Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
 def load_signer(private: bytes) -> SignMessage:
-    """What signs with a private key."""
+    """Return the function that signs bytes with a private key."""
     return Ed25519PrivateKey.from_private_bytes(private).sign
 
 
 def key_id(public: bytes) -> str:
-    """The name of a key."""
+    """Return the id of a key: the beginning of a hash of its public half."""
     return sha256_digest(public).hex()[:32]
 
 
 def parse_hex(text: JSONValue, size: int | None = 32) -> bytes:
-    """The bytes of lower-case hexadecimal text, so many of them. `ValueError` for anything else."""
+    """Return the bytes of lower-case hexadecimal text. Raises ValueError for other text or another size."""
     if not isinstance(text, str) or not _HEX.fullmatch(text):
         raise ValueError("not lower-case hexadecimal")
     found = bytes.fromhex(text)
@@ -93,10 +93,10 @@ def parse_hex(text: JSONValue, size: int | None = 32) -> bytes:
 
 
 def format_time(at: datetime) -> str:
-    """A moment as it stands in records and bodies; as text they compare as moments do."""
+    """Return a time as text for records and bodies. The texts sort as the times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def is_time_text(text: JSONValue) -> bool:
-    """Whether it is the text of a moment."""
+    """True if the value is a time as `format_time` writes it."""
     return isinstance(text, str) and _TIMESTAMP.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""What happened. Entries are inserted and read; the database refuses all else."""
+"""Table of audit entries. Entries are inserted and read; the database refuses all else."""
 
 from django.db import models
 from django.db.models.functions import Left, StrIndex
@@ -9,9 +9,9 @@ ROUTINE_STREAM_KINDS = ("event", "delivery")
 
 
 class Entry(models.Model):
-    """One thing that happened. `body` is canonical JSON (see `audit.format.canonical_json`) and holds no personal data.
+    """One entry of the audit log. `body` is canonical JSON (`audit.format.canonical_json`) and holds no personal data.
 
-    The columns beside it repeat what `body` says, so that it can be found; `body` is what counts.
+    The other columns repeat parts of `body` so that it can be found; only `body` is hashed.
     """
 
     stream = models.CharField(

@@ -1,10 +1,10 @@
-"""Places outside that get checkpoints, and looks that were taken at the whole log."""
+"""Tables of published checkpoints and of verifications of the whole log."""
 
 from django.db import models
 
 
 class Outlet(models.Model):
-    """A way out for checkpoints: what it got last, and how it does. Always the newest is tried, never a queue."""
+    """A channel for checkpoints: the last one it received, and its failures. Only the newest checkpoint is sent."""
 
     name = models.CharField(max_length=20, primary_key=True)
     due_at = models.DateTimeField()
@@ -22,7 +22,7 @@ class Outlet(models.Model):
 
 
 class Anchoring(models.Model):
-    """A checkpoint arrived outside. Insert only."""
+    """A checkpoint that arrived outside. Insert only."""
 
     checkpoint = models.ForeignKey("audit.Checkpoint", models.PROTECT, related_name="anchorings")
     outlet = models.CharField(max_length=20)
@@ -37,7 +37,7 @@ class Anchoring(models.Model):
 
 
 class Verification(models.Model):
-    """A look at the whole log and what it found. Insert only."""
+    """A verification of the whole log and its result. Insert only."""
 
     at = models.DateTimeField()
     segments = models.BigIntegerField(help_text="verified up to this one, where nothing was found")

@@ -1,10 +1,10 @@
-"""What of the log is kept no longer. Without effect on what is proved: segments keep the hash of each entry."""
+"""Tables of pruned entries. Proofs are not affected: segments keep the hash of each entry."""
 
 from django.db import models
 
 
 class Cut(models.Model):
-    """The entries of this segment and of all before it may be deleted, for an entry of the log says so."""
+    """A permission to delete the entries of this segment and of all before it, announced by an entry of the log."""
 
     segment = models.BigIntegerField(primary_key=True)
     highest_id = models.BigIntegerField(
@@ -21,7 +21,7 @@ class Cut(models.Model):
 
 
 class Stub(models.Model):
-    """The last entry of a stream that is kept no longer: the next one of the stream continues it."""
+    """The last pruned entry of a stream, which the next entry of the stream continues."""
 
     stream = models.CharField(max_length=80, primary_key=True)
     seq = models.BigIntegerField()

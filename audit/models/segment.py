@@ -1,4 +1,4 @@
-"""Entries that were closed together, the keys that signed them, and what was said of them outside."""
+"""Tables of sealed segments, the keys that sign them, and checkpoints."""
 
 from django.db import models
 
@@ -6,8 +6,8 @@ from django.db import models
 class SigningKey(models.Model):
     """A key that signs segments, checkpoints and manifests for a time.
 
-    The private half is sealed at rest and destroyed when the next key begins; `valid_until` is that key's beginning.
-    The database refuses every other change.
+    The private half is encrypted at rest and destroyed when the next key begins; `valid_until` is the beginning of that
+    key. The database refuses every other change.
     """
 
     number = models.PositiveIntegerField(primary_key=True, help_text="1, 2, 3 … without gaps")
@@ -61,7 +61,7 @@ class Segment(models.Model):
 
 
 class Checkpoint(models.Model):
-    """How many segments there are and what they hash to, signed. Insert only."""
+    """The signed number of segments and the root of the tree over them. Insert only."""
 
     count = models.BigIntegerField(primary_key=True, help_text="number of segments")
     root = models.BinaryField(help_text="of the tree over the segment hashes")

@@ -1,7 +1,7 @@
-"""Audit entries that are kept no longer: the oldest segments lose their entries, never their hashes and signatures.
+"""Retention of audit entries: the oldest segments lose their entries, never their hashes and signatures.
 
-First the log says up to which segment, in an entry; only what a sealed entry says is deleted then, in small
-transactions, from the oldest on. Whoever verifies finds each entry that is missing without having been named so.
+First an entry announces the last segment to be pruned. Only entries that a sealed announcement covers are deleted, in
+small transactions, the oldest first. A verification reports each entry that is missing without announcement.
 """
 
 from datetime import datetime, timedelta
@@ -22,11 +22,15 @@ DELETE_BATCH = 500
 
 
 def announce_pruning(days: int, at: datetime) -> bool:
-    """Say on the log that entries sealed more than so many days ago are kept no longer; whether there are any that it
-    does not say of already. `ValueError` for no days: nothing would be left."""
+    """Announce on the log that entries sealed more than `days` days ago will be deleted.
+
+    Returns False if there are none that are not announced yet. Raises ValueError for less than one day: nothing would
+    be left.
+    """
     if days <= 0:
         raise ValueError(f"{days} days keep no entry")
     up_to = at - timedelta(days=days)
+    # The announcement and the row that permits deletion are committed together.
     with transaction.atomic():
         before = Cut.objects.aggregate(segment=Max("segment"), emptied=Max("emptied"))
         old = segments_sealed_until(up_to - timedelta(microseconds=1)).first()
@@ -57,8 +61,11 @@ def announce_pruning(days: int, at: datetime) -> bool:
 
 
 def prune_announced_entries(max_entries: int = DELETE_BATCH) -> tuple[int, bool]:
-    """Delete so many of the entries that a sealed entry says are kept no longer, from the oldest on; how many were
-    deleted, and whether none is left. One transaction."""
+    """Delete up to `max_entries` of the entries that a sealed announcement covers, the oldest first, in one
+    transaction.
+
+    Returns the number of deleted entries, and whether none is left.
+    """
     with transaction.atomic():
         cut = _newest_sealed_cut()
         if cut is None or cut.emptied == cut.segment:
@@ -84,8 +91,10 @@ def _newest_sealed_cut() -> Cut | None:
 
 
 def _next_segments(cut: Cut, max_entries: int) -> tuple[int, dict[int, int]]:
-    """The next whole segments that have so many entries together, or one that has more: the number of the last one, and
-    each id with the number of its segment."""
+    """Find the next whole segments with at most `max_entries` entries together, or one segment with more.
+
+    Returns the number of the last one, and the segment number of each id.
+    """
     reached, found = cut.emptied, dict[int, int]()
     rows = Segment.objects.filter(number__gt=cut.emptied, number__lte=cut.segment).order_by("number")
     for number, packed in rows.values_list("number", "ids")[:max_entries]:
@@ -98,13 +107,14 @@ def _next_segments(cut: Cut, max_entries: int) -> tuple[int, dict[int, int]]:
 
 
 def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> None:
-    """What continues their streams goes on finding the hash that it continues."""
+    """Delete entries and keep the last of each stream as a stub, so that its successor's hash can still be checked."""
     ends = {
         stream: Stub(stream=stream, seq=seq, leaf=leaf, segment=segments[pk])
         for pk, stream, seq, leaf in rows
     }
     names = ["seq", "leaf", "segment"]
     Stub.objects.bulk_create(
+        # Sorted, so that two prunings lock the rows in the same order.
         [ends[stream] for stream in sorted(ends)],
         update_conflicts=True,
         unique_fields=["stream"],
@@ -114,7 +124,7 @@ def _delete_entries(rows: list[tuple[Any, ...]], segments: dict[int, int]) -> No
 
 
 def newest_announcement(last_segment_number: int) -> PruningAnnouncement | None:
-    """What the newest entry says that the segments up to that number hold; None where nothing was let go."""
+    """Return the newest announcement in the segments up to this number, or None if there is none."""
     places = SegmentIndex(last_segment_number)
     said = Entry.objects.filter(stream=PRUNING_STREAM).order_by("-stream_seq")
     for pk, body in said.values_list("pk", "body").iterator():

@@ -1,4 +1,4 @@
-"""Checkpoints: a few hundred bytes that fix everything that was sealed until then."""
+"""Checkpoints: a few hundred bytes that fix everything that was sealed before."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from audit.sealing.unsealed_entries import last_segment
 
 
 def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
-    """The checkpoint of all segments that there are, made now unless it was already; None where nothing is sealed."""
+    """Return the checkpoint of all segments, made now unless it exists. None if nothing is sealed."""
     with sealing_lock(waits=True):
         last = last_segment()
         if last.number == 0:
@@ -23,6 +23,7 @@ def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
         if known is not None:
             return known
         signing = load_current_key(box, at)
+        # The clock may have been set back since the key began: a signature must not predate its key.
         moment = max(at, signing.valid_from)
         root = tree_root(stored_tree(), last.number)
         record = signing.sign_record(
@@ -46,11 +47,11 @@ def make_checkpoint(box: SecretBox, at: datetime) -> Checkpoint | None:
 
 
 def checkpoint_bytes(record: Record) -> bytes:
-    """The bytes that are told outside."""
+    """Return the content of a checkpoint file."""
     return canonical_json(record).encode() + b"\n"
 
 
 def newest_checkpoint() -> Record | None:
-    """The newest checkpoint that was made."""
+    """Return the record of the newest checkpoint, or None."""
     row = Checkpoint.objects.order_by("-count").first()
     return None if row is None else checkpoint_record(row)

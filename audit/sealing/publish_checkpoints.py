@@ -1,4 +1,4 @@
-"""The newest checkpoint goes outside, by every way that is set up; one that fails holds up no other."""
+"""Publishes the newest checkpoint through every configured channel. A failing channel delays no other."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -24,20 +24,24 @@ class PublishFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PublishChannel:
-    """How a checkpoint goes outside. `send` takes its count and its file, and raises `PublishFailed`; `every`: not more
-    often than that."""
+    """A channel for checkpoints.
+
+    `send` takes the checkpoint's count and file, and raises PublishFailed. It is called once per `min_interval` at
+    most.
+    """
 
     send: Callable[[int, bytes], None]
     min_interval: timedelta
 
 
 def publish_checkpoint(box: SecretBox, at: datetime, channels: Mapping[str, PublishChannel]) -> int:
-    """Make a checkpoint of what is sealed and send it by every way whose turn it is; by how many it arrived.
+    """Make a checkpoint of the sealed segments and send it through every channel that is due.
 
-    After a failure a way is tried again at later turns, with whatever is the newest checkpoint then: at most one
-    sending a turn, at most a quarter of an hour between two.
+    Returns the number of channels through which it arrived. A failed channel is retried with the newest checkpoint of
+    that time: at most once a call, and after at most a quarter of an hour.
     """
     made = make_checkpoint(box, at)
+    # A channel that was removed from the settings must not raise alarms for ever.
     Outlet.objects.exclude(name__in=channels).delete()
     if made is None:
         return 0
@@ -55,6 +59,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
     except PublishFailed as failure:
         _postpone_outlet(outlet, str(failure), at)
         return False
+    # A defect in one channel must not keep the others from publishing.
     except Exception:
         logger.exception("a checkpoint could not be sent by %s", name)
         _postpone_outlet(outlet, "an error of the hub itself; its log has it", at)

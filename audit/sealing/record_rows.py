@@ -1,4 +1,4 @@
-"""Rows of the audit log as the records that are told, and as the rows that are checked."""
+"""Conversion of the log's rows to the records that are signed and exported."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from audit.models import Checkpoint, Segment, SigningKey
 
 
 def segment_record(row: Segment) -> Record:
-    """A segment as it was signed, with its signature."""
+    """Return a segment's record with its signature."""
     return {
         "v": 1,
         "number": row.number,
@@ -24,7 +24,7 @@ def segment_record(row: Segment) -> Record:
 
 
 def checkpoint_record(row: Checkpoint) -> Record:
-    """A checkpoint as it was signed, with its signature."""
+    """Return a checkpoint's record with its signature."""
     return {
         "v": 1,
         "count": row.count,
@@ -37,7 +37,7 @@ def checkpoint_record(row: Checkpoint) -> Record:
 
 
 def key_record(row: SigningKey, previous_key: str) -> Record:
-    """A key as it was signed, with its signature. `before`: the id of the key before it."""
+    """Return a key's record with its signature. `previous_key` is the id of the key before it."""
     return {
         "v": 1,
         "number": row.number,
@@ -50,7 +50,7 @@ def key_record(row: SigningKey, previous_key: str) -> Record:
 
 
 def key_records() -> list[Record]:
-    """All keys in their order."""
+    """Return the records of all keys in their order."""
     records: list[Record] = []
     before = ""
     for row in SigningKey.objects.order_by("number"):

@@ -1,4 +1,4 @@
-"""The sealer: every second or two, what is not sealed becomes a segment; silence becomes an empty one each minute."""
+"""The sealer: every second or two it puts unsealed entries into a segment; after a minute of silence an empty one."""
 
 import logging
 from collections.abc import Sequence
@@ -33,8 +33,10 @@ _ENTRY_ABOVE = Statement("SELECT 1 FROM audit_entry WHERE id > %s LIMIT 1")
 
 
 def seal_entries(box: SecretBox, at: datetime, key_days: float = 0) -> int:
-    """Seal all that is not, 5,000 entries a segment, and begin a key where the last one is `key_days` old; how many
-    segments. `at` is the database's clock. Harmless at any time and from any number of processes.
+    """Seal all unsealed entries, 5,000 a segment. Returns the number of new segments.
+
+    Begins a new key first if the last one is `key_days` old. `at` is the database's clock. Safe to call at any time and
+    from any number of processes.
     """
     segments = 0
     while _is_due(at):
@@ -42,15 +44,16 @@ def seal_entries(box: SecretBox, at: datetime, key_days: float = 0) -> int:
         if entries is None:
             break
         segments += 1
+        # A segment that is not full took everything there was.
         if entries < MAX_SEGMENT_ENTRIES:
             break
     return segments
 
 
 def seal_missed_entries(box: SecretBox, at: datetime) -> int:
-    """Find what the sealer missed, by the difference of everything: sealed in segments marked late; how many entries.
+    """Find entries that the sealer missed by comparing everything, and seal them in segments marked late.
 
-    It should find nothing. Each late segment raises an alarm. Looking holds nobody up; only sealing takes a turn.
+    Returns their number, which should be 0: each late segment raises an alarm. Only the sealing itself takes the lock.
     """
     newest = last_segment().number
     late = find_unsealed_below(find_low_water()[0])
@@ -61,13 +64,12 @@ def seal_missed_entries(box: SecretBox, at: datetime) -> int:
 
 
 def rotate_signing_key(box: SecretBox, at: datetime) -> None:
-    """Begin a new key now."""
     with sealing_lock(waits=True):
         create_next_key(box, _time_after_last_signature(last_segment(), at))
 
 
 def _seal_missed(box: SecretBox, at: datetime, ids: Sequence[int], newest: int) -> int:
-    """Seal those that stood in no segment up to the `newest` when they were looked for, and stand in none since."""
+    """Seal those of these entries that are in no segment, neither up to `newest` nor since."""
     with sealing_lock(waits=True):
         rows = still_unsealed(newest, ids)
         if rows:
@@ -77,7 +79,7 @@ def _seal_missed(box: SecretBox, at: datetime, ids: Sequence[int], newest: int) 
 
 
 def _is_due(at: datetime) -> bool:
-    """Whether there may be something to seal. On SQLite a turn holds up every writer, and ids have no gaps."""
+    """True if there may be something to seal. Asked before taking the lock, which on SQLite blocks every writer."""
     if connection.vendor != "sqlite":
         return True
     last = last_segment()
@@ -89,12 +91,13 @@ def _has_been_silent(last: SegmentHead, at: datetime) -> bool:
 
 
 def _seal_next_segment(box: SecretBox, at: datetime, key_days: float) -> int | None:
-    """One segment, of how many entries; None where it is not our turn or there is nothing to seal."""
+    """Seal one segment and return its number of entries. None if another process seals or nothing is unsealed."""
     with sealing_lock() as is_ours:
         if not is_ours:
             return None
         last = last_segment()
         entries = load_unsealed(last)
+        # Empty segments after a minute prove that nothing was removed from a quiet time.
         if not entries and not _has_been_silent(last, at):
             return None
         if is_due_for_rotation(at, key_days):
@@ -104,9 +107,9 @@ def _seal_next_segment(box: SecretBox, at: datetime, key_days: float) -> int | N
 
 
 def _time_after_last_signature(last: SegmentHead, at: datetime) -> datetime:
-    """A time later than what the key so far has signed."""
+    """Return `at`, or a time later than everything that the present key has signed."""
     checked_at = Checkpoint.objects.order_by("-count").values_list("at", flat=True).first()
-    signed = [each + timedelta(microseconds=1) for each in (last.sealed_at, checked_at) if each is not None]
+    signed = [time + timedelta(microseconds=1) for time in (last.sealed_at, checked_at) if time is not None]
     return max([at, *signed])
 
 

@@ -1,4 +1,4 @@
-"""Sealing is done by one at a time, over all processes and machines."""
+"""The lock under which one process at a time seals, over all processes and machines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ _WAIT = Statement("SELECT pg_advisory_xact_lock(%s)")
 
 @contextmanager
 def sealing_lock(*, waits: bool = False) -> Iterator[bool]:
-    """A transaction in which nobody else seals; whether it is ours, which it is for sure where it `waits`.
+    """Open a transaction with the sealing lock. Yields False if another holds it, which cannot be if it `waits`.
 
-    On PostgreSQL an advisory lock says so, on SQLite the line of writers in which every transaction stands.
+    The lock is an advisory lock on PostgreSQL and the queue of writers on SQLite.
     """
     with transaction.atomic():
         if connection.vendor == "sqlite":

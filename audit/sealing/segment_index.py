@@ -16,7 +16,7 @@ CHUNK = 500
 
 
 class SegmentIndex:
-    """Where entries stand, in the segments up to `last`."""
+    """Index from entries to their segments, for the segments up to `last`."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -24,23 +24,23 @@ class SegmentIndex:
         self._pruned_heads: dict[str, PrunedHead] = {}
 
     def pruned_head(self, stream: str) -> PrunedHead | None:
-        """What the entries of a stream continue that `streams` gave last; None where all of it are kept."""
+        """Return the last pruned entry of a stream that `entries_by_stream` has yielded, or None."""
         return self._pruned_heads.get(stream)
 
     def stream_entries(self, stream: str) -> Iterator[PlacedEntry]:
-        """The entries of a stream from the first on, up to one that these segments do not hold."""
+        """Yield the entries of a stream from the first on, up to one that these segments do not hold."""
         for _, placed in self.entries_by_stream([stream]):
             yield from placed
 
     def entries_by_stream(self, names: Sequence[str]) -> Iterator[tuple[str, list[PlacedEntry]]]:
-        """The same of many streams at once, in memory; in their order, without those that have no entries."""
+        """Yield streams with their entries, in the order of `names`, without streams that have none. All in memory."""
         rows: dict[str, list[tuple[int, str]]] = defaultdict(list)
         stored = Entry.objects.filter(stream__in=names).order_by("stream_seq")
         for stream, pk, body in stored.values_list("stream", "id", "body").iterator(CHUNK):
             rows[stream].append((pk, body))
         found = self._find_positions({pk for some in rows.values() for pk, _ in some})
         self._pruned_heads = {
-            each.stream: _load_pruned_head(each) for each in Stub.objects.filter(stream__in=rows)
+            stub.stream: _load_pruned_head(stub) for stub in Stub.objects.filter(stream__in=rows)
         }
         for name in names:
             known = takewhile(lambda row: row[0] in found, rows.get(name, ()))
@@ -48,19 +48,19 @@ class SegmentIndex:
                 yield name, placed
 
     def _find_positions(self, waiting: set[int]) -> dict[int, tuple[int, int]]:
-        """Segment and index of entries, by their ids; of those that stand in these segments."""
+        """Return segment and index of those of these entries that the segments hold, by id."""
         found: dict[int, tuple[int, int]] = {}
         for pk in sorted(waiting):
             if pk not in found and (number := self.segment_of(pk)) is not None:
                 indexes = self._indexes(number)
-                found |= {each: (number, indexes[each]) for each in waiting & indexes.keys()}
+                found |= {entry_id: (number, indexes[entry_id]) for entry_id in waiting & indexes.keys()}
         return found
 
     def segment_of(self, pk: int) -> int | None:
-        """The number of the segment that holds an entry.
+        """Return the number of the segment that holds an entry, or None.
 
-        No segment holds it before `highest_id` reaches its id: it stands there or, where it was committed
-        late, a little further on.
+        No segment holds it before `highest_id` reaches its id: it is in that segment or, if it was committed late, in
+        one soon after.
         """
         later = Segment.objects.filter(highest_id__gte=pk, number__lte=self.last)
         numbers = later.order_by("highest_id", "number").values_list("number", flat=True)
@@ -71,9 +71,9 @@ class SegmentIndex:
 
 
 def _positions_in_segment(number: int) -> dict[int, int]:
-    """The index of each id of a segment."""
+    """Return the index of each id of a segment."""
     packed = Segment.objects.values_list("ids", flat=True).get(number=number)
-    return {each: index for index, each in enumerate(unpack_ids(bytes(packed)))}
+    return {entry_id: index for index, entry_id in enumerate(unpack_ids(bytes(packed)))}
 
 
 def _load_pruned_head(stub: Stub) -> PrunedHead:
@@ -82,7 +82,7 @@ def _load_pruned_head(stub: Stub) -> PrunedHead:
 
 
 def load_segment_leaves(number: int) -> tuple[Record, Sequence[bytes]]:
-    """Record and leaves of a segment."""
+    """Return record and leaves of a segment."""
     row = Segment.objects.get(number=number)
     leaves = bytes(row.leaves)
     return segment_record(row), [leaves[at : at + HASH_SIZE] for at in range(0, len(leaves), HASH_SIZE)]

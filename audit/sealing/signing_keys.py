@@ -1,4 +1,4 @@
-"""The keys that sign: the first begins by itself, each other is signed by the one before, whose secret is destroyed."""
+"""Signing keys of the log. Each key is signed by its predecessor, whose private half is then destroyed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIGNING_KEY_STREAM = "setting:signing-key"
 
 @dataclass(frozen=True, slots=True)
 class SecretBox:
-    """How secrets are sealed at rest, as the hub does it: `audit` knows of no key but its own."""
+    """The hub's encryption at rest, passed in because `audit` does not know its keys."""
 
     encrypt: Callable[[bytes], bytes]
     decrypt: Callable[[bytes], bytes]
@@ -30,21 +30,21 @@ class SecretBox:
 
 @dataclass(frozen=True, slots=True)
 class CurrentKey:
-    """The key that is valid now, ready to sign. `valid_from`: from when it is valid."""
+    """The key that is valid now, ready to sign, and the time from which it is valid."""
 
     key: str
     valid_from: datetime
     sign_message: SignMessage
 
     def sign_record(self, kind: str, record: Record) -> Record:
-        """The record with the id of the key and its signature."""
+        """Return the record with the id of the key and its signature."""
         return sign_record(kind, {**record, "key": self.key}, self.sign_message)
 
 
 def load_current_key(box: SecretBox, at: datetime) -> CurrentKey:
-    """The key that is valid now; the first one begins at `at`. In the transaction that signs with it.
+    """Return the key that is valid now; create the first one if there is none. Call it in the transaction that signs.
 
-    Whoever seals and whoever begins a key must not do so at once: see `audit.sealing.seal_lock`.
+    Callers hold the sealing lock (`audit.sealing.seal_lock`), so that no key begins meanwhile.
     """
     row = _newest_key() or create_next_key(box, at)
     if row.private is None:
@@ -53,15 +53,16 @@ def load_current_key(box: SecretBox, at: datetime) -> CurrentKey:
 
 
 def is_due_for_rotation(at: datetime, days: float) -> bool:
-    """Whether the newest key has been valid for so long; never where `days` is 0."""
+    """True if the newest key has been valid for `days` days. Never if `days` is 0."""
     row = _newest_key()
     return row is not None and days > 0 and at - row.valid_from >= timedelta(days=days)
 
 
 def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
-    """A new key from `at` on, or from a microsecond after the newest time that the one before may have signed.
+    """Create a key that is valid from `at`, or from a microsecond after the newest time that its predecessor may have
+    signed.
 
-    Signed by the one before, on record, and the one before can sign no more.
+    The predecessor signs it, an audit entry records it, and the predecessor's private half is destroyed.
     """
     before = _newest_key()
     private = new_private_key()
@@ -77,6 +78,7 @@ def create_next_key(box: SecretBox, at: datetime) -> SigningKey:
     }
     by = private if before is None else box.decrypt(bytes(before.private or b""))
     signed = sign_record("key", record, load_signer(by))
+    # Destroyed in the transaction that creates the successor: no time has two keys that can sign.
     if before is not None:
         SigningKey.objects.filter(pk=before.pk).update(private=None, valid_until=begins)
     row = SigningKey.objects.create(

@@ -1,4 +1,4 @@
-"""How far the log is sealed, told outside and verified: five statements whatever its length."""
+"""Status of the log's integrity: sealed, published and verified up to when. Five statements for any log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +9,11 @@ from audit.sealing.unsealed_entries import last_segment
 
 @dataclass(frozen=True, slots=True)
 class SealingStatus:
-    """`unsealed_since`: of the oldest entry that no segment holds yet. `late_at`: when the newest late segment was
-    sealed. `verified`: the last look at the whole log; its `segments` are verified where it has no faults."""
+    """The status of sealing.
+
+    `unsealed_since` is the time of the oldest unsealed entry, `late_at` that of the newest late segment, `verified` the
+    last verification of the whole log.
+    """
 
     segments: int
     sealed_at: datetime | None
@@ -22,7 +25,7 @@ class SealingStatus:
 
 
 def sealing_status() -> SealingStatus:
-    """As it is now."""
+    """Read the present status."""
     last = last_segment()
     unsealed = Entry.objects.filter(id__gt=last.highest_id).order_by("id").values_list("at", flat=True)
     late = Segment.objects.filter(is_late=True).order_by("-number").values_list("sealed_at", "count").first()

@@ -1,7 +1,7 @@
-"""The Merkle tree over all segments, whose nodes stand in the rows of the segments.
+"""The Merkle tree over all segments, whose nodes are stored with the segments.
 
-Segment n holds the hashes of the perfect subtrees that end with it, so that any root or proof takes a few rows however
-many segments there are.
+Segment n holds the hashes of the perfect subtrees that end with it, so any root or proof takes a few rows, however many
+segments there are.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from audit.models import Segment
 
 
 def stored_tree() -> SubtreeHash:
-    """The perfect subtrees as they are stored. Each row is read once."""
+    """Return the function that looks up a perfect subtree. It reads each row once."""
 
     @lru_cache(maxsize=1024)
     def row(number: int) -> tuple[bytes, bytes]:
@@ -27,5 +27,7 @@ def stored_tree() -> SubtreeHash:
 
 
 def segment_nodes(number: int, segment_hash: bytes) -> bytes:
-    """What a new segment of that number has to hold: the subtrees of two and more that end with it."""
+    """Return the `nodes` of a new segment: the hashes of the perfect subtrees of two segments and more that end with
+    it.
+    """
     return b"".join(frontier_at(stored_tree(), number - 1).add_leaf(segment_hash))

@@ -1,9 +1,9 @@
-"""Which entries are not sealed yet, by set difference: rows are committed out of the order of their ids.
+"""Finds unsealed entries by set difference, because rows are committed out of the order of their ids.
 
-*Low water* is an id below which nothing can appear any more but what the nightly look finds: the highest id that was
-sealed two minutes before the last look that saw everything. A transaction that was open then is over by that look, for
-the database ends one that idles for a minute (`database.settings`). Above low water, every id that is missing
-from the segments is asked for again each time.
+*Low water* is an id below which no unsealed entry can appear any more: the highest id that was sealed two minutes
+before the last segment that took everything. A transaction that was open then has ended by now, because the database
+ends one that idles for a minute (`database.settings`). Above low water, every id that is missing from the segments is
+queried each time.
 """
 
 import threading
@@ -38,7 +38,7 @@ _ENTRIES_IN_RANGES = Statement(
 
 
 def last_segment() -> SegmentHead:
-    """The newest segment."""
+    """Return the newest segment, or an empty head before the first."""
     row = _LAST_SEGMENT.fetch_one()
     return (
         SegmentHead()
@@ -48,16 +48,18 @@ def last_segment() -> SegmentHead:
 
 
 def load_unsealed(last: SegmentHead) -> Rows:
-    """Ids and leaves of what is not sealed, in ascending order; the first `MOST` where there are more.
+    """Return ids and leaves of unsealed entries in ascending order, `MAX_SEGMENT_ENTRIES` at most.
 
-    What is above all sealed ids is read first: an entry of a stream is then never seen without the ones before it.
+    Entries above all sealed ids are read first, so that an entry is never sealed without those before it in its stream.
     """
     above = _ids_and_leaves(_ENTRIES_ABOVE.fetch_all(last.highest_id, MAX_SEGMENT_ENTRIES))
     return sorted([*_find_missing(find_low_water()), *above])[:MAX_SEGMENT_ENTRIES]
 
 
 def find_low_water() -> tuple[int, int]:
-    """Nothing at or below this id is asked for any more; with the number of the segment up to which it was reached."""
+    """Return the id up to which no unsealed entry can appear, and the number of the segment up to which that was
+    reached.
+    """
     seen = _LAST_UNFILLED_SEGMENT.fetch_one(MAX_SEGMENT_ENTRIES)
     seen_at = parse_optional_timestamp(seen[0]) if seen else None
     if seen_at is None:
@@ -66,25 +68,28 @@ def find_low_water() -> tuple[int, int]:
 
 
 def segments_sealed_until(moment: datetime) -> QuerySet[Segment]:
-    """The segments sealed at that time or before, the last one first. Times never go back from one to the next, so the
-    order of times is that of numbers; by it an index leads to the first, where the numbers alone need all of them.
+    """Return the segments sealed at that time or before, the last one first.
+
+    Times never go back from one segment to the next, so their order is that of numbers, and an index leads to the
+    first.
     """
     return Segment.objects.filter(sealed_at__lte=moment).order_by("-sealed_at", "-number")
 
 
 def _find_missing(low: tuple[int, int]) -> Rows:
-    """Entries between low water and the highest sealed id that no segment holds."""
+    """Return entries between low water and the highest sealed id that no segment holds."""
     found: Rows = []
     for ranges in _in_groups(list(_segment_cache.sealed_after(low[1]).missing_ranges(low[0]))):
+        # Padded to one length, so that there is one text of the statement for the server to prepare.
         padded = [*ranges, *[ranges[-1]] * (_RANGES - len(ranges))]
         found += _ids_and_leaves(
-            _ENTRIES_IN_RANGES.fetch_all(*(end for each in padded for end in each), MAX_SEGMENT_ENTRIES)
+            _ENTRIES_IN_RANGES.fetch_all(*(end for bounds in padded for end in bounds), MAX_SEGMENT_ENTRIES)
         )
     return found
 
 
 def _sealed_after(number: int = 0) -> IdSet:
-    """The ids in segments after that one: for low water, all sealed ids above it."""
+    """Return the ids in the segments after this number. For low water: all sealed ids above it."""
     sealed = IdSet()
     for _, _, packed in _segments_from(number + 1):
         sealed.add_ids(unpack_ids(bytes(packed)))
@@ -92,30 +97,30 @@ def _sealed_after(number: int = 0) -> IdSet:
 
 
 def _segments_from(number: int) -> Iterator[tuple[int, Any, Any]]:
-    """Number, hash and packed ids of each segment from that one on."""
+    """Yield number, hash and packed ids of each segment from this number on."""
     found = Segment.objects.filter(number__gte=number).order_by("number")
     return found.values_list("number", "hash", "ids").iterator(200)
 
 
 class _SegmentCache(threading.local):
-    """What a thread has read of the segments: of one that goes on sealing, only the new ones are read.
+    """The sealed ids that a thread has read, so that a sealer reads each segment once.
 
-    `after`: all that is sealed in segments after that one is in `ids`. `last`: the newest of them, and its hash: where
-    it is another one by now, or gone, what was read says nothing.
+    `ids` holds the entries of the segments after number `after`. `last` is the newest segment read, with its hash: if
+    the database has another one there, or none, the cache is discarded.
     """
 
     def __init__(self) -> None:
         self.after, self.last, self.ids = 0, (0, b""), IdSet()
 
     def sealed_after(self, number: int) -> IdSet:
-        """At least the ids in segments after that one, and no id that is in none."""
+        """Return at least the ids in the segments after this number, and no id that is in none."""
         if number < self.after or not self._add_new_segments():
             self.after, self.last, self.ids = number, (0, b""), IdSet()
             self._add_segments(_segments_from(number + 1))
         return self.ids
 
     def _add_new_segments(self) -> bool:
-        """Whether what was read is still there; with what has come since."""
+        """Add the segments that are new since the last call. False if the cached ones are no longer in the database."""
         number, hash_ = self.last
         newer = _segments_from(number)
         if (
@@ -146,16 +151,18 @@ def _ids_and_leaves(rows: Iterable[tuple[int, Any]]) -> Rows:
 
 
 def find_unsealed_below(low: int) -> list[int]:
-    """The id of every entry up to low water that no segment holds: the whole log is read."""
+    """Return the id of every entry up to low water that no segment holds. Reads the whole log."""
     with read_snapshot():
         sealed = _sealed_after()
         known = Entry.objects.filter(id__lte=low).order_by("id")
         ids = known.values_list("id", flat=True).iterator(10_000)
-        return [each for each in ids if each not in sealed]
+        return [entry_id for entry_id in ids if entry_id not in sealed]
 
 
 def still_unsealed(number: int, ids: Sequence[int]) -> Rows:
-    """Of entries that no segment up to that one holds: those that none after it holds either, in ascending order."""
+    """Return those of these entries that no segment after this number holds, in ascending order."""
     sealed = _sealed_after(number)
-    found = Entry.objects.filter(id__in=[each for each in ids if each not in sealed]).order_by("id")
+    found = Entry.objects.filter(id__in=[entry_id for entry_id in ids if entry_id not in sealed]).order_by(
+        "id"
+    )
     return _ids_and_leaves(found.values_list("id", "leaf"))

@@ -1,4 +1,4 @@
-"""The whole log in the database, looked at row by row: memory grows with gaps in the ids, not with entries."""
+"""Checks the whole log in the database, row by row. Memory grows with gaps in the ids, not with entries."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +29,11 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """What a look found. `unsealed`: entries that are not sealed yet, the oldest of them from `unsealed_since`.
-    `let_go`: what the log says of entries that are kept no longer."""
+    """The result of a verification.
+
+    `unsealed` is the number of unsealed entries, the oldest from `unsealed_since`; `pruned` the announcement of pruned
+    entries, if there is one.
+    """
 
     segments: int
     entries: int
@@ -44,7 +47,7 @@ class VerificationReport:
 
 @dataclass(slots=True)
 class UnsealedEntries:
-    """Entries that no segment holds, as a look finds them."""
+    """Count and oldest time of the entries that no segment holds."""
 
     count: int = 0
     oldest: datetime | None = None
@@ -55,78 +58,84 @@ class UnsealedEntries:
 
 
 class PrunedSegments:
-    """What the segments up to a number say of entries that are kept no longer."""
+    """The pruned segments, as announced in the segments up to a number."""
 
     def __init__(self, newest: int) -> None:
         self.newest = newest
         self.announcement = newest_announcement(newest)
 
     def contains_segment(self, number: int) -> bool:
-        """Whether the entries of a segment are; one is missing, and it may have been said since this look began."""
+        """True if the entries of a segment were announced as pruned, even after this verification began."""
         if self.announcement is None or number > self.announcement.segment:
             self.announcement = newest_announcement(last_segment().number)
         return self.announcement is not None and number <= self.announcement.segment
 
 
 def verify_database(outside: Record | None = None) -> VerificationReport:
-    """Look at everything; at most `MAX_FAULTS` faults are told. `outside`: a checkpoint that was kept elsewhere."""
+    """Check the whole log and report up to `MAX_FAULTS` faults. `outside` is a checkpoint that was stored elsewhere."""
     with read_snapshot():
         told = Checkpoint.objects.order_by("-count").values_list("count", flat=True).first() or 0
-        walk, waiting, gone = (
+        progress, unsealed_entries, pruned = (
             CheckProgress(KeyChain()),
             UnsealedEntries(),
             PrunedSegments(last_segment().number),
         )
         checkpoints = _merge_checkpoints(told, outside)
-        faults = tuple(islice(_find_faults(walk, checkpoints, waiting, gone), MAX_FAULTS))
+        faults = tuple(islice(_find_faults(progress, checkpoints, unsealed_entries, pruned), MAX_FAULTS))
     return VerificationReport(
-        segments=walk.number,
-        entries=walk.entries,
-        highest_id=walk.highest_id,
-        sealed_at=walk.sealed_at,
-        unsealed=waiting.count,
-        unsealed_since=waiting.oldest,
-        pruned=gone.announcement,
+        segments=progress.number,
+        entries=progress.entries,
+        highest_id=progress.highest_id,
+        sealed_at=progress.sealed_at,
+        unsealed=unsealed_entries.count,
+        unsealed_since=unsealed_entries.oldest,
+        pruned=pruned.announcement,
         faults=faults,
     )
 
 
 def _find_faults(
-    walk: CheckProgress, checkpoints: Checkpoints, waiting: UnsealedEntries, gone: PrunedSegments
+    progress: CheckProgress,
+    checkpoints: Checkpoints,
+    unsealed_entries: UnsealedEntries,
+    pruned: PrunedSegments,
 ) -> Faults:
-    """Up to the segment that is the newest now, whatever is written meanwhile: its checkpoints are those that were
-    there before it was read, and the keys that signed it were there when they are read after it."""
-    yield from check_keys(key_rows(), walk.keys)
-    segments = Segment.objects.filter(number__lte=gone.newest).order_by("number").iterator(50)
+    """Yield the faults up to the newest segment of this moment, whatever is written meanwhile.
+
+    Its checkpoints existed before the segment was read, and keys are read after it, so the key that signed it is among
+    them.
+    """
+    yield from check_keys(key_rows(), progress.keys)
+    segments = Segment.objects.filter(number__lte=pruned.newest).order_by("number").iterator(50)
     yield from check_segments(
-        (segment_row(row) for row in segments), _load_entries, checkpoints, walk, gone.contains_segment
+        (segment_row(row) for row in segments), _load_entries, checkpoints, progress, pruned.contains_segment
     )
-    yield from _check_pruned(gone)
-    since = gone.announcement.sealed_at if gone.announcement else ""
-    begun = [each for each in key_records() if each["from"] > since]
+    yield from _check_pruned(pruned)
+    since = pruned.announcement.sealed_at if pruned.announcement else ""
+    begun = [record for record in key_records() if record["from"] > since]
     yield from check_key_entries(begun, Entry.objects.filter(stream=KEYS).values_list("body", flat=True))
-    yield from _check_unsealed(walk, waiting)
+    yield from _check_unsealed(progress, unsealed_entries)
     yield from check_streams(_stream_rows())
 
 
-def _check_pruned(gone: PrunedSegments) -> Faults:
-    """What was let go: as the log says, and with the hash that each stream goes on from in its segment."""
-    if gone.announcement is not None:
-        for row in map(segment_row, Segment.objects.filter(number=gone.announcement.segment)):
-            yield from check_announcement(gone.announcement, row.hash.hex(), row.record["sealed_at"])
+def _check_pruned(pruned: PrunedSegments) -> Faults:
+    """Yield the faults of pruning: it was announced, and each stub's hash is in its segment."""
+    if pruned.announcement is not None:
+        for row in map(segment_row, Segment.objects.filter(number=pruned.announcement.segment)):
+            yield from check_announcement(pruned.announcement, row.hash.hex(), row.record["sealed_at"])
     ends = Stub.objects.order_by("segment").values_list("segment", "stream", "leaf").iterator(2_000)
     for number, rows in groupby(ends, key=lambda row: row[0]):
-        leaves = load_segment_leaves(number)[1] if gone.contains_segment(number) else []
+        leaves = load_segment_leaves(number)[1] if pruned.contains_segment(number) else []
         stubs = [(stream, bytes(leaf)) for _, stream, leaf in rows]
         yield from check_stubs(stubs, set(leaves), f"segment {number}")
 
 
 def _merge_checkpoints(newest: int, outside: Record | None) -> Iterator[tuple[str, Record]]:
-    """Up to the one of that count, in the order of counts."""
+    """Yield the checkpoints up to this count, and the one from outside, in the order of their counts."""
     rows = Checkpoint.objects.filter(count__lte=newest).order_by("count").iterator(500)
     known = ((f"checkpoint {row.count}", checkpoint_record(row)) for row in rows)
     given = [] if outside is None else [("the outside checkpoint", outside)]
-    return merge(known, given, key=lambda each: each[1]["count"])
+    return merge(known, given, key=lambda pair: pair[1]["count"])
 
 
 def _load_entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:
@@ -137,36 +146,36 @@ def _load_entries(ids: Sequence[int]) -> Mapping[int, EntryRow]:
     return found
 
 
-def _check_unsealed(walk: CheckProgress, waiting: UnsealedEntries) -> Faults:
-    """What no segment holds: it may wait for the sealer, unless it is older than what the sealer waits for."""
-    low = _settled_id(walk)
+def _check_unsealed(progress: CheckProgress, unsealed_entries: UnsealedEntries) -> Faults:
+    """Check the entries that no segment holds. One that is older than the sealer's waiting time is a fault."""
+    low = _settled_id(progress)
     ids = Entry.objects.order_by("id").values_list("id", flat=True).iterator(10_000)
-    unsealed = (each for each in ids if each not in walk.sealed)
+    unsealed = (entry_id for entry_id in ids if entry_id not in progress.sealed)
     while some := list(islice(unsealed, CHUNK)):
         for row in Entry.objects.filter(id__in=some).order_by("id"):
-            waiting.add_entry(row.at)
+            unsealed_entries.add_entry(row.at)
             yield from check_entry(entry_row(row))
             if row.pk <= low:
                 yield IntegrityFault(entry_row(row).location, "stands in no segment")
 
 
-def _settled_id(walk: CheckProgress) -> int:
-    """The highest id that was sealed long before the newest segment of this walk."""
-    if not walk.sealed_at:
+def _settled_id(progress: CheckProgress) -> int:
+    """Return the highest id that was sealed long before the newest segment that was checked."""
+    if not progress.sealed_at:
         return 0
-    settled = datetime.fromisoformat(walk.sealed_at) - SETTLE_TIME - timedelta(seconds=60)
-    rows = Segment.objects.filter(sealed_at__lte=settled, number__lte=walk.number).order_by("-number")
+    settled = datetime.fromisoformat(progress.sealed_at) - SETTLE_TIME - timedelta(seconds=60)
+    rows = Segment.objects.filter(sealed_at__lte=settled, number__lte=progress.number).order_by("-number")
     return rows.values_list("highest_id", flat=True).first() or 0
 
 
 def _stream_rows() -> Iterator[StreamRow]:
-    """Every entry by stream and place, with what its stream goes on from, from one statement."""
+    """Yield every entry by stream and place, with the stub of its stream, from one statement."""
     sql = """SELECT entry.stream, entry.stream_seq, entry.prev_leaf, entry.leaf, stub.seq, stub.leaf
         FROM audit_entry entry LEFT JOIN audit_stub stub ON stub.stream = entry.stream
         ORDER BY entry.stream, entry.stream_seq"""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)
         while rows := cursor.fetchmany(2_000):
-            for stream, seq, prev_leaf, leaf, stub, gone in rows:
-                goes_on = (stub, bytes(gone or b""))
-                yield StreamRow(stream, seq, bytes(prev_leaf), bytes(leaf), *goes_on)
+            for stream, seq, prev_leaf, leaf, stub_seq, stub_leaf in rows:
+                stub = (stub_seq, bytes(stub_leaf or b""))
+                yield StreamRow(stream, seq, bytes(prev_leaf), bytes(leaf), *stub)

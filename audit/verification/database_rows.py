@@ -1,4 +1,4 @@
-"""Rows of the audit log as the checks take them."""
+"""Conversion of the log's rows to the types that the checks take."""
 
 from audit.checks.findings import EntryRow, KeyRow, SegmentRow
 from audit.format.signed_records import format_time
@@ -7,7 +7,7 @@ from audit.sealing.record_rows import key_record, segment_record
 
 
 def key_rows() -> list[KeyRow]:
-    """All keys in their order, to be checked."""
+    """Return all keys in their order."""
     rows, before = [], ""
     for row in SigningKey.objects.order_by("number"):
         until = None if row.valid_until is None else format_time(row.valid_until)
@@ -17,7 +17,6 @@ def key_rows() -> list[KeyRow]:
 
 
 def segment_row(row: Segment) -> SegmentRow:
-    """A segment to be checked."""
     return SegmentRow(
         segment_record(row),
         bytes(row.ids),
@@ -29,7 +28,6 @@ def segment_row(row: Segment) -> SegmentRow:
 
 
 def entry_row(row: Entry) -> EntryRow:
-    """An entry to be checked."""
     return EntryRow(
         row.pk,
         row.stream,

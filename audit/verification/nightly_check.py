@@ -1,4 +1,4 @@
-"""A look at the whole log, kept as a row: what the hub itself says of how far it is verified."""
+"""The nightly verification of the whole log, stored as a row."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ logger = logging.getLogger("hub.audit")
 
 
 def verify_and_record(at: datetime) -> Verification:
-    """Look at everything, log what is wrong, and keep what was found."""
+    """Check the whole log, write each fault to the process log, and store the result."""
     begun = time.monotonic()
     report = verify_database()
     for fault in report.faults:

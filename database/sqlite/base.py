@@ -23,7 +23,7 @@ _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER")
 
 
 class QueuedCursor(SQLiteCursorWrapper):
-    """A cursor whose single writing statements wait in line."""
+    """A cursor that queues for the write lock before a single writing statement."""
 
     owner: "DatabaseWrapper | None" = None
 
@@ -43,6 +43,7 @@ class QueuedCursor(SQLiteCursorWrapper):
         if owner is None or not begins.startswith(_WRITES):
             yield
             return
+        # The cursor was opened on another connection: its write would bypass the open transaction.
         if self.connection is not owner.connection:
             raise ProgrammingError("this cursor is not of the transaction, or of one that has ended")
         if owner.writers.is_held:
@@ -56,9 +57,9 @@ class QueuedCursor(SQLiteCursorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's SQLite connection that holds its place in the line for the length of a transaction.
+    """Django's SQLite connection, which holds its place in the writer queue for the length of a transaction.
 
-    `uses_own_transactions`: somebody changed how this connection works, so its transactions run on itself.
+    `uses_own_transactions`: a PRAGMA changed this connection, so its transactions do not run on the shared one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -88,7 +89,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return cursor
 
     def _start_transaction_under_autocommit(self) -> None:
-        """BEGIN by the driver itself: Django's cursor around it costs four times as much."""
+        """Begin a transaction through the driver. Django's cursor around it costs four times as much."""
         self.writers.acquire()
         try:
             with self.wrap_database_errors:
@@ -113,6 +114,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 if self._own_connection is None:
                     self.connection.commit()
                 else:
+                    # Not on disk yet: the wait follows after the queue, so that it does not delay the next writer.
                     number = self._shared_writer.commit_transaction()
         finally:
             self._leave_queue_unless_in_transaction()
@@ -127,6 +129,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _close(self) -> None:
         try:
+            # The shared connection may be inside a half-done transaction: closing it rolls that back.
             if self._own_connection is not None:
                 self._shared_writer.close_connection()
         finally:
@@ -135,7 +138,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._close()  # type: ignore[misc]
 
     def _leave_queue_unless_in_transaction(self) -> None:
-        """A COMMIT that failed (disk full) may leave the transaction open; the rollback that follows gives way."""
+        """Leave the writer queue if the transaction has ended.
+
+        A COMMIT that failed (disk full) may leave it open; the rollback that follows then leaves the queue.
+        """
         if self.connection is None or not self.connection.in_transaction:
             self._leave_queue()
 

@@ -24,9 +24,9 @@ _FULL, _NORMAL = 2, 1
 
 
 class SharedWriter:
-    """The connection through which this process writes to a database file. It is open while somebody has joined.
+    """The connection through which this process writes to a database file. It stays open while a user is registered.
 
-    `begin` and `commit` are for whoever has the turn in the line of writers.
+    Only the thread whose turn it is in the writer queue calls `begin_transaction` and `commit_transaction`.
     """
 
     def __init__(self, path: str) -> None:
@@ -41,14 +41,14 @@ class SharedWriter:
         self._users: WeakSet[Any] = WeakSet()
 
     def register_user(self, user: object) -> None:
-        """Somebody has a connection to this file: until he leaves, or is no more, its log is the same file."""
+        """Register a connection to this file. While one is registered, the write-ahead log stays the same file."""
         with self._users_lock:
             if not self._users:
                 self._close_log()
             self._users.add(user)
 
     def unregister_user(self, user: object) -> None:
-        """He is about to close it."""
+        """Unregister a connection that is about to close."""
         with self._users_lock:
             self._users.discard(user)
             if not self._users:
@@ -58,7 +58,7 @@ class SharedWriter:
     def begin_transaction(
         self, connect: Callable[[], sqlite3.Connection], statement: str
     ) -> sqlite3.Connection:
-        """The connection, inside a transaction. Where none can be begun, the next one gets a connection afresh."""
+        """Begin a transaction and return its connection. If that fails, the next call opens a new connection."""
         link = self._link or self._prepare_connection(connect())
         try:
             if self._log_may_have_gap:
@@ -70,29 +70,31 @@ class SharedWriter:
         return link
 
     def commit_transaction(self) -> int:
-        """Commit; what to ask `wait_for_disk` for."""
+        """Commit, and return the number to pass to `wait_for_disk`."""
         assert self._link is not None, "begin() opened it"
         self._link.commit()
         self._last_committed += 1
         return self._last_committed
 
     def wait_for_disk(self, number: int, timeout: float) -> None:
-        """Until this commit is on disk. `OperationalError` where that failed or took longer than so many seconds.
+        """Wait until the commit of this number is on disk. Raises OperationalError if that failed or took over
+        `timeout` seconds.
 
-        It may be there nevertheless, and others see it: as after a COMMIT whose answer was lost.
+        The commit may be on disk nevertheless, and other connections see it: as after a COMMIT whose answer was lost.
         """
         if not self._waits_for_disk:
             return
         if not self._sync_lock.acquire(timeout=timeout):
             raise OperationalError("disk I/O error: the log did not reach the disk in time")
         try:
+            # Another thread's sync may have covered this commit while this thread waited for the lock.
             if number > self._last_synced:
                 self._sync_log()
         finally:
             self._sync_lock.release()
 
     def close_connection(self) -> None:
-        """Roll back what is open, and close the connection."""
+        """Close the connection, which rolls back an open transaction."""
         link, self._link = self._link, None
         if link is not None:
             link.close()
@@ -103,19 +105,28 @@ class SharedWriter:
             os.close(log)
 
     def _prepare_connection(self, link: sqlite3.Connection) -> sqlite3.Connection:
-        """Where the settings ask for less than FULL, nobody waits for the disk; without a log, SQLite itself does."""
+        """Make a new connection the shared one, and take over waiting for the disk from SQLite.
+
+        Without a write-ahead log SQLite itself waits; with settings below FULL nothing does.
+        """
         [synchronous], [mode] = (link.execute(f"PRAGMA {name}").fetchone() for name in _SYNC_PRAGMAS)
         self._waits_for_disk = synchronous >= _FULL and mode == "wal"
         if self._waits_for_disk:
+            # `wait_for_disk` takes over the sync, outside the writer queue.
             link.execute(f"PRAGMA synchronous={_NORMAL}")
         link.isolation_level = None  # the driver begins nothing by itself
         self._link = link
         return link
 
     def _sync_log(self) -> None:
-        """The file of the log is kept open: what the disk could not take is told to those who had it open then."""
+        """Write the log to disk.
+
+        Keeps the log's file open: the operating system reports a write error only to descriptors that were open at that
+        time.
+        """
         if self._log_may_have_gap:
             raise OperationalError("disk I/O error: the log did not reach the disk")
+        # Read before the sync: a commit that arrives during it is not covered.
         reached = self._last_committed
         try:
             if self._log is None:
@@ -127,8 +138,10 @@ class SharedWriter:
         self._last_synced = reached
 
     def _move_log_into_file(self, link: sqlite3.Connection) -> None:
-        """After a sync that failed the log may have a gap, of which a later sync does not tell. What stands behind it
-        is not on disk until all of it is in the file, which is synced, and the log begins anew.
+        """Copy the log into the database file and begin a new log, after a sync that failed.
+
+        The log may have a gap that a later sync does not report. What follows the gap is on disk only once everything
+        is in the database file, which SQLite syncs.
         """
         is_busy, *_ = link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
@@ -143,7 +156,7 @@ _writers_lock = threading.Lock()
 
 
 def shared_writer_for(path: str) -> SharedWriter:
-    """The writer of this process. A forked child has one of its own, and never touches that of its parent."""
+    """Return this process's writer for a file. A forked child gets its own and never touches that of its parent."""
     key = (os.getpid(), path)
     found = _writers.get(key)
     if found is None:

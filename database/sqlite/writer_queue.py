@@ -1,8 +1,8 @@
-"""Writers of one SQLite file wait in line, across threads and processes.
+"""Queue of the writers of one SQLite file, across threads and processes.
 
-SQLite lets one connection write at a time and makes the others poll; under load some of them poll until they time
-out. A lock on a file beside the database puts them in a line instead: measured with eight writing processes, no
-error and a worst wait of 0.2 s where the busy handler alone gave waits of 5 s.
+SQLite lets one connection write at a time and makes the others poll; under load some of them poll until they time out.
+A lock on a file beside the database queues them instead: measured with eight writing processes, no error and a longest
+wait of 0.2 s, where the busy handler alone gave waits of 5 s.
 """
 
 import fcntl
@@ -39,6 +39,7 @@ class _LockFile:
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while True:
             try:
+                # Not blocking: flock has no timeout, and a signal to end a blocking one would reach any thread.
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
@@ -66,7 +67,7 @@ def _lock_file_for(path: str) -> _LockFile:
 
 
 class WriterQueue:
-    """One connection's place in the line. Holding it twice is holding it once."""
+    """One connection's place in the queue of writers. Reentrant: acquiring it twice is acquiring it once."""
 
     def __init__(self, database: Callable[[], str], timeout: float) -> None:
         self._database = database
@@ -78,7 +79,9 @@ class WriterQueue:
         return self._held is not None
 
     def acquire(self) -> None:
-        """Wait until it is our turn, at most `timeout` seconds; then `OperationalError`, as a locked database gives."""
+        """Wait for the turn of this connection. Raises OperationalError after `timeout` seconds, as for a locked
+        database.
+        """
         if self._held is not None:
             return
         file = _lock_file_for(f"{self._database()}-queue")
@@ -88,5 +91,6 @@ class WriterQueue:
 
     def release(self) -> None:
         held, self._held = self._held, None
+        # A forked child holds a copy of the object, but not the lock: releasing it would release the parent's.
         if held is not None and held.pid == os.getpid():
             held.release()

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: whether the audit log in the database is whole and unchanged."""
+"""`manage.py verify_audit`: check that the audit log in the database is complete and unchanged."""
 
 import json
 from argparse import ArgumentParser
@@ -38,7 +38,7 @@ class Command(BaseCommand):
 
 
 def read_checkpoint_file(path: Path) -> Record:
-    """The checkpoint in a file. `CommandError` where it holds none."""
+    """Read the checkpoint in a file. Raises CommandError if it holds none."""
     try:
         content = path.read_bytes()
         record = json.loads(content)
@@ -50,7 +50,7 @@ def read_checkpoint_file(path: Path) -> Record:
 
 
 def report_text(report: VerificationReport, *, is_compared: bool) -> str:
-    """What was looked at, in two sentences."""
+    """Return the summary of a verification as text."""
     verb = "Looked at everything up to" if report.faults else "Verified up to"
     lines = [
         f"{verb} segment {report.segments} ({report.entries} entries, the highest id {report.highest_id}), "
