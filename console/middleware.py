@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.entries.actor_context import ReadContext, actor_context
 from audit.format.canonical_json import JSONValue
-from console.people.preferences import zone_of
+from console.people.preferences import session_time_zone
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -73,7 +73,7 @@ class PersonalConsole:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        zone = zone_of(request) if request.path.startswith("/admin/") else None
+        zone = session_time_zone(request) if request.path.startswith("/admin/") else None
         if zone is None:
             return self._get_response(request)
         with timezone.override(zone):

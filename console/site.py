@@ -58,7 +58,7 @@ class ConsoleSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         # Django reads this module before there are models, which recording needs.
-        from console.people.auth_events import record_change
+        from console.people.auth_events import record_password_change
 
         page = partial(super().password_change, request, extra_context)
-        return page() if request.user.pk is None else record_change(request, request.user.pk, page)
+        return page() if request.user.pk is None else record_password_change(request, request.user.pk, page)

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.alarms.snooze import may_snooze, snooze_page
-from console.alarms.words import kind_names, shown_alarm, snooze_lines, told_lines
-from console.base.chip_list import ChipListAdmin
-from console.base.read_only import RowPages
+from console.alarms.words import alarm_kind_names, build_alarm_row, notification_lines, snooze_lines
+from console.base.filtered_list import FilteredListAdmin
+from console.base.read_only_admin import DetailPageMixin
 from database.clock import read_clock
 from sync.models import Alarm
 from sync.monitoring.health_figures import Figures, measure
@@ -38,23 +38,23 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return list(kind_names().items())
+        return list(alarm_kind_names().items())
 
     def queryset(self, _: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
         return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 @admin.register(Alarm)
-class AlarmAdmin(RowPages, ChipListAdmin):
+class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
     """Read-only, open ones first. Whoever may can ask for quiet about one, for a time and with a reason."""
 
     change_list_template = "console/alarms/list.html"
     list_filter = (OpenFilter, KindFilter)
-    parameters = frozenset({OpenFilter.parameter_name, KindFilter.parameter_name})
+    allowed_lookups = frozenset({OpenFilter.parameter_name, KindFilter.parameter_name})
     ordering = (F("ended_at").desc(nulls_first=True), "-raised_at", "-id")
     actions = None
-    nothing_yet = gettext_lazy("No alarm was raised yet.")
-    nothing_found = gettext_lazy("No alarm matches these filters.")
+    empty_text = gettext_lazy("No alarm was raised yet.")
+    no_match_text = gettext_lazy("No alarm matches these filters.")
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.snooze_view)
@@ -63,33 +63,33 @@ class AlarmAdmin(RowPages, ChipListAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Each row of the page in words."""
         found = super().get_changelist_instance(request)
-        found.result_list = [shown_alarm(each, request.user) for each in found.result_list]
+        found.result_list = [build_alarm_row(each, request.user) for each in found.result_list]
         return found
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         figures = measure(read_clock())
         context = {
             "figures": figures,
-            "silent": _silent(figures),
+            "silent": _silent_source_ids(figures),
             "may_snooze": may_snooze(request),
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
-    def show_row(self, request: HttpRequest, row: Alarm) -> HttpResponse:
-        shown = shown_alarm(row, request.user)
+    def render_detail(self, request: HttpRequest, row: Alarm) -> HttpResponse:
+        shown = build_alarm_row(row, request.user)
         context = {
             "title": shown.words.title,
             "shown": shown,
-            "told": told_lines(row),
+            "told": notification_lines(row),
             "snoozes": snooze_lines(row),
             "may_snooze": may_snooze(request) and row.ended_at is None,
         }
-        return self.page(request, "console/alarms/detail.html", context)
+        return self.render_page(request, "console/alarms/detail.html", context)
 
     def snooze_view(self, request: HttpRequest) -> Any:
         """Asks for how long and why; on POST, does it."""
         return snooze_page(request, self.admin_site.each_context(request))
 
 
-def _silent(figures: Figures) -> set[int]:
+def _silent_source_ids(figures: Figures) -> set[int]:
     return {each.id for each in figures.sources if each.is_silent(figures.at)}

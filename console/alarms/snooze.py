@@ -13,15 +13,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, parse_pk
 from sync.models import Alarm
 from sync.monitoring.alarm_texts import clock, words_of
 from sync.monitoring.alarms import snooze_alarm
 
-MOST_SNOOZED = 100
+MAX_SNOOZED = 100
 _MONDAY_HOUR = 6
-_LIST = "admin:sync_alarm_changelist"
+_ALARM_LIST = "admin:sync_alarm_changelist"
 
 
 class SnoozeForm(forms.Form):
@@ -32,7 +32,7 @@ class SnoozeForm(forms.Form):
 
     def __init__(self, data: Any, now: datetime) -> None:
         super().__init__(data)
-        self.ends = {
+        self.end_times = {
             "hour": now + timedelta(hours=1),
             "shift": now + timedelta(hours=8),
             "monday": next_monday(now),
@@ -40,7 +40,7 @@ class SnoozeForm(forms.Form):
         labels = {
             "hour": _("for 1 hour"),
             "shift": _("for 8 hours"),
-            "monday": _("until Monday, %(time)s") % {"time": clock(self.ends["monday"])},
+            "monday": _("until Monday, %(time)s") % {"time": clock(self.end_times["monday"])},
         }
         field = self.fields["length"]
         assert isinstance(field, forms.ChoiceField)
@@ -62,35 +62,40 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """The alarms that `?alarm=…` names and that are open; on POST with a reason, snooze them."""
     if not may_snooze(request):
         raise PermissionDenied
-    alarms = _asked(request)
+    alarms = _requested_alarms(request)
     if not alarms:
         is_chosen = "alarm" in request.GET
         told = (
             _("None of these alarms is open any more.") if is_chosen else _("Choose an alarm that is open.")
         )
         messages.warning(request, told)
-        return redirect(_LIST)
+        return redirect(_ALARM_LIST)
     now = timezone.now()
     form = SnoozeForm(request.POST if request.method == "POST" else None, now)
     if request.method == "POST" and form.is_valid():
-        _snooze(request, alarms, form, now)
-        return redirect(_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
+        _snooze_alarms(request, alarms, form, now)
+        return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
     shown = [(alarm, words_of(alarm)) for alarm in alarms]
-    more = {"title": f"Snooze {_alarms(len(alarms))}?", "shown": shown, "snooze_form": form}
+    more = {"title": f"Snooze {_count_alarms_text(len(alarms))}?", "shown": shown, "snooze_form": form}
     return TemplateResponse(request, "console/alarms/snooze.html", {**context, **more})
 
 
-def _asked(request: HttpRequest) -> list[Alarm]:
+def _requested_alarms(request: HttpRequest) -> list[Alarm]:
     keys = [pk for pk in map(parse_pk, request.GET.getlist("alarm")) if pk is not None]
-    return list(Alarm.objects.filter(pk__in=keys[:MOST_SNOOZED], ended_at=None).order_by("id"))
+    return list(Alarm.objects.filter(pk__in=keys[:MAX_SNOOZED], ended_at=None).order_by("id"))
 
 
-def _snooze(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, now: datetime) -> None:
-    until, reason = form.ends[form.cleaned_data["length"]], form.cleaned_data["reason"]
-    told = {"by": staff_user(request), "reason": reason, "at": now, "address": address(request)}
+def _snooze_alarms(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, now: datetime) -> None:
+    until, reason = form.end_times[form.cleaned_data["length"]], form.cleaned_data["reason"]
+    told = {
+        "by": require_staff_user(request),
+        "reason": reason,
+        "at": now,
+        "address": client_address(request),
+    }
     done = sum(snooze_alarm(alarm, until, **told) for alarm in alarms)
-    messages.success(request, f"{_alarms(done)} snoozed until {clock(until)}.")
+    messages.success(request, f"{_count_alarms_text(done)} snoozed until {clock(until)}.")
 
 
-def _alarms(number: int) -> str:
+def _count_alarms_text(number: int) -> str:
     return f"{number} alarm{'' if number == 1 else 's'}"

@@ -10,13 +10,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.ui.formatting import moment
-from console.ui.status import pill
+from console.ui.formatting import format_time
+from console.ui.outcome_texts import render_pill
 from sync.models import Alarm, AlarmKind, TellingState
 from sync.monitoring.alarm_texts import AlarmWords, words_of
 
 # Where to go and act: the page, what may be asked of it, who may open it, and the words of the link.
-_OF_SUBJECTS = {
+_SUBJECT_LINKS = {
     "source": ("admin:webhooks_source_change", "webhooks.view_source", gettext_lazy("See the source")),
     "connection": (
         "admin:sync_connection_change",
@@ -24,11 +24,11 @@ _OF_SUBJECTS = {
         gettext_lazy("See the connection"),
     ),
 }
-_EVENTS = "admin:webhooks_event_changelist"
-_OF_KINDS = {
-    AlarmKind.DELIVERIES_LATE: (_EVENTS, "", "webhooks.view_event", gettext_lazy("See the events")),
+_EVENT_LIST = "admin:webhooks_event_changelist"
+_KIND_LINKS = {
+    AlarmKind.DELIVERIES_LATE: (_EVENT_LIST, "", "webhooks.view_event", gettext_lazy("See the events")),
     AlarmKind.DELIVERIES_DEAD: (
-        _EVENTS,
+        _EVENT_LIST,
         "?state=dead",
         "webhooks.view_event",
         gettext_lazy("See the failed events"),
@@ -40,17 +40,22 @@ _OF_KINDS = {
         gettext_lazy("See what is held for approval"),
     ),
 }
-_OF_AUDIT = ("admin:audit_entry_standing", "", "audit.view_entry", gettext_lazy("See how the log is sealed"))
+_AUDIT_LINK = (
+    "admin:audit_entry_standing",
+    "",
+    "audit.view_entry",
+    gettext_lazy("See how the log is sealed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class AlarmShown:
-    """An alarm for one person. `place` is where to act, as address and words; empty where there is nowhere to go."""
+class AlarmRow:
+    """Show an alarm to one person. `action_url` and `action_label` link to where to act; both are empty if nowhere."""
 
     alarm: Alarm
     words: AlarmWords
-    place: str
-    place_words: str
+    action_url: str
+    action_label: str
 
     @property
     def url(self) -> str:
@@ -58,40 +63,42 @@ class AlarmShown:
         return reverse("admin:sync_alarm_change", args=[self.alarm.pk])
 
     @property
-    def mark(self) -> SafeString:
+    def status_pill(self) -> SafeString:
         """Whether it is so now, as a word and a shape."""
-        return pill("good", "✓", _("Over")) if self.alarm.ended_at else pill("bad", "✕", _("Now"))
+        return (
+            render_pill("good", "✓", _("Over")) if self.alarm.ended_at else render_pill("bad", "✕", _("Now"))
+        )
 
 
-def kind_names() -> Mapping[str, str]:
+def alarm_kind_names() -> Mapping[str, str]:
     """What alarms can be about, as a filter has it."""
     names = {str(kind.value): str(kind.label).capitalize() for kind in AlarmKind}
     return names | {AlarmKind.DELIVERIES_HELD.value: _("Held for approval")}
 
 
-def shown_alarm(alarm: Alarm, user: Any) -> AlarmShown:
+def build_alarm_row(alarm: Alarm, user: Any) -> AlarmRow:
     """In words; there is nothing to do any more about one that is over."""
-    place, words = ("", "") if alarm.ended_at else _place(alarm, user)
-    return AlarmShown(alarm, words_of(alarm), place, words)
+    place, words = ("", "") if alarm.ended_at else _action_link(alarm, user)
+    return AlarmRow(alarm, words_of(alarm), place, words)
 
 
-def _place(alarm: Alarm, user: Any) -> tuple[str, str]:
+def _action_link(alarm: Alarm, user: Any) -> tuple[str, str]:
     side, _colon, key = alarm.subject.partition(":")
-    if side in _OF_SUBJECTS:
-        page, permission, words = _OF_SUBJECTS[side]
+    if side in _SUBJECT_LINKS:
+        page, permission, words = _SUBJECT_LINKS[side]
         return (reverse(page, args=[key]), str(words)) if user.has_perm(permission) else ("", "")
-    page, query, permission, words = _OF_KINDS.get(AlarmKind(alarm.kind), _OF_AUDIT)
+    page, query, permission, words = _KIND_LINKS.get(AlarmKind(alarm.kind), _AUDIT_LINK)
     return (reverse(page) + query, str(words)) if user.has_perm(permission) else ("", "")
 
 
-def told_lines(alarm: Alarm) -> list[SafeString]:
+def notification_lines(alarm: Alarm) -> list[SafeString]:
     """Who was told what, and with what success, in order."""
     return [
         format_html(
             "{}: {} {} {} {}",
             each,
             TellingState(each.state).label,
-            moment(each.told_at, ""),
+            format_time(each.told_at, ""),
             ngettext("after %(count)d try", "after %(count)d tries", each.tries) % {"count": each.tries}
             if each.tries > 1
             else "",
@@ -107,8 +114,8 @@ def snooze_lines(alarm: Alarm) -> list[SafeString]:
         format_html(
             _("{}, {}, until {}: {}"),
             each.requested_by,
-            moment(each.created_at),
-            moment(each.until),
+            format_time(each.created_at),
+            format_time(each.until),
             each.reason,
         )
         for each in alarm.snoozes.select_related("requested_by").order_by("id")

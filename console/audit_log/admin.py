@@ -12,45 +12,45 @@ from audit.models import Entry
 from audit.sealing.status import sealing_status
 from console.audit_log.entry_page import entry_page, sealed_in
 from console.audit_log.list_page import BAR, entry_list, listed, unknown_words
-from console.base.downloads import Downloadable, download_buttons
-from console.base.read_only import EvidenceAdmin, RowPages, without
+from console.base.downloads import DownloadableListAdmin, download_buttons
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
 from exports.list_export import ENTRY_EXPORT
 
 
 @admin.register(Entry)
-class EntryAdmin(RowPages, EvidenceAdmin, Downloadable):
+class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
     """Who did what, to what, when, why and from where."""
 
-    export = ENTRY_EXPORT
+    list_export = ENTRY_EXPORT
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.standing_view)
         return [path("standing/", page, name="audit_entry_standing"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        self.require(request)
+        self.require_permissions(request)
         if unknown := unknown_words(request.GET):
-            return without(request, unknown)
-        if told := BAR.retold(request.GET):
+            return redirect_without_params(request, unknown)
+        if told := BAR.absolute_url(request.GET):
             return HttpResponseRedirect(f"{request.path}{told}")
         context = {
             "title": _("Audit log"),
             "page": entry_list(request),
-            "download_buttons": download_buttons(request, self.export),
+            "download_buttons": download_buttons(request, self.list_export),
         }
-        return self.page(request, "console/audit_log/list.html", context)
+        return self.render_page(request, "console/audit_log/list.html", context)
 
-    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+    def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return listed(request)
 
-    def show_row(self, request: HttpRequest, row: Entry) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Entry) -> HttpResponse:
         page = entry_page(row, request.user)
         context = {"title": page.told.sentence, "page": page, "sealed": sealed_in(row)}
-        return self.page(request, "console/audit_log/entry.html", context)
+        return self.render_page(request, "console/audit_log/entry.html", context)
 
     def standing_view(self, request: HttpRequest) -> HttpResponse:
         """How far the log is sealed, told outside and verified."""
-        self.require(request)
+        self.require_permissions(request)
         first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
         context = {"title": _("Seals of the audit log"), "standing": sealing_status(), "begins_at": first}
-        return self.page(request, "console/audit_log/seals.html", context)
+        return self.render_page(request, "console/audit_log/seals.html", context)

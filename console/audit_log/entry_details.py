@@ -12,9 +12,9 @@ from django.utils.translation import gettext_lazy
 from console.erasures.words import ground_words
 from console.replays.words import PACES
 from console.settings.connections.connection_test_words import step_result, step_title
-from console.ui.filter_text import conditions
-from console.ui.formatting import moment
-from console.ui.status import code_words
+from console.ui.filter_text import describe_filter
+from console.ui.formatting import format_time
+from console.ui.outcome_texts import describe_code
 from exports.models import table_label
 from webhooks.models import State
 
@@ -109,7 +109,7 @@ def _state(value: str) -> str:
 
 
 def _time(value: str) -> str | SafeString:
-    return moment(parse_datetime(value), value)
+    return format_time(parse_datetime(value), value)
 
 
 def _signature(value: str) -> str:
@@ -121,8 +121,8 @@ def _signature(value: str) -> str:
 
 _WORDS: Mapping[str, Callable[[Any], str | SafeString]] = {
     "began": _time,
-    "code": lambda value: code_words(value).title,
-    "filter": lambda value: "; ".join(conditions(value)) or _("all events"),
+    "code": lambda value: describe_code(value).title,
+    "filter": lambda value: "; ".join(describe_filter(value)) or _("all events"),
     "ground": ground_words,
     "kind": plain_name,
     "number": str,

@@ -15,7 +15,7 @@ from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
 from console.audit_log.entry_details import facts, plain_name
 from console.audit_log.entry_words import Told, tell_entries
-from console.ui.field_diff import Changed, changed
+from console.ui.field_diff import FieldChange, diff_fields
 
 _SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", CONTEXT_FIELD)
 _AROUND = timedelta(minutes=10)  # a request, with the download that it began, is over by then
@@ -31,7 +31,7 @@ class EntryPage:
     """
 
     told: Told
-    changes: Sequence[Changed]
+    changes: Sequence[FieldChange]
     hidden: Sequence[str]
     facts: Sequence[tuple[str, str | SafeString]]
     of_request: Sequence[Told]
@@ -48,7 +48,7 @@ def entry_page(entry: Entry, user: Any) -> EntryPage:
     before, after = (_mapping(details.get(name)) for name in ("before", "after"))
     return EntryPage(
         told=told,
-        changes=changed(before, after, {name: plain_name(name) for name in {**before, **after}}),
+        changes=diff_fields(before, after, {name: plain_name(name) for name in {**before, **after}}),
         hidden=[plain_name(str(name)) for name in details.get("changed", ())],
         facts=facts(details, _SHOWN_ELSEWHERE),
         of_request=others[: len(same_request)],

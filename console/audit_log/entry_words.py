@@ -14,7 +14,7 @@ from audit.models import Entry
 from console.audit_log.action_names import phrase
 from console.audit_log.lookups import Key, look_up
 from console.ui.actors import actor_name
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.reference import from_reference
 
 # What entries are about, by the word that their streams begin with.
@@ -90,7 +90,7 @@ class Told:
     @property
     def result(self) -> str:
         """What the code says, in words."""
-        return code_words(self.code).title if self.code else ""
+        return describe_code(self.code).title if self.code else ""
 
     @property
     def sentence(self) -> str:

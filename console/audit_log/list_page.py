@@ -15,11 +15,11 @@ from audit.models import Entry, Verification
 from console.audit_log.action_names import ACTIONS
 from console.audit_log.entry_words import OBJECTS, Told, tell_entries
 from console.audit_log.filters import WORDS, EntryFilter, resolve_entries
-from console.ui.chips import Bar, Chip, Tab, Words
-from console.ui.keyset import Keyset, Place, Rows, Turning
+from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
+from console.ui.keyset import Keyset, KeysetPage, PageLinks, PageRequest
 from sync.search.periods import NoSuchFilter
 
-BAR = Bar(WORDS, "when")
+BAR = FilterBar(WORDS, "when")
 BY_TIME = Keyset("at")
 MOST_PEOPLE = 50
 _PLACE = ("before", "after", "order", "e")
@@ -31,10 +31,10 @@ class EntryList:
 
     words: Mapping[str, str]
     rows: Sequence[Told]
-    chips: Sequence[Chip]
-    tabs: Sequence[Tab]
+    chips: Sequence[FilterChip]
+    tabs: Sequence[ViewTab]
     query: str
-    turning: Turning
+    turning: PageLinks
     verified: Verification | None
     problem: str
 
@@ -45,26 +45,26 @@ class EntryList:
 
 def unknown_words(query: QueryDict) -> list[str]:
     """Parameters that mean nothing in this list."""
-    return BAR.unknown(query, *_PLACE)
+    return BAR.unknown_params(query, *_PLACE)
 
 
 def entry_list(request: HttpRequest) -> EntryList:
     """Filters that cannot be used are said so, and leave everything in."""
-    words, problem = BAR.asked(request.GET), ""
+    words, problem = BAR.read_params(request.GET), ""
     try:
-        meant, place = resolve_entries(words, timezone.now()), Place.asked(request.GET)
+        meant, place = resolve_entries(words, timezone.now()), PageRequest.from_query(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
-        words, meant, place = {}, EntryFilter(), Place()
+        words, meant, place = {}, EntryFilter(), PageRequest()
     found = read_entries(meant, place)
-    here = BAR.query(words)
+    here = BAR.build_query(words)
     return EntryList(
         words=words,
-        rows=tell_entries(found.shown, request.user),
+        rows=tell_entries(found.rows, request.user),
         chips=_chips(words),
         tabs=_tabs(here),
         query=here,
-        turning=Turning.of(here, found, place),
+        turning=PageLinks.for_page(here, found, place),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
     )
@@ -74,13 +74,13 @@ def listed(request: HttpRequest) -> QuerySet[Entry]:
     """Everything that this address means, in the list's order. `NoSuchFilter`."""
     if unknown := unknown_words(request.GET):
         raise NoSuchFilter(f"{unknown[0][:40]} is no filter of the audit log")
-    meant = resolve_entries(BAR.asked(request.GET), timezone.now())
+    meant = resolve_entries(BAR.read_params(request.GET), timezone.now())
     return meant.narrow(Entry.objects.order_by("-at", "-pk"))
 
 
-def read_entries(meant: EntryFilter, place: Place) -> Rows:
+def read_entries(meant: EntryFilter, place: PageRequest) -> KeysetPage:
     """At most 50 entries, by one statement."""
-    return BY_TIME.turn(place, partial(_read, meant))
+    return BY_TIME.fetch_page(place, partial(_read, meant))
 
 
 def _read(meant: EntryFilter, narrowing: Q, order: Sequence[str], most: int) -> list[Any]:
@@ -97,12 +97,12 @@ def _merged(parts: Sequence[QuerySet[Entry]], order: Sequence[str], most: int) -
     return list(Entry.objects.raw(sql, [each for some in values for each in some]))
 
 
-def _chips(words: Words) -> list[Chip]:
+def _chips(words: FilterParams) -> list[FilterChip]:
     return [
-        BAR.span(words, _("When")),
-        BAR.chip(words, "who", _("Who"), _actors()),
-        BAR.chip(words, "action", _("Action"), _actions()),
-        BAR.chip(words, "object", _("Object"), _objects()),
+        BAR.time_chip(words, _("When")),
+        BAR.value_chip(words, "who", _("Who"), _actors()),
+        BAR.value_chip(words, "action", _("Action"), _actions()),
+        BAR.value_chip(words, "object", _("Object"), _objects()),
     ]
 
 
@@ -131,6 +131,9 @@ def _together() -> list[tuple[str, str]]:
     ]
 
 
-def _tabs(here: str) -> list[Tab]:
-    views = [(_("All entries"), "?"), *((name, BAR.query({"action": word})) for word, name in _together())]
-    return [Tab(name, query, query == here) for name, query in views]
+def _tabs(here: str) -> list[ViewTab]:
+    views = [
+        (_("All entries"), "?"),
+        *((name, BAR.build_query({"action": word})) for word, name in _together()),
+    ]
+    return [ViewTab(name, query, query == here) for name, query in views]

@@ -8,20 +8,20 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy
 
-_LARGEST_KEY = 2**63 - 1  # of a BIGINT
+_MAX_BIGINT = 2**63 - 1  # of a BIGINT
 
 
 def parse_pk(text: str) -> int | None:
     """Read the key of a row from an address or a form. Returns None for what no row can have as its key: anything but
     ASCII digits, or a number that the database's column does not hold.
     """
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST_KEY))):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_MAX_BIGINT))):
         return None
     number = int(text)
-    return number if number <= _LARGEST_KEY else None
+    return number if number <= _MAX_BIGINT else None
 
 
-class JSONText(forms.JSONField):
+class JSONTextField(forms.JSONField):
     """A JSON text. An empty one means the default; where that is an object or a list, so must this be."""
 
     widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
@@ -41,7 +41,7 @@ class JSONText(forms.JSONField):
 
 
 # For a ModelAdmin's `formfield_overrides`.
-JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONText}}
+JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class": JSONTextField}}
 
 
 class ReasonField(forms.CharField):

@@ -11,10 +11,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm
-from console.base.pending import PendingValues
-from console.base.read_only import EvidenceAdmin, RowPages
+from console.base.pending_store import PendingStore
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.held_groups import groups, held, show
 from console.permissions import CONTENTS, MAY_APPROVE
 from sync.models import Delivery, Replay, Route
@@ -28,7 +28,7 @@ _DONE = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
 
 # Which deliveries are decided on, frozen until the page confirms them. The key becomes that of the decision, which the
 # database takes once.
-PENDING_DECISIONS = PendingValues("held_choices", most=10)
+PENDING_DECISIONS = PendingStore("held_choices", max_values=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ChoiceForm(forms.Form):
 
 
 @admin.register(Delivery)
-class HeldAdmin(RowPages, EvidenceAdmin):
+class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
     """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -61,18 +61,18 @@ class HeldAdmin(RowPages, EvidenceAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """What is held, by route."""
-        self.require(request)
+        self.require_permissions(request)
         found = groups(with_contents=request.user.has_perm(CONTENTS))
         context = {"title": _("Held for approval"), "groups": found}
-        return self.page(request, "console/deliveries/held_list.html", context)
+        return self.render_page(request, "console/deliveries/held_list.html", context)
 
-    def show_row(self, request: HttpRequest, row: Delivery) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Delivery) -> HttpResponse:
         """What there is to see of it stands on its event's page."""
         return redirect("admin:webhooks_event_change", row.event_id)
 
     def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What is held of one route; on POST, on to the page that confirms."""
-        self.require(request)
+        self.require_permissions(request)
         route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
         if request.method == "POST":
             return self._choose(request, route)
@@ -81,10 +81,10 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
         title = _("Held for approval: %(route)s") % {"route": route}
         context = {"title": title, "route": route, "rows": rows, "count": count}
-        return self.page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
+        return self.render_page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
 
     def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
-        self.require(request, MAY_APPROVE)
+        self.require_permissions(request, MAY_APPROVE)
         form = ChoiceForm(request.POST)
         waiting = held().filter(route=route).values_list("pk", flat=True)
         form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
@@ -102,7 +102,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
 
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, do it."""
-        self.require(request, MAY_APPROVE)
+        self.require_permissions(request, MAY_APPROVE)
         choice = _pending_choice(request, key)
         if choice is None:
             return self._used_up(request, key)
@@ -110,7 +110,7 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         form = ReasonForm(request.POST or None, field=field)
         if request.method == "POST" and form.is_valid():
             return self._carry_out(request, key, choice, form.cleaned_data["reason"])
-        return self.page(request, "console/deliveries/decide.html", _confirmation(key, choice, form))
+        return self.render_page(request, "console/deliveries/decide.html", _confirmation(key, choice, form))
 
     def _carry_out(
         self, request: HttpRequest, key: UUID, choice: Choice, reason: str
@@ -119,10 +119,10 @@ class HeldAdmin(RowPages, EvidenceAdmin):
             decided = decide(
                 choice.deliveries,
                 choice.decision,
-                by=staff_user(request),
+                by=require_staff_user(request),
                 reason=reason,
                 key=key,
-                address=address(request),
+                address=client_address(request),
             )
         except AlreadyDecided as error:
             messages.warning(request, str(error))
@@ -135,13 +135,13 @@ class HeldAdmin(RowPages, EvidenceAdmin):
         return redirect(_LIST)
 
     def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
-        if Replay.objects.filter(uuid=key, requested_by=staff_user(request).pk).exists():
+        if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
             messages.warning(request, "This was decided already; nothing was done twice.")
         else:
             messages.error(request, "This choice is not kept any more: choose the deliveries again.")
         return redirect(_LIST)
 
-    def may(self, request: HttpRequest) -> dict[str, bool]:
+    def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
         return {
             "approve": request.user.has_perm(MAY_APPROVE),
             "contents": request.user.has_perm(CONTENTS),

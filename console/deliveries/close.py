@@ -13,9 +13,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
-from console.base.pending import PendingValues
+from console.base.pending_store import PendingStore
 from console.permissions import MAY_CLOSE
 from sync.models import Delivery, Replay
 from sync.operations.held_deliveries import AlreadyDecided, Decided, NotDecidable
@@ -24,7 +24,7 @@ from webhooks.models import Event
 
 # Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database
 # takes once.
-PENDING_CLOSINGS = PendingValues("closing_choices", most=5)
+PENDING_CLOSINGS = PendingStore("closing_choices", max_values=5)
 _SHOWN = 5
 _LISTED = 50
 
@@ -112,10 +112,10 @@ def _carry_out(
     try:
         done = close_by_hand(
             deliveries,
-            by=staff_user(request),
+            by=require_staff_user(request),
             reason=answer["reason"],
             key=answer["key"],
-            address=address(request),
+            address=client_address(request),
         )
     except AlreadyDecided:
         messages.warning(request, _("This was done already; nothing was done twice."))

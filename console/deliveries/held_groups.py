@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import Count, F, Min, QuerySet, Window
 from django.db.models.functions import RowNumber
 
-from console.payloads.content import ChangeTable, as_change
+from console.payloads.content import ChangeTable, change_table
 from sync.models import Attempt, Delivery, Route
 from webhooks.models import State
 
@@ -83,4 +83,4 @@ def _change(row: Delivery, own: Attempt | None) -> ChangeTable | None:
     """What was about to be sent; where a sibling's attempt settled the delivery later than its own, that one's."""
     attempts = [each for each in (own, row.covered_by) if each is not None]
     newest = max(attempts, key=lambda each: each.pk, default=None)
-    return as_change(newest.change) if newest else None
+    return change_table(newest.change) if newest else None

@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from console.deliveries.status import Standing, gone, standing
-from console.ui.keyset import BY_ARRIVAL, Cursor
-from console.ui.status import reason, replay_helps
+from console.ui.keyset import BY_RECEIVED_TIME, Cursor
+from console.ui.outcome_texts import explain_outcome, is_replayable
 from sync.deliveries.blockers import surroundings_of
 from sync.models import Attempt, Cause, Connection, Delivery, Erasure, Link, Route
 from webhooks.catalogue.codes import Words, is_about_identity
@@ -95,7 +95,7 @@ class EntityPage:
     def replay_is_next(self) -> bool:
         """Whether the newest event failed and the same again can succeed."""
         newest = self.newest
-        return newest is not None and newest.state == State.DEAD and replay_helps(newest.code)
+        return newest is not None and newest.state == State.DEAD and is_replayable(newest.code)
 
 
 def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
@@ -111,7 +111,7 @@ def entity_page(wanted: Wanted, may: Mapping[str, bool]) -> EntityPage:
         is_erased=is_erased(wanted.entity_id),
         subjects=subjects,
         timeline=_timeline(rows, may),
-        older=str(BY_ARRIVAL.cursor(rows[-1])) if more else "",
+        older=str(BY_RECEIVED_TIME.cursor_of(rows[-1])) if more else "",
         newest=newest,
         needing=_needing(wanted),
         under_way=_under_way(wanted) if may["deliveries"] else (),
@@ -166,7 +166,7 @@ def _needing(wanted: Wanted) -> int:
 
 
 def _before(events: QuerySet[Event], place: str) -> QuerySet[Event]:
-    return events.filter(BY_ARRIVAL.older(Cursor.parse(place))) if place else events
+    return events.filter(BY_RECEIVED_TIME.older_than(Cursor.parse_cursor(place))) if place else events
 
 
 def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow, ...]:
@@ -177,7 +177,11 @@ def _timeline(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[EventRow,
         for _, event, code, identity, commercial in deliveries
     }
     return tuple(
-        EventRow(row, reason(row.state, row.code, speakers.get((row.pk, row.code), "")), row.pk in replayed)
+        EventRow(
+            row,
+            explain_outcome(row.state, row.code, speakers.get((row.pk, row.code), "")),
+            row.pk in replayed,
+        )
         for row in rows
     )
 
@@ -202,7 +206,9 @@ def _under_way(wanted: Wanted) -> tuple[OpenRow, ...]:
     shown = []
     for row in rows:
         found = standing(row, around)
-        words = gone() if found.is_gone else reason(row.state, row.code, row.system_of(row.code).name)
+        words = (
+            gone() if found.is_gone else explain_outcome(row.state, row.code, row.system_of(row.code).name)
+        )
         shown.append(OpenRow(row, words, found))
     return tuple(shown)
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
 from console.entities.page import EntityPage, Wanted, entity_page, types_of
-from console.ui.links import audit_log_url, entity_url, term_of
+from console.ui.links import audit_log_url, entity_search_term, entity_url
 from sync.search.event_filter import NEEDS_SOMEBODY
 from sync.search.periods import NoSuchFilter
 from webhooks.models import is_erased
@@ -80,7 +80,7 @@ def _addresses(page: EntityPage) -> dict[str, Any]:
         "events_url": f"{reverse('admin:webhooks_event_changelist')}?{urlencode({'entity_id': entity_id})}",
         "needing_url": f"{reverse('admin:webhooks_event_changelist')}?"
         + urlencode({"state": NEEDS_SOMEBODY, "entity_type": kind, "entity_id": entity_id}),
-        "audit_url": audit_log_url(term_of(kind, entity_id)) if page.may["audit"] else "",
+        "audit_url": audit_log_url(entity_search_term(kind, entity_id)) if page.may["audit"] else "",
         "subject_urls": [
             (each, entity_url(kind, entity_id, identity=str(each.identity.pk))) for each in page.subjects
         ],

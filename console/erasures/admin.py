@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
-from console.base.read_only import EvidenceAdmin, RowPages
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.erasures.forms import AskForm, WhomForm
 from console.erasures.words import counted_rows, erasure_mark, ground_words
-from console.ui.formatting import moment
+from console.ui.formatting import format_time
 from console.ui.links import entity_url
 from sync.erasure.requests import (
     NotErasable,
@@ -34,10 +34,10 @@ _LIST = "admin:sync_erasure_changelist"
 
 
 @admin.register(Erasure)
-class ErasureAdmin(RowPages, EvidenceAdmin):
+class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     """What was asked for, and what came of it; the page of one is where the second person decides."""
 
-    takes_posts = True
+    allows_post = True
     list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
     list_display_links = ("asked",)
     list_select_related = ("asked_by", "decided_by")
@@ -54,17 +54,17 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
 
     def look_view(self, request: HttpRequest) -> HttpResponse:
         """Type and id; from an event's page they are filled in. On POST what is kept."""
-        self.require(request)
+        self.require_permissions(request)
         form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
         if request.method == "POST" and form.is_valid():
             return self._preview(request, form, AskForm(initial=form.cleaned_data))
-        return self.page(
+        return self.render_page(
             request, "console/erasures/find.html", {"title": gettext("Erase a person"), "form": form}
         )
 
     def ask_view(self, request: HttpRequest) -> HttpResponse:
         """POST only: ask for what the preview showed."""
-        self.require(request)
+        self.require_permissions(request)
         form = AskForm(request.POST)
         if request.method != "POST" or "entity_id" not in request.POST:
             return redirect("admin:sync_erasure_look")
@@ -76,8 +76,8 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
                 form.whose(),
                 ground=given["ground"],
                 reason=given["reason"],
-                by=staff_user(request),
-                address=address(request),
+                by=require_staff_user(request),
+                address=client_address(request),
             )
         except NotErasable as error:
             messages.error(request, str(error))
@@ -86,7 +86,7 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
         messages.success(request, told)
         return redirect("admin:sync_erasure_change", asked.pk)
 
-    def show_row(self, request: HttpRequest, row: Erasure) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Erasure) -> HttpResponse:
         """What is asked for, in numbers; on POST the decision."""
         if request.method == "POST":
             return self._resume(request, row) if "resume" in request.POST else self._decide(request, row)
@@ -102,12 +102,14 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
             "is_mine": row.asked_by_id == request.user.pk,
             "counts": counted_rows(count(person_of(row)) if is_open else row.counts),
         }
-        return self.page(request, "console/erasures/detail.html", context)
+        return self.render_page(request, "console/erasures/detail.html", context)
 
     def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         confirms = "confirm" in request.POST
         try:
-            decide_erasure(erasure, confirms=confirms, by=staff_user(request), address=address(request))
+            decide_erasure(
+                erasure, confirms=confirms, by=require_staff_user(request), address=client_address(request)
+            )
         except NotErasable as error:
             messages.error(request, str(error))
         else:
@@ -117,7 +119,7 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
 
     def _resume(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         try:
-            resume_erasure(erasure, by=staff_user(request), address=address(request))
+            resume_erasure(erasure, by=require_staff_user(request), address=client_address(request))
         except NotErasable as error:
             messages.error(request, str(error))
         else:
@@ -136,14 +138,14 @@ class ErasureAdmin(RowPages, EvidenceAdmin):
             "waiting": whose.open_deliveries.count(),
             "form": ask,
         }
-        return self.page(request, "console/erasures/preview.html", context)
+        return self.render_page(request, "console/erasures/preview.html", context)
 
-    def require(self, request: HttpRequest, *permissions: str) -> None:
-        super().require(request, "sync.erase_subject", *permissions)
+    def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
+        super().require_permissions(request, "sync.erase_subject", *permissions)
 
     @admin.display(description=_("asked"))
     def asked(self, erasure: Erasure) -> str:
-        return moment(erasure.asked_at)
+        return format_time(erasure.asked_at)
 
     @admin.display(description=_("entity"))
     def entity(self, erasure: Erasure) -> SafeString:

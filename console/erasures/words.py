@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.ui.status import pill
+from console.ui.outcome_texts import render_pill
 from sync.models import ErasureState, Ground
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
@@ -40,7 +40,7 @@ _ROWS: Mapping[str, object] = {
 def erasure_mark(state: str) -> SafeString:
     """The state as a word and a shape."""
     look, shape, word = _STATES[state]
-    return pill(look, shape, str(word))
+    return render_pill(look, shape, str(word))
 
 
 def ground_words(ground: str) -> str:

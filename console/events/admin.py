@@ -12,18 +12,23 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from console.base.downloads import Downloadable, download_buttons
+from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.forms import parse_pk
-from console.base.read_only import EvidenceAdmin, RowPages, found_by, without
+from console.base.read_only_admin import (
+    DetailPageMixin,
+    ReadOnlyAdmin,
+    get_by_public_id_or_pk,
+    redirect_without_params,
+)
 from console.deliveries.close import ClosingPages
 from console.events.detail_page import event_page
 from console.events.list_filters import BAR
 from console.events.list_page import list_page, listed, newer_since, unknown_words
 from console.events.saved_views import remove_view, save_view
-from console.payloads.reveal import RevealPages
+from console.payloads.reveal import RevealMixin
 from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
 from console.replays.start import ReplayPages
-from console.ui.keyset import ROWS
+from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
 from webhooks.catalogue.reference import from_reference
@@ -33,10 +38,12 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 
 
 @admin.register(Event)
-class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin, Downloadable):
+class EventAdmin(
+    ReplayPages, ClosingPages, RevealMixin, DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin
+):
     """Read-only; replay is the one thing that can be done to an event."""
 
-    export = EVENT_EXPORT
+    list_export = EVENT_EXPORT
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -51,13 +58,13 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
         if not self.has_view_permission(request):
             raise PermissionDenied
         if unknown := unknown_words(request.GET):
-            return without(request, unknown)
+            return redirect_without_params(request, unknown)
         if request.method == "POST":
             return self._chosen(request)
-        if told := BAR.retold(request.GET):
+        if told := BAR.absolute_url(request.GET):
             return HttpResponseRedirect(f"{request.path}{told}")
         if "newer" in request.GET:
-            context = {"count": newer_since(request), "query": BAR.query(BAR.asked(request.GET))}
+            context = {"count": newer_since(request), "query": BAR.build_query(BAR.read_params(request.GET))}
             return TemplateResponse(request, "console/ui/_newer_rows.html", context)
         context = {
             **self.admin_site.each_context(request),
@@ -66,7 +73,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
             "may_export": request.user.has_perm(MAY_EXPORT),
             "may_replay": self.has_replay_permission(request),
             "may_share": request.user.has_perm(MAY_SHARE),
-            "download_buttons": download_buttons(request, self.export),
+            "download_buttons": download_buttons(request, self.list_export),
             "asked": request.GET.urlencode(),
         }
         return TemplateResponse(request, "console/events/list.html", context)
@@ -74,7 +81,7 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
     def _chosen(self, request: HttpRequest) -> HttpResponse:
         if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
             raise PermissionDenied
-        ticked = map(parse_pk, request.POST.getlist("_selected_action")[:ROWS])
+        ticked = map(parse_pk, request.POST.getlist("_selected_action")[:PAGE_SIZE])
         keys = [pk for pk in ticked if pk is not None]
         events = Event.objects.filter(pk__in=keys)
         answer = self.replay_selected(request, events) if keys else None
@@ -82,28 +89,28 @@ class EventAdmin(ReplayPages, ClosingPages, RevealPages, RowPages, EvidenceAdmin
             messages.warning(request, _("Tick the events first. Nothing was replayed."))
         return answer or redirect(request.get_full_path())
 
-    def listed(self, request: HttpRequest) -> QuerySet[Any]:
+    def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return listed(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
         """By key or by reference: an address can be put together from what people quote."""
         related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
         events = self.get_queryset(request).select_related(*related)
-        found: Event | None = found_by(events, object_id, from_reference)
+        found: Event | None = get_by_public_id_or_pk(events, object_id, from_reference)
         return found
 
-    def show_row(self, request: HttpRequest, row: Event) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Everything of one event."""
         context = {
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
-            "back": BAR.query(dict(parse_qsl(request.GET.get("list", "")))),
+            "back": BAR.build_query(dict(parse_qsl(request.GET.get("list", "")))),
             "may_close": request.user.has_perm(MAY_CLOSE) and row.state in _CLOSABLE,
-            "may_download": request.user.has_perm(self.export.permission),
+            "may_download": request.user.has_perm(self.list_export.permission),
             "page": event_page(row, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             "may_erase": request.user.has_perm("sync.erase_subject"),
             "is_erased": is_erased(row.entity_id),
         }
-        return self.page(request, "console/events/detail.html", context)
+        return self.render_page(request, "console/events/detail.html", context)

@@ -12,18 +12,18 @@ from django.utils.translation import gettext_noop
 from console.events.waterfall import Piece, Span, pieces, scale, waited
 from console.payloads.content import (
     ChangeTable,
-    Content,
-    Missing,
-    as_change,
-    as_document,
-    as_request,
-    as_response,
-    sent_document,
-    value_text,
+    PayloadAbsence,
+    PayloadContent,
+    change_table,
+    format_value,
+    json_document,
+    request_content,
+    request_document,
+    response_content,
 )
-from console.payloads.curl import curl
+from console.payloads.curl_command import build_curl_command
 from console.ui.formatting import short_duration
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from sync.models import Attempt, Call, Delivery, Outcome
 from webhooks.catalogue.codes import Words
 
@@ -49,8 +49,8 @@ class CallShown:
 
     row: Call
     took: str
-    sent: Content | None
-    answered: Content | None
+    sent: PayloadContent | None
+    answered: PayloadContent | None
     curl: str = ""
 
     @property
@@ -101,7 +101,7 @@ def speaker(delivery: Delivery, code: str) -> str:
 
 
 def attempts_of(
-    deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: Missing
+    deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> dict[int, list[AttemptShown]]:
     """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
     rows = _attempts(deliveries, may["contents"])
@@ -138,7 +138,9 @@ def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attem
     return list(rows.order_by("-id")[:MOST_ATTEMPTS])
 
 
-def _calls(attempts: list[int], may: Mapping[str, bool], missing: Missing) -> dict[int, list[CallShown]]:
+def _calls(
+    attempts: list[int], may: Mapping[str, bool], missing: PayloadAbsence
+) -> dict[int, list[CallShown]]:
     with_contents, covered = may["contents"], not may["revealed"]
     related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
     rows = (
@@ -148,40 +150,44 @@ def _calls(attempts: list[int], may: Mapping[str, bool], missing: Missing) -> di
     )
     shown: dict[int, list[CallShown]] = defaultdict(list)
     for row in rows[:MOST_CALLS]:
-        gone = missing.sentence(row.started_at) if with_contents and not row.response else ""
-        sent = as_request(row, gone, covered=covered) if with_contents else None
+        gone = missing.reason_text(row.started_at) if with_contents and not row.response else ""
+        sent = request_content(row, gone, is_masked=covered) if with_contents else None
         has_answer = with_contents and row.status is not None
-        answered = as_response(row, gone, covered=covered) if has_answer else None
-        command = curl(row.method, row.path, document) if (document := _document(row, with_contents)) else ""
+        answered = response_content(row, gone, is_masked=covered) if has_answer else None
+        command = (
+            build_curl_command(row.method, row.path, document)
+            if (document := _document(row, with_contents))
+            else ""
+        )
         shown[row.attempt_id].append(CallShown(row, short_duration(row.seconds), sent, answered, command))
     return shown
 
 
 def _document(row: Call, with_contents: bool) -> dict[str, Any]:
-    return sent_document(row) if with_contents else {}
+    return request_document(row) if with_contents else {}
 
 
 def _shown(
-    row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: Missing
+    row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> AttemptShown:
     seconds = ((row.ended_at or now) - row.started_at).total_seconds()
     took, system = short_duration(seconds), speaker(delivery, row.code)
     return AttemptShown(
         row=row,
         seconds=seconds,
-        words=code_words(row.code, system),
+        words=describe_code(row.code, system),
         system=system,
         took=took if row.ended_at else f"{took} so far",
-        change=as_change(row.change) if may["contents"] and row.change_id else None,
-        said=_said(as_document(row.answer)) if may["contents"] and row.answer_id else (),
-        missing=missing.sentence(row.started_at)
+        change=change_table(row.change) if may["contents"] and row.change_id else None,
+        said=_said(json_document(row.answer)) if may["contents"] and row.answer_id else (),
+        missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and not row.change_id
         else "",
     )
 
 
 def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
-    sentence = value_text(document["sentence"]) if document.get("sentence") else ""
+    sentence = format_value(document["sentence"]) if document.get("sentence") else ""
     errors = (_error(each, sentence) for each in document.get("errors", []))
     return tuple(dict.fromkeys(each for each in (sentence, *errors) if each))
 
@@ -191,6 +197,6 @@ def _error(error: Mapping[str, Any], sentence: str) -> str:
 
     What the hub itself found is translated; what a system said stands as it said it.
     """
-    field, code, detail = (value_text(error.get(name) or "") for name in ("field", "code", "detail"))
+    field, code, detail = (format_value(error.get(name) or "") for name in ("field", "code", "detail"))
     told = _(detail) if detail and detail != sentence else code
     return ": ".join(each for each in (field, told) if each)

@@ -9,10 +9,16 @@ from django.utils import timezone
 
 from console.deliveries.status import Standing, gone, standing
 from console.events.attempts import AttemptShown, attempts_of, speaker
-from console.payloads.content import Content, Missing, as_stored
-from console.payloads.reveal import revealed_for
+from console.payloads.content import PayloadAbsence, PayloadContent, raw_content
+from console.payloads.reveal import seconds_revealed
 from console.permissions import CONTENTS
-from console.ui.status import code_words, nothing_there, paused, reason, replay_helps
+from console.ui.outcome_texts import (
+    describe_code,
+    explain_absent_entity,
+    explain_outcome,
+    explain_pause,
+    is_replayable,
+)
 from sync.deliveries.blockers import is_paused, surroundings
 from sync.models import Attempt, Delivery, FailureGroup, Replay
 from webhooks.catalogue.codes import Words
@@ -43,7 +49,7 @@ class ReceiptShown:
 
     row: Receipt
     title: str
-    told: Content | None
+    told: PayloadContent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class EventPage:
     digest: str
     now: datetime
     may: dict[str, bool]
-    received: Content | None
+    received: PayloadContent | None
     receipts: tuple[ReceiptShown, ...]
     has_more_receipts: bool
     deliveries: tuple[DeliveryShown, ...]
@@ -90,7 +96,7 @@ class EventPage:
     @property
     def words(self) -> Words:
         """The diagnosis: the words of the delivery that decides name the system that they are about."""
-        return self.deciding.words if self.deciding else reason(self.event.state, self.event.code)
+        return self.deciding.words if self.deciding else explain_outcome(self.event.state, self.event.code)
 
     @property
     def refusal(self) -> AttemptShown | None:
@@ -101,7 +107,7 @@ class EventPage:
     @property
     def replay_is_next(self) -> bool:
         """Whether a replay is what this event needs: it failed, and the same again can succeed."""
-        return self.event.state == State.DEAD and replay_helps(self.event.code)
+        return self.event.state == State.DEAD and is_replayable(self.event.code)
 
     @property
     def notice(self) -> str:
@@ -125,9 +131,9 @@ class EventPage:
 def event_page(event: Event, request: HttpRequest) -> EventPage:
     """Gather the page. What the person may not see is not read either."""
     may = _permissions(request)
-    seconds = revealed_for(request, event) if may["contents"] else 0
+    seconds = seconds_revealed(request, event) if may["contents"] else 0
     may["revealed"] = seconds > 0
-    now, missing = timezone.now(), Missing(event)
+    now, missing = timezone.now(), PayloadAbsence(event)
     deliveries = _deliveries(event, may, now, missing) if may["deliveries"] else ()
     receipts = _receipts(event, may, missing, deliveries) if may["receipts"] else []
     return EventPage(
@@ -174,20 +180,20 @@ def _permissions(request: HttpRequest) -> dict[str, bool]:
     return {part: request.user.has_perm(permission) for part, permission in needed.items()}
 
 
-def _received(event: Event, missing: Missing, *, covered: bool) -> Content:
-    gone = "" if event.payload else missing.sentence(event.received_at)
-    return as_stored(event.payload, gone, covered=covered)
+def _received(event: Event, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
+    gone = "" if event.payload else missing.reason_text(event.received_at)
+    return raw_content(event.payload, gone, is_masked=covered)
 
 
 def _receipts(
-    event: Event, may: dict[str, bool], missing: Missing, deliveries: Sequence[DeliveryShown]
+    event: Event, may: dict[str, bool], missing: PayloadAbsence, deliveries: Sequence[DeliveryShown]
 ) -> list[ReceiptShown]:
     rows = event.receipts.order_by("-id")
     rows = rows.select_related("answer__subject") if may["contents"] else rows
     return [
         ReceiptShown(
             row,
-            code_words(row.code, _system(row.code, deliveries)).title,
+            describe_code(row.code, _system(row.code, deliveries)).title,
             _told(row, missing, covered=not may["revealed"]) if may["contents"] else None,
         )
         for row in rows[: MOST_RECEIPTS + 1]
@@ -200,13 +206,13 @@ def _system(code: str, deliveries: Sequence[DeliveryShown]) -> str:
     return names.pop() if len(names) == 1 else ""
 
 
-def _told(row: Receipt, missing: Missing, *, covered: bool) -> Content:
-    gone = "" if row.answer else missing.sentence(row.answered_at or row.received_at)
-    return as_stored(row.answer, gone, covered=covered)
+def _told(row: Receipt, missing: PayloadAbsence, *, covered: bool) -> PayloadContent:
+    gone = "" if row.answer else missing.reason_text(row.answered_at or row.received_at)
+    return raw_content(row.answer, gone, is_masked=covered)
 
 
 def _deliveries(
-    event: Event, may: dict[str, bool], now: datetime, missing: Missing
+    event: Event, may: dict[str, bool], now: datetime, missing: PayloadAbsence
 ) -> tuple[DeliveryShown, ...]:
     rows = list(event.deliveries.select_related(*_RELATED).order_by("id"))
     attempts = attempts_of(rows, may, now, missing) if may["attempts"] else {}
@@ -219,8 +225,10 @@ def _words(row: Delivery, found: Standing, tries: Sequence[AttemptShown]) -> Wor
     if found.is_gone:
         return gone()
     if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
-        return nothing_there(row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_gone)
-    return paused() if is_paused(row) else reason(row.state, row.code, speaker(row, row.code))
+        return explain_absent_entity(
+            row.identity.name, row.commercial.name, is_left_alone=row.route.ignores_gone
+        )
+    return explain_pause() if is_paused(row) else explain_outcome(row.state, row.code, speaker(row, row.code))
 
 
 def _deciding(event: Event, deliveries: Sequence[DeliveryShown]) -> DeliveryShown | None:

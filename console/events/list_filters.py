@@ -4,30 +4,30 @@ from collections.abc import Iterable, Mapping
 
 from django.utils.translation import gettext as _
 
-from console.ui.chips import Bar, Chip, Tab, Words
-from console.ui.status import code_words, state_name
+from console.ui.chips import FilterBar, FilterChip, FilterParams, ViewTab
+from console.ui.outcome_texts import describe_code, state_name
 from sync.search.event_filter import EVENT_TYPES, NEEDS_SOMEBODY, OTHER, WORDS
 from sync.search.event_search import Found, Match
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, State
 
-BAR = Bar(WORDS, "received")
+BAR = FilterBar(WORDS, "received")
 # Why an event failed, or waits: of those of requests that were refused there is no event.
 REASONS = tuple(
     code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
 )
 
 
-def chips(words: Words, sources: Iterable[tuple[str, str]]) -> list[Chip]:
+def chips(words: FilterParams, sources: Iterable[tuple[str, str]]) -> list[FilterChip]:
     """All chips; what only a link can ask for (an entity) has one where it was asked for."""
     found = [
-        BAR.span(words, _("Received")),
-        BAR.chip(words, "state", _("Status"), _states()),
+        BAR.time_chip(words, _("Received")),
+        BAR.value_chip(words, "state", _("Status"), _states()),
         _reason(words),
-        BAR.chip(
+        BAR.value_chip(
             words, "event_type", _("Type"), [*((each, each) for each in EVENT_TYPES), (OTHER, _("Another"))]
         ),
-        BAR.chip(words, "source", _("Source"), sources),
+        BAR.value_chip(words, "source", _("Source"), sources),
     ]
     for name, label in (
         ("commercial", _("Connection")),
@@ -35,7 +35,7 @@ def chips(words: Words, sources: Iterable[tuple[str, str]]) -> list[Chip]:
         ("entity_id", _("Entity")),
     ):
         if value := words.get(name):
-            found.append(BAR.chip(words, name, label, [(value, value)]))
+            found.append(BAR.value_chip(words, name, label, [(value, value)]))
     return found
 
 
@@ -46,14 +46,16 @@ def _states() -> list[tuple[str, str]]:
     ]
 
 
-def _reason(words: Words) -> Chip:
+def _reason(words: FilterParams) -> FilterChip:
     """Reasons of what failed. One is looked for among what failed, unless another state is chosen."""
-    values = sorted(((code, code_words(code).title) for code in REASONS), key=lambda each: each[1])
+    values = sorted(((code, describe_code(code).title) for code in REASONS), key=lambda each: each[1])
     within = words if words.get("code") else {**words, "state": words.get("state") or State.DEAD.value}
-    return BAR.chip(within, "code", _("Reason"), values)
+    return BAR.value_chip(within, "code", _("Reason"), values)
 
 
-def tabs(words: Words, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]) -> list[Tab]:
+def tabs(
+    words: FilterParams, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]
+) -> list[ViewTab]:
     """The views that everybody has, then those that were saved (key, name, query)."""
     views = [
         ("", _("All events"), {}),
@@ -61,11 +63,12 @@ def tabs(words: Words, counts: Mapping[str, str], saved: Iterable[tuple[int, str
         ("retrying", _("Retrying"), {"state": State.RETRYING.value}),
         ("", _("Ignored today"), {"state": f"{State.IGNORED},{State.SUPERSEDED}", "received": "24"}),
     ]
-    here = BAR.query(words)
+    here = BAR.build_query(words)
     found = [
-        Tab(name, BAR.query(view), BAR.query(view) == here, counts.get(key, "")) for key, name, view in views
+        ViewTab(name, BAR.build_query(view), BAR.build_query(view) == here, counts.get(key, ""))
+        for key, name, view in views
     ]
-    return found + [Tab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
+    return found + [ViewTab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
 
 
 def found_sentence(found: Found) -> str:
@@ -88,6 +91,6 @@ def found_sentence(found: Found) -> str:
 
 def _receipt_sentence(receipt: Receipt) -> str:
     """A request that was no webhook, and what it was answered."""
-    told = f"{receipt.status} “{code_words(receipt.code).title}”" if receipt.status else "nothing yet"
+    told = f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else "nothing yet"
     when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
     return f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."

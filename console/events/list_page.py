@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from console.events.list_filters import BAR, chips, found_sentence, tabs
 from console.events.list_query import COUNTED, count_newer, count_rows, has_any, read_rows
 from console.events.saved_views import saved_views
-from console.ui.chips import Chip, Tab
-from console.ui.formatting import ahead
-from console.ui.keyset import BY_ARRIVAL, Cursor, Place, Rows, Turning
-from console.ui.status import paused, reason
+from console.ui.chips import FilterChip, ViewTab
+from console.ui.formatting import time_until
+from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageLinks, PageRequest
+from console.ui.outcome_texts import explain_outcome, explain_pause
 from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
 from webhooks.catalogue.codes import is_about_identity
@@ -53,12 +53,12 @@ class ListPage:
     words: Mapping[str, str]
     rows: Sequence[Row]
     count: str
-    chips: Sequence[Chip]
-    tabs: Sequence[Tab]
+    chips: Sequence[FilterChip]
+    tabs: Sequence[ViewTab]
     query: str
-    turning: Turning
+    turning: PageLinks
     newest: str
-    excluding: Sequence[Chip] = ()
+    excluding: Sequence[FilterChip] = ()
     problem: str = ""
 
     @property
@@ -76,53 +76,53 @@ class ListPage:
         return "?" + urlencode({"list": self.query[1:]}) if self.words else ""
 
     @property
-    def own_view(self) -> Tab | None:
+    def own_view(self) -> ViewTab | None:
         """The saved view that is open."""
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
 
 def unknown_words(query: QueryDict) -> list[str]:
     """Parameters that mean nothing in this list."""
-    return BAR.unknown(query, *_PLACE, *_NOISE)
+    return BAR.unknown_params(query, *_PLACE, *_NOISE)
 
 
 def list_page(request: HttpRequest) -> ListPage:
     """Filters that cannot be used are said so, and leave everything in."""
-    words, problem = BAR.asked(request.GET), ""
+    words, problem = BAR.read_params(request.GET), ""
     now = timezone.now()
     try:
-        meant, place = resolve(words, now), Place.asked(request.GET)
+        meant, place = resolve(words, now), PageRequest.from_query(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
-        words, meant, place = {}, EventFilter(), Place()
+        words, meant, place = {}, EventFilter(), PageRequest()
     found = read_rows(meant, place)
-    here, bar = BAR.query(words), chips(words, listed_sources())
+    here, bar = BAR.build_query(words), chips(words, listed_sources())
     return ListPage(
         meant=meant,
         words=words,
-        rows=[_row(event, now) for event in found.shown],
+        rows=[_row(event, now) for event in found.rows],
         count=count_rows(meant, found),
         chips=bar,
         tabs=tabs(words, _counts(), saved_views(request.user)),
         query=here,
-        turning=Turning.of(here, found, place),
+        turning=PageLinks.for_page(here, found, place),
         newest=_newest(found, place, here),
-        excluding=() if found.shown or problem else _excluding(bar, now),
+        excluding=() if found.rows or problem else _excluding(bar, now),
         problem=problem,
     )
 
 
-def _excluding(bar: Sequence[Chip], now: datetime) -> list[Chip]:
+def _excluding(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
     """The set filters without which there would be events. Only an empty list asks."""
     set_ones = [chip for chip in bar if chip.value]
-    return [chip for chip in set_ones if has_any(resolve(dict(parse_qsl(chip.without[1:])), now))]
+    return [chip for chip in set_ones if has_any(resolve(dict(parse_qsl(chip.clear_query[1:])), now))]
 
 
 def newer_since(request: HttpRequest) -> int:
     """For a page that is open: how many events came since; 0 for an address that makes no sense."""
     try:
-        meant = resolve(BAR.asked(request.GET), timezone.now())
-        return count_newer(meant, Cursor.parse(request.GET.get("newer", "")))
+        meant = resolve(BAR.read_params(request.GET), timezone.now())
+        return count_newer(meant, Cursor.parse_cursor(request.GET.get("newer", "")))
     except NoSuchFilter:
         return 0
 
@@ -131,16 +131,16 @@ def listed(request: HttpRequest) -> QuerySet[Event]:
     """Everything that this address means, in the list's order. `NoSuchFilter`."""
     if unknown := unknown_words(request.GET):
         raise NoSuchFilter(f"{unknown[0][:40]} is no filter of events")
-    return resolve(BAR.asked(request.GET), timezone.now()).narrow(
+    return resolve(BAR.read_params(request.GET), timezone.now()).narrow(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )
 
 
-def _newest(found: Rows, place: Place, here: str) -> str:
+def _newest(found: KeysetPage, place: PageRequest, here: str) -> str:
     """Where a page that begins with the newest event asks whether there are newer ones."""
-    if place != Place() or not found.shown:
+    if place != PageRequest() or not found.rows:
         return ""
-    return f"{here}&newer={BY_ARRIVAL.cursor(found.shown[0])}"
+    return f"{here}&newer={BY_RECEIVED_TIME.cursor_of(found.rows[0])}"
 
 
 def listed_sources() -> list[tuple[str, str]]:
@@ -172,10 +172,10 @@ def _bounded(count: int) -> str:
 def _row(event: Any, now: Any) -> Row:
     ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
     system = event.identity if is_about_identity(event.code) else event.commercial
-    words = paused() if event.is_paused else reason(event.state, event.code, system or "")
+    words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system or "")
     is_ahead = event.state == State.RETRYING and event.next_at is not None
     return Row(
         event=event,
         reason="" if ended_well else words.title,
-        next_try=ahead(event.next_at, now) if is_ahead else "",
+        next_try=time_until(event.next_at, now) if is_ahead else "",
     )

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext, ngettext
 
-from console.ui.keyset import BY_ARRIVAL, Cursor, Place, Rows
+from console.ui.keyset import BY_RECEIVED_TIME, Cursor, KeysetPage, PageRequest
 from sync.models import WAITING, Attempt, Delivery
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event, State
@@ -15,11 +15,11 @@ from webhooks.models import Event, State
 COUNTED = 1_000
 
 
-def read_rows(meant: EventFilter, place: Place) -> Rows:
+def read_rows(meant: EventFilter, place: PageRequest) -> KeysetPage:
     """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
     `was_replayed`, `is_paused` and the names `identity` and `commercial` of its deliveries.
     """
-    return BY_ARRIVAL.turn(place, partial(_read, meant))
+    return BY_RECEIVED_TIME.fetch_page(place, partial(_read, meant))
 
 
 def _read(meant: EventFilter, narrowing: Q, order: Sequence[str], most: int) -> list[Any]:
@@ -59,7 +59,7 @@ def _parts(meant: EventFilter) -> list[EventFilter]:
 
 def count_newer(meant: EventFilter, cursor: Cursor) -> int:
     """Events of this list that came since the page was shown, at most 100 of each state."""
-    newer = Event.objects.filter(BY_ARRIVAL.newer(cursor)).order_by().values("pk")
+    newer = Event.objects.filter(BY_RECEIVED_TIME.newer_than(cursor)).order_by().values("pk")
     return sum(part.narrow(newer)[:100].count() for part in _parts(meant))
 
 
@@ -68,10 +68,10 @@ def has_any(meant: EventFilter) -> bool:
     return any(part.narrow(Event.objects.order_by()).exists() for part in _parts(meant))
 
 
-def count_rows(meant: EventFilter, rows: Rows) -> str:
+def count_rows(meant: EventFilter, rows: KeysetPage) -> str:
     """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
-    if rows.older is None and rows.newer is None:
-        return _events(len(rows.shown))
+    if rows.older_cursor is None and rows.newer_cursor is None:
+        return _events(len(rows.rows))
     return count_meant(meant)
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import staff_user
+from console.base.audit_trail import require_staff_user
 from console.base.post_only import post_only
 from console.models import SavedView
 from console.permissions import MAY_SHARE
@@ -41,7 +41,8 @@ def save_view(request: HttpRequest) -> HttpResponse:
         messages.error(request, _("You have %(count)d views already. Remove one first.") % {"count": MOST})
     else:
         own.update_or_create(
-            name=name, defaults={"query": query, "is_shared": is_shared, "person": staff_user(request)}
+            name=name,
+            defaults={"query": query, "is_shared": is_shared, "person": require_staff_user(request)},
         )
         messages.success(request, _("Saved as “%(name)s”.") % {"name": name})
     return redirect(f"{reverse('admin:webhooks_event_changelist')}?{query}")

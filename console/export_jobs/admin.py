@@ -16,17 +16,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.audit_trail import actor, address
-from console.base.downloads import refuse
+from console.base.audit_trail import client_address, request_actor
+from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
 from console.base.post_only import post_only
-from console.base.read_only import EvidenceAdmin, RowPages, found_by
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, get_by_public_id_or_pk
 from console.events.list_filters import BAR
 from console.export_jobs.page import asked_by, file_name, question, shown
 from console.export_jobs.words import export_mark
 from console.permissions import MAY_EXPORT
-from console.ui.filter_text import conditions
-from console.ui.formatting import moment
+from console.ui.filter_text import describe_filter
+from console.ui.formatting import format_time
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import exports_containing
@@ -42,7 +42,7 @@ class AskForm(forms.Form):
 
 
 @admin.register(Export)
-class ExportAdmin(RowPages, EvidenceAdmin):
+class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     """Read-only. The search answers which exports contain an entity, from the register."""
 
     list_display = ("requested", "who", "reason", "what", "status", "events", "until")
@@ -81,13 +81,13 @@ class ExportAdmin(RowPages, EvidenceAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
         """By key or by UUID, which the audit log knows."""
         exports = self.get_queryset(request).select_related("requested_by")
-        found: Export | None = found_by(exports, object_id, UUID)
+        found: Export | None = get_by_public_id_or_pk(exports, object_id, UUID)
         return found
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """What will be exported; on POST with a reason, ask for it."""
         self._check(request)
-        if told := BAR.retold(request.GET):
+        if told := BAR.absolute_url(request.GET):
             return redirect(f"{request.path}{told}")
         try:
             meant = resolve(
@@ -99,21 +99,23 @@ class ExportAdmin(RowPages, EvidenceAdmin):
         form = AskForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._ask(request, meant, form)
-        words = BAR.asked(request.GET) or meant.words()
-        return self.page(request, "console/export_jobs/new.html", question(words, meant, form))
+        words = BAR.read_params(request.GET) or meant.words()
+        return self.render_page(request, "console/export_jobs/new.html", question(words, meant, form))
 
     def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
         wanted = form.cleaned_data
         try:
-            export = lifecycle.request_export(meant, by=request.user, address=address(request), **wanted)
+            export = lifecycle.request_export(
+                meant, by=request.user, address=client_address(request), **wanted
+            )
         except lifecycle.TooManyExports as error:
             messages.error(request, str(error))
             return redirect("admin:exports_export_changelist")
         return redirect("admin:exports_export_change", export.uuid)
 
-    def show_row(self, request: HttpRequest, row: Export) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Export) -> HttpResponse:
         """How far it has come; once it is made, how to check it."""
-        return self.page(
+        return self.render_page(
             request, "console/export_jobs/detail.html", shown(row, request.user, may_export=_may(request))
         )
 
@@ -121,7 +123,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
         export = self._own(request, key)
-        if lifecycle.cancel_export(export, by=actor(request), address=address(request)):
+        if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
         else:
             messages.warning(request, "The export had ended already.")
@@ -134,8 +136,8 @@ class ExportAdmin(RowPages, EvidenceAdmin):
             messages.error(request, "There is no file of this export here: export again.")
             return redirect("admin:exports_export_change", export.uuid)
         with transaction.atomic():
-            details = {"sha256": export.sha256, "bytes": export.size, "address": address(request)}
-            lifecycle.append_export_entry(export, "export.downloaded", actor(request), details)
+            details = {"sha256": export.sha256, "bytes": export.size, "address": client_address(request)}
+            lifecycle.append_export_entry(export, "export.downloaded", request_actor(request), details)
         response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=file_name(export))
         response["Cache-Control"] = "no-store"
         return response
@@ -149,11 +151,11 @@ class ExportAdmin(RowPages, EvidenceAdmin):
 
     def _check(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and _may(request)):
-            refuse(request, {"what": "evidence"})
+            refuse_download(request, {"what": "evidence"})
 
     @admin.display(description="requested")
     def requested(self, export: Export) -> str | SafeString:
-        return moment(export.created_at)
+        return format_time(export.created_at)
 
     @admin.display(description="by")
     def who(self, export: Export) -> str:
@@ -161,7 +163,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
 
     @admin.display(description="which events")
     def what(self, export: Export) -> str:
-        return "; ".join(conditions(export.filter)) or gettext("all events")
+        return "; ".join(describe_filter(export.filter)) or gettext("all events")
 
     @admin.display(description="status")
     def status(self, export: Export) -> SafeString:
@@ -173,7 +175,7 @@ class ExportAdmin(RowPages, EvidenceAdmin):
 
     @admin.display(description="file kept until")
     def until(self, export: Export) -> str | SafeString:
-        return moment(export.expires_at) if export.state == ExportState.DONE else "–"
+        return format_time(export.expires_at) if export.state == ExportState.DONE else "–"
 
 
 def _may(request: HttpRequest) -> bool:

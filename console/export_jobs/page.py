@@ -14,7 +14,7 @@ from console.events.list_filters import BAR, chips
 from console.events.list_page import listed_sources
 from console.events.list_query import count_meant
 from console.export_jobs.words import contents, export_mark, table_choices
-from console.ui.filter_text import conditions
+from console.ui.filter_text import describe_filter
 from console.ui.formatting import long_duration
 from exports.models import Export, ExportState, table_label
 from sync.search.event_filter import EventFilter
@@ -46,9 +46,9 @@ def question(words: Mapping[str, str], meant: EventFilter, form: Any) -> dict[st
     return {
         "title": _("Export as evidence"),
         "words": words,
-        "query": BAR.query(words),
+        "query": BAR.build_query(words),
         "chips": chips(words, listed_sources()),
-        "sentences": conditions(meant.words()),
+        "sentences": describe_filter(meant.words()),
         "resolved": meant.words(),
         "is_whole": meant.is_of_times_only,
         "count": count_meant(meant) or _("many events"),
@@ -68,7 +68,7 @@ def shown(export: Export, user: Any, *, may_export: bool) -> dict[str, Any]:
         "mark": export_mark(export.state),
         "file": file_name(export),
         "by": asked_by(export),
-        "sentences": conditions(export.filter),
+        "sentences": describe_filter(export.filter),
         "table": table_label(export.table),
         "is_open": is_open,
         "step": _step(export, now),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.ui.status import pill
+from console.ui.outcome_texts import render_pill
 from exports.models import TABLE_LABELS, Export, ExportState
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
@@ -31,7 +31,7 @@ class TableChoice:
 def export_mark(state: str) -> SafeString:
     """The state as a word and a shape."""
     look, shape, word = _STATES[state]
-    return pill(look, shape, str(word))
+    return render_pill(look, shape, str(word))
 
 
 def table_choices() -> Sequence[TableChoice]:

@@ -12,17 +12,17 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.post_only import post_only
-from console.base.read_only import EvidenceAdmin, RowPages
+from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.deliveries.close import PENDING_CLOSINGS, Back, close_chosen
 from console.failures.by_reason import failed_lately
 from console.failures.forms import CareForm, NotesForm
 from console.failures.history import history_of
 from console.failures.list_page import failure_tabs
 from console.permissions import MAY_CLOSE, MAY_TEND
-from console.ui.links import failed_query, replay_address
-from console.ui.status import dead_words, replay_helps
+from console.ui.links import failed_events_query, replay_form_url
+from console.ui.outcome_texts import describe_failure, is_replayable
 from sync.models import Care, FailureGroup
 from sync.models.failure import dead_of
 from sync.operations.failure_decisions import Decider, decide_group, note_group
@@ -32,7 +32,7 @@ _SAMPLE = 5
 
 
 @admin.register(FailureGroup)
-class FailureGroupAdmin(RowPages, EvidenceAdmin):
+class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
     """A list and a page for each; the worker makes the rows, people say what becomes of them."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -51,7 +51,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Two statements, whatever failed."""
-        self.require(request)
+        self.require_permissions(request)
         tabs = failure_tabs()
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
         context = {
@@ -60,12 +60,12 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             "tabs": tabs,
             "current": current.name,
         }
-        return self.page(request, "console/failures/list.html", context)
+        return self.render_page(request, "console/failures/list.html", context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FailureGroup]:
         return super().get_queryset(request).select_related("connection", "owner")
 
-    def show_row(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
         """Everything about one group, and what can be done about it."""
         return self._show(request, row)
 
@@ -89,7 +89,7 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_failuregroup_change", pk)
         if request.GET.get("replay") and request.user.has_perm("webhooks.replay_event"):
-            return redirect(replay_address(failed_query(group.code, group.connection)))
+            return redirect(replay_form_url(failed_events_query(group.code, group.connection)))
         messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
@@ -116,44 +116,44 @@ class FailureGroupAdmin(RowPages, EvidenceAdmin):
 
     def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Confirm exactly what was frozen."""
-        self.require(request, MAY_CLOSE, "webhooks.view_event")
+        self.require_permissions(request, MAY_CLOSE, "webhooks.view_event")
         group = get_object_or_404(self.get_queryset(request), pk=pk)
         back = Back(
             reverse("admin:sync_failuregroup_change", args=[pk]),
-            dead_words(group.code, group.connection).title,
+            describe_failure(group.code, group.connection).title,
         )
         return close_chosen(self.admin_site, request, key, back)
 
     def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
-        self.require(request, permission)
+        self.require_permissions(request, permission)
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
     def _decider(self, request: HttpRequest) -> Decider:
-        return Decider(staff_user(request), address(request))
+        return Decider(require_staff_user(request), client_address(request))
 
     def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
         failed = _failed_now(group)
         sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
-        words = dead_words(group.code, group.connection)
+        words = describe_failure(group.code, group.connection)
         context = {
             "title": words.title,
             "group": group,
             "words": words,
-            "helps": replay_helps(group.code),
+            "helps": is_replayable(group.code),
             "failed": failed,
             "is_waiting": group.state in (Care.OPEN, Care.ACKNOWLEDGED),
             "lately": min(failed_lately(group, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
-            "query": failed_query(group.code, group.connection),
+            "query": failed_events_query(group.code, group.connection),
             "most_closed": min(failed, LARGEST),
             "history": history_of(group),
             "care_form": CareForm(),
             "notes_form": NotesForm(None, group),
             **forms,
         }
-        return self.page(request, "console/failures/detail.html", context)
+        return self.render_page(request, "console/failures/detail.html", context)
 
-    def may(self, request: HttpRequest) -> dict[str, bool]:
+    def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
         return {
             "tend": request.user.has_perm(MAY_TEND),
             "close": request.user.has_perm(MAY_CLOSE) and request.user.has_perm("webhooks.view_event"),

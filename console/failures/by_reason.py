@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Sum
 
-from console.ui.charts import share
-from console.ui.links import failed_query
-from console.ui.status import dead_words, is_worth_a_replay
+from console.ui.charts import percent_of_max
+from console.ui.links import failed_events_query
+from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import Care, Connection, FailureCount, FailureGroup
 from sync.models.counts import HOUR, hour_of
 
@@ -30,13 +30,13 @@ class FailingReason:
 
     @property
     def title(self) -> str:
-        return dead_words(self.code, self.connection).title
+        return describe_failure(self.code, self.connection).title
 
     @property
     def next_step(self) -> str:
         """What to do: what people noted, or else what the catalogue says."""
         known = self.group.known_fix if self.group else ""
-        return known or dead_words(self.code, self.connection).next_step
+        return known or describe_failure(self.code, self.connection).next_step
 
     @property
     def is_worth_a_replay(self) -> bool:
@@ -46,7 +46,7 @@ class FailingReason:
     @property
     def query(self) -> str:
         """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
-        return failed_query(self.code, self.connection, self.since)
+        return failed_events_query(self.code, self.connection, self.since)
 
 
 def failed_lately(group: FailureGroup, now: datetime) -> int:
@@ -88,4 +88,4 @@ def _reason(
     row: Any, connections: Mapping[int, Connection], group: FailureGroup | None, most: int, since: datetime
 ) -> FailingReason:
     connection, code, number = row
-    return FailingReason(code, connections[connection], number, share(number, most), group, since)
+    return FailingReason(code, connections[connection], number, percent_of_max(number, most), group, since)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from audit.models import Entry
 from console.audit_log.action_names import phrase
-from console.ui.actors import names_of
+from console.ui.actors import load_person_names
 from sync.models import FailureDecision, FailureGroup
 
 MOST = 20
@@ -28,7 +28,7 @@ def history_of(group: FailureGroup) -> list[Step]:
     told = [(entry, json.loads(entry.body)["details"]) for entry in entries]
     keys = [details["decision"] for _, details in told if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
-    people = names_of([entry.actor for entry in entries])
+    people = load_person_names([entry.actor for entry in entries])
     steps = []
     for entry, details in told:
         decision = decisions.get(details.get("decision", 0))

@@ -7,9 +7,9 @@ from django.db.models import Case, QuerySet, Value, When
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
-from console.ui.charts import share
-from console.ui.links import failed_query, replay_address
-from console.ui.status import dead_words, is_worth_a_replay
+from console.ui.charts import percent_of_max
+from console.ui.links import failed_events_query, replay_form_url
+from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import Care, FailureGroup
 from webhooks.catalogue.codes import Words
 
@@ -30,18 +30,18 @@ class Listed:
 
     @property
     def words(self) -> Words:
-        return dead_words(self.group.code, self.group.connection)
+        return describe_failure(self.group.code, self.group.connection)
 
     @property
     def bar(self) -> str:
-        return share(self.group.number, self.most)
+        return percent_of_max(self.group.number, self.most)
 
     @property
     def replay(self) -> str:
         """Where all of it is replayed; empty where that is no use yet."""
         if not (self.group.number and is_worth_a_replay(self.group.code)):
             return ""
-        return replay_address(failed_query(self.group.code, self.group.connection))
+        return replay_form_url(failed_events_query(self.group.code, self.group.connection))
 
 
 @dataclass(frozen=True, slots=True)

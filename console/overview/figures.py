@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Sum
 
-from console.ui.charts import Chart, Hour, stacked
+from console.ui.charts import HourChart, HourCounts, build_hour_chart
 from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
 from sync.models.counts import HOUR, hour_of
 from webhooks.models import State
@@ -86,7 +86,7 @@ class Figures:
     today: DayFigures
     yesterday: DayFigures
     in_flight: InFlight
-    chart: Chart
+    chart: HourChart
 
     @property
     def is_stale(self) -> bool:
@@ -113,7 +113,7 @@ def figures_at(now: datetime) -> Figures:
         today=DayFigures(today, (now - today) / HOUR, _sum(hours, today, current + HOUR)),
         yesterday=DayFigures(yesterday, DAY, _sum(hours, yesterday, today)),
         in_flight=_in_flight(),
-        chart=stacked([_hour(current - step * HOUR, hours) for step in reversed(range(CHARTED))]),
+        chart=build_hour_chart([_hour(current - step * HOUR, hours) for step in reversed(range(CHARTED))]),
     )
 
 
@@ -135,10 +135,10 @@ def _sum(hours: Mapping[datetime, Counter[str]], since: datetime, before: dateti
     return sum((states for hour, states in hours.items() if since <= hour < before), Counter())
 
 
-def _hour(at: datetime, hours: Mapping[datetime, Counter[str]]) -> Hour:
+def _hour(at: datetime, hours: Mapping[datetime, Counter[str]]) -> HourCounts:
     states = hours.get(at, Counter())
     going, failed = _total(states, OPEN_STATES), states[State.DEAD]
-    return Hour(at, states.total() - going - failed, going, failed)
+    return HourCounts(at, states.total() - going - failed, going, failed)
 
 
 def _total(states: Counter[str], names: Iterable[str]) -> int:

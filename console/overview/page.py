@@ -18,7 +18,7 @@ from console.overview.alerts import alerts
 from console.overview.figures import TARGET, figures_at, needing_somebody
 from console.overview.first_steps import first_steps
 from console.settings.connections.figures import connections_shown
-from console.ui.links import replay_address
+from console.ui.links import replay_form_url
 from database.clock import read_clock
 from sync.models import RefusalCount
 from sync.monitoring.health_figures import SourceFigure, enabled_sources
@@ -70,7 +70,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
 
 def _failing(now: datetime) -> dict[str, Any]:
     found = failing_reasons(now)
-    reasons = [{"row": each, "replay": replay_address(each.query)} for each in found.reasons]
+    reasons = [{"row": each, "replay": replay_form_url(each.query)} for each in found.reasons]
     return {"reasons": reasons, "ignored": found.ignored}
 
 

@@ -8,17 +8,17 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from console.payloads.masking import masked_address, masked_text
+from console.payloads.masking import mask_text, mask_url
 from sync.models import Call, Kept, Pruning
 from webhooks.encryption.at_rest import CannotOpen
 from webhooks.models import Event, Payload, is_erased
 
-SHOWN_BYTES = 65_536
-_SHOWN_VALUE = 2_000
+MAX_SHOWN_BYTES = 65_536
+_MAX_VALUE_LENGTH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class PayloadContent:
     """The text of a payload, or in `problem` why there is none. `size` is the whole, in bytes."""
 
     text: str = ""
@@ -42,87 +42,89 @@ class ChangeTable:
 
     action: str
     fields: tuple[FieldRow, ...]
-    same: tuple[tuple[str, str], ...]
+    unchanged: tuple[tuple[str, str], ...]
 
 
-def as_stored(payload: Payload | None, missing: str, *, covered: bool = False) -> Content:
+def raw_content(payload: Payload | None, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
     """The bytes as they were, as text; what is no UTF-8 shows as replacement characters. `missing`: why it is not
     there, where it is not. `covered`: without the values in it.
     """
-    opened = _open(payload, missing)
-    if isinstance(opened, Content):
+    opened = _decrypt_payload(payload, absence_text)
+    if isinstance(opened, PayloadContent):
         return opened
     text = opened.decode("utf-8", "replace")
-    return _content(masked_text(text) if covered else text, len(opened))
+    return _truncate_content(mask_text(text) if is_masked else text, len(opened))
 
 
-def sent_document(call: Call) -> dict[str, Any]:
+def request_document(call: Call) -> dict[str, Any]:
     """The request as it is stored; empty where it is not kept. A read's is kept with its response."""
-    opened = _open(call.request if call.request_id is not None else call.response, "")
-    document = None if isinstance(opened, Content) else _parsed(opened.decode("utf-8", "replace"))
+    opened = _decrypt_payload(call.request if call.request_id is not None else call.response, "")
+    document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode("utf-8", "replace"))
     found = document if isinstance(document, dict) else {}
     found = found if call.request_id is not None else found.get("request", {})
     return found if isinstance(found, dict) else {}
 
 
-def as_request(call: Call, missing: str, *, covered: bool = False) -> Content:
+def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
     """What was sent. A read's request is kept with its response, a write's by itself."""
-    path = call.path if covered else None
+    path = call.path if is_masked else None
     if call.request_id is not None:
-        return _exchange(call.request, missing, lambda document: document, covered, path)
-    return _exchange(call.response, missing, lambda document: document.get("request", {}), covered, path)
+        return _exchange_content(call.request, absence_text, lambda document: document, is_masked, path)
+    return _exchange_content(
+        call.response, absence_text, lambda document: document.get("request", {}), is_masked, path
+    )
 
 
-def as_response(call: Call, missing: str, *, covered: bool = False) -> Content:
+def response_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
     """What was answered."""
-    return _exchange(call.response, missing, lambda document: document, covered)
+    return _exchange_content(call.response, absence_text, lambda document: document, is_masked)
 
 
-def _exchange(
+def _exchange_content(
     payload: Payload | None,
-    missing: str,
-    part: Callable[[dict[str, Any]], Any],
-    covered: bool,
+    absence_text: str,
+    select_part: Callable[[dict[str, Any]], Any],
+    is_masked: bool,
     path: str | None = None,
-) -> Content:
+) -> PayloadContent:
     """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
-    opened = _open(payload, missing)
-    if isinstance(opened, Content):
+    opened = _decrypt_payload(payload, absence_text)
+    if isinstance(opened, PayloadContent):
         return opened
-    document = _parsed(opened.decode("utf-8", "replace"))
-    document = part(document) if isinstance(document, dict) else document
-    laid_out = masked_text if covered else _laid_out
+    document = _parse_json(opened.decode("utf-8", "replace"))
+    document = select_part(document) if isinstance(document, dict) else document
+    laid_out = mask_text if is_masked else _indent_json
     if not isinstance(document, dict):
-        return _content(laid_out(opened.decode("utf-8", "replace")), len(opened))
+        return _truncate_content(laid_out(opened.decode("utf-8", "replace")), len(opened))
     headers = document.get("headers") or {}
     url = str(document.get("url") or "")
-    lines = [url if path is None else masked_address(url, path)] if url else []
+    lines = [url if path is None else mask_url(url, path)] if url else []
     lines += [f"{name}: {value}" for name, value in headers.items()]
     body = document.get("body")
-    return _content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
+    return _truncate_content("\n".join([*lines, "", laid_out(str(body))] if body else lines), len(opened))
 
 
-def as_change(payload: Payload | None) -> ChangeTable | None:
+def change_table(payload: Payload | None) -> ChangeTable | None:
     """The change that an attempt found; None where there is none, or it cannot be opened."""
-    document = as_document(payload)
+    document = json_document(payload)
     if not document:
         return None
     rows = (
-        FieldRow(str(each["name"]), value_text(each["before"]), value_text(each["after"]))
+        FieldRow(str(each["name"]), format_value(each["before"]), format_value(each["after"]))
         for each in document["fields"]
     )
-    same = ((str(name), value_text(value)) for name, value in document["same"].items())
+    same = ((str(name), format_value(value)) for name, value in document["same"].items())
     return ChangeTable(str(document["action"]), tuple(rows), tuple(same))
 
 
-def as_document(payload: Payload | None) -> Mapping[str, Any]:
+def json_document(payload: Payload | None) -> Mapping[str, Any]:
     """A JSON object of our own making; empty where there is none, or it cannot be opened."""
-    opened = _open(payload, "")
-    document = None if isinstance(opened, Content) else _parsed(opened.decode())
+    opened = _decrypt_payload(payload, "")
+    document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode())
     return document if isinstance(document, dict) else {}
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A field's value for a table: text as it is, a dash for nothing, anything else as JSON.
 
     At most 2,000 characters.
@@ -130,24 +132,28 @@ def value_text(value: Any) -> str:
     text = (
         "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     )
-    return _encodable(text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…")
+    return _escape_surrogates(text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…")
 
 
-def _open(payload: Payload | None, missing: str) -> bytes | Content:
+def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | PayloadContent:
     if payload is None:
-        return Content(problem=missing)
+        return PayloadContent(problem=absence_text)
     try:
         return payload.open()
     except CannotOpen:
-        return Content(size=payload.size, problem="Sealed with a key that the hub does not have any more.")
+        return PayloadContent(
+            size=payload.size, problem="Sealed with a key that the hub does not have any more."
+        )
 
 
-def _content(text: str, size: int) -> Content:
-    raw = _encodable(text).encode()
-    return Content(raw[:SHOWN_BYTES].decode("utf-8", "ignore"), size, is_cut=len(raw) > SHOWN_BYTES)
+def _truncate_content(text: str, size: int) -> PayloadContent:
+    raw = _escape_surrogates(text).encode()
+    return PayloadContent(
+        raw[:MAX_SHOWN_BYTES].decode("utf-8", "ignore"), size, is_cut=len(raw) > MAX_SHOWN_BYTES
+    )
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     """None for what is no JSON, or is nested to make readers fail."""
     try:
         return json.loads(text)
@@ -155,37 +161,37 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _laid_out(text: str) -> str:
-    document = _parsed(text)
+def _indent_json(text: str) -> str:
+    document = _parse_json(text)
     return text if document is None else json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _encodable(text: str) -> str:
+def _escape_surrogates(text: str) -> str:
     """A lone surrogate, which JSON can spell, has no UTF-8: it is shown as it would be spelled."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-ERASED = "Erased, with everything that was kept of the person."
-_MOST_RUNS = 2_000
+ERASED_TEXT = "Erased, with everything that was kept of the person."
+_MAX_RUNS = 2_000
 
 
-class Missing:
+class PayloadAbsence:
     """What is not kept of one event. Asks the database once, and only where something is missing."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
 
-    def sentence(self, moment: datetime) -> str:
+    def reason_text(self, stored_at: datetime) -> str:
         """Of a payload that was stored at about this moment."""
         if is_erased(self._event.entity_id):
-            return ERASED
-        place = bisect_right([up_to for up_to, _ in self._runs], moment)
-        if place == len(self._runs):
+            return ERASED_TEXT
+        place = bisect_right([up_to for up_to, _ in self._pruning_runs], stored_at)
+        if place == len(self._pruning_runs):
             return "Not kept, or deleted since."
-        return f"Deleted by retention on {self._runs[place][1]:%Y-%m-%d}."
+        return f"Deleted by retention on {self._pruning_runs[place][1]:%Y-%m-%d}."
 
     @cached_property
-    def _runs(self) -> list[tuple[datetime, datetime]]:
+    def _pruning_runs(self) -> list[tuple[datetime, datetime]]:
         """Up to when, and when, retention deleted payloads of this event's time and later."""
         runs = Pruning.objects.filter(kind=Kept.PAYLOADS, up_to__gt=self._event.received_at).order_by("up_to")
-        return list(runs.values_list("up_to", "began_at")[:_MOST_RUNS])
+        return list(runs.values_list("up_to", "began_at")[:_MAX_RUNS])

@@ -11,18 +11,18 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import record
+from console.base.audit_trail import record_action
 from console.base.forms import ReasonField, ReasonForm
 from console.base.post_only import post_only
 from console.permissions import CONTENTS
 from webhooks.models import Event
 
-SECONDS = 60
-_NAME = "revealed"
-_MOST = 20
+REVEAL_SECONDS = 60
+_SESSION_KEY = "revealed"
+_MAX_REVEALS = 20
 
 
-class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
+class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
     """The address that the button of an event's page posts to."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -38,26 +38,28 @@ class RevealPages(admin.ModelAdmin):  # type: ignore[type-arg]
         form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
         if form.is_valid():
             with transaction.atomic():
-                record(request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]})
-            _remember(request, event)
+                record_action(
+                    request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]}
+                )
+            _store_reveal(request, event)
         else:
             messages.error(request, _("Say why in a few words, at most 200 letters. Nothing was revealed."))
         return redirect("admin:webhooks_event_change", event.pk)
 
 
-def revealed_for(request: HttpRequest, event: Event) -> int:
+def seconds_revealed(request: HttpRequest, event: Event) -> int:
     """How many seconds longer this person sees what is in the event; 0: it is masked."""
-    until = float(_kept(request).get(str(event.pk), 0))
-    return max(0, min(SECONDS, int(until - time.time() + 0.999)))
+    until = float(_load_reveals(request).get(str(event.pk), 0))
+    return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
 
 
-def _remember(request: HttpRequest, event: Event) -> None:
+def _store_reveal(request: HttpRequest, event: Event) -> None:
     now = time.time()
-    kept = {key: until for key, until in _kept(request).items() if float(until) > now}
-    kept[str(event.pk)] = now + SECONDS
-    request.session[_NAME] = dict(list(kept.items())[-_MOST:])
+    kept = {key: until for key, until in _load_reveals(request).items() if float(until) > now}
+    kept[str(event.pk)] = now + REVEAL_SECONDS
+    request.session[_SESSION_KEY] = dict(list(kept.items())[-_MAX_REVEALS:])
 
 
-def _kept(request: HttpRequest) -> dict[str, Any]:
-    found: dict[str, Any] = request.session.get(_NAME, {})
+def _load_reveals(request: HttpRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.session.get(_SESSION_KEY, {})
     return found

@@ -18,14 +18,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audited import AuditedAdmin
-from console.people.access import lock_access, needs_role, who_may_change
-from console.people.auth_events import record_change
+from console.base.audited_admin import AuditedAdmin
+from console.people.access import depends_on_role, lock_permission_changes, users_who_can_change_users
+from console.people.auth_events import record_password_change
 from console.people.forms import NewPersonForm, PermissionField, PersonForm, RoleForm
-from console.ui.formatting import moment
-from console.ui.status import pill
+from console.ui.formatting import format_time
+from console.ui.outcome_texts import render_pill
 
-_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
+_APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
@@ -39,7 +39,7 @@ class RoleFilter(admin.RelatedFieldListFilter):
 admin.site.unregister([User, Group])
 
 
-class AccessAdmin(AuditedAdmin):
+class AccountAdmin(AuditedAdmin):
     """The frame of logins and roles: its own words, and no row deleted by the dozen.
 
     Who may do what is changed by one request after the other, and somebody is left who may change it back: two people
@@ -52,43 +52,45 @@ class AccessAdmin(AuditedAdmin):
     filter_horizontal = ()
     delete_confirmation_template = "console/base/confirm_delete.html"
     list_title: Any = ""
-    add_words: Any = ""
-    single: ClassVar[str]
+    add_title: Any = ""
+    permission_field: ClassVar[str]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": self.list_title, **(extra_context or {})})
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         row = context.get("original")
-        context |= {"title": self.name_of(row) if row else self.add_words, "subtitle": None}
+        context |= {"title": self.display_name(row) if row else self.add_title, "subtitle": None}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def render_delete_form(self, request: HttpRequest, context: Any) -> Any:
-        name = self.name_of(context["object"])
+        name = self.display_name(context["object"])
         context |= {"title": _("Delete %(name)s?") % {"name": name}, "subtitle": None}
         return super().render_delete_form(request, context)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         if request.method == "POST" and connection.in_atomic_block:
-            lock_access()
+            lock_permission_changes()
         return super().get_object(request, object_id, from_field)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """What the form does not offer nobody can leave ticked: it stays as it is."""
-        chosen = form.cleaned_data.get(self.single)
+        chosen = form.cleaned_data.get(self.permission_field)
         if chosen is not None:
-            held = getattr(form.instance, self.single).filter(content_type__app_label__in=_WITHOUT_PAGES)
-            form.cleaned_data[self.single] = [*chosen, *held]
+            held = getattr(form.instance, self.permission_field).filter(
+                content_type__app_label__in=_APPS_WITHOUT_PAGES
+            )
+            form.cleaned_data[self.permission_field] = [*chosen, *held]
         super().save_related(request, form, formsets, change)
         if change:
-            _check_somebody_is_left()
+            _require_remaining_admin()
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():
             super().delete_model(request, obj)
-            _check_somebody_is_left()
+            _require_remaining_admin()
 
-    def name_of(self, row: Any) -> str:
+    def display_name(self, row: Any) -> str:
         return str(row)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -102,41 +104,41 @@ class AccessAdmin(AuditedAdmin):
         self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
         if db_field.related_model is Permission:
-            kwargs |= {"queryset": _permissions(), "form_class": PermissionField}
+            kwargs |= {"queryset": _assignable_permissions(), "form_class": PermissionField}
             kwargs |= {"widget": forms.CheckboxSelectMultiple}
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[arg-type]
 
 
 @admin.register(User)
-class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
+class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
     """A staff member's login."""
 
-    kind = "person"
-    withheld = frozenset({"username", "first_name", "last_name", "email", "password"})
-    many = ("groups", "user_permissions")
-    single = "user_permissions"
+    audit_kind = "person"
+    redacted_fields = frozenset({"username", "first_name", "last_name", "email", "password"})
+    m2m_fields = ("groups", "user_permissions")
+    permission_field = "user_permissions"
     list_title = gettext_lazy("People")
-    add_words = gettext_lazy("Add a person")
-    counted_as = (gettext_lazy("person"), gettext_lazy("people"))
+    add_title = gettext_lazy("Add a person")
+    count_nouns = (gettext_lazy("person"), gettext_lazy("people"))
 
     form = PersonForm
     add_form = NewPersonForm
     add_form_template = "admin/change_form.html"
-    list_display = ("login", "full_name", "roles", "standing", "came_last")
+    list_display = ("login_name", "full_name", "role_names", "login_status", "last_login_at")
     list_filter = ("is_active", ("groups", RoleFilter))
-    readonly_fields = ("own_password", "came_last", "came_first")
+    readonly_fields = ("password_link", "last_login_at", "added_at")
     add_fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email", "groups")}),
         (gettext_lazy("Password"), {"fields": ("password1", "password2")}),
     )
     fieldsets = (
-        (None, {"fields": ("username", "first_name", "last_name", "email", "own_password")}),
+        (None, {"fields": ("username", "first_name", "last_name", "email", "password_link")}),
         (gettext_lazy("Access"), {"fields": ("is_active", "is_staff", "groups", "is_superuser")}),
         (
             gettext_lazy("Single permissions, besides those of the roles"),
             {"fields": ("user_permissions",), "classes": ("collapse",)},
         ),
-        (gettext_lazy("Logins"), {"fields": ("came_last", "came_first")}),
+        (gettext_lazy("Logins"), {"fields": ("last_login_at", "added_at")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -144,19 +146,19 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.asked_by = request.user.pk  # a class of this request alone
+        form.editor_pk = request.user.pk  # a class of this request alone
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """One's own login is not deleted: nobody could undo it."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
 
-    def name_of(self, row: User) -> str:
+    def display_name(self, row: User) -> str:
         full = row.get_full_name()
         return f"{full} ({row.username})" if full else row.username
 
     @admin.display(description=gettext_lazy("login name"))
-    def login(self, person: User) -> str:
+    def login_name(self, person: User) -> str:
         return person.username
 
     @admin.display(description=gettext_lazy("name"), empty_value="–")
@@ -164,26 +166,30 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
         return person.get_full_name()
 
     @admin.display(description=gettext_lazy("roles"), empty_value="–")
-    def roles(self, person: User) -> str:
+    def role_names(self, person: User) -> str:
         held = [each.name for each in person.groups.all()]
         return ", ".join([_("everything"), *held] if person.is_superuser else held)
 
     @admin.display(description=gettext_lazy("login"))
-    def standing(self, person: User) -> SafeString:
+    def login_status(self, person: User) -> SafeString:
         if not person.is_active:
-            return pill("neutral", "⊘", _("Switched off"))
-        return pill("good", "✓", _("Active")) if person.is_staff else pill("neutral", "–", _("No console"))
+            return render_pill("neutral", "⊘", _("Switched off"))
+        return (
+            render_pill("good", "✓", _("Active"))
+            if person.is_staff
+            else render_pill("neutral", "–", _("No console"))
+        )
 
     @admin.display(description=gettext_lazy("last login"))
-    def came_last(self, person: User) -> str:
-        return moment(person.last_login, _("never"))
+    def last_login_at(self, person: User) -> str:
+        return format_time(person.last_login, _("never"))
 
     @admin.display(description=gettext_lazy("added"))
-    def came_first(self, person: User) -> str:
-        return moment(person.date_joined)
+    def added_at(self, person: User) -> str:
+        return format_time(person.date_joined)
 
     @admin.display(description=gettext_lazy("password"))
-    def own_password(self, person: User) -> SafeString:
+    def password_link(self, person: User) -> SafeString:
         words = _("Set a new password…") if person.has_usable_password() else _("Set a password…")
         return format_html('<a class="button" href="../password/">{}</a>', words)
 
@@ -194,53 +200,53 @@ class PersonAdmin(AccessAdmin, UserAdmin):  # type: ignore[type-arg]
             kwargs["widget"] = forms.CheckboxSelectMultiple
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
-    def stream(self, pk: Any) -> str:
+    def audit_stream(self, pk: Any) -> str:
         """The audit stream of a person, which has their logins and passwords too."""
         return f"person:{pk}"
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         person = self.get_object(request, unquote(id))
         page = partial(super().user_change_password, request, id, form_url)
-        return page() if person is None else record_change(request, person.pk, page)
+        return page() if person is None else record_password_change(request, person.pk, page)
 
 
 @admin.register(Group)
-class RoleAdmin(AccessAdmin, GroupAdmin):
+class RoleAdmin(AccountAdmin, GroupAdmin):
     """A group, and what its members may do."""
 
-    kind = "group"
-    many = ("permissions",)
-    single = "permissions"
+    audit_kind = "group"
+    m2m_fields = ("permissions",)
+    permission_field = "permissions"
     list_title = gettext_lazy("Roles")
-    add_words = gettext_lazy("Add a role")
-    counted_as = (gettext_lazy("role"), gettext_lazy("roles"))
+    add_title = gettext_lazy("Add a role")
+    count_nouns = (gettext_lazy("role"), gettext_lazy("roles"))
 
     form = RoleForm
-    list_display = ("name", "members")
+    list_display = ("name", "people_count")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.asked_by = request.user  # a class of this request alone
+        form.editor = request.user  # a class of this request alone
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not the role through which whoever asks may change people."""
         may = super().has_delete_permission(request, obj)
-        return may and (obj is None or not needs_role(request.user, obj))
+        return may and (obj is None or not depends_on_role(request.user, obj))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         counted: QuerySet[Group] = super().get_queryset(request).annotate(member_count=Count("user"))
         return counted
 
     @admin.display(description=gettext_lazy("people"))
-    def members(self, role: Any) -> int:
+    def people_count(self, role: Any) -> int:
         return int(role.member_count)
 
 
-def _check_somebody_is_left() -> None:
-    if not who_may_change().exists():
+def _require_remaining_admin() -> None:
+    if not users_who_can_change_users().exists():
         raise PermissionDenied("Nobody who may log in could change people any more.")
 
 
-def _permissions() -> QuerySet[Permission]:
-    return Permission.objects.exclude(content_type__app_label__in=_WITHOUT_PAGES).order_by("name")
+def _assignable_permissions() -> QuerySet[Permission]:
+    return Permission.objects.exclude(content_type__app_label__in=_APPS_WITHOUT_PAGES).order_by("name")

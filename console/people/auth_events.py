@@ -18,43 +18,45 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
-from console.base.audit_trail import address, record
+from console.base.audit_trail import client_address, record_action
 
-Page = TypeVar("Page", bound=HttpResponseBase)
+ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 
 
-def record_change(request: HttpRequest, pk: int, page: Callable[[], Page]) -> Page:
+def record_password_change(
+    request: HttpRequest, pk: int, password_view: Callable[[], ResponseT]
+) -> ResponseT:
     """The page's answer; where it changed the person's password, an entry in the same transaction."""
     with transaction.atomic():
-        before = _stored(pk)
-        response = page()
-        if _stored(pk) != before:
-            record(request, f"person:{pk}", "person.password-changed")
+        before = _password_hash(pk)
+        response = password_view()
+        if _password_hash(pk) != before:
+            record_action(request, f"person:{pk}", "person.password-changed")
     return response
 
 
-def _stored(pk: int) -> str | None:
+def _password_hash(pk: int) -> str | None:
     found: str | None = (
         get_user_model()._default_manager.filter(pk=pk).values_list("password", flat=True).first()
     )
     return found
 
 
-_FAILED = "person.login-failed"
-_MOST_A_MINUTE = 60
+_LOGIN_FAILED = "person.login-failed"
+_MAX_ENTRIES_PER_MINUTE = 60
 
 
 @receiver(user_logged_in)
 def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
     """`person.logged-in` on the person's stream."""
-    _append(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
+    _append_entry(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
 
 
 @receiver(user_logged_out)
 def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
     """`person.logged-out`; nothing where nobody was logged in."""
     if user is not None:
-        _append(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
+        _append_entry(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
 
 
 @receiver(user_login_failed)
@@ -63,19 +65,22 @@ def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
 
     One for an address and minute, and sixty a minute in all: whoever guesses passwords does not fill the log.
     """
-    if not _is_told(request):
-        _append("system", _FAILED, "anonymous", request)
+    if not _is_already_recorded(request):
+        _append_entry("system", _LOGIN_FAILED, "anonymous", request)
 
 
-def _is_told(request: HttpRequest | None) -> bool:
+def _is_already_recorded(request: HttpRequest | None) -> bool:
     minute = timezone.now().replace(second=0, microsecond=0)
-    recent = Entry.objects.filter(action=_FAILED, at__gte=minute).order_by("-at", "-id")
-    found = [json.loads(body)["details"] for body in recent.values_list("body", flat=True)[:_MOST_A_MINUTE]]
-    known = request is not None and any(each.get("address") == address(request) for each in found)
-    return known or len(found) == _MOST_A_MINUTE
+    recent = Entry.objects.filter(action=_LOGIN_FAILED, at__gte=minute).order_by("-at", "-id")
+    found = [
+        json.loads(body)["details"]
+        for body in recent.values_list("body", flat=True)[:_MAX_ENTRIES_PER_MINUTE]
+    ]
+    known = request is not None and any(each.get("address") == client_address(request) for each in found)
+    return known or len(found) == _MAX_ENTRIES_PER_MINUTE
 
 
-def _append(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:
-    details = {"address": address(request)} if request is not None else {}
+def _append_entry(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:
+    details = {"address": client_address(request)} if request is not None else {}
     with transaction.atomic():
         append_entries(NewEntry(stream, action, actor, details))

@@ -8,7 +8,7 @@ from django.contrib.auth.forms import UserChangeForm, UserCreationForm
 from django.contrib.auth.models import Permission
 from django.utils.translation import gettext_lazy as _
 
-from console.people.access import needs_role, right_to_change_people, who_may_change
+from console.people.access import change_user_permission, depends_on_role, users_who_can_change_users
 
 _LABELS = {
     "username": _("Login name"),
@@ -19,7 +19,7 @@ _LABELS = {
     "is_superuser": _("May do everything, whatever the roles"),
     "user_permissions": _("Permissions"),
 }
-_HELP = {
+_HELP_TEXTS = {
     "username": _("Letters, digits and @ . + - _ only."),
     "groups": _("What the person may do."),
     "is_active": _("Take this away instead of deleting the login: what the person did stays on record."),
@@ -48,18 +48,18 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
     """
 
     password = None  # type: ignore[assignment]
-    asked_by: int | None = None
+    editor_pk: int | None = None
 
     class Meta(UserChangeForm.Meta):
         labels = _LABELS
-        help_texts = _HELP
+        help_texts = _HELP_TEXTS
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        taken = [] if self.errors else _taken(cleaned)
-        if taken and self.instance.pk == self.asked_by:
+        taken = [] if self.errors else _removed_access_fields(cleaned)
+        if taken and self.instance.pk == self.editor_pk:
             self.add_error(taken[0], _NOT_FROM_YOURSELF)
-        elif taken and list(who_may_change()[:2]) == [self.instance]:
+        elif taken and list(users_who_can_change_users()[:2]) == [self.instance]:
             told = _("Nobody who may log in could change people any more: let somebody else do that first.")
             self.add_error(taken[0], told)
         return cleaned
@@ -68,15 +68,15 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A role, and what its members may do. Whoever may change people through it alone does not take that away."""
 
-    asked_by: Any = None
+    editor: Any = None
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         kept = cleaned.get("permissions", ())
         if (
             self.instance.pk
-            and right_to_change_people() not in kept
-            and needs_role(self.asked_by, self.instance)
+            and change_user_permission() not in kept
+            and depends_on_role(self.editor, self.instance)
         ):
             self.add_error("permissions", _NOT_FROM_YOURSELF)
         return cleaned
@@ -87,21 +87,21 @@ class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
 
     class Meta(UserCreationForm.Meta):
         labels = _LABELS
-        help_texts = _HELP
+        help_texts = _HELP_TEXTS
 
     def save(self, commit: bool = True) -> Any:
         self.instance.is_staff = True
         return super().save(commit)
 
 
-def _taken(cleaned: Mapping[str, Any]) -> list[str]:
+def _removed_access_fields(cleaned: Mapping[str, Any]) -> list[str]:
     """The fields that keep a person from changing people, as the form was sent."""
     closed = [name for name in ("is_active", "is_staff") if not cleaned[name]]
-    return closed if closed or _changes_people(cleaned) else ["groups"]
+    return closed if closed or _keeps_change_user_permission(cleaned) else ["groups"]
 
 
-def _changes_people(cleaned: Mapping[str, Any]) -> bool:
-    permission = right_to_change_people()
+def _keeps_change_user_permission(cleaned: Mapping[str, Any]) -> bool:
+    permission = change_user_permission()
     return (
         cleaned["is_superuser"]
         or permission in cleaned["user_permissions"]

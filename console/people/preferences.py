@@ -15,18 +15,18 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from console.base.audit_trail import staff_user
+from console.base.audit_trail import require_staff_user
 from console.models import Preference
 
-_ZONE, _KEYS = "zone", "shortcuts"
+_TIME_ZONE_KEY, _SHORTCUTS_KEY = "zone", "shortcuts"
 
 
-def zone_of(request: HttpRequest) -> ZoneInfo | None:
+def session_time_zone(request: HttpRequest) -> ZoneInfo | None:
     """The zone that the person chose; None where the hub's own is right."""
-    return zone_named(request.session.get(_ZONE, ""))
+    return find_time_zone(request.session.get(_TIME_ZONE_KEY, ""))
 
 
-def zone_named(name: str) -> ZoneInfo | None:
+def find_time_zone(name: str) -> ZoneInfo | None:
     """The zone of this name; None where there is none, for then the hub's own is right."""
     try:
         return ZoneInfo(name) if name else None
@@ -36,20 +36,20 @@ def zone_named(name: str) -> ZoneInfo | None:
 
 def has_shortcuts(request: HttpRequest) -> bool:
     """Whether keys are shortcuts for whoever asks."""
-    return bool(request.session.get(_KEYS, True))
+    return bool(request.session.get(_SHORTCUTS_KEY, True))
 
 
 @receiver(user_logged_in)
-def remember(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
+def load_preferences(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
     """What was chosen earlier counts in the new session."""
     chosen = Preference.objects.filter(pk=user.pk).first()
     if chosen is not None and hasattr(request, "session"):
-        _remember(request, chosen)
+        _store_in_session(request, chosen)
 
 
-def _remember(request: HttpRequest, chosen: Preference) -> None:
-    request.session[_ZONE] = chosen.time_zone
-    request.session[_KEYS] = chosen.has_shortcuts
+def _store_in_session(request: HttpRequest, chosen: Preference) -> None:
+    request.session[_TIME_ZONE_KEY] = chosen.time_zone
+    request.session[_SHORTCUTS_KEY] = chosen.has_shortcuts
 
 
 class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -76,11 +76,11 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def preferences_view(request: HttpRequest) -> HttpResponse:
     """The page; its address is `admin:preferences`."""
-    person = staff_user(request)
+    person = require_staff_user(request)
     chosen = Preference.objects.filter(pk=person.pk).first() or Preference(person_id=person.pk)
     form = PreferenceForm(request.POST or None, instance=chosen)
     if request.method == "POST" and form.is_valid():
-        _remember(request, form.save())
+        _store_in_session(request, form.save())
         messages.success(request, gettext("Saved. It counts from now on."))
         return redirect("admin:preferences")
     context = {**admin.site.each_context(request), "title": gettext("Preferences"), "form": form}

@@ -10,16 +10,18 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.base.chip_list import ChipListAdmin
+from console.base.filtered_list import FilteredListAdmin
 from console.base.forms import parse_pk
-from console.base.read_only import RowPages
-from console.ui.formatting import ago
-from console.ui.status import code_words
+from console.base.read_only_admin import DetailPageMixin
+from console.ui.formatting import format_age
+from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal, Source
 
-_OURS = ("source-disabled", "internal-error", "storage-unavailable")
-CODES = tuple(code for code, entry in CATALOGUE.items() if entry.owner == "sender" or code in _OURS)
+_HUB_CODES = ("source-disabled", "internal-error", "storage-unavailable")
+REFUSAL_CODES = tuple(
+    code for code, entry in CATALOGUE.items() if entry.owner == "sender" or code in _HUB_CODES
+)
 
 
 class CodeFilter(admin.SimpleListFilter):
@@ -29,7 +31,9 @@ class CodeFilter(admin.SimpleListFilter):
     parameter_name = "code"
 
     def lookups(self, *args: Any) -> list[tuple[str, str]]:
-        return sorted(((code, code_words(code).title) for code in CODES), key=lambda choice: choice[1])
+        return sorted(
+            ((code, describe_code(code).title) for code in REFUSAL_CODES), key=lambda choice: choice[1]
+        )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Refusal]) -> QuerySet[Refusal]:
         return queryset.filter(code=self.value()) if self.value() else queryset
@@ -56,17 +60,24 @@ class SourceFilter(admin.SimpleListFilter):
 
 
 @admin.register(Refusal)
-class RefusalAdmin(RowPages, ChipListAdmin):
+class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
     """Read-only. Equal refusals of one minute share a row, and the oldest rows make room for new ones."""
 
-    list_display = ("why", "source_name", "times", "last", "address", "body_size")
+    list_display = (
+        "reason_title",
+        "source_name",
+        "request_count",
+        "last_seen",
+        "client_address",
+        "body_size",
+    )
     list_filter = (CodeFilter, SourceFilter)
     list_select_related = ("source",)
-    parameters = frozenset({CodeFilter.parameter_name, SourceFilter.parameter_name})
+    allowed_lookups = frozenset({CodeFilter.parameter_name, SourceFilter.parameter_name})
     ordering = ("-last_at", "-id")
     actions = None
-    nothing_yet = gettext_lazy("No request was refused.")
-    nothing_found = gettext_lazy("No refused request matches these filters.")
+    empty_text = gettext_lazy("No request was refused.")
+    no_match_text = gettext_lazy("No refused request matches these filters.")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"title": _("Refused requests"), **(extra_context or {})})
@@ -76,9 +87,9 @@ class RefusalAdmin(RowPages, ChipListAdmin):
         refusals = self.get_queryset(request).select_related("source")
         return None if pk is None else refusals.filter(pk=pk).first()
 
-    def show_row(self, request: HttpRequest, row: Refusal) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Refusal) -> HttpResponse:
         """What was wrong, and what to do about it."""
-        words = code_words(row.code)
+        words = describe_code(row.code)
         source = {SourceFilter.parameter_name: row.source.slug} if row.source else {}
         context = {
             "title": words.title,
@@ -88,26 +99,26 @@ class RefusalAdmin(RowPages, ChipListAdmin):
             "size": self.body_size(row),
             "alike": "?" + urlencode({CodeFilter.parameter_name: row.code, **source}),
         }
-        return self.page(request, "console/refusals/detail.html", context)
+        return self.render_page(request, "console/refusals/detail.html", context)
 
     @admin.display(description=gettext_lazy("reason"))
-    def why(self, refusal: Refusal) -> str:
-        return code_words(refusal.code).title
+    def reason_title(self, refusal: Refusal) -> str:
+        return describe_code(refusal.code).title
 
     @admin.display(description=gettext_lazy("source"))
     def source_name(self, refusal: Refusal) -> str:
         return refusal.source.name if refusal.source else _("none of ours")
 
     @admin.display(description=gettext_lazy("times"))
-    def times(self, refusal: Refusal) -> str:
+    def request_count(self, refusal: Refusal) -> str:
         return f"{refusal.times:,}"
 
     @admin.display(description=gettext_lazy("last"))
-    def last(self, refusal: Refusal) -> str | SafeString:
-        return ago(refusal.last_at)
+    def last_seen(self, refusal: Refusal) -> str | SafeString:
+        return format_age(refusal.last_at)
 
     @admin.display(description=gettext_lazy("from address"))
-    def address(self, refusal: Refusal) -> str:
+    def client_address(self, refusal: Refusal) -> str:
         return refusal.address or "–"
 
     @admin.display(description=gettext_lazy("size"))

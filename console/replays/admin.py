@@ -16,18 +16,18 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address, record, staff_user
-from console.base.chip_list import ChipListAdmin
-from console.base.downloads import in_place, too_many
+from console.base.audit_trail import client_address, record_action, require_staff_user
+from console.base.downloads import open_stream_slot, redirect_too_many_streams
+from console.base.filtered_list import FilteredListAdmin
 from console.base.post_only import post_only
-from console.base.read_only import RowPages, found_by
+from console.base.read_only_admin import DetailPageMixin, get_by_public_id_or_pk
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
 from console.replays.confirm import TermsForm, begin, confirm_page
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
 from console.replays.members import csv_rows, members_page, narrowed, wanted
 from console.replays.progress import progress_page
 from console.replays.results import is_of_one, rows_of, with_results
-from console.ui.filter_text import all_systems
+from console.ui.filter_text import load_system_names
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
 from sync.replays.event_set import choose
@@ -43,7 +43,7 @@ class PaceForm(forms.Form):
 
 
 @admin.register(Replay)
-class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
+class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
     for decisions; one that nobody has confirmed yet is in no list.
     """
@@ -53,13 +53,13 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
     list_display_links = ("what",)
     list_select_related = ("requested_by",)
     list_filter = (KindFilter,)
-    parameters = frozenset({KindFilter.parameter_name})
+    allowed_lookups = frozenset({KindFilter.parameter_name})
     ordering = ("-id",)
     actions = None
-    nothing_yet = gettext_lazy(
+    empty_text = gettext_lazy(
         "Nothing was replayed yet. A replay begins on the page of an event, or in the list of events."
     )
-    nothing_found = gettext_lazy("Nothing of this was decided yet.")
+    no_match_text = gettext_lazy("Nothing of this was decided yet.")
 
     @property
     def media(self) -> forms.Media:
@@ -89,7 +89,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Replay | None:
         """By key or by UUID, which the audit log knows."""
         replays = self.get_queryset(request).select_related("requested_by", "paused_by", "decided_by")
-        found: Replay | None = found_by(replays, object_id, UUID)
+        found: Replay | None = get_by_public_id_or_pk(replays, object_id, UUID)
         return found
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -98,24 +98,24 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
         found.tabs, found.chips = list(kind_tabs(found)), []
         found.result_list = list(found.result_list)
         with_results(found.result_list)
-        systems = all_systems()
+        systems = load_system_names()
         for each in found.result_list:
             each.systems = systems
         return found
 
-    def show_row(self, request: HttpRequest, row: Replay) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Replay) -> HttpResponse:
         """How far one of many events has come; of all others, what came of it."""
         if row.is_bulk:
-            return self.page(request, "console/replays/progress.html", progress_page(request, row))
+            return self.render_page(request, "console/replays/progress.html", progress_page(request, row))
         with_results([row])
         told = self.what(row)
         title = _("Replay of %(event)s") % {"event": told} if is_of_one(row) else told
         context = {"title": title, "replay": row, "rows": rows_of(row)}
-        return self.page(request, "console/replays/results.html", context)
+        return self.render_page(request, "console/replays/results.html", context)
 
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, let it begin."""
-        self.require(request, MAY_REPLAY)
+        self.require_permissions(request, MAY_REPLAY)
         replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
         if replay is None:
             messages.error(request, _("This choice is not kept any more: choose the events again."))
@@ -126,7 +126,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
         form = TermsForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._begin(request, replay, form)
-        return self.page(request, "console/replays/confirm.html", confirm_page(request, replay, form))
+        return self.render_page(request, "console/replays/confirm.html", confirm_page(request, replay, form))
 
     def _begin(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
         try:
@@ -143,24 +143,24 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
 
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """The events of one; of a set that is not confirmed, for the one who chose it."""
-        self.require(request, "webhooks.view_event")
+        self.require_permissions(request, "webhooks.view_event")
         replay = self._one(request, key)
         context = members_page(request, replay)
         if request.GET.get("format") != "csv":
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
-            return self.page(request, "console/replays/members.html", context)
-        self.require(request, MAY_DOWNLOAD)
+            return self.render_page(request, "console/replays/members.html", context)
+        self.require_permissions(request, MAY_DOWNLOAD)
         state, why = wanted(request)
         rows = narrowed(replay, state, why)
 
         def begin() -> None:
             with transaction.atomic():
                 details = {"count": rows.count(), "of": replay.total}
-                record(request, replay.stream, "replay.downloaded", details)
+                record_action(request, replay.stream, "replay.downloaded", details)
 
-        lines = in_place(csv_rows(rows), "", begin)
+        lines = open_stream_slot(csv_rows(rows), "", begin)
         if lines is None:
-            return too_many(request, "./?" + urlencode({"member": state, "why": why}))
+            return redirect_too_many_streams(request, "./?" + urlencode({"member": state, "why": why}))
         name = f"replay-{replay.pk}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
@@ -183,10 +183,10 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
         replay = self._one(request, key)
         is_own = replay.requested_by_id == request.user.pk
         permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
-        self.require(request, permission)
+        self.require_permissions(request, permission)
         if deed == "again":
             return self._choose_failed(request, replay)
-        person = Person(staff_user(request), address(request))
+        person = Person(require_staff_user(request), client_address(request))
         try:
             is_done = self._do(request, replay, person, deed)
         except NotReplayable as error:
@@ -205,7 +205,7 @@ class ReplayAdmin(ReplayColumns, RowPages, ChipListAdmin):
     def _choose_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
         failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
         try:
-            chosen = choose(staff_user(request), list(failed.values_list("event_id", flat=True)))
+            chosen = choose(require_staff_user(request), list(failed.values_list("event_id", flat=True)))
         except NotReplayable as error:
             messages.error(request, str(error))
             return redirect("admin:sync_replay_change", replay.pk)

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
 from console.replays.words import PACES, REASON_MISSING, lasts, what, why_words
-from console.ui.filter_text import NOBODY, all_systems, events
+from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replays.decisions import Person, Terms, start
 from sync.replays.event_set import TooMany, is_too_large
@@ -58,17 +58,17 @@ def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[
         "is_counting": is_counting,
         "problem": problem,
         "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
-        % {"events": events(count)},
-        "chosen": events(replay.total),
+        % {"events": count_events_text(count)},
+        "chosen": count_events_text(replay.total),
         "list": _list_of(replay),
-        "what": what(replay, all_systems()),
+        "what": what(replay, load_system_names()),
         "skipped": [] if is_counting else _skipped(replay),
         "sample": [] if is_counting else _sample(replay),
         "paces": [
             (value, label, lasts(count, value), _chosen(form) == value) for value, label in PACES.items()
         ],
         "percent": settings.REPLAY_PAUSES_ABOVE,
-        "limit": events(limit_of(request.user)),
+        "limit": count_events_text(limit_of(request.user)),
         "needs_second": needs_second,
         "terms_form": form,
     }
@@ -81,7 +81,7 @@ def _title(replay: Replay, *, is_counting: bool) -> str:
         return _("Counting the events…")
     if not replay.waiting:
         return _("There is nothing to replay")
-    return _("Replay %(events)s") % {"events": events(replay.waiting)}
+    return _("Replay %(events)s") % {"events": count_events_text(replay.waiting)}
 
 
 def _list_of(replay: Replay) -> str:
@@ -102,7 +102,7 @@ def _skipped(replay: Replay) -> list[SkippedShown]:
     return [
         SkippedShown(
             count,
-            why_words(MemberState.SKIPPED, why, replay, NOBODY),
+            why_words(MemberState.SKIPPED, why, replay, NO_SYSTEMS),
             f"{address_of_list}?member=skipped&why={why}",
         )
         for why, count in counted
@@ -118,4 +118,4 @@ def begin(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
     """Start what was confirmed. `AlreadyRequested`, `NotReplayable`."""
     given = form.cleaned_data
     terms = Terms(given["reason"], Pace(given["pace"]), given["pauses"], limit_of(request.user))
-    return start(replay, Person(staff_user(request), address(request)), terms)
+    return start(replay, Person(require_staff_user(request), client_address(request)), terms)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 from console.replays.progress import parts
 from console.replays.results import happened, is_of_one
 from console.replays.words import replay_mark, what
-from console.ui.chips import Tab
-from console.ui.filter_text import events
-from console.ui.formatting import ago
+from console.ui.chips import ViewTab
+from console.ui.filter_text import count_events_text
+from console.ui.formatting import format_age
 from sync.models import Replay, Request
 
 
@@ -55,13 +55,13 @@ class ReplayColumns:
 
     @admin.display(description=gettext_lazy("requested"))
     def requested(self, replay: Replay) -> str | SafeString:
-        return ago(replay.created_at)
+        return format_age(replay.created_at)
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:
         """Which: of many how many, and the filters in words."""
         if replay.is_bulk:
-            return f"{events(replay.total)}: {' · '.join(what(replay, replay.systems))}"
+            return f"{count_events_text(replay.total)}: {' · '.join(what(replay, replay.systems))}"
         return replay.result.words if is_of_one(replay) else happened(replay)
 
     @admin.display(description=gettext_lazy("came of it"))
@@ -77,8 +77,8 @@ class ReplayColumns:
         return mark
 
 
-def kind_tabs(found: Any) -> Iterator[Tab]:
+def kind_tabs(found: Any) -> Iterator[ViewTab]:
     """The choices of the filter of a change list."""
     for spec in found.filter_specs:
         for choice in spec.choices(found):
-            yield Tab(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])
+            yield ViewTab(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])

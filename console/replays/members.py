@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from audit.export.line_formats import Row, csv_lines
 from console.base.forms import parse_pk
 from console.replays.words import counts_of, member_label, member_words, why_words
-from console.ui.filter_text import Systems, all_systems, events
+from console.ui.filter_text import SystemNames, count_events_text, load_system_names
 from sync.models import Member, MemberState, Replay
 
 PAGE = 50
@@ -25,7 +25,7 @@ def members_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     if (last := parse_pk(after)) is not None:
         rows = rows.filter(event__gt=last)
     found = list(rows.select_related("event__source")[: PAGE + 1])
-    systems = all_systems()
+    systems = load_system_names()
     kept = {name: value for name, value in (("member", state), ("why", why)) if value}
     return {
         "title": _("Events of this replay"),
@@ -61,8 +61,8 @@ def narrowed(replay: Replay, state: str = "", why: str = "") -> Any:
     return rows.filter(why=why) if why else rows
 
 
-def _heading(replay: Replay, state: str, why: str, systems: Systems) -> str:
-    told = member_label(replay, state).capitalize() if state else events(replay.total)
+def _heading(replay: Replay, state: str, why: str, systems: SystemNames) -> str:
+    told = member_label(replay, state).capitalize() if state else count_events_text(replay.total)
     return f"{told}: {why_words(state, why, replay, systems)}" if state and why else told
 
 

@@ -22,8 +22,8 @@ from console.replays.words import (
     why_paused,
     why_words,
 )
-from console.ui.filter_text import Systems, all_systems, events
-from console.ui.formatting import moment
+from console.ui.filter_text import SystemNames, count_events_text, load_system_names
+from console.ui.formatting import format_time
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 
 LAST = 20
@@ -63,12 +63,12 @@ class Reason:
 
 def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
     """The context of the page: two statements over the replay's own rows, one that names systems."""
-    systems = all_systems()
+    systems = load_system_names()
     is_second = replay.requested_by_id != request.user.pk
     may_replay = request.user.has_perm("webhooks.replay_event")
     is_sending = replay.state in (ReplayState.RUNNING, ReplayState.PAUSED) and replay.waiting > 0
     return {
-        "title": _("Replay of %(events)s") % {"events": events(replay.total)},
+        "title": _("Replay of %(events)s") % {"events": count_events_text(replay.total)},
         "replay": replay,
         "parts": parts(replay),
         "line": _line(replay),
@@ -92,7 +92,7 @@ def progress_page(request: HttpRequest, replay: Replay) -> dict[str, Any]:
         },
         "paces": [(value, PACES[value]) for value in (Pace.GENTLE, Pace.NORMAL)],
         "again": _("Replay the %(number)s that failed again…") % {"number": f"{replay.failed:,}"},
-        "left": events(replay.waiting),
+        "left": count_events_text(replay.waiting),
     }
 
 
@@ -140,7 +140,7 @@ def _line(replay: Replay) -> str:
     return told
 
 
-def _reasons(replay: Replay, systems: Systems) -> list[Reason]:
+def _reasons(replay: Replay, systems: SystemNames) -> list[Reason]:
     if not replay.failed:
         return []
     failed = Member.objects.filter(replay=replay, state=MemberState.FAILED).order_by()
@@ -154,8 +154,10 @@ def _reasons(replay: Replay, systems: Systems) -> list[Reason]:
     ]
 
 
-def _last(replay: Replay, systems: Systems) -> list[tuple[Member, str, object]]:
+def _last(replay: Replay, systems: SystemNames) -> list[tuple[Member, str, object]]:
     """What ended last, newest first."""
     ended = Member.objects.filter(replay=replay, state__in=_ENDED).select_related("event")
     rows = ended.order_by("-at", "-id")[:LAST]
-    return [(each, member_words(each.state, each.why, replay, systems), moment(each.at)) for each in rows]
+    return [
+        (each, member_words(each.state, each.why, replay, systems), format_time(each.at)) for each in rows
+    ]

@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.ui.filter_text import events
-from console.ui.status import code_words, pill, state_mark
+from console.ui.filter_text import count_events_text
+from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
 from sync.models import Attempt, Delivery, Outcome, Replay, Request
 from webhooks.models import Event, State
 
@@ -68,13 +68,13 @@ def rows_of(replay: Replay) -> list[Row]:
     """The newest of its attempts; of a closing, which sends nothing, what it closed and nobody has replayed since."""
     if replay.kind == Request.CLOSING:
         closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:SHOWN]
-        return [Row(each.event, state_mark(each.state), "", replay.created_at) for each in closed]
+        return [Row(each.event, render_state_pill(each.state), "", replay.created_at) for each in closed]
     return [_row(each) for each in _attempts().filter(replay=replay).order_by("-id")[:SHOWN]]
 
 
 def happened(replay: Replay) -> str:
     """Say what a decision, or a replay of several events, did, as a count."""
-    told = events(replay.events)
+    told = count_events_text(replay.events)
     if replay.kind == Request.APPROVAL:
         return _("%(events)s approved") % {"events": told}
     if replay.kind == Request.CLOSING:
@@ -100,7 +100,7 @@ def _row(attempt: Attempt) -> Row:
 def _reason(attempt: Attempt) -> str:
     if attempt.outcome != Outcome.FAILED or not attempt.code:
         return ""
-    return code_words(attempt.code, attempt.delivery.system_of(attempt.code).name).title
+    return describe_code(attempt.code, attempt.delivery.system_of(attempt.code).name).title
 
 
 def _of_attempts(attempts: Sequence[Attempt]) -> Result:
@@ -114,10 +114,10 @@ def _of_attempts(attempts: Sequence[Attempt]) -> Result:
 def _without(event: Event | None, replay: Replay) -> Result:
     """Nobody tried it: it waits, or no route took it, or it is gone with what became of it."""
     if event is not None:
-        return Result(event, pill("quiet", "○", _("Waits for its turn")))
+        return Result(event, render_pill("quiet", "○", _("Waits for its turn")))
     if not replay.deliveries:
-        return Result(None, pill("quiet", "–", _("Nothing was sent")))
-    return Result(None, pill("quiet", "–", _("Not known any more")))
+        return Result(None, render_pill("quiet", "–", _("Nothing was sent")))
+    return Result(None, render_pill("quiet", "–", _("Not known any more")))
 
 
 def _mark(outcome: str) -> SafeString:
@@ -129,4 +129,4 @@ def _mark(outcome: str) -> SafeString:
         Outcome.UNCHANGED: ("good", "=", _("Nothing to change")),
         Outcome.SUPERSEDED: ("quiet", "↷", _("Something newer was applied")),
     }.get(Outcome(outcome), ("good", "✓", _("Succeeded")))
-    return pill(style, shape, word)
+    return render_pill(style, shape, word)

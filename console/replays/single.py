@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import actor, address
+from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
-from console.payloads.content import ChangeTable, FieldRow, value_text
+from console.payloads.content import ChangeTable, FieldRow, format_value
 from console.permissions import CONTENTS, MAY_UNDO
-from console.ui.status import code_words, nothing_there, reason
+from console.ui.outcome_texts import describe_code, explain_absent_entity, explain_outcome
 from sync.deliveries.stored_webhook import has_carried_data
 from sync.deliveries.superseded import is_outdated, with_newer
 from sync.models import Delivery, MappingVersion, Takes
@@ -83,7 +83,7 @@ def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonFor
     deliveries = list(
         with_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
-    foreseen = preview(event, choice, actor(request), address(request))
+    foreseen = preview(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
     told = [_told(each, with_contents=with_contents) for each in foreseen]
     return {
@@ -92,7 +92,7 @@ def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonFor
         "event": event,
         "told": told,
         "newer": _newer(deliveries),
-        "last_time": reason(event.state, event.code, _system(deliveries))
+        "last_time": explain_outcome(event.state, event.code, _system(deliveries))
         if event.state in _UNHAPPY
         else None,
         "choice": choice,
@@ -165,15 +165,17 @@ def _told(foreseen: Foreseen, *, with_contents: bool) -> Told:
 def _verb(change: Change, delivery: Delivery) -> str:
     if change.action is not ChangeAction.NOTHING or change.record_id:
         return str(_VERBS[change.action])
-    found = nothing_there(
+    found = explain_absent_entity(
         delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
     )
     return f"{found.detail} {_('Nothing will be sent.')}"
 
 
 def _table(change: Change) -> ChangeTable:
-    rows = (FieldRow(each.name, value_text(each.before), value_text(each.after)) for each in change.fields)
-    same = ((name, value_text(value)) for name, value in change.unchanged_fields)
+    rows = (
+        FieldRow(each.name, format_value(each.before), format_value(each.after)) for each in change.fields
+    )
+    same = ((name, format_value(value)) for name, value in change.unchanged_fields)
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 
@@ -187,7 +189,7 @@ def _problem(foreseen: Foreseen) -> Words:
             _("It did not work lately and is left alone, by previews too. What is replayed waits for it."),
             "",
         )
-    return code_words(foreseen.code, foreseen.delivery.system_of(foreseen.code).name)
+    return describe_code(foreseen.code, foreseen.delivery.system_of(foreseen.code).name)
 
 
 def _said(foreseen: Foreseen) -> tuple[str, ...]:

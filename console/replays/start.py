@@ -13,12 +13,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import address, staff_user
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm
 from console.permissions import MAY_REPLAY
 from console.replays.single import ChoiceForm, key_of, may_choose, one_page
 from console.replays.words import REASON_MISSING
-from console.ui.filter_text import all_systems, conditions
+from console.ui.filter_text import describe_filter, load_system_names
 from sync.replays.choose_by_filter import freeze_filter
 from sync.replays.event_set import TooMany, choose
 from sync.replays.requests import AlreadyRequested, Choice, NotReplayable, request_replay
@@ -57,7 +57,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
                 request, _("Choose at most %(number)s events, or all that match.") % {"number": f"{TICKED:,}"}
             )
             return None
-        return redirect("admin:sync_replay_confirm", choose(staff_user(request), keys).uuid)
+        return redirect("admin:sync_replay_confirm", choose(require_staff_user(request), keys).uuid)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
@@ -74,7 +74,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
-            "conditions": conditions(meant.words(), all_systems()),
+            "conditions": describe_filter(meant.words(), load_system_names()),
             "found": found,
             "is_more": found > COUNTED,
             "counted": COUNTED,
@@ -83,7 +83,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _freeze(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
         try:
-            replay = freeze_filter(staff_user(request), words)
+            replay = freeze_filter(require_staff_user(request), words)
         except NoSuchFilter:
             return self._unusable(request)
         except TooMany as error:
@@ -128,10 +128,10 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             asked = request_replay(
                 [event],
-                by=staff_user(request),
+                by=require_staff_user(request),
                 reason=reason,
                 key=key,
-                address=address(request),
+                address=client_address(request),
                 choice=choice,
             )
         except AlreadyRequested as error:

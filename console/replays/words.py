@@ -6,9 +6,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.ui.filter_text import Systems, conditions, events
+from console.ui.filter_text import SystemNames, count_events_text, describe_filter
 from console.ui.formatting import long_duration
-from console.ui.status import pill
+from console.ui.outcome_texts import render_pill
 from sync.models import MemberState, Pace, Paused, Replay, ReplayState, Skipped
 
 _STATES: Mapping[str, tuple[str, str, object]] = {
@@ -50,7 +50,7 @@ _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 def replay_mark(state: str) -> SafeString:
     """The state as a word and a shape."""
     look, shape, word = _STATES[state]
-    return pill(look, shape, str(word))
+    return render_pill(look, shape, str(word))
 
 
 def counts_of(replay: Replay) -> dict[str, int]:
@@ -72,7 +72,7 @@ def member_label(replay: Replay, state: str) -> str:
     return str(MEMBERS[state])
 
 
-def member_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
+def member_words(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
     """What became of an event, and why where that is known."""
     word = member_label(replay, state)
     if state == MemberState.SKIPPED:
@@ -80,18 +80,18 @@ def member_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
     return f"{word}: {why_words(state, why, replay, systems)}" if why else word
 
 
-def why_words(state: str, why: str, replay: Replay, systems: Systems) -> str:
+def why_words(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
     """The reason alone."""
     if state == MemberState.SKIPPED:
         return str(SKIPPED.get(why, why))
-    return systems.why(why, (replay.filter or {}).get("commercial", ""))
+    return systems.reason_title(why, (replay.filter or {}).get("commercial", ""))
 
 
-def what(replay: Replay, systems: Systems) -> list[str]:
+def what(replay: Replay, systems: SystemNames) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("chosen one by one")]
-    return conditions(replay.filter, systems) or [_("all events")]
+    return describe_filter(replay.filter, systems) or [_("all events")]
 
 
 def lasts(count: int, pace: str) -> str:
@@ -126,7 +126,7 @@ def why_ended(replay: Replay) -> str:
     """Who ended it before its end, and what that means; empty where nobody did."""
     if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
         return ""
-    names = {"who": replay.paused_by.get_username(), "events": events(replay.waiting)}
+    names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting)}
     if was_declined(replay):
         return _("Declined by %(who)s. Nothing was sent.") % names
     if not replay.events:

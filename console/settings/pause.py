@@ -12,81 +12,83 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.base.audit_trail import record
-from console.base.confirmed import ConfirmedAdmin
+from console.base.audit_trail import record_action
 from console.base.forms import ReasonForm
-from console.ui.status import pill
+from console.base.two_step_change import TwoStepChangeAdmin
+from console.ui.outcome_texts import render_pill
 from sync.deliveries import routes
 from sync.models import Route
 from sync.operations.pauses import AT_ONCE, held_of, hold_waiting, pause, resume
 from webhooks.models import Source
 
-MOST_HELD = 10_000
+MAX_COUNTED = 10_000
 
 
-def flow_pill(what: Source | Route) -> SafeString:
+def render_activity_pill(flow: Source | Route) -> SafeString:
     """Whether something goes this way, with a shape."""
-    if not what.is_enabled:
-        return pill("quiet", "⊘", _("Switched off"))
-    if what.paused_at is not None:
-        return pill("warn", "‖", _("Paused"))
-    if what.resumed_at is not None:
-        return pill("warn", "↻", _("Releasing"))
-    return pill("good", "✓", _("Enabled"))
+    if not flow.is_enabled:
+        return render_pill("quiet", "⊘", _("Switched off"))
+    if flow.paused_at is not None:
+        return render_pill("warn", "‖", _("Paused"))
+    if flow.resumed_at is not None:
+        return render_pill("warn", "↻", _("Releasing"))
+    return render_pill("good", "✓", _("Enabled"))
 
 
-def also_paused(what: Source | Route) -> list[Source | Route]:
+def other_pauses(flow: Source | Route) -> list[Source | Route]:
     """What keeps holding some of it when this one goes on: the source of a route, or routes of a source."""
-    if isinstance(what, Route):
-        return [what.source] if what.source.paused_at is not None else []
-    return list(what.routes.filter(paused_at__isnull=False).select_related("source", "commercial"))
+    if isinstance(flow, Route):
+        return [flow.source] if flow.source.paused_at is not None else []
+    return list(flow.routes.filter(paused_at__isnull=False).select_related("source", "commercial"))
 
 
-def held_now(what: Source | Route) -> int:
+def count_waiting(flow: Source | Route) -> int:
     """How many deliveries wait for it; nothing is counted where it never was paused, or all are released."""
-    return held_of(what, MOST_HELD) if what.paused_at or what.resumed_at else 0
+    return held_of(flow, MAX_COUNTED) if flow.paused_at or flow.resumed_at else 0
 
 
-class PausingViews(ConfirmedAdmin):
+class PauseMixin(TwoStepChangeAdmin):
     """For whoever may change the source or the route."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("<int:pk>/pause/", wrap(self.pause_view), name=self._url("pause")),
-            path("<int:pk>/resume/", wrap(self.resume_view), name=self._url("resume")),
+            path("<int:pk>/pause/", wrap(self.pause_view), name=self._url_name("pause")),
+            path("<int:pk>/resume/", wrap(self.resume_view), name=self._url_name("resume")),
             *super().get_urls(),
         ]
 
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Asks for a reason, then holds what comes this way."""
-        what = self._to_pause(request, pk)
+        what = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             self._pause(request, what, form.cleaned_data["reason"])
-            return redirect(f"admin:{self._url('change')}", pk)
-        return self._asking(request, what, form, _("Pause %(what)s?"), _("Pause"))
+            return redirect(f"admin:{self._url_name('change')}", pk)
+        return self._render_confirmation(request, what, form, _("Pause %(what)s?"), _("Pause"))
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Asks for a reason, then lets it go on."""
-        what = self._to_pause(request, pk)
+        what = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             self._resume(request, what, form.cleaned_data["reason"])
-            return redirect(f"admin:{self._url('change')}", pk)
-        return self._asking(request, what, form, _("Let %(what)s go on?"), _("Let it go on"))
+            return redirect(f"admin:{self._url_name('change')}", pk)
+        return self._render_confirmation(request, what, form, _("Let %(what)s go on?"), _("Let it go on"))
 
-    def _to_pause(self, request: HttpRequest, pk: int) -> Any:
+    def _get_pausable(self, request: HttpRequest, pk: int) -> Any:
         what = get_object_or_404(self.model, pk=pk)
         if not self.has_change_permission(request, what):
             raise PermissionDenied
         return what
 
-    def _pause(self, request: HttpRequest, what: Source | Route, reason: str) -> None:
+    def _pause(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():
-            is_new = pause(what, reason, request.user)
+            is_new = pause(flow, reason, request.user)
             if is_new:
-                record(request, self.stream(what.pk), f"{self.kind}.paused", {"reason": reason})
+                record_action(
+                    request, self.audit_stream(flow.pk), f"{self.audit_kind}.paused", {"reason": reason}
+                )
         if not is_new:
             messages.warning(request, _("It was paused already; nothing was done."))
             return
@@ -94,11 +96,13 @@ class PausingViews(ConfirmedAdmin):
         hold_waiting()
         messages.success(request, _("Paused. What comes this way is kept and waits."))
 
-    def _resume(self, request: HttpRequest, what: Source | Route, reason: str) -> None:
+    def _resume(self, request: HttpRequest, flow: Source | Route, reason: str) -> None:
         with transaction.atomic():
-            is_new = resume(what)
+            is_new = resume(flow)
             if is_new:
-                record(request, self.stream(what.pk), f"{self.kind}.resumed", {"reason": reason})
+                record_action(
+                    request, self.audit_stream(flow.pk), f"{self.audit_kind}.resumed", {"reason": reason}
+                )
         routes.ways.invalidate()
         if is_new:
             told = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
@@ -106,19 +110,19 @@ class PausingViews(ConfirmedAdmin):
         else:
             messages.warning(request, _("It was not paused; nothing was done."))
 
-    def _asking(
-        self, request: HttpRequest, what: Source | Route, form: ReasonForm, title: str, button: str
+    def _render_confirmation(
+        self, request: HttpRequest, flow: Source | Route, form: ReasonForm, title: str, button: str
     ) -> TemplateResponse:
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": title % {"what": what},
+            "title": title % {"what": flow},
             "button": button,
-            "what": what,
-            "page": f"admin:{self._url('change')}",
-            "is_source": isinstance(what, Source),
-            "held": (number := held_of(what, MOST_HELD)),
-            "is_more": number == MOST_HELD,
-            "others": also_paused(what),
+            "what": flow,
+            "page": f"admin:{self._url_name('change')}",
+            "is_source": isinstance(flow, Source),
+            "held": (number := held_of(flow, MAX_COUNTED)),
+            "is_more": number == MAX_COUNTED,
+            "others": other_pauses(flow),
             "pace": f"{AT_ONCE * 30:,}",
             "reason_form": form,
         }

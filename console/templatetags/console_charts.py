@@ -8,25 +8,25 @@ from django import template
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.ui.charts import Chart, Hour
+from console.ui.charts import HourChart, HourCounts
 
 register = template.Library()
-DAY = 24
-NARROW = 6  # hours of a day that are too few for its name
+HOURS_PER_DAY = 24
+MIN_LABELLED_HOURS = 6  # hours of a day that are too few for its name
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DayLabel:
     """Where a day begins in the chart, in per cent, and where its name stands: `anchor` says with which end."""
 
-    x: str
-    place: str
+    boundary_x: str
+    label_x: str
     anchor: str
     name: str
 
 
 @register.filter
-def change(percent: float) -> str:
+def signed_percent(percent: float) -> str:
     """With its sign: `+3.5 %`, `0 %`."""
     rounded = round(percent, 1) if abs(percent) < 100 else round(percent)
     if not rounded:
@@ -35,7 +35,7 @@ def change(percent: float) -> str:
 
 
 @register.filter
-def hour(at: datetime, now: datetime) -> str:
+def recent_hour(at: datetime, now: datetime) -> str:
     """`13:00` of today, `Tue 13:00` of this week, `3 Mar 13:00` of before, in the person's zone."""
     local, today = timezone.localtime(at), timezone.localtime(now)
     if local.date() == today.date():
@@ -51,7 +51,7 @@ def day_and_hour(at: datetime) -> str:
 
 
 @register.filter
-def bar_words(hour: Hour) -> str:
+def hour_summary(hour: HourCounts) -> str:
     """An hour of the chart in one line."""
     sentence = _("%(when)s: %(total)s received, %(failed)s failed, %(open)s in flight")
     values = {"total": hour.total, "failed": hour.failed, "open": hour.open}
@@ -62,25 +62,25 @@ def bar_words(hour: Hour) -> str:
 
 
 @register.filter
-def days(chart: Chart, hours: int) -> list[Day]:
+def day_labels(chart: HourChart, hours: int) -> list[DayLabel]:
     """Where the days of the person's zone begin in its last hours; the first one and the last may be cut."""
-    return list(_days([each.hour.at for each in chart.bars][-hours:]))
+    return list(_build_day_labels([each.hour.at for each in chart.bars][-hours:]))
 
 
-def _days(hours: list[datetime]) -> Iterator[Day]:
+def _build_day_labels(hours: list[datetime]) -> Iterator[DayLabel]:
     local = [timezone.localtime(each) for each in hours]
     starts = [place for place, at in enumerate(local) if not place or at.date() != local[place - 1].date()]
     step = 100 / max(len(hours), 1)
     for start, end in zip(starts, [*starts[1:], len(hours)], strict=True):
-        name = f"{local[start]:%a} {local[start].day}" if end - start >= NARROW else ""
-        place, anchor = _name_place(start, end, len(hours))
-        yield Day(f"{step * start:.2f}", f"{step * place:.2f}", anchor, name)
+        name = f"{local[start]:%a} {local[start].day}" if end - start >= MIN_LABELLED_HOURS else ""
+        place, anchor = _label_position(start, end, len(hours))
+        yield DayLabel(f"{step * start:.2f}", f"{step * place:.2f}", anchor, name)
 
 
-def _name_place(start: int, end: int, hours: int) -> tuple[float, str]:
+def _label_position(start: int, end: int, hours: int) -> tuple[float, str]:
     """In its middle; of a part of a day at an edge of the chart at that edge, or it would be cut."""
-    if end - start < DAY / 2 and start == 0:
+    if end - start < HOURS_PER_DAY / 2 and start == 0:
         return 0, "start"
-    if end - start < DAY / 2 and end == hours:
+    if end - start < HOURS_PER_DAY / 2 and end == hours:
         return hours, "end"
     return (start + end) / 2, "middle"

@@ -19,7 +19,7 @@ register = template.Library()
 
 
 @register.filter
-def labelled(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]) -> Iterator[SafeString]:
+def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]) -> Iterator[SafeString]:
     """The cells of a row, each with the words of its column; Django wrote them, and has escaped what they hold."""
     for cell, header in zip(cells, headers, strict=True):
         label = format_html('<td data-label="{}" class="field-', capfirst(header["text"]))
@@ -37,16 +37,18 @@ def navigation(context: Any) -> dict[str, Any]:
 def back_to_list(opts: Any) -> SafeString:
     """From the page of one row to the list of all, by its name in the menu."""
     url_name = admin_urlname(opts, SafeString("changelist"))
-    return _back(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
+    return _render_back_link(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
 
 
 @register.simple_tag
 def back_to_row(opts: Any, row: Any) -> SafeString:
     """From a page about a row to the row's own."""
-    return _back(reverse(admin_urlname(opts, SafeString("change")), args=[admin_urlquote(row.pk)]), row)
+    return _render_back_link(
+        reverse(admin_urlname(opts, SafeString("change")), args=[admin_urlquote(row.pk)]), row
+    )
 
 
-def _back(url: str, name: Any) -> SafeString:
+def _render_back_link(url: str, name: Any) -> SafeString:
     return format_html(
         '<nav class="crumbs" aria-label="{}"><a href="{}">← {}</a></nav>', _("Back"), url, name
     )

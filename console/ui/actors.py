@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
 
-def names_of(actors: Iterable[str]) -> dict[str, str]:
+def load_person_names(actors: Iterable[str]) -> dict[str, str]:
     """Return the login names of those actors that are people and have a login still, by one statement."""
     keys = {int(actor.removeprefix("person:")) for actor in actors if actor.startswith("person:")}
     users = get_user_model()._default_manager.in_bulk(keys)

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-GAP = 0.18  # of a bar's place
+BAR_GAP = 0.18  # of a bar's place
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarSegment:
     """A piece of a bar: its style, and where it is."""
 
     style: str
@@ -20,7 +20,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class HourCounts:
     """What an hour brought: what ended well, what goes on, what failed."""
 
     at: datetime
@@ -34,58 +34,60 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """An hour of the chart; `x` and `width` are of the bar, `place` and `step` of all that belongs to the hour."""
+class HourBar:
+    """Place one hour in the chart: `x` and `width` of its bar, `slot_x` and `slot_width` with the gap around it."""
 
-    hour: Hour
+    hour: HourCounts
     x: str
     width: str
-    place: str
-    step: str
-    parts: tuple[Part, ...]
+    slot_x: str
+    slot_width: str
+    segments: tuple[BarSegment, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class HourChart:
     """Stacked bars, and the highest figure of the axis."""
 
-    bars: tuple[Bar, ...]
-    top: int
+    bars: tuple[HourBar, ...]
+    axis_max: int
 
     @property
-    def half(self) -> int:
-        return self.top // 2
+    def axis_middle(self) -> int:
+        return self.axis_max // 2
 
 
-def stacked(hours: Sequence[Hour]) -> Chart:
+def build_hour_chart(hours: Sequence[HourCounts]) -> HourChart:
     """What ended well at the bottom, then what goes on, what failed on top. A piece is never too thin to be seen."""
-    top = _rounded(max((each.total for each in hours), default=0))
+    top = _round_up_axis(max((each.total for each in hours), default=0))
     step = 100 / max(len(hours), 1)
     bars = (
-        Bar(
+        HourBar(
             hour,
-            _text(step * (place + GAP / 2)),
-            _text(step * (1 - GAP)),
-            _text(step * place),
-            _text(step),
-            _parts(hour, top),
+            _format_percent(step * (place + BAR_GAP / 2)),
+            _format_percent(step * (1 - BAR_GAP)),
+            _format_percent(step * place),
+            _format_percent(step),
+            _stack_segments(hour, top),
         )
         for place, hour in enumerate(hours)
     )
-    return Chart(tuple(bars), top)
+    return HourChart(tuple(bars), top)
 
 
-def _parts(hour: Hour, top: int) -> tuple[Part, ...]:
+def _stack_segments(hour: HourCounts, top: int) -> tuple[BarSegment, ...]:
     below, parts = 0.0, []
     for style, number in (("good", hour.good), ("warn", hour.open), ("bad", hour.failed)):
         if number:
             height = max(100 * number / top, 0.8)
-            parts.append(Part(style, _text(max(0.0, 100 - below - height)), _text(height)))
+            parts.append(
+                BarSegment(style, _format_percent(max(0.0, 100 - below - height)), _format_percent(height))
+            )
             below += height
     return tuple(parts)
 
 
-def _rounded(highest: int) -> int:
+def _round_up_axis(highest: int) -> int:
     """The next even figure with a simple beginning: half of it is whole, and stands on the axis too."""
     size = 1
     while True:
@@ -95,7 +97,7 @@ def _rounded(highest: int) -> int:
         size *= 10
 
 
-def line(values: Sequence[float | None]) -> str:
+def polyline_points(values: Sequence[float | None]) -> str:
     """The points of a line in a box of 100 by 100, the highest value at its top; where there is none, a gap is bridged.
 
     Empty for fewer than two values.
@@ -105,31 +107,34 @@ def line(values: Sequence[float | None]) -> str:
         return ""
     highest = max(value for _, value in known) or 1.0
     step = 100 / (len(values) - 1)
-    return " ".join(f"{_text(step * place)},{_text(96 - 92 * value / highest)}" for place, value in known)
+    return " ".join(
+        f"{_format_percent(step * place)},{_format_percent(96 - 92 * value / highest)}"
+        for place, value in known
+    )
 
 
-def share(number: int, most: int) -> str:
+def percent_of_max(number: int, largest: int) -> str:
     """Of a bar beside a figure: per cent of the longest, and never nothing where there is something."""
-    return _text(max(100 * number / most, 2.0) if number and most else 0.0)
+    return _format_percent(max(100 * number / largest, 2.0) if number and largest else 0.0)
 
 
-def _text(number: float) -> str:
+def _format_percent(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-_PICTURE = (
+_SPARKLINE_SVG = (
     '<svg class="spark" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
     '<polyline class="line-{}" points="{}" vector-effect="non-scaling-stroke"/></svg>'
 )
 
 
-def beside(figure: str, picture: SafeString) -> SafeString:
+def join_sparkline(figure: str, sparkline: SafeString) -> SafeString:
     """Both on one line."""
-    if not picture:
+    if not sparkline:
         return escape(figure)
-    return format_html('<span class="with-spark"><span>{}</span> {}</span>', figure, picture)
+    return format_html('<span class="with-spark"><span>{}</span> {}</span>', figure, sparkline)
 
 
-def spark(points: str, style: str = "neutral") -> SafeString:
+def render_sparkline(points: str, style: str = "neutral") -> SafeString:
     """The picture of the points of `charts.line`; empty where there is no line."""
-    return format_html(_PICTURE, style, points) if points else SafeString()
+    return format_html(_SPARKLINE_SVG, style, points) if points else SafeString()

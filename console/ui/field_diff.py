@@ -10,12 +10,12 @@ from django.utils.translation import gettext as _
 from audit.format.canonical_json import JSONValue
 from sync.planning.change import json_equal
 
-MOST_SHOWN = 100
+MAX_CHANGES = 100
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class FieldChange:
     """One line: what it is called, and its value before and after as text. None where there was or will be none."""
 
     label: str
@@ -23,33 +23,33 @@ class Changed:
     after: str | None
 
 
-def changed(
+def diff_fields(
     before: Mapping[str, JSONValue], after: Mapping[str, JSONValue], labels: Mapping[str, str]
-) -> list[Changed]:
+) -> list[FieldChange]:
     """What differs of the fields that have a label, in the order of the labels."""
-    lines: list[Changed] = []
+    lines: list[FieldChange] = []
     for name, label in labels.items():
-        lines += _lines(label, _value(before, name), _value(after, name))
-    return lines[:MOST_SHOWN]
+        lines += _diff_values(label, _field_value(before, name), _field_value(after, name))
+    return lines[:MAX_CHANGES]
 
 
-def _value(values: Mapping[str, JSONValue], name: str) -> Any:
+def _field_value(values: Mapping[str, JSONValue], name: str) -> Any:
     """Of a field: an empty one has none."""
     value = values.get(name)
     return _ABSENT if value is None or value == "" else value
 
 
-def _lines(label: str, before: Any, after: Any) -> Iterator[Changed]:
+def _diff_values(label: str, before: Any, after: Any) -> Iterator[FieldChange]:
     if json_equal(before, after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for name in {**before, **after}:
-            yield from _lines(f"{label} / {name}", before.get(name, _ABSENT), after.get(name, _ABSENT))
+            yield from _diff_values(f"{label} / {name}", before.get(name, _ABSENT), after.get(name, _ABSENT))
     else:
-        yield Changed(label, _text(before), _text(after))
+        yield FieldChange(label, _value_as_text(before), _value_as_text(after))
 
 
-def _text(value: Any) -> str | None:
+def _value_as_text(value: Any) -> str | None:
     if value is _ABSENT:
         return None
     if isinstance(value, bool):

@@ -7,12 +7,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.ui.status import code_words, state_name
+from console.ui.outcome_texts import describe_code, state_name
 from sync.models import Connection, Side
 from sync.search.periods import told_of
 from webhooks.catalogue.codes import is_about_identity
 
-_WORDS: Mapping[str, object] = {
+_PARAM_LABELS: Mapping[str, object] = {
     "event_type": gettext_lazy("Type"),
     "entity_type": gettext_lazy("Entity type"),
     "source": gettext_lazy("Source"),
@@ -25,56 +25,56 @@ _WORDS: Mapping[str, object] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Systems:
+class SystemNames:
     """Side and name of each system by its slug; of none, a slug is told as it is and a code names nobody."""
 
-    known: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    by_slug: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    def name(self, slug: str) -> str:
-        return self.known[slug][1] if slug in self.known else slug
+    def system_name(self, slug: str) -> str:
+        return self.by_slug[slug][1] if slug in self.by_slug else slug
 
-    def why(self, code: str, slug: str = "") -> str:
+    def reason_title(self, code: str, slug: str = "") -> str:
         """The title of a code among events of this system, or of all: named where only one system can be meant."""
         side = Side.IDENTITY if is_about_identity(code) else Side.COMMERCIAL
-        asked, name = self.known.get(slug, ("", ""))
-        there = [name] if asked == side else [name for at, name in self.known.values() if at == side]
-        return code_words(code, there[0] if len(there) == 1 else "").title
+        asked, name = self.by_slug.get(slug, ("", ""))
+        there = [name] if asked == side else [name for at, name in self.by_slug.values() if at == side]
+        return describe_code(code, there[0] if len(there) == 1 else "").title
 
 
-NOBODY = Systems()
+NO_SYSTEMS = SystemNames()
 
 
-def all_systems() -> Systems:
+def load_system_names() -> SystemNames:
     """One statement."""
     rows = Connection.objects.order_by().values_list("slug", "side", "name")
-    return Systems({slug: (side, name) for slug, side, name in rows})
+    return SystemNames({slug: (side, name) for slug, side, name in rows})
 
 
-def events(count: int) -> str:
+def count_events_text(count: int) -> str:
     """`1 event`, `710 events`."""
     return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
 
 
-def conditions(words: Mapping[str, str], systems: Systems = NOBODY) -> list[str]:
+def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS) -> list[str]:
     """A resolved filter for people, one condition each."""
-    return [told for name in words if (told := _condition(name, words, systems))]
+    return [told for name in params if (told := _describe_param(name, params, systems))]
 
 
-def _condition(name: str, words: Mapping[str, str], systems: Systems) -> str:
+def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
     """One condition of a resolved filter."""
-    value = words[name]
+    value = params[name]
     if name == "state":
         names = map(state_name, value.split(","))
         return _("Status: %(states)s") % {"states": ", ".join(names)}
     if name == "code":
-        return _("Reason: %(reason)s") % {"reason": systems.why(value, words.get("commercial", ""))}
+        return _("Reason: %(reason)s") % {"reason": systems.reason_title(value, params.get("commercial", ""))}
     if name == "commercial":
-        return f"{_WORDS[name]}: {systems.name(value)}"
+        return f"{_PARAM_LABELS[name]}: {systems.system_name(value)}"
     if name in ("received_from", "received_to"):
-        return f"{_WORDS[name]} {told_of(value, timezone.get_current_timezone())}"
+        return f"{_PARAM_LABELS[name]} {told_of(value, timezone.get_current_timezone())}"
     return (
-        f"{_WORDS[name]}: {value}"
-        if name in _WORDS
+        f"{_PARAM_LABELS[name]}: {value}"
+        if name in _PARAM_LABELS
         else ""
         if name.endswith("_taken_for")
         else f"{name}: {value}"

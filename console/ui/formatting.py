@@ -11,24 +11,24 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 
-def moment(at: datetime | None, absent: str = "–") -> str | SafeString:
+def format_time(at: datetime | None, absent: str = "–") -> str | SafeString:
     """A time to the second, in the person's zone; the machine's form is UTC and has its fractions."""
     if at is None:
         return absent
-    exact = _exact(at)
-    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _told(at))
+    exact = _utc_text(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _local_text(at))
 
 
-def clock(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
+def format_clock_time(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
     """The time of that day alone, `12:22:59`; of any other day all of it. Its title tells it all."""
     if at is None:
         return absent
     local = timezone.localtime(at)
-    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _told(at)
-    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), told)
+    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _local_text(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), told)
 
 
-def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
+def format_age(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
     """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
 
     What lies ahead of `now` is `now`: clocks differ.
@@ -36,10 +36,12 @@ def ago(at: datetime | None, now: datetime | None = None, absent: str = "–") -
     if at is None:
         return absent
     seconds = int(((now or timezone.now()) - at).total_seconds())
-    return format_html('<time datetime="{}" title="{}">{}</time>', _exact(at), _told(at), _since(seconds))
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), _age_text(seconds)
+    )
 
 
-def _since(seconds: int) -> str:
+def _age_text(seconds: int) -> str:
     for name, length, most in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 172_800)):
         if seconds < most:
             return f"{seconds // length} {name} ago" if seconds >= length else _("now")
@@ -48,11 +50,11 @@ def _since(seconds: int) -> str:
     }
 
 
-def _exact(at: datetime) -> str:
+def _utc_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _told(at: datetime) -> str:
+def _local_text(at: datetime) -> str:
     local = timezone.localtime(at)
     return f"{local:%Y-%m-%d %H:%M:%S %Z}"
 
@@ -87,7 +89,7 @@ def long_duration(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in shown if number) or f"0 {parts[-1][1]}"
 
 
-def ahead(at: datetime | None, now: datetime) -> str:
+def time_until(at: datetime | None, now: datetime) -> str:
     """How far away a time is: `now`, `in 40 s`, `in 12 min 5 s`; empty where there is none."""
     if at is None:
         return ""
@@ -95,6 +97,6 @@ def ahead(at: datetime | None, now: datetime) -> str:
     return _("in %(span)s") % {"span": long_duration(max(1, seconds))} if seconds > 0 else _("now")
 
 
-def percent_words(share: float) -> str:
+def percent_text(share: float) -> str:
     """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
     return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"

@@ -10,10 +10,10 @@ from django.http import QueryDict
 
 from sync.search.periods import NoSuchFilter
 
-ROWS = 50
+PAGE_SIZE = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Read = Callable[[Q, Sequence[str], int], list[Any]]
+FetchRows = Callable[[Q, Sequence[str], int], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Cursor:
         return f"{(self.at - _EPOCH) // timedelta(microseconds=1)}-{self.pk}"
 
     @classmethod
-    def parse(cls, text: str) -> "Cursor":
+    def parse_cursor(cls, text: str) -> "Cursor":
         """`NoSuchFilter` for what no page of ours links to."""
         moment, _dash, key = text.partition("-")
         if not (moment.isdecimal() and key.isdecimal() and text.isascii() and len(text) < 38):
@@ -39,7 +39,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageRequest:
     """Where in the list a page begins: behind (`before`) or before (`after`) a cursor; neither: at its beginning."""
 
     before: Cursor | None = None
@@ -47,84 +47,88 @@ class Place:
     oldest_first: bool = False
 
     @classmethod
-    def asked(cls, query: QueryDict) -> "Place":
+    def from_query(cls, query: QueryDict) -> "PageRequest":
         """What the address of a page says. `NoSuchFilter`."""
-        given = {name: Cursor.parse(query.get(name, "")) for name in ("before", "after") if query.get(name)}
+        given = {
+            name: Cursor.parse_cursor(query.get(name, "")) for name in ("before", "after") if query.get(name)
+        }
         return cls(given.get("before"), given.get("after"), query.get("order") == "oldest")
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """One page. `older` and `newer` are where its neighbours begin, None where there is none."""
+class KeysetPage:
+    """One page. `older_cursor` and `newer_cursor` are where its neighbours begin, None where there is none."""
 
-    shown: Sequence[Any]
-    older: Cursor | None
-    newer: Cursor | None
+    rows: Sequence[Any]
+    older_cursor: Cursor | None
+    newer_cursor: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
-class Turning:
+class PageLinks:
     """The addresses of the pages around one: its neighbours, and the same list from its other end."""
 
-    older: str
-    newer: str
-    turned: str
+    older_url: str
+    newer_url: str
+    reversed_url: str
     oldest_first: bool
 
     @classmethod
-    def of(cls, here: str, rows: Rows, place: Place) -> "Turning":
+    def for_page(cls, list_url: str, page: KeysetPage, page_request: PageRequest) -> "PageLinks":
         """`here`: the address of the list with its filters."""
-        order = "&order=oldest" if place.oldest_first else ""
+        order = "&order=oldest" if page_request.oldest_first else ""
         return cls(
-            older=f"{here}&before={rows.older}{order}" if rows.older else "",
-            newer=f"{here}&after={rows.newer}{order}" if rows.newer else "",
-            turned=here if place.oldest_first else f"{here}&order=oldest",
-            oldest_first=place.oldest_first,
+            older_url=f"{list_url}&before={page.older_cursor}{order}" if page.older_cursor else "",
+            newer_url=f"{list_url}&after={page.newer_cursor}{order}" if page.newer_cursor else "",
+            reversed_url=list_url if page_request.oldest_first else f"{list_url}&order=oldest",
+            oldest_first=page_request.oldest_first,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """The order of a list: by the column `time`, and by key among rows of one moment."""
+    """The order of a list: by the column `time_column`, and by key among rows of one moment."""
 
-    time: str
+    time_column: str
 
-    def cursor(self, row: Any) -> Cursor:
+    def cursor_of(self, row: Any) -> Cursor:
         """The place of this row."""
-        return Cursor(getattr(row, self.time), row.pk)
+        return Cursor(getattr(row, self.time_column), row.pk)
 
-    def older(self, cursor: Cursor) -> Q:
+    def older_than(self, cursor: Cursor) -> Q:
         """What lies behind it. One comparison on the time first, so that the index begins there."""
-        return Q((f"{self.time}__lte", cursor.at)) & (
-            Q((f"{self.time}__lt", cursor.at)) | Q(pk__lt=cursor.pk)
+        return Q((f"{self.time_column}__lte", cursor.at)) & (
+            Q((f"{self.time_column}__lt", cursor.at)) | Q(pk__lt=cursor.pk)
         )
 
-    def newer(self, cursor: Cursor) -> Q:
+    def newer_than(self, cursor: Cursor) -> Q:
         """What lies before it."""
-        return Q((f"{self.time}__gte", cursor.at)) & (
-            Q((f"{self.time}__gt", cursor.at)) | Q(pk__gt=cursor.pk)
+        return Q((f"{self.time_column}__gte", cursor.at)) & (
+            Q((f"{self.time_column}__gt", cursor.at)) | Q(pk__gt=cursor.pk)
         )
 
-    def turn(self, place: Place, read: Read) -> Rows:
+    def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
         """At most 50 rows. `read` is told what narrows them, their order, and how many are needed at most."""
-        upward = place.after is not None if not place.oldest_first else place.before is None
-        order = (self.time, "pk") if upward else (f"-{self.time}", "-pk")
-        found = read(self._narrowing(place), order, ROWS + 1)
-        more, rows = len(found) > ROWS, found[:ROWS]
+        upward = (
+            page_request.after is not None if not page_request.oldest_first else page_request.before is None
+        )
+        order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
+        found = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
+        more, rows = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
         if not rows:
-            return Rows((), None, None)
+            return KeysetPage((), None, None)
         if upward:
             rows.reverse()
-        first, last = self.cursor(rows[0]), self.cursor(rows[-1])
-        has_newer = more if upward else place.before is not None
-        has_older = more if not upward else place.after is not None
-        shown = rows[::-1] if place.oldest_first else rows
-        return Rows(shown, last if has_older else None, first if has_newer else None)
+        first, last = self.cursor_of(rows[0]), self.cursor_of(rows[-1])
+        has_newer = more if upward else page_request.before is not None
+        has_older = more if not upward else page_request.after is not None
+        shown = rows[::-1] if page_request.oldest_first else rows
+        return KeysetPage(shown, last if has_older else None, first if has_newer else None)
 
-    def _narrowing(self, place: Place) -> Q:
-        if place.before is not None:
-            return self.older(place.before)
-        return self.newer(place.after) if place.after is not None else Q()
+    def _page_filter(self, page_request: PageRequest) -> Q:
+        if page_request.before is not None:
+            return self.older_than(page_request.before)
+        return self.newer_than(page_request.after) if page_request.after is not None else Q()
 
 
-BY_ARRIVAL = Keyset("received_at")
+BY_RECEIVED_TIME = Keyset("received_at")

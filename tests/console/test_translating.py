@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.utils import translation
 
 from console.deliveries import status as deliveries_status
-from console.ui import status
+from console.ui import outcome_texts
 from webhooks.catalogue import messages as catalogue_messages
 from webhooks.catalogue.codes import CATALOGUE, words
 from webhooks.models import State
@@ -36,7 +36,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(text)
         return f"[{text.replace('{connection}', '')}{'{connection}' if '{connection}' in text else ''}]"
 
-    for module in (status, deliveries_status):
+    for module in (outcome_texts, deliveries_status):
         monkeypatch.setattr(module, "_", look_up)
     return asked
 
@@ -46,7 +46,7 @@ def test_every_text_of_every_code_goes_through_gettext_with_its_place_holder(
     code: str, looked_up: list[str]
 ) -> None:
     entry = CATALOGUE[code].texts["en"]
-    found = status.code_words(code, "The shop")
+    found = outcome_texts.describe_code(code, "The shop")
     texts = [entry.title, entry.detail, entry.next_step]
     assert looked_up == texts
     for text, told in zip(texts, (found.title, found.detail, found.next_step), strict=True):
@@ -56,27 +56,29 @@ def test_every_text_of_every_code_goes_through_gettext_with_its_place_holder(
 
 
 def test_the_words_for_what_has_no_name_are_looked_up_too(looked_up: list[str]) -> None:
-    assert "The identity service" in status.code_words("identity-timeout").title
+    assert "The identity service" in outcome_texts.describe_code("identity-timeout").title
     assert "The identity service" in looked_up
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.RUNNING])
 def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked_up: list[str]) -> None:
-    told = status.reason(state, "target-timeout", "The shop")
+    told = outcome_texts.explain_outcome(state, "target-timeout", "The shop")
     assert [told.title, told.detail, told.next_step] == [f"[{each}]" for each in looked_up]
     for code in ("target-timeout", "target-credentials"):
-        assert status.reason(State.DEAD, code, "The shop").next_step.startswith("[The hub has stopped")
-    assert status.paused().next_step == "[It goes on when somebody ends the pause.]"
+        assert outcome_texts.explain_outcome(State.DEAD, code, "The shop").next_step.startswith(
+            "[The hub has stopped"
+        )
+    assert outcome_texts.explain_pause().next_step == "[It goes on when somebody ends the pause.]"
     assert deliveries_status.gone().title == "[Its process may be gone]"
 
 
 def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:
     with translation.override("fi"):
-        assert status.code_words("target-timeout", "Kauppa") == words(
+        assert outcome_texts.describe_code("target-timeout", "Kauppa") == words(
             "target-timeout", "fi", connection="Kauppa"
         )
     with translation.override("sv"):
-        assert status.code_words("target-timeout", "Butik") == words(
+        assert outcome_texts.describe_code("target-timeout", "Butik") == words(
             "target-timeout", "en", connection="Butik"
         )
 

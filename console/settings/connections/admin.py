@@ -13,16 +13,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import actor, address
-from console.base.confirmed import ConfirmedAdmin
+from console.base.audit_trail import client_address, request_actor
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
+from console.base.two_step_change import TwoStepChangeAdmin
 from console.permissions import MAY_TEST
 from console.settings.connections.connection_test import test_now
 from console.settings.connections.figures import ConnectionShown, waiting, waiting_words
 from console.settings.connections.form import CREDENTIALS, ConnectionForm
 from console.settings.connections.page import page_context, share, waiting_link, with_figures
-from console.ui.charts import beside
+from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
 from sync.connectors.registry import CONNECTOR_SIDES
@@ -37,10 +37,10 @@ _FILLED = ("connector", "authentication", "settings")
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ConfirmedAdmin):
+class ConnectionAdmin(TwoStepChangeAdmin):
     """How the hub reaches a system, as whom, within what limits."""
 
-    kind = "connection"
+    audit_kind = "connection"
     formfield_overrides = JSON_AS_TEXT
     form = ConnectionForm
     add_form_template = "console/settings/connections/add.html"
@@ -93,7 +93,7 @@ class ConnectionAdmin(ConfirmedAdmin):
 
     @admin.display(description=gettext_lazy("95 % within"))
     def p95(self, connection: Any) -> SafeString:
-        return beside(short_duration(connection.shown.figures.p95), connection.shown.spark)
+        return join_sparkline(short_duration(connection.shown.figures.p95), connection.shown.spark)
 
     @admin.display(description=gettext_lazy("failed lately"))
     def failed(self, connection: Any) -> str:
@@ -114,11 +114,11 @@ class ConnectionAdmin(ConfirmedAdmin):
             context["now"] = page_context(request, stored, may_change=may_change)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def hidden_changes(self, form: Any) -> list[str]:
+    def secret_changes(self, form: Any) -> list[str]:
         told: list[str] = form.secret_changes()
         return told
 
-    def consequences(self, form: Any) -> list[str]:
+    def change_warnings(self, form: Any) -> list[str]:
         """What waits for a connection that is about to be switched off."""
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
             return []
@@ -151,7 +151,7 @@ class ConnectionAdmin(ConfirmedAdmin):
         connection = get_object_or_404(Connection, pk=pk)
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
-        if end_pause_now(connection, actor(request), address(request)):
+        if end_pause_now(connection, request_actor(request), client_address(request)):
             messages.success(
                 request, _("The pause is over: the next delivery that is due tries the connection.")
             )

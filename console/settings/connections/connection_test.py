@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.http import HttpRequest
 
-from console.base.audit_trail import record
+from console.base.audit_trail import record_action
 from console.settings.connections.connection_test_words import StepLine, step_line
 from sync.models import Connection, ConnectionTest
 from sync.operations.connection_tests import keep_steps, kept_steps, try_connection
@@ -28,7 +28,7 @@ def test_now(request: HttpRequest, connection: Connection) -> bool:
     with transaction.atomic():
         is_good = keep_steps(connection, steps)
         details = {"is_good": is_good, "steps": {each.name: each.code for each in steps}}
-        record(request, f"setting:connection:{connection.pk}", "connection.tested", details)
+        record_action(request, f"setting:connection:{connection.pk}", "connection.tested", details)
     return is_good
 
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.ui.formatting import long_duration, short_duration
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from sync.connectors.connection_check import CheckStep
 from webhooks.catalogue.codes import CATALOGUE
 
@@ -48,7 +48,7 @@ def step_title(name: str) -> str:
 def step_result(code: str) -> str:
     """What the code of a step alone says; the audit log keeps no more of a test."""
     if code in CATALOGUE:
-        return code_words(code).title
+        return describe_code(code).title
     good = {
         "name-known": _("known"),
         "way-plain": _("connected, not encrypted"),
@@ -70,7 +70,7 @@ def _pill(step: CheckStep) -> tuple[str, str, str]:
 
 def _sentence(step: CheckStep, connection: str, now: datetime) -> str:
     if step.code in CATALOGUE:
-        found = code_words(step.code, connection)
+        found = describe_code(step.code, connection)
         return f"{found.title}. {found.next_step}"
     if step.code == "settings-invalid":
         return _("The settings cannot be used: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}

@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.settings.connections.health import health_label, health_sentence, health_shape, health_style
-from console.ui.charts import line, spark
+from console.ui.charts import polyline_points, render_sparkline
 from console.ui.formatting import short_duration
-from console.ui.status import pill
+from console.ui.outcome_texts import render_pill
 from database.clock import database_now
 from database.statement import Statement
 from sync.deliveries.predicates import waits
@@ -51,7 +51,7 @@ class ConnectionShown:
     @property
     def pill(self) -> SafeString:
         """The word with its shape."""
-        return pill(health_style(self.health), health_shape(self.health), health_label(self.health))
+        return render_pill(health_style(self.health), health_shape(self.health), health_label(self.health))
 
     @property
     def sentence(self) -> str:
@@ -59,7 +59,7 @@ class ConnectionShown:
 
     @property
     def spark(self) -> SafeString:
-        return spark(self.points, health_style(self.health))
+        return render_sparkline(self.points, health_style(self.health))
 
     @property
     def p95(self) -> str:
@@ -124,7 +124,7 @@ def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | N
 def _points(hours: Iterable[CallCount], now: datetime) -> str:
     p95 = {each.hour: quantile(each.durations, 0.95) for each in hours}
     first = hour_of(now) - SHOWN + HOUR
-    return line([p95.get(first + HOUR * step) for step in range(int(SHOWN / HOUR))])
+    return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN / HOUR))])
 
 
 MOST_WAITING = 10_000

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.ui.formatting import long_duration, percent_words, short_duration
+from console.ui.formatting import long_duration, percent_text, short_duration
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of
 
 
@@ -84,7 +84,7 @@ def _failed(figures: ConnectionFigures) -> str:
         "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
         figures.calls,
     )
-    percent = percent_words(figures.share)
+    percent = percent_text(figures.share)
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
 
 

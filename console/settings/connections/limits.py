@@ -8,8 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.ui.formatting import ahead, moment
-from console.ui.status import code_words
+from console.ui.formatting import format_time, time_until
+from console.ui.outcome_texts import describe_code
 from sync.limits.breaker_status import Passing, breaker_of, spared
 from sync.limits.circuit_breaker import ENOUGH
 from sync.models import Breaker, Connection
@@ -23,8 +23,8 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
     if now.passing is Passing.PROBES:
         told = _("trying again: %(successes)d of %(enough)d successes")
         return told % {"successes": breaker.successes, "enough": ENOUGH}
-    title = code_words(breaker.code, connection.name).title
-    when = (moment(now.until), ahead(now.until, clock), _failures(breaker.failures), title)
+    title = describe_code(breaker.code, connection.name).title
+    when = (format_time(now.until), time_until(now.until, clock), _failures(breaker.failures), title)
     if breaker.openings > 1:
         told = _("paused until {} ({}) after {}: {}; {} pauses in a row")
         return format_html(told, *when, breaker.openings)

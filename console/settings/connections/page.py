@@ -18,9 +18,9 @@ from console.settings.connections.connection_test import last_test
 from console.settings.connections.figures import ConnectionShown, figures_of, waiting, waiting_words
 from console.settings.connections.limits import at_once, rate
 from console.settings.connections.token_expiry import token_end
-from console.ui.charts import beside
-from console.ui.formatting import ago, long_duration, moment, percent_words, short_duration
-from console.ui.status import code_words
+from console.ui.charts import join_sparkline
+from console.ui.formatting import format_age, format_time, long_duration, percent_text, short_duration
+from console.ui.outcome_texts import describe_code
 from sync.limits.breaker_status import Passing, breaker_of, spared
 from sync.limits.circuit_breaker import ENOUGH
 from sync.models import Breaker, Connection
@@ -62,9 +62,9 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Waiting"), waiting_link(connection)),
         (requests, f"{shown.figures.calls:,}"),
         (_("Half within (p50)"), short_duration(shown.p50)),
-        (_("95 % within (p95)"), beside(short_duration(shown.figures.p95), shown.spark)),
+        (_("95 % within (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.spark)),
         (_("Failed"), share(shown.figures)),
-        (_("Last success"), ago(shown.last_success_at, absent=_("none in the last day"))),
+        (_("Last success"), format_age(shown.last_success_at, absent=_("none in the last day"))),
         (_("Timeout"), short_duration(connection.deadline_seconds)),
         (_("Deliveries at once"), at_once(connection)),
         (_("Requests a second"), rate(connection)),
@@ -75,7 +75,7 @@ def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
 
 def share(figures: ConnectionFigures) -> str:
     """How much failed by the system's own fault, in percent."""
-    return f"{percent_words(figures.share)} %" if figures.calls else "–"
+    return f"{percent_text(figures.share)} %" if figures.calls else "–"
 
 
 def waiting_link(connection: Any) -> str | SafeString:
@@ -89,10 +89,10 @@ def waiting_link(connection: Any) -> str | SafeString:
 
 def _ends(at: datetime, now: datetime) -> str | SafeString:
     if at <= now:
-        return format_html(_("expired {}"), moment(at))
+        return format_html(_("expired {}"), format_time(at))
     days = (at - now.astimezone(UTC)).days
     told = ngettext("expires in %d day", "expires in %d days", days) % days
-    return format_html("{} ({})", told, moment(at))
+    return format_html("{} ({})", told, format_time(at))
 
 
 def sending(connection: Connection, now: datetime) -> str | SafeString:
@@ -126,5 +126,5 @@ def _stopped(breaker: Breaker, until: datetime, connection: Connection, now: dat
         breaker.failures,
     )
     left = max(1.0, (until - now).total_seconds())
-    why = code_words(breaker.code, connection.name).title
+    why = describe_code(breaker.code, connection.name).title
     return sentence % {"number": f"{breaker.failures:,}", "why": why, "span": long_duration(left)}

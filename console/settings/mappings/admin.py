@@ -14,8 +14,8 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import Values, record
-from console.base.audited import difference, plain
+from console.base.audit_trail import FieldValues, record_action
+from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
 from console.permissions import MAY_EDIT
 from console.settings.mappings.activate import MappingActivation
@@ -25,8 +25,8 @@ from console.settings.mappings.declaration_json import Misread, plain_text
 from console.settings.mappings.editor import EMPTY, MappingEditor
 from console.settings.mappings.try_out import checked
 from console.settings.mappings.words import rules
-from console.ui.formatting import moment
-from console.ui.status import pill
+from console.ui.formatting import format_time
+from console.ui.outcome_texts import render_pill
 from sync.mappings.backtests import routes_of
 from sync.mappings.drafts import current_of, draft_of
 from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
@@ -70,8 +70,8 @@ class NameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
 class MappingAdmin(MappingEditor, MappingActivation, BackTests):
     """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
 
-    kind = "mapping"
-    takes_posts = True
+    audit_kind = "mapping"
+    allows_post = True
     form = MappingForm
     fields = ("name", "declaration")
     list_display = ("name", "version", "in_force_since", "draft", "used_by")
@@ -97,11 +97,11 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
 
     @admin.display(description=gettext_lazy("in force since"))
     def in_force_since(self, mapping: Any) -> str:
-        return moment(mapping.newest_at)
+        return format_time(mapping.newest_at)
 
     @admin.display(description=gettext_lazy("draft"), empty_value="–")
     def draft(self, mapping: Any) -> str:
-        return pill("warn", "✎", _("Draft")) if mapping.has_draft else ""
+        return render_pill("warn", "✎", _("Draft")) if mapping.has_draft else ""
 
     @admin.display(description=gettext_lazy("used by"))
     def used_by(self, mapping: Any) -> str:
@@ -119,15 +119,15 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
             made_by_id=request.user.pk,
         )
 
-    def stored(self, pk: Any) -> Values:
+    def stored_values(self, pk: Any) -> FieldValues:
         found = current_of(Mapping(pk=pk))
-        version = {"version": found.number, "declaration": plain(found.declaration)} if found else {}
-        return super().stored(pk) | version
+        version = {"version": found.number, "declaration": to_json_value(found.declaration)} if found else {}
+        return super().stored_values(pk) | version
 
-    def show_row(self, request: HttpRequest, row: Mapping) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Mapping) -> HttpResponse:
         """What is in force, what is drafted, and what was; on POST another name."""
         if request.method == "POST":
-            self.require(request, MAY_EDIT)
+            self.require_permissions(request, MAY_EDIT)
             return self._rename(request, row)
         return self._shown(request, row)
 
@@ -156,11 +156,11 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
         if not form.is_valid():
             return self._shown(request, Mapping.objects.get(pk=mapping.pk), form)
         with transaction.atomic():
-            before = self.stored(mapping.pk)
+            before = self.stored_values(mapping.pk)
             form.save()
-            found = difference(before, self.stored(mapping.pk), frozenset())
+            found = diff_values(before, self.stored_values(mapping.pk), frozenset())
             if found:
                 reason = {"reason": form.cleaned_data["reason"]}
-                record(request, mapping.stream, "mapping.changed", found | reason)
+                record_action(request, mapping.stream, "mapping.changed", found | reason)
         messages.success(request, _("The name was saved."))
         return redirect("admin:sync_mapping_change", mapping.pk)

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
 from console.base.post_only import post_only
-from console.payloads.content import value_text
+from console.payloads.content import format_value
 from console.permissions import CONTENTS, MAY_EDIT
 from console.settings.mappings.backtest_words import OUTCOMES, summary, untestable
 from console.settings.mappings.base import MappingPages, author
@@ -145,6 +145,6 @@ def _problem(made: MappingResult) -> str:
 def _field(field: FieldDifference, *, may_see: bool) -> FieldShown:
     is_open = may_see or field.name in ("match.external_id", "match.new")
     before, after = (
-        value_text(value) if is_open or value is None else WITHHELD for value in (field.before, field.after)
+        format_value(value) if is_open or value is None else WITHHELD for value in (field.before, field.after)
     )
     return FieldShown(field.name, before, after, field.is_sent_before, field.is_sent_after)

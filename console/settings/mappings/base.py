@@ -6,10 +6,10 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
-from console.base.audit_trail import address, staff_user
-from console.base.confirmed import ReasonedAdmin
+from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
-from console.base.read_only import RowPages
+from console.base.read_only_admin import DetailPageMixin
+from console.base.two_step_change import ReasonRequiredAdmin
 from console.permissions import CONTENTS, MAY_ACTIVATE, MAY_EDIT
 from sync.mappings.backtests import AT_ONCE
 from sync.mappings.drafts import Author, Seen
@@ -18,12 +18,12 @@ from sync.models import Mapping
 SIZES = (50, AT_ONCE, 500, 1_000)
 
 
-class MappingPages(RowPages, ReasonedAdmin):
+class MappingPages(DetailPageMixin, ReasonRequiredAdmin):
     """The mapping of an address, who may what with it, and the frame of its pages."""
 
     def mapping_for(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
         """The mapping, for somebody who may look at it and holds these permissions."""
-        self.require(request, *permissions)
+        self.require_permissions(request, *permissions)
         return get_object_or_404(Mapping, pk=pk)
 
     def page_of(
@@ -39,12 +39,12 @@ class MappingPages(RowPages, ReasonedAdmin):
             "may_see": request.user.has_perm(CONTENTS),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
         }
-        return self.page(request, template, {**shared, **context})
+        return self.render_page(request, template, {**shared, **context})
 
 
 def author(request: HttpRequest) -> Author:
     """The person at the browser."""
-    return Author(staff_user(request), address(request))
+    return Author(require_staff_user(request), client_address(request))
 
 
 def typed_in(request: HttpRequest, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
-from console.payloads.content import as_document, value_text
+from console.payloads.content import format_value, json_document
 from console.settings.mappings.backtest_words import untestable
 from console.settings.mappings.declaration_json import Misread, line_of, read
 from sync.connectors.contracts.types import Record
@@ -133,7 +133,7 @@ def _object(what: str, text: str) -> dict[str, Any]:
 def _made(mapping: ParsedMapping, given: MappingInput) -> Trial:
     made = mapping.map_entity(given.entity, given.webhook)
     return Trial(
-        fields=tuple(FieldTried(name, value_text(value), "", "plain") for name, value in made.items())
+        fields=tuple(FieldTried(name, format_value(value), "", "plain") for name, value in made.items())
     )
 
 
@@ -160,7 +160,7 @@ def _beside(mapping: ParsedMapping, kept: Kept, *, may_see: bool) -> Trial:
 def _last_known(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
     """The fields of the record as the attempt left them, as far as it looked at them; None: there was no record."""
     attempt = kept.attempt
-    document = as_document(attempt.change) if attempt is not None and attempt.change_id else {}
+    document = json_document(attempt.change) if attempt is not None and attempt.change_id else {}
     if attempt is None or not document:
         return {}, attempt.record_id if attempt else ""
     is_applied = attempt.outcome in _APPLIED
@@ -173,7 +173,7 @@ def _last_known(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
 
 def _shown(value: Any, is_open: bool) -> str:
     """The value as text; of one that is withheld only whether there is any."""
-    return value_text(value) if is_open or value is None else WITHHELD
+    return format_value(value) if is_open or value is None else WITHHELD
 
 
 def as_text(value: Any) -> str:

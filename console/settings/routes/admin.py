@@ -12,19 +12,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
-from console.settings.pause import PausingViews, flow_pill, held_now
+from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
 from console.settings.routes.form import RouteForm, route_consequences
 from console.settings.routes.words import policies, sentence
-from console.ui.status import pill
+from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_of
 from sync.models import Route
 
 
 @admin.register(Route)
-class RouteAdmin(PausingViews):
+class RouteAdmin(PauseMixin):
     """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
 
-    kind = "route"
+    audit_kind = "route"
     form = RouteForm
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/settings/routes/change.html"
@@ -76,11 +76,11 @@ class RouteAdmin(PausingViews):
             context["stored_route"], context["route_version"] = stored, current_of(stored.mapping)
             context["route_sentence"] = sentence(stored, stored.version)
             context["route_policies"] = policies(stored)
-            context["route_pill"], context["held"] = self.state(stored), held_now(stored)
+            context["route_pill"], context["held"] = self.state(stored), count_waiting(stored)
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def consequences(self, form: Any) -> list[str]:
+    def change_warnings(self, form: Any) -> list[str]:
         return list(route_consequences(form))
 
     @admin.display(description=gettext_lazy("route"))
@@ -100,5 +100,5 @@ class RouteAdmin(PausingViews):
     @admin.display(description=gettext_lazy("status"))
     def state(self, route: Any) -> SafeString:
         if route.is_enabled and not route.version:
-            return pill("bad", "!", _("No mapping"))
-        return flow_pill(route)
+            return render_pill("bad", "!", _("No mapping"))
+        return render_activity_pill(route)

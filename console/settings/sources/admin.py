@@ -15,22 +15,22 @@ from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
-from console.settings.pause import PausingViews, flow_pill, held_now
+from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
 from console.settings.sources.form import SourceForm, source_consequences
 from console.settings.sources.page import observed, routes_of, secret_lines, with_days
 from console.settings.sources.secrets import SecretViews
 from console.settings.sources.test_event import NotSent, Sent, send_test
-from console.ui.formatting import ago
-from console.ui.status import code_words, pill
+from console.ui.formatting import format_age
+from console.ui.outcome_texts import describe_code, render_pill
 from webhooks.models import Source
 from webhooks.secret_rotation import live_secrets
 
 
 @admin.register(Source)
-class SourceAdmin(SecretViews, PausingViews):
+class SourceAdmin(SecretViews, PauseMixin):
     """Who may send webhooks."""
 
-    kind = "source"
+    audit_kind = "source"
     formfield_overrides = JSON_AS_TEXT
     change_form_template = "console/settings/sources/change.html"
     list_display = (
@@ -71,7 +71,7 @@ class SourceAdmin(SecretViews, PausingViews):
 
     @admin.display(description=gettext_lazy("status"))
     def condition(self, source: Source) -> SafeString:
-        return flow_pill(source)
+        return render_activity_pill(source)
 
     @admin.display(description=gettext_lazy("events, 24 h"))
     def events_a_day(self, source: Any) -> SafeString:
@@ -81,7 +81,7 @@ class SourceAdmin(SecretViews, PausingViews):
     @admin.display(description=gettext_lazy("last event"))
     def last_event(self, source: Any) -> str | SafeString:
         at: datetime | None = source.last_event_at
-        return ago(at, absent=_("never"))
+        return format_age(at, absent=_("never"))
 
     @admin.display(description=gettext_lazy("bad signatures today"))
     def bad_signatures_today(self, source: Any) -> str | SafeString:
@@ -95,13 +95,15 @@ class SourceAdmin(SecretViews, PausingViews):
 
     @admin.display(description=gettext_lazy("verification"))
     def verification(self, source: Source) -> str | SafeString:
-        return source.get_scheme_display() if source.is_signed else pill("warn", "!", _("Not verified"))
+        return (
+            source.get_scheme_display() if source.is_signed else render_pill("warn", "!", _("Not verified"))
+        )
 
     @admin.display(description=gettext_lazy("answered with"))
     def answered_with(self, source: Source) -> str:
         return source.get_default_mode_display()
 
-    def consequences(self, form: Any) -> list[str]:
+    def change_warnings(self, form: Any) -> list[str]:
         return list(source_consequences(form))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -109,14 +111,14 @@ class SourceAdmin(SecretViews, PausingViews):
         if source is not None and source.pk:
             context["endpoint"] = request.build_absolute_uri(reverse("inbox", args=[source.slug]))
             with_days([source])
-            context["pill"] = flow_pill(source)
+            context["pill"] = render_activity_pill(source)
             context["source_secrets"] = lines = secret_lines(source)
             context["source_routes"] = routes_of(source)
             context["lacks_secret"] = source.is_signed and not any(
                 each.is_live and each.fits for each in lines
             )
             context["may_rotate"] = self.may_rotate(request, source)
-            context["held"] = held_now(source)
+            context["held"] = count_waiting(source)
             context["bad_signatures"] = self.bad_signatures_today(source)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -141,7 +143,7 @@ class SourceAdmin(SecretViews, PausingViews):
 
 def _tell(request: HttpRequest, sent: Sent) -> None:
     if not sent.is_good:
-        words = code_words(sent.answer.code)
+        words = describe_code(sent.answer.code)
         values = {"why": words.title, "next": words.next_step, "code": sent.answer.code}
         told = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
         messages.error(request, told % values)

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from console.ui.charts import beside, line, spark
+from console.ui.charts import join_sparkline, polyline_points, render_sparkline
 from console.ui.formatting import long_duration
 from sync.models import EventCount, RefusalCount, Route
 from sync.models.counts import HOUR, hour_of
@@ -125,7 +125,7 @@ class SourceDay:
     @property
     def words(self) -> SafeString:
         """The figure with its picture."""
-        return beside(f"{self.number:,}", spark(self.points))
+        return join_sparkline(f"{self.number:,}", render_sparkline(self.points))
 
 
 def with_days(sources: Iterable[Any]) -> list[Any]:
@@ -143,4 +143,4 @@ def with_days(sources: Iterable[Any]) -> list[Any]:
 
 def _day(hours: Mapping[datetime, int], current: datetime) -> SourceDay:
     over = [hours.get(current - ago * HOUR, 0) for ago in reversed(range(1, SHOWN))]
-    return SourceDay(sum(hours.values()), line(over) if any(over) else "")
+    return SourceDay(sum(hours.values()), polyline_points(over) if any(over) else "")

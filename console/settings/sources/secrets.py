@@ -14,9 +14,9 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.base.audit_trail import actor, address
-from console.base.confirmed import ConfirmedAdmin
+from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
+from console.base.two_step_change import TwoStepChangeAdmin
 from console.settings.sources.page import secret_lines
 from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate
@@ -45,7 +45,7 @@ class RotationForm(ReasonForm):
     newest = forms.IntegerField(widget=forms.HiddenInput)
 
 
-class SecretViews(ConfirmedAdmin):
+class SecretViews(TwoStepChangeAdmin):
     """Rotating and ending, for whoever may change the source and add secrets."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -69,7 +69,9 @@ class SecretViews(ConfirmedAdmin):
         )
         if request.method == "POST" and form.is_valid():
             try:
-                value = rotate(source, **form.cleaned_data, actor=actor(request), address=address(request))
+                value = rotate(
+                    source, **form.cleaned_data, actor=request_actor(request), address=client_address(request)
+                )
             except NotRotated as refusal:
                 form.add_error(None, str(refusal))
             else:
@@ -93,7 +95,7 @@ class SecretViews(ConfirmedAdmin):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]
-            end_now(found, reason=reason, actor=actor(request), address=address(request))
+            end_now(found, reason=reason, actor=request_actor(request), address=client_address(request))
             messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         title = _("End the secret %(secret)s now?") % {"secret": found}

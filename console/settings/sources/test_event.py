@@ -13,7 +13,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from console.base.audit_trail import address, record
+from console.base.audit_trail import client_address, record_action
 from sync.delivery_service import Deliveries
 from sync.monitoring.health_figures import TEST_WORD
 from webhooks.models import Event, Source
@@ -58,7 +58,7 @@ def send_test(request: HttpRequest, source: Source) -> Sent:
     event = Event.objects.filter(source=source, event_id=name).first()
     details = {"status": answer.status, "code": answer.code, "event": event.reference if event else ""}
     with transaction.atomic():
-        record(request, f"setting:source:{source.pk}", "source.tested", details)
+        record_action(request, f"setting:source:{source.pk}", "source.tested", details)
     return Sent(answer, event)
 
 
@@ -69,4 +69,4 @@ def _arrival(request: HttpRequest, source: Source, secret: str, name: str) -> Ar
     body = json.dumps(said, separators=(",", ":")).encode()
     headers = {"content-type": "application/json", "webhook-id": name}
     headers |= prove(source.scheme, source.scheme_settings, secret, body, name, now)
-    return Arrival(source.slug, headers, body, len(body), address(request) or None, now)
+    return Arrival(source.slug, headers, body, len(body), client_address(request) or None, now)

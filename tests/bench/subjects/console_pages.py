@@ -52,7 +52,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     """Each page, and how its address is found."""
     from django.db.models import Count
 
-    from console.ui.keyset import BY_ARRIVAL
+    from console.ui.keyset import BY_RECEIVED_TIME
     from webhooks.models import Event
 
     newest = Event.objects.order_by("-received_at", "-id")
@@ -69,7 +69,7 @@ def addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     yield "list", lambda _: events
     yield "list, failed", lambda _: f"{events}?state=dead"
     yield "list, failed, 7 days", lambda _: f"{events}?state=dead&received=168"
-    yield "list, cursor in the middle", lambda _: f"{events}?before={BY_ARRIVAL.cursor(middle)}"
+    yield "list, cursor in the middle", lambda _: f"{events}?before={BY_RECEIVED_TIME.cursor_of(middle)}"
     yield "search, event id", lambda _: f"{events}?q={failed.reference}"
     yield "search, entity id", lambda _: f"{events}?q={failed.entity_id}"
     yield "event", lambda _: f"{events}{longest.pk}/change/"
@@ -88,13 +88,13 @@ def log_addresses() -> Iterator[tuple[str, Callable[[Any], str]]]:
     middle = Entry.objects.filter(pk__gte=(first.pk + last.pk) // 2).order_by("id").first()
     changed = Entry.objects.filter(action="source.changed").latest("at")
     yield "log", lambda _: log
-    yield "log, cursor in the middle", lambda _: f"{log}?before={BY_TIME.cursor(middle)}"
+    yield "log, cursor in the middle", lambda _: f"{log}?before={BY_TIME.cursor_of(middle)}"
     yield "log, people", lambda _: f"{log}?who=person"
     yield "log, a person long ago", lambda _: f"{log}?who=person:1"
     yield "log, an action", lambda _: f"{log}?action=attempt.failed"
     yield "log, exports", lambda _: f"{log}?action=exports"
     yield "log, settings", lambda _: f"{log}?object=setting"
-    yield "log, settings in the middle", lambda _: f"{log}?object=setting&before={BY_TIME.cursor(middle)}"
+    yield "log, settings in the middle", lambda _: f"{log}?object=setting&before={BY_TIME.cursor_of(middle)}"
     yield "log, an object", lambda _: f"{log}?q={changed.stream}"
     yield "entry", lambda _: f"{log}{changed.pk}/change/"
 

@@ -61,7 +61,7 @@ def test_the_filters_are_chips_that_say_what_is_chosen_and_lead_on() -> None:
     alarm()
     client = support()
     chips = client.get(f"{LIST}?when=over").context["cl"].chips
-    assert [(chip.label, chip.value, chip.without) for chip in chips] == [
+    assert [(chip.label, chip.value, chip.clear_query) for chip in chips] == [
         ("Status", "Over", "?"),
         ("About", "", "?when=over"),
     ]

@@ -295,7 +295,7 @@ def test_the_views_find_their_actions_newest_first_and_turn_their_pages(view: st
         page = client.get(LIST + address).context["page"]
         assert next(tab.name for tab in page.tabs if tab.is_current) == view
         seen += [row.entry for row in page.rows]
-        address = page.turning.older
+        address = page.turning.older_url
     assert {each.action for each in seen} == found
     assert len(seen) == 30 * len(found)
     assert seen == sorted(seen, key=lambda each: (each.at, each.pk), reverse=True)
@@ -337,7 +337,7 @@ def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
 
 
 def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth_events, "_MOST_A_MINUTE", 5)
+    monkeypatch.setattr(auth_events, "_MAX_ENTRIES_PER_MINUTE", 5)
     began = timezone.now()
     monkeypatch.setattr(auth_events, "timezone", SimpleNamespace(now=lambda: began))
     guess = {"username": "root", "password": "wrong"}

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from console.base.downloads import MOST, most_with
+from console.base.downloads import MAX_STREAMS, stream_limit
 from sync.models import Replay
 from tests.support.people import browser, entries, event, source
 
@@ -56,19 +56,19 @@ def test_one_more_download_than_may_be_sent_waits_and_is_not_on_record(
     auditor: Client, begin: Begin, of: str
 ) -> None:
     address = EVENTS if of == "events" else members()
-    for _ in range(MOST):
+    for _ in range(MAX_STREAMS):
         begin(address)
     refused = auditor.get(address, follow=True)
     assert refused.status_code == 200
-    assert f"{MOST} downloads are being sent already." in refused.content.decode()
+    assert f"{MAX_STREAMS} downloads are being sent already." in refused.content.decode()
     (to, _), *_ = refused.redirect_chain
     assert to.partition("?")[2].startswith("state=succeeded" if of == "events" else "member=failed")
-    assert len(entries("download.started") + entries("replay.downloaded")) == MOST
+    assert len(entries("download.started") + entries("replay.downloaded")) == MAX_STREAMS
 
 
 @pytest.mark.pure
 def test_half_of_the_connections_are_left_for_webhooks() -> None:
-    assert [most_with(pool) for pool in (1, 2, 5, 8, 100)] == [1, 1, 2, 4, 4]
+    assert [stream_limit(pool) for pool in (1, 2, 5, 8, 100)] == [1, 1, 2, 4, 4]
 
 
 def is_read(answer: Any) -> None:
@@ -82,7 +82,7 @@ def is_left(answer: Any) -> None:
 
 @pytest.mark.parametrize("ends", [is_read, is_left, leave])
 def test_the_next_may_begin_when_one_has_ended(auditor: Client, begin: Begin, ends: Any) -> None:
-    first, *_ = [begin(EVENTS) for _ in range(MOST)]
+    first, *_ = [begin(EVENTS) for _ in range(MAX_STREAMS)]
     ends(first)
     begin(EVENTS)
     assert not auditor.get(EVENTS).streaming
@@ -91,10 +91,10 @@ def test_the_next_may_begin_when_one_has_ended(auditor: Client, begin: Begin, en
 def test_what_cannot_be_put_on_record_takes_no_place(
     auditor: Client, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for _ in range(MOST - 1):
+    for _ in range(MAX_STREAMS - 1):
         begin(EVENTS)
     with monkeypatch.context() as patched, suppress(ZeroDivisionError):
-        patched.setattr("console.base.downloads.record", lambda *_: 1 / 0)
+        patched.setattr("console.base.downloads.record_action", lambda *_: 1 / 0)
         auditor.get(EVENTS)
     begin(EVENTS)
 

@@ -269,7 +269,7 @@ def test_a_choice_is_its_persons_own_and_not_kept_for_ever() -> None:
     staff = approver("support")
     first = choose(staff, "approve", delivery)
     assert "not kept any more" in text_of(approver("support").get(first, follow=True))
-    for _ in range(PENDING_DECISIONS.most):
+    for _ in range(PENDING_DECISIONS.max_values):
         choose(staff, "approve", delivery)
     assert "not kept any more" in text_of(staff.get(first, follow=True))
 

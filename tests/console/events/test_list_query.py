@@ -14,7 +14,7 @@ from console.events import list_query
 from console.events.list_query import read_rows
 from console.models import SavedView
 from console.ui import keyset
-from console.ui.keyset import Cursor, Place
+from console.ui.keyset import Cursor, PageRequest
 from sync.search.event_filter import EventFilter, resolve
 from tests.support.builders.history import (
     NOON,
@@ -51,17 +51,17 @@ def many(count: int, seed: int = 7) -> None:
 
 def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
     """All pages from the first to the last by their links, and back again."""
-    place, seen, back = Place(oldest_first=oldest_first), [], []
+    place, seen, back = PageRequest(oldest_first=oldest_first), [], []
     rows = read_rows(meant, place)
     while True:
-        seen.append([event.pk for event in rows.shown])
-        ahead = rows.newer if oldest_first else rows.older
+        seen.append([event.pk for event in rows.rows])
+        ahead = rows.newer_cursor if oldest_first else rows.older_cursor
         if ahead is None:
             break
         rows = read_rows(meant, _at(ahead, not oldest_first, oldest_first))
     while True:
-        back.append([event.pk for event in rows.shown])
-        behind = rows.older if oldest_first else rows.newer
+        back.append([event.pk for event in rows.rows])
+        behind = rows.older_cursor if oldest_first else rows.newer_cursor
         if behind is None:
             break
         rows = read_rows(meant, _at(behind, oldest_first, oldest_first))
@@ -69,8 +69,8 @@ def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
     return [key for page in seen for key in page]
 
 
-def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> Place:
-    return Place(
+def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> PageRequest:
+    return PageRequest(
         before=cursor if is_before else None, after=None if is_before else cursor, oldest_first=oldest_first
     )
 
@@ -82,7 +82,7 @@ def _at(cursor: Cursor, is_before: bool, oldest_first: bool) -> Place:
 def test_turning_all_pages_shows_every_event_once_in_order(
     monkeypatch: pytest.MonkeyPatch, words: dict[str, str], oldest_first: bool
 ) -> None:
-    monkeypatch.setattr(keyset, "ROWS", 7)
+    monkeypatch.setattr(keyset, "PAGE_SIZE", 7)
     many(60)
     meant = resolve(words, timezone.now())
     order = ("received_at", "pk") if oldest_first else ("-received_at", "-pk")
@@ -94,7 +94,7 @@ def test_turning_all_pages_shows_every_event_once_in_order(
 def test_a_page_far_down_is_the_same_when_newer_events_arrive(support: Client) -> None:
     for number in range(120):
         an_event(number)
-    second = support.get(LIST).context["page"].turning.older
+    second = support.get(LIST).context["page"].turning.older_url
     before = [row.event.pk for row in support.get(LIST + second).context["page"].rows]
     for number in range(5):
         an_event(number, received_at=timezone.now())
@@ -229,7 +229,7 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
     for number in range(120):
         an_event(number)
     with CaptureQueriesContext(connection) as captured:
-        support.get(LIST + support.get(LIST).context["page"].turning.older)
+        support.get(LIST + support.get(LIST).context["page"].turning.older_url)
     assert not any("OFFSET" in each["sql"] for each in captured.captured_queries)
 
 
@@ -317,5 +317,5 @@ def test_a_list_without_a_match_names_the_filter_that_leaves_nothing(
     assert [chip.label for chip in page.context["page"].excluding] == excluding
     for chip in page.context["page"].excluding:
         assert f">Remove “{chip.label}: {chip.value}”</a>" in page.content.decode()
-        assert support.get(LIST + chip.without).context["page"].rows
+        assert support.get(LIST + chip.clear_query).context["page"].rows
     assert ("leaves nothing" in page.content.decode()) is (len(excluding) == 1)

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from sync.models import Care, Delivery, FailureCount, FailureGroup, Replay
 from sync.operations.failure_groups import keep_failure_groups
 from tests.support.builders.history import logged_in
@@ -40,7 +40,7 @@ def page(group: FailureGroup, client: Client | None = None) -> str:
 def test_the_list_has_the_worst_first_and_tabs_for_what_is_decided(group: FailureGroup) -> None:
     support = logged_in("support")
     listed = support.get(LIST).content.decode()
-    assert code_words("target-unavailable", "The shop").title in listed
+    assert describe_code("target-unavailable", "The shop").title in listed
     rows = re.findall(r"failuregroup/(\d+)/change/", listed)
     assert rows[0] == str(group.pk)
     assert len(set(rows)) == 2
@@ -164,7 +164,7 @@ def test_one_event_is_closed_by_hand(group: FailureGroup) -> None:
     path = f"/admin/webhooks/event/{delivery.event_id}/close/"
     shown = support.get(path).content.decode()
     assert "Mark 1 delivery as done by hand?" in shown
-    assert code_words("target-rejected", "The shop").title in shown
+    assert describe_code("target-rejected", "The shop").title in shown
     missing = support.post(path, {"reason": "", "key": str(uuid4())})
     assert "This field is required." in missing.content.decode()
     done = support.post(path, {"reason": "done in the shop", "key": str(uuid4())})

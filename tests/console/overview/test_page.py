@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.overview.figures import CHARTED, figures_at
-from console.templatetags.console_charts import days, hour
-from console.ui.charts import Hour, stacked
+from console.templatetags.console_charts import day_labels, recent_hour
+from console.ui.charts import HourCounts, build_hour_chart
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
 from sync.operations.pauses import pause
 from tests.support.builders.history import a_route, a_source, an_event, logged_in
@@ -326,14 +326,16 @@ def test_no_name_of_a_day_is_cut_at_the_edge(
     first: int, hours: int, names: list[tuple[str, str, str]]
 ) -> None:
     midnight = timezone.localtime(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
-    chart = stacked([Hour(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)])
-    assert [(day.x, day.place, day.anchor) for day in days(chart, hours)] == names
-    assert len(days(chart, 20)) <= 2, "of its last hours only"
+    chart = build_hour_chart(
+        [HourCounts(midnight + timedelta(hours=first + each), 1, 0, 0) for each in range(hours)]
+    )
+    assert [(day.boundary_x, day.label_x, day.anchor) for day in day_labels(chart, hours)] == names
+    assert len(day_labels(chart, 20)) <= 2, "of its last hours only"
 
 
 def test_the_oldest_in_flight_is_told_by_the_hour_that_it_came_in(hub: Route) -> None:
     counted(5, "retrying", 4)
     begins = now_hour() - timedelta(hours=5)
     CountedHour.objects.filter(begins_at=begins).update(open=4)
-    first, last = (hour(each, timezone.now()) for each in (begins, begins + timedelta(hours=1)))
+    first, last = (recent_hour(each, timezone.now()) for each in (begins, begins + timedelta(hours=1)))
     assert f"oldest from the hour {first} to {last}" in shown()

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.events.waterfall import WIDTH, Span, pieces, scale, waited
-from console.payloads.curl import curl
-from console.payloads.masking import COVER, masked, masked_address, masked_text
+from console.payloads.curl_command import build_curl_command
+from console.payloads.masking import MASK, mask_text, mask_url, mask_value
 
 pytestmark = pytest.mark.pure
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -30,9 +30,9 @@ def leaves(value: object) -> list[object]:
 
 @given(JSON)
 def test_every_value_is_covered_and_the_shape_stays(document: object) -> None:
-    found = masked({"x": document})["x"]
+    found = mask_value({"x": document})["x"]
     assert all(
-        leaf is None or isinstance(leaf, bool) or leaf == COVER for leaf in leaves(found)
+        leaf is None or isinstance(leaf, bool) or leaf == MASK for leaf in leaves(found)
     ) or _has_plain(document)
     assert len(leaves(found)) == len(leaves(document))
 
@@ -47,31 +47,31 @@ def _has_plain(document: object) -> bool:
 
 
 def test_the_words_of_the_protocol_stay() -> None:
-    assert masked({"id": "A", "eventType": "UPDATE", "emails": [{"value": "a@b.c"}]}) == {
-        "id": COVER,
+    assert mask_value({"id": "A", "eventType": "UPDATE", "emails": [{"value": "a@b.c"}]}) == {
+        "id": MASK,
         "eventType": "UPDATE",
-        "emails": [{"value": COVER}],
+        "emails": [{"value": MASK}],
     }
 
 
 def test_what_is_no_json_keeps_its_length_only() -> None:
-    assert masked_text("anna@example.com") == "••• (16 characters)"
-    assert masked_text("") == ""
-    assert "[[" not in masked_text("[" * 60_000)
+    assert mask_text("anna@example.com") == "••• (16 characters)"
+    assert mask_text("") == ""
+    assert "[[" not in mask_text("[" * 60_000)
 
 
 def test_an_address_keeps_names_and_loses_values() -> None:
-    covered = masked_address(
+    covered = mask_url(
         "https://x.test/customers/anna@example.com?email=anna@example.com&page=2", "/customers/{id}"
     )
     assert covered == "https://x.test/customers/{id}?email=•••&page=•••"
-    assert masked_address("http://[broken", "/x") == "/x"
+    assert mask_url("http://[broken", "/x") == "/x"
 
 
 @given(st.text(), st.text(min_size=1, max_size=20), st.text(max_size=50))
 def test_a_command_is_read_by_a_shell_as_it_was_meant(body: str, name: str, value: str) -> None:
     sent = {"url": "https://x.test/a", "headers": {name: value}, "body": body}
-    words = shlex.split(curl("PATCH", "/a", sent).replace("\\\n", ""))
+    words = shlex.split(build_curl_command("PATCH", "/a", sent).replace("\\\n", ""))
     assert words[:4] == ["curl", "-X", "PATCH", "https://x.test/a"]
     assert len(words) == 6 + 2 * bool(body)
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connections, transaction
 from django.test import Client
 
-from console.people.access import lock_access, who_may_change
+from console.people.access import lock_permission_changes, users_who_can_change_users
 from tests.support.people import browser
 
 ROLES = ("people of anna", "people of eva")
@@ -60,7 +60,7 @@ def at_once(posts: Sequence[Callable[[], Any]]) -> list[int]:
 
     with ThreadPoolExecutor(len(posts)) as people:
         with transaction.atomic():
-            lock_access()
+            lock_permission_changes()
             answers = [people.submit(one, post) for post in posts]
             time.sleep(0.5)
         return [answer.result() for answer in answers]
@@ -81,8 +81,8 @@ def test_of_two_who_take_it_from_each_other_one_keeps_the_right_to_change_people
 ) -> None:
     anna, eva = made("anna"), made("eva")
     of_anna, of_eva = (User.objects.get(username=name) for name in ("anna", "eva"))
-    assert who_may_change().count() == 2
+    assert users_who_can_change_users().count() == 2
     statuses = at_once([lambda: anna.post(*taking(of_eva)), lambda: eva.post(*taking(of_anna))])
-    assert who_may_change().count() == 1
+    assert users_who_can_change_users().count() == 1
     assert statuses.count(302) == 1
     assert set(statuses) <= {200, 302, 403}

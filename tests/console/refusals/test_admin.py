@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.refusals.admin import CODES
+from console.refusals.admin import REFUSAL_CODES
 from sync.statistics.recount import count
 from tests.support.builders.history import NOON, a_source, logged_in
 from webhooks.catalogue.codes import CATALOGUE
@@ -59,9 +59,9 @@ def test_refusals_are_filtered_by_source_and_code(query: str, expected: list[str
 
 
 def test_every_code_of_a_refused_request_can_be_chosen() -> None:
-    assert {code for code, entry in CATALOGUE.items() if entry.owner == "sender"} <= set(CODES)
-    assert "source-disabled" in CODES
-    assert "target-rejected" not in CODES
+    assert {code for code, entry in CATALOGUE.items() if entry.owner == "sender"} <= set(REFUSAL_CODES)
+    assert "source-disabled" in REFUSAL_CODES
+    assert "target-rejected" not in REFUSAL_CODES
 
 
 def test_nobody_changes_a_refusal_and_a_stranger_does_not_see_it() -> None:

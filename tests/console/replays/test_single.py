@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from console.replays.single import token_of
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from sync.attempts.apply import run
 from sync.limits.circuit_breaker import forget
 from sync.models import Attempt, Breaker, Connection, MappingVersion, Replay, Request, Route
@@ -61,7 +61,7 @@ def test_the_preview_shows_before_and_after_and_sends_nothing(hub: Hub) -> None:
     ]
     assert "The record will be updated." in text_of(page)
     assert "Last time: The shop refused the change" in text_of(page)
-    assert code_words("target-rejected", "The shop").next_step in text_of(page)
+    assert describe_code("target-rejected", "The shop").next_step in text_of(page)
     assert "fields stay as they are</summary>" in text_of(page)
     assert f'<del class="was">{before}</del>' in text_of(page)
     assert len(hub.writes()) == writes
@@ -107,7 +107,7 @@ def test_a_system_that_cannot_be_reached_is_told_in_words_and_the_replay_is_poss
     hub.shop.faults.add("error", status=503)
     support = logged_in("support")
     page = support.get(page_of(event))
-    assert code_words("target-unavailable", "The shop").title in text_of(page)
+    assert describe_code("target-unavailable", "The shop").title in text_of(page)
     assert "there is no preview. You can replay all the same" in text_of(page)
     hub.shop.faults.clear()
     form = {"token": page.context["token"], "takes": "", "mapping": "", "reason": WHY}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.ui.charts import Hour, line, share, stacked
+from console.ui.charts import HourCounts, build_hour_chart, percent_of_max, polyline_points
 
 pytestmark = pytest.mark.pure
 
@@ -29,33 +29,40 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
     ],
 )
 def test_the_axis_ends_at_a_simple_even_figure(highest: int, top: int) -> None:
-    chart = stacked([Hour(NOON, good=highest)])
-    assert (chart.top, chart.half * 2) == (top, top)
+    chart = build_hour_chart([HourCounts(NOON, good=highest)])
+    assert (chart.axis_max, chart.axis_middle * 2) == (top, top)
 
 
 def test_the_pieces_of_a_bar_stand_on_each_other() -> None:
-    chart = stacked([Hour(NOON, good=50, open=20, failed=30), Hour(NOON + timedelta(hours=1))])
-    assert [(part.style, part.y, part.height) for part in chart.bars[0].parts] == [
+    chart = build_hour_chart(
+        [HourCounts(NOON, good=50, open=20, failed=30), HourCounts(NOON + timedelta(hours=1))]
+    )
+    assert [(part.style, part.y, part.height) for part in chart.bars[0].segments] == [
         ("good", "50", "50"),
         ("warn", "30", "20"),
         ("bad", "0", "30"),
     ]
-    assert [bar.place for bar in chart.bars] == ["0", "50"]
-    assert chart.bars[1].parts == ()
+    assert [bar.slot_x for bar in chart.bars] == ["0", "50"]
+    assert chart.bars[1].segments == ()
 
 
 def test_one_failure_among_thousands_can_be_seen() -> None:
-    part = stacked([Hour(NOON, good=7999, failed=1)]).bars[0].parts[1]
+    part = build_hour_chart([HourCounts(NOON, good=7999, failed=1)]).bars[0].segments[1]
     assert (part.style, part.height) == ("bad", "0.8")
     assert float(part.y) >= 0
 
 
 def test_a_line_bridges_gaps_and_needs_two_points() -> None:
-    assert line([1.0, None, 2.0]) == "0,50 100,4"
-    assert line([None, 1.0]) == ""
-    assert line([]) == ""
-    assert line([0.0, 0.0]) == "0,96 100,96"
+    assert polyline_points([1.0, None, 2.0]) == "0,50 100,4"
+    assert polyline_points([None, 1.0]) == ""
+    assert polyline_points([]) == ""
+    assert polyline_points([0.0, 0.0]) == "0,96 100,96"
 
 
 def test_a_bar_beside_a_figure_is_never_nothing_where_there_is_something() -> None:
-    assert [share(50, 100), share(1, 10_000), share(0, 100), share(0, 0)] == ["50", "2", "0", "0"]
+    assert [
+        percent_of_max(50, 100),
+        percent_of_max(1, 10_000),
+        percent_of_max(0, 100),
+        percent_of_max(0, 0),
+    ] == ["50", "2", "0", "0"]

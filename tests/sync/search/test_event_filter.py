@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.http import QueryDict
 from django.utils import timezone
 
-from console.ui.filter_text import conditions
+from console.ui.filter_text import describe_filter
 from exports.models import Export
 from sync.models import Connection
 from sync.search.event_filter import WORDS, resolve
@@ -197,13 +197,13 @@ def test_a_filter_is_told_in_words_one_for_each_condition() -> None:
         "event_type": "other",
         "received_to": "2026-01-01",
     }
-    assert conditions(resolve(words, NOW).words()) == [
+    assert describe_filter(resolve(words, NOW).words()) == [
         "Status: Failed, Held for approval",
         "Reason: The commercial system refused the change",
         "Type: other",
         "Received before 2026-01-01 00:00 UTC",
     ]
-    assert conditions(resolve({}, NOW).words()) == []
+    assert describe_filter(resolve({}, NOW).words()) == []
 
 
 def test_the_list_knows_no_filter_that_the_parser_does_not() -> None:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.settings.sources import page as sources_page
-from console.ui.status import code_words
+from console.ui.outcome_texts import describe_code
 from database.clock import read_clock
 from sync.monitoring.health_figures import measure
 from sync.statistics.recount import count
@@ -142,7 +142,7 @@ def test_a_test_event_goes_through_the_real_gate_and_means_nothing(
 def test_a_test_event_of_a_source_that_is_switched_off_is_refused_and_said() -> None:
     of = source("off", is_enabled=False)
     text = sent(browser("administrator"), of)
-    assert f"was not accepted: {code_words('source-disabled').title}." in text
+    assert f"was not accepted: {describe_code('source-disabled').title}." in text
     assert "(source-disabled)" in text
     assert not Event.objects.exists()
 

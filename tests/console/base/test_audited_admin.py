@@ -9,8 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 
 from audit.models import Entry
-from console.base.audited import AuditedAdmin
-from console.base.read_only import EvidenceAdmin
+from console.base.audited_admin import AuditedAdmin
+from console.base.read_only_admin import ReadOnlyAdmin
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
 from tests.support.people import browser, entries, person
 
@@ -22,7 +22,7 @@ PASSWORD = {"password1": "a staple that is new", "password2": "a staple that is 
 
 def test_every_page_that_changes_rows_is_audited() -> None:
     """Erasing a person looks at what people wrote; Django's own log is not read, because nothing writes to it."""
-    other = [each for each in admin.site._registry.values() if not isinstance(each, EvidenceAdmin)]
+    other = [each for each in admin.site._registry.values() if not isinstance(each, ReadOnlyAdmin)]
     assert [each for each in other if not isinstance(each, AuditedAdmin)] == []
 
 

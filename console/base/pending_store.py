@@ -13,18 +13,18 @@ from django.http import HttpRequest, QueryDict
 from webhooks.encryption.at_rest import CannotOpen, seal, unseal
 
 
-class PendingValues:
-    """Values of one kind in the session of a person. `most`: how many are kept."""
+class PendingStore:
+    """Values of one kind in the session of a person. `max_values`: how many are kept."""
 
-    def __init__(self, name: str, most: int) -> None:
+    def __init__(self, name: str, max_values: int) -> None:
         self._name = name
-        self.most = most
+        self.max_values = max_values
 
     def add(self, request: HttpRequest, value: Any) -> UUID:
         """Keep a value that JSON can hold; returns its key."""
         key = uuid4()
         values = [*request.session.get(self._name, {}).items(), (str(key), value)]
-        request.session[self._name] = dict(values[-self.most :])
+        request.session[self._name] = dict(values[-self.max_values :])
         return key
 
     def get(self, request: HttpRequest, key: UUID) -> Any:
@@ -38,23 +38,23 @@ class PendingValues:
         request.session[self._name] = values
 
 
-class PendingChanges(PendingValues):
+class PendingChangeStore(PendingStore):
     """Typed changes of settings: encrypted, since they may hold secrets, and kept for a quarter of an hour.
 
     No page carries them from one step to the next.
     """
 
-    seconds = 900.0
+    lifetime_seconds = 900.0
 
-    def hold(self, request: HttpRequest, about: str, typed: QueryDict) -> UUID:
+    def put_change(self, request: HttpRequest, row_label: str, typed: QueryDict) -> UUID:
         """Keep what was typed about one row; returns its key."""
         sealed = b64encode(seal(typed.urlencode().encode())).decode("ascii")
-        return self.add(request, [about, time.time(), sealed])
+        return self.add(request, [row_label, time.time(), sealed])
 
-    def held(self, request: HttpRequest, about: str, key: UUID) -> QueryDict | None:
+    def get_change(self, request: HttpRequest, row_label: str, key: UUID) -> QueryDict | None:
         """Return what was typed; None where this person holds no such change of this row, or it is too old."""
         found = self.get(request, key)
-        if found is None or found[0] != about or time.time() - found[1] > self.seconds:
+        if found is None or found[0] != row_label or time.time() - found[1] > self.lifetime_seconds:
             return None
         try:
             return QueryDict(unseal(b64decode(found[2])).decode())

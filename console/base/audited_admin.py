@@ -14,71 +14,73 @@ from django.db import connection, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 
 from audit.format.canonical_json import JSONValue
-from console.base.audit_trail import Values, because, record, to_audit_log
+from console.base.audit_trail import FieldValues, reason_details, record_action, redirect_to_audit_log
 from sync.planning.change import json_equal
 from webhooks.encryption.at_rest import SealedJSONField
 
-_LARGEST = 2**53
+_MAX_JSON_INTEGER = 2**53
 
 
-def plain(value: Any) -> JSONValue:
+def to_json_value(value: Any) -> JSONValue:
     """The value in a form that canonical JSON has: floats, times, ids and over-large numbers as text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) < _LARGEST else str(value)
+        return value if abs(value) < _MAX_JSON_INTEGER else str(value)
     if isinstance(value, Mapping):
-        return {str(name): plain(member) for name, member in value.items()}
+        return {str(name): to_json_value(member) for name, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(member) for member in value]
+        return [to_json_value(member) for member in value]
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def values_of(instance: models.Model, many: Iterable[str] = ()) -> Values:
+def field_values(instance: models.Model, m2m_fields: Iterable[str] = ()) -> FieldValues:
     """The stored values of a row by field name, ids for relations; without the times of its changes."""
-    fields = [field for field in instance._meta.concrete_fields if not _keeps_itself(field)]
-    values = {field.name: plain(field.value_from_object(instance)) for field in fields}
-    return values | {name: sorted(getattr(instance, name).values_list("pk", flat=True)) for name in many}
+    fields = [field for field in instance._meta.concrete_fields if not _is_set_automatically(field)]
+    values = {field.name: to_json_value(field.value_from_object(instance)) for field in fields}
+    return values | {
+        name: sorted(getattr(instance, name).values_list("pk", flat=True)) for name in m2m_fields
+    }
 
 
-def _keeps_itself(field: Any) -> bool:
+def _is_set_automatically(field: Any) -> bool:
     return bool(
         field.primary_key or getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
     )
 
 
-def difference(before: Values, after: Values, withheld: frozenset[str]) -> Values:
+def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozenset[str]) -> FieldValues:
     """`before` and `after` of what differs; `changed` names the fields whose values are nobody's business.
 
     Empty where nothing differs.
     """
     names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
-    shown = [name for name in names if name not in withheld]
-    found: Values = {}
+    shown = [name for name in names if name not in redacted_fields]
+    found: FieldValues = {}
     if shown:
         found = {
             "before": {name: before[name] for name in shown if name in before},
             "after": {name: after[name] for name in shown if name in after},
         }
-    hidden = sorted(set(names) & withheld)
+    hidden = sorted(set(names) & redacted_fields)
     return found | ({"changed": hidden} if hidden else {})
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A ModelAdmin whose every addition, change and deletion is recorded in the same transaction.
 
-    `kind` names the setting (`setting:<kind>:<id>`, `<kind>.changed`); fields in `withheld`, and sealed ones,
-    are recorded without their value, sealed ones as `secret.changed` besides; `many` are the many-to-many fields that
-    count.
+    `audit_kind` is part of the stream and of the actions (`setting:<kind>:<id>`, `<kind>.changed`). Fields in
+    `redacted_fields`, and encrypted ones, are recorded without values; a changed encrypted field adds
+    `secret.changed`. `m2m_fields` are the many-to-many fields that are recorded.
     """
 
-    kind: ClassVar[str] = ""
-    withheld: ClassVar[frozenset[str]] = frozenset()
-    many: ClassVar[tuple[str, ...]] = ()
+    audit_kind: ClassVar[str] = ""
+    redacted_fields: ClassVar[frozenset[str]] = frozenset()
+    m2m_fields: ClassVar[tuple[str, ...]] = ()
 
-    def stream(self, pk: Any) -> str:
+    def audit_stream(self, pk: Any) -> str:
         """The audit stream of one row."""
-        return f"setting:{self.kind}:{pk}"
+        return f"setting:{self.audit_kind}:{pk}"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         """For a change as it stands now, and locked until the change is stored, which writes each column."""
@@ -106,20 +108,26 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
-        return to_audit_log(request, self.stream(row.pk))
+        return redirect_to_audit_log(request, self.audit_stream(row.pk))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        form.values_before = self.stored(obj.pk) if change else {}
+        form.values_before = self.stored_values(obj.pk) if change else {}
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        found = difference(form.values_before, self.stored(form.instance.pk), self._hidden())
+        found = diff_values(
+            form.values_before, self.stored_values(form.instance.pk), self._unrecorded_fields()
+        )
         if found or not change:
-            action = f"{self.kind}.{'changed' if change else 'created'}"
-            record(request, self.stream(form.instance.pk), action, found | because(request))
-        if not self._sealed().isdisjoint(found.get("changed", ())):
-            record(request, self.stream(form.instance.pk), "secret.changed", because(request))
+            action = f"{self.audit_kind}.{'changed' if change else 'created'}"
+            record_action(
+                request, self.audit_stream(form.instance.pk), action, found | reason_details(request)
+            )
+        if not self._encrypted_fields().isdisjoint(found.get("changed", ())):
+            record_action(
+                request, self.audit_stream(form.instance.pk), "secret.changed", reason_details(request)
+            )
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():
@@ -133,17 +141,17 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().delete_queryset(request, queryset)
 
     def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
-        found = difference(self.stored(pk), {}, self._hidden())
-        details = {"before": found.get("before", {})} | because(request)
-        record(request, self.stream(pk), f"{self.kind}.deleted", details)
+        found = diff_values(self.stored_values(pk), {}, self._unrecorded_fields())
+        details = {"before": found.get("before", {})} | reason_details(request)
+        record_action(request, self.audit_stream(pk), f"{self.audit_kind}.deleted", details)
 
-    def stored(self, pk: Any) -> Values:
+    def stored_values(self, pk: Any) -> FieldValues:
         """What the database holds of one row now: what is compared before and after a change."""
-        return values_of(self.model._base_manager.get(pk=pk), self.many)
+        return field_values(self.model._base_manager.get(pk=pk), self.m2m_fields)
 
-    def _hidden(self) -> frozenset[str]:
-        return self.withheld | self._sealed()
+    def _unrecorded_fields(self) -> frozenset[str]:
+        return self.redacted_fields | self._encrypted_fields()
 
-    def _sealed(self) -> frozenset[str]:
+    def _encrypted_fields(self) -> frozenset[str]:
         fields = self.model._meta.concrete_fields
         return frozenset(field.name for field in fields if isinstance(field, SealedJSONField))

@@ -12,7 +12,7 @@ from sync.models import Connection
 from webhooks.catalogue.codes import CATALOGUE, LANGUAGES, Words, words
 from webhooks.models import State
 
-_SHAPES: Mapping[str, str] = {
+_STATE_SYMBOLS: Mapping[str, str] = {
     State.DEAD: "✕",
     State.HELD: "‖",
     State.RETRYING: "↻",
@@ -26,7 +26,7 @@ _SHAPES: Mapping[str, str] = {
 }
 
 # A delivery that was taken up again still carries its last attempt's code, which tells nothing of this one.
-_UNDER_WAY: Mapping[str, Callable[[], Words]] = {
+_IN_PROGRESS_TEXTS: Mapping[str, Callable[[], Words]] = {
     State.PENDING: lambda: Words(
         _("Waits for its turn"), _("It is stored and will be delivered next."), _("Nothing to do.")
     ),
@@ -36,9 +36,9 @@ _UNDER_WAY: Mapping[str, Callable[[], Words]] = {
 }
 
 
-def state_mark(state: str) -> SafeString:
+def render_state_pill(state: str) -> SafeString:
     """The state as a word and a shape, so that it does not hang on a colour."""
-    return pill(state, _SHAPES.get(state, "?"), state_name(state))
+    return render_pill(state, _STATE_SYMBOLS.get(state, "?"), state_name(state))
 
 
 def state_name(state: str) -> str:
@@ -48,25 +48,25 @@ def state_name(state: str) -> str:
     return str(State(state).label).capitalize() if state in State.values else state
 
 
-def pill(style: str, shape: str, word: str) -> SafeString:
+def render_pill(style: str, symbol: str, label: str) -> SafeString:
     """A word with its shape before it; only the word is read out."""
     return format_html(
-        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, shape, word
+        '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, symbol, label
     )
 
 
-def reason(state: str, code: str, connection: str = "") -> Words:
+def explain_outcome(state: str, code: str, connection: str = "") -> Words:
     """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
-    if state in _UNDER_WAY:
-        return _UNDER_WAY[state]()
-    found = code_words(code or state, connection)
+    if state in _IN_PROGRESS_TEXTS:
+        return _IN_PROGRESS_TEXTS[state]()
+    found = describe_code(code or state, connection)
     entry = CATALOGUE.get(code)
     if state == State.DEAD and entry is not None and entry.replay_helps:
-        return replace(found, next_step=_given_up(entry.owner, connection))
+        return replace(found, next_step=_next_step_after_retries(entry.owner, connection))
     return found
 
 
-def paused() -> Words:
+def explain_pause() -> Words:
     """Of a delivery that is not due while its source or its route is paused."""
     return Words(
         _("Waits because of a pause"),
@@ -75,7 +75,7 @@ def paused() -> Words:
     )
 
 
-def nothing_there(identity: str, connection: str, *, is_left_alone: bool) -> Words:
+def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool) -> Words:
     """Of an entity that is gone and of which there was no record. `is_left_alone`: its record was not looked for."""
     told = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
     if is_left_alone:
@@ -84,7 +84,7 @@ def nothing_there(identity: str, connection: str, *, is_left_alone: bool) -> Wor
     return Words(_("There was nothing to do"), told % names, _("Nothing was sent."))
 
 
-def _given_up(owner: str, connection: str) -> str:
+def _next_step_after_retries(owner: str, connection: str) -> str:
     """What the catalogue says of such a failure, that the hub tries again, is over."""
     if owner == "hub":
         return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
@@ -92,7 +92,7 @@ def _given_up(owner: str, connection: str) -> str:
     return told % {"system": connection or _("the system")}
 
 
-def code_words(code: str, connection: str = "") -> Words:
+def describe_code(code: str, connection: str = "") -> Words:
     """The words of a code; of one that the catalogue does not have (any more), the code itself.
 
     In the person's language: the catalogue's own texts, or the translation of the English ones.
@@ -104,12 +104,14 @@ def code_words(code: str, connection: str = "") -> Words:
     return words(code, language, connection=connection, translate=_)
 
 
-def dead_words(code: str, connection: Connection) -> Words:
+def describe_failure(code: str, connection: Connection) -> Words:
     """What broke there, and what to do."""
-    return reason(State.DEAD, code, connection.name) if code else code_words("dead", connection.name)
+    return (
+        explain_outcome(State.DEAD, code, connection.name) if code else describe_code("dead", connection.name)
+    )
 
 
-def replay_helps(code: str) -> bool:
+def is_replayable(code: str) -> bool:
     """Whether a replay can succeed without anybody changing the data first."""
     return code in CATALOGUE and CATALOGUE[code].replay_helps
 

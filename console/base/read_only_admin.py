@@ -17,14 +17,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.utils.translation import ngettext
 
-from console.base.audit_trail import to_audit_log
+from console.base.audit_trail import redirect_to_audit_log
 from console.base.forms import parse_pk
 
-COUNTED = 10_000
+COUNT_LIMIT = 10_000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than one past `COUNTED` rows: that many means "more than 10,000".
+    """Counts no further than one past `COUNT_LIMIT` rows: that many means "more than 10,000".
 
     Never an estimate: one that says 0 makes Django's ChangeList load the whole table.
     """
@@ -32,15 +32,15 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows.order_by().values("pk")[: COUNTED + 1].count()
+        return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
 
 
-class RowPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """`show_row` makes the page of one; only where `takes_posts` may something be sent to it."""
+class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """`render_detail` makes the page of one; only where `allows_post` may something be sent to it."""
 
-    takes_posts = False
+    allows_post = False
 
-    def show_row(self, request: HttpRequest, row: Any) -> HttpResponse:
+    def render_detail(self, request: HttpRequest, row: Any) -> HttpResponse:
         raise NotImplementedError
 
     def change_view(
@@ -51,49 +51,53 @@ class RowPages(admin.ModelAdmin):  # type: ignore[type-arg]
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The page of one row, for those who may see it; 404 where there is none."""
-        self.require(request)
-        if not self.takes_posts and request.method not in ("GET", "HEAD"):
+        self.require_permissions(request)
+        if not self.allows_post and request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}")
-        return self.show_row(request, row)
+        return self.render_detail(request, row)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to what the audit log has about a row. `Http404` for a row without a stream of its own."""
-        self.require(request, "audit.view_entry")
+        self.require_permissions(request, "audit.view_entry")
         row = self.get_object(request, unquote(object_id))
         if row is None or not hasattr(row, "stream"):
             raise Http404(f"There is no history of {self.opts.verbose_name} {object_id}")
-        return to_audit_log(request, row.stream)
+        return redirect_to_audit_log(request, row.stream)
 
-    def require(self, request: HttpRequest, *permissions: str) -> None:
+    def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
         """`PermissionDenied` for who may not see these rows, or lacks one of these permissions."""
         if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
             raise PermissionDenied
 
-    def may(self, request: HttpRequest) -> dict[str, bool]:
+    def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
         """What its pages ask about the person."""
         return {}
 
-    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
+    def render_page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
         """A page of the console."""
-        shared = {**self.admin_site.each_context(request), "media": self.media, "may": self.may(request)}
+        shared = {
+            **self.admin_site.each_context(request),
+            "media": self.media,
+            "may": self.template_permissions(request),
+        }
         return TemplateResponse(request, template, {**shared, **context})
 
 
-def found_by(rows: QuerySet[Any], name: str, read: Callable[[str], UUID]) -> Any:
+def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Callable[[str], UUID]) -> Any:
     """The row of an address: by the name that people and the audit log quote (`read` takes it), or by its key."""
     try:
-        return rows.filter(uuid=read(name)).first()
+        return rows.filter(uuid=parse_public_id(name)).first()
     except ValueError:
         pk = parse_pk(name)
         return None if pk is None else rows.filter(pk=pk).first()
 
 
-def without(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
+def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
     """The same list without these parameters, which mean nothing there; the person is told which."""
     kept = request.GET.copy()
     for name in unknown:
@@ -107,7 +111,7 @@ def without(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirec
     return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}" if kept else request.path)
 
 
-class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A read-only list of a table that grows: newest first, counted within bounds, nothing sortable."""
 
     list_per_page = 50
@@ -116,7 +120,7 @@ class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
     sortable_by = ()
-    parameters: frozenset[str] = frozenset()
+    allowed_lookups: frozenset[str] = frozenset()
 
     @property
     def media(self) -> forms.Media:
@@ -134,7 +138,7 @@ class EvidenceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Only what the filters offer: any other look-up could mean a walk through the whole table."""
-        return lookup in self.parameters
+        return lookup in self.allowed_lookups
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if ERROR_FLAG in request.GET:

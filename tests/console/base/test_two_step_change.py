@@ -10,9 +10,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from audit.models import Entry
-from console.base import pending
-from console.base.audited import difference
-from console.ui.field_diff import Changed, changed
+from console.base import pending_store
+from console.base.audited_admin import diff_values
+from console.ui.field_diff import FieldChange, diff_fields
 from sync.connectors.presets import load_preset
 from sync.models import Connection
 from tests.support.builders.history import a_delivery, a_route, a_source, an_event
@@ -139,8 +139,8 @@ def test_a_change_is_made_once_however_often_it_is_sent() -> None:
 def test_a_change_is_kept_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     of, client = connection(), browser("administrator")
     page = ask(client, of, name="Other")
-    late = pending.time.time() + timedelta(minutes=16).total_seconds()
-    monkeypatch.setattr(pending.time, "time", lambda: late)
+    late = pending_store.time.time() + timedelta(minutes=16).total_seconds()
+    monkeypatch.setattr(pending_store.time, "time", lambda: late)
     assert "not kept any more" in client.get(page, follow=True).content.decode()
 
 
@@ -187,15 +187,17 @@ def test_switching_a_connection_off_says_how_much_waits_for_it() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ({"active": 0}, {"active": False}, Changed("Fields / active", "0", "no")),
-        ({"active": False}, {"active": False, "left": None}, Changed("Fields / left", None, "null")),
-        ({"active": [1]}, {"active": [True]}, Changed("Fields / active", "[1]", "[true]")),
-        ({"name": "a"}, {"name": ""}, Changed("Fields / name", "a", '""')),
+        ({"active": 0}, {"active": False}, FieldChange("Fields / active", "0", "no")),
+        ({"active": False}, {"active": False, "left": None}, FieldChange("Fields / left", None, "null")),
+        ({"active": [1]}, {"active": [True]}, FieldChange("Fields / active", "[1]", "[true]")),
+        ({"name": "a"}, {"name": ""}, FieldChange("Fields / name", "a", '""')),
     ],
 )
-def test_a_change_of_json_is_a_change_where_python_sees_none(before: Any, after: Any, told: Changed) -> None:
-    assert changed({"fields": before}, {"fields": after}, {"fields": "Fields"}) == [told]
-    assert difference({"fields": before}, {"fields": after}, frozenset()) == {
+def test_a_change_of_json_is_a_change_where_python_sees_none(
+    before: Any, after: Any, told: FieldChange
+) -> None:
+    assert diff_fields({"fields": before}, {"fields": after}, {"fields": "Fields"}) == [told]
+    assert diff_values({"fields": before}, {"fields": after}, frozenset()) == {
         "before": {"fields": before},
         "after": {"fields": after},
     }

@@ -22,18 +22,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from console.base.audited import AuditedAdmin, values_of
+from console.base.audited_admin import AuditedAdmin, field_values
 from console.base.forms import ReasonForm
-from console.base.pending import PendingChanges
-from console.ui.field_diff import Changed, changed
+from console.base.pending_store import PendingChangeStore
+from console.ui.field_diff import FieldChange, diff_fields
 
 
-def kept_by(row: Model) -> list[str]:
+def protected_relations(row: Model) -> list[str]:
     """The kinds of rows that must not lose this one, as they are called."""
-    return list(dict.fromkeys(_found(row)))
+    return list(dict.fromkeys(_protecting_kinds(row)))
 
 
-def _found(row: Model) -> Iterator[str]:
+def _protecting_kinds(row: Model) -> Iterator[str]:
     for relation in row._meta.get_fields(include_hidden=True):
         if not (isinstance(relation, ForeignObjectRel) and relation.on_delete is PROTECT):
             continue
@@ -42,10 +42,10 @@ def _found(row: Model) -> Iterator[str]:
             yield capfirst(str(of._meta.verbose_name_plural))
 
 
-_PENDING = PendingChanges("held_changes", most=3)
+_PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
 
 
-class ReasonedAdmin(AuditedAdmin):
+class ReasonRequiredAdmin(AuditedAdmin):
     """An `AuditedAdmin` of which nothing is added or deleted without a reason, and nothing by the dozen."""
 
     actions = None
@@ -66,7 +66,7 @@ class ReasonedAdmin(AuditedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if not change:
-            _give(request, form)
+            _attach_reason(request, form)
         super().save_model(request, obj, form, change)
 
     def delete_view(
@@ -74,7 +74,7 @@ class ReasonedAdmin(AuditedAdmin):
     ) -> Any:
         reason = ReasonForm(request.POST or None)
         if reason.is_valid():
-            _give(request, reason)
+            _attach_reason(request, reason)
         elif request.method == "POST":
             request.POST = QueryDict()  # Django's page, shown again
         row = self.get_object(request, unquote(object_id))
@@ -84,31 +84,34 @@ class ReasonedAdmin(AuditedAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Django would read everything that keeps the row, to list it."""
-        if kept := [kind for each in objs for kind in kept_by(each)]:
+        if kept := [kind for each in objs for kind in protected_relations(each)]:
             return [], {}, set(), kept
         return super().get_deleted_objects(objs, request)
 
 
-def _give(request: HttpRequest, form: forms.BaseForm) -> None:
+def _attach_reason(request: HttpRequest, form: forms.BaseForm) -> None:
     request.reason = form.cleaned_data["reason"]  # type: ignore[attr-defined]
 
 
-class ConfirmedAdmin(ReasonedAdmin):
+class TwoStepChangeAdmin(ReasonRequiredAdmin):
     """Of which no change is made either before it was shown and a reason was given."""
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.confirm_view)
-        return [path("<int:pk>/confirm/<uuid:key>/", page, name=self._url("confirm")), *super().get_urls()]
+        return [
+            path("<int:pk>/confirm/<uuid:key>/", page, name=self._url_name("confirm")),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = {"title": str(self.opts.verbose_name_plural).capitalize()}
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
-    def hidden_changes(self, form: Any) -> list[str]:
+    def secret_changes(self, form: Any) -> list[str]:
         """What changes and is not shown, in words; secrets."""
         return []
 
-    def consequences(self, form: Any) -> list[str]:
+    def change_warnings(self, form: Any) -> list[str]:
         """What the change will do, in sentences."""
         return []
 
@@ -120,22 +123,22 @@ class ConfirmedAdmin(ReasonedAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
-        asked = self._ask(request, str(object_id)) if is_new else None
+        asked = self._redirect_to_confirmation(request, str(object_id)) if is_new else None
         return asked or super().changeform_view(request, object_id, form_url, extra_context)
 
-    def _ask(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
+    def _redirect_to_confirmation(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
         """On to the page that confirms; None where Django's own page says what is wrong."""
         row = self.get_object(request, unquote(object_id))
         if row is None or not self.has_change_permission(request, row):
             return None
-        form = self._form(request, row, request.POST)
+        form = self._bind_form(request, row, request.POST)
         if not form.is_valid():
             return None
-        if not self._differs(form):
+        if not self._has_changes(form):
             messages.info(request, _("Nothing was changed."))
-            return redirect(self._page(row.pk))
-        key = _PENDING.hold(request, self._about(row.pk), request.POST)
-        return redirect(reverse(f"admin:{self._url('confirm')}", args=[row.pk, key]))
+            return redirect(self._change_url(row.pk))
+        key = _PENDING_CHANGES.put_change(request, self._row_label(row.pk), request.POST)
+        return redirect(reverse(f"admin:{self._url_name('confirm')}", args=[row.pk, key]))
 
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """What changes; on POST with a reason, change it."""
@@ -143,18 +146,18 @@ class ConfirmedAdmin(ReasonedAdmin):
         name = str(row)
         if not self.has_change_permission(request, row):
             raise PermissionDenied
-        typed = _PENDING.held(request, self._about(pk), key)
-        form = self._form(request, row, typed) if typed is not None else None
+        typed = _PENDING_CHANGES.get_change(request, self._row_label(pk), key)
+        form = self._bind_form(request, row, typed) if typed is not None else None
         if form is None or not form.is_valid():
-            return self._over(request, pk, key, form)
-        shown = self._changes(form)
-        seen = _digest(shown)
+            return self._redirect_expired(request, pk, key, form)
+        shown = self._field_changes(form)
+        seen = _digest_changes(shown)
         reason = ReasonForm(request.POST or None)
         if request.method == "POST" and request.POST.get("seen") != seen:
             reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
         elif request.method == "POST" and reason.is_valid():
-            _PENDING.remove(request, key)
-            _give(request, reason)
+            _PENDING_CHANGES.remove(request, key)
+            _attach_reason(request, reason)
             request.POST = typed  # type: ignore[assignment]
             answer: HttpResponse = self.changeform_view(request, str(pk))
             return answer
@@ -162,46 +165,46 @@ class ConfirmedAdmin(ReasonedAdmin):
             **self.admin_site.each_context(request),
             "title": _("Change %(name)s?") % {"name": name},
             "name": name,
-            "back": self._page(pk),
+            "back": self._change_url(pk),
             "shown": shown,
-            "hidden": self.hidden_changes(form),
-            "consequences": self.consequences(form),
+            "hidden": self.secret_changes(form),
+            "consequences": self.change_warnings(form),
             "reason_form": reason,
             "seen": seen,
         }
         return TemplateResponse(request, "console/base/confirm_change.html", context)
 
-    def _over(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
-        _PENDING.remove(request, key)
+    def _redirect_expired(self, request: HttpRequest, pk: int, key: UUID, form: Any) -> HttpResponseRedirect:
+        _PENDING_CHANGES.remove(request, key)
         if form is None:
             messages.error(request, _("This change is not kept any more. Make it again."))
         else:
             told = " ".join(str(each) for found in form.errors.values() for each in found)
             messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": told})
-        return redirect(self._page(pk))
+        return redirect(self._change_url(pk))
 
-    def _form(self, request: HttpRequest, row: Any, typed: Any) -> Any:
+    def _bind_form(self, request: HttpRequest, row: Any, typed: Any) -> Any:
         return self.get_form(request, row, change=True)(typed, instance=row)
 
-    def _changes(self, form: Any) -> list[Changed]:
-        after = values_of(form.instance)
-        names = [name for name in form.fields if name in after and name not in self._hidden()]
+    def _field_changes(self, form: Any) -> list[FieldChange]:
+        after = field_values(form.instance)
+        names = [name for name in form.fields if name in after and name not in self._unrecorded_fields()]
         labels = {name: str(form.fields[name].label or name) for name in names}
-        return changed(self.stored(form.instance.pk), after, labels)
+        return diff_fields(self.stored_values(form.instance.pk), after, labels)
 
-    def _differs(self, form: Any) -> bool:
-        return bool(self._changes(form) or self.hidden_changes(form))
+    def _has_changes(self, form: Any) -> bool:
+        return bool(self._field_changes(form) or self.secret_changes(form))
 
-    def _about(self, pk: Any) -> str:
+    def _row_label(self, pk: Any) -> str:
         return f"{self.opts.label_lower}:{pk}"
 
-    def _url(self, name: str) -> str:
+    def _url_name(self, name: str) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
 
-    def _page(self, pk: Any) -> str:
-        return reverse(f"admin:{self._url('change')}", args=[pk])
+    def _change_url(self, pk: Any) -> str:
+        return reverse(f"admin:{self._url_name('change')}", args=[pk])
 
 
-def _digest(shown: list[Changed]) -> str:
+def _digest_changes(shown: list[FieldChange]) -> str:
     text = json.dumps([asdict(each) for each in shown], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

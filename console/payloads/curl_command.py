@@ -1,0 +1,34 @@
+"""A request of the hub as a command for a shell: secrets are variables, values are covered. Pure."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from console.payloads.masking import mask_text, mask_url
+
+_SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "proxy-authorization")
+
+
+def build_curl_command(method: str, path: str, request_document: Mapping[str, Any]) -> str:
+    """Of a stored request (`url`, `headers`, `body`). Nothing of it can be run by accident: `$TOKEN` is for the reader
+    to fill in, and so is what stands for a value.
+    """
+    parts = [
+        "curl",
+        "-X",
+        shlex.quote(method),
+        shlex.quote(mask_url(str(request_document.get("url", "")), path)),
+    ]
+    for name, value in (request_document.get("headers") or {}).items():
+        is_secret = name.lower() in _SECRET_HEADERS or "redacted" in str(value).lower()
+        parts.append(
+            "-H " + (f'"{_safe_header_name(name)}: $TOKEN"' if is_secret else shlex.quote(f"{name}: {value}"))
+        )
+    if request_document.get("body"):
+        parts.append("--data-raw " + shlex.quote(mask_text(str(request_document["body"]))))
+    return " ".join(parts[:4]) + "".join(f" \\\n  {part}" for part in parts[4:])
+
+
+def _safe_header_name(name: str) -> str:
+    """A header's name holds nothing that a shell would read; what is stored may."""
+    return "".join(letter for letter in name if letter.isalnum() or letter == "-")
