@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.settings.connections.figures import ConnectionShown
+from console.settings.connections.connection_status import ConnectionStatus
 from console.ui.formatting import short_duration
 from sync.models import Alarm, AlarmKind, Route
 from sync.monitoring.alarm_texts import describe
@@ -32,7 +32,7 @@ class Alert:
     link_text: str
 
 
-def alerts(user: Any, connections: Iterable[ConnectionShown]) -> list[Alert]:
+def alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[Alert]:
     """The worst first; nothing that somebody asked for quiet about. Three statements for those who may see all."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
     told = {alarm.subject for alarm in alarms}
@@ -56,7 +56,7 @@ def _of_alarms(alarms: Iterable[Alarm]) -> Iterator[Alert]:
             yield Alert(style, f"{words.title}.", words.detail, link, _("See what to do"))
 
 
-def _of_connections(connections: Iterable[ConnectionShown]) -> Iterator[Alert]:
+def _of_connections(connections: Iterable[ConnectionStatus]) -> Iterator[Alert]:
     for shown in connections:
         if not shown.health.is_wrong:
             continue
@@ -83,7 +83,7 @@ def _paused(what: Source | Route, page: str, link_text: str) -> Alert:
     return Alert("warn", title, told, reverse(page, args=[what.pk]), link_text)
 
 
-def _title(shown: ConnectionShown) -> str:
+def _title(shown: ConnectionStatus) -> str:
     name, since = shown.connection.name, shown.figures.slow_since
     if shown.health is Health.SLOW:
         if since is None:
@@ -95,7 +95,7 @@ def _title(shown: ConnectionShown) -> str:
     return _("%(name)s is paused.") % {"name": name}
 
 
-def _text(shown: ConnectionShown) -> str:
+def _text(shown: ConnectionStatus) -> str:
     if shown.health is Health.SLOW:
         p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
         normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}

@@ -17,7 +17,7 @@ from console.failures.by_reason import failing_reasons
 from console.overview.alerts import alerts
 from console.overview.figures import TARGET, figures_at, needing_somebody
 from console.overview.first_steps import first_steps
-from console.settings.connections.figures import connections_shown
+from console.settings.connections.connection_status import load_all_statuses
 from console.ui.links import replay_form_url
 from database.clock import read_clock
 from sync.models import RefusalCount
@@ -56,7 +56,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
         context |= {"steps": first_steps(request.user)}
         return TemplateResponse(request, "console/overview/page.html", context)
     now = read_clock()
-    shown = connections_shown() if may["connections"] else []
+    shown = load_all_statuses() if may["connections"] else []
     context |= {
         "alerts": alerts(request.user, shown),
         "figures": figures_at(now) if may["events"] else None,

@@ -18,10 +18,15 @@ from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.base.two_step_change import TwoStepChangeAdmin
 from console.permissions import MAY_TEST
-from console.settings.connections.connection_test import test_now
-from console.settings.connections.figures import ConnectionShown, waiting, waiting_words
-from console.settings.connections.form import CREDENTIALS, ConnectionForm
-from console.settings.connections.page import page_context, share, waiting_link, with_figures
+from console.settings.connections.connection_status import ConnectionStatus, count_waiting, waiting_text
+from console.settings.connections.connection_test import run_connection_test
+from console.settings.connections.forms import CREDENTIALS, ConnectionForm
+from console.settings.connections.page import (
+    attach_status,
+    failure_share_text,
+    page_context,
+    render_waiting_link,
+)
 from console.ui.charts import join_sparkline
 from console.ui.formatting import short_duration
 from sync.connectors.presets import PRESETS, load_preset
@@ -32,8 +37,8 @@ from sync.models import Connection, Side
 from sync.monitoring.connection_health import Health
 from sync.operations.connection_tests import AlreadyTesting
 
-_OBSERVED = ("health", "p95", "failed", "waits")
-_FILLED = ("connector", "authentication", "settings")
+_HEALTH_COLUMNS = ("health", "p95_latency", "failure_percentage", "waiting_deliveries")
+_PRESET_FIELDS = ("connector", "authentication", "settings")
 
 
 @admin.register(Connection)
@@ -45,7 +50,15 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     form = ConnectionForm
     add_form_template = "console/settings/connections/add.html"
     change_form_template = "console/settings/connections/change.html"
-    list_display = ("name", "health", "p95", "failed", "waits", "side", "address")
+    list_display = (
+        "name",
+        "health",
+        "p95_latency",
+        "failure_percentage",
+        "waiting_deliveries",
+        "side",
+        "base_url_text",
+    )
     fieldsets = (
         (None, {"fields": ("name", "slug", "side", "connector", "is_enabled", "base_url")}),
         (gettext_lazy("Credentials"), {"fields": ("authentication", *CREDENTIALS, "clear_credentials")}),
@@ -65,7 +78,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("<int:pk>/try-now/", wrap(self.try_view), name="sync_connection_try_now"),
+            path("<int:pk>/try-now/", wrap(self.end_pause_view), name="sync_connection_try_now"),
             path("<int:pk>/test/", wrap(self.test_view), name="sync_connection_test"),
             *super().get_urls(),
         ]
@@ -75,36 +88,36 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         may = request.user.has_perm("sync.view_breaker")
-        return tuple(each for each in self.list_display if may or each not in _OBSERVED)
+        return tuple(each for each in self.list_display if may or each not in _HEALTH_COLUMNS)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Each row of the page with how it does: two statements for all."""
         found = super().get_changelist_instance(request)
-        found.result_list = with_figures(found.result_list)
+        found.result_list = attach_status(found.result_list)
         return found
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
         """The word; where it is not the best one, what is so."""
-        shown: ConnectionShown = connection.shown
+        shown: ConnectionStatus = connection.shown
         if shown.health in (Health.HEALTHY, Health.IDLE):
-            return shown.pill
-        return format_html('{} <span class="quiet">{}</span>', shown.pill, shown.sentence)
+            return shown.health_pill
+        return format_html('{} <span class="quiet">{}</span>', shown.health_pill, shown.sentence)
 
     @admin.display(description=gettext_lazy("95 % within"))
-    def p95(self, connection: Any) -> SafeString:
-        return join_sparkline(short_duration(connection.shown.figures.p95), connection.shown.spark)
+    def p95_latency(self, connection: Any) -> SafeString:
+        return join_sparkline(short_duration(connection.shown.figures.p95), connection.shown.sparkline)
 
     @admin.display(description=gettext_lazy("failed lately"))
-    def failed(self, connection: Any) -> str:
-        return share(connection.shown.figures)
+    def failure_percentage(self, connection: Any) -> str:
+        return failure_share_text(connection.shown.figures)
 
     @admin.display(description=gettext_lazy("waiting"))
-    def waits(self, connection: Any) -> str | SafeString:
-        return waiting_link(connection)
+    def waiting_deliveries(self, connection: Any) -> str | SafeString:
+        return render_waiting_link(connection)
 
     @admin.display(description=gettext_lazy("base URL"))
-    def address(self, connection: Connection) -> str:
+    def base_url_text(self, connection: Connection) -> str:
         return connection.base_url
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,7 +135,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         """What waits for a connection that is about to be switched off."""
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
             return []
-        waits = waiting_words(waiting()[form.instance.pk])
+        waits = waiting_text(count_waiting()[form.instance.pk])
         return [
             _("Waiting for this connection now: %(waits)s.") % {"waits": waits},
             _(
@@ -137,7 +150,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
             raise PermissionDenied
         try:
-            is_good = test_now(request, connection)
+            is_good = run_connection_test(request, connection)
         except AlreadyTesting:
             messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
         else:
@@ -146,7 +159,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
     @post_only(back_to="admin:sync_connection_change", key="pk")
-    def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def end_pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: end the pause of the connection's breaker now."""
         connection = get_object_or_404(Connection, pk=pk)
         if not self.has_change_permission(request, connection):
@@ -173,11 +186,11 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         chosen = load_preset(name)
         is_identity = CONNECTOR_SIDES[chosen["connector"]] == "identity"
         side = Side.IDENTITY if is_identity else Side.COMMERCIAL
-        return initial | {each: chosen[each] for each in _FILLED} | {"side": side}
+        return initial | {each: chosen[each] for each in _PRESET_FIELDS} | {"side": side}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        if form.dropped and not obj.credentials:
+        if form.has_dropped_credentials and not obj.credentials:
             text = _("The address changed, so the stored credentials were removed. Type the new ones.")
             messages.warning(request, text)
         elif missing := form.missing_credentials():

@@ -8,21 +8,21 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from console.base.audit_trail import record_action
-from console.settings.connections.connection_test_words import StepLine, step_line
+from console.settings.connections.connection_test_words import StepRow, build_step_row
 from sync.models import Connection, ConnectionTest
 from sync.operations.connection_tests import keep_steps, kept_steps, try_connection
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class LastConnectionTest:
     """The last test of a connection as the page shows it."""
 
     at: datetime | None
     is_good: bool
-    lines: tuple[StepLine, ...]
+    steps: tuple[StepRow, ...]
 
 
-def test_now(request: HttpRequest, connection: Connection) -> bool:
+def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
     """Run the test and put it on record; whether all was good. `AlreadyTesting` where one runs."""
     steps = try_connection(connection)
     with transaction.atomic():
@@ -32,10 +32,10 @@ def test_now(request: HttpRequest, connection: Connection) -> bool:
     return is_good
 
 
-def last_test(connection: Connection, now: datetime) -> Tested | None:
+def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest | None:
     """What the newest test that ended found; None before the first."""
     found: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
     if found is None or not found.steps:
         return None
-    lines = tuple(step_line(each, connection.name, now) for each in kept_steps(found))
-    return Tested(found.ended_at, found.is_good and found.ended_at is not None, lines)
+    lines = tuple(build_step_row(each, connection.name, now) for each in kept_steps(found))
+    return LastConnectionTest(found.ended_at, found.is_good and found.ended_at is not None, lines)

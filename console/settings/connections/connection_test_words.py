@@ -15,24 +15,26 @@ from webhooks.catalogue.codes import CATALOGUE
 
 
 @dataclass(frozen=True, slots=True)
-class StepLine:
+class StepRow:
     """One line of the page. `style` is that of its pill; `note` is for whoever mends it."""
 
     title: str
     style: str
-    mark: str
-    word: str
+    symbol: str
+    label: str
     sentence: str
     note: str
-    took: str
+    duration: str
 
 
-def step_line(step: CheckStep, connection: str, now: datetime) -> StepLine:
+def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
     """A step as people read it."""
-    style, mark, word = _pill(step)
+    style, mark, word = _step_pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
-    return StepLine(step_title(step.name), style, mark, word, _sentence(step, connection, now), note, took)
+    return StepRow(
+        step_title(step.name), style, mark, word, _step_sentence(step, connection, now), note, took
+    )
 
 
 def step_title(name: str) -> str:
@@ -56,10 +58,10 @@ def step_result(code: str) -> str:
         "token-given": _("a token was given"),
         "read": _("answered"),
     }
-    return good.get(code) or _failures().get(code) or code.replace("-", " ")
+    return good.get(code) or _failure_sentences().get(code) or code.replace("-", " ")
 
 
-def _pill(step: CheckStep) -> tuple[str, str, str]:
+def _step_pill(step: CheckStep) -> tuple[str, str, str]:
     if step.is_good is None:
         word = _("Not known") if step.code == "not-known" else _("Not reached")
         return "quiet", "–", word
@@ -68,17 +70,17 @@ def _pill(step: CheckStep) -> tuple[str, str, str]:
     return ("good", "✓", _("OK")) if step.is_good else ("bad", "✕", _("Failed"))
 
 
-def _sentence(step: CheckStep, connection: str, now: datetime) -> str:
+def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
     if step.code in CATALOGUE:
         found = describe_code(step.code, connection)
         return f"{found.title}. {found.next_step}"
     if step.code == "settings-invalid":
         return _("The settings cannot be used: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
-    told = _FOUND.get(step.code)
-    return told(step.facts, now) if told else _failures().get(step.code, step.code)
+    told = _SENTENCE_BUILDERS.get(step.code)
+    return told(step.facts, now) if told else _failure_sentences().get(step.code, step.code)
 
 
-def _failures() -> Mapping[str, str]:
+def _failure_sentences() -> Mapping[str, str]:
     return {
         "not-reached": _("An earlier step failed."),
         "not-known": _("They go out with the sample call, which was not answered as it should be."),
@@ -104,19 +106,19 @@ def _failures() -> Mapping[str, str]:
     }
 
 
-def _addresses(facts: Mapping[str, Any], _now: datetime) -> str:
+def _addresses_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     told = ", ".join(facts.get("addresses", ()))
     more = int(facts.get("more", 0))
     return told + (ngettext(" and %d more", " and %d more", more) % more if more else "")
 
 
-def _encrypted(facts: Mapping[str, Any], now: datetime) -> str:
-    return _("Encrypted. %(certificate)s") % {"certificate": certificate_words(facts, now)}
+def _encrypted_sentence(facts: Mapping[str, Any], now: datetime) -> str:
+    return _("Encrypted. %(certificate)s") % {"certificate": certificate_sentence(facts, now)}
 
 
-def certificate_words(facts: Mapping[str, Any], now: datetime) -> str:
+def certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
     """Whose certificate it is and when it ends; empty where none could be read."""
-    ends_at = end_of(facts)
+    ends_at = certificate_end(facts)
     if ends_at is None:
         return ""
     values = {"issuer": facts.get("issuer", ""), "days": abs((ends_at - now).days)}
@@ -136,22 +138,22 @@ def certificate_words(facts: Mapping[str, Any], now: datetime) -> str:
     return sentence % values
 
 
-def end_of(facts: Mapping[str, Any]) -> datetime | None:
+def certificate_end(facts: Mapping[str, Any]) -> datetime | None:
     """When the certificate of a step ends."""
     text = facts.get("ends_at")
     return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
-def _bad(sentence: Callable[[], str]) -> Callable[[Mapping[str, Any], datetime], str]:
-    return lambda facts, now: f"{sentence()} {certificate_words(facts, now)}".strip()
+def _certificate_problem(sentence: Callable[[], str]) -> Callable[[Mapping[str, Any], datetime], str]:
+    return lambda facts, now: f"{sentence()} {certificate_sentence(facts, now)}".strip()
 
 
-def _token(facts: Mapping[str, Any], _now: datetime) -> str:
+def _token_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     span = long_duration(float(facts.get("good_for", 0)))
     return _("The token endpoint gave a token that is good for %(span)s.") % {"span": span}
 
 
-def _read(facts: Mapping[str, Any], _now: datetime) -> str:
+def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
     if values["found"] is None:
         return _("Answered as it should: there is no such record (%(call)s, %(status)s).") % values
@@ -163,18 +165,24 @@ def _read(facts: Mapping[str, Any], _now: datetime) -> str:
     return found % values
 
 
-_FOUND: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
-    "name-known": _addresses,
+_SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {
+    "name-known": _addresses_sentence,
     "way-plain": lambda *_args: _(
         "Connected, but everything can be read on the way: the address begins with http://."
     ),
-    "way-encrypted": _encrypted,
-    "certificate-expired": _bad(lambda: _("The certificate has expired. Its owner must renew it.")),
-    "certificate-not-yet-valid": _bad(lambda: _("The certificate is not valid yet. Compare the clocks.")),
-    "certificate-of-another-name": _bad(lambda: _("The certificate is for another name than this one.")),
-    "certificate-untrusted": _bad(
+    "way-encrypted": _encrypted_sentence,
+    "certificate-expired": _certificate_problem(
+        lambda: _("The certificate has expired. Its owner must renew it.")
+    ),
+    "certificate-not-yet-valid": _certificate_problem(
+        lambda: _("The certificate is not valid yet. Compare the clocks.")
+    ),
+    "certificate-of-another-name": _certificate_problem(
+        lambda: _("The certificate is for another name than this one.")
+    ),
+    "certificate-untrusted": _certificate_problem(
         lambda: _("Nobody whom the hub trusts vouches for the certificate. Add its authority as “ca”.")
     ),
-    "token-given": _token,
-    "read": _read,
+    "token-given": _token_sentence,
+    "read": _sample_call_sentence,
 }

@@ -38,7 +38,7 @@ def health_style(health: Health) -> str:
     }[health]
 
 
-def health_shape(health: Health) -> str:
+def health_symbol(health: Health) -> str:
     """The shape before the word."""
     return {
         Health.HEALTHY: "✓",
@@ -55,19 +55,19 @@ def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
     """What is so, in one sentence. `now` is of the clock that `paused_until` is measured by."""
     health = health_of(figures)
     if health is Health.PAUSED:
-        return _paused(figures, now)
+        return _paused_sentence(figures, now)
     if health in (Health.FAILING, Health.SHAKY):
-        return _failed(figures)
+        return _failed_sentence(figures)
     if health is Health.SLOW:
-        return _slow(figures)
+        return _slow_sentence(figures)
     if health is Health.HEALTHY:
-        return _healthy(figures)
+        return _healthy_sentence(figures)
     if health is Health.OFF:
         return _("What is for it fails until somebody switches it on.")
     return _("No request in the last hour.")
 
 
-def _paused(figures: ConnectionFigures, now: datetime) -> str:
+def _paused_sentence(figures: ConnectionFigures, now: datetime) -> str:
     assert figures.paused_until is not None, "it is paused"
     left = (figures.paused_until - now).total_seconds()
     if left <= 0:
@@ -78,7 +78,7 @@ def _paused(figures: ConnectionFigures, now: datetime) -> str:
     }
 
 
-def _failed(figures: ConnectionFigures) -> str:
+def _failed_sentence(figures: ConnectionFigures) -> str:
     sentence = ngettext(
         "%(failed)s of %(calls)s request failed lately (%(percent)s %%).",
         "%(failed)s of %(calls)s requests failed lately (%(percent)s %%).",
@@ -88,7 +88,7 @@ def _failed(figures: ConnectionFigures) -> str:
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}", "percent": percent}
 
 
-def _healthy(figures: ConnectionFigures) -> str:
+def _healthy_sentence(figures: ConnectionFigures) -> str:
     """Few failures among many requests are bad luck, and not said like a trouble."""
     if not figures.failed:
         return _("Answers normally.")
@@ -100,7 +100,7 @@ def _healthy(figures: ConnectionFigures) -> str:
     return sentence % {"failed": f"{figures.failed:,}", "calls": f"{figures.calls:,}"}
 
 
-def _slow(figures: ConnectionFigures) -> str:
+def _slow_sentence(figures: ConnectionFigures) -> str:
     values = {"p95": short_duration(figures.p95 or 0.0), "usual": short_duration(figures.usual_p95 or 0.0)}
     if figures.usual_p95 is None:
         return _("Requests take up to %(p95)s.") % values

@@ -19,30 +19,35 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
     """`working`, `paused until …, after 5 failures: …`, or `trying again: 3 of 8 successes`."""
     breaker, now = breaker_of(connection), spared(connection, clock)
     if breaker is None or now.until is None:
-        return _working(breaker, connection)
+        return _working_text(breaker, connection)
     if now.passing is Passing.PROBES:
         told = _("trying again: %(successes)d of %(enough)d successes")
         return told % {"successes": breaker.successes, "enough": ENOUGH}
     title = describe_code(breaker.code, connection.name).title
-    when = (format_time(now.until), time_until(now.until, clock), _failures(breaker.failures), title)
+    when = (
+        format_time(now.until),
+        time_until(now.until, clock),
+        _count_failures_text(breaker.failures),
+        title,
+    )
     if breaker.openings > 1:
         told = _("paused until {} ({}) after {}: {}; {} pauses in a row")
         return format_html(told, *when, breaker.openings)
     return format_html(_("paused until {} ({}) after {}: {}"), *when)
 
 
-def _working(breaker: Breaker | None, connection: Connection) -> str:
+def _working_text(breaker: Breaker | None, connection: Connection) -> str:
     if breaker is None or not breaker.failures:
         return _("working")
     told = _("working; %(failures)s in a row, %(limit)d pause it")
-    return told % {"failures": _failures(breaker.failures), "limit": connection.breaker_failures}
+    return told % {"failures": _count_failures_text(breaker.failures), "limit": connection.breaker_failures}
 
 
-def _failures(number: int) -> str:
+def _count_failures_text(number: int) -> str:
     return ngettext("%(number)s failure", "%(number)s failures", number) % {"number": f"{number:,}"}
 
 
-def at_once(connection: Any) -> str:
+def concurrency_text(connection: Any) -> str:
     """Of a measured connection: how many deliveries it has at once, of how many."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
     if limit == 0:
@@ -54,7 +59,7 @@ def at_once(connection: Any) -> str:
     return told % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
 
 
-def rate(connection: Connection) -> str:
+def rate_text(connection: Connection) -> str:
     """The most requests a second."""
     limit = connection.requests_per_second
     return _("no limit") if limit is None else f"{limit:,g}"

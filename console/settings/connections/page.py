@@ -14,10 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.permissions import MAY_TEST
-from console.settings.connections.connection_test import last_test
-from console.settings.connections.figures import ConnectionShown, figures_of, waiting, waiting_words
-from console.settings.connections.limits import at_once, rate
-from console.settings.connections.token_expiry import token_end
+from console.settings.connections.connection_status import (
+    ConnectionStatus,
+    count_waiting,
+    load_statuses,
+    waiting_text,
+)
+from console.settings.connections.connection_test import load_last_test
+from console.settings.connections.limits import concurrency_text, rate_text
+from console.settings.connections.token_expiry import find_token_expiry
 from console.ui.charts import join_sparkline
 from console.ui.formatting import format_age, format_time, long_duration, percent_text, short_duration
 from console.ui.outcome_texts import describe_code
@@ -27,15 +32,15 @@ from sync.models import Breaker, Connection
 from sync.monitoring.connection_health import ConnectionFigures
 from webhooks.models import State
 
-_WAITING = f"{State.PENDING},{State.RETRYING}"
+_WAITING_STATES = f"{State.PENDING},{State.RETRYING}"
 
 
-def with_figures(connections: Iterable[Any]) -> list[Any]:
+def attach_status(connections: Iterable[Any]) -> list[Any]:
     """Measured connections, each with how it does as `shown` and what is `waiting`: two statements for all."""
     rows = list(connections)
     if rows:
-        waits = waiting()
-        for each, shown in zip(rows, figures_of(rows), strict=True):
+        waits = count_waiting()
+        for each, shown in zip(rows, load_statuses(rows), strict=True):
             each.shown, each.waiting = shown, waits[each.pk]
     return rows
 
@@ -43,51 +48,51 @@ def with_figures(connections: Iterable[Any]) -> list[Any]:
 def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> dict[str, Any]:
     """What the template needs of a measured connection: three statements."""
     now = connection.clock
-    with_figures([connection])
+    attach_status([connection])
     is_paused = connection.is_enabled and spared(connection, now).passing is Passing.NOTHING
     return {
         "shown": connection.shown,
-        "facts": _facts(connection, now),
+        "facts": _list_facts(connection, now),
         "may_try": is_paused and may_change,
         "may_test": request.user.has_perm(MAY_TEST),
-        "tested": last_test(connection, now),
+        "tested": load_last_test(connection, now),
     }
 
 
-def _facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
-    shown: ConnectionShown = connection.shown
+def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
+    shown: ConnectionStatus = connection.shown
     requests = _("Requests since %(time)s") % {"time": f"{timezone.localtime(shown.since):%H:%M}"}
     facts = [
-        (_("Sending"), sending(connection, now)),
-        (_("Waiting"), waiting_link(connection)),
+        (_("Sending"), breaker_text(connection, now)),
+        (_("Waiting"), render_waiting_link(connection)),
         (requests, f"{shown.figures.calls:,}"),
         (_("Half within (p50)"), short_duration(shown.p50)),
-        (_("95 % within (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.spark)),
-        (_("Failed"), share(shown.figures)),
+        (_("95 % within (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.sparkline)),
+        (_("Failed"), failure_share_text(shown.figures)),
         (_("Last success"), format_age(shown.last_success_at, absent=_("none in the last day"))),
         (_("Timeout"), short_duration(connection.deadline_seconds)),
-        (_("Deliveries at once"), at_once(connection)),
-        (_("Requests a second"), rate(connection)),
+        (_("Deliveries at once"), concurrency_text(connection)),
+        (_("Requests a second"), rate_text(connection)),
     ]
-    ends_at = token_end(connection.credentials or {})
-    return [*facts, (_("Token"), _ends(ends_at, now))] if ends_at else facts
+    ends_at = find_token_expiry(connection.credentials or {})
+    return [*facts, (_("Token"), _token_expiry_text(ends_at, now))] if ends_at else facts
 
 
-def share(figures: ConnectionFigures) -> str:
+def failure_share_text(figures: ConnectionFigures) -> str:
     """How much failed by the system's own fault, in percent."""
     return f"{percent_text(figures.share)} %" if figures.calls else "–"
 
 
-def waiting_link(connection: Any) -> str | SafeString:
+def render_waiting_link(connection: Any) -> str | SafeString:
     """What waits for one that has its figures, as a way to those events."""
-    words = waiting_words(connection.waiting)
+    words = waiting_text(connection.waiting)
     if not connection.waiting.number:
         return words
-    query = urlencode({"state": _WAITING, "commercial": connection.slug})
+    query = urlencode({"state": _WAITING_STATES, "commercial": connection.slug})
     return format_html('<a href="{}?{}">{}</a>', reverse("admin:webhooks_event_changelist"), query, words)
 
 
-def _ends(at: datetime, now: datetime) -> str | SafeString:
+def _token_expiry_text(at: datetime, now: datetime) -> str | SafeString:
     if at <= now:
         return format_html(_("expired {}"), format_time(at))
     days = (at - now.astimezone(UTC)).days
@@ -95,20 +100,20 @@ def _ends(at: datetime, now: datetime) -> str | SafeString:
     return format_html("{} ({})", told, format_time(at))
 
 
-def sending(connection: Connection, now: datetime) -> str | SafeString:
+def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
     """The breaker in words."""
     breaker, passing = breaker_of(connection), spared(connection, now)
     if not connection.is_enabled:
         return _("Switched off: what is tried fails.")
     if breaker is None or passing.until is None:
-        return _working(breaker.failures if breaker else 0, connection.breaker_failures)
+        return _sending_text(breaker.failures if breaker else 0, connection.breaker_failures)
     if passing.passing is Passing.PROBES:
         values = {"successes": breaker.successes, "enough": ENOUGH}
         return _("Trying again, one by one: %(successes)d of %(enough)d successes so far.") % values
-    return _stopped(breaker, passing.until, connection, now)
+    return _paused_text(breaker, passing.until, connection, now)
 
 
-def _working(failures: int, limit: int) -> str:
+def _sending_text(failures: int, limit: int) -> str:
     if not failures:
         return _("Yes")
     sentence = ngettext(
@@ -119,7 +124,7 @@ def _working(failures: int, limit: int) -> str:
     return sentence % {"number": f"{failures:,}", "limit": f"{limit:,}"}
 
 
-def _stopped(breaker: Breaker, until: datetime, connection: Connection, now: datetime) -> str:
+def _paused_text(breaker: Breaker, until: datetime, connection: Connection, now: datetime) -> str:
     sentence = ngettext(
         "Stopped sending after %(number)s failure (%(why)s); tries again in %(span)s.",
         "Stopped sending after %(number)s failures (%(why)s); tries again in %(span)s.",

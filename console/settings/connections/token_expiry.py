@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 
-def token_end(credentials: Mapping[str, str]) -> datetime | None:
+def find_token_expiry(credentials: Mapping[str, str]) -> datetime | None:
     """None where no credential says when it ends, or so late that it means never (and some zones have no clock for)."""
-    ends = [end for value in credentials.values() if (end := _end(value)) is not None and 1 < end.year < 9999]
+    ends = [
+        end
+        for value in credentials.values()
+        if (end := _read_jwt_expiry(value)) is not None and 1 < end.year < 9999
+    ]
     return min(ends, default=None)
 
 
-def _end(value: str) -> datetime | None:
+def _read_jwt_expiry(value: str) -> datetime | None:
     parts = value.split(".")
     if len(parts) != 3:
         return None

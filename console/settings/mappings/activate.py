@@ -10,16 +10,21 @@ from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
 from console.permissions import MAY_ACTIVATE
-from console.settings.mappings.backtest_words import Summary, summary
-from console.settings.mappings.base import MappingPages, author, seen_in, typed_in
-from console.settings.mappings.words import differences, lines
+from console.settings.mappings.backtest_words import BacktestSummary, summarize_backtest
+from console.settings.mappings.view_mixin import (
+    MappingViewMixin,
+    posted_base_version,
+    posted_text,
+    request_author,
+)
+from console.settings.mappings.words import diff_declarations, diff_texts
 from sync.mappings.drafts import NotChanged, Overtaken, activate, current_of, draft_of, seen_of
 from sync.models import Mapping, MappingDraft, MappingVersion
 
-Side = MappingDraft | MappingVersion
+DraftOrVersion = MappingDraft | MappingVersion
 
 
-class MappingActivation(MappingPages):
+class MappingActivationMixin(MappingViewMixin):
     """Compare, and activate."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -32,44 +37,51 @@ class MappingActivation(MappingPages):
 
     def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """`?from=3&to=5`, each the number of a version or `draft`."""
-        mapping = self.mapping_for(request, pk)
-        old, new = _side(mapping, request.GET.get("from", "")), _side(mapping, request.GET.get("to", ""))
+        mapping = self.get_mapping(request, pk)
+        old, new = (
+            _find_side(mapping, request.GET.get("from", "")),
+            _find_side(mapping, request.GET.get("to", "")),
+        )
         if new is None:
             raise Http404
         current = current_of(mapping)
-        shown = {"old": _named(old), "new": name_of(new), **_apart(old, new)}
+        shown = {"old": _optional_side_name(old), "new": side_name(new), **_diff_sides(old, new)}
         shown |= {"is_draft": isinstance(new, MappingDraft), "target": new, "current": current}
         title = _("%(mapping)s: what %(side)s changes") % {"mapping": mapping, "side": shown["new"]}
-        return self.page_of(request, "console/settings/mappings/compare.html", mapping, title=title, **shown)
+        return self.render_mapping_page(
+            request, "console/settings/mappings/compare.html", mapping, title=title, **shown
+        )
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What changes, what the back-test said, and why; on POST do it. `?version=N` goes back to that one."""
-        mapping = self.mapping_for(request, pk, MAY_ACTIVATE)
+        mapping = self.get_mapping(request, pk, MAY_ACTIVATE)
         number = request.GET.get("version", "")
-        target = _side(mapping, number or "draft")
+        target = _find_side(mapping, number or "draft")
         if target is None:
             messages.error(request, _("There is no open draft of this mapping any more."))
             return redirect("admin:sync_mapping_change", pk)
         if request.method == "POST":
             return self._activate(request, mapping, target)
-        return self._question(request, mapping, target)
+        return self._render_activation(request, mapping, target)
 
-    def _activate(self, request: HttpRequest, mapping: Mapping, target: Side) -> HttpResponse:
+    def _activate(self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion) -> HttpResponse:
         try:
-            made = activate(target, seen_in(request), typed_in(request, "reason"), author(request))
+            made = activate(
+                target, posted_base_version(request), posted_text(request, "reason"), request_author(request)
+            )
         except NotChanged as error:
-            return self._question(request, mapping, target, problem=str(error))
+            return self._render_activation(request, mapping, target, problem=str(error))
         except Overtaken:
             problem = _(
                 "Somebody changed this mapping since you opened this page. Read what changes now, then decide."
             )
-            return self._question(request, mapping, target, problem=problem)
+            return self._render_activation(request, mapping, target, problem=problem)
         told = _("Version %(number)s is in force. Deliveries use it from now on.")
         messages.success(request, told % {"number": made.number})
         return redirect("admin:sync_mapping_change", mapping.pk)
 
-    def _question(
-        self, request: HttpRequest, mapping: Mapping, target: Side, problem: str = ""
+    def _render_activation(
+        self, request: HttpRequest, mapping: Mapping, target: DraftOrVersion, problem: str = ""
     ) -> HttpResponse:
         current, draft = current_of(mapping), draft_of(mapping)
         is_draft = isinstance(target, MappingDraft)
@@ -79,7 +91,7 @@ class MappingActivation(MappingPages):
             else _("Go back to version %(number)s of %(mapping)s?")
         )
         names = {"mapping": mapping, "number": getattr(target, "number", "")}
-        return self.page_of(
+        return self.render_mapping_page(
             request,
             "console/settings/mappings/activate.html",
             mapping,
@@ -88,17 +100,17 @@ class MappingActivation(MappingPages):
             is_draft=is_draft,
             current=current,
             seen=seen_of(current, draft),
-            tested=_last_summary(target),
+            tested=_latest_backtest(target),
             is_based_elsewhere=isinstance(target, MappingDraft)
             and target.base_id != (current.pk if current else None),
             problem=problem,
             reason=request.POST.get("reason", ""),
             next_number=(current.number if current else 0) + 1,
-            **_apart(current, target),
+            **_diff_sides(current, target),
         )
 
 
-def _side(mapping: Mapping, text: str) -> Side | None:
+def _find_side(mapping: Mapping, text: str) -> DraftOrVersion | None:
     if text == "draft":
         return draft_of(mapping)
     number = parse_pk(text)
@@ -106,25 +118,25 @@ def _side(mapping: Mapping, text: str) -> Side | None:
     return None if number is None else versions.filter(number=number).first()
 
 
-def name_of(side: Side) -> str:
+def side_name(side: DraftOrVersion) -> str:
     """A draft or a version, in the middle of a sentence."""
     if isinstance(side, MappingDraft):
         return _("the draft")
     return _("version %(number)s") % {"number": side.number}
 
 
-def _named(side: Side | None) -> str:
-    return "" if side is None else name_of(side)
+def _optional_side_name(side: DraftOrVersion | None) -> str:
+    return "" if side is None else side_name(side)
 
 
-def _apart(old: Side | None, new: Side) -> dict[str, Any]:
-    told = differences(old.declaration if old else None, new.declaration)
-    return {"differences": told, "lines": lines(old.written if old else "", new.written)}
+def _diff_sides(old: DraftOrVersion | None, new: DraftOrVersion) -> dict[str, Any]:
+    told = diff_declarations(old.declaration if old else None, new.declaration)
+    return {"differences": told, "lines": diff_texts(old.written if old else "", new.written)}
 
 
-def _last_summary(target: Side) -> Summary | None:
+def _latest_backtest(target: DraftOrVersion) -> BacktestSummary | None:
     """What the newest back-test of a draft came to; a version that was in force needs none to be known."""
     if not isinstance(target, MappingDraft):
         return None
     newest = target.backtests.select_related("base", "asked_by").order_by("-pk").first()
-    return None if newest is None else summary(newest)
+    return None if newest is None else summarize_backtest(newest)

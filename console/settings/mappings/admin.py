@@ -18,21 +18,21 @@ from console.base.audit_trail import FieldValues, record_action
 from console.base.audited_admin import diff_values, to_json_value
 from console.base.forms import ReasonForm
 from console.permissions import MAY_EDIT
-from console.settings.mappings.activate import MappingActivation
-from console.settings.mappings.backtest import BackTests
-from console.settings.mappings.backtest_words import summary
-from console.settings.mappings.declaration_json import Misread, plain_text
-from console.settings.mappings.editor import EMPTY, MappingEditor
-from console.settings.mappings.try_out import checked
-from console.settings.mappings.words import rules
+from console.settings.mappings.activate import MappingActivationMixin
+from console.settings.mappings.backtest import BacktestMixin
+from console.settings.mappings.backtest_words import summarize_backtest
+from console.settings.mappings.declaration_json import DeclarationError, normalize_newlines
+from console.settings.mappings.editor import EMPTY_DECLARATION, MappingEditorMixin
+from console.settings.mappings.mapping_trial import parse_declaration
+from console.settings.mappings.words import describe_rules
 from console.ui.formatting import format_time
 from console.ui.outcome_texts import render_pill
 from sync.mappings.backtests import routes_of
 from sync.mappings.drafts import current_of, draft_of
 from sync.models import BackTest, DraftState, Mapping, MappingDraft, MappingVersion, Route
 
-MOST_VERSIONS = 50
-MOST_BACKTESTS = 5
+MAX_VERSIONS = 50
+MAX_BACKTESTS = 5
 
 
 class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -40,7 +40,7 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
 
     declaration = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),
-        initial=EMPTY,
+        initial=EMPTY_DECLARATION,
         strip=False,
     )
 
@@ -49,16 +49,16 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name",)
 
     def clean_declaration(self) -> str:
-        text = plain_text(self.cleaned_data["declaration"])
+        text = normalize_newlines(self.cleaned_data["declaration"])
         try:
-            self.parsed = checked(text)
-        except Misread as error:
+            self.parsed = parse_declaration(text)
+        except DeclarationError as error:
             place = _("Line %(line)s: ") % {"line": error.line} if error.line else ""
             raise forms.ValidationError(place + error.sentence) from error
         return text
 
 
-class NameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
+class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
     """Another name, and why."""
 
     class Meta:
@@ -67,14 +67,14 @@ class NameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Mapping)
-class MappingAdmin(MappingEditor, MappingActivation, BackTests):
+class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
     """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
 
     audit_kind = "mapping"
     allows_post = True
     form = MappingForm
     fields = ("name", "declaration")
-    list_display = ("name", "version", "in_force_since", "draft", "used_by")
+    list_display = ("name", "active_version", "active_since", "draft_pill", "route_links")
     sortable_by = ()
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -91,20 +91,20 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
         return rows.prefetch_related(Prefetch("routes", routes))
 
     @admin.display(description=gettext_lazy("version in force"))
-    def version(self, mapping: Any) -> int | None:
+    def active_version(self, mapping: Any) -> int | None:
         number: int | None = mapping.newest_number
         return number
 
     @admin.display(description=gettext_lazy("in force since"))
-    def in_force_since(self, mapping: Any) -> str:
+    def active_since(self, mapping: Any) -> str:
         return format_time(mapping.newest_at)
 
     @admin.display(description=gettext_lazy("draft"), empty_value="–")
-    def draft(self, mapping: Any) -> str:
+    def draft_pill(self, mapping: Any) -> str:
         return render_pill("warn", "✎", _("Draft")) if mapping.has_draft else ""
 
     @admin.display(description=gettext_lazy("used by"))
-    def used_by(self, mapping: Any) -> str:
+    def route_links(self, mapping: Any) -> str:
         named = ((reverse("admin:sync_route_change", args=[each.pk]), each) for each in mapping.routes.all())
         links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
         return links or _("no route")
@@ -128,33 +128,35 @@ class MappingAdmin(MappingEditor, MappingActivation, BackTests):
         """What is in force, what is drafted, and what was; on POST another name."""
         if request.method == "POST":
             self.require_permissions(request, MAY_EDIT)
-            return self._rename(request, row)
-        return self._shown(request, row)
+            return self._rename_mapping(request, row)
+        return self._render_mapping(request, row)
 
-    def _shown(self, request: HttpRequest, mapping: Mapping, names: NameForm | None = None) -> HttpResponse:
+    def _render_mapping(
+        self, request: HttpRequest, mapping: Mapping, names: MappingNameForm | None = None
+    ) -> HttpResponse:
         current, draft = current_of(mapping), draft_of(mapping)
-        versions = list(mapping.versions.select_related("made_by", "restores")[: MOST_VERSIONS + 1])
+        versions = list(mapping.versions.select_related("made_by", "restores")[: MAX_VERSIONS + 1])
         tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
-        return self.page_of(
+        return self.render_mapping_page(
             request,
             "console/settings/mappings/detail.html",
             mapping,
             title=str(mapping),
             current=current,
-            rules=rules(current.declaration) if current else (),
+            rules=describe_rules(current.declaration) if current else (),
             draft=draft,
-            versions=versions[:MOST_VERSIONS],
-            has_more=len(versions) > MOST_VERSIONS,
+            versions=versions[:MAX_VERSIONS],
+            has_more=len(versions) > MAX_VERSIONS,
             routes=routes_of(mapping.pk),
-            backtests=[summary(row) for row in tests.order_by("-pk")[:MOST_BACKTESTS]],
-            names=names or NameForm(instance=mapping),
+            backtests=[summarize_backtest(row) for row in tests.order_by("-pk")[:MAX_BACKTESTS]],
+            names=names or MappingNameForm(instance=mapping),
             stream=mapping.stream,
         )
 
-    def _rename(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
-        form = NameForm(request.POST, instance=mapping)
+    def _rename_mapping(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
+        form = MappingNameForm(request.POST, instance=mapping)
         if not form.is_valid():
-            return self._shown(request, Mapping.objects.get(pk=mapping.pk), form)
+            return self._render_mapping(request, Mapping.objects.get(pk=mapping.pk), form)
         with transaction.atomic():
             before = self.stored_values(mapping.pk)
             form.save()

@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from console.base.post_only import post_only
 from console.payloads.content import format_value
 from console.permissions import CONTENTS, MAY_EDIT
-from console.settings.mappings.backtest_words import OUTCOMES, summary, untestable
-from console.settings.mappings.base import MappingPages, author
-from console.settings.mappings.try_out import WITHHELD
+from console.settings.mappings.backtest_words import OUTCOMES, summarize_backtest, untestable_text
+from console.settings.mappings.mapping_trial import HIDDEN_VALUE
+from console.settings.mappings.view_mixin import MappingViewMixin, request_author
 from sync.mappings.backtests import (
     AT_ONCE,
     FEWEST,
@@ -37,22 +37,22 @@ from sync.planning.mapping_comparison import (
 )
 from webhooks.models import Event
 
-MOST_SHOWN = 20
+MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class FieldShown:
+class ExampleField:
     """One field of an example, now and with the draft; `is_known`: whether each of them sends it."""
 
     name: str
     before: str
     after: str
-    was_there: bool
-    is_there: bool
+    is_sent_before: bool
+    is_sent_after: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ExampleShown:
+class BacktestExample:
     """One event that comes out differently. `problem`: what fails, with the draft or without it; `missing`: why there
     are no values any more.
     """
@@ -60,12 +60,12 @@ class ExampleShown:
     event: Event
     outcome: str
     label: str
-    fields: tuple[FieldShown, ...] = ()
+    fields: tuple[ExampleField, ...] = ()
     problem: str = ""
     missing: str = ""
 
 
-class BackTests(MappingPages):
+class BacktestMixin(MappingViewMixin):
     """Begin, and look."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -81,13 +81,13 @@ class BackTests(MappingPages):
     @post_only(back_to="admin:sync_mapping_change", key="pk")
     def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST: run the open draft over the newest events; up to 200 of them while the person waits."""
-        mapping = self.mapping_for(request, pk, MAY_EDIT)
+        mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft, text = draft_of(mapping), request.POST.get("events", "")
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:
             if draft is None:
                 raise NotTestable(_("There is no open draft of this mapping any more."))
-            made = ask(draft, wanted, author(request))
+            made = ask(draft, wanted, request_author(request))
         except NotTestable as error:
             messages.error(request, str(error))
             return redirect("admin:sync_mapping_change", pk)
@@ -97,26 +97,26 @@ class BackTests(MappingPages):
 
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """How far it is, and what came of it."""
-        mapping = self.mapping_for(request, pk)
+        mapping = self.get_mapping(request, pk)
         rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
         row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
-        return self.page_of(
+        return self.render_mapping_page(
             request,
             "console/settings/mappings/backtest.html",
             mapping,
             title=_("Back-test of %(mapping)s") % {"mapping": mapping},
-            shown=summary(row),
+            shown=summarize_backtest(row),
             draft=row.draft,
-            examples=examples(row, may_see=request.user.has_perm(CONTENTS)),
+            examples=load_examples(row, may_see=request.user.has_perm(CONTENTS)),
             is_open_draft=row.draft.state == "open",
             fewest=FEWEST,
             most=MOST,
         )
 
 
-def examples(row: BackTest, *, may_see: bool) -> list[ExampleShown]:
+def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
     """Made anew from what is kept now: four statements. Values only for whoever may see them."""
-    wanted = {each["event"]: each for each in row.examples[:MOST_SHOWN]}
+    wanted = {each["event"]: each for each in row.examples[:MAX_EXAMPLES]}
     kept = kept_of(list(wanted), routes_of(row.draft.mapping_id)) if wanted else []
     current, draft = mappings_of(row)
     shown = []
@@ -128,23 +128,24 @@ def examples(row: BackTest, *, may_see: bool) -> list[ExampleShown]:
             "label": str(OUTCOMES.get(outcome, outcome)),
         }
         if each.given is None:
-            shown.append(ExampleShown(**facts, missing=untestable(str(each.reason))))
+            shown.append(BacktestExample(**facts, missing=untestable_text(str(each.reason))))
             continue
         compared = compare_mappings(current, draft, each.given)
         failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
-        problem = _problem(failing) if failing.fields is None else ""
-        fields = tuple(_field(field, may_see=may_see) for field in compared.fields)
-        shown.append(ExampleShown(**facts, fields=fields, problem=problem))
+        problem = _problem_text(failing) if failing.fields is None else ""
+        fields = tuple(_build_example_field(field, may_see=may_see) for field in compared.fields)
+        shown.append(BacktestExample(**facts, fields=fields, problem=problem))
     return shown
 
 
-def _problem(made: MappingResult) -> str:
+def _problem_text(made: MappingResult) -> str:
     return f"{made.failing_field}: {_(made.problem)}."
 
 
-def _field(field: FieldDifference, *, may_see: bool) -> FieldShown:
+def _build_example_field(field: FieldDifference, *, may_see: bool) -> ExampleField:
     is_open = may_see or field.name in ("match.external_id", "match.new")
     before, after = (
-        format_value(value) if is_open or value is None else WITHHELD for value in (field.before, field.after)
+        format_value(value) if is_open or value is None else HIDDEN_VALUE
+        for value in (field.before, field.after)
     )
-    return FieldShown(field.name, before, after, field.is_sent_before, field.is_sent_after)
+    return ExampleField(field.name, before, after, field.is_sent_before, field.is_sent_after)

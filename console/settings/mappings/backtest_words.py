@@ -20,7 +20,7 @@ UNTESTABLE: Mapping[str, Promise] = {
 }
 
 
-def untestable(reason: str) -> str:
+def untestable_text(reason: str) -> str:
     """The sentence of a reason; one that there is not any more in its own word."""
     return str(UNTESTABLE.get(reason, reason))
 
@@ -32,7 +32,7 @@ OUTCOMES: Mapping[str, Promise] = {
     ComparisonOutcome.WORKS_NOW: gettext_lazy("Would no longer fail"),
     ComparisonOutcome.FAILS_BOTH: gettext_lazy("Fail with both"),
 }
-_ENDS: Mapping[str, Promise] = {
+_END_TEXTS: Mapping[str, Promise] = {
     "enough": gettext_lazy("as many as were asked for"),
     "no-more": gettext_lazy("there are no more among the newest 20,000 events of its sources"),
     "time": gettext_lazy("its time was over: more were asked for"),
@@ -40,7 +40,7 @@ _ENDS: Mapping[str, Promise] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class LabelledCount:
     """One number and what it counts."""
 
     key: str
@@ -50,18 +50,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class BacktestSummary:
     """A back-test for its page and for whoever decides. `is_clean`: nothing comes out differently."""
 
     row: BackTest
-    outcomes: tuple[Counted, ...]
-    fields: tuple[Counted, ...]
-    untestable: tuple[Counted, ...]
+    outcomes: tuple[LabelledCount, ...]
+    fields: tuple[LabelledCount, ...]
+    untestable: tuple[LabelledCount, ...]
     sentence: str
     ended: str
 
     @property
-    def fails(self) -> int:
+    def newly_failing(self) -> int:
         """Events that would fail with the draft and do not now."""
         return int(self.row.counts.get(ComparisonOutcome.FAILS_NOW, 0))
 
@@ -73,20 +73,26 @@ class Summary:
         )
 
 
-def summary(row: BackTest) -> Summary:
+def summarize_backtest(row: BackTest) -> BacktestSummary:
     """Its figures in order, none of them left out for being zero."""
     counts, tested = row.counts, row.tested
-    return Summary(
+    return BacktestSummary(
         row=row,
-        outcomes=tuple(Counted(str(key), str(label), counts.get(key, 0)) for key, label in OUTCOMES.items()),
-        fields=tuple(Counted(name, name, count, _share(count, tested)) for name, count in row.fields.items()),
-        untestable=tuple(Counted(key, untestable(key), count) for key, count in row.untestable.items()),
-        sentence=_sentence(row),
-        ended=str(_ENDS.get(row.ended_by, "")),
+        outcomes=tuple(
+            LabelledCount(str(key), str(label), counts.get(key, 0)) for key, label in OUTCOMES.items()
+        ),
+        fields=tuple(
+            LabelledCount(name, name, count, _share_text(count, tested)) for name, count in row.fields.items()
+        ),
+        untestable=tuple(
+            LabelledCount(key, untestable_text(key), count) for key, count in row.untestable.items()
+        ),
+        sentence=_result_sentence(row),
+        ended=str(_END_TEXTS.get(row.ended_by, "")),
     )
 
 
-def _sentence(row: BackTest) -> str:
+def _result_sentence(row: BackTest) -> str:
     tested = row.tested
     same, failing = (
         row.counts.get(each, 0) for each in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
@@ -107,15 +113,15 @@ def _sentence(row: BackTest) -> str:
         else _("None of %(tested)s tested events comes out differently.")
     )
     told = text % {"other": f"{other:,}", "tested": f"{tested:,}"}
-    return f"{told} {_failing_both(failing)}" if failing else told
+    return f"{told} {_failing_both_sentence(failing)}" if failing else told
 
 
-def _failing_both(count: int) -> str:
+def _failing_both_sentence(count: int) -> str:
     text = ngettext(
         "%(count)s fails with and without the draft.", "%(count)s fail with and without the draft.", count
     )
     return text % {"count": f"{count:,}"}
 
 
-def _share(count: int, tested: int) -> str:
+def _share_text(count: int, tested: int) -> str:
     return f"{100 * count / tested:.0f} %" if tested else ""

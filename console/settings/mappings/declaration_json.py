@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from sync.planning.mapping import FieldPath
 
-LONGEST = 200_000
+MAX_LENGTH = 200_000
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')
 _SENTENCES = {
     "Expecting ',' delimiter": gettext_lazy("A comma or a closing bracket is missing before this place."),
@@ -31,7 +31,7 @@ _SENTENCES = {
 }
 
 
-class Misread(ValueError):
+class DeclarationError(ValueError):
     """The text is no declaration: a sentence for people, and the line, from 1; 0 where there is none."""
 
     def __init__(self, sentence: str, line: int = 0) -> None:
@@ -40,85 +40,87 @@ class Misread(ValueError):
         self.line = line
 
 
-def plain_text(posted: str) -> str:
+def normalize_newlines(posted: str) -> str:
     """A text as it came from a browser, its lines ended as everywhere else."""
     return posted.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
-def read(text: str) -> Any:
-    """The JSON value of the text. `Misread`, also where a name stands twice or a database could not keep it."""
-    if len(text) > LONGEST:
-        raise Misread(_("This is longer than %(most)s characters.") % {"most": f"{LONGEST:,}"})
+def parse_json_text(text: str) -> Any:
+    """Parse a JSON text. Raises DeclarationError, also for a duplicate name or text that a database cannot store."""
+    if len(text) > MAX_LENGTH:
+        raise DeclarationError(_("This is longer than %(most)s characters.") % {"most": f"{MAX_LENGTH:,}"})
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite_float)
     except json.JSONDecodeError as error:
         known = next((say for begin, say in _SENTENCES.items() if error.msg.startswith(begin)), error.msg)
-        raise Misread(str(known), error.lineno) from error
+        raise DeclarationError(str(known), error.lineno) from error
     except RecursionError as error:
-        raise Misread(_("This is nested too deeply.")) from error
-    except Misread:
+        raise DeclarationError(_("This is nested too deeply.")) from error
+    except DeclarationError:
         raise
     except ValueError as error:
-        raise Misread(_("A number is too long.")) from error
-    _Scan(text).run()
+        raise DeclarationError(_("A number is too long.")) from error
+    _TokenScanner(text).scan_tokens()
     return value
 
 
-def line_of(text: str, place: FieldPath) -> int:
+def line_number_of(text: str, place: FieldPath) -> int:
     """The line of this place in a text that was read, or of the nearest one around it."""
-    scan = _Scan(text)
-    scan.run()
-    while place and place not in scan.places:
+    scan = _TokenScanner(text)
+    scan.scan_tokens()
+    while place and place not in scan.offsets:
         place = place[:-1]
-    return text.count("\n", 0, scan.places.get(place, 0)) + 1
+    return text.count("\n", 0, scan.offsets.get(place, 0)) + 1
 
 
-def _refuse_constant(name: str) -> Never:
-    raise Misread(_("%(name)s is no JSON.") % {"name": name})
+def _reject_constant(name: str) -> Never:
+    raise DeclarationError(_("%(name)s is no JSON.") % {"name": name})
 
 
-def _finite(digits: str) -> float:
+def _parse_finite_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise Misread(_("The number %(digits)s is too large.") % {"digits": digits[:40]})
+        raise DeclarationError(_("The number %(digits)s is too large.") % {"digits": digits[:40]})
     return number
 
 
 @dataclass
-class _Scan:
+class _TokenScanner:
     """One walk over the tokens of a valid JSON text: where each of its places begins."""
 
     text: str
-    places: dict[FieldPath, int] = field(default_factory=dict)
+    offsets: dict[FieldPath, int] = field(default_factory=dict)
     _path: list[str | int] = field(default_factory=list)
     _expects_name: list[bool | None] = field(default_factory=list)  # None: a list is open
 
-    def run(self) -> None:
+    def scan_tokens(self) -> None:
         for token in _TOKEN.finditer(self.text):
             if token[1]:
-                self._string(token[1], token.start(1))
+                self._scan_string(token[1], token.start(1))
             elif token[2]:
-                self._mark(token[2], token.start(2))
+                self._scan_punctuation(token[2], token.start(2))
             else:
-                self._value(token.start(3))
+                self._record_offset(token.start(3))
 
-    def _string(self, quoted: str, offset: int) -> None:
+    def _scan_string(self, quoted: str, offset: int) -> None:
         name = json.loads(quoted)
         if "\x00" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise Misread(_("A text holds a character that cannot be kept."), self._line(offset))
+            raise DeclarationError(
+                _("A text holds a character that cannot be kept."), self._line_number(offset)
+            )
         if self._expects_name and self._expects_name[-1]:
             self._path[-1] = name
             self._expects_name[-1] = False
-            if tuple(self._path) in self.places:
+            if tuple(self._path) in self.offsets:
                 sentence = _("“%(name)s” stands here twice: only one of them would count.")
-                raise Misread(sentence % {"name": name}, self._line(offset))
-            self.places[tuple(self._path)] = offset
+                raise DeclarationError(sentence % {"name": name}, self._line_number(offset))
+            self.offsets[tuple(self._path)] = offset
         else:
-            self._value(offset)
+            self._record_offset(offset)
 
-    def _mark(self, mark: str, offset: int) -> None:
+    def _scan_punctuation(self, mark: str, offset: int) -> None:
         if mark in "{[":
-            self._value(offset)
+            self._record_offset(offset)
             self._path.append("" if mark == "{" else 0)
             self._expects_name.append(True if mark == "{" else None)
         elif mark in "}]":
@@ -131,9 +133,9 @@ class _Scan:
             else:
                 self._expects_name[-1] = True
 
-    def _value(self, offset: int) -> None:
+    def _record_offset(self, offset: int) -> None:
         if self._expects_name and self._expects_name[-1] is None:
-            self.places[tuple(self._path)] = offset
+            self.offsets[tuple(self._path)] = offset
 
-    def _line(self, offset: int) -> int:
+    def _line_number(self, offset: int) -> int:
         return self.text.count("\n", 0, offset) + 1

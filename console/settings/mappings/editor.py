@@ -12,10 +12,22 @@ from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
 from console.permissions import CONTENTS, MAY_EDIT
-from console.settings.mappings.base import MappingPages, author, seen_in, typed_in
-from console.settings.mappings.declaration_json import LONGEST, Misread, plain_text
-from console.settings.mappings.try_out import Given, Problem, Trial, checked, choices, try_out
-from console.settings.mappings.words import FUNCTION_WORDS, differences
+from console.settings.mappings.declaration_json import MAX_LENGTH, DeclarationError, normalize_newlines
+from console.settings.mappings.mapping_trial import (
+    MappingTrial,
+    TrialInput,
+    TrialProblem,
+    list_sample_events,
+    parse_declaration,
+    run_trial,
+)
+from console.settings.mappings.view_mixin import (
+    MappingViewMixin,
+    posted_base_version,
+    posted_text,
+    request_author,
+)
+from console.settings.mappings.words import FUNCTION_LABELS, diff_declarations
 from sync.mappings.backtests import routes_of
 from sync.mappings.drafts import (
     NotChanged,
@@ -31,10 +43,10 @@ from sync.mappings.drafts import (
 from sync.mappings.past_entities import Kept
 from sync.models import Mapping, MappingDraft, MappingVersion
 
-EMPTY = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
+EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  },\n  "match": {}\n}'
 
 
-class MappingEditor(MappingPages):
+class MappingEditorMixin(MappingViewMixin):
     """Edit, try out, discard."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -48,50 +60,52 @@ class MappingEditor(MappingPages):
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The form; on POST save it as a draft, or show what it makes of a sample."""
-        mapping = self.mapping_for(request, pk, MAY_EDIT)
+        mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
-            return self._opened(request, mapping)
-        given = _given(request)
+            return self._open_editor(request, mapping)
+        given = _posted_input(request)
         if "save" not in request.POST:
-            return self._form(request, mapping, given, trial=self._trial(request, mapping, given))
-        return self._save(request, mapping, given)
+            return self._render_editor(
+                request, mapping, given, trial=self._run_trial(request, mapping, given)
+            )
+        return self._save_draft(request, mapping, given)
 
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """What the form makes of a sample, as a part of a page: the script puts it in its place while one types."""
-        mapping = self.mapping_for(request, pk, MAY_EDIT)
+        mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        context = {"trial": self._trial(request, mapping, _given(request))}
+        context = {"trial": self._run_trial(request, mapping, _posted_input(request))}
         return TemplateResponse(request, "console/settings/mappings/_try_out.html", context)
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Whether the draft is not to become a version; on POST so. It stays in the history."""
-        mapping = self.mapping_for(request, pk, MAY_EDIT)
+        mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft = draft_of(mapping)
         if request.method != "POST" and draft is not None:
-            return self._discarding(request, mapping, draft)
+            return self._confirm_discard(request, mapping, draft)
         try:
             if draft is None or str(draft.pk) != request.POST.get("draft"):
                 raise NotChanged(_("This draft is not open any more."))
-            discard_draft(draft, author(request))
+            discard_draft(draft, request_author(request))
         except NotChanged as error:
             messages.error(request, str(error))
         else:
             messages.success(request, _("The draft was discarded."))
         return redirect("admin:sync_mapping_change", pk)
 
-    def _discarding(self, request: HttpRequest, mapping: Mapping, draft: MappingDraft) -> HttpResponse:
+    def _confirm_discard(self, request: HttpRequest, mapping: Mapping, draft: MappingDraft) -> HttpResponse:
         current = current_of(mapping)
-        return self.page_of(
+        return self.render_mapping_page(
             request,
             "console/settings/mappings/discard.html",
             mapping,
             title=_("Discard the draft of %(mapping)s?") % {"mapping": mapping},
             draft=draft,
-            differences=differences(current.declaration if current else None, draft.declaration),
+            differences=diff_declarations(current.declaration if current else None, draft.declaration),
         )
 
-    def _opened(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
+    def _open_editor(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
         """The open draft or the version in force, tried out on the newest event; an earlier version where the address
         names one.
         """
@@ -102,62 +116,77 @@ class MappingEditor(MappingPages):
         note = draft.note if draft else ""
         if chosen:
             note = _("as version %(number)s") % {"number": chosen.number}
-        recent = choices(routes_of(mapping.pk))
+        recent = list_sample_events(routes_of(mapping.pk))
         newest = str(recent[0].event.pk) if recent else ""
-        given = Given(standing.written if standing else EMPTY, event=newest)
-        trial = self._trial(request, mapping, given, recent) if recent else None
-        return self._form(request, mapping, given, note=note, trial=trial, choices=recent)
+        given = TrialInput(standing.written if standing else EMPTY_DECLARATION, event=newest)
+        trial = self._run_trial(request, mapping, given, recent) if recent else None
+        return self._render_editor(request, mapping, given, note=note, trial=trial, choices=recent)
 
-    def _save(self, request: HttpRequest, mapping: Mapping, given: Given) -> HttpResponse:
+    def _save_draft(self, request: HttpRequest, mapping: Mapping, given: TrialInput) -> HttpResponse:
         try:
-            written = Written(checked(given.declaration), given.declaration)
-            save_draft(mapping, written, typed_in(request, "note"), seen_in(request), author(request))
-        except Misread as error:
-            return self._form(request, mapping, given, problem=Problem(error.sentence, error.line))
+            written = Written(parse_declaration(given.declaration), given.declaration)
+            save_draft(
+                mapping,
+                written,
+                posted_text(request, "note"),
+                posted_base_version(request),
+                request_author(request),
+            )
+        except DeclarationError as error:
+            return self._render_editor(
+                request, mapping, given, problem=TrialProblem(error.sentence, error.line)
+            )
         except NotChanged as error:
-            return self._form(request, mapping, given, problem=Problem(str(error)))
+            return self._render_editor(request, mapping, given, problem=TrialProblem(str(error)))
         except Overtaken as error:
-            return self._form(request, mapping, given, overtaken=_meanwhile(mapping, seen_in(request), error))
+            return self._render_editor(
+                request,
+                mapping,
+                given,
+                overtaken=_conflict_context(mapping, posted_base_version(request), error),
+            )
         messages.success(request, _("Saved as a draft. No delivery uses it before it is activated."))
         return redirect("admin:sync_mapping_change", mapping.pk)
 
-    def _trial(
-        self, request: HttpRequest, mapping: Mapping, given: Given, known: Sequence[Kept] = ()
-    ) -> Trial:
+    def _run_trial(
+        self, request: HttpRequest, mapping: Mapping, given: TrialInput, known: Sequence[Kept] = ()
+    ) -> MappingTrial:
         may_see = request.user.has_perm(CONTENTS)
-        return try_out(given, routes_of(mapping.pk), may_see=may_see, known=known)
+        return run_trial(given, routes_of(mapping.pk), may_see=may_see, recent=known)
 
-    def _form(
-        self, request: HttpRequest, mapping: Mapping, given: Given, note: str | None = None, **shown: Any
+    def _render_editor(
+        self, request: HttpRequest, mapping: Mapping, given: TrialInput, note: str | None = None, **shown: Any
     ) -> HttpResponse:
         """After a conflict the form stands on what is there now: saving again is then a decision."""
         current, draft = current_of(mapping), draft_of(mapping)
         kept = seen_of(current, draft)
         if "choices" not in shown:
-            shown["choices"] = choices(routes_of(mapping.pk))
+            shown["choices"] = list_sample_events(routes_of(mapping.pk))
         is_bound = request.method == "POST" and "overtaken" not in shown
-        return self.page_of(
+        return self.render_mapping_page(
             request,
             "console/settings/mappings/edit.html",
             mapping,
             title=_("Edit %(mapping)s") % {"mapping": mapping},
             given=given,
             note=request.POST.get("note", "") if note is None else note,
-            seen=seen_in(request) if is_bound else kept,
+            seen=posted_base_version(request) if is_bound else kept,
             draft=draft,
             current=current,
-            longest=LONGEST,
-            functions=FUNCTION_WORDS,
+            longest=MAX_LENGTH,
+            functions=FUNCTION_LABELS,
             **shown,
         )
 
 
-def _given(request: HttpRequest) -> Given:
-    text = {name: plain_text(request.POST.get(name, "")) for name in ("declaration", "entity", "webhook")}
-    return Given(event=request.POST.get("event", ""), **text)
+def _posted_input(request: HttpRequest) -> TrialInput:
+    text = {
+        name: normalize_newlines(request.POST.get(name, "")) for name in ("declaration", "entity", "webhook")
+    }
+    return TrialInput(event=request.POST.get("event", ""), **text)
 
 
-def _meanwhile(mapping: Mapping, seen: Seen, error: Overtaken) -> dict[str, Any]:
+def _conflict_context(mapping: Mapping, seen: Seen, error: Overtaken) -> dict[str, Any]:
     """Who was first, and what that changed beside what this person began from."""
     standing: MappingDraft | MappingVersion | None = error.draft or error.current
     base: MappingDraft | MappingVersion | None = mapping.drafts.filter(pk=seen.draft).first()
@@ -166,7 +195,7 @@ def _meanwhile(mapping: Mapping, seen: Seen, error: Overtaken) -> dict[str, Any]
         "standing": standing,
         "is_draft": error.draft is not None,
         "at": error.draft.made_at if error.draft else error.current and error.current.created_at,
-        "differences": differences(base.declaration if base else None, standing.declaration)
+        "differences": diff_declarations(base.declaration if base else None, standing.declaration)
         if standing
         else [],
     }

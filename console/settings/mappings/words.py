@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-FUNCTION_WORDS: Mapping[str, Promise] = {
+FUNCTION_LABELS: Mapping[str, Promise] = {
     "first_verified_email": gettext_lazy("the first verified address"),
     "first": gettext_lazy("the first of the list"),
     "text": gettext_lazy("as text"),
@@ -20,17 +20,17 @@ FUNCTION_WORDS: Mapping[str, Promise] = {
 }
 
 
-def in_words(functions: Iterable[str]) -> str:
+def describe_functions(functions: Iterable[str]) -> str:
     """What these functions do, one after the other; of none of them: as it is."""
-    return ", ".join(str(FUNCTION_WORDS.get(each, each)) for each in functions) or _("as it is")
+    return ", ".join(str(FUNCTION_LABELS.get(each, each)) for each in functions) or _("as it is")
 
 
 Declaration = Mapping[str, Any]
-_MOST_LINES = 2_000
+_MAX_LINES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class RuleShown:
+class RuleRow:
     """One field and how it is made."""
 
     name: str
@@ -39,7 +39,7 @@ class RuleShown:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RuleDifference:
     """What became of one field, or of how a record is looked up. `kind`: added, removed or changed."""
 
     kind: str
@@ -48,40 +48,40 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     """One line of the two texts side by side; `kind`: added, removed, same or place."""
 
     kind: str
     text: str
 
 
-def rules(declaration: Declaration) -> list[RuleShown]:
+def describe_rules(declaration: Declaration) -> list[RuleRow]:
     """Every field in words, then how the record is looked up."""
-    fields = [RuleShown(name, _rule(rule)) for name, rule in declaration.get("fields", {}).items()]
+    fields = [RuleRow(name, _rule_text(rule)) for name, rule in declaration.get("fields", {}).items()]
     return fields + [
-        RuleShown(name, sentence, is_field=False) for name, sentence in _lookups(declaration).items()
+        RuleRow(name, sentence, is_field=False) for name, sentence in _lookup_texts(declaration).items()
     ]
 
 
-def differences(before: Declaration | None, after: Declaration) -> list[Difference]:
+def diff_declarations(before: Declaration | None, after: Declaration) -> list[RuleDifference]:
     """Field by field, what the second one does otherwise; empty where they mean the same."""
     old, new = (before or {}).get("fields", {}), after.get("fields", {})
-    found = [each for name in {**old, **new} if (each := _difference(name, old.get(name), new.get(name)))]
-    return found + list(_lookup_differences(before or {}, after))
+    found = [each for name in {**old, **new} if (each := _diff_rule(name, old.get(name), new.get(name)))]
+    return found + list(_diff_lookups(before or {}, after))
 
 
-def lines(before: str, after: str) -> list[Line]:
+def diff_texts(before: str, after: str) -> list[DiffLine]:
     """The two texts line by line, with three lines around each change."""
     kinds = {"+": "added", "-": "removed", "@": "place"}
     told = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
-    shown = [line for line in told if not line.startswith(("---", "+++"))][:_MOST_LINES]
-    return [Line(kinds.get(line[:1], "same"), line[1:] if line[:1] != "@" else "…") for line in shown]
+    shown = [line for line in told if not line.startswith(("---", "+++"))][:_MAX_LINES]
+    return [DiffLine(kinds.get(line[:1], "same"), line[1:] if line[:1] != "@" else "…") for line in shown]
 
 
-def _rule(rule: Mapping[str, Any]) -> str:
-    parts = [_source(rule)]
+def _rule_text(rule: Mapping[str, Any]) -> str:
+    parts = [_rule_source_text(rule)]
     if rule.get("apply"):
-        parts.append(in_words(rule["apply"]))
+        parts.append(describe_functions(rule["apply"]))
     if rule.get("required"):
         parts.append(_("required"))
     if rule.get("caseless"):
@@ -89,34 +89,37 @@ def _rule(rule: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _source(rule: Mapping[str, Any]) -> str:
+def _rule_source_text(rule: Mapping[str, Any]) -> str:
     if "path" in rule:
         return _("taken from %(path)s") % {"path": rule["path"]}
-    return _("always %(value)s") % {"value": _value(rule.get("constant"))}
+    return _("always %(value)s") % {"value": _json_text(rule.get("constant"))}
 
 
-def _value(value: Any) -> str:
+def _json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _difference(name: str, old: Any, new: Any) -> Difference | None:
+def _diff_rule(name: str, old: Any, new: Any) -> RuleDifference | None:
     if old is None:
-        return Difference("added", name, (_rule(new),))
+        return RuleDifference("added", name, (_rule_text(new),))
     if new is None:
-        return Difference(
-            "removed", name, (_("It is not sent any more. It was %(rule)s.") % {"rule": _rule(old)},)
+        return RuleDifference(
+            "removed", name, (_("It is not sent any more. It was %(rule)s.") % {"rule": _rule_text(old)},)
         )
-    told = tuple(_changes(old, new))
-    return Difference("changed", name, told) if told else None
+    told = tuple(_list_rule_changes(old, new))
+    return RuleDifference("changed", name, told) if told else None
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    if _source(old) != _source(new):
-        yield _("%(now)s instead of %(before)s") % {"now": _source(new), "before": _source(old)}
+def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    if _rule_source_text(old) != _rule_source_text(new):
+        yield _("%(now)s instead of %(before)s") % {
+            "now": _rule_source_text(new),
+            "before": _rule_source_text(old),
+        }
     if list(old.get("apply", [])) != list(new.get("apply", [])):
         yield _("now %(now)s instead of %(before)s") % {
-            "now": in_words(new.get("apply", [])),
-            "before": in_words(old.get("apply", [])),
+            "now": describe_functions(new.get("apply", [])),
+            "before": describe_functions(old.get("apply", [])),
         }
     if bool(old.get("required")) != bool(new.get("required")):
         now, no_more = _("now required: an entity without it fails"), _("not required any more")
@@ -126,7 +129,7 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         yield now if new.get("caseless") else _("capital letters count as a difference again")
 
 
-def _lookups(declaration: Declaration) -> dict[str, str]:
+def _lookup_texts(declaration: Declaration) -> dict[str, str]:
     """By what the record of an entity is found, where there is no link yet, in words."""
     match = declaration.get("match", {})
     found = {}
@@ -142,15 +145,15 @@ def _lookups(declaration: Declaration) -> dict[str, str]:
     return found
 
 
-def _lookup_differences(before: Declaration, after: Declaration) -> Iterator[Difference]:
-    old, new = _lookups(before), _lookups(after)
+def _diff_lookups(before: Declaration, after: Declaration) -> Iterator[RuleDifference]:
+    old, new = _lookup_texts(before), _lookup_texts(after)
     for name in {**old, **new}:
         if name not in old:
-            yield Difference("added", name, (new[name],))
+            yield RuleDifference("added", name, (new[name],))
         elif name not in new:
-            yield Difference("removed", name, (_("Not any more: %(rule)s.") % {"rule": old[name]},))
+            yield RuleDifference("removed", name, (_("Not any more: %(rule)s.") % {"rule": old[name]},))
         elif old[name] != new[name]:
-            yield Difference(
+            yield RuleDifference(
                 "changed",
                 name,
                 (_("%(now)s, instead of: %(before)s") % {"now": new[name], "before": old[name]},),

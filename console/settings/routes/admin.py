@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from console.base.forms import JSON_AS_TEXT
 from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
-from console.settings.routes.form import RouteForm, route_consequences
-from console.settings.routes.words import policies, sentence
+from console.settings.routes.forms import RouteForm, route_change_warnings
+from console.settings.routes.words import policy_sentences, route_sentence
 from console.ui.outcome_texts import render_pill
 from sync.mappings.drafts import current_of
 from sync.models import Route
@@ -43,8 +43,8 @@ class RouteAdmin(PauseMixin):
         ),
         (gettext_lazy("Guard"), {"fields": ("guard_minutes", "most_removals", "most_changed_percent")}),
     )
-    list_display = ("name", "what_it_does", "mapping_in_force", "state")
-    list_display_links = ("name",)
+    list_display = ("route_name", "summary", "active_mapping", "activity")
+    list_display_links = ("route_name",)
     list_select_related = ("source", "identity", "commercial", "mapping")
     sortable_by = ()
 
@@ -74,31 +74,31 @@ class RouteAdmin(PauseMixin):
             related = (*self.list_select_related, "paused_by")
             stored = self.get_queryset(request).select_related(*related).get(pk=route.pk)
             context["stored_route"], context["route_version"] = stored, current_of(stored.mapping)
-            context["route_sentence"] = sentence(stored, stored.version)
-            context["route_policies"] = policies(stored)
-            context["route_pill"], context["held"] = self.state(stored), count_waiting(stored)
+            context["route_sentence"] = route_sentence(stored, stored.version)
+            context["route_policies"] = policy_sentences(stored)
+            context["route_pill"], context["held"] = self.activity(stored), count_waiting(stored)
             context["may_pause"] = self.has_change_permission(request, stored)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def change_warnings(self, form: Any) -> list[str]:
-        return list(route_consequences(form))
+        return list(route_change_warnings(form))
 
     @admin.display(description=gettext_lazy("route"))
-    def name(self, route: Any) -> str:
+    def route_name(self, route: Any) -> str:
         return str(route)
 
     @admin.display(description=gettext_lazy("what it does"))
-    def what_it_does(self, route: Any) -> str:
-        return sentence(route, route.version)
+    def summary(self, route: Any) -> str:
+        return route_sentence(route, route.version)
 
     @admin.display(description=gettext_lazy("mapping in force"))
-    def mapping_in_force(self, route: Any) -> SafeString:
+    def active_mapping(self, route: Any) -> SafeString:
         page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
         told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
         return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
 
     @admin.display(description=gettext_lazy("status"))
-    def state(self, route: Any) -> SafeString:
+    def activity(self, route: Any) -> SafeString:
         if route.is_enabled and not route.version:
             return render_pill("bad", "!", _("No mapping"))
         return render_activity_pill(route)

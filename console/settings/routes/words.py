@@ -5,14 +5,14 @@ from django.utils.translation import gettext as _
 from sync.models import Route
 
 
-def sentence(route: Route, version: int | None) -> str:
+def route_sentence(route: Route, version: int | None) -> str:
     """Whose events go where, by which version of which mapping; and that nothing goes, where it is switched off."""
     names = {
         "type": route.entity_type,
         "source": route.source.name,
         "identity": route.identity.name,
         "commercial": route.commercial.name,
-        "mapping": _mapping(route, version),
+        "mapping": _mapping_text(route, version),
     }
     told = _(
         "%(type)s events of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
@@ -27,7 +27,7 @@ def sentence(route: Route, version: int | None) -> str:
     return f"{told % names}{off}"
 
 
-def policies(route: Route) -> list[str]:
+def policy_sentences(route: Route) -> list[str]:
     """What happens in the two cases that people ask about."""
     gone = {
         Route.WhenGone.DELETE: _("When the entity is gone, its record is deleted."),
@@ -44,7 +44,7 @@ def policies(route: Route) -> list[str]:
     return [creates, gone[Route.WhenGone(route.when_gone)]]
 
 
-def _mapping(route: Route, version: int | None) -> str:
+def _mapping_text(route: Route, version: int | None) -> str:
     names = {"name": route.mapping.name, "number": version}
     return (
         _("%(name)s, version %(number)s") % names

@@ -16,10 +16,15 @@ from django.utils.translation import gettext_lazy
 from console.base.forms import JSON_AS_TEXT
 from console.base.post_only import post_only
 from console.settings.pause import PauseMixin, count_waiting, render_activity_pill
-from console.settings.sources.form import SourceForm, source_consequences
-from console.settings.sources.page import observed, routes_of, secret_lines, with_days
-from console.settings.sources.secrets import SecretViews
-from console.settings.sources.test_event import NotSent, Sent, send_test
+from console.settings.sources.forms import SourceForm, source_change_warnings
+from console.settings.sources.page import (
+    annotate_activity,
+    attach_daily_counts,
+    load_secret_rows,
+    load_source_routes,
+)
+from console.settings.sources.secrets import SecretRotationMixin
+from console.settings.sources.source_test import CannotSendTestEvent, SentTestEvent, send_test_event
 from console.ui.formatting import format_age
 from console.ui.outcome_texts import describe_code, render_pill
 from webhooks.models import Source
@@ -27,7 +32,7 @@ from webhooks.secret_rotation import live_secrets
 
 
 @admin.register(Source)
-class SourceAdmin(SecretViews, PauseMixin):
+class SourceAdmin(SecretRotationMixin, PauseMixin):
     """Who may send webhooks."""
 
     audit_kind = "source"
@@ -35,12 +40,12 @@ class SourceAdmin(SecretViews, PauseMixin):
     change_form_template = "console/settings/sources/change.html"
     list_display = (
         "name",
-        "condition",
-        "events_a_day",
+        "activity",
+        "events_per_day",
         "last_event",
         "bad_signatures_today",
-        "verification",
-        "answered_with",
+        "verification_scheme",
+        "response_mode",
     )
     sortable_by = ()
     ordering = ("name", "pk")
@@ -61,21 +66,21 @@ class SourceAdmin(SecretViews, PauseMixin):
         return [path("<int:pk>/test/", page, name="webhooks_source_test"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return observed(super().get_queryset(request)).select_related("paused_by")
+        return annotate_activity(super().get_queryset(request)).select_related("paused_by")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Each row of the page with what it sent in a day: one statement for all."""
         found = super().get_changelist_instance(request)
-        found.result_list = with_days(found.result_list)
+        found.result_list = attach_daily_counts(found.result_list)
         return found
 
     @admin.display(description=gettext_lazy("status"))
-    def condition(self, source: Source) -> SafeString:
+    def activity(self, source: Source) -> SafeString:
         return render_activity_pill(source)
 
     @admin.display(description=gettext_lazy("events, 24 h"))
-    def events_a_day(self, source: Any) -> SafeString:
-        words: SafeString = source.day.words
+    def events_per_day(self, source: Any) -> SafeString:
+        words: SafeString = source.day.with_sparkline
         return words
 
     @admin.display(description=gettext_lazy("last event"))
@@ -94,26 +99,26 @@ class SourceAdmin(SecretViews, PauseMixin):
         )
 
     @admin.display(description=gettext_lazy("verification"))
-    def verification(self, source: Source) -> str | SafeString:
+    def verification_scheme(self, source: Source) -> str | SafeString:
         return (
             source.get_scheme_display() if source.is_signed else render_pill("warn", "!", _("Not verified"))
         )
 
     @admin.display(description=gettext_lazy("answered with"))
-    def answered_with(self, source: Source) -> str:
+    def response_mode(self, source: Source) -> str:
         return source.get_default_mode_display()
 
     def change_warnings(self, form: Any) -> list[str]:
-        return list(source_consequences(form))
+        return list(source_change_warnings(form))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         source: Any = kwargs.get("obj")
         if source is not None and source.pk:
             context["endpoint"] = request.build_absolute_uri(reverse("inbox", args=[source.slug]))
-            with_days([source])
+            attach_daily_counts([source])
             context["pill"] = render_activity_pill(source)
-            context["source_secrets"] = lines = secret_lines(source)
-            context["source_routes"] = routes_of(source)
+            context["source_secrets"] = lines = load_secret_rows(source)
+            context["source_routes"] = load_source_routes(source)
             context["lacks_secret"] = source.is_signed and not any(
                 each.is_live and each.fits for each in lines
             )
@@ -133,16 +138,16 @@ class SourceAdmin(SecretViews, PauseMixin):
     @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: a signed webhook by the real gate, which means nothing and is not delivered."""
-        source = self.source_to_change(request, pk)
+        source = self.get_changeable_source(request, pk)
         try:
-            _tell(request, send_test(request, source))
-        except NotSent as refusal:
+            _show_test_result(request, send_test_event(request, source))
+        except CannotSendTestEvent as refusal:
             messages.error(request, str(refusal))
         return redirect("admin:webhooks_source_change", pk)
 
 
-def _tell(request: HttpRequest, sent: Sent) -> None:
-    if not sent.is_good:
+def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:
+    if not sent.was_accepted:
         words = describe_code(sent.answer.code)
         values = {"why": words.title, "next": words.next_step, "code": sent.answer.code}
         told = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")

@@ -21,10 +21,10 @@ from sync.models.counts import HOUR, hour_of
 from sync.monitoring.health_figures import newest_of_source
 from webhooks.models import Receipt, Source, SourceSecret
 
-MOST_READ = 2_000
+MAX_RECEIPTS = 2_000
 
 
-def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
+def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
     """Each with when its last event came and how many bad signatures today brought: one statement for all."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
@@ -37,8 +37,8 @@ def observed(sources: QuerySet[Source]) -> QuerySet[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretLine:
-    """One secret, without its value. `signed`: how many webhooks of the last `span`, which begins when the newest one
+class SecretRow:
+    """One secret, without its value. `signed_count`: how many webhooks of the last `period`, which begins when the newest one
     was added, or later where the newest receipts do not reach back so far. `fits`: how the source is verified now.
     `is_only`: nothing else is live and fits.
     """
@@ -48,99 +48,101 @@ class SecretLine:
     fits: bool
     is_old: bool
     age: str
-    left: str
-    signed: int
+    time_left: str
+    signed_count: int
     last_at: datetime | None
-    span: str
+    period: str
     is_only: bool
 
 
-def secret_lines(source: Source) -> list[SecretLine]:
+def load_secret_rows(source: Source) -> list[SecretRow]:
     """Newest first; two statements."""
     now = timezone.now()
     secrets = list(source.secrets.order_by("-pk"))
     if not secrets:
         return []
-    since, used = _signers(source, secrets[0].created_at)
+    since, used = _usage_by_secret(source, secrets[0].created_at)
     span = long_duration((now - since).total_seconds())
     live = [each.pk for each in secrets if each.is_live(now) and each.fits]
     lines = []
     for secret in secrets:
         signed, last_at = used.get(str(secret.pk), (0, None))
         lines.append(
-            SecretLine(
+            SecretRow(
                 secret,
                 is_live=secret.is_live(now),
                 fits=secret.fits,
                 is_old=secret.pk != secrets[0].pk,
                 age=long_duration((now - secret.created_at).total_seconds()),
-                left=_left(secret, now),
-                signed=signed,
+                time_left=_time_left(secret, now),
+                signed_count=signed,
                 last_at=last_at,
-                span=span,
+                period=span,
                 is_only=live == [secret.pk],
             )
         )
     return lines
 
 
-def _left(secret: SourceSecret, now: datetime) -> str:
+def _time_left(secret: SourceSecret, now: datetime) -> str:
     """How long it still counts; empty where no end is set, and after it."""
     seconds = (secret.ends_at - now).total_seconds() if secret.ends_at else 0
     return long_duration(seconds) if seconds > 0 else ""
 
 
-def _signers(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:
+def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:
     """By the secret's number: how many webhooks it signed, and when the last one; of the newest receipts, and how far
     these reach back.
     """
     newest = Receipt.objects.filter(received_at__gte=since).order_by("-received_at", "-id")
-    read = list(newest.values_list("source_id", "verified_by", "received_at")[:MOST_READ])
+    read = list(newest.values_list("source_id", "verified_by", "received_at")[:MAX_RECEIPTS])
     found: dict[str, tuple[int, datetime]] = {}
     for key, verified_by, at in read:
         if key == source.pk:
             secret = verified_by.rpartition(":")[2]
             number, last_at = found.get(secret, (0, at))
             found[secret] = (number + 1, last_at)
-    return read[-1][2] if len(read) == MOST_READ else since, found
+    return read[-1][2] if len(read) == MAX_RECEIPTS else since, found
 
 
-def routes_of(source: Source) -> list[Route]:
+def load_source_routes(source: Source) -> list[Route]:
     """Where what it sends goes."""
     return list(
         source.routes.select_related("identity", "commercial", "mapping", "source").order_by("entity_type")
     )
 
 
-SHOWN = 24
+SHOWN_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class SourceDay:
+class DailyEventCount:
     """How many events came in this hour and the 23 before, and those of each hour that is over as a line."""
 
     number: int
     points: str
 
     @property
-    def words(self) -> SafeString:
+    def with_sparkline(self) -> SafeString:
         """The figure with its picture."""
         return join_sparkline(f"{self.number:,}", render_sparkline(self.points))
 
 
-def with_days(sources: Iterable[Any]) -> list[Any]:
+def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
     """Each with its `day`: one statement for all."""
     rows = list(sources)
     current = hour_of(timezone.now())
     counted: dict[int, Counter[datetime]] = {each.pk: Counter() for each in rows}
-    found = EventCount.objects.filter(source__in=list(counted), hour__gt=current - SHOWN * HOUR).order_by()
+    found = EventCount.objects.filter(
+        source__in=list(counted), hour__gt=current - SHOWN_HOURS * HOUR
+    ).order_by()
     for source, hour, number in found.values_list("source_id", "hour").annotate(Sum("number")):
         counted[source][hour] = number
     for each in rows:
-        each.day = _day(counted[each.pk], current)
+        each.day = _count_day(counted[each.pk], current)
     return rows
 
 
-def _day(hours: Mapping[datetime, int], current: datetime) -> SourceDay:
-    over = [hours.get(current - ago * HOUR, 0) for ago in reversed(range(1, SHOWN))]
-    return SourceDay(sum(hours.values()), polyline_points(over) if any(over) else "")
+def _count_day(hours: Mapping[datetime, int], current: datetime) -> DailyEventCount:
+    over = [hours.get(current - ago * HOUR, 0) for ago in reversed(range(1, SHOWN_HOURS))]
+    return DailyEventCount(sum(hours.values()), polyline_points(over) if any(over) else "")

@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import client_address, request_actor
 from console.base.forms import ReasonForm
 from console.base.two_step_change import TwoStepChangeAdmin
-from console.settings.sources.page import secret_lines
+from console.settings.sources.page import load_secret_rows
 from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import NotRotated, end_now, live_secrets, newest_key, rotate
 
-_HOURS = [
+_EXPIRY_CHOICES = [
     (24, gettext_lazy("in 24 hours")),
     (72, gettext_lazy("in 72 hours")),
     (0, gettext_lazy("now: who still signs with them is refused at once")),
@@ -40,12 +40,12 @@ class RotationForm(ReasonForm):
         help_text=gettext_lazy("Leave empty to let the hub make one of 32 random bytes."),
     )
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("The other secrets end"), choices=_HOURS, coerce=int, initial=24
+        label=gettext_lazy("The other secrets end"), choices=_EXPIRY_CHOICES, coerce=int, initial=24
     )
     newest = forms.IntegerField(widget=forms.HiddenInput)
 
 
-class SecretViews(TwoStepChangeAdmin):
+class SecretRotationMixin(TwoStepChangeAdmin):
     """Rotating and ending, for whoever may change the source and add secrets."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -60,7 +60,7 @@ class SecretViews(TwoStepChangeAdmin):
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The form; after it, the page that shows a secret that the hub made, once."""
-        source = self.source_to_change(request, pk)
+        source = self.get_changeable_source(request, pk)
         form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
         others = live_secrets(source)
         title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
@@ -78,7 +78,7 @@ class SecretViews(TwoStepChangeAdmin):
                 context["made"] = "" if form.cleaned_data["typed"] else value
                 context["title"] = _("The new secret of %(source)s") % {"source": source}
                 context["ends"] = (
-                    dict(_HOURS)[form.cleaned_data["hours"]] if form.cleaned_data["hours"] else ""
+                    dict(_EXPIRY_CHOICES)[form.cleaned_data["hours"]] if form.cleaned_data["hours"] else ""
                 )
                 context["is_done"] = True
         response = TemplateResponse(request, "console/settings/sources/rotate_secret.html", context)
@@ -87,7 +87,7 @@ class SecretViews(TwoStepChangeAdmin):
 
     def end_view(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
         """Asks once and for a reason, then ends a secret at once."""
-        source = self.source_to_change(request, pk)
+        source = self.get_changeable_source(request, pk)
         found = get_object_or_404(SourceSecret, pk=secret, source=source)
         if not found.is_live(timezone.now()):
             messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": found})
@@ -99,11 +99,11 @@ class SecretViews(TwoStepChangeAdmin):
             messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         title = _("End the secret %(secret)s now?") % {"secret": found}
-        line = next(each for each in secret_lines(source) if each.secret.pk == found.pk)
+        line = next(each for each in load_secret_rows(source) if each.secret.pk == found.pk)
         context = self.page_context(request, source, line=line, title=title, reason_form=form)
         return TemplateResponse(request, "console/settings/sources/end_secret.html", context)
 
-    def source_to_change(self, request: HttpRequest, pk: int) -> Source:
+    def get_changeable_source(self, request: HttpRequest, pk: int) -> Source:
         """404 where there is none, 403 for whoever may not change its secrets."""
         source = get_object_or_404(Source, pk=pk)
         if not self.may_rotate(request, source):

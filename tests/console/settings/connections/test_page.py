@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
-from console.settings.connections import figures
+from console.settings.connections import connection_status
 from sync.connectors.presets import load_preset
 from sync.models import Connection, ConnectionTest, CountedHour, Route
 from sync.statistics.recount import count
@@ -214,7 +214,7 @@ def test_what_waits_is_counted_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     events = client.get(unescape(waiting))
     assert len(events.context["page"].rows) == 4
     assert "Status: Pending, Retrying" in visible_text(events)
-    monkeypatch.setattr(figures, "MOST_WAITING", 2)
+    monkeypatch.setattr(connection_status, "MAX_WAITING", 2)
     assert "Waiting at least 3 deliveries" in visible_text(client.get(page_of(route.commercial)))
 
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from console.settings.mappings.words import FUNCTION_WORDS, rules
+from console.settings.mappings.words import FUNCTION_LABELS, describe_rules
 from sync.models import BackTest, Mapping, MappingDraft
 from sync.planning.mapping import FUNCTIONS
 from tests.support.builders.backtests import a_draft, a_mapped_event, author, used_mapping
@@ -272,8 +272,8 @@ def test_the_list_costs_the_same_statements_for_two_mappings_and_for_ten() -> No
 
 
 def test_each_function_has_words() -> None:
-    assert FUNCTION_WORDS.keys() == FUNCTIONS.keys()
-    (email,) = rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
+    assert FUNCTION_LABELS.keys() == FUNCTIONS.keys()
+    (email,) = describe_rules({"fields": {"email": {"path": "entity.emails", "apply": ["first", "trim"]}}})
     assert email.sentence == "taken from entity.emails; the first of the list, without spaces around it"
 
 

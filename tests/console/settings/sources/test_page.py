@@ -78,7 +78,7 @@ def test_before_a_secret_ends_it_is_said_how_far_back_was_looked(monkeypatch: py
     )
     hour_ago = timezone.now() - timedelta(hours=1, seconds=5)
     a_receipt(None, source=source("other"), verified_by="none", received_at=hour_ago)
-    monkeypatch.setattr(sources_page, "MOST_READ", 1)
+    monkeypatch.setattr(sources_page, "MAX_RECEIPTS", 1)
     assert "No webhook of the last 1 h was signed with it." in visible_text(client.get(page))
 
 

@@ -25,44 +25,46 @@ from webhooks.receiving.receive import receive_webhook
 from webhooks.secret_rotation import live_secrets
 
 
-class NotSent(ValueError):
+class CannotSendTestEvent(ValueError):
     """Why no test event can be sent, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentTestEvent:
     """What the source would have been told. `event` is None where it was refused."""
 
     answer: Answer
     event: Event | None
 
     @property
-    def is_good(self) -> bool:
+    def was_accepted(self) -> bool:
         """It was believed, stored, and meant nothing."""
         return self.answer.status == 200 and self.answer.code == "ignored"
 
 
-def send_test(request: HttpRequest, source: Source) -> Sent:
-    """Raises `NotSent` before anything is sent."""
+def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
+    """Raises `CannotSendTestEvent` before anything is sent."""
     if TEST_WORD in {str(word).upper() for word in source.event_words}:
-        raise NotSent(f"The source's own words give {TEST_WORD} a meaning.")
+        raise CannotSendTestEvent(f"The source's own words give {TEST_WORD} a meaning.")
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
-        raise NotSent("The source has no live secret. Add one first.")
+        raise CannotSendTestEvent("The source has no live secret. Add one first.")
     ours = [each.value for each in secrets if not is_public(each.value)]
     if secrets and not ours:
-        raise NotSent("The source signs with a key of its own, which the hub does not have: let it send one.")
+        raise CannotSendTestEvent(
+            "The source signs with a key of its own, which the hub does not have: let it send one."
+        )
     name = f"hub-test-{uuid.uuid4()}"
-    arrival = _arrival(request, source, ours[-1] if ours else "", name)
+    arrival = _build_request(request, source, ours[-1] if ours else "", name)
     answer = receive_webhook(arrival, "en", Deliveries())
     event = Event.objects.filter(source=source, event_id=name).first()
     details = {"status": answer.status, "code": answer.code, "event": event.reference if event else ""}
     with transaction.atomic():
         record_action(request, f"setting:source:{source.pk}", "source.tested", details)
-    return Sent(answer, event)
+    return SentTestEvent(answer, event)
 
 
-def _arrival(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
+def _build_request(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
     """A webhook as it would come from the source, now, from the address of who asks."""
     now = timezone.now()
     said: dict[str, Any] = {"id": TEST_WORD, "entityType": TEST_WORD, "eventType": TEST_WORD, "eventId": name}

@@ -41,7 +41,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
         }
 
 
-def source_consequences(form: Any) -> Iterator[str]:
+def source_change_warnings(form: Any) -> Iterator[str]:
     """What a change of a source does at once, in sentences."""
     source = form.instance
     if "is_enabled" in form.changed_data and not source.is_enabled:

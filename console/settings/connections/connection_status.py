@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.settings.connections.health import health_label, health_sentence, health_shape, health_style
+from console.settings.connections.health import health_label, health_sentence, health_style, health_symbol
 from console.ui.charts import polyline_points, render_sparkline
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import render_pill
@@ -24,13 +24,13 @@ from sync.models.counts import HOUR, hour_of
 from sync.monitoring.connection_health import ConnectionFigures, Health, health_of, is_slow
 from sync.statistics.latency_histogram import added, quantile
 
-SHOWN = timedelta(hours=24)
-FEW = 20  # with fewer requests in the hour that has begun, the one before speaks too
-MOST = 50
+SHOWN_PERIOD = timedelta(hours=24)
+MIN_REQUESTS = 20  # with fewer requests in the hour that has begun, the one before speaks too
+MAX_CONNECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionShown:
+class ConnectionStatus:
     """A connection with its figures, its word and its sentence, and its p95 of each hour of a day as a line.
 
     `since`: when that began which the figures are of. `last_success_at`: of the last day, None where there is none.
@@ -42,53 +42,53 @@ class ConnectionShown:
     last_success_at: datetime | None
     since: datetime
     now: datetime
-    points: str
+    p95_points: str
 
     @property
     def health(self) -> Health:
         return health_of(self.figures)
 
     @property
-    def pill(self) -> SafeString:
+    def health_pill(self) -> SafeString:
         """The word with its shape."""
-        return render_pill(health_style(self.health), health_shape(self.health), health_label(self.health))
+        return render_pill(health_style(self.health), health_symbol(self.health), health_label(self.health))
 
     @property
     def sentence(self) -> str:
         return health_sentence(self.figures, self.now)
 
     @property
-    def spark(self) -> SafeString:
-        return render_sparkline(self.points, health_style(self.health))
+    def sparkline(self) -> SafeString:
+        return render_sparkline(self.p95_points, health_style(self.health))
 
     @property
-    def p95(self) -> str:
+    def p95_text(self) -> str:
         """In words; empty where there is none."""
         return "" if self.figures.p95 is None else short_duration(self.figures.p95)
 
 
-def connections_shown() -> list[ConnectionShown]:
+def load_all_statuses() -> list[ConnectionStatus]:
     """Of all connections, fifty at most: two statements."""
     rows: Any = Connection.objects.select_related("breaker").annotate(clock=database_now())
-    return figures_of(rows.order_by("side", "name", "pk")[:MOST])
+    return load_statuses(rows.order_by("side", "name", "pk")[:MAX_CONNECTIONS])
 
 
-def figures_of(connections: Iterable[Any]) -> list[ConnectionShown]:
+def load_statuses(connections: Iterable[Any]) -> list[ConnectionStatus]:
     """Of these, each with its breaker and the database's `clock`: one statement for all."""
     rows = list(connections)
     if not rows:
         return []
     now = rows[0].clock
-    since = hour_of(now) - SHOWN
+    since = hour_of(now) - SHOWN_PERIOD
     counted: dict[int, list[CallCount]] = {each.pk: [] for each in rows}
     for count in CallCount.objects.filter(connection__in=list(counted), hour__gt=since).order_by("hour"):
         counted[count.connection_id].append(count)
-    return [_shown(each, counted[each.pk], now) for each in rows]
+    return [_build_status(each, counted[each.pk], now) for each in rows]
 
 
-def _shown(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionShown:
+def _build_status(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionStatus:
     since = hour_of(now)
-    if sum(each.number for each in hours if each.hour >= since) < FEW:
+    if sum(each.number for each in hours if each.hour >= since) < MIN_REQUESTS:
         since -= HOUR
     recent = [each for each in hours if each.hour >= since]
     durations = added(each.durations for each in recent)
@@ -108,7 +108,7 @@ def _shown(connection: Connection, hours: Sequence[CallCount], now: datetime) ->
     if health_of(figures) is Health.SLOW:
         figures = replace(figures, slow_since=_slow_since(hours, figures.usual_p95))
     p50, last = quantile(durations, 0.5), max(successes, default=None)
-    return ConnectionShown(connection, figures, p50, last, since, now, _points(hours, now))
+    return ConnectionStatus(connection, figures, p50, last, since, now, _hourly_p95_points(hours, now))
 
 
 def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | None:
@@ -121,45 +121,46 @@ def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | N
     return since
 
 
-def _points(hours: Iterable[CallCount], now: datetime) -> str:
+def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
     p95 = {each.hour: quantile(each.durations, 0.95) for each in hours}
-    first = hour_of(now) - SHOWN + HOUR
-    return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN / HOUR))])
+    first = hour_of(now) - SHOWN_PERIOD + HOUR
+    return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN_PERIOD / HOUR))])
 
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 
 # By the index that holds only what waits; beyond so many it is not worth knowing how many more.
-_WAITING = Statement(
+_COUNT_WAITING = Statement(
     f"""SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
     WHERE {waits()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many deliveries wait. `is_least`: there are more than were counted."""
+class WaitingCount:
+    """How many deliveries wait. `is_lower_bound`: there are more than were counted."""
 
     number: int = 0
-    is_least: bool = False
+    is_lower_bound: bool = False
 
 
-def waiting() -> Mapping[int, Waiting]:
+def count_waiting() -> Mapping[int, WaitingCount]:
     """By the connection's key: what waits for it, at either end. One statement."""
-    rows = _WAITING.fetch_all(MOST_WAITING + 1)
-    is_least = sum(number for _, _, number in rows) > MOST_WAITING
+    rows = _COUNT_WAITING.fetch_all(MAX_WAITING + 1)
+    is_least = sum(number for _, _, number in rows) > MAX_WAITING
     numbers: defaultdict[int, int] = defaultdict(int)
     for identity, commercial, number in rows:
         for connection in {identity, commercial}:
             numbers[connection] += number
     return defaultdict(
-        lambda: Waiting(0, is_least), {key: Waiting(each, is_least) for key, each in numbers.items()}
+        lambda: WaitingCount(0, is_least),
+        {key: WaitingCount(each, is_least) for key, each in numbers.items()},
     )
 
 
-def waiting_words(found: Waiting) -> str:
+def waiting_text(waiting: WaitingCount) -> str:
     """`1,204 deliveries`; where there are more than were counted, that."""
-    number = f"{found.number:,}"
-    if found.is_least:
+    number = f"{waiting.number:,}"
+    if waiting.is_lower_bound:
         return _("at least %(number)s deliveries") % {"number": number}
-    return ngettext("%(number)s delivery", "%(number)s deliveries", found.number) % {"number": number}
+    return ngettext("%(number)s delivery", "%(number)s deliveries", waiting.number) % {"number": number}

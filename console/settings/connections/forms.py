@@ -30,7 +30,7 @@ def _secret_field(name: str) -> forms.CharField:
     return forms.CharField(label=_LABELS[name], required=False, strip=False, max_length=4096, widget=widget)
 
 
-def _help(name: str, stored: Any) -> str:
+def _credential_help(name: str, stored: Any) -> str:
     """With which authentication it goes, and whether one is kept; `stored` is None of a connection that is new."""
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
     told = _("For the authentication %(schemes)s.") % {"schemes": schemes}
@@ -40,12 +40,12 @@ def _help(name: str, stored: Any) -> str:
     return f"{told} {state}"
 
 
-def _area() -> forms.Textarea:
+def _json_textarea() -> forms.Textarea:
     return forms.Textarea(attrs={"rows": 4, "cols": 90, "spellcheck": "false"})
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """`dropped` says that stored credentials were removed because the origin changed."""
+    """`has_dropped_credentials` says that stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(
         label=gettext_lazy("Base URL"),
@@ -66,7 +66,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         label=gettext_lazy("Remove the stored credentials"), required=False
     )
 
-    dropped = False
+    has_dropped_credentials = False
 
     class Meta:
         model = Connection
@@ -104,30 +104,30 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
                 "Doubled with each pause that follows at once, up to ten minutes."
             ),
         }
-        widgets: ClassVar = {"authentication": _area(), "settings": _area()}
+        widgets: ClassVar = {"authentication": _json_textarea(), "settings": _json_textarea()}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         stored = None if self.instance.pk is None else self.instance.credentials or {}
-        self._origins = _origins(self.instance.base_url, self.instance.authentication)
+        self._origins = _credential_origins(self.instance.base_url, self.instance.authentication)
         for name in CREDENTIALS:
             if name in self.fields:
-                self.fields[name].help_text = _help(name, stored)
+                self.fields[name].help_text = _credential_help(name, stored)
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         authentication = cleaned.get("authentication")
         if isinstance(authentication, dict):
-            self._refuse_strangers(credential_names(authentication))
+            self._reject_unused_credentials(credential_names(authentication))
         return cleaned
 
-    def _refuse_strangers(self, names: tuple[str, ...]) -> None:
+    def _reject_unused_credentials(self, names: tuple[str, ...]) -> None:
         for name in CREDENTIALS:
             if self.cleaned_data.get(name) and name not in names:
                 self.add_error(name, _("The authentication that is chosen above does not use this."))
 
     def save(self, commit: bool = True) -> Any:
-        self.instance.credentials = self._credentials() or None
+        self.instance.credentials = self._merge_credentials() or None
         return super().save(commit)
 
     def missing_credentials(self) -> list[str]:
@@ -138,25 +138,25 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def secret_changes(self) -> list[str]:
         """Which credentials are new or removed, in words and without a value; after the form was validated."""
-        stored, coming = self.instance.credentials or {}, self._credentials()
+        stored, coming = self.instance.credentials or {}, self._merge_credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
         new, removed = _("%(name)s: a new value"), _("%(name)s: removed")
         return [(new if name in coming else removed) % {"name": _LABELS[name]} for name in changed]
 
-    def _credentials(self) -> dict[str, str]:
+    def _merge_credentials(self) -> dict[str, str]:
         """What is kept of the old ones, and what was typed."""
         names = credential_names(self.instance.authentication)
         typed = {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
         stored = dict(self.instance.credentials or {})
-        if self._origins != _origins(self.instance.base_url, self.instance.authentication):
-            self.dropped = bool(stored)
+        if self._origins != _credential_origins(self.instance.base_url, self.instance.authentication):
+            self.has_dropped_credentials = bool(stored)
             stored = {}
         if self.cleaned_data.get("clear_credentials"):
             stored = {}
         return {name: value for name, value in stored.items() if name in names} | typed
 
 
-def _origins(base_url: str, authentication: Any) -> tuple[str, ...]:
+def _credential_origins(base_url: str, authentication: Any) -> tuple[str, ...]:
     """Where credentials go: the system itself, and the address that gives out tokens."""
     try:
         base = parse_base_url(base_url)

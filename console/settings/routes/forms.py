@@ -24,7 +24,7 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
         }
 
 
-def route_consequences(form: Any) -> Iterator[str]:
+def route_change_warnings(form: Any) -> Iterator[str]:
     """What a change of a route does at once, in sentences."""
     if "is_enabled" in form.changed_data and not form.instance.is_enabled:
         yield _("New events do not go this way until it is switched on again. A pause would keep them.")
