@@ -1,4 +1,4 @@
-"""Alarms: what is wrong now and what was, who was told, and the figures that they are judged by."""
+"""ModelAdmin of alarms: what is wrong now and what was, who was notified, and the figures that alarms are judged by."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from sync.monitoring.health_figures import Figures, measure
 
 
 class OpenFilter(admin.SimpleListFilter):
-    """What is wrong now, or what was."""
+    """Filter alarms by active or ended."""
 
     title = gettext_lazy("status")
     parameter_name = "when"
@@ -32,7 +32,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 class KindFilter(admin.SimpleListFilter):
-    """What it is about."""
+    """Filter alarms by kind."""
 
     title = gettext_lazy("about")
     parameter_name = "kind"
@@ -46,7 +46,7 @@ class KindFilter(admin.SimpleListFilter):
 
 @admin.register(Alarm)
 class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
-    """Read-only, open ones first. Whoever may can ask for quiet about one, for a time and with a reason."""
+    """List alarms read-only, active ones first. People with the permission can snooze one for a time, with a reason."""
 
     change_list_template = "console/alarms/list.html"
     list_filter = (OpenFilter, KindFilter)
@@ -61,9 +61,9 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         return [path("snooze/", page, name="sync_alarm_snooze"), *super().get_urls()]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Each row of the page in words."""
+        """Replace the alarms of this page of the list by rows with their texts and links."""
         found = super().get_changelist_instance(request)
-        found.result_list = [build_alarm_row(each, request.user) for each in found.result_list]
+        found.result_list = [build_alarm_row(alarm, request.user) for alarm in found.result_list]
         return found
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -87,9 +87,9 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
         return self.render_page(request, "console/alarms/detail.html", context)
 
     def snooze_view(self, request: HttpRequest) -> Any:
-        """Asks for how long and why; on POST, does it."""
+        """Ask for a length and a reason; on POST, snooze the selected alarms."""
         return snooze_page(request, self.admin_site.each_context(request))
 
 
 def _silent_source_ids(figures: Figures) -> set[int]:
-    return {each.id for each in figures.sources if each.is_silent(figures.at)}
+    return {source.id for source in figures.sources if source.is_silent(figures.at)}

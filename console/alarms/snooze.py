@@ -1,4 +1,4 @@
-"""Quiet about alarms, for a time and with a reason."""
+"""The page that snoozes alarms: no messages about them for a time, with a reason."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ _ALARM_LIST = "admin:sync_alarm_changelist"
 
 
 class SnoozeForm(forms.Form):
-    """How long and why."""
+    """Ask how long and why to snooze. `end_times` maps each choice to its end, counted from `now`."""
 
     length = forms.ChoiceField(label=gettext_lazy("How long"))
     reason = ReasonField(label=gettext_lazy("Reason, kept with the alarm"))
@@ -48,18 +48,20 @@ class SnoozeForm(forms.Form):
 
 
 def next_monday(now: datetime) -> datetime:
-    """The first Monday, 06:00 UTC, after `now`."""
+    """Return the first Monday, 06:00 UTC, after `now`."""
     at = now.replace(hour=_MONDAY_HOUR, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday())
     return at if at > now else at + timedelta(days=7)
 
 
 def may_snooze(request: HttpRequest) -> bool:
-    """Whoever sees alarms and was given this."""
+    """Return True if the person may see alarms and snooze them."""
     return request.user.has_perms(["sync.view_alarm", "sync.snooze_alarm"])
 
 
 def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The alarms that `?alarm=…` names and that are open; on POST with a reason, snooze them."""
+    """Show the active alarms named by `?alarm=…`; on POST with a valid reason, snooze them and redirect. Raises
+    PermissionDenied.
+    """
     if not may_snooze(request):
         raise PermissionDenied
     alarms = _requested_alarms(request)

@@ -1,4 +1,4 @@
-"""Alarms in the words of their pages: what is so, what to do and where, who was told, who asked for quiet."""
+"""Texts and links of an alarm: its message, where to act, who was notified, who snoozed it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from console.ui.outcome_texts import render_pill
 from sync.models import Alarm, AlarmKind, TellingState
 from sync.monitoring.alarm_texts import AlarmWords, words_of
 
-# Where to go and act: the page, what may be asked of it, who may open it, and the words of the link.
+# The page to act on, by the subject or kind of the alarm: URL name, query, permission, label of the link.
 _SUBJECT_LINKS = {
     "source": ("admin:webhooks_source_change", "webhooks.view_source", gettext_lazy("See the source")),
     "connection": (
@@ -50,7 +50,9 @@ _AUDIT_LINK = (
 
 @dataclass(frozen=True, slots=True)
 class AlarmRow:
-    """Show an alarm to one person. `action_url` and `action_label` link to where to act; both are empty if nowhere."""
+    """Show an alarm to one person. `action_url` and `action_label` link to the page where to act; both are empty if
+    there is none.
+    """
 
     alarm: Alarm
     words: AlarmWords
@@ -59,25 +61,24 @@ class AlarmRow:
 
     @property
     def url(self) -> str:
-        """Its own page."""
         return reverse("admin:sync_alarm_change", args=[self.alarm.pk])
 
     @property
     def status_pill(self) -> SafeString:
-        """Whether it is so now, as a word and a shape."""
+        """Render a pill that says if the alarm is active or ended."""
         return (
             render_pill("good", "✓", _("Over")) if self.alarm.ended_at else render_pill("bad", "✕", _("Now"))
         )
 
 
 def alarm_kind_names() -> Mapping[str, str]:
-    """What alarms can be about, as a filter has it."""
+    """Return the label of each alarm kind by its value, for the filter."""
     names = {str(kind.value): str(kind.label).capitalize() for kind in AlarmKind}
     return names | {AlarmKind.DELIVERIES_HELD.value: _("Held for approval")}
 
 
 def build_alarm_row(alarm: Alarm, user: Any) -> AlarmRow:
-    """In words; there is nothing to do any more about one that is over."""
+    """Build the row of an alarm. An ended alarm has no link to act on."""
     place, words = ("", "") if alarm.ended_at else _action_link(alarm, user)
     return AlarmRow(alarm, words_of(alarm), place, words)
 
@@ -92,31 +93,32 @@ def _action_link(alarm: Alarm, user: Any) -> tuple[str, str]:
 
 
 def notification_lines(alarm: Alarm) -> list[SafeString]:
-    """Who was told what, and with what success, in order."""
+    """Return one line for each notification of the alarm: recipient, state, time, tries and failure; oldest first."""
     return [
         format_html(
             "{}: {} {} {} {}",
-            each,
-            TellingState(each.state).label,
-            format_time(each.told_at, ""),
-            ngettext("after %(count)d try", "after %(count)d tries", each.tries) % {"count": each.tries}
-            if each.tries > 1
+            notification,
+            TellingState(notification.state).label,
+            format_time(notification.told_at, ""),
+            ngettext("after %(count)d try", "after %(count)d tries", notification.tries)
+            % {"count": notification.tries}
+            if notification.tries > 1
             else "",
-            each.failure,
+            notification.failure,
         )
-        for each in alarm.tellings.order_by("id")
+        for notification in alarm.tellings.order_by("id")
     ]
 
 
 def snooze_lines(alarm: Alarm) -> list[SafeString]:
-    """Who asked for quiet, when, for how long and why, in order."""
+    """Return one line for each snooze of the alarm: person, time, end and reason; oldest first."""
     return [
         format_html(
             _("{}, {}, until {}: {}"),
-            each.requested_by,
-            format_time(each.created_at),
-            format_time(each.until),
-            each.reason,
+            snooze.requested_by,
+            format_time(snooze.created_at),
+            format_time(snooze.until),
+            snooze.reason,
         )
-        for each in alarm.snoozes.select_related("requested_by").order_by("id")
+        for snooze in alarm.snoozes.select_related("requested_by").order_by("id")
     ]

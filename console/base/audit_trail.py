@@ -1,4 +1,4 @@
-"""Append what staff do to the audit log: who did it, from where, and why. Lead to what is there about a row."""
+"""Append what staff do to the audit log: who, from which address, and why."""
 
 from collections.abc import Mapping
 
@@ -15,27 +15,31 @@ FieldValues = dict[str, JSONValue]
 
 
 def request_actor(request: HttpRequest) -> str:
-    """`person:<id>`; `anonymous` where nobody is logged in."""
+    """Return the actor of a request as the audit log names it: `person:<id>`, or `anonymous` if nobody is logged in."""
     user = getattr(request, "user", None)
     return f"person:{user.pk}" if user is not None and user.is_authenticated else "anonymous"
 
 
 def require_staff_user(request: HttpRequest) -> User:
-    """The person who is logged in. `PermissionDenied` for nobody, whom `admin_view` does not let in anyway."""
+    """Return the logged-in person. Raises PermissionDenied if there is none; `admin_view` redirects such requests
+    before that.
+    """
     if not request.user.is_authenticated:
         raise PermissionDenied
     return request.user
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where the request came from, or "". X-Forwarded-For counts as far as our own proxies wrote it."""
+    """Return the client's IP address, or "". Reads X-Forwarded-For only as far as trusted proxies wrote it."""
     return address_of(request) or ""
 
 
 def record_action(
     request: HttpRequest, stream: str, action: str, details: Mapping[str, JSONValue] | None = None
 ) -> None:
-    """Append one entry of the logged-in person. `NotInTransaction` outside the transaction of the change."""
+    """Append one entry of the logged-in person, with the address. Raises NotInTransaction outside the transaction of
+    the change.
+    """
     append_entries(
         NewEntry(
             stream, action, request_actor(request), {**(details or {}), "address": client_address(request)}
@@ -44,13 +48,13 @@ def record_action(
 
 
 def redirect_to_audit_log(request: HttpRequest, stream: str) -> HttpResponseRedirect:
-    """Lead to the entries of a stream. `PermissionDenied` for a person who may not read the audit log."""
+    """Redirect to the entries of a stream. Raises PermissionDenied if the person may not read the audit log."""
     if not request.user.has_perm("audit.view_entry"):
         raise PermissionDenied
     return HttpResponseRedirect(audit_log_url(stream))
 
 
 def reason_details(request: HttpRequest) -> FieldValues:
-    """The reason that was given for what the request does, where one was asked for."""
+    """Return the reason given for this request as entry details; empty if none was asked for."""
     reason = getattr(request, "reason", "")
     return {"reason": reason} if reason else {}

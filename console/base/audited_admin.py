@@ -1,6 +1,7 @@
-"""What staff do goes on the audit log: who, from where, and what was there before and after.
+"""ModelAdmin that appends every change to the audit log: who, from where, and the values before and after.
 
-Names, addresses and secrets of people never do: fields that hold them are named as changed, without a value.
+Names, addresses and secrets of people are never logged: the fields that hold them are listed as changed, without a
+value.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,11 +19,11 @@ from console.base.audit_trail import FieldValues, reason_details, record_action,
 from sync.planning.change import json_equal
 from webhooks.encryption.at_rest import SealedJSONField
 
-_MAX_JSON_INTEGER = 2**53
+_MAX_JSON_INTEGER = 2**53  # beyond it, readers that parse numbers as doubles lose digits
 
 
 def to_json_value(value: Any) -> JSONValue:
-    """The value in a form that canonical JSON has: floats, times, ids and over-large numbers as text."""
+    """Convert a value to canonical JSON: floats, times, ids and integers from 2**53 on become text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -35,7 +36,9 @@ def to_json_value(value: Any) -> JSONValue:
 
 
 def field_values(instance: models.Model, m2m_fields: Iterable[str] = ()) -> FieldValues:
-    """The stored values of a row by field name, ids for relations; without the times of its changes."""
+    """Return the stored values of a row by field name, with ids for relations. Leaves out the key and automatic
+    timestamps.
+    """
     fields = [field for field in instance._meta.concrete_fields if not _is_set_automatically(field)]
     values = {field.name: to_json_value(field.value_from_object(instance)) for field in fields}
     return values | {
@@ -50,9 +53,8 @@ def _is_set_automatically(field: Any) -> bool:
 
 
 def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozenset[str]) -> FieldValues:
-    """`before` and `after` of what differs; `changed` names the fields whose values are nobody's business.
-
-    Empty where nothing differs.
+    """Return `before` and `after` of the fields that differ, and in `changed` the names of differing fields in
+    `redacted_fields`. Empty if nothing differs.
     """
     names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
     shown = [name for name in names if name not in redacted_fields]
@@ -67,11 +69,11 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A ModelAdmin whose every addition, change and deletion is recorded in the same transaction.
+    """Record every addition, change and deletion in the transaction that makes it.
 
     `audit_kind` is part of the stream and of the actions (`setting:<kind>:<id>`, `<kind>.changed`). Fields in
-    `redacted_fields`, and encrypted ones, are recorded without values; a changed encrypted field adds
-    `secret.changed`. `m2m_fields` are the many-to-many fields that are recorded.
+    `redacted_fields`, and encrypted ones, are recorded without values; a changed encrypted field adds `secret.changed`.
+    `m2m_fields` are the many-to-many fields that are recorded.
     """
 
     audit_kind: ClassVar[str] = ""
@@ -79,13 +81,14 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     m2m_fields: ClassVar[tuple[str, ...]] = ()
 
     def audit_stream(self, pk: Any) -> str:
-        """The audit stream of one row."""
+        """Return the audit stream of one row."""
         return f"setting:{self.audit_kind}:{pk}"
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """For a change as it stands now, and locked until the change is stored, which writes each column."""
+        """Return the row. During a POST, lock it and read it again first."""
         found = super().get_object(request, object_id, from_field)
         if found is not None and request.method == "POST" and connection.in_atomic_block:
+            # Saving writes every column, so a concurrent change of another column would be lost without the lock.
             self.model._base_manager.select_for_update().filter(pk=found.pk).values_list("pk").first()
             found.refresh_from_db()
         return found
@@ -102,7 +105,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Lead to what the audit log has about a row. `Http404` where there is no such row."""
+        """Redirect to the audit log entries of a row. Raises Http404 if there is no such row."""
         row = self.get_object(request, unquote(object_id))
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
@@ -146,7 +149,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         record_action(request, self.audit_stream(pk), f"{self.audit_kind}.deleted", details)
 
     def stored_values(self, pk: Any) -> FieldValues:
-        """What the database holds of one row now: what is compared before and after a change."""
+        """Return the values of a row as the database holds them now."""
         return field_values(self.model._base_manager.get(pk=pk), self.m2m_fields)
 
     def _unrecorded_fields(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
-"""Downloads of exactly the list on the screen: the same query string, read by the same code.
+"""Download a list as a file: the query string of the page, read by the code of the page.
 
-On PostgreSQL a long answer holds a connection until its last byte has left, so few are sent at once.
+Few downloads run at once: on PostgreSQL each holds a connection until its last byte has left.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -34,7 +34,9 @@ T = TypeVar("T", bytes, str)
 
 
 def stream_limit(connections: int) -> int:
-    """How many a process with so many connections sends at once: the others are for webhooks."""
+    """Return how many downloads a process with this many connections may send at once. The other connections are for
+    webhooks.
+    """
     return max(1, min(4, connections // 2))
 
 
@@ -43,15 +45,15 @@ _stream_slots = BoundedSemaphore(MAX_STREAMS)
 
 
 def open_stream_slot(chunks: Iterator[T], empty_chunk: T, begin: Callable[[], None]) -> Iterator[T] | None:
-    """The pieces, once `begin` is done; None where as many are being sent as may be.
+    """Call `begin` and return the chunks, or None if the limit of concurrent downloads is reached.
 
-    The next one may begin when these have ended, are closed or forgotten. `nothing`: an empty piece.
+    The slot is released when the returned iterator ends, is closed or is garbage-collected. `empty_chunk` is b"" or "".
     """
     if not _stream_slots.acquire(blocking=False):
         return None
-    held = _release_slot_at_end(chunks, empty_chunk, begin)
-    next(held)  # what has not begun would not notice that it ends
-    return held
+    chunks_in_slot = _release_slot_at_end(chunks, empty_chunk, begin)
+    next(chunks_in_slot)  # the `finally` of a generator that never started does not run
+    return chunks_in_slot
 
 
 def _release_slot_at_end(
@@ -66,7 +68,7 @@ def _release_slot_at_end(
 
 
 def redirect_too_many_streams(request: HttpRequest, page: str) -> HttpResponse:
-    """Back to the page that has the button."""
+    """Redirect to the page with the download button and say that the limit is reached."""
     told = _("%(count)d downloads are being sent already. Try again when one of them has ended.")
     messages.warning(request, told % {"count": MAX_STREAMS})
     return redirect(page)
@@ -76,7 +78,9 @@ _PAGING_PARAMS = ("p", "e", "o", "all")
 
 
 class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list that can be downloaded. `list_export` says what and to whom; its page shows `download_buttons`."""
+    """Add downloads to a list. `list_export` says which columns and which permission; the list shows
+    `download_buttons`.
+    """
 
     list_export: ClassVar[ListExport]
 
@@ -86,7 +90,7 @@ class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [path("download/<str:form>", view, name=name), *super().get_urls()]
 
     def download_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """The filtered list as a file; 403 and an entry on the audit log without the permission."""
+        """Send the filtered list as a file. Without the permission: 403 and an audit log entry."""
         if form not in FORMATS:
             raise Http404
         details = {"what": self.list_export.name, "format": form, "filters": recordable_filters(request.GET)}
@@ -99,12 +103,12 @@ class DownloadableListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return stream_download(request, self.list_export, queryset, FORMATS[form], details)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        """The rows of the list at this address, all pages of it. `NoSuchFilter`."""
+        """Return the rows of the list at this address, of all its pages. Raises NoSuchFilter."""
         raise NotImplementedError
 
 
 def download_buttons(request: HttpRequest, list_export: ListExport) -> list[dict[str, str]]:
-    """What the list's page shows: nothing to people without the permission."""
+    """Return label and URL of one button for each format; none without the permission."""
     if not request.user.has_perm(list_export.permission):
         return []
     query = f"?{request.GET.urlencode()}" if request.GET else ""
@@ -112,8 +116,9 @@ def download_buttons(request: HttpRequest, list_export: ListExport) -> list[dict
 
 
 def recordable_filters(query: Mapping[str, str]) -> dict[str, str]:
-    """The filters of a query string, as the audit log may keep them: what was searched for, and the id of an entity,
-    can say who a person is, and nothing is ever erased from that log.
+    """Return the filters of a query string without personal values, for the audit log.
+
+    A search term or an entity id may identify a person, and the audit log is never erased.
     """
     kept = {name: value[:200] for name, value in query.items() if name not in _PAGING_PARAMS}
     return kept | {
@@ -122,7 +127,7 @@ def recordable_filters(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_event_reference(text: str) -> bool:
-    """Of an event, as we made it: it says nothing of a person once that is erased."""
+    """Return True if the text is a reference of an event, which identifies no person once the event is erased."""
     try:
         from_reference(text)
     except ValueError:
@@ -131,7 +136,7 @@ def _is_event_reference(text: str) -> bool:
 
 
 def refuse_download(request: HttpRequest, details: Mapping[str, JSONValue]) -> None:
-    """Record that somebody without the permission asked, then raise PermissionDenied."""
+    """Record the refused download, then raise PermissionDenied."""
     with transaction.atomic():
         record_action(request, request_actor(request), "download.refused", details)
     raise PermissionDenied
@@ -144,15 +149,16 @@ def stream_download(
     file_format: LineFormat,
     details: Mapping[str, JSONValue],
 ) -> HttpResponseBase:
-    """The file. It is on the audit log before its first byte leaves, and again with its hash at the end.
+    """Return the file as a streaming response, or a redirect to the list if too many are being sent.
 
-    Where too many are being sent, back to the list.
+    Records the download before its first byte leaves, and its end with the hash of the file.
     """
     marked = {**details, "download": str(uuid4())}
-    made_in = copy_context()  # the answer is sent when the middleware is through with the request
+    # The body is sent after the middleware has reset the audit context of the request.
+    request_context = copy_context()
     content = stream_rows(list_export, queryset, file_format, tally := StreamStats())
     begin = partial(_commit_entry, request, "download.started", marked)
-    pieces = open_stream_slot(_record_end(request, content, tally, marked, made_in), b"", begin)
+    pieces = open_stream_slot(_record_end(request, content, tally, marked, request_context), b"", begin)
     if pieces is None:
         return redirect_too_many_streams(request, f"../?{request.GET.urlencode()}")
     response = StreamingHttpResponse(pieces, content_type=file_format.content_type)

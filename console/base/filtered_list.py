@@ -1,4 +1,4 @@
-"""Django's lists of evidence with their filters as chips above the rows, and the rows as cards on a phone."""
+"""Read-only list with its filters as chips above the rows, and the rows as cards on a phone."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,9 @@ from console.ui.chips import FilterChip, FilterOption
 
 
 class FilteredListAdmin(ReadOnlyAdmin):
-    """`empty_text` is what the list says where there is no row at all, `no_match_text` where filters leave none."""
+    """Show Django's filters as chips. `empty_text` is shown if the table is empty, `no_match_text` if no row matches
+    the filters.
+    """
 
     change_list_template = "console/base/filtered_list.html"
     empty_text: Any = ""
@@ -23,7 +25,7 @@ class FilteredListAdmin(ReadOnlyAdmin):
         return super().media + forms.Media(css={"all": ["console/lists.css"]})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Without Django's column of filters, which would take the place of rows."""
+        """Move the filters from Django's side column to chips above the rows."""
         found: Any = super().get_changelist_instance(request)
         found.chips = list(_build_chips(found))
         found.has_filters = False
@@ -35,14 +37,14 @@ class FilteredListAdmin(ReadOnlyAdmin):
 
 
 def _build_chips(changelist: Any) -> Iterator[FilterChip]:
-    """Of what Django offers for each filter: the first choice is the list without it."""
+    """Build a chip for each filter of the changelist. Django's first choice of a filter is "All"."""
     for spec in changelist.filter_specs:
         everything, *others = spec.choices(changelist)
         choices = [
-            FilterOption(capfirst(str(each["display"])), each["query_string"], each["selected"])
-            for each in others
+            FilterOption(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])
+            for choice in others
         ]
-        chosen = next((each.text for each in choices if each.is_chosen), "")
+        chosen = next((choice.text for choice in choices if choice.is_chosen), "")
         yield FilterChip(
             spec.parameter_name, capfirst(spec.title), chosen, choices, everything["query_string"]
         )

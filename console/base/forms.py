@@ -1,4 +1,4 @@
-"""Fields and forms that several pages use: a reason, JSON that is shown with indents, the key of a row."""
+"""Fields and forms that several pages use: reason, JSON text, primary key of an address."""
 
 import json
 from typing import Any
@@ -8,13 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy
 
-_MAX_BIGINT = 2**63 - 1  # of a BIGINT
+_MAX_BIGINT = 2**63 - 1
 
 
 def parse_pk(text: str) -> int | None:
-    """Read the key of a row from an address or a form. Returns None for what no row can have as its key: anything but
-    ASCII digits, or a number that the database's column does not hold.
-    """
+    """Parse the primary key in an address or a form. Returns None unless it is ASCII digits that fit a BIGINT."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_MAX_BIGINT))):
         return None
     number = int(text)
@@ -22,12 +20,14 @@ def parse_pk(text: str) -> int | None:
 
 
 class JSONTextField(forms.JSONField):
-    """A JSON text. An empty one means the default; where that is an object or a list, so must this be."""
+    """Edit JSON as indented text. An empty text means the default; if that is an object or a list, so must the value
+    be.
+    """
 
     widget = forms.Textarea(attrs={"rows": 12, "cols": 90, "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
-        is_text = isinstance(value, str)  # what was typed stays as it was typed
+        is_text = isinstance(value, str)  # invalid input is shown again unchanged
         return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
@@ -45,7 +45,7 @@ JSON_AS_TEXT: dict[type[Any], dict[str, Any]] = {models.JSONField: {"form_class"
 
 
 class ReasonField(forms.CharField):
-    """Why something is done, as one line: each run of white space is one space, and the limits count what is left."""
+    """Ask for a reason on one line. Runs of white space become one space before the length limits apply."""
 
     def __init__(self, *, max_length: int = 500, rows: int = 2, **options: Any) -> None:
         options.setdefault("label", gettext_lazy("Reason, kept in the audit log"))
@@ -57,7 +57,7 @@ class ReasonField(forms.CharField):
 
 
 class ReasonForm(forms.Form):
-    """Why; kept on the audit log. `field` is the reason with another label or other limits."""
+    """Ask for a reason, which the audit log stores. `field` replaces the label or the limits."""
 
     reason = ReasonField()
 

@@ -1,4 +1,4 @@
-"""Views of buttons. A browser opens their addresses as pages too: after a login that was asked for meanwhile."""
+"""Decorator for views of buttons. Browsers open such addresses with GET after a login in between."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,16 +15,15 @@ P = ParamSpec("P")
 def post_only(
     *, back_to: str, key: str = ""
 ) -> Callable[[Callable[P, HttpResponse]], Callable[P, HttpResponse]]:
-    """Answer all but a POST by the way back to the page that has the button, where nothing was done.
+    """Redirect any request but a POST to the page that has the button, without calling the view.
 
-    `back_to` names that page; `key` is the parameter of the view that its address takes. The view is not called, so the
-    page itself says who may not see it.
+    `back_to` names that page; `key` is the view's parameter that its address takes. The page itself checks permissions.
     """
 
     def decorate(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
         @wraps(view)
         def press(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-            request = next(each for each in args if isinstance(each, HttpRequest))
+            request = next(arg for arg in args if isinstance(arg, HttpRequest))
             if request.method == "POST":
                 return view(*args, **kwargs)
             messages.warning(request, _("Nothing was done: press the button again."))

@@ -1,4 +1,4 @@
-"""ModelAdmins of rows that are only read: no add, change or delete, own pages, and counts within bounds."""
+"""ModelAdmins of rows that are only read: no add, change or delete, own detail pages, bounded counts."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -24,9 +24,9 @@ COUNT_LIMIT = 10_000
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than one past `COUNT_LIMIT` rows: that many means "more than 10,000".
+    """Count at most `COUNT_LIMIT` + 1 rows; that many is shown as "more than 10,000".
 
-    Never an estimate: one that says 0 makes Django's ChangeList load the whole table.
+    Never an estimate: an estimate of 0 makes Django's ChangeList load the whole table.
     """
 
     @cached_property
@@ -36,7 +36,9 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """`render_detail` makes the page of one; only where `allows_post` may something be sent to it."""
+    """Replace Django's change form by a page of our own. `render_detail` makes it; it accepts POST only if
+    `allows_post` is set.
+    """
 
     allows_post = False
 
@@ -50,7 +52,7 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The page of one row, for those who may see it; 404 where there is none."""
+        """Show the page of one row. Raises Http404 if there is none."""
         self.require_permissions(request)
         if not self.allows_post and request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
@@ -62,7 +64,7 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Lead to what the audit log has about a row. `Http404` for a row without a stream of its own."""
+        """Redirect to the audit log entries of a row. Raises Http404 for a row without a stream of its own."""
         self.require_permissions(request, "audit.view_entry")
         row = self.get_object(request, unquote(object_id))
         if row is None or not hasattr(row, "stream"):
@@ -70,16 +72,16 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         return redirect_to_audit_log(request, row.stream)
 
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:
-        """`PermissionDenied` for who may not see these rows, or lacks one of these permissions."""
+        """Raise PermissionDenied unless the person may see these rows and has all these permissions."""
         if not (self.has_view_permission(request) and request.user.has_perms(permissions)):
             raise PermissionDenied
 
     def template_permissions(self, request: HttpRequest) -> dict[str, bool]:
-        """What its pages ask about the person."""
+        """Return what the person may do, by the names that templates use (`may.<name>`)."""
         return {}
 
     def render_page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> TemplateResponse:
-        """A page of the console."""
+        """Render a template with the context that all pages of the console share."""
         shared = {
             **self.admin_site.each_context(request),
             "media": self.media,
@@ -89,7 +91,7 @@ class DetailPageMixin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Callable[[str], UUID]) -> Any:
-    """The row of an address: by the name that people and the audit log quote (`read` takes it), or by its key."""
+    """Return the row of an address, or None: by its public id, parsed by `parse_public_id`, or by its primary key."""
     try:
         return rows.filter(uuid=parse_public_id(name)).first()
     except ValueError:
@@ -98,7 +100,7 @@ def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Call
 
 
 def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> HttpResponseRedirect:
-    """The same list without these parameters, which mean nothing there; the person is told which."""
+    """Redirect to the list without unknown parameters, and name them in a message."""
     kept = request.GET.copy()
     for name in unknown:
         del kept[name]
@@ -112,7 +114,7 @@ def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Htt
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A read-only list of a table that grows: newest first, counted within bounds, nothing sortable."""
+    """List a growing table read-only: newest first, bounded count, not sortable. Filters may use `allowed_lookups`."""
 
     list_per_page = 50
     list_max_show_all = 0
@@ -124,7 +126,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @property
     def media(self) -> forms.Media:
-        """Of Django's scripts only the one that ticks check boxes: a read-only list needs no other."""
+        """Load only Django's script for check boxes; a read-only list needs no other."""
         return forms.Media(js=["admin/js/actions.js"], css={"all": ["console/lists.css"]})
 
     def has_add_permission(self, *_: Any) -> bool:
@@ -137,7 +139,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """Only what the filters offer: any other look-up could mean a walk through the whole table."""
+        """Allow only the lookups of the filters; any other could scan the whole table."""
         return lookup in self.allowed_lookups
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -1,6 +1,6 @@
-"""ModelAdmins of settings: added, changed and deleted with a reason; a change is shown first and made in a second step.
+"""ModelAdmins of settings: a reason for each addition and deletion, and a confirmation page for each change.
 
-What keeps a setting from being deleted is found without reading it: millions of events may stand behind a source.
+Protected relations are found with EXISTS: a source may have millions of events.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from console.ui.field_diff import FieldChange, diff_fields
 
 
 def protected_relations(row: Model) -> list[str]:
-    """The kinds of rows that must not lose this one, as they are called."""
+    """Return the plural names of the kinds of rows that prevent the deletion of this row."""
     return list(dict.fromkeys(_protecting_kinds(row)))
 
 
@@ -46,9 +46,9 @@ _PENDING_CHANGES = PendingChangeStore("held_changes", max_values=3)
 
 
 class ReasonRequiredAdmin(AuditedAdmin):
-    """An `AuditedAdmin` of which nothing is added or deleted without a reason, and nothing by the dozen."""
+    """Require a reason for each addition and deletion, and offer no bulk actions."""
 
-    actions = None
+    actions = None  # a bulk action would skip the reason and the confirmation
     delete_confirmation_template = "console/base/confirm_delete.html"
 
     def get_form(
@@ -76,15 +76,15 @@ class ReasonRequiredAdmin(AuditedAdmin):
         if reason.is_valid():
             _attach_reason(request, reason)
         elif request.method == "POST":
-            request.POST = QueryDict()  # Django's page, shown again
+            request.POST = QueryDict()  # makes Django show its page again instead of deleting
         row = self.get_object(request, unquote(object_id))
         title = _("Delete %(name)s?") % {"name": row}
         shown = {"reason_form": reason, "title": title, "is_switched": getattr(row, "is_enabled", False)}
         return super().delete_view(request, object_id, {**shown, **(extra_context or {})})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Django would read everything that keeps the row, to list it."""
-        if kept := [kind for each in objs for kind in protected_relations(each)]:
+        """Name the kinds of rows that protect these, without loading every such row as Django would."""
+        if kept := [kind for row in objs for kind in protected_relations(row)]:
             return [], {}, set(), kept
         return super().get_deleted_objects(objs, request)
 
@@ -94,7 +94,7 @@ def _attach_reason(request: HttpRequest, form: forms.BaseForm) -> None:
 
 
 class TwoStepChangeAdmin(ReasonRequiredAdmin):
-    """Of which no change is made either before it was shown and a reason was given."""
+    """Show a change and ask for a reason before it is saved."""
 
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(self.confirm_view)
@@ -108,11 +108,11 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         return super().changelist_view(request, {**title, **(extra_context or {})})
 
     def secret_changes(self, form: Any) -> list[str]:
-        """What changes and is not shown, in words; secrets."""
+        """Return sentences on changed secrets, whose values are not shown."""
         return []
 
     def change_warnings(self, form: Any) -> list[str]:
-        """What the change will do, in sentences."""
+        """Return sentences on the consequences of the change."""
         return []
 
     def changeform_view(
@@ -127,7 +127,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         return asked or super().changeform_view(request, object_id, form_url, extra_context)
 
     def _redirect_to_confirmation(self, request: HttpRequest, object_id: str) -> HttpResponse | None:
-        """On to the page that confirms; None where Django's own page says what is wrong."""
+        """Store the typed change and redirect to its confirmation. Returns None if Django's form must show errors."""
         row = self.get_object(request, unquote(object_id))
         if row is None or not self.has_change_permission(request, row):
             return None
@@ -141,7 +141,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         return redirect(reverse(f"admin:{self._url_name('confirm')}", args=[row.pk, key]))
 
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-        """What changes; on POST with a reason, change it."""
+        """Show the change; on POST with a reason, save it."""
         row = get_object_or_404(self.model._default_manager, pk=pk)
         name = str(row)
         if not self.has_change_permission(request, row):
@@ -158,6 +158,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         elif request.method == "POST" and reason.is_valid():
             _PENDING_CHANGES.remove(request, key)
             _attach_reason(request, reason)
+            # Django saves what was typed in the first step; the second step posted only the reason.
             request.POST = typed  # type: ignore[assignment]
             answer: HttpResponse = self.changeform_view(request, str(pk))
             return answer
@@ -179,7 +180,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         if form is None:
             messages.error(request, _("This change is not kept any more. Make it again."))
         else:
-            told = " ".join(str(each) for found in form.errors.values() for each in found)
+            told = " ".join(str(message) for found in form.errors.values() for message in found)
             messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": told})
         return redirect(self._change_url(pk))
 
@@ -206,5 +207,5 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
 
 
 def _digest_changes(shown: list[FieldChange]) -> str:
-    text = json.dumps([asdict(each) for each in shown], ensure_ascii=False)
+    text = json.dumps([asdict(change) for change in shown], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

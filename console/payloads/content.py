@@ -1,4 +1,4 @@
-"""Contents of payloads, for people who may see them: always text, never markup, at most 64 KB."""
+"""Contents of payloads as plain text, at most 64 KB, for people who may see them."""
 
 import json
 from bisect import bisect_right
@@ -19,7 +19,9 @@ _MAX_VALUE_LENGTH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PayloadContent:
-    """The text of a payload, or in `problem` why there is none. `size` is the whole, in bytes."""
+    """Hold the text of a payload, or in `problem` the reason why there is none. `size` is that of the whole payload, in
+    bytes.
+    """
 
     text: str = ""
     size: int = 0
@@ -29,7 +31,7 @@ class PayloadContent:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One mapped field of a change, as text."""
+    """Show one changed field with its values as text."""
 
     name: str
     before: str
@@ -38,7 +40,7 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeTable:
-    """Before and after: the fields that were sent, and quietly those that had their value already."""
+    """List the fields that an attempt sent, before and after, and those that had their value already (`unchanged`)."""
 
     action: str
     fields: tuple[FieldRow, ...]
@@ -46,8 +48,9 @@ class ChangeTable:
 
 
 def raw_content(payload: Payload | None, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
-    """The bytes as they were, as text; what is no UTF-8 shows as replacement characters. `missing`: why it is not
-    there, where it is not. `covered`: without the values in it.
+    """Return the payload decoded as UTF-8, with replacement characters for invalid bytes.
+
+    `absence_text` becomes the problem if there is no payload. `is_masked` hides the values.
     """
     opened = _decrypt_payload(payload, absence_text)
     if isinstance(opened, PayloadContent):
@@ -57,7 +60,7 @@ def raw_content(payload: Payload | None, absence_text: str, *, is_masked: bool =
 
 
 def request_document(call: Call) -> dict[str, Any]:
-    """The request as it is stored; empty where it is not kept. A read's is kept with its response."""
+    """Return the stored request of a call, or an empty dict. A read's request is stored together with its response."""
     opened = _decrypt_payload(call.request if call.request_id is not None else call.response, "")
     document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode("utf-8", "replace"))
     found = document if isinstance(document, dict) else {}
@@ -66,7 +69,7 @@ def request_document(call: Call) -> dict[str, Any]:
 
 
 def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
-    """What was sent. A read's request is kept with its response, a write's by itself."""
+    """Return the text of a call's request. A read's request is stored together with its response."""
     path = call.path if is_masked else None
     if call.request_id is not None:
         return _exchange_content(call.request, absence_text, lambda document: document, is_masked, path)
@@ -76,7 +79,7 @@ def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -
 
 
 def response_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:
-    """What was answered."""
+    """Return the text of a call's response."""
     return _exchange_content(call.response, absence_text, lambda document: document, is_masked)
 
 
@@ -87,7 +90,7 @@ def _exchange_content(
     is_masked: bool,
     path: str | None = None,
 ) -> PayloadContent:
-    """A request or an answer of a call: address, headers, then the body, laid out where it is JSON."""
+    """Format a request or a response: address, headers, then the body, indented if it is JSON."""
     opened = _decrypt_payload(payload, absence_text)
     if isinstance(opened, PayloadContent):
         return opened
@@ -105,29 +108,28 @@ def _exchange_content(
 
 
 def change_table(payload: Payload | None) -> ChangeTable | None:
-    """The change that an attempt found; None where there is none, or it cannot be opened."""
+    """Return the change that an attempt found, or None if there is none or it cannot be decrypted."""
     document = json_document(payload)
     if not document:
         return None
     rows = (
-        FieldRow(str(each["name"]), format_value(each["before"]), format_value(each["after"]))
-        for each in document["fields"]
+        FieldRow(str(field["name"]), format_value(field["before"]), format_value(field["after"]))
+        for field in document["fields"]
     )
     same = ((str(name), format_value(value)) for name, value in document["same"].items())
     return ChangeTable(str(document["action"]), tuple(rows), tuple(same))
 
 
 def json_document(payload: Payload | None) -> Mapping[str, Any]:
-    """A JSON object of our own making; empty where there is none, or it cannot be opened."""
+    """Return a JSON object that the hub stored; empty if there is none or it cannot be decrypted."""
     opened = _decrypt_payload(payload, "")
     document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode())
     return document if isinstance(document, dict) else {}
 
 
 def format_value(value: Any) -> str:
-    """A field's value for a table: text as it is, a dash for nothing, anything else as JSON.
-
-    At most 2,000 characters.
+    """Format a field's value for a table: text unchanged, None as a dash, anything else as JSON. At most 2,000
+    characters.
     """
     text = (
         "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -154,7 +156,7 @@ def _truncate_content(text: str, size: int) -> PayloadContent:
 
 
 def _parse_json(text: str) -> Any:
-    """None for what is no JSON, or is nested to make readers fail."""
+    """Return the parsed text, or None if it is not JSON or is nested too deeply."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -167,7 +169,7 @@ def _indent_json(text: str) -> str:
 
 
 def _escape_surrogates(text: str) -> str:
-    """A lone surrogate, which JSON can spell, has no UTF-8: it is shown as it would be spelled."""
+    """Write lone surrogates, which JSON can spell and UTF-8 cannot, as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -176,13 +178,13 @@ _MAX_RUNS = 2_000
 
 
 class PayloadAbsence:
-    """What is not kept of one event. Asks the database once, and only where something is missing."""
+    """Explain why payloads of one event are missing. Queries the database once, and only if one is missing."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
 
     def reason_text(self, stored_at: datetime) -> str:
-        """Of a payload that was stored at about this moment."""
+        """Return the reason for a missing payload that was stored at about this time."""
         if is_erased(self._event.entity_id):
             return ERASED_TEXT
         place = bisect_right([up_to for up_to, _ in self._pruning_runs], stored_at)
@@ -192,6 +194,6 @@ class PayloadAbsence:
 
     @cached_property
     def _pruning_runs(self) -> list[tuple[datetime, datetime]]:
-        """Up to when, and when, retention deleted payloads of this event's time and later."""
+        """Load the pruning runs that deleted payloads of this event's time or later, as (deleted up to, begun at)."""
         runs = Pruning.objects.filter(kind=Kept.PAYLOADS, up_to__gt=self._event.received_at).order_by("up_to")
         return list(runs.values_list("up_to", "began_at")[:_MAX_RUNS])

@@ -1,4 +1,4 @@
-"""A request of the hub as a command for a shell: secrets are variables, values are covered. Pure."""
+"""Print a stored request as a curl command, with masked values and variables for secrets. Pure."""
 
 import shlex
 from collections.abc import Mapping
@@ -10,8 +10,9 @@ _SECRET_HEADERS = ("authorization", "cookie", "x-api-key", "proxy-authorization"
 
 
 def build_curl_command(method: str, path: str, request_document: Mapping[str, Any]) -> str:
-    """Of a stored request (`url`, `headers`, `body`). Nothing of it can be run by accident: `$TOKEN` is for the reader
-    to fill in, and so is what stands for a value.
+    """Build a curl command from a stored request (`url`, `headers`, `body`).
+
+    It cannot be run by accident: the reader must fill in `$TOKEN` and every masked value.
     """
     parts = [
         "curl",
@@ -30,5 +31,5 @@ def build_curl_command(method: str, path: str, request_document: Mapping[str, An
 
 
 def _safe_header_name(name: str) -> str:
-    """A header's name holds nothing that a shell would read; what is stored may."""
+    """Return the name without characters that a shell would interpret."""
     return "".join(letter for letter in name if letter.isalnum() or letter == "-")

@@ -1,16 +1,16 @@
-"""Contents with their values covered: what is there can be seen, what it says cannot. Pure."""
+"""Mask the values of a payload and leave its structure readable. Pure."""
 
 import json
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 MASK = "•••"
-# Words of protocols, never of people.
+# Values of these fields come from protocols, never from people.
 _UNMASKED_FIELDS = frozenset({"entityType", "eventType", "timestamp", "status", "type", "code", "schemas"})
 
 
 def mask_text(text: str) -> str:
-    """A body: JSON keeps its shape and its names, anything else only its length."""
+    """Mask a body: JSON keeps its structure and field names, any other text only its length."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -22,16 +22,16 @@ def mask_text(text: str) -> str:
 
 
 def mask_value(value: Any, field_name: str = "") -> Any:
-    """Text and numbers are covered, unless their name says that they are a word of the protocol."""
+    """Mask text and numbers at every depth, except protocol fields such as `entityType`."""
     if isinstance(value, dict):
-        return {key: mask_value(each, key) for key, each in value.items()}
+        return {key: mask_value(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [mask_value(each, field_name) for each in value]
+        return [mask_value(item, field_name) for item in value]
     return value if isinstance(value, bool) or value is None or field_name in _UNMASKED_FIELDS else MASK
 
 
 def mask_url(url: str, path_pattern: str) -> str:
-    """Host and pattern of the path as they are; of a query only the names."""
+    """Return the URL with the host and the path pattern, and with only the names of its query parameters."""
     try:
         parts = urlsplit(url)
         names = "&".join(

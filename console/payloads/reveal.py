@@ -1,4 +1,4 @@
-"""What people and systems sent is covered until somebody says why it must be read: then for a minute, on record."""
+"""Reveal masked payloads of one event for a minute, after a reason that the audit log stores."""
 
 import time
 from typing import Any
@@ -23,7 +23,7 @@ _MAX_REVEALS = 20
 
 
 class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The address that the button of an event's page posts to."""
+    """Add the address that the Reveal button of an event's page posts to."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.reveal_view)
@@ -31,7 +31,7 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @post_only(back_to="admin:webhooks_event_change", key="pk")
     def reveal_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Show the contents of one event to whoever asks, for 60 seconds."""
+        """Show the contents of one event to this person for 60 seconds."""
         if not (self.has_view_permission(request) and request.user.has_perm(CONTENTS)):
             raise PermissionDenied
         event = get_object_or_404(Event, pk=pk)
@@ -48,13 +48,14 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def seconds_revealed(request: HttpRequest, event: Event) -> int:
-    """How many seconds longer this person sees what is in the event; 0: it is masked."""
+    """Return for how many more seconds this person sees the contents of the event; 0 if they are masked."""
     until = float(_load_reveals(request).get(str(event.pk), 0))
     return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
 
 
 def _store_reveal(request: HttpRequest, event: Event) -> None:
     now = time.time()
+    # Expired reveals are dropped, so that the session does not grow.
     kept = {key: until for key, until in _load_reveals(request).items() if float(until) > now}
     kept[str(event.pk)] = now + REVEAL_SECONDS
     request.session[_SESSION_KEY] = dict(list(kept.items())[-_MAX_REVEALS:])

@@ -1,4 +1,4 @@
-"""Who may change people, and locks so that somebody always may."""
+"""Rules that keep at least one person able to manage people, and the lock that enforces them."""
 
 from typing import Any
 
@@ -7,18 +7,19 @@ from django.db.models import QuerySet
 
 
 def users_who_can_change_users() -> QuerySet[User]:
-    """Who may change people now, by whichever right."""
+    """Return the people who may change people now, through any role or permission."""
     return User.objects.with_perm("auth.change_user").filter(is_staff=True)
 
 
 def lock_permission_changes() -> None:
-    """Whoever else is about to change what people may do waits for the end of this transaction."""
+    """Serialise changes of permissions: hold a row lock until this transaction ends."""
+    # Any row would do; this one exists always and is about the same thing.
     locked = Permission.objects.select_for_update(of=("self",), no_key=True)
     locked.get(content_type__app_label="auth", codename="change_user")
 
 
 def depends_on_role(person: Any, role: Group) -> bool:
-    """Whether a person may change people through this role alone."""
+    """Return True if the person may change people through this role alone."""
     held = person.groups.filter(permissions=change_user_permission())
     is_alone = [group.pk for group in held] == [role.pk]
     return is_alone and not (
@@ -27,5 +28,5 @@ def depends_on_role(person: Any, role: Group) -> bool:
 
 
 def change_user_permission() -> Permission:
-    """The permission that lets a person change people."""
+    """Return the permission to change people."""
     return Permission.objects.get(content_type__app_label="auth", codename="change_user")

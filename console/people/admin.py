@@ -1,4 +1,4 @@
-"""Logins and roles: Django's own pages, every change on the audit log without names or passwords."""
+"""ModelAdmins of people and roles: Django's pages, with each change on the audit log without names or passwords."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -25,11 +25,12 @@ from console.people.forms import NewPersonForm, PermissionField, PersonForm, Rol
 from console.ui.formatting import format_time
 from console.ui.outcome_texts import render_pill
 
+# Their permissions open no page of the console, so the forms do not offer them.
 _APPS_WITHOUT_PAGES = ("admin", "contenttypes", "sessions")
 
 
 class RoleFilter(admin.RelatedFieldListFilter):
-    """Django calls a role a group."""
+    """Filter people by role. Django calls a role a group."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,10 +41,10 @@ admin.site.unregister([User, Group])
 
 
 class AccountAdmin(AuditedAdmin):
-    """The frame of logins and roles: its own words, and no row deleted by the dozen.
+    """Share what the pages of people and roles have in common: titles, no bulk delete, safe changes of permissions.
 
-    Who may do what is changed by one request after the other, and somebody is left who may change it back: two people
-    who take it from each other at the same moment do not both succeed.
+    Changes run one at a time, and somebody who can change people must remain: two people who remove the permission from
+    each other at the same moment do not both succeed.
     """
 
     actions = None
@@ -74,7 +75,7 @@ class AccountAdmin(AuditedAdmin):
         return super().get_object(request, object_id, from_field)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """What the form does not offer nobody can leave ticked: it stays as it is."""
+        """Keep the permissions that the form does not offer."""
         chosen = form.cleaned_data.get(self.permission_field)
         if chosen is not None:
             held = getattr(form.instance, self.permission_field).filter(
@@ -94,7 +95,7 @@ class AccountAdmin(AuditedAdmin):
         return str(row)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Without the links that add a role or a permission from the form of a person."""
+        """Remove the links that add a role or a permission from the form of a person."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
@@ -111,7 +112,7 @@ class AccountAdmin(AuditedAdmin):
 
 @admin.register(User)
 class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
-    """A staff member's login."""
+    """Manage the logins of staff."""
 
     audit_kind = "person"
     redacted_fields = frozenset({"username", "first_name", "last_name", "email", "password"})
@@ -150,7 +151,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """One's own login is not deleted: nobody could undo it."""
+        """Forbid deleting one's own login, which nobody could undo."""
         return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
 
     def display_name(self, row: User) -> str:
@@ -167,7 +168,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("roles"), empty_value="–")
     def role_names(self, person: User) -> str:
-        held = [each.name for each in person.groups.all()]
+        held = [role.name for role in person.groups.all()]
         return ", ".join([_("everything"), *held] if person.is_superuser else held)
 
     @admin.display(description=gettext_lazy("login"))
@@ -201,7 +202,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def audit_stream(self, pk: Any) -> str:
-        """The audit stream of a person, which has their logins and passwords too."""
+        """Return the audit stream of a person, which also holds logins and password changes."""
         return f"person:{pk}"
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -212,7 +213,7 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
 @admin.register(Group)
 class RoleAdmin(AccountAdmin, GroupAdmin):
-    """A group, and what its members may do."""
+    """Manage roles and their permissions."""
 
     audit_kind = "group"
     m2m_fields = ("permissions",)
@@ -230,7 +231,7 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Not the role through which whoever asks may change people."""
+        """Forbid deleting the role through which alone this person may change people."""
         may = super().has_delete_permission(request, obj)
         return may and (obj is None or not depends_on_role(request.user, obj))
 

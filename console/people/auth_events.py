@@ -1,6 +1,6 @@
-"""Logins, failed logins, logouts and password changes on the audit log.
+"""Record logins, failed logins, logouts and password changes on the audit log.
 
-Django's pages save passwords outside of a ModelAdmin, so these are read from Django's signals and views.
+Django's pages save passwords outside of a ModelAdmin, so these come from Django's signals and views.
 """
 
 import json
@@ -26,7 +26,7 @@ ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 def record_password_change(
     request: HttpRequest, pk: int, password_view: Callable[[], ResponseT]
 ) -> ResponseT:
-    """The page's answer; where it changed the person's password, an entry in the same transaction."""
+    """Return the response of `password_view`; if it changed the password, append an entry in the same transaction."""
     with transaction.atomic():
         before = _password_hash(pk)
         response = password_view()
@@ -48,22 +48,22 @@ _MAX_ENTRIES_PER_MINUTE = 60
 
 @receiver(user_logged_in)
 def record_login(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
-    """`person.logged-in` on the person's stream."""
+    """Append `person.logged-in` to the person's stream."""
     _append_entry(f"person:{user.pk}", "person.logged-in", f"person:{user.pk}", request)
 
 
 @receiver(user_logged_out)
 def record_logout(request: HttpRequest, user: AbstractBaseUser | None, **_: Any) -> None:
-    """`person.logged-out`; nothing where nobody was logged in."""
+    """Append `person.logged-out` if somebody was logged in."""
     if user is not None:
         _append_entry(f"person:{user.pk}", "person.logged-out", f"person:{user.pk}", request)
 
 
 @receiver(user_login_failed)
 def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
-    """`person.login-failed`, without the name that was typed: it can be anything, a password too.
+    """Append `person.login-failed`, without the typed name, which may be a password.
 
-    One for an address and minute, and sixty a minute in all: whoever guesses passwords does not fill the log.
+    At most one entry for an address and minute, and 60 a minute in all: guessing passwords does not fill the log.
     """
     if not _is_already_recorded(request):
         _append_entry("system", _LOGIN_FAILED, "anonymous", request)
@@ -76,7 +76,9 @@ def _is_already_recorded(request: HttpRequest | None) -> bool:
         json.loads(body)["details"]
         for body in recent.values_list("body", flat=True)[:_MAX_ENTRIES_PER_MINUTE]
     ]
-    known = request is not None and any(each.get("address") == client_address(request) for each in found)
+    known = request is not None and any(
+        details.get("address") == client_address(request) for details in found
+    )
     return known or len(found) == _MAX_ENTRIES_PER_MINUTE
 
 

@@ -1,4 +1,4 @@
-"""The forms of a login, in the console's words."""
+"""Forms of people and roles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ _HELP_TEXTS = {
 
 
 class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Permissions by their names."""
+    """Choose permissions by their names."""
 
     def label_from_instance(self, obj: Permission) -> str:
         return obj.name
@@ -42,9 +42,9 @@ _NOT_FROM_YOURSELF = _(
 
 
 class PersonForm(UserChangeForm):  # type: ignore[type-arg]
-    """A login that there is. Its password has a page of its own.
+    """Edit a login. Its password has a page of its own.
 
-    Access that nobody could give back is not taken: one's own, and that of the last who may change people.
+    Refuses to remove access that nobody could give back: one's own, and that of the last person who may change people.
     """
 
     password = None  # type: ignore[assignment]
@@ -66,7 +66,7 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 
 
 class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A role, and what its members may do. Whoever may change people through it alone does not take that away."""
+    """Edit a role. Refuses to remove the permission to change people if the editor has it through this role alone."""
 
     editor: Any = None
 
@@ -83,7 +83,7 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
-    """A login for the console: whoever has no role sees nothing there."""
+    """Add a login that may open the console. Without a role the person sees nothing there."""
 
     class Meta(UserCreationForm.Meta):
         labels = _LABELS
@@ -95,7 +95,7 @@ class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
 
 
 def _removed_access_fields(cleaned: Mapping[str, Any]) -> list[str]:
-    """The fields that keep a person from changing people, as the form was sent."""
+    """Return the form fields whose values keep the person from changing people; empty if none does."""
     closed = [name for name in ("is_active", "is_staff") if not cleaned[name]]
     return closed if closed or _keeps_change_user_permission(cleaned) else ["groups"]
 

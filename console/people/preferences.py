@@ -1,4 +1,4 @@
-"""How each person wants the console: the zone of its times, and whether keys are shortcuts."""
+"""Preferences of each person: time zone and keyboard shortcuts."""
 
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -22,12 +22,12 @@ _TIME_ZONE_KEY, _SHORTCUTS_KEY = "zone", "shortcuts"
 
 
 def session_time_zone(request: HttpRequest) -> ZoneInfo | None:
-    """The zone that the person chose; None where the hub's own is right."""
+    """Return the time zone that the person chose, or None for the hub's default."""
     return find_time_zone(request.session.get(_TIME_ZONE_KEY, ""))
 
 
 def find_time_zone(name: str) -> ZoneInfo | None:
-    """The zone of this name; None where there is none, for then the hub's own is right."""
+    """Return the time zone of this IANA name, or None if there is none."""
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -35,13 +35,13 @@ def find_time_zone(name: str) -> ZoneInfo | None:
 
 
 def has_shortcuts(request: HttpRequest) -> bool:
-    """Whether keys are shortcuts for whoever asks."""
+    """Return True if the person uses keyboard shortcuts."""
     return bool(request.session.get(_SHORTCUTS_KEY, True))
 
 
 @receiver(user_logged_in)
 def load_preferences(request: HttpRequest, user: AbstractBaseUser, **_: Any) -> None:
-    """What was chosen earlier counts in the new session."""
+    """Copy stored preferences into the session at login."""
     chosen = Preference.objects.filter(pk=user.pk).first()
     if chosen is not None and hasattr(request, "session"):
         _store_in_session(request, chosen)
@@ -53,7 +53,7 @@ def _store_in_session(request: HttpRequest, chosen: Preference) -> None:
 
 
 class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Zones by the names of the IANA database."""
+    """Edit preferences. Time zones are those of the IANA database."""
 
     class Meta:
         model = Preference
@@ -75,7 +75,7 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def preferences_view(request: HttpRequest) -> HttpResponse:
-    """The page; its address is `admin:preferences`."""
+    """Show and save the preferences of the person (`admin:preferences`)."""
     person = require_staff_user(request)
     chosen = Preference.objects.filter(pk=person.pk).first() or Preference(person_id=person.pk)
     form = PreferenceForm(request.POST or None, instance=chosen)

@@ -1,4 +1,4 @@
-"""Refusals: requests that did not pass the gate. No body was kept."""
+"""ModelAdmin of refusals: requests that were not accepted. Their bodies are not stored."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -25,7 +25,7 @@ REFUSAL_CODES = tuple(
 
 
 class CodeFilter(admin.SimpleListFilter):
-    """By what was wrong, from the catalogue."""
+    """Filter refusals by code, with the titles of the catalogue."""
 
     title = gettext_lazy("reason")
     parameter_name = "code"
@@ -40,7 +40,7 @@ class CodeFilter(admin.SimpleListFilter):
 
 
 class SourceFilter(admin.SimpleListFilter):
-    """By whom the request was addressed to, by slug."""
+    """Filter refusals by the slug of the source that was addressed."""
 
     title = gettext_lazy("source")
     parameter_name = "source"
@@ -54,14 +54,14 @@ class SourceFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        # The key, not a join: the index on source and time answers this in order.
+        # Filter by key: a join could not use the index on source and time for the order.
         key = Source.objects.filter(slug=self.value()).values_list("pk", flat=True).first()
         return queryset.filter(source_id=key) if key else queryset.none()
 
 
 @admin.register(Refusal)
 class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
-    """Read-only. Equal refusals of one minute share a row, and the oldest rows make room for new ones."""
+    """List refusals read-only. Equal refusals of one minute share a row, and the oldest rows are pruned."""
 
     list_display = (
         "reason_title",
@@ -88,7 +88,7 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
         return None if pk is None else refusals.filter(pk=pk).first()
 
     def render_detail(self, request: HttpRequest, row: Refusal) -> HttpResponse:
-        """What was wrong, and what to do about it."""
+        """Show why the request was refused and what to do."""
         words = describe_code(row.code)
         source = {SourceFilter.parameter_name: row.source.slug} if row.source else {}
         context = {

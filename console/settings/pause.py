@@ -1,4 +1,4 @@
-"""The pages on which a source or a route is paused and let go on, each with a reason."""
+"""Pages that pause and resume a source or a route, each with a reason."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ MAX_COUNTED = 10_000
 
 
 def render_activity_pill(flow: Source | Route) -> SafeString:
-    """Whether something goes this way, with a shape."""
+    """Render the status of a source or a route: disabled, paused, releasing or enabled."""
     if not flow.is_enabled:
         return render_pill("quiet", "⊘", _("Switched off"))
     if flow.paused_at is not None:
@@ -36,19 +36,23 @@ def render_activity_pill(flow: Source | Route) -> SafeString:
 
 
 def other_pauses(flow: Source | Route) -> list[Source | Route]:
-    """What keeps holding some of it when this one goes on: the source of a route, or routes of a source."""
+    """Return what still holds deliveries after this source or route is resumed: the route's source, or routes of the
+    source.
+    """
     if isinstance(flow, Route):
         return [flow.source] if flow.source.paused_at is not None else []
     return list(flow.routes.filter(paused_at__isnull=False).select_related("source", "commercial"))
 
 
 def count_waiting(flow: Source | Route) -> int:
-    """How many deliveries wait for it; nothing is counted where it never was paused, or all are released."""
+    """Return how many deliveries the pause holds, at most `MAX_COUNTED`. Counts nothing if it was never paused or all
+    are released.
+    """
     return held_of(flow, MAX_COUNTED) if flow.paused_at or flow.resumed_at else 0
 
 
 class PauseMixin(TwoStepChangeAdmin):
-    """For whoever may change the source or the route."""
+    """Add the pages for pause and resume, for people who may change the source or route."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -59,7 +63,7 @@ class PauseMixin(TwoStepChangeAdmin):
         ]
 
     def pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Asks for a reason, then holds what comes this way."""
+        """Ask for a reason; on POST, put the deliveries of this source or route on hold."""
         what = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
@@ -68,7 +72,7 @@ class PauseMixin(TwoStepChangeAdmin):
         return self._render_confirmation(request, what, form, _("Pause %(what)s?"), _("Pause"))
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Asks for a reason, then lets it go on."""
+        """Ask for a reason; on POST, resume the deliveries of this source or route."""
         what = self._get_pausable(request, pk)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():

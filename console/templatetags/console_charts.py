@@ -1,4 +1,4 @@
-"""Filters of the overview's charts."""
+"""Template filters of the overview's charts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ MIN_LABELLED_HOURS = 6  # hours of a day that are too few for its name
 
 @dataclass(frozen=True, slots=True)
 class DayLabel:
-    """Where a day begins in the chart, in per cent, and where its name stands: `anchor` says with which end."""
+    """Position a day in the chart, in per cent: its boundary and its label. `anchor` is the SVG text-anchor of the
+    label.
+    """
 
     boundary_x: str
     label_x: str
@@ -27,7 +29,7 @@ class DayLabel:
 
 @register.filter
 def signed_percent(percent: float) -> str:
-    """With its sign: `+3.5 %`, `0 %`."""
+    """Format a change in per cent with its sign: `+3.5 %`, `0 %`."""
     rounded = round(percent, 1) if abs(percent) < 100 else round(percent)
     if not rounded:
         return "0 %"
@@ -36,7 +38,7 @@ def signed_percent(percent: float) -> str:
 
 @register.filter
 def recent_hour(at: datetime, now: datetime) -> str:
-    """`13:00` of today, `Tue 13:00` of this week, `3 Mar 13:00` of before, in the person's zone."""
+    """Format an hour in the person's zone: `13:00` today, `Tue 13:00` this week, `3 Mar 13:00` before."""
     local, today = timezone.localtime(at), timezone.localtime(now)
     if local.date() == today.date():
         return f"{local:%H:%M}"
@@ -45,14 +47,14 @@ def recent_hour(at: datetime, now: datetime) -> str:
 
 @register.filter
 def day_and_hour(at: datetime) -> str:
-    """`Tue 24 Nov 13:00`, in the person's zone."""
+    """Format an hour with its day in the person's zone: `Tue 24 Nov 13:00`."""
     local = timezone.localtime(at)
     return f"{local:%a} {local.day} {local:%b %H:%M}"
 
 
 @register.filter
 def hour_summary(hour: HourCounts) -> str:
-    """An hour of the chart in one line."""
+    """Describe the counts of an hour in one line."""
     sentence = _("%(when)s: %(total)s received, %(failed)s failed, %(open)s in flight")
     values = {"total": hour.total, "failed": hour.failed, "open": hour.open}
     return sentence % {
@@ -63,12 +65,14 @@ def hour_summary(hour: HourCounts) -> str:
 
 @register.filter
 def day_labels(chart: HourChart, hours: int) -> list[DayLabel]:
-    """Where the days of the person's zone begin in its last hours; the first one and the last may be cut."""
-    return list(_build_day_labels([each.hour.at for each in chart.bars][-hours:]))
+    """Return a label for each day, in the person's zone, among the chart's last `hours` hours. The first and last day
+    may be incomplete.
+    """
+    return list(_build_day_labels([bar.hour.at for bar in chart.bars][-hours:]))
 
 
 def _build_day_labels(hours: list[datetime]) -> Iterator[DayLabel]:
-    local = [timezone.localtime(each) for each in hours]
+    local = [timezone.localtime(at) for at in hours]
     starts = [place for place, at in enumerate(local) if not place or at.date() != local[place - 1].date()]
     step = 100 / max(len(hours), 1)
     for start, end in zip(starts, [*starts[1:], len(hours)], strict=True):
@@ -78,7 +82,7 @@ def _build_day_labels(hours: list[datetime]) -> Iterator[DayLabel]:
 
 
 def _label_position(start: int, end: int, hours: int) -> tuple[float, str]:
-    """In its middle; of a part of a day at an edge of the chart at that edge, or it would be cut."""
+    """Return position and anchor of a day's label: centred, or at the edge for a short day at an edge of the chart."""
     if end - start < HOURS_PER_DAY / 2 and start == 0:
         return 0, "start"
     if end - start < HOURS_PER_DAY / 2 and end == hours:

@@ -1,4 +1,4 @@
-"""Filters that put numbers, times, states and codes into words."""
+"""Template filters that format numbers, times, states and codes."""
 
 from datetime import datetime, timedelta
 
@@ -18,9 +18,9 @@ register = template.Library()
 register.filter("activity_pill", render_activity_pill)
 
 
-@register.filter
-def number(value: int) -> str:
-    """With separators between thousands."""
+@register.filter("number")
+def format_number(value: int) -> str:
+    """Format an integer with thousands separators."""
     return f"{value:,}"
 
 
@@ -34,14 +34,14 @@ _FAILURE_GROUP_PILLS = {
 
 @register.filter
 def failure_group_pill(group: FailureGroup) -> SafeString:
-    """Where a failure group stands, as a word and a shape."""
+    """Render the state of a failure group."""
     style, shape = _FAILURE_GROUP_PILLS[Care(group.state)]
     return render_pill(style, shape, str(Care(group.state).label).capitalize())
 
 
 @register.filter
 def utc_time(at: datetime) -> str:
-    """For an address."""
+    """LineFormat a time for a query parameter, in UTC."""
     return format_time(at)
 
 
@@ -50,13 +50,13 @@ register.filter("replay_mark", words.replay_mark)
 
 @register.filter
 def bounded_count(number: int) -> str:
-    """A bounded count: what lies beyond the bound is `more than …`."""
+    """Format a count that stops at a bound: beyond it, `more than …`."""
     return f"more than {MOST_COUNTED:,}" if number > MOST_COUNTED else f"{number:,}"
 
 
 @register.filter
 def silence_limit(limit: timedelta | None) -> str:
-    """How long a source may be silent; without an end nobody is told."""
+    """Format how long a source may be silent before an alarm; None means no alarm."""
     return _("no alarm") if limit is None else formatting.long_duration(limit.total_seconds())
 
 
@@ -68,11 +68,11 @@ register.filter("state_pill", outcome_texts.render_state_pill)
 
 @register.filter
 def failure_title(delivery: Delivery) -> str:
-    """Why a delivery failed, with the system that it is about."""
+    """Return the title of a failed delivery's code, with the system that it is about."""
     return outcome_texts.describe_code(delivery.code, delivery.system_of(delivery.code).name).title
 
 
 @register.filter
 def code_title(code: str, connection: str = "") -> str:
-    """A code in words, about that connection where one is named."""
+    """Return the title of a code; with `connection`, about that system."""
     return outcome_texts.describe_code(code, connection).title

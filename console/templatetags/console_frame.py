@@ -1,4 +1,4 @@
-"""Tags of the frame around every page: the menu, the environment's badge, the time zone, the cards of a list."""
+"""Template tags of the frame around every page: menu, environment badge, time zone, rows as cards."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ register = template.Library()
 
 @register.filter
 def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]]) -> Iterator[SafeString]:
-    """The cells of a row, each with the words of its column; Django wrote them, and has escaped what they hold."""
+    """Add the column header to each cell of a row as `data-label`, for the card layout."""
     for cell, header in zip(cells, headers, strict=True):
         label = format_html('<td data-label="{}" class="field-', capfirst(header["text"]))
         yield mark_safe(cell.replace('<td class="field-', label, 1))  # noqa: S308
@@ -28,21 +28,21 @@ def label_cells(cells: Iterable[SafeString], headers: Iterable[Mapping[str, Any]
 
 @register.inclusion_tag("console/base/_navigation.html", takes_context=True)
 def navigation(context: Any) -> dict[str, Any]:
-    """The menu of the person who asks."""
+    """Return the menu of the person."""
     request = context["request"]
     return {"groups": list(groups(request.user, request.path))}
 
 
 @register.simple_tag
 def back_to_list(opts: Any) -> SafeString:
-    """From the page of one row to the list of all, by its name in the menu."""
+    """Render the link from the page of one row to the list, named as in the menu."""
     url_name = admin_urlname(opts, SafeString("changelist"))
     return _render_back_link(reverse(url_name), name_of(url_name) or capfirst(opts.verbose_name_plural))
 
 
 @register.simple_tag
 def back_to_row(opts: Any, row: Any) -> SafeString:
-    """From a page about a row to the row's own."""
+    """Render the link from a page about a row to the page of the row."""
     return _render_back_link(
         reverse(admin_urlname(opts, SafeString("change")), args=[admin_urlquote(row.pk)]), row
     )
@@ -56,12 +56,12 @@ def _render_back_link(url: str, name: Any) -> SafeString:
 
 @register.simple_tag
 def environment_badge() -> str | SafeString:
-    """Where one is: the name of the environment, if it has one."""
+    """Render the name of the environment; empty if none is set."""
     name = settings.ENVIRONMENT
     return format_html('<span class="badge environment">{}</span>', name) if name else ""
 
 
 @register.simple_tag
 def zone_name() -> str:
-    """The zone of the times on this page."""
+    """Return the name of the time zone that times on this page are in."""
     return timezone.get_current_timezone_name()

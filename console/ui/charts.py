@@ -1,4 +1,4 @@
-"""Charts and sparklines as numbers for SVG, in per cent of the picture. Pure; text is never scaled."""
+"""Geometry of charts and sparklines for SVG, in per cent of the picture, so that text is never scaled. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from datetime import datetime
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-BAR_GAP = 0.18  # of a bar's place
+BAR_GAP = 0.18  # share of the slot of an hour that stays empty
 
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """A piece of a bar: its style, and where it is."""
+    """Position one coloured segment of a bar."""
 
     style: str
     y: str
@@ -21,7 +21,7 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class HourCounts:
-    """What an hour brought: what ended well, what goes on, what failed."""
+    """Count the events of an hour: ended well (`good`), in progress (`open`) and failed."""
 
     at: datetime
     good: int = 0
@@ -35,7 +35,7 @@ class HourCounts:
 
 @dataclass(frozen=True, slots=True)
 class HourBar:
-    """Place one hour in the chart: `x` and `width` of its bar, `slot_x` and `slot_width` with the gap around it."""
+    """Position the bar of one hour: `x` and `width` of the bar, `slot_x` and `slot_width` with the gap around it."""
 
     hour: HourCounts
     x: str
@@ -47,7 +47,7 @@ class HourBar:
 
 @dataclass(frozen=True, slots=True)
 class HourChart:
-    """Stacked bars, and the highest figure of the axis."""
+    """Hold the bars of a chart and the highest value of its axis."""
 
     bars: tuple[HourBar, ...]
     axis_max: int
@@ -58,8 +58,8 @@ class HourChart:
 
 
 def build_hour_chart(hours: Sequence[HourCounts]) -> HourChart:
-    """What ended well at the bottom, then what goes on, what failed on top. A piece is never too thin to be seen."""
-    top = _round_up_axis(max((each.total for each in hours), default=0))
+    """Stack the counts of each hour: good at the bottom, then open, failed on top."""
+    top = _round_up_axis(max((hour.total for hour in hours), default=0))
     step = 100 / max(len(hours), 1)
     bars = (
         HourBar(
@@ -79,6 +79,7 @@ def _stack_segments(hour: HourCounts, top: int) -> tuple[BarSegment, ...]:
     below, parts = 0.0, []
     for style, number in (("good", hour.good), ("warn", hour.open), ("bad", hour.failed)):
         if number:
+            # A single event among thousands must still be visible.
             height = max(100 * number / top, 0.8)
             parts.append(
                 BarSegment(style, _format_percent(max(0.0, 100 - below - height)), _format_percent(height))
@@ -88,7 +89,7 @@ def _stack_segments(hour: HourCounts, top: int) -> tuple[BarSegment, ...]:
 
 
 def _round_up_axis(highest: int) -> int:
-    """The next even figure with a simple beginning: half of it is whole, and stands on the axis too."""
+    """Return the next round, even number, so that half of it is an integer that the axis can show too."""
     size = 1
     while True:
         for tenths in (20, 40, 60, 80) if size == 1 else (10, 12, 16, 20, 24, 30, 40, 50, 60, 80):
@@ -98,7 +99,7 @@ def _round_up_axis(highest: int) -> int:
 
 
 def polyline_points(values: Sequence[float | None]) -> str:
-    """The points of a line in a box of 100 by 100, the highest value at its top; where there is none, a gap is bridged.
+    """Return SVG points of a line in a box of 100 by 100, the highest value at the top. Bridges None.
 
     Empty for fewer than two values.
     """
@@ -114,7 +115,7 @@ def polyline_points(values: Sequence[float | None]) -> str:
 
 
 def percent_of_max(number: int, largest: int) -> str:
-    """Of a bar beside a figure: per cent of the longest, and never nothing where there is something."""
+    """Return the length of a bar in per cent of the largest; at least 2 unless the number is 0."""
     return _format_percent(max(100 * number / largest, 2.0) if number and largest else 0.0)
 
 
@@ -129,12 +130,12 @@ _SPARKLINE_SVG = (
 
 
 def join_sparkline(figure: str, sparkline: SafeString) -> SafeString:
-    """Both on one line."""
+    """Render a figure and its sparkline on one line."""
     if not sparkline:
         return escape(figure)
     return format_html('<span class="with-spark"><span>{}</span> {}</span>', figure, sparkline)
 
 
 def render_sparkline(points: str, style: str = "neutral") -> SafeString:
-    """The picture of the points of `charts.line`; empty where there is no line."""
+    """Render the points of `polyline_points` as an SVG; empty without points."""
     return format_html(_SPARKLINE_SVG, style, points) if points else SafeString()

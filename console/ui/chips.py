@@ -1,4 +1,4 @@
-"""The filters of a list as chips: each says its value, and every choice is a plain link. The parts of all lists."""
+"""Filters of a list as chips: each shows its value, and each option is a plain link."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PERIOD_LABELS = {"1": "last hour", "24": "last 24 hours", "168": "last 7 days", 
 
 @dataclass(frozen=True, slots=True)
 class FilterOption:
-    """One value of a filter, as a link."""
+    """Link to the list with one value of a filter."""
 
     text: str
     query: str
@@ -26,7 +26,7 @@ class FilterOption:
 
 @dataclass(frozen=True, slots=True)
 class DateTimeRange:
-    """The two times of a span as they are typed, in `zone`; `other_params` are the words that stay with them."""
+    """Hold both ends of a time range as typed in `zone`. `other_params` are the filters that the form keeps."""
 
     begin: str
     end: str
@@ -36,7 +36,7 @@ class DateTimeRange:
 
 @dataclass(frozen=True, slots=True)
 class FilterChip:
-    """A filter. `value` is empty where it is not set; `clear_query` is the list without it."""
+    """Show one filter. `value` is empty if it is not set; `clear_query` is the list without it."""
 
     name: str
     label: str
@@ -48,7 +48,7 @@ class FilterChip:
 
 @dataclass(frozen=True, slots=True)
 class ViewTab:
-    """A view of the list under a name. `key` of one's own that was saved."""
+    """Link to a named view of the list. `key` is set for a view that the person saved."""
 
     name: str
     query: str
@@ -59,25 +59,25 @@ class ViewTab:
 
 @dataclass(frozen=True, slots=True)
 class FilterBar:
-    """The filters of one list: their names in the order of an address, and which of them is a span of time."""
+    """Describe the filters of one list: parameter names in the order of the address, and that of the time filter."""
 
     param_names: Sequence[str]
     time_param: str
 
     def build_query(self, params: FilterParams) -> str:
-        """The address of the list: its filters, without a place in it."""
+        """Return the query string of the list with these filters, at its first page."""
         return "?" + urlencode([(name, params[name]) for name in self.param_names if params.get(name)])
 
     def read_params(self, query: QueryDict) -> dict[str, str]:
-        """The filters of an address."""
+        """Return the filters of an address that have a value."""
         return {name: value for name in self.param_names if (value := query.get(name, "").strip())}
 
     def unknown_params(self, query: QueryDict, *known: str) -> list[str]:
-        """Parameters that mean nothing here: an address that asks for something else is not half obeyed."""
+        """Return the parameters that neither this list nor `known` has. An address with any is not half obeyed."""
         return [name for name in query if name not in (*self.param_names, *self._local_time_params(), *known)]
 
     def absolute_url(self, query: QueryDict) -> str:
-        """Where times of the person's zone were typed, the address that says the moments; else empty."""
+        """Return the query string with typed local times as UTC instants; empty if none were typed."""
         if not any(name in query for name in self._local_time_params()):
             return ""
         said = {name: query.get(name, "") for name in query}
@@ -89,13 +89,13 @@ class FilterBar:
     def value_chip(
         self, params: FilterParams, name: str, label: str, values: Iterable[tuple[str, str]]
     ) -> FilterChip:
-        """A filter that has one of these values (value, text); an address may ask for several at once."""
+        """Build the chip of a filter with these (value, text) options. An address may select several values."""
         chosen, values = params.get(name, ""), list(values)
         choices = [
             FilterOption(text, self.build_query({**params, name: value}), value == chosen)
             for value, text in values
         ]
-        shown = next((each.text for each in choices if each.is_chosen), "")
+        shown = next((option.text for option in choices if option.is_chosen), "")
         return FilterChip(
             name,
             label,
@@ -105,7 +105,7 @@ class FilterBar:
         )
 
     def time_chip(self, params: FilterParams, label: str) -> FilterChip:
-        """The span of time: a period, or from one time to another."""
+        """Build the chip of the time filter: a period, or a range between two times."""
         first, last, zone = (
             f"{self.time_param}_from",
             f"{self.time_param}_to",
@@ -120,7 +120,7 @@ class FilterBar:
             for hours, text in PERIOD_LABELS.items()
         ]
         begin, end = params.get(first, ""), params.get(last, "")
-        shown = next((each.text for each in choices if each.is_chosen), "")
+        shown = next((option.text for option in choices if option.is_chosen), "")
         stood = {name: params[name] for name in (first, last) if params.get(name)}
         return FilterChip(
             self.time_param,
@@ -133,9 +133,9 @@ class FilterBar:
 
 
 def _label_values(chosen: str, values: Iterable[tuple[str, str]]) -> str:
-    """Values with commas between them, in words as far as there are words for them."""
+    """Return the texts of comma-separated values; a value without a text stays as it is."""
     texts = dict(values)
-    return ", ".join(texts.get(each, each) for each in chosen.split(","))
+    return ", ".join(texts.get(value, value) for value in chosen.split(","))
 
 
 def _label_range(begin: str, end: str) -> str:

@@ -1,4 +1,4 @@
-"""What a change of settings changes, field by field, and member by member where a field holds JSON. Pure."""
+"""Differences of two versions of settings, field by field, and inside JSON objects key by key. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One line: what it is called, and its value before and after as text. None where there was or will be none."""
+    """Show one difference: label, and the value before and after as text. None means no value."""
 
     label: str
     before: str | None
@@ -26,7 +26,7 @@ class FieldChange:
 def diff_fields(
     before: Mapping[str, JSONValue], after: Mapping[str, JSONValue], labels: Mapping[str, str]
 ) -> list[FieldChange]:
-    """What differs of the fields that have a label, in the order of the labels."""
+    """Return the differences of the labelled fields, in the order of `labels`."""
     lines: list[FieldChange] = []
     for name, label in labels.items():
         lines += _diff_values(label, _field_value(before, name), _field_value(after, name))
@@ -34,7 +34,7 @@ def diff_fields(
 
 
 def _field_value(values: Mapping[str, JSONValue], name: str) -> Any:
-    """Of a field: an empty one has none."""
+    """Return the value of a field; an empty one counts as absent."""
     value = values.get(name)
     return _ABSENT if value is None or value == "" else value
 

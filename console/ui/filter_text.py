@@ -1,4 +1,4 @@
-"""A filter of events in words, with the names of the systems concerned."""
+"""Event filters as sentences, with the names of the systems concerned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _PARAM_LABELS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class SystemNames:
-    """Side and name of each system by its slug; of none, a slug is told as it is and a code names nobody."""
+    """Map slugs to side and name of each system. Without an entry, the slug is shown and a code names no system."""
 
     by_slug: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -34,9 +34,10 @@ class SystemNames:
         return self.by_slug[slug][1] if slug in self.by_slug else slug
 
     def reason_title(self, code: str, slug: str = "") -> str:
-        """The title of a code among events of this system, or of all: named where only one system can be meant."""
+        """Return the title of a code, naming the system only if just one can be meant. `slug` narrows to one system."""
         side = Side.IDENTITY if is_about_identity(code) else Side.COMMERCIAL
         asked, name = self.by_slug.get(slug, ("", ""))
+        # A code is about one end of a route: other connections of that end could be meant too.
         there = [name] if asked == side else [name for at, name in self.by_slug.values() if at == side]
         return describe_code(code, there[0] if len(there) == 1 else "").title
 
@@ -45,23 +46,22 @@ NO_SYSTEMS = SystemNames()
 
 
 def load_system_names() -> SystemNames:
-    """One statement."""
+    """Load side and name of all connections. One query."""
     rows = Connection.objects.order_by().values_list("slug", "side", "name")
     return SystemNames({slug: (side, name) for slug, side, name in rows})
 
 
 def count_events_text(count: int) -> str:
-    """`1 event`, `710 events`."""
+    """Format a number of events: `1 event`, `710 events`."""
     return ngettext("%(number)s event", "%(number)s events", count) % {"number": f"{count:,}"}
 
 
 def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS) -> list[str]:
-    """A resolved filter for people, one condition each."""
+    """Return a resolved filter as one sentence for each condition."""
     return [told for name in params if (told := _describe_param(name, params, systems))]
 
 
 def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
-    """One condition of a resolved filter."""
     value = params[name]
     if name == "state":
         names = map(state_name, value.split(","))

@@ -1,5 +1,5 @@
-"""Times and durations in the words of the console: `short_duration` for what was measured, `long_duration` for what is
-waited for. Pure: the moment is passed in.
+"""Times and durations as text. `short_duration` is for measurements, `long_duration` for waits. Pure: `now` is passed
+in.
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 
 def format_time(at: datetime | None, absent: str = "–") -> str | SafeString:
-    """A time to the second, in the person's zone; the machine's form is UTC and has its fractions."""
+    """Render a time to the second in the person's zone. The `datetime` attribute is UTC with fractions."""
     if at is None:
         return absent
     exact = _utc_text(at)
@@ -20,7 +20,7 @@ def format_time(at: datetime | None, absent: str = "–") -> str | SafeString:
 
 
 def format_clock_time(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
-    """The time of that day alone, `12:22:59`; of any other day all of it. Its title tells it all."""
+    """Render a time on `day` as `12:22:59`, on any other day with its date. The tooltip has the full time."""
     if at is None:
         return absent
     local = timezone.localtime(at)
@@ -29,9 +29,9 @@ def format_clock_time(at: datetime | None, day: datetime, absent: str = "–") -
 
 
 def format_age(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
-    """How long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`; its title tells it all.
+    """Render how long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`.
 
-    What lies ahead of `now` is `now`: clocks differ.
+    The tooltip has the full time. A time after `now` is shown as `now`, because clocks differ.
     """
     if at is None:
         return absent
@@ -60,7 +60,7 @@ def _local_text(at: datetime) -> str:
 
 
 def short_duration(seconds: float | None) -> str:
-    """How long something took, in one unit: `212 ms`, `4.1 s`, `45 s`, `12 min`, `3 h`; a dash for none."""
+    """Format a measured duration in one unit: `212 ms`, `4.1 s`, `45 s`, `12 min`, `3 h`; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 0.9995:
@@ -73,8 +73,9 @@ def short_duration(seconds: float | None) -> str:
 
 
 def long_duration(seconds: float) -> str:
-    """How long something lasts or is away, in its two largest units, never more than that: `8 s`, `42 min 8 s`, `3 h`,
-    `2 days 4 h`; from three days on the days alone.
+    """Format a duration in its two largest units, rounded down: `8 s`, `42 min 8 s`, `3 h`, `2 days 4 h`.
+
+    From three days on, days alone.
     """
     whole = max(0, int(seconds))
     days = whole // 86_400
@@ -90,7 +91,7 @@ def long_duration(seconds: float) -> str:
 
 
 def time_until(at: datetime | None, now: datetime) -> str:
-    """How far away a time is: `now`, `in 40 s`, `in 12 min 5 s`; empty where there is none."""
+    """Format how far ahead a time is: `now`, `in 40 s`, `in 12 min 5 s`; empty for None."""
     if at is None:
         return ""
     seconds = (at - now).total_seconds()
@@ -98,5 +99,5 @@ def time_until(at: datetime | None, now: datetime) -> str:
 
 
 def percent_text(share: float) -> str:
-    """`9` of 0.09, `<1` of less; `0` only of nothing. The sign stands beside it."""
+    """Format a share as a percentage without the sign: 0.09 as `9`, less than 0.01 as `<1`, 0 as `0`."""
     return f"{share * 100:.0f}" if share >= 0.01 or not share else "<1"

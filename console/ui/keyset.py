@@ -1,4 +1,4 @@
-"""Pages of lists that grow without end: from a place in their order on, never past rows that are counted off."""
+"""Keyset pagination for lists that grow without end: pages start at a cursor, and no page skips rows to reach it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FetchRows = Callable[[Q, Sequence[str], int], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in the order of a list, between two rows."""
+    """Mark a position between two rows of a list."""
 
     at: datetime
     pk: int
@@ -28,11 +28,12 @@ class Cursor:
 
     @classmethod
     def parse_cursor(cls, text: str) -> "Cursor":
-        """`NoSuchFilter` for what no page of ours links to."""
+        """Parse the cursor of an address. Raises NoSuchFilter for text that no page links to."""
         moment, _dash, key = text.partition("-")
         if not (moment.isdecimal() and key.isdecimal() and text.isascii() and len(text) < 38):
             raise NoSuchFilter("no place in the list")
         try:
+            # The database refuses to compare with a key beyond a BIGINT.
             return cls(_EPOCH + timedelta(microseconds=int(moment)), min(int(key), 2**63 - 1))
         except OverflowError as error:
             raise NoSuchFilter("no place in the list") from error
@@ -40,7 +41,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Where in the list a page begins: behind (`before`) or before (`after`) a cursor; neither: at its beginning."""
+    """Ask for a page: rows older than `before`, newer than `after`, or with neither the first page."""
 
     before: Cursor | None = None
     after: Cursor | None = None
@@ -48,7 +49,7 @@ class PageRequest:
 
     @classmethod
     def from_query(cls, query: QueryDict) -> "PageRequest":
-        """What the address of a page says. `NoSuchFilter`."""
+        """Read the requested page from an address. Raises NoSuchFilter."""
         given = {
             name: Cursor.parse_cursor(query.get(name, "")) for name in ("before", "after") if query.get(name)
         }
@@ -57,7 +58,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeysetPage:
-    """One page. `older_cursor` and `newer_cursor` are where its neighbours begin, None where there is none."""
+    """Hold the rows of one page, and the cursors of its older and newer neighbours; None where there is none."""
 
     rows: Sequence[Any]
     older_cursor: Cursor | None
@@ -66,7 +67,7 @@ class KeysetPage:
 
 @dataclass(frozen=True, slots=True)
 class PageLinks:
-    """The addresses of the pages around one: its neighbours, and the same list from its other end."""
+    """Hold the addresses of the neighbouring pages and of the list in reverse order."""
 
     older_url: str
     newer_url: str
@@ -75,7 +76,7 @@ class PageLinks:
 
     @classmethod
     def for_page(cls, list_url: str, page: KeysetPage, page_request: PageRequest) -> "PageLinks":
-        """`here`: the address of the list with its filters."""
+        """Build the links around a page. `list_url` is the address of the list with its filters."""
         order = "&order=oldest" if page_request.oldest_first else ""
         return cls(
             older_url=f"{list_url}&before={page.older_cursor}{order}" if page.older_cursor else "",
@@ -87,28 +88,30 @@ class PageLinks:
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """The order of a list: by the column `time_column`, and by key among rows of one moment."""
+    """Order a list by the column `time_column`, and by key within one instant."""
 
     time_column: str
 
     def cursor_of(self, row: Any) -> Cursor:
-        """The place of this row."""
+        """Return the cursor of a row."""
         return Cursor(getattr(row, self.time_column), row.pk)
 
     def older_than(self, cursor: Cursor) -> Q:
-        """What lies behind it. One comparison on the time first, so that the index begins there."""
+        """Filter for rows after the cursor in newest-first order."""
+        # The redundant comparison on the time alone lets the database start its index scan at the cursor.
         return Q((f"{self.time_column}__lte", cursor.at)) & (
             Q((f"{self.time_column}__lt", cursor.at)) | Q(pk__lt=cursor.pk)
         )
 
     def newer_than(self, cursor: Cursor) -> Q:
-        """What lies before it."""
+        """Filter for rows before the cursor in newest-first order."""
         return Q((f"{self.time_column}__gte", cursor.at)) & (
             Q((f"{self.time_column}__gt", cursor.at)) | Q(pk__gt=cursor.pk)
         )
 
     def fetch_page(self, page_request: PageRequest, fetch_rows: FetchRows) -> KeysetPage:
-        """At most 50 rows. `read` is told what narrows them, their order, and how many are needed at most."""
+        """Fetch one page of at most `PAGE_SIZE` rows. `fetch_rows` takes a filter, an order and a limit."""
+        # A page before the cursor is read upwards from it, then reversed.
         upward = (
             page_request.after is not None if not page_request.oldest_first else page_request.before is None
         )

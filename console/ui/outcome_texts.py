@@ -1,4 +1,4 @@
-"""States and codes in the words of the console."""
+"""Texts and pills of states and codes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -37,26 +37,26 @@ _IN_PROGRESS_TEXTS: Mapping[str, Callable[[], Words]] = {
 
 
 def render_state_pill(state: str) -> SafeString:
-    """The state as a word and a shape, so that it does not hang on a colour."""
+    """Render a state as a word and a symbol, so that it does not depend on colour."""
     return render_pill(state, _STATE_SYMBOLS.get(state, "?"), state_name(state))
 
 
 def state_name(state: str) -> str:
-    """A state as the console calls it, in its menu too; of one that it does not know (any more), the state itself."""
+    """Return the console's name of a state; an unknown state is returned as it is."""
     if state == State.HELD:
         return _("Held for approval")
     return str(State(state).label).capitalize() if state in State.values else state
 
 
 def render_pill(style: str, symbol: str, label: str) -> SafeString:
-    """A word with its shape before it; only the word is read out."""
+    """Render a label with a symbol before it; screen readers read the label only."""
     return format_html(
         '<span class="pill pill-{}"><span aria-hidden="true">{}</span> {}</span>', style, symbol, label
     )
 
 
 def explain_outcome(state: str, code: str, connection: str = "") -> Words:
-    """What became of an event or a delivery, in the words of the catalogue; `next_step` says who must act."""
+    """Return title, detail and next step for an event or a delivery in this state with this code."""
     if state in _IN_PROGRESS_TEXTS:
         return _IN_PROGRESS_TEXTS[state]()
     found = describe_code(code or state, connection)
@@ -67,7 +67,7 @@ def explain_outcome(state: str, code: str, connection: str = "") -> Words:
 
 
 def explain_pause() -> Words:
-    """Of a delivery that is not due while its source or its route is paused."""
+    """Return the texts of a delivery that is on hold because its source or its route is paused."""
     return Words(
         _("Waits because of a pause"),
         _("Its source or its route is paused: it is stored, and nothing is lost."),
@@ -76,7 +76,7 @@ def explain_pause() -> Words:
 
 
 def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool) -> Words:
-    """Of an entity that is gone and of which there was no record. `is_left_alone`: its record was not looked for."""
+    """Return the texts of a deleted entity without a record. `is_left_alone`: the route never looks for a record."""
     told = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
     if is_left_alone:
         told = _("%(identity)s does not have this entity, and its route leaves the record alone.")
@@ -85,7 +85,7 @@ def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:
-    """What the catalogue says of such a failure, that the hub tries again, is over."""
+    """Return the next step after the last retry, in place of the catalogue's, which says that the hub retries."""
     if owner == "hub":
         return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
     told = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
@@ -93,29 +93,26 @@ def _next_step_after_retries(owner: str, connection: str) -> str:
 
 
 def describe_code(code: str, connection: str = "") -> Words:
-    """The words of a code; of one that the catalogue does not have (any more), the code itself.
-
-    In the person's language: the catalogue's own texts, or the translation of the English ones.
-    """
+    """Return the catalogue's texts of a code in the person's language; an unknown code is its own title."""
     if code not in CATALOGUE:
         return Words(code, _("The code of this outcome is %(code)s.") % {"code": code} if code else "", "")
     asked = (get_language() or "").partition("-")[0]
-    language = next((each for each in LANGUAGES if each == asked), LANGUAGES[0])
+    language = next((code_language for code_language in LANGUAGES if code_language == asked), LANGUAGES[0])
     return words(code, language, connection=connection, translate=_)
 
 
 def describe_failure(code: str, connection: Connection) -> Words:
-    """What broke there, and what to do."""
+    """Return the texts of deliveries that failed with this code at this connection."""
     return (
         explain_outcome(State.DEAD, code, connection.name) if code else describe_code("dead", connection.name)
     )
 
 
 def is_replayable(code: str) -> bool:
-    """Whether a replay can succeed without anybody changing the data first."""
+    """Return True if a replay can succeed without a change of the data."""
     return code in CATALOGUE and CATALOGUE[code].replay_helps
 
 
 def is_worth_a_replay(code: str) -> bool:
-    """Whether the button of a list may offer it at once: not where an administrator must act before."""
+    """Return True if a list may offer a replay at once, with no action of an administrator before."""
     return code in CATALOGUE and CATALOGUE[code].is_worth_a_replay

@@ -1,4 +1,4 @@
-"""Connections: the remote systems at both ends."""
+"""ModelAdmin of connections, the configured remote systems."""
 
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ _PRESET_FIELDS = ("connector", "authentication", "settings")
 
 @admin.register(Connection)
 class ConnectionAdmin(TwoStepChangeAdmin):
-    """How the hub reaches a system, as whom, within what limits."""
+    """Configure how the hub reaches a system, with which credentials and limits."""
 
     audit_kind = "connection"
     formfield_overrides = JSON_AS_TEXT
@@ -88,17 +88,17 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         may = request.user.has_perm("sync.view_breaker")
-        return tuple(each for each in self.list_display if may or each not in _HEALTH_COLUMNS)
+        return tuple(column for column in self.list_display if may or column not in _HEALTH_COLUMNS)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Each row of the page with how it does: two statements for all."""
+        """Attach the status to each connection of this page of the list: two queries for all."""
         found = super().get_changelist_instance(request)
         found.result_list = attach_status(found.result_list)
         return found
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
-        """The word; where it is not the best one, what is so."""
+        """Render the health pill, with a sentence unless the connection is healthy or idle."""
         shown: ConnectionStatus = connection.shown
         if shown.health in (Health.HEALTHY, Health.IDLE):
             return shown.health_pill
@@ -132,7 +132,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         return told
 
     def change_warnings(self, form: Any) -> list[str]:
-        """What waits for a connection that is about to be switched off."""
+        """Warn about the deliveries that wait for a connection that is about to be disabled."""
         if form.instance.is_enabled or "is_enabled" not in form.changed_data:
             return []
         waits = waiting_text(count_waiting()[form.instance.pk])
@@ -145,7 +145,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     @post_only(back_to="admin:sync_connection_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: four steps against the system, as it is stored now."""
+        """Test the stored connection in four steps. POST only."""
         connection = get_object_or_404(Connection, pk=pk)
         if not (request.user.has_perm(MAY_TEST) and self.has_view_permission(request, connection)):
             raise PermissionDenied
@@ -160,7 +160,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     @post_only(back_to="admin:sync_connection_change", key="pk")
     def end_pause_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: end the pause of the connection's breaker now."""
+        """End the pause of the connection's circuit breaker now. POST only."""
         connection = get_object_or_404(Connection, pk=pk)
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
@@ -178,7 +178,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         return super().add_view(request, form_url, context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?preset=<name>` fills in what is known of a system; it is copied, not referred to."""
+        """Fill in the settings of a known system for `?preset=<name>`, as a copy without a reference to the preset."""
         initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
         name = initial.pop("preset", "")
         if name not in PRESETS:
@@ -186,7 +186,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         chosen = load_preset(name)
         is_identity = CONNECTOR_SIDES[chosen["connector"]] == "identity"
         side = Side.IDENTITY if is_identity else Side.COMMERCIAL
-        return initial | {each: chosen[each] for each in _PRESET_FIELDS} | {"side": side}
+        return initial | {field: chosen[field] for field in _PRESET_FIELDS} | {"side": side}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

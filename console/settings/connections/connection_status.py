@@ -1,4 +1,4 @@
-"""The figures of each connection: its requests, its circuit breaker, and how many deliveries wait for it."""
+"""Status of each connection: its requests, its circuit breaker, and how many deliveries wait for it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,15 +25,16 @@ from sync.monitoring.connection_health import ConnectionFigures, Health, health_
 from sync.statistics.latency_histogram import added, quantile
 
 SHOWN_PERIOD = timedelta(hours=24)
-MIN_REQUESTS = 20  # with fewer requests in the hour that has begun, the one before speaks too
+MIN_REQUESTS = 20  # with fewer in the current hour, the previous hour counts too
 MAX_CONNECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """A connection with its figures, its word and its sentence, and its p95 of each hour of a day as a line.
+    """Hold the figures of a connection and derive its health from them.
 
-    `since`: when that began which the figures are of. `last_success_at`: of the last day, None where there is none.
+    `since`: start of the period of the figures. `last_success_at`: within the last day, else None. `p95_points`: p95 of
+    each hour of a day as SVG points.
     """
 
     connection: Connection
@@ -50,7 +51,6 @@ class ConnectionStatus:
 
     @property
     def health_pill(self) -> SafeString:
-        """The word with its shape."""
         return render_pill(health_style(self.health), health_symbol(self.health), health_label(self.health))
 
     @property
@@ -63,42 +63,42 @@ class ConnectionStatus:
 
     @property
     def p95_text(self) -> str:
-        """In words; empty where there is none."""
+        """Format the 95th percentile of request durations; empty if there is none."""
         return "" if self.figures.p95 is None else short_duration(self.figures.p95)
 
 
 def load_all_statuses() -> list[ConnectionStatus]:
-    """Of all connections, fifty at most: two statements."""
+    """Load the status of all connections, at most `MAX_CONNECTIONS`. Two queries."""
     rows: Any = Connection.objects.select_related("breaker").annotate(clock=database_now())
     return load_statuses(rows.order_by("side", "name", "pk")[:MAX_CONNECTIONS])
 
 
 def load_statuses(connections: Iterable[Any]) -> list[ConnectionStatus]:
-    """Of these, each with its breaker and the database's `clock`: one statement for all."""
+    """Load the status of these connections, which have their breaker and the database's time as `clock`. One query."""
     rows = list(connections)
     if not rows:
         return []
     now = rows[0].clock
     since = hour_of(now) - SHOWN_PERIOD
-    counted: dict[int, list[CallCount]] = {each.pk: [] for each in rows}
+    counted: dict[int, list[CallCount]] = {connection.pk: [] for connection in rows}
     for count in CallCount.objects.filter(connection__in=list(counted), hour__gt=since).order_by("hour"):
         counted[count.connection_id].append(count)
-    return [_build_status(each, counted[each.pk], now) for each in rows]
+    return [_build_status(connection, counted[connection.pk], now) for connection in rows]
 
 
 def _build_status(connection: Connection, hours: Sequence[CallCount], now: datetime) -> ConnectionStatus:
     since = hour_of(now)
-    if sum(each.number for each in hours if each.hour >= since) < MIN_REQUESTS:
+    if sum(hour.number for hour in hours if hour.hour >= since) < MIN_REQUESTS:
         since -= HOUR
-    recent = [each for each in hours if each.hour >= since]
-    durations = added(each.durations for each in recent)
-    usual = [each.usual_p95 for each in recent if each.usual_p95 is not None]
-    successes = [each.last_success_at for each in hours if each.last_success_at is not None]
+    recent = [hour for hour in hours if hour.hour >= since]
+    durations = added(hour.durations for hour in recent)
+    usual = [hour.usual_p95 for hour in recent if hour.usual_p95 is not None]
+    successes = [hour.last_success_at for hour in hours if hour.last_success_at is not None]
     breaker = breaker_of(connection)
     figures = ConnectionFigures(
         is_enabled=connection.is_enabled,
-        calls=sum(each.number for each in recent),
-        failed=sum(each.failed for each in recent),
+        calls=sum(hour.number for hour in recent),
+        failed=sum(hour.failed for hour in recent),
         p95=quantile(durations, 0.95),
         usual_p95=usual[0] if usual else None,
         paused_until=breaker.open_until if breaker else None,
@@ -112,24 +112,24 @@ def _build_status(connection: Connection, hours: Sequence[CallCount], now: datet
 
 
 def _slow_since(hours: Iterable[CallCount], usual: float | None) -> datetime | None:
-    """When the first hour of those began that are slow up to now; the worker does not count finer."""
+    """Return the start of the first hour of the unbroken run of slow hours up to now. Counts are hourly."""
     since = None
-    for each in sorted(hours, key=lambda each: each.hour, reverse=True):
-        if not is_slow(each.number, quantile(each.durations, 0.95), usual):
+    for hour in sorted(hours, key=lambda hour: hour.hour, reverse=True):
+        if not is_slow(hour.number, quantile(hour.durations, 0.95), usual):
             break
-        since = each.hour
+        since = hour.hour
     return since
 
 
 def _hourly_p95_points(hours: Iterable[CallCount], now: datetime) -> str:
-    p95 = {each.hour: quantile(each.durations, 0.95) for each in hours}
+    p95 = {hour.hour: quantile(hour.durations, 0.95) for hour in hours}
     first = hour_of(now) - SHOWN_PERIOD + HOUR
     return polyline_points([p95.get(first + HOUR * step) for step in range(int(SHOWN_PERIOD / HOUR))])
 
 
 MAX_WAITING = 10_000
 
-# By the index that holds only what waits; beyond so many it is not worth knowing how many more.
+# Reads the partial index of waiting deliveries; the limit bounds the cost during an outage.
 _COUNT_WAITING = Statement(
     f"""SELECT identity_id, commercial_id, COUNT(*) FROM (SELECT identity_id, commercial_id FROM sync_delivery
     WHERE {waits()} ORDER BY due_at, id LIMIT %s) w GROUP BY identity_id, commercial_id"""  # noqa: S608
@@ -138,14 +138,14 @@ _COUNT_WAITING = Statement(
 
 @dataclass(frozen=True, slots=True)
 class WaitingCount:
-    """How many deliveries wait. `is_lower_bound`: there are more than were counted."""
+    """Count waiting deliveries. `is_lower_bound`: counting stopped at its limit."""
 
     number: int = 0
     is_lower_bound: bool = False
 
 
 def count_waiting() -> Mapping[int, WaitingCount]:
-    """By the connection's key: what waits for it, at either end. One statement."""
+    """Count the waiting deliveries of each connection, by its primary key, for either end. One query."""
     rows = _COUNT_WAITING.fetch_all(MAX_WAITING + 1)
     is_least = sum(number for _, _, number in rows) > MAX_WAITING
     numbers: defaultdict[int, int] = defaultdict(int)
@@ -154,12 +154,12 @@ def count_waiting() -> Mapping[int, WaitingCount]:
             numbers[connection] += number
     return defaultdict(
         lambda: WaitingCount(0, is_least),
-        {key: WaitingCount(each, is_least) for key, each in numbers.items()},
+        {key: WaitingCount(count, is_least) for key, count in numbers.items()},
     )
 
 
 def waiting_text(waiting: WaitingCount) -> str:
-    """`1,204 deliveries`; where there are more than were counted, that."""
+    """Format a count: `1,204 deliveries`, or `at least …` for a lower bound."""
     number = f"{waiting.number:,}"
     if waiting.is_lower_bound:
         return _("at least %(number)s deliveries") % {"number": number}

@@ -1,4 +1,4 @@
-"""Test a connection: four lines, and an entry on the audit log."""
+"""Run the test of a connection, record it on the audit log, and load the last one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from sync.operations.connection_tests import keep_steps, kept_steps, try_connect
 
 @dataclass(frozen=True, slots=True)
 class LastConnectionTest:
-    """The last test of a connection as the page shows it."""
+    """Hold the last test of a connection for its page."""
 
     at: datetime | None
     is_good: bool
@@ -23,19 +23,21 @@ class LastConnectionTest:
 
 
 def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
-    """Run the test and put it on record; whether all was good. `AlreadyTesting` where one runs."""
+    """Test the connection and record the result. Returns True if all steps passed. Raises AlreadyTesting if a test is
+    running.
+    """
     steps = try_connection(connection)
     with transaction.atomic():
         is_good = keep_steps(connection, steps)
-        details = {"is_good": is_good, "steps": {each.name: each.code for each in steps}}
+        details = {"is_good": is_good, "steps": {step.name: step.code for step in steps}}
         record_action(request, f"setting:connection:{connection.pk}", "connection.tested", details)
     return is_good
 
 
 def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest | None:
-    """What the newest test that ended found; None before the first."""
+    """Load the last finished test of a connection, or None before the first."""
     found: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
     if found is None or not found.steps:
         return None
-    lines = tuple(build_step_row(each, connection.name, now) for each in kept_steps(found))
+    lines = tuple(build_step_row(step, connection.name, now) for step in kept_steps(found))
     return LastConnectionTest(found.ended_at, found.is_good and found.ended_at is not None, lines)

@@ -1,4 +1,4 @@
-"""What the test of a connection found, in words. Pure: the moment is passed in."""
+"""Texts of the steps of a connection test. Pure: `now` is passed in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from webhooks.catalogue.codes import CATALOGUE
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One line of the page. `style` is that of its pill; `note` is for whoever mends it."""
+    """Show one step. `style`, `symbol` and `label` are those of its pill; `note` is technical detail for whoever fixes
+    it.
+    """
 
     title: str
     style: str
@@ -28,7 +30,7 @@ class StepRow:
 
 
 def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
-    """A step as people read it."""
+    """Build the row of a step."""
     style, mark, word = _step_pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
     note = str(step.facts.get("message", "")) if step.is_good is False else ""
@@ -38,7 +40,7 @@ def build_step_row(step: CheckStep, connection: str, now: datetime) -> StepRow:
 
 
 def step_title(name: str) -> str:
-    """What a step tries."""
+    """Return the title of a step."""
     return {
         "name": _("Name (DNS)"),
         "way": _("Connection (TCP and TLS)"),
@@ -48,7 +50,7 @@ def step_title(name: str) -> str:
 
 
 def step_result(code: str) -> str:
-    """What the code of a step alone says; the audit log keeps no more of a test."""
+    """Describe the result of a step by its code alone, which is all that the audit log holds."""
     if code in CATALOGUE:
         return describe_code(code).title
     good = {
@@ -117,7 +119,7 @@ def _encrypted_sentence(facts: Mapping[str, Any], now: datetime) -> str:
 
 
 def certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
-    """Whose certificate it is and when it ends; empty where none could be read."""
+    """Say who issued the certificate and when it expires; empty if none was read."""
     ends_at = certificate_end(facts)
     if ends_at is None:
         return ""
@@ -139,7 +141,7 @@ def certificate_sentence(facts: Mapping[str, Any], now: datetime) -> str:
 
 
 def certificate_end(facts: Mapping[str, Any]) -> datetime | None:
-    """When the certificate of a step ends."""
+    """Return when the certificate of a step expires, or None."""
     text = facts.get("ends_at")
     return datetime.fromisoformat(text) if isinstance(text, str) else None
 

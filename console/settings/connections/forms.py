@@ -1,4 +1,4 @@
-"""The form of a connection: credentials go in and never come out, and another origin lets go of them."""
+"""Form of a connection. Stored credentials are never shown, and a change of the origin removes them."""
 
 from typing import Any, ClassVar
 
@@ -31,7 +31,9 @@ def _secret_field(name: str) -> forms.CharField:
 
 
 def _credential_help(name: str, stored: Any) -> str:
-    """With which authentication it goes, and whether one is kept; `stored` is None of a connection that is new."""
+    """Name the authentication schemes that use this credential, and say if it is stored. `stored`: None for a new
+    connection.
+    """
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
     told = _("For the authentication %(schemes)s.") % {"schemes": schemes}
     if stored is None:
@@ -45,7 +47,7 @@ def _json_textarea() -> forms.Textarea:
 
 
 class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """`has_dropped_credentials` says that stored credentials were removed because the origin changed."""
+    """Edit a connection. `has_dropped_credentials`: stored credentials were removed because the origin changed."""
 
     base_url = forms.URLField(
         label=gettext_lazy("Base URL"),
@@ -131,23 +133,24 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
         return super().save(commit)
 
     def missing_credentials(self) -> list[str]:
-        """What its authentication needs and nobody has stored, as the form calls it."""
+        """Return the labels of the credentials that the authentication needs and that are not stored."""
         stored = self.instance.credentials or {}
         needed = credential_names(self.instance.authentication)
         return [str(_LABELS[name]) for name in needed if name not in stored]
 
     def secret_changes(self) -> list[str]:
-        """Which credentials are new or removed, in words and without a value; after the form was validated."""
+        """Return a sentence for each new or removed credential, without its value. Needs a validated form."""
         stored, coming = self.instance.credentials or {}, self._merge_credentials()
         changed = [name for name in CREDENTIALS if stored.get(name) != coming.get(name)]
         new, removed = _("%(name)s: a new value"), _("%(name)s: removed")
         return [(new if name in coming else removed) % {"name": _LABELS[name]} for name in changed]
 
     def _merge_credentials(self) -> dict[str, str]:
-        """What is kept of the old ones, and what was typed."""
+        """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""
         names = credential_names(self.instance.authentication)
         typed = {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
         stored = dict(self.instance.credentials or {})
+        # Credentials must never be sent to another origin than the one that they were entered for.
         if self._origins != _credential_origins(self.instance.base_url, self.instance.authentication):
             self.has_dropped_credentials = bool(stored)
             stored = {}
@@ -157,7 +160,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def _credential_origins(base_url: str, authentication: Any) -> tuple[str, ...]:
-    """Where credentials go: the system itself, and the address that gives out tokens."""
+    """Return the origins that receive credentials: the system and, for OAuth, its token endpoint. Empty if invalid."""
     try:
         base = parse_base_url(base_url)
         token_base = parse_authentication(authentication, base).token_url

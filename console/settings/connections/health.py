@@ -1,6 +1,6 @@
-"""How a connection does, in one word and one sentence, by its figures. Pure: the figures and the moment are passed in.
+"""Health of a connection in a word and a sentence, from its figures. Pure: figures and `now` are passed in.
 
-The same rule for the overview, the list of connections and the page of each.
+The overview, the list of connections and the page of each connection share these texts.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from sync.monitoring.connection_health import ConnectionFigures, Health, health_
 
 
 def health_label(health: Health) -> str:
-    """The word as people read it."""
+    """Return the label of the pill."""
     return {
         Health.HEALTHY: _("Healthy"),
         Health.SHAKY: _("Some failures"),
@@ -26,7 +26,7 @@ def health_label(health: Health) -> str:
 
 
 def health_style(health: Health) -> str:
-    """The class of its pill: `good`, `warn`, `bad` or `quiet`."""
+    """Return the style of the pill: `good`, `warn`, `bad` or `quiet`."""
     return {
         Health.HEALTHY: "good",
         Health.SHAKY: "warn",
@@ -39,7 +39,7 @@ def health_style(health: Health) -> str:
 
 
 def health_symbol(health: Health) -> str:
-    """The shape before the word."""
+    """Return the symbol before the label."""
     return {
         Health.HEALTHY: "✓",
         Health.SHAKY: "!",
@@ -52,7 +52,7 @@ def health_symbol(health: Health) -> str:
 
 
 def health_sentence(figures: ConnectionFigures, now: datetime) -> str:
-    """What is so, in one sentence. `now` is of the clock that `paused_until` is measured by."""
+    """Describe the health in one sentence. `now` must come from the clock that set `paused_until`, the database's."""
     health = health_of(figures)
     if health is Health.PAUSED:
         return _paused_sentence(figures, now)
@@ -89,7 +89,7 @@ def _failed_sentence(figures: ConnectionFigures) -> str:
 
 
 def _healthy_sentence(figures: ConnectionFigures) -> str:
-    """Few failures among many requests are bad luck, and not said like a trouble."""
+    """Mention the few failures of a healthy connection, without sounding an alarm."""
     if not figures.failed:
         return _("Answers normally.")
     sentence = ngettext(

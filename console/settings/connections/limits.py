@@ -1,4 +1,4 @@
-"""How a connection is protected at this moment, in words: its breaker, how many deliveries it has, how fast it goes."""
+"""Texts on the protection of a connection: circuit breaker, concurrency limit, rate limit."""
 
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from sync.models import Breaker, Connection
 
 
 def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeString:
-    """`working`, `paused until …, after 5 failures: …`, or `trying again: 3 of 8 successes`."""
+    """Describe the breaker: `working`, `paused until …, after 5 failures: …`, or `trying again: 3 of 8 successes`."""
     breaker, now = breaker_of(connection), spared(connection, clock)
     if breaker is None or now.until is None:
         return _working_text(breaker, connection)
@@ -48,7 +48,7 @@ def _count_failures_text(number: int) -> str:
 
 
 def concurrency_text(connection: Any) -> str:
-    """Of a measured connection: how many deliveries it has at once, of how many."""
+    """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
     if limit == 0:
         told = _("%(running)s running now; no more while it is paused")
@@ -60,6 +60,6 @@ def concurrency_text(connection: Any) -> str:
 
 
 def rate_text(connection: Connection) -> str:
-    """The most requests a second."""
+    """Format the rate limit, in requests a second."""
     limit = connection.requests_per_second
     return _("no limit") if limit is None else f"{limit:,g}"

@@ -1,4 +1,4 @@
-"""What the page of a connection tells above its form: how it does, what it allows, what waits for it."""
+"""Contents of a connection's page above its form: status, limits, waiting deliveries, last test."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -36,17 +36,17 @@ _WAITING_STATES = f"{State.PENDING},{State.RETRYING}"
 
 
 def attach_status(connections: Iterable[Any]) -> list[Any]:
-    """Measured connections, each with how it does as `shown` and what is `waiting`: two statements for all."""
+    """Set `shown` (status) and `waiting` (count) on each connection: two queries for all."""
     rows = list(connections)
     if rows:
         waits = count_waiting()
-        for each, shown in zip(rows, load_statuses(rows), strict=True):
-            each.shown, each.waiting = shown, waits[each.pk]
+        for connection, shown in zip(rows, load_statuses(rows), strict=True):
+            connection.shown, connection.waiting = shown, waits[connection.pk]
     return rows
 
 
 def page_context(request: HttpRequest, connection: Any, *, may_change: bool) -> dict[str, Any]:
-    """What the template needs of a measured connection: three statements."""
+    """Return the context of the page's template. The connection has `clock` and `running`. Three queries."""
     now = connection.clock
     attach_status([connection])
     is_paused = connection.is_enabled and spared(connection, now).passing is Passing.NOTHING
@@ -79,12 +79,12 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
 
 
 def failure_share_text(figures: ConnectionFigures) -> str:
-    """How much failed by the system's own fault, in percent."""
+    """Format the share of requests that failed through a fault of the system, in per cent."""
     return f"{percent_text(figures.share)} %" if figures.calls else "–"
 
 
 def render_waiting_link(connection: Any) -> str | SafeString:
-    """What waits for one that has its figures, as a way to those events."""
+    """Render the number of waiting deliveries with a link to their events. Needs `attach_status`."""
     words = waiting_text(connection.waiting)
     if not connection.waiting.number:
         return words
@@ -101,7 +101,7 @@ def _token_expiry_text(at: datetime, now: datetime) -> str | SafeString:
 
 
 def breaker_text(connection: Connection, now: datetime) -> str | SafeString:
-    """The breaker in words."""
+    """Describe the circuit breaker of a connection."""
     breaker, passing = breaker_of(connection), spared(connection, now)
     if not connection.is_enabled:
         return _("Switched off: what is tried fails.")

@@ -1,4 +1,4 @@
-"""When a stored token ends, where it says so itself (a JWT's `exp`, RFC 7519). Pure; nothing is verified."""
+"""Expiry of a stored token that is a JWT (`exp`, RFC 7519). Pure; no signature is verified."""
 
 import binascii
 import json
@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 
 def find_token_expiry(credentials: Mapping[str, str]) -> datetime | None:
-    """None where no credential says when it ends, or so late that it means never (and some zones have no clock for)."""
+    """Return the earliest expiry among the credentials, or None. Years from 9999 on mean never, and some time zones
+    cannot show them.
+    """
     ends = [
         end
         for value in credentials.values()

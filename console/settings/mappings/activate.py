@@ -1,4 +1,4 @@
-"""Two versions side by side, and the page that puts one in force."""
+"""Compare two versions of a mapping, and activate one."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ DraftOrVersion = MappingDraft | MappingVersion
 
 
 class MappingActivationMixin(MappingViewMixin):
-    """Compare, and activate."""
+    """Add the pages that compare and activate versions."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -36,7 +36,7 @@ class MappingActivationMixin(MappingViewMixin):
         ]
 
     def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """`?from=3&to=5`, each the number of a version or `draft`."""
+        """Compare `?from=3&to=5`; each is the number of a version or `draft`."""
         mapping = self.get_mapping(request, pk)
         old, new = (
             _find_side(mapping, request.GET.get("from", "")),
@@ -53,7 +53,7 @@ class MappingActivationMixin(MappingViewMixin):
         )
 
     def activate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What changes, what the back-test said, and why; on POST do it. `?version=N` goes back to that one."""
+        """Show the changes and the last back-test of the draft, or of `?version=N`; on POST, activate it."""
         mapping = self.get_mapping(request, pk, MAY_ACTIVATE)
         number = request.GET.get("version", "")
         target = _find_side(mapping, number or "draft")
@@ -119,7 +119,7 @@ def _find_side(mapping: Mapping, text: str) -> DraftOrVersion | None:
 
 
 def side_name(side: DraftOrVersion) -> str:
-    """A draft or a version, in the middle of a sentence."""
+    """Name a draft or a version, for the middle of a sentence."""
     if isinstance(side, MappingDraft):
         return _("the draft")
     return _("version %(number)s") % {"number": side.number}
@@ -135,7 +135,7 @@ def _diff_sides(old: DraftOrVersion | None, new: DraftOrVersion) -> dict[str, An
 
 
 def _latest_backtest(target: DraftOrVersion) -> BacktestSummary | None:
-    """What the newest back-test of a draft came to; a version that was in force needs none to be known."""
+    """Summarize the newest back-test of a draft; None for a version, which was active already."""
     if not isinstance(target, MappingDraft):
         return None
     newest = target.backtests.select_related("base", "asked_by").order_by("-pk").first()

@@ -1,4 +1,4 @@
-"""Mappings: the list, the page of one with its versions, and a new one."""
+"""ModelAdmin of mappings: the list, the page of one with its versions, and the form of a new one."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ MAX_BACKTESTS = 5
 
 
 class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new mapping: its name, and the declaration of its first version."""
+    """Add a mapping: its name and the declaration of its first version."""
 
     declaration = forms.CharField(
         widget=forms.Textarea(attrs={"rows": 20, "cols": 100, "spellcheck": "false", "class": "mono"}),
@@ -59,7 +59,7 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
-    """Another name, and why."""
+    """Rename a mapping, with a reason."""
 
     class Meta:
         model = Mapping
@@ -68,7 +68,9 @@ class MappingNameForm(ReasonForm, forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Mapping)
 class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
-    """A named declaration: entity fields → record fields. None is deleted: attempts refer to its versions."""
+    """Manage mappings from entity fields to record fields. They cannot be deleted, because attempts refer to their
+    versions.
+    """
 
     audit_kind = "mapping"
     allows_post = True
@@ -105,7 +107,9 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
 
     @admin.display(description=gettext_lazy("used by"))
     def route_links(self, mapping: Any) -> str:
-        named = ((reverse("admin:sync_route_change", args=[each.pk]), each) for each in mapping.routes.all())
+        named = (
+            (reverse("admin:sync_route_change", args=[route.pk]), route) for route in mapping.routes.all()
+        )
         links: str = format_html_join(mark_safe("<br>"), '<a href="{}">{}</a>', named)
         return links or _("no route")
 
@@ -125,7 +129,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         return super().stored_values(pk) | version
 
     def render_detail(self, request: HttpRequest, row: Mapping) -> HttpResponse:
-        """What is in force, what is drafted, and what was; on POST another name."""
+        """Show the active version, the draft and earlier versions; on POST, rename the mapping."""
         if request.method == "POST":
             self.require_permissions(request, MAY_EDIT)
             return self._rename_mapping(request, row)

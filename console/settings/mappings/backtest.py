@@ -1,4 +1,4 @@
-"""Back-tests: begin one, watch it, read what would come out differently and on which events."""
+"""Pages of back-tests: start one, follow it, and see which events would come out differently."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ MAX_EXAMPLES = 20
 
 @dataclass(frozen=True, slots=True)
 class ExampleField:
-    """One field of an example, now and with the draft; `is_known`: whether each of them sends it."""
+    """Show one field of an example. `is_sent_before` and `is_sent_after`: the active version or the draft sends it."""
 
     name: str
     before: str
@@ -53,8 +53,8 @@ class ExampleField:
 
 @dataclass(frozen=True, slots=True)
 class BacktestExample:
-    """One event that comes out differently. `problem`: what fails, with the draft or without it; `missing`: why there
-    are no values any more.
+    """Show one event that comes out differently. `problem`: the failure of the version that fails; `missing`: why there
+    are no values.
     """
 
     event: Event
@@ -66,7 +66,7 @@ class BacktestExample:
 
 
 class BacktestMixin(MappingViewMixin):
-    """Begin, and look."""
+    """Add the pages of back-tests."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -80,7 +80,9 @@ class BacktestMixin(MappingViewMixin):
 
     @post_only(back_to="admin:sync_mapping_change", key="pk")
     def begin_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST: run the open draft over the newest events; up to 200 of them while the person waits."""
+        """Test the open draft on the newest events. POST only. Up to `AT_ONCE` events run in this request, more in a
+        worker.
+        """
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft, text = draft_of(mapping), request.POST.get("events", "")
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
@@ -96,7 +98,7 @@ class BacktestMixin(MappingViewMixin):
         return redirect("admin:sync_mapping_backtest_result", pk, made.uuid)
 
     def result_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-        """How far it is, and what came of it."""
+        """Show progress and result of a back-test."""
         mapping = self.get_mapping(request, pk)
         rows = BackTest.objects.select_related("draft__version", "draft__made_by", "base", "asked_by")
         row = get_object_or_404(rows, uuid=key, draft__mapping=pk)
@@ -115,22 +117,24 @@ class BacktestMixin(MappingViewMixin):
 
 
 def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
-    """Made anew from what is kept now: four statements. Values only for whoever may see them."""
-    wanted = {each["event"]: each for each in row.examples[:MAX_EXAMPLES]}
+    """Compare the examples of a back-test again, from what is still stored. Four queries. Without `may_see`, values are
+    hidden.
+    """
+    wanted = {example["event"]: example for example in row.examples[:MAX_EXAMPLES]}
     kept = kept_of(list(wanted), routes_of(row.draft.mapping_id)) if wanted else []
     current, draft = mappings_of(row)
     shown = []
-    for each in kept:
-        outcome = wanted[each.event.pk]["outcome"]
+    for example in kept:
+        outcome = wanted[example.event.pk]["outcome"]
         facts: dict[str, Any] = {
-            "event": each.event,
+            "event": example.event,
             "outcome": outcome,
             "label": str(OUTCOMES.get(outcome, outcome)),
         }
-        if each.given is None:
-            shown.append(BacktestExample(**facts, missing=untestable_text(str(each.reason))))
+        if example.given is None:
+            shown.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
             continue
-        compared = compare_mappings(current, draft, each.given)
+        compared = compare_mappings(current, draft, example.given)
         failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
         problem = _problem_text(failing) if failing.fields is None else ""
         fields = tuple(_build_example_field(field, may_see=may_see) for field in compared.fields)

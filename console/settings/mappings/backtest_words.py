@@ -1,4 +1,4 @@
-"""The result of a back-test in figures and words, and why an event could not be tried."""
+"""Figures and texts of a back-test, and why an event could not be tested."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ UNTESTABLE: Mapping[str, Promise] = {
 
 
 def untestable_text(reason: str) -> str:
-    """The sentence of a reason; one that there is not any more in its own word."""
+    """Return the text of a reason; an unknown reason is returned as it is."""
     return str(UNTESTABLE.get(reason, reason))
 
 
@@ -41,7 +41,7 @@ _END_TEXTS: Mapping[str, Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class LabelledCount:
-    """One number and what it counts."""
+    """Show a count with its label and, optionally, its share in per cent."""
 
     key: str
     label: str
@@ -51,7 +51,7 @@ class LabelledCount:
 
 @dataclass(frozen=True, slots=True)
 class BacktestSummary:
-    """A back-test for its page and for whoever decides. `is_clean`: nothing comes out differently."""
+    """Summarize a back-test. `is_clean`: at least one event was tested and none comes out differently."""
 
     row: BackTest
     outcomes: tuple[LabelledCount, ...]
@@ -62,7 +62,7 @@ class BacktestSummary:
 
     @property
     def newly_failing(self) -> int:
-        """Events that would fail with the draft and do not now."""
+        """Return how many events fail with the draft and not with the active version."""
         return int(self.row.counts.get(ComparisonOutcome.FAILS_NOW, 0))
 
     @property
@@ -74,7 +74,7 @@ class BacktestSummary:
 
 
 def summarize_backtest(row: BackTest) -> BacktestSummary:
-    """Its figures in order, none of them left out for being zero."""
+    """Build the summary of a back-test. Lists all outcomes in a fixed order, zeros included."""
     counts, tested = row.counts, row.tested
     return BacktestSummary(
         row=row,
@@ -94,9 +94,7 @@ def summarize_backtest(row: BackTest) -> BacktestSummary:
 
 def _result_sentence(row: BackTest) -> str:
     tested = row.tested
-    same, failing = (
-        row.counts.get(each, 0) for each in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
-    )
+    same, failing = (row.counts.get(outcome, 0) for outcome in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH))
     if not tested:
         return _("No event could be tested.")
     if same == tested:

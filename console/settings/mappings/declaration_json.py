@@ -1,4 +1,4 @@
-"""A declaration as somebody typed it: read, and its places found again, so that an error can name the line."""
+"""Parse a declaration that a person typed, and find the line of an error in it."""
 
 import json
 import math
@@ -32,7 +32,7 @@ _SENTENCES = {
 
 
 class DeclarationError(ValueError):
-    """The text is no declaration: a sentence for people, and the line, from 1; 0 where there is none."""
+    """Report an invalid declaration: a sentence for people, and its line from 1, or 0 if no line is meant."""
 
     def __init__(self, sentence: str, line: int = 0) -> None:
         super().__init__(sentence)
@@ -41,12 +41,12 @@ class DeclarationError(ValueError):
 
 
 def normalize_newlines(posted: str) -> str:
-    """A text as it came from a browser, its lines ended as everywhere else."""
+    """Convert the line ends of a browser's form to line feeds and strip empty lines at both ends."""
     return posted.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
 
 
 def parse_json_text(text: str) -> Any:
-    """Parse a JSON text. Raises DeclarationError, also for a duplicate name or text that a database cannot store."""
+    """Parse a JSON text. Raises DeclarationError, also for duplicate names and text that no database can store."""
     if len(text) > MAX_LENGTH:
         raise DeclarationError(_("This is longer than %(most)s characters.") % {"most": f"{MAX_LENGTH:,}"})
     try:
@@ -86,7 +86,7 @@ def _parse_finite_float(digits: str) -> float:
 
 @dataclass
 class _TokenScanner:
-    """One walk over the tokens of a valid JSON text: where each of its places begins."""
+    """Find the offset of each value in a valid JSON text, in one pass over its tokens."""
 
     text: str
     offsets: dict[FieldPath, int] = field(default_factory=dict)
@@ -104,6 +104,7 @@ class _TokenScanner:
 
     def _scan_string(self, quoted: str, offset: int) -> None:
         name = json.loads(quoted)
+        # PostgreSQL stores neither NUL nor lone surrogates.
         if "\x00" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
             raise DeclarationError(
                 _("A text holds a character that cannot be kept."), self._line_number(offset)

@@ -1,4 +1,4 @@
-"""The editor of a mapping: type, see at once what comes of it, save as a draft."""
+"""Editor of a mapping: type, see the resulting record at once, save as a draft."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,7 +47,7 @@ EMPTY_DECLARATION = '{\n  "fields": {\n    "email": {"path": "entity.email"}\n  
 
 
 class MappingEditorMixin(MappingViewMixin):
-    """Edit, try out, discard."""
+    """Add the pages that edit, try out and discard a draft."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -59,7 +59,7 @@ class MappingEditorMixin(MappingViewMixin):
         ]
 
     def edit_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The form; on POST save it as a draft, or show what it makes of a sample."""
+        """Show the form; on POST, save it as a draft or try it out on a sample."""
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return self._open_editor(request, mapping)
@@ -71,7 +71,7 @@ class MappingEditorMixin(MappingViewMixin):
         return self._save_draft(request, mapping, given)
 
     def try_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What the form makes of a sample, as a part of a page: the script puts it in its place while one types."""
+        """Render the trial of the posted form as a fragment, which a script inserts while the person types."""
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -79,7 +79,7 @@ class MappingEditorMixin(MappingViewMixin):
         return TemplateResponse(request, "console/settings/mappings/_try_out.html", context)
 
     def discard_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Whether the draft is not to become a version; on POST so. It stays in the history."""
+        """Ask for confirmation; on POST, discard the draft. It stays in the history."""
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft = draft_of(mapping)
         if request.method != "POST" and draft is not None:
@@ -106,8 +106,8 @@ class MappingEditorMixin(MappingViewMixin):
         )
 
     def _open_editor(self, request: HttpRequest, mapping: Mapping) -> HttpResponse:
-        """The open draft or the version in force, tried out on the newest event; an earlier version where the address
-        names one.
+        """Show the open draft or the active version, tried out on the newest event. `?version=N` opens an earlier
+        version.
         """
         number = parse_pk(request.GET.get("version", ""))
         chosen = None if number is None else mapping.versions.filter(number=number).first()
@@ -157,7 +157,7 @@ class MappingEditorMixin(MappingViewMixin):
     def _render_editor(
         self, request: HttpRequest, mapping: Mapping, given: TrialInput, note: str | None = None, **shown: Any
     ) -> HttpResponse:
-        """After a conflict the form stands on what is there now: saving again is then a decision."""
+        """Render the form. After a conflict it is based on the current draft, so that saving again is a decision."""
         current, draft = current_of(mapping), draft_of(mapping)
         kept = seen_of(current, draft)
         if "choices" not in shown:
@@ -187,7 +187,7 @@ def _posted_input(request: HttpRequest) -> TrialInput:
 
 
 def _conflict_context(mapping: Mapping, seen: Seen, error: Overtaken) -> dict[str, Any]:
-    """Who was first, and what that changed beside what this person began from."""
+    """Return who saved first, and what that save changed compared with what this person started from."""
     standing: MappingDraft | MappingVersion | None = error.draft or error.current
     base: MappingDraft | MappingVersion | None = mapping.drafts.filter(pk=seen.draft).first()
     base = base or mapping.versions.filter(number=seen.version).first()

@@ -1,5 +1,5 @@
-"""Trying a declaration out, on an event that was or on an entity that somebody pasted: the code that deliveries use,
-nobody is called, and nothing is saved.
+"""Try a declaration out on a past event or a pasted entity, with the code that deliveries use. Calls no system and
+saves nothing.
 """
 
 import json
@@ -29,7 +29,7 @@ _APPLIED_OUTCOMES = (Outcome.SUCCEEDED, Outcome.UNCHANGED)
 
 @dataclass(frozen=True, slots=True)
 class TrialProblem:
-    """Why nothing comes out; `line` of the declaration, 0 where it is not about one."""
+    """Explain why there is no record. `line` is that of the declaration, 0 if the problem is not in it."""
 
     sentence: str
     line: int = 0
@@ -37,7 +37,9 @@ class TrialProblem:
 
 @dataclass(frozen=True, slots=True)
 class TrialField:
-    """One field of the record. `kind`: same, changed, unknown (nothing is known of what stands there) or plain."""
+    """Show one field of the record. `kind`: same, changed, unknown (its current value is not known) or plain (nothing
+    to compare).
+    """
 
     name: str
     value: str
@@ -47,8 +49,8 @@ class TrialField:
 
 @dataclass(frozen=True, slots=True)
 class MappingTrial:
-    """What came out. `action` is what the planner would do beside the last known record, `unknown` where that hangs on
-    fields of which nothing is known; empty for a pasted entity.
+    """Hold the resulting record. `action`: what the planner would do to the last known record; `unknown` if that
+    depends on fields with unknown values; empty for a pasted entity.
     """
 
     problem: TrialProblem | None = None
@@ -58,7 +60,7 @@ class MappingTrial:
 
 @dataclass(frozen=True, slots=True)
 class TrialInput:
-    """What stands in the form: texts, and the key of an event that was chosen."""
+    """Hold the posted form: texts, and the key of the selected event."""
 
     declaration: str
     event: str = ""
@@ -67,7 +69,7 @@ class TrialInput:
 
 
 def parse_declaration(text: str) -> Any:
-    """The declaration that a text is; `DeclarationError` with the line of what is wrong in it."""
+    """Parse and validate a declaration. Raises DeclarationError with the line of the error."""
     declaration = parse_json_text(text)
     try:
         parse_mapping(declaration)
@@ -76,9 +78,12 @@ def parse_declaration(text: str) -> Any:
     return declaration
 
 
-def run_trial(given: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[Kept] = ()) -> MappingTrial:
-    """What the declaration makes of what was chosen. Values of an event are withheld from whoever may not see them;
-    one that is among `known` is not read again.
+def run_trial(
+    given: TrialInput, routes: Sequence[Route], *, may_see: bool, recent: Sequence[Kept] = ()
+) -> MappingTrial:
+    """Map the selected event or the pasted entity with the declaration.
+
+    Without `may_see`, values of an event are hidden. An event in `recent` is not read again.
     """
     try:
         mapping = parse_mapping(parse_declaration(given.declaration))
@@ -87,7 +92,7 @@ def run_trial(given: TrialInput, routes: Sequence[Route], *, may_see: bool, rece
     try:
         if not given.event:
             return _map_pasted(mapping, _parse_pasted(given))
-        found = next((each for each in recent if str(each.event.pk) == given.event), None)
+        found = next((event for event in recent if str(event.event.pk) == given.event), None)
         kept = found or _find_event(given.event, routes)
         return _compare_with_last_known(mapping, kept, may_see=may_see)
     except DeclarationError as error:
@@ -97,9 +102,9 @@ def run_trial(given: TrialInput, routes: Sequence[Route], *, may_see: bool, rece
 
 
 def list_sample_events(routes: Sequence[Route]) -> list[Kept]:
-    """The newest events on which something can be tried out."""
+    """Return the newest events that a declaration can be tried out on."""
     chunks = islice(kept_chunks(routes, most=_SEARCHED_EVENTS), 2)
-    return [each for chunk in chunks for each in chunk if each.given is not None][:MAX_SAMPLE_EVENTS]
+    return [event for chunk in chunks for event in chunk if event.given is not None][:MAX_SAMPLE_EVENTS]
 
 
 def _find_event(key: str, routes: Sequence[Route]) -> Kept:
@@ -144,7 +149,7 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: Kept, *, may_see: boo
     known, record_id = _last_known_record(kept)
     record = None if known is None else Record(record_id, known)
     change = plan_existing_entity(made, record, mapping.caseless_fields)
-    changing = {each.name for each in change.fields}
+    changing = {field.name for field in change.fields}
     fields = []
     for name, value in made.items():
         is_open = may_see or mapping.fields[name].path is None
@@ -152,13 +157,15 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: Kept, *, may_see: boo
         kind = "same" if name not in changing else "changed" if is_known or known is None else "unknown"
         before = known.get(name) if known and kind == "changed" else None
         fields.append(TrialField(name, _visible_value(value, is_open), _visible_value(before, may_see), kind))
-    kinds = {each.kind for each in fields}
+    kinds = {field.kind for field in fields}
     action = "unknown" if "unknown" in kinds and "changed" not in kinds else str(change.action)
     return MappingTrial(fields=tuple(fields), action=action)
 
 
 def _last_known_record(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
-    """The fields of the record as the attempt left them, as far as it looked at them; None: there was no record."""
+    """Return the record's fields as the attempt left them, as far as known, and its id. Fields are None if there was no
+    record.
+    """
     attempt = kept.attempt
     document = json_document(attempt.change) if attempt is not None and attempt.change_id else {}
     if attempt is None or not document:
@@ -167,15 +174,15 @@ def _last_known_record(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
     if document["action"] == "create" and not is_applied:
         return None, ""
     side = "after" if is_applied else "before"
-    changed = {each["name"]: each[side] for each in document["fields"]}
+    changed = {field["name"]: field[side] for field in document["fields"]}
     return {**document["same"], **changed}, attempt.record_id
 
 
 def _visible_value(value: Any, is_open: bool) -> str:
-    """The value as text; of one that is withheld only whether there is any."""
+    """Format a value; a hidden one shows only that there is one."""
     return format_value(value) if is_open or value is None else HIDDEN_VALUE
 
 
 def indent_json(value: Any) -> str:
-    """JSON laid out for a form."""
+    """Format JSON with indents for a form."""
     return json.dumps(value, indent=2, ensure_ascii=False)

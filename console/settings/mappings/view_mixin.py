@@ -1,4 +1,4 @@
-"""What every page about one mapping starts from."""
+"""Shared parts of all pages about one mapping: lookup, permissions, template context, posted fields."""
 
 from typing import Any
 
@@ -19,17 +19,17 @@ BACKTEST_SIZES = (50, AT_ONCE, 500, 1_000)
 
 
 class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
-    """The mapping of an address, who may what with it, and the frame of its pages."""
+    """Look up the mapping of an address, check permissions and render its pages."""
 
     def get_mapping(self, request: HttpRequest, pk: int, *permissions: str) -> Mapping:
-        """The mapping, for somebody who may look at it and holds these permissions."""
+        """Return the mapping. Raises PermissionDenied without these permissions, Http404 if there is none."""
         self.require_permissions(request, *permissions)
         return get_object_or_404(Mapping, pk=pk)
 
     def render_mapping_page(
         self, request: HttpRequest, template: str, mapping: Mapping, **context: Any
     ) -> TemplateResponse:
-        """A page about a mapping, with what all of them need."""
+        """Render a page about a mapping with the context that all of them share."""
         shared = {
             "mapping": mapping,
             "may_edit": request.user.has_perm(MAY_EDIT),
@@ -43,16 +43,16 @@ class MappingViewMixin(DetailPageMixin, ReasonRequiredAdmin):
 
 
 def request_author(request: HttpRequest) -> Author:
-    """The person at the browser."""
+    """Return the logged-in person and address as the author of a change."""
     return Author(require_staff_user(request), client_address(request))
 
 
 def posted_text(request: HttpRequest, name: str) -> str:
-    """A line of the form, without what no database takes."""
+    """Return a posted field without NUL characters, which PostgreSQL refuses."""
     return str(request.POST.get(name, "")).replace("\0", "")
 
 
 def posted_base_version(request: HttpRequest) -> Seen:
-    """What the form says that its page showed; what is no number was not shown by any page."""
+    """Return the version and draft that the posted form was based on; -1 for a value that no page sent."""
     version, draft = (parse_pk(request.POST.get(name, "")) for name in ("seen_version", "seen_draft"))
     return Seen(-1 if version is None else version, -1 if draft is None else draft)

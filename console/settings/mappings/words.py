@@ -1,4 +1,4 @@
-"""Rules of a mapping, its functions, and the differences of two versions, in words."""
+"""Mapping rules and functions as sentences, and the differences of two versions."""
 
 import difflib
 import json
@@ -21,8 +21,8 @@ FUNCTION_LABELS: Mapping[str, Promise] = {
 
 
 def describe_functions(functions: Iterable[str]) -> str:
-    """What these functions do, one after the other; of none of them: as it is."""
-    return ", ".join(str(FUNCTION_LABELS.get(each, each)) for each in functions) or _("as it is")
+    """Describe functions in the order that they apply; without any: "as it is"."""
+    return ", ".join(str(FUNCTION_LABELS.get(function, function)) for function in functions) or _("as it is")
 
 
 Declaration = Mapping[str, Any]
@@ -31,7 +31,7 @@ _MAX_LINES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One field and how it is made."""
+    """Show one field, or one way to look up a record (`is_field` False), as a sentence."""
 
     name: str
     sentence: str
@@ -40,7 +40,7 @@ class RuleRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleDifference:
-    """What became of one field, or of how a record is looked up. `kind`: added, removed or changed."""
+    """Show the difference of one field or lookup. `kind`: added, removed or changed."""
 
     kind: str
     name: str
@@ -49,14 +49,14 @@ class RuleDifference:
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """One line of the two texts side by side; `kind`: added, removed, same or place."""
+    """Show one line of a text diff. `kind`: added, removed, same or place."""
 
     kind: str
     text: str
 
 
 def describe_rules(declaration: Declaration) -> list[RuleRow]:
-    """Every field in words, then how the record is looked up."""
+    """Describe every field, then how the record is looked up."""
     fields = [RuleRow(name, _rule_text(rule)) for name, rule in declaration.get("fields", {}).items()]
     return fields + [
         RuleRow(name, sentence, is_field=False) for name, sentence in _lookup_texts(declaration).items()
@@ -64,14 +64,18 @@ def describe_rules(declaration: Declaration) -> list[RuleRow]:
 
 
 def diff_declarations(before: Declaration | None, after: Declaration) -> list[RuleDifference]:
-    """Field by field, what the second one does otherwise; empty where they mean the same."""
+    """Return the differences field by field; empty if both declarations mean the same."""
     old, new = (before or {}).get("fields", {}), after.get("fields", {})
-    found = [each for name in {**old, **new} if (each := _diff_rule(name, old.get(name), new.get(name)))]
+    found = [
+        difference
+        for name in {**old, **new}
+        if (difference := _diff_rule(name, old.get(name), new.get(name)))
+    ]
     return found + list(_diff_lookups(before or {}, after))
 
 
 def diff_texts(before: str, after: str) -> list[DiffLine]:
-    """The two texts line by line, with three lines around each change."""
+    """Return the unified diff of two texts, with three lines of context."""
     kinds = {"+": "added", "-": "removed", "@": "place"}
     told = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
     shown = [line for line in told if not line.startswith(("---", "+++"))][:_MAX_LINES]
@@ -130,7 +134,7 @@ def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
 
 
 def _lookup_texts(declaration: Declaration) -> dict[str, str]:
-    """By what the record of an entity is found, where there is no link yet, in words."""
+    """Describe by title how the record of an entity without a link is looked up."""
     match = declaration.get("match", {})
     found = {}
     if match.get("external_id"):

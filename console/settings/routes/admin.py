@@ -1,4 +1,4 @@
-"""Routes: which events go where."""
+"""ModelAdmin of routes: which events go to which system."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ from sync.models import Route
 
 @admin.register(Route)
 class RouteAdmin(PauseMixin):
-    """Source and entity type → connections, mapping and policy. Sources, connections and mappings are few."""
+    """Manage routes: source and entity type, connections, mapping and policies."""
 
     audit_kind = "route"
     form = RouteForm
@@ -52,7 +52,9 @@ class RouteAdmin(PauseMixin):
         return super().changelist_view(request, {"title": _("Routes"), **(extra_context or {})})
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Without Django's four icons beside each choice: what is chosen has pages of its own."""
+        """Remove Django's add, change, delete and view icons beside each choice; the related rows have pages of their
+        own.
+        """
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         for name in ("add", "change", "delete", "view"):
             if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
@@ -68,7 +70,7 @@ class RouteAdmin(PauseMixin):
         return numbered
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """The sentence is about what is stored, not about what was just typed and refused."""
+        """Describe the stored route, not the values that were just typed and refused."""
         route = kwargs.get("obj")
         if route is not None:
             related = (*self.list_select_related, "paused_by")

@@ -1,4 +1,4 @@
-"""What the settings of a route are called where people change them, and what a change of them does."""
+"""Labels and help texts of a route's settings, and the consequences of a change."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -25,6 +25,6 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def route_change_warnings(form: Any) -> Iterator[str]:
-    """What a change of a route does at once, in sentences."""
+    """Yield a sentence for each immediate consequence of a change of a route."""
     if "is_enabled" in form.changed_data and not form.instance.is_enabled:
         yield _("New events do not go this way until it is switched on again. A pause would keep them.")

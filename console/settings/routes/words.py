@@ -1,4 +1,4 @@
-"""What a route does, in a sentence."""
+"""Routes and their policies as sentences."""
 
 from django.utils.translation import gettext as _
 
@@ -6,7 +6,9 @@ from sync.models import Route
 
 
 def route_sentence(route: Route, version: int | None) -> str:
-    """Whose events go where, by which version of which mapping; and that nothing goes, where it is switched off."""
+    """Describe the route: its events, where the entity is fetched, the mapping version, the target, and if it is
+    disabled.
+    """
     names = {
         "type": route.entity_type,
         "source": route.source.name,
@@ -28,7 +30,7 @@ def route_sentence(route: Route, version: int | None) -> str:
 
 
 def policy_sentences(route: Route) -> list[str]:
-    """What happens in the two cases that people ask about."""
+    """Describe what happens if no record matches and if the entity is deleted."""
     gone = {
         Route.WhenGone.DELETE: _("When the entity is gone, its record is deleted."),
         Route.WhenGone.DEACTIVATE: _(

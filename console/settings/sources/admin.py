@@ -1,4 +1,4 @@
-"""Sources: who may send webhooks, and the page that tells how each does."""
+"""ModelAdmin of sources, the senders of webhooks."""
 
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ from webhooks.secret_rotation import live_secrets
 
 @admin.register(Source)
 class SourceAdmin(SecretRotationMixin, PauseMixin):
-    """Who may send webhooks."""
+    """Manage sources: who may send webhooks, how they are verified and answered."""
 
     audit_kind = "source"
     formfield_overrides = JSON_AS_TEXT
@@ -69,7 +69,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
         return annotate_activity(super().get_queryset(request)).select_related("paused_by")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Each row of the page with what it sent in a day: one statement for all."""
+        """Attach the events of the last 24 hours to each source of this page of the list. One query."""
         found = super().get_changelist_instance(request)
         found.result_list = attach_daily_counts(found.result_list)
         return found
@@ -120,7 +120,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
             context["source_secrets"] = lines = load_secret_rows(source)
             context["source_routes"] = load_source_routes(source)
             context["lacks_secret"] = source.is_signed and not any(
-                each.is_live and each.fits for each in lines
+                secret.is_live and secret.fits for secret in lines
             )
             context["may_rotate"] = self.may_rotate(request, source)
             context["held"] = count_waiting(source)
@@ -137,7 +137,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
 
     @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: a signed webhook by the real gate, which means nothing and is not delivered."""
+        """Send a signed test webhook through the real gate; it is not delivered. POST only."""
         source = self.get_changeable_source(request, pk)
         try:
             _show_test_result(request, send_test_event(request, source))

@@ -1,4 +1,4 @@
-"""What the settings of a source are called where people change them, and what a change of them does."""
+"""Labels and help texts of a source's settings, and the consequences of a change."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -42,7 +42,7 @@ class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def source_change_warnings(form: Any) -> Iterator[str]:
-    """What a change of a source does at once, in sentences."""
+    """Yield a sentence for each immediate consequence of a change of a source."""
     source = form.instance
     if "is_enabled" in form.changed_data and not source.is_enabled:
         yield _("Every webhook of it is refused until it is switched on again. A pause would keep them.")

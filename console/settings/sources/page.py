@@ -1,6 +1,6 @@
-"""The page of a source: how it is doing, where its events go, and who signs with which secret.
+"""Contents of a source's page: its activity, its routes, and which secret signed how many webhooks.
 
-The figures are from the hourly counts that the worker keeps.
+Event and refusal figures come from the hourly counts of the worker.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ MAX_RECEIPTS = 2_000
 
 
 def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
-    """Each with when its last event came and how many bad signatures today brought: one statement for all."""
+    """Annotate sources with the time of the last event and today's bad signatures. One query."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
     total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
@@ -38,9 +38,11 @@ def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
 
 @dataclass(frozen=True, slots=True)
 class SecretRow:
-    """One secret, without its value. `signed_count`: how many webhooks of the last `period`, which begins when the newest one
-    was added, or later where the newest receipts do not reach back so far. `fits`: how the source is verified now.
-    `is_only`: nothing else is live and fits.
+    """Show one secret without its value.
+
+    `signed_count`: webhooks that it signed in the last `period`, which begins when the newest secret was added, or
+    later if the newest receipts do not reach back that far. `fits`: it suits the source's verification scheme.
+    `is_only`: no other secret is active and fits.
     """
 
     secret: SourceSecret
@@ -56,14 +58,14 @@ class SecretRow:
 
 
 def load_secret_rows(source: Source) -> list[SecretRow]:
-    """Newest first; two statements."""
+    """Load the secrets of a source with their use, newest first. Two queries."""
     now = timezone.now()
     secrets = list(source.secrets.order_by("-pk"))
     if not secrets:
         return []
     since, used = _usage_by_secret(source, secrets[0].created_at)
     span = long_duration((now - since).total_seconds())
-    live = [each.pk for each in secrets if each.is_live(now) and each.fits]
+    live = [secret.pk for secret in secrets if secret.is_live(now) and secret.fits]
     lines = []
     for secret in secrets:
         signed, last_at = used.get(str(secret.pk), (0, None))
@@ -85,14 +87,15 @@ def load_secret_rows(source: Source) -> list[SecretRow]:
 
 
 def _time_left(secret: SourceSecret, now: datetime) -> str:
-    """How long it still counts; empty where no end is set, and after it."""
+    """Return how long the secret remains valid; empty if it has no end or has ended."""
     seconds = (secret.ends_at - now).total_seconds() if secret.ends_at else 0
     return long_duration(seconds) if seconds > 0 else ""
 
 
 def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[str, tuple[int, datetime]]]:
-    """By the secret's number: how many webhooks it signed, and when the last one; of the newest receipts, and how far
-    these reach back.
+    """Count the signed webhooks by key of the secret, with the time of the last, among the newest receipts.
+
+    Returns the start of the period that these receipts cover, and the counts.
     """
     newest = Receipt.objects.filter(received_at__gte=since).order_by("-received_at", "-id")
     read = list(newest.values_list("source_id", "verified_by", "received_at")[:MAX_RECEIPTS])
@@ -106,7 +109,7 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
 
 
 def load_source_routes(source: Source) -> list[Route]:
-    """Where what it sends goes."""
+    """Load the routes of a source with their connections and mappings."""
     return list(
         source.routes.select_related("identity", "commercial", "mapping", "source").order_by("entity_type")
     )
@@ -117,29 +120,29 @@ SHOWN_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class DailyEventCount:
-    """How many events came in this hour and the 23 before, and those of each hour that is over as a line."""
+    """Count the events of this hour and the 23 before. `points` draws the complete hours as a line."""
 
     number: int
     points: str
 
     @property
     def with_sparkline(self) -> SafeString:
-        """The figure with its picture."""
+        """Render the count with its sparkline."""
         return join_sparkline(f"{self.number:,}", render_sparkline(self.points))
 
 
 def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
-    """Each with its `day`: one statement for all."""
+    """Set `day` on each source. One query for all."""
     rows = list(sources)
     current = hour_of(timezone.now())
-    counted: dict[int, Counter[datetime]] = {each.pk: Counter() for each in rows}
+    counted: dict[int, Counter[datetime]] = {source.pk: Counter() for source in rows}
     found = EventCount.objects.filter(
         source__in=list(counted), hour__gt=current - SHOWN_HOURS * HOUR
     ).order_by()
     for source, hour, number in found.values_list("source_id", "hour").annotate(Sum("number")):
         counted[source][hour] = number
-    for each in rows:
-        each.day = _count_day(counted[each.pk], current)
+    for source in rows:
+        source.day = _count_day(counted[source.pk], current)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The pages on which a source's secret is replaced and ended. A secret is shown once, when the hub has made it."""
+"""Pages that rotate and end the secrets of a source. A secret that the hub generated is shown once."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ _EXPIRY_CHOICES = [
 
 
 class RotationForm(ReasonForm):
-    """How a secret is replaced."""
+    """Ask for the new secret, and when the others end."""
 
     typed = forms.CharField(
         label=gettext_lazy("New secret"),
@@ -46,7 +46,7 @@ class RotationForm(ReasonForm):
 
 
 class SecretRotationMixin(TwoStepChangeAdmin):
-    """Rotating and ending, for whoever may change the source and add secrets."""
+    """Add the pages that rotate and end secrets, for people who may change the source and add secrets."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -59,7 +59,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         ]
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The form; after it, the page that shows a secret that the hub made, once."""
+        """Show the form; on POST, rotate the secret and show the generated value once."""
         source = self.get_changeable_source(request, pk)
         form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
         others = live_secrets(source)
@@ -86,7 +86,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
         return response
 
     def end_view(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
-        """Asks once and for a reason, then ends a secret at once."""
+        """Ask for a reason; on POST, end a secret immediately."""
         source = self.get_changeable_source(request, pk)
         found = get_object_or_404(SourceSecret, pk=secret, source=source)
         if not found.is_live(timezone.now()):
@@ -99,12 +99,14 @@ class SecretRotationMixin(TwoStepChangeAdmin):
             messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         title = _("End the secret %(secret)s now?") % {"secret": found}
-        line = next(each for each in load_secret_rows(source) if each.secret.pk == found.pk)
+        line = next(secret_row for secret_row in load_secret_rows(source) if secret_row.secret.pk == found.pk)
         context = self.page_context(request, source, line=line, title=title, reason_form=form)
         return TemplateResponse(request, "console/settings/sources/end_secret.html", context)
 
     def get_changeable_source(self, request: HttpRequest, pk: int) -> Source:
-        """404 where there is none, 403 for whoever may not change its secrets."""
+        """Return the source. Raises Http404 if there is none, PermissionDenied if the person may not change its
+        secrets.
+        """
         source = get_object_or_404(Source, pk=pk)
         if not self.may_rotate(request, source):
             raise PermissionDenied

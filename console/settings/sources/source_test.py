@@ -1,7 +1,6 @@
-"""Somebody sends a test event: the hub signs one as the source would, and takes it in by the real gate.
+"""Send a test event: sign a webhook as the source would and pass it through the real gate.
 
-Its words mean nothing: an entity type and an event type that no route takes, so that it is stored, answered and
-ignored. No connection is spoken to.
+No route takes its entity type and event type, so it is stored, answered and ignored. No connection is called.
 """
 
 import json
@@ -26,30 +25,30 @@ from webhooks.secret_rotation import live_secrets
 
 
 class CannotSendTestEvent(ValueError):
-    """Why no test event can be sent, in a sentence."""
+    """Report in a sentence why no test event can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentTestEvent:
-    """What the source would have been told. `event` is None where it was refused."""
+    """Hold the response that the source would get. `event` is None if the webhook was refused."""
 
     answer: Answer
     event: Event | None
 
     @property
     def was_accepted(self) -> bool:
-        """It was believed, stored, and meant nothing."""
+        """Return True if the webhook was verified, stored and ignored, as intended."""
         return self.answer.status == 200 and self.answer.code == "ignored"
 
 
 def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
-    """Raises `CannotSendTestEvent` before anything is sent."""
+    """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
     if TEST_WORD in {str(word).upper() for word in source.event_words}:
         raise CannotSendTestEvent(f"The source's own words give {TEST_WORD} a meaning.")
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
         raise CannotSendTestEvent("The source has no live secret. Add one first.")
-    ours = [each.value for each in secrets if not is_public(each.value)]
+    ours = [secret.value for secret in secrets if not is_public(secret.value)]
     if secrets and not ours:
         raise CannotSendTestEvent(
             "The source signs with a key of its own, which the hub does not have: let it send one."
@@ -65,7 +64,7 @@ def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
 
 
 def _build_request(request: HttpRequest, source: Source, secret: str, name: str) -> Arrival:
-    """A webhook as it would come from the source, now, from the address of who asks."""
+    """Build a signed webhook as the source would send it now, from this person's address."""
     now = timezone.now()
     said: dict[str, Any] = {"id": TEST_WORD, "entityType": TEST_WORD, "eventType": TEST_WORD, "eventId": name}
     body = json.dumps(said, separators=(",", ":")).encode()
