@@ -83,6 +83,7 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 
 
 def _requested_alarms(request: HttpRequest) -> list[Alarm]:
+    # Ended alarms are left out: there is nothing to snooze about them.
     keys = [pk for pk in map(parse_pk, request.GET.getlist("alarm")) if pk is not None]
     return list(Alarm.objects.filter(pk__in=keys[:MAX_SNOOZED], ended_at=None).order_by("id"))
 

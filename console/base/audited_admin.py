@@ -56,6 +56,7 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
     """Return `before` and `after` of the fields that differ, and in `changed` the names of differing fields in
     `redacted_fields`. Empty if nothing differs.
     """
+    # Not `!=`: in Python 1 == True, in JSON that is a change.
     names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
     shown = [name for name in names if name not in redacted_fields]
     found: FieldValues = {}
@@ -114,10 +115,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return redirect_to_audit_log(request, self.audit_stream(row.pk))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        # Django has already put the new values on the instance: the old ones must come from the database.
         form.values_before = self.stored_values(obj.pk) if change else {}
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        # Many-to-many fields are stored here, so the values after the change can be read only now.
         super().save_related(request, form, formsets, change)
         found = diff_values(
             form.values_before, self.stored_values(form.instance.pk), self._unrecorded_fields()
@@ -127,6 +130,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             record_action(
                 request, self.audit_stream(form.instance.pk), action, found | reason_details(request)
             )
+        # An action of its own, so that auditors can filter for changes of secrets.
         if not self._encrypted_fields().isdisjoint(found.get("changed", ())):
             record_action(
                 request, self.audit_stream(form.instance.pk), "secret.changed", reason_details(request)
@@ -139,6 +143,7 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         with transaction.atomic():
+            # One entry for each row: a bulk deletion must not hide what it deleted.
             for pk in queryset.values_list("pk", flat=True):
                 self._record_deletion(request, pk)
             super().delete_queryset(request, queryset)

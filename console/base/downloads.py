@@ -120,6 +120,7 @@ def recordable_filters(query: Mapping[str, str]) -> dict[str, str]:
 
     A search term or an entity id may identify a person, and the audit log is never erased.
     """
+    # Bounded: anybody can write a long query string, and entries are kept for years.
     kept = {name: value[:200] for name, value in query.items() if name not in _PAGING_PARAMS}
     return kept | {
         name: "withheld" for name in PERSONAL_PARAMS if kept.get(name) and not _is_event_reference(kept[name])
@@ -165,6 +166,7 @@ def stream_download(
     name = f"{list_export.name}-{timezone.now():%Y%m%dT%H%M%SZ}.{file_format.extension}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
+    # Cells hold text from outside, which no browser may guess to be HTML.
     response["X-Content-Type-Options"] = "nosniff"
     return response
 
@@ -176,6 +178,7 @@ def _record_end(
     details: Mapping[str, JSONValue],
     request_context: Context,
 ) -> Iterator[bytes]:
+    # A client that goes away closes this generator, so the last assignment never runs.
     action = "download.interrupted"
     try:
         yield from chunks

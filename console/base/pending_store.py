@@ -24,6 +24,7 @@ class PendingStore:
         """Store a JSON value and return its key."""
         key = uuid4()
         values = [*request.session.get(self._name, {}).items(), (str(key), value)]
+        # The session notices only the assignment of a key, not a change inside the value.
         request.session[self._name] = dict(values[-self.max_values :])
         return key
 

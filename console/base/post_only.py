@@ -23,6 +23,7 @@ def post_only(
     def decorate(view: Callable[P, HttpResponse]) -> Callable[P, HttpResponse]:
         @wraps(view)
         def press(*args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            # The view may be a method, which gets `self` before the request.
             request = next(arg for arg in args if isinstance(arg, HttpRequest))
             if request.method == "POST":
                 return view(*args, **kwargs)

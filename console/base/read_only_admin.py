@@ -32,6 +32,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        # Sorting and unused columns are dropped before the bounded count.
         return rows.order_by().values("pk")[: COUNT_LIMIT + 1].count()
 
 
@@ -95,6 +96,7 @@ def get_by_public_id_or_pk(rows: QuerySet[Any], name: str, parse_public_id: Call
     try:
         return rows.filter(uuid=parse_public_id(name)).first()
     except ValueError:
+        # Django's own links use the primary key.
         pk = parse_pk(name)
         return None if pk is None else rows.filter(pk=pk).first()
 

@@ -38,6 +38,7 @@ def _protecting_kinds(row: Model) -> Iterator[str]:
         if not (isinstance(relation, ForeignObjectRel) and relation.on_delete is PROTECT):
             continue
         of: Any = relation.related_model
+        # EXISTS stops at the first row; loading or counting millions of events would take seconds.
         if of._base_manager.filter(**{relation.field.name: row}).exists():
             yield capfirst(str(of._meta.verbose_name_plural))
 
@@ -56,6 +57,7 @@ class ReasonRequiredAdmin(AuditedAdmin):
     ) -> type[forms.ModelForm]:  # type: ignore[type-arg]
         if not change:
             plain = kwargs.get("form", self.form)
+            # Django validates the reason together with the other fields of the form.
             kwargs["form"] = type(plain)(f"Reasoned{plain.__name__}", (ReasonForm, plain), {})
         found: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
         return found
@@ -122,6 +124,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        # `confirm_view` comes back here with a reason on the request, and then the change is saved.
         is_new = request.method == "POST" and object_id is not None and not hasattr(request, "reason")
         asked = self._redirect_to_confirmation(request, str(object_id)) if is_new else None
         return asked or super().changeform_view(request, object_id, form_url, extra_context)
@@ -143,6 +146,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
     def confirm_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
         """Show the change; on POST with a reason, save it."""
         row = get_object_or_404(self.model._default_manager, pk=pk)
+        # Taken before the form changes the instance.
         name = str(row)
         if not self.has_change_permission(request, row):
             raise PermissionDenied
@@ -153,6 +157,7 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         shown = self._field_changes(form)
         seen = _digest_changes(shown)
         reason = ReasonForm(request.POST or None)
+        # The person must confirm the differences that will be saved, not those of a moment ago.
         if request.method == "POST" and request.POST.get("seen") != seen:
             reason.add_error(None, _("It was changed meanwhile. This is what changes now."))
         elif request.method == "POST" and reason.is_valid():

@@ -95,6 +95,7 @@ def _exchange_content(
     if isinstance(opened, PayloadContent):
         return opened
     document = _parse_json(opened.decode("utf-8", "replace"))
+    # The hub records requests and responses as objects; anything else is shown as one text.
     document = select_part(document) if isinstance(document, dict) else document
     laid_out = mask_text if is_masked else _indent_json
     if not isinstance(document, dict):
@@ -149,6 +150,7 @@ def _decrypt_payload(payload: Payload | None, absence_text: str) -> bytes | Payl
 
 
 def _truncate_content(text: str, size: int) -> PayloadContent:
+    # Cut by bytes, not characters: the limit bounds the size of the page.
     raw = _escape_surrogates(text).encode()
     return PayloadContent(
         raw[:MAX_SHOWN_BYTES].decode("utf-8", "ignore"), size, is_cut=len(raw) > MAX_SHOWN_BYTES
@@ -187,6 +189,7 @@ class PayloadAbsence:
         """Return the reason for a missing payload that was stored at about this time."""
         if is_erased(self._event.entity_id):
             return ERASED_TEXT
+        # The first run that reached past this time deleted the payload.
         place = bisect_right([up_to for up_to, _ in self._pruning_runs], stored_at)
         if place == len(self._pruning_runs):
             return "Not kept, or deleted since."

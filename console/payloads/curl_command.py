@@ -21,6 +21,7 @@ def build_curl_command(method: str, path: str, request_document: Mapping[str, An
         shlex.quote(mask_url(str(request_document.get("url", "")), path)),
     ]
     for name, value in (request_document.get("headers") or {}).items():
+        # Stored headers have their secrets redacted; known names are hidden in any case.
         is_secret = name.lower() in _SECRET_HEADERS or "redacted" in str(value).lower()
         parts.append(
             "-H " + (f'"{_safe_header_name(name)}: $TOKEN"' if is_secret else shlex.quote(f"{name}: {value}"))

@@ -37,6 +37,7 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
         event = get_object_or_404(Event, pk=pk)
         form = ReasonForm(request.POST, field=ReasonField(min_length=3, max_length=200))
         if form.is_valid():
+            # Recorded before anything is shown: a crash in between reveals nothing.
             with transaction.atomic():
                 record_action(
                     request, event.stream, "event.revealed", {"reason": form.cleaned_data["reason"]}
@@ -50,6 +51,7 @@ class RevealMixin(admin.ModelAdmin):  # type: ignore[type-arg]
 def seconds_revealed(request: HttpRequest, event: Event) -> int:
     """Return for how many more seconds this person sees the contents of the event; 0 if they are masked."""
     until = float(_load_reveals(request).get(str(event.pk), 0))
+    # Rounded up, so that the last fraction of a second still counts as revealed.
     return max(0, min(REVEAL_SECONDS, int(until - time.time() + 0.999)))
 
 

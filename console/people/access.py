@@ -21,6 +21,7 @@ def lock_permission_changes() -> None:
 def depends_on_role(person: Any, role: Group) -> bool:
     """Return True if the person may change people through this role alone."""
     held = person.groups.filter(permissions=change_user_permission())
+    # A second role with the permission, or a permission of their own, keeps their access.
     is_alone = [group.pk for group in held] == [role.pk]
     return is_alone and not (
         person.is_superuser or person.user_permissions.contains(change_user_permission())

@@ -71,6 +71,7 @@ class AccountAdmin(AuditedAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         if request.method == "POST" and connection.in_atomic_block:
+            # Taken before the row is read, so that the check below sees the last committed state.
             lock_permission_changes()
         return super().get_object(request, object_id, from_field)
 
@@ -78,6 +79,7 @@ class AccountAdmin(AuditedAdmin):
         """Keep the permissions that the form does not offer."""
         chosen = form.cleaned_data.get(self.permission_field)
         if chosen is not None:
+            # Saving the form replaces all permissions, those that it does not show included.
             held = getattr(form.instance, self.permission_field).filter(
                 content_type__app_label__in=_APPS_WITHOUT_PAGES
             )
@@ -147,7 +149,8 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.editor_pk = request.user.pk  # a class of this request alone
+        # `get_form` returns a new class for each request, so this reaches no other request.
+        form.editor_pk = request.user.pk
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -227,7 +230,8 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.editor = request.user  # a class of this request alone
+        # `get_form` returns a new class for each request, so this reaches no other request.
+        form.editor = request.user
         return form
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -28,6 +28,7 @@ def record_password_change(
 ) -> ResponseT:
     """Return the response of `password_view`; if it changed the password, append an entry in the same transaction."""
     with transaction.atomic():
+        # Only the stored hash tells reliably if the view changed the password.
         before = _password_hash(pk)
         response = password_view()
         if _password_hash(pk) != before:
@@ -70,6 +71,7 @@ def record_failed_login(request: HttpRequest | None = None, **_: Any) -> None:
 
 
 def _is_already_recorded(request: HttpRequest | None) -> bool:
+    # Entries are the counter: it holds across processes and restarts.
     minute = timezone.now().replace(second=0, microsecond=0)
     recent = Entry.objects.filter(action=_LOGIN_FAILED, at__gte=minute).order_by("-at", "-id")
     found = [

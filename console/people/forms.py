@@ -56,6 +56,7 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        # A field with an error is missing from the cleaned data.
         taken = [] if self.errors else _removed_access_fields(cleaned)
         if taken and self.instance.pk == self.editor_pk:
             self.add_error(taken[0], _NOT_FROM_YOURSELF)
@@ -90,6 +91,7 @@ class NewPersonForm(UserCreationForm):  # type: ignore[type-arg]
         help_texts = _HELP_TEXTS
 
     def save(self, commit: bool = True) -> Any:
+        # Without it the new person could not log in to the console at all.
         self.instance.is_staff = True
         return super().save(commit)
 

@@ -30,6 +30,7 @@ def find_time_zone(name: str) -> ZoneInfo | None:
     """Return the time zone of this IANA name, or None if there is none."""
     try:
         return ZoneInfo(name) if name else None
+    # The zone was deleted from the operating system's database, or a stored name is no file name.
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 
@@ -62,6 +63,7 @@ class PreferenceForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Names without a slash are aliases and offsets such as "EST".
         zones = [(name, name.replace("_", " ")) for name in sorted(available_timezones()) if "/" in name]
         hub = timezone.get_default_timezone_name()
         self.fields["time_zone"] = forms.ChoiceField(

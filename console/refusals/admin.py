@@ -18,6 +18,7 @@ from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal, Source
 
+# Refusals that are not the fault of the sender.
 _HUB_CODES = ("source-disabled", "internal-error", "storage-unavailable")
 REFUSAL_CODES = tuple(
     code for code, entry in CATALOGUE.items() if entry.owner == "sender" or code in _HUB_CODES

@@ -96,6 +96,7 @@ class PauseMixin(TwoStepChangeAdmin):
         if not is_new:
             messages.warning(request, _("It was paused already; nothing was done."))
             return
+        # Other processes notice within a second; this one must not deliver from its cache until then.
         routes.ways.invalidate()
         hold_waiting()
         messages.success(request, _("Paused. What comes this way is kept and waits."))

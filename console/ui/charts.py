@@ -92,6 +92,7 @@ def _round_up_axis(highest: int) -> int:
     """Return the next round, even number, so that half of it is an integer that the axis can show too."""
     size = 1
     while True:
+        # Half of the value must be an integer too: below 10 that leaves 2, 4, 6 and 8.
         for tenths in (20, 40, 60, 80) if size == 1 else (10, 12, 16, 20, 24, 30, 40, 50, 60, 80):
             if tenths * size // 10 >= highest:
                 return tenths * size // 10
@@ -108,6 +109,7 @@ def polyline_points(values: Sequence[float | None]) -> str:
         return ""
     highest = max(value for _, value in known) or 1.0
     step = 100 / (len(values) - 1)
+    # Between 4 and 96 per cent, so that the stroke is not cut at the edges.
     return " ".join(
         f"{_format_percent(step * place)},{_format_percent(96 - 92 * value / highest)}"
         for place, value in known

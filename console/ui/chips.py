@@ -80,6 +80,7 @@ class FilterBar:
         """Return the query string with typed local times as UTC instants; empty if none were typed."""
         if not any(name in query for name in self._local_time_params()):
             return ""
+        # Links must mean the same for everybody, so local times become UTC instants.
         said = {name: query.get(name, "") for name in query}
         return self.build_query(absolute(said, self.time_param, timezone.get_current_timezone()))
 
@@ -111,6 +112,7 @@ class FilterBar:
             f"{self.time_param}_to",
             timezone.get_current_timezone(),
         )
+        # A period and a range exclude each other: setting one clears the other.
         plain = {name: value for name, value in params.items() if name not in (self.time_param, first, last)}
         chosen = params.get(self.time_param, "")
         choices = [

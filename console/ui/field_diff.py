@@ -36,6 +36,7 @@ def diff_fields(
 def _field_value(values: Mapping[str, JSONValue], name: str) -> Any:
     """Return the value of a field; an empty one counts as absent."""
     value = values.get(name)
+    # Forms turn an empty field into "" where the database has NULL.
     return _ABSENT if value is None or value == "" else value
 
 

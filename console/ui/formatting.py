@@ -63,6 +63,7 @@ def short_duration(seconds: float | None) -> str:
     """Format a measured duration in one unit: `212 ms`, `4.1 s`, `45 s`, `12 min`, `3 h`; a dash for None."""
     if seconds is None:
         return "–"
+    # The first two limits are those at which rounding would print "1000 ms" and "10.0 s".
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:

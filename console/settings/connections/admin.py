@@ -181,6 +181,7 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         """Fill in the settings of a known system for `?preset=<name>`, as a copy without a reference to the preset."""
         initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
         name = initial.pop("preset", "")
+        # An address typed by hand may name any preset.
         if name not in PRESETS:
             return initial
         chosen = load_preset(name)

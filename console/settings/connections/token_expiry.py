@@ -24,8 +24,10 @@ def _read_jwt_expiry(value: str) -> datetime | None:
     if len(parts) != 3:
         return None
     try:
+        # JWTs omit the padding of base64.
         body = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         seconds = body["exp"]
+        # In Python True is an int.
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         return datetime.fromtimestamp(seconds, UTC) if is_number else None
     except (binascii.Error, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):

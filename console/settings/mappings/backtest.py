@@ -85,6 +85,7 @@ class BacktestMixin(MappingViewMixin):
         """
         mapping = self.get_mapping(request, pk, MAY_EDIT)
         draft, text = draft_of(mapping), request.POST.get("events", "")
+        # Nine digits or more would only be refused later, as more than the maximum.
         wanted = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
         try:
             if draft is None:

@@ -94,7 +94,9 @@ def summarize_backtest(row: BackTest) -> BacktestSummary:
 
 def _result_sentence(row: BackTest) -> str:
     tested = row.tested
-    same, failing = (row.counts.get(outcome, 0) for outcome in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH))
+    same, failing = (
+        row.counts.get(outcome, 0) for outcome in (ComparisonOutcome.SAME, ComparisonOutcome.FAILS_BOTH)
+    )
     if not tested:
         return _("No event could be tested.")
     if same == tested:

@@ -79,6 +79,7 @@ def _reject_constant(name: str) -> Never:
 
 def _parse_finite_float(digits: str) -> float:
     number = float(digits)
+    # Python reads 1e999 as infinity, which is not JSON and which no database stores.
     if math.isinf(number):
         raise DeclarationError(_("The number %(digits)s is too large.") % {"digits": digits[:40]})
     return number
@@ -112,6 +113,7 @@ class _TokenScanner:
         if self._expects_name and self._expects_name[-1]:
             self._path[-1] = name
             self._expects_name[-1] = False
+            # Python keeps the last of two equal names without a word; the person meant both.
             if tuple(self._path) in self.offsets:
                 sentence = _("“%(name)s” stands here twice: only one of them would count.")
                 raise DeclarationError(sentence % {"name": name}, self._line_number(offset))

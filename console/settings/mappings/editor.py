@@ -85,6 +85,7 @@ class MappingEditorMixin(MappingViewMixin):
         if request.method != "POST" and draft is not None:
             return self._confirm_discard(request, mapping, draft)
         try:
+            # Somebody may have activated or replaced the draft since the page was opened.
             if draft is None or str(draft.pk) != request.POST.get("draft"):
                 raise NotChanged(_("This draft is not open any more."))
             discard_draft(draft, request_author(request))

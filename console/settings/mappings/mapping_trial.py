@@ -152,6 +152,7 @@ def _compare_with_last_known(mapping: ParsedMapping, kept: Kept, *, may_see: boo
     changing = {field.name for field in change.fields}
     fields = []
     for name, value in made.items():
+        # A constant of the declaration is not personal data.
         is_open = may_see or mapping.fields[name].path is None
         is_known = known is not None and name in known
         kind = "same" if name not in changing else "changed" if is_known or known is None else "unknown"
@@ -171,6 +172,7 @@ def _last_known_record(kept: Kept) -> tuple[Mapping[str, Any] | None, str]:
     if attempt is None or not document:
         return {}, attempt.record_id if attempt else ""
     is_applied = attempt.outcome in _APPLIED_OUTCOMES
+    # Before the attempt there was no record, and the attempt did not create one.
     if document["action"] == "create" and not is_applied:
         return None, ""
     side = "after" if is_applied else "before"

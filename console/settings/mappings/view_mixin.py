@@ -54,5 +54,6 @@ def posted_text(request: HttpRequest, name: str) -> str:
 
 def posted_base_version(request: HttpRequest) -> Seen:
     """Return the version and draft that the posted form was based on; -1 for a value that no page sent."""
+    # No version and no draft has the key -1, so such a form counts as out of date.
     version, draft = (parse_pk(request.POST.get(name, "")) for name in ("seen_version", "seen_draft"))
     return Seen(-1 if version is None else version, -1 if draft is None else draft)

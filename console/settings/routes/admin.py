@@ -101,6 +101,7 @@ class RouteAdmin(PauseMixin):
 
     @admin.display(description=gettext_lazy("status"))
     def activity(self, route: Any) -> SafeString:
+        # A mapping without a version fails every delivery, which an "enabled" pill would hide.
         if route.is_enabled and not route.version:
             return render_pill("bad", "!", _("No mapping"))
         return render_activity_pill(route)

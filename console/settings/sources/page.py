@@ -26,6 +26,7 @@ MAX_RECEIPTS = 2_000
 
 def annotate_activity(sources: QuerySet[Source]) -> QuerySet[Any]:
     """Annotate sources with the time of the last event and today's bad signatures. One query."""
+    # Today is the person's day, not that of UTC.
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     bad = RefusalCount.objects.filter(source=OuterRef("pk"), code="bad-signature", hour__gte=midnight)
     total = bad.order_by().values("source").annotate(total=Sum("number")).values("total")
@@ -101,7 +102,9 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
     read = list(newest.values_list("source_id", "verified_by", "received_at")[:MAX_RECEIPTS])
     found: dict[str, tuple[int, datetime]] = {}
     for key, verified_by, at in read:
+        # All sources share the index on time, so receipts of others are read and skipped.
         if key == source.pk:
+            # `verified_by` is `<scheme>:<key of the secret>`.
             secret = verified_by.rpartition(":")[2]
             number, last_at = found.get(secret, (0, at))
             found[secret] = (number + 1, last_at)
@@ -147,5 +150,6 @@ def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
 
 
 def _count_day(hours: Mapping[datetime, int], current: datetime) -> DailyEventCount:
+    # The current hour is incomplete and would look like a drop.
     over = [hours.get(current - ago * HOUR, 0) for ago in reversed(range(1, SHOWN_HOURS))]
     return DailyEventCount(sum(hours.values()), polyline_points(over) if any(over) else "")

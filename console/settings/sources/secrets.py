@@ -82,6 +82,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
                 )
                 context["is_done"] = True
         response = TemplateResponse(request, "console/settings/sources/rotate_secret.html", context)
+        # The page may show a secret: neither proxies nor the back button may keep it.
         add_never_cache_headers(response)
         return response
 

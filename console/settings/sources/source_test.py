@@ -43,11 +43,13 @@ class SentTestEvent:
 
 def send_test_event(request: HttpRequest, source: Source) -> SentTestEvent:
     """Send a test event and record it. Raises CannotSendTestEvent before anything is sent."""
+    # A source may map any name to an event type; the test must never cause a delivery.
     if TEST_WORD in {str(word).upper() for word in source.event_words}:
         raise CannotSendTestEvent(f"The source's own words give {TEST_WORD} a meaning.")
     secrets = live_secrets(source)
     if source.is_signed and not secrets:
         raise CannotSendTestEvent("The source has no live secret. Add one first.")
+    # With a public key the hub can verify signatures and cannot make them.
     ours = [secret.value for secret in secrets if not is_public(secret.value)]
     if secrets and not ours:
         raise CannotSendTestEvent(
