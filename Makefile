@@ -47,11 +47,11 @@ slow: $(CHECKS)  ## crash loops and load, on both databases
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not pure" $(ARGS)
 
-faults: $(CHECKS)  ## the fault suite, on both databases, in part with Celery; HUB_FAULTS=long for the longer tier
+faults: $(CHECKS)  ## the fault suite, on both databases and with Celery; HUB_FAULTS=long for the longer tier
 	HUB_TEST_DATABASE=sqlite $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP $(ARGS)
 	HUB_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n 2 --dist loadscope -m "faults and not pure" -rfEP $(ARGS)
-	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope -m faults -rfEP \
-		tests/faults/test_crash_isolation.py tests/faults/test_freshness.py $(ARGS)
+	HUB_TEST_DATABASE=postgresql HUB_TEST_ENGINE=celery $(BIN)/python -m pytest -n 2 --dist loadscope \
+		-m "faults and worker_processes" -rfEP $(ARGS)
 
 bench: $(CHECKS)  ## what a webhook costs, beside plain views; ARGS="--quick" for a first look
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -22,7 +22,7 @@ from tests.support.processes.workers import WorkerProcess
 from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 INNOCENTS = 30
 DONE = (State.SUCCEEDED, State.UNCHANGED)

@@ -8,24 +8,22 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from sandbox.identity import IdentityService
-from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
 from tests.faults.fleet.balancer import Balancer
-from tests.faults.fleet.hub_fleet import Fleet, Member, _is_healthy, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Member, Services, _is_healthy, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.support.hub import SIGNING_SECRET
+from tests.faults.variants.process_variants import environment
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 CLIENTS, PER_SECOND, SLOWNESS = 16, 20, 0.3
 DRAIN_SECONDS = 30.0
@@ -43,8 +41,6 @@ for model in (Event, Receipt, Delivery, Attempt):
         editor.add_field(model, field)
 """
 
-Services = tuple[IdentityService, ShopService]
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -56,10 +52,10 @@ class Ending:
 
 
 @dataclass
-class Variant(Member):
-    """A process whose line of the Procfile is another one: `instead` gives pattern and replacement."""
+class ImpatientWeb(Member):
+    """A web process that is given no time to end: its line of the Procfile is another one."""
 
-    instead: tuple[str, str] = ("", "")
+    instead: tuple[str, str] = (r"--graceful-timeout \d+", "--graceful-timeout 0")
 
     def start(self) -> None:
         line = re.search(rf"^{self.kind}: (.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
@@ -73,15 +69,17 @@ class Variant(Member):
         )
 
 
+Variants = Mapping[str, Callable[[Member], Member]]
+"""Kind of process → what makes the broken one of the one that it replaces."""
+
+
 @dataclass
 class Deploy:
-    """A fleet behind a balancer, replaced process by process. `variants`: kind → what its line has instead; where
-    there are some, only they are replaced.
-    """
+    """A fleet behind a balancer, replaced process by process. Where there are `variants`, only they are replaced."""
 
     fleet: Fleet
     balancer: Balancer
-    variants: dict[str, tuple[str, str]]
+    variants: Variants
     endings: list[Ending] = field(default_factory=list)
 
     def roll(self) -> None:
@@ -101,12 +99,8 @@ class Deploy:
             self._end(each)
 
     def _start(self, old: Member) -> Member:
-        instead = self.variants.get(old.kind)
-        new = (
-            Member(old.kind, old.environment, old.log)
-            if instead is None
-            else Variant(old.kind, old.environment, old.log, instead=instead)
-        )
+        make = self.variants.get(old.kind, same_again)
+        new = make(old)
         self._members(old).append(new)
         new.start()
         return new
@@ -152,20 +146,20 @@ def load(driver: Driver) -> Iterator[None]:
             each.join()
 
 
-@pytest.fixture
-def services() -> Iterator[Services]:
+@pytest.fixture(autouse=True)
+def _slow(services: Services) -> None:
     """Both take their time, so that something is always under way when a process is told to end."""
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        for service in (identity, shop):
-            service.faults.add("slow", seconds=SLOWNESS)
-        yield identity, shop
+    for service in services:
+        service.faults.add("slow", seconds=SLOWNESS)
 
 
 def deploy(
-    folder: Path, services: Services, rounds: int, variants: dict[str, tuple[str, str]] | None = None
+    folder: Path, services: Services, rounds: int, variants: Variants | None = None, **of_the_web: str
 ) -> tuple[Deploy, Report, Counter[str]]:
     """Roll so many times under load, with a migration in the middle; drain; compare. The answers by status."""
-    with running_fleet(folder, services, webs=1, workers=1, WEB_THREADS="16") as fleet:
+    with running_fleet(folder, services, webs=0, workers=1, WEB_THREADS="16") as fleet:
+        fleet.add_web(**of_the_web)
+        fleet.wait_until_healthy()
         balancer = Balancer(fleet.webs[0].port)
         found = Deploy(fleet, balancer, variants or {})
         driver = Driver(services[0], lambda: [balancer.port])
@@ -197,22 +191,36 @@ def test_five_rolling_restarts_and_a_migration_under_load_lose_and_refuse_nothin
     assert slowest <= DRAIN_SECONDS
 
 
-IMPATIENT = {
-    "web": {"web": (r"--graceful-timeout \d+", "--graceful-timeout 0")},
-    "worker": {"worker": (r"$", " --grace 0")},
-}
+def same_again(old: Member) -> Member:
+    return Member(old.kind, old.environment, old.log)
 
 
-@pytest.mark.parametrize("kind", IMPATIENT)
-def test_a_process_that_ends_without_finishing_its_work_is_caught(
-    tmp_path: Path, services: Services, kind: str
-) -> None:
+def caught(
+    folder: Path, services: Services, rounds: int, variants: Variants, **of_the_web: str
+) -> tuple[Report, Counter[str]]:
     """The first of two that end is whole, the second is the broken one."""
     services[1].faults.add("slow", seconds=0.3)  # so that something is under way whenever a process ends
-    rounds = 2 if kind == "web" else 5
-    found, report, statuses = deploy(tmp_path, services, rounds, IMPATIENT[kind])
+    found, report, statuses = deploy(folder, services, rounds, variants, **of_the_web)
     print(f"\n{found.endings}, answers {dict(statuses)}: {report}")
-    if kind == "web":
-        assert statuses["None"], "no client was cut off"
-    else:
-        assert report.unknown, "no attempt was cut off"
+    return report, statuses
+
+
+def test_a_web_process_that_ends_without_finishing_its_work_is_caught(
+    tmp_path: Path, services: Services
+) -> None:
+    def without_time(old: Member) -> Member:
+        return ImpatientWeb(old.kind, old.environment, old.log)
+
+    _, statuses = caught(tmp_path, services, 2, {"web": without_time})
+    assert statuses["None"], "no client was cut off"
+
+
+def test_a_worker_that_ends_without_finishing_its_work_is_caught(tmp_path: Path, services: Services) -> None:
+    """Its messages, if it has any, Celery itself waits for: they go to a queue that nobody reads, and it polls."""
+    variables = environment(tmp_path, "no-drain")
+
+    def without_drain(old: Member) -> Member:
+        return Member(old.kind, old.environment | variables, old.log)
+
+    report, _ = caught(tmp_path, services, 5, {"worker": without_drain}, CELERY_QUEUE="unread")
+    assert report.unknown, "no attempt was cut off"

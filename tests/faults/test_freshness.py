@@ -18,13 +18,12 @@ import pytest
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
-from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook, plan
 from tests.faults.load.staff import replaying
-from tests.support.hub import SIGNING_SECRET
 from tests.support.processes.hub_processes import RunningHub
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 SEED = 20261124
 DEADLINE_SECONDS, TOO_LATE_SECONDS = 2.0, 3.0
@@ -33,8 +32,6 @@ from sync.models import Connection, Route
 Connection.objects.update(deadline_seconds={DEADLINE_SECONDS}, breaker_failures=30_000)
 Route.objects.update(tries=30, retry_base_seconds=0.5, retry_cap_seconds=2)
 """
-
-Services = tuple[IdentityService, ShopService]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +99,6 @@ class Aftermath:
             f" {self.events} events, {self.fetches} fetches, attempts {self.causes}, deliveries {self.states},"
             f" {len(self.replays)} replays"
         )
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        yield identity, shop
 
 
 def disturb(services: Services) -> None:

@@ -21,27 +21,19 @@ from database.sqlite.writer_queue import WriterQueue
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
-from tests.faults.fleet.hub_fleet import Fleet, Member, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Member, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.support.hub import SIGNING_SECRET
+from tests.support.processes.hub_processes import RunningHub
 from tests.support.processes.workers import wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
-LEASE_SECONDS = 2
+LEASE_SECONDS = 3
 HELD_SECONDS = 20
 TAKEN_OVER_SECONDS = 20
 WOKEN = ("lost its claim before sending", "was taken over while its attempt ran")
 AT_THE_WEB, AT_THE_WORKER = ["PERSON1", "PERSON2", "PERSON3"], ["PERSON4", "PERSON5", "PERSON6"]
 PEOPLE = [*AT_THE_WEB, *AT_THE_WORKER]
-
-Services = tuple[IdentityService, ShopService]
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        yield identity, shop
 
 
 @dataclass
@@ -62,7 +54,10 @@ class Ice:
         service, methods = (identity, ["GET"]) if turn % 2 == 0 else (shop, ["POST", "PATCH", "PUT"])
         seen = len(service.journal())
         service.faults.add("slow", seconds=HELD_SECONDS, methods=methods, applied=True, times=len(PEOPLE))
-        waiting = [self._send_to_the_web(turn), self._send_to_the_worker(turn)]
+        # The web process begins at once, the worker when it is told or looks: no lease may end before all are held.
+        waiting = [self._send_to_the_worker(turn)]
+        wait_until(lambda: held(service, seen) == len(AT_THE_WORKER), 15)
+        waiting.append(self._send_to_the_web(turn))
         wait_until(lambda: held(service, seen) == len(PEOPLE), 10)
         before = self._woken()
         with self._stopped():
@@ -85,8 +80,11 @@ class Ice:
         """Both are stopped inside, at least for twice the lease; what they send afterwards is late."""
         until = time.monotonic() + 2 * LEASE_SECONDS
         with outside_transactions(self.fleet.hub.database):
-            self._signal(signal.SIGSTOP)
-            time.sleep(0.1)  # until every thread of theirs stands
+            self._stop()
+            while in_transaction(self.fleet.hub):
+                self._signal(signal.SIGCONT)
+                time.sleep(0.05)
+                self._stop()
         try:
             yield
             wait_until(lambda: time.monotonic() >= until, 2 * LEASE_SECONDS + 1)
@@ -103,6 +101,10 @@ class Ice:
             yield
         finally:
             worker.kill()
+
+    def _stop(self) -> None:
+        self._signal(signal.SIGSTOP)
+        time.sleep(0.1)  # until every thread of theirs stands
 
     def _signal(self, number: signal.Signals) -> None:
         for member in self.victims:
@@ -148,6 +150,9 @@ def ice(folder: Path, services: Services, mutant: str | None = None) -> Iterator
     """Two web processes and a worker."""
     variables = {"LEASE_SECONDS": str(LEASE_SECONDS), "LOG_LEVEL": "WARNING"}
     with running_fleet(folder, services, webs=2, workers=1, mutant=mutant, **variables) as fleet:
+        # What stands still for long on a slow machine is no failure of a system.
+        fleet.hub.write("UPDATE sync_connection SET deadline_seconds = 30, breaker_failures = 30000")
+        time.sleep(1.5)  # a process looks at its configuration once a second
         web, worker = fleet.webs[0], fleet.workers[0]
         driver = Driver(services[0], lambda: [fleet.webs[1].port])
         driver.add_people(PEOPLE)
@@ -166,6 +171,17 @@ def outside_transactions(database: str) -> Iterator[None]:
         yield
     finally:
         line.release()
+
+
+def in_transaction(hub: RunningHub) -> bool:
+    """Whether one of the stopped processes stands inside a transaction (PostgreSQL): its locks are another test's matter."""
+    if not hub.database.startswith("postgres"):
+        return False
+    query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    stands = (
+        f"{query} AND datname = current_database() AND state_change < clock_timestamp() - INTERVAL '0.08 s'"
+    )
+    return bool(hub.rows(stands)[0][0])
 
 
 def begin(target: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -93,6 +93,7 @@ def small_worker(settings: Any, folder: Path, variant: str | None = None) -> Ite
         yield
 
 
+@pytest.mark.worker_processes
 def test_a_worker_delivers_all_others_while_one_entity_hangs(
     hanging: Hub, tmp_path: Path, settings: Any
 ) -> None:
@@ -123,6 +124,7 @@ def without_constraint() -> Iterator[None]:
             editor.add_constraint(Delivery, constraint)
 
 
+@pytest.mark.worker_processes
 def test_a_hub_that_runs_a_subject_many_times_is_caught_by_its_neighbours(
     hanging: Hub, tmp_path: Path, settings: Any
 ) -> None:

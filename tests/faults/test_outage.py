@@ -25,7 +25,7 @@ from tests.support.unfinished_deliveries import close_what_is_left
 from webhooks.models import Event, State
 from webhooks.models.rate_limit import Pace, forget_shares
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 WAITING = 300
 PER_SECOND = 90.0

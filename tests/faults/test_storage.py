@@ -16,10 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.identity import IdentityService
-from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, Sending, observe
-from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.fleet.storage import (
     Cluster,
     Outage,
@@ -31,18 +29,16 @@ from tests.faults.fleet.storage import (
     small_disk,
 )
 from tests.faults.load.source_driver import Driver, Webhook
-from tests.support.hub import SIGNING_SECRET, signed
+from tests.support.hub import signed
 from tests.support.processes.hub_processes import JSON
 from tests.support.processes.workers import wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
 CLIENTS, PAUSE_SECONDS = 16, 0.25
 RECOVERY_SECONDS = 30.0
 PEOPLE = [f"PERSON{number}" for number in range(40)]
 IS_POSTGRESQL = os.environ.get("HUB_TEST_DATABASE", "sqlite") == "postgresql"
-
-Services = tuple[IdentityService, ShopService]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +134,6 @@ class Aftermath:
             f"{self.report}\nanswers {dict(statuses)}, slowest {slowest:.1f} s,"
             f" back after {self.recovery_seconds:.2f} s"
         )
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        yield identity, shop
 
 
 @pytest.fixture(scope="module")

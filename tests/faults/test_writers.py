@@ -15,15 +15,12 @@ from pathlib import Path
 import pytest
 
 from database.sqlite.writer_queue import WriterQueue
-from sandbox.identity import IdentityService
-from sandbox.shop import ShopService
 from tests.faults.consistency.checker import Report, observe
-from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, plan
-from tests.support.hub import SIGNING_SECRET
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS
 
-pytestmark = [pytest.mark.faults, pytest.mark.pure]
+pytestmark = [pytest.mark.faults, pytest.mark.pure, pytest.mark.worker_processes]
 
 SEED = 20261124
 PATIENCE_SECONDS, PROBE_SECONDS = 10.0, 0.02
@@ -42,8 +39,6 @@ sys.meta_path.insert(0, _Breaker(Mutant("Writers do not wait in line, and look b
     "database.sqlite.writer_queue:WriterQueue.acquire": lambda acquire: lambda self: None,
 })))
 """
-
-Services = tuple[IdentityService, ShopService]
 
 
 @dataclass
@@ -86,12 +81,6 @@ class Written:
     probe: Probe
     complaints: list[str]
     per_second: float
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        yield identity, shop
 
 
 @contextmanager

@@ -20,13 +20,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sandbox.identity import IdentityService
-from sandbox.shop import ShopService
 from tests.faults.consistency.checker import observe
-from tests.faults.fleet.hub_fleet import Fleet, running_fleet
+from tests.faults.fleet.hub_fleet import Fleet, Services, running_fleet
 from tests.faults.load.source_driver import Driver, Webhook
 from tests.faults.variants.process_variants import environment
-from tests.support.hub import SIGNING_SECRET
 from tests.support.processes.hub_processes import ROOT
 from tests.support.processes.workers import wait_until
 from tests.support.redis import redis_server
@@ -37,14 +34,6 @@ SENT, READ = "sent-by-the-web-process", "read-by-workers"
 PEOPLE = [f"PERSON{number}" for number in range(40)]
 LATE_SECONDS = 2.0
 FOUND_SECONDS = 5.0  # in which a worker finds by itself what a broker lost
-
-Services = tuple[IdentityService, ShopService]
-
-
-@pytest.fixture
-def services() -> Iterator[Services]:
-    with IdentityService(secret=SIGNING_SECRET) as identity, ShopService() as shop:
-        yield identity, shop
 
 
 @dataclass

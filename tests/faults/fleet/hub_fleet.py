@@ -18,6 +18,8 @@ from tests.faults.variants import mutants
 from tests.support.processes.hub_processes import ROOT, WITH_WORKERS, RunningHub, free_port, joined_hub
 from tests.support.processes.workers import worker_command
 
+Services = tuple[IdentityService, ShopService]
+
 START_SECONDS = 30
 VARIABLES = {
     "LEASE_SECONDS": "3",
@@ -105,7 +107,7 @@ class Fleet:
 @contextmanager
 def running_fleet(
     folder: Path,
-    services: tuple[IdentityService, ShopService],
+    services: Services,
     *,
     webs: int,
     workers: int,

@@ -52,6 +52,10 @@ VARIANTS: Mapping[str, Mutant] = {
         "Workers do not look for what is due.",
         {"sync.deliveries.due:find_due": lambda _: lambda *_: []},
     ),
+    "no-drain": Mutant(
+        "A worker ends without waiting for what it runs.",
+        {"sync.worker.worker:Worker.drain": lambda _: lambda *_: 0},
+    ),
     "all-at-once": Mutant(
         "Deliveries of one subject run at the same time.",
         {"sync.deliveries.claims:_goes_first": broken_functions.let_them_all_run},

@@ -28,24 +28,25 @@ def own_database() -> str:
     return f"sqlite:///{name}" if connection.vendor == "sqlite" else database_url(name)
 
 
+COMMANDS: list[list[str]] = []
+"""Every command by which this process started a worker."""
+
+
+def is_celery(environment: Mapping[str, str]) -> bool:
+    return bool(environment.get("CELERY_BROKER_URL"))
+
+
 def worker_command(environment: Mapping[str, str], poll: float = 2.0) -> list[str]:
     """A worker of the engine that this environment chooses. A Celery worker looks as often as it does in production."""
-    if not environment.get("CELERY_BROKER_URL"):
-        return [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
+    run_worker = [sys.executable, "manage.py", "run_worker", "--poll", str(poll)]
+    COMMANDS.append(_celery_command() if is_celery(environment) else run_worker)
+    return COMMANDS[-1]
+
+
+def _celery_command() -> list[str]:
+    celery = [sys.executable, "-m", "celery", "-A", "integration_hub", "worker", "--pool", "threads"]
     quick = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
-    name = ["--hostname", f"{uuid.uuid4().hex}@localhost"]
-    return [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "integration_hub",
-        "worker",
-        "--pool",
-        "threads",
-        *quick,
-        *name,
-    ]
+    return [*celery, *quick, "--hostname", f"{uuid.uuid4().hex}@localhost"]
 
 
 class WorkerProcess:
