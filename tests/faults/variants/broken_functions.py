@@ -24,13 +24,13 @@ def answer_first(receive: Callable[..., Any]) -> Callable[..., Any]:
     return receive_later
 
 
-def record_no_write_before(about_to_send: Callable[..., None]) -> Callable[..., None]:
+def record_no_write_before(record_request: Callable[..., None]) -> Callable[..., None]:
     """A write is announced as if it were a read: its row comes with the attempt's end."""
 
-    def about_to_send_something(self: Any, request: Any) -> None:
-        about_to_send(self, request._replace(write=False))
+    def record_read(self: Any, request: Any) -> None:
+        record_request(self, request._replace(is_write=False))
 
-    return about_to_send_something
+    return record_read
 
 
 def believe_every_token(statement: Any) -> Any:

@@ -69,7 +69,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "row-after-response": Mutant(
         "The row of a write is written when its answer is there.",
-        {"sync.attempts.call_log:AttemptRecorder.about_to_send": broken_functions.record_no_write_before},
+        {"sync.attempts.call_log:AttemptRecorder.record_request": broken_functions.record_no_write_before},
     ),
     "settle-without-token": Mutant(
         "Whoever ends an attempt settles, whether or not the delivery is still its own; nor is that asked before a write.",
