@@ -62,9 +62,9 @@ class AlarmAdmin(DetailPageMixin, FilteredListAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Replace the alarms of this page of the list by rows with their texts and links."""
-        found = super().get_changelist_instance(request)
-        found.result_list = [build_alarm_row(alarm, request.user) for alarm in found.result_list]
-        return found
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = [build_alarm_row(alarm, request.user) for alarm in changelist.result_list]
+        return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         figures = measure(read_clock())

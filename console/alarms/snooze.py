@@ -67,10 +67,10 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     alarms = _requested_alarms(request)
     if not alarms:
         is_chosen = "alarm" in request.GET
-        told = (
+        text = (
             _("None of these alarms is open any more.") if is_chosen else _("Choose an alarm that is open.")
         )
-        messages.warning(request, told)
+        messages.warning(request, text)
         return redirect(_ALARM_LIST)
     now = timezone.now()
     form = SnoozeForm(request.POST if request.method == "POST" else None, now)
@@ -90,13 +90,13 @@ def _requested_alarms(request: HttpRequest) -> list[Alarm]:
 
 def _snooze_alarms(request: HttpRequest, alarms: list[Alarm], form: SnoozeForm, now: datetime) -> None:
     until, reason = form.end_times[form.cleaned_data["length"]], form.cleaned_data["reason"]
-    told = {
+    audit_details = {
         "by": require_staff_user(request),
         "reason": reason,
         "at": now,
         "address": client_address(request),
     }
-    done = sum(snooze_alarm(alarm, until, **told) for alarm in alarms)
+    done = sum(snooze_alarm(alarm, until, **audit_details) for alarm in alarms)
     messages.success(request, f"{_count_alarms_text(done)} snoozed until {clock(until)}.")
 
 

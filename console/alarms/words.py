@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from sync.models import Alarm, AlarmKind, TellingState
 from sync.monitoring.alarm_texts import AlarmWords, words_of
@@ -99,7 +99,7 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
             "{}: {} {} {} {}",
             notification,
             TellingState(notification.state).label,
-            format_time(notification.told_at, ""),
+            render_time(notification.told_at, ""),
             ngettext("after %(count)d try", "after %(count)d tries", notification.tries)
             % {"count": notification.tries}
             if notification.tries > 1
@@ -116,8 +116,8 @@ def snooze_lines(alarm: Alarm) -> list[SafeString]:
         format_html(
             _("{}, {}, until {}: {}"),
             snooze.requested_by,
-            format_time(snooze.created_at),
-            format_time(snooze.until),
+            render_time(snooze.created_at),
+            render_time(snooze.until),
             snooze.reason,
         )
         for snooze in alarm.snoozes.select_related("requested_by").order_by("id")

@@ -13,7 +13,7 @@ from console.erasures.words import ground_words
 from console.replays.words import PACES
 from console.settings.connections.connection_test_words import step_result, step_title
 from console.ui.filter_text import describe_filter
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from console.ui.outcome_texts import describe_code
 from exports.models import table_label
 from webhooks.models import State
@@ -109,7 +109,7 @@ def _state(value: str) -> str:
 
 
 def _time(value: str) -> str | SafeString:
-    return format_time(parse_datetime(value), value)
+    return render_time(parse_datetime(value), value)
 
 
 def _signature(value: str) -> str:

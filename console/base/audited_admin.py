@@ -59,14 +59,14 @@ def diff_values(before: FieldValues, after: FieldValues, redacted_fields: frozen
     # Not `!=`: in Python 1 == True, in JSON that is a change.
     names = [name for name in {**before, **after} if not json_equal(before.get(name), after.get(name))]
     shown = [name for name in names if name not in redacted_fields]
-    found: FieldValues = {}
+    differences: FieldValues = {}
     if shown:
-        found = {
+        differences = {
             "before": {name: before[name] for name in shown if name in before},
             "after": {name: after[name] for name in shown if name in after},
         }
     hidden = sorted(set(names) & redacted_fields)
-    return found | ({"changed": hidden} if hidden else {})
+    return differences | ({"changed": hidden} if hidden else {})
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -87,12 +87,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
         """Return the row. During a POST, lock it and read it again first."""
-        found = super().get_object(request, object_id, from_field)
-        if found is not None and request.method == "POST" and connection.in_atomic_block:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST" and connection.in_atomic_block:
             # Saving writes every column, so a concurrent change of another column would be lost without the lock.
-            self.model._base_manager.select_for_update().filter(pk=found.pk).values_list("pk").first()
-            found.refresh_from_db()
-        return found
+            self.model._base_manager.select_for_update().filter(pk=row.pk).values_list("pk").first()
+            row.refresh_from_db()
+        return row
 
     def log_addition(self, *_: Any) -> Any:
         """Write nothing to Django's own log: `save_related` records the addition in the audit log."""
@@ -122,16 +122,16 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         # Many-to-many fields are stored here, so the values after the change can be read only now.
         super().save_related(request, form, formsets, change)
-        found = diff_values(
+        differences = diff_values(
             form.values_before, self.stored_values(form.instance.pk), self._unrecorded_fields()
         )
-        if found or not change:
+        if differences or not change:
             action = f"{self.audit_kind}.{'changed' if change else 'created'}"
             record_action(
-                request, self.audit_stream(form.instance.pk), action, found | reason_details(request)
+                request, self.audit_stream(form.instance.pk), action, differences | reason_details(request)
             )
         # An action of its own, so that auditors can filter for changes of secrets.
-        if not self._encrypted_fields().isdisjoint(found.get("changed", ())):
+        if not self._encrypted_fields().isdisjoint(differences.get("changed", ())):
             record_action(
                 request, self.audit_stream(form.instance.pk), "secret.changed", reason_details(request)
             )
@@ -149,8 +149,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().delete_queryset(request, queryset)
 
     def _record_deletion(self, request: HttpRequest, pk: Any) -> None:
-        found = diff_values(self.stored_values(pk), {}, self._unrecorded_fields())
-        details = {"before": found.get("before", {})} | reason_details(request)
+        differences = diff_values(self.stored_values(pk), {}, self._unrecorded_fields())
+        details = {"before": differences.get("before", {})} | reason_details(request)
         record_action(request, self.audit_stream(pk), f"{self.audit_kind}.deleted", details)
 
     def stored_values(self, pk: Any) -> FieldValues:

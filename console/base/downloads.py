@@ -69,8 +69,8 @@ def _release_slot_at_end(
 
 def redirect_too_many_streams(request: HttpRequest, page: str) -> HttpResponse:
     """Redirect to the page with the download button and say that the limit is reached."""
-    told = _("%(count)d downloads are being sent already. Try again when one of them has ended.")
-    messages.warning(request, told % {"count": MAX_STREAMS})
+    text = _("%(count)d downloads are being sent already. Try again when one of them has ended.")
+    messages.warning(request, text % {"count": MAX_STREAMS})
     return redirect(page)
 
 

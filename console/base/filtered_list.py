@@ -26,10 +26,10 @@ class FilteredListAdmin(ReadOnlyAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Move the filters from Django's side column to chips above the rows."""
-        found: Any = super().get_changelist_instance(request)
-        found.chips = list(_build_chips(found))
-        found.has_filters = False
-        return found
+        changelist: Any = super().get_changelist_instance(request)
+        changelist.chips = list(_build_chips(changelist))
+        changelist.has_filters = False
+        return changelist
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         said = {"empty_text": self.empty_text, "no_match_text": self.no_match_text}

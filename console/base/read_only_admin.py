@@ -106,12 +106,12 @@ def redirect_without_params(request: HttpRequest, unknown: Sequence[str]) -> Htt
     kept = request.GET.copy()
     for name in unknown:
         del kept[name]
-    told = ngettext(
+    text = ngettext(
         "This list has no filter %(names)s: it was left out.",
         "This list has no filters %(names)s: they were left out.",
         len(unknown),
     )
-    warning(request, told % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
+    warning(request, text % {"names": ", ".join(f"“{name[:40]}”" for name in unknown[:3])})
     return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}" if kept else request.path)
 
 

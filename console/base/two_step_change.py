@@ -59,8 +59,8 @@ class ReasonRequiredAdmin(AuditedAdmin):
             plain = kwargs.get("form", self.form)
             # Django validates the reason together with the other fields of the form.
             kwargs["form"] = type(plain)(f"Reasoned{plain.__name__}", (ReasonForm, plain), {})
-        found: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
-        return found
+        form_class: type[forms.ModelForm] = super().get_form(request, obj, change, **kwargs)  # type: ignore[type-arg]
+        return form_class
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         why = [] if obj else [(_("Why"), {"fields": ("reason",)})]
@@ -185,8 +185,10 @@ class TwoStepChangeAdmin(ReasonRequiredAdmin):
         if form is None:
             messages.error(request, _("This change is not kept any more. Make it again."))
         else:
-            told = " ".join(str(message) for found in form.errors.values() for message in found)
-            messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": told})
+            errors = " ".join(
+                str(message) for field_errors in form.errors.values() for message in field_errors
+            )
+            messages.error(request, _("This change cannot be made any more: %(why)s") % {"why": errors})
         return redirect(self._change_url(pk))
 
     def _bind_form(self, request: HttpRequest, row: Any, typed: Any) -> Any:

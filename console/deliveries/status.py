@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.settings.connections.limits import breaker_sentence
-from console.ui.formatting import format_time, time_until
+from console.ui.formatting import render_time, time_until
 from sync.deliveries.blockers import (
     Behind,
     BehindDelivery,
@@ -91,7 +91,7 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
             return format_html(_behind(why), _link(other))
         case Overdue(since):
             told = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
-            return format_html(told, format_time(since))
+            return format_html(told, render_time(since))
         case BreakerOpen() | NoFreeSlot() | SwitchedOff():
             return _connection_sentence(blocker, clock)
 
@@ -115,7 +115,7 @@ def _paused(blocker: PausedByPerson) -> SafeString:
         page, name = ("webhooks_source_change", what.name)
     told = _('<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.')
     link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("somebody")
-    return format_html(told, link, name, format_time(what.paused_at), by, what.pause_reason)
+    return format_html(told, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
 def _behind(why: Behind) -> str:
@@ -154,7 +154,7 @@ def _may_still(row: Delivery) -> Sentence:
     more = _("no further try")
     if left.number:
         more = ngettext("%(number)d more try", "%(number)d more tries", left.number) % {"number": left.number}
-    return more if left.until is None else format_html(_("{}, none after {}"), more, format_time(left.until))
+    return more if left.until is None else format_html(_("{}, none after {}"), more, render_time(left.until))
 
 
 def _fault(row: Delivery) -> str:

@@ -16,7 +16,7 @@ from console.base.forms import parse_pk
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
 from console.erasures.forms import AskForm, WhomForm
 from console.erasures.words import counted_rows, erasure_mark, ground_words
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from console.ui.links import entity_url
 from sync.erasure.requests import (
     NotErasable,
@@ -145,7 +145,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("asked"))
     def asked(self, erasure: Erasure) -> str:
-        return format_time(erasure.asked_at)
+        return render_time(erasure.asked_at)
 
     @admin.display(description=_("entity"))
     def entity(self, erasure: Erasure) -> SafeString:

@@ -26,7 +26,7 @@ from console.export_jobs.page import asked_by, file_name, question, shown
 from console.export_jobs.words import export_mark
 from console.permissions import MAY_EXPORT
 from console.ui.filter_text import describe_filter
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from exports.jobs import lifecycle
 from exports.models import Export, ExportState, TableFormat
 from exports.subject_register import exports_containing
@@ -155,7 +155,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description="requested")
     def requested(self, export: Export) -> str | SafeString:
-        return format_time(export.created_at)
+        return render_time(export.created_at)
 
     @admin.display(description="by")
     def who(self, export: Export) -> str:
@@ -175,7 +175,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description="file kept until")
     def until(self, export: Export) -> str | SafeString:
-        return format_time(export.expires_at) if export.state == ExportState.DONE else "–"
+        return render_time(export.expires_at) if export.state == ExportState.DONE else "–"
 
 
 def _may(request: HttpRequest) -> bool:

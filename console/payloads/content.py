@@ -63,9 +63,9 @@ def request_document(call: Call) -> dict[str, Any]:
     """Return the stored request of a call, or an empty dict. A read's request is stored together with its response."""
     opened = _decrypt_payload(call.request if call.request_id is not None else call.response, "")
     document = None if isinstance(opened, PayloadContent) else _parse_json(opened.decode("utf-8", "replace"))
-    found = document if isinstance(document, dict) else {}
-    found = found if call.request_id is not None else found.get("request", {})
-    return found if isinstance(found, dict) else {}
+    request = document if isinstance(document, dict) else {}
+    request = request if call.request_id is not None else request.get("request", {})
+    return request if isinstance(request, dict) else {}
 
 
 def request_content(call: Call, absence_text: str, *, is_masked: bool = False) -> PayloadContent:

@@ -64,5 +64,5 @@ def _store_reveal(request: HttpRequest, event: Event) -> None:
 
 
 def _load_reveals(request: HttpRequest) -> dict[str, Any]:
-    found: dict[str, Any] = request.session.get(_SESSION_KEY, {})
-    return found
+    reveals: dict[str, Any] = request.session.get(_SESSION_KEY, {})
+    return reveals

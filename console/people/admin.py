@@ -22,7 +22,7 @@ from console.base.audited_admin import AuditedAdmin
 from console.people.access import depends_on_role, lock_permission_changes, users_who_can_change_users
 from console.people.auth_events import record_password_change
 from console.people.forms import NewPersonForm, PermissionField, PersonForm, RoleForm
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 
 # Their permissions open no page of the console, so the forms do not offer them.
@@ -186,11 +186,11 @@ class PersonAdmin(AccountAdmin, UserAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("last login"))
     def last_login_at(self, person: User) -> str:
-        return format_time(person.last_login, _("never"))
+        return render_time(person.last_login, _("never"))
 
     @admin.display(description=gettext_lazy("added"))
     def added_at(self, person: User) -> str:
-        return format_time(person.date_joined)
+        return render_time(person.date_joined)
 
     @admin.display(description=gettext_lazy("password"))
     def password_link(self, person: User) -> SafeString:

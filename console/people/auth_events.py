@@ -37,10 +37,10 @@ def record_password_change(
 
 
 def _password_hash(pk: int) -> str | None:
-    found: str | None = (
+    password_hash: str | None = (
         get_user_model()._default_manager.filter(pk=pk).values_list("password", flat=True).first()
     )
-    return found
+    return password_hash
 
 
 _LOGIN_FAILED = "person.login-failed"
@@ -74,14 +74,14 @@ def _is_already_recorded(request: HttpRequest | None) -> bool:
     # Entries are the counter: it holds across processes and restarts.
     minute = timezone.now().replace(second=0, microsecond=0)
     recent = Entry.objects.filter(action=_LOGIN_FAILED, at__gte=minute).order_by("-at", "-id")
-    found = [
+    recent_details = [
         json.loads(body)["details"]
         for body in recent.values_list("body", flat=True)[:_MAX_ENTRIES_PER_MINUTE]
     ]
     known = request is not None and any(
-        details.get("address") == client_address(request) for details in found
+        details.get("address") == client_address(request) for details in recent_details
     )
-    return known or len(found) == _MAX_ENTRIES_PER_MINUTE
+    return known or len(recent_details) == _MAX_ENTRIES_PER_MINUTE
 
 
 def _append_entry(stream: str, action: str, actor: str, request: HttpRequest | None) -> None:

@@ -61,8 +61,8 @@ class PersonForm(UserChangeForm):  # type: ignore[type-arg]
         if taken and self.instance.pk == self.editor_pk:
             self.add_error(taken[0], _NOT_FROM_YOURSELF)
         elif taken and list(users_who_can_change_users()[:2]) == [self.instance]:
-            told = _("Nobody who may log in could change people any more: let somebody else do that first.")
-            self.add_error(taken[0], told)
+            text = _("Nobody who may log in could change people any more: let somebody else do that first.")
+            self.add_error(taken[0], text)
         return cleaned
 
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.base.filtered_list import FilteredListAdmin
 from console.base.forms import parse_pk
 from console.base.read_only_admin import DetailPageMixin
-from console.ui.formatting import format_age
+from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Refusal, Source
@@ -116,7 +116,7 @@ class RefusalAdmin(DetailPageMixin, FilteredListAdmin):
 
     @admin.display(description=gettext_lazy("last"))
     def last_seen(self, refusal: Refusal) -> str | SafeString:
-        return format_age(refusal.last_at)
+        return render_age(refusal.last_at)
 
     @admin.display(description=gettext_lazy("from address"))
     def client_address(self, refusal: Refusal) -> str:

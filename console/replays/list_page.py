@@ -17,7 +17,7 @@ from console.replays.results import happened, is_of_one
 from console.replays.words import replay_mark, what
 from console.ui.chips import ViewTab
 from console.ui.filter_text import count_events_text
-from console.ui.formatting import format_age
+from console.ui.formatting import render_age
 from sync.models import Replay, Request
 
 
@@ -55,7 +55,7 @@ class ReplayColumns:
 
     @admin.display(description=gettext_lazy("requested"))
     def requested(self, replay: Replay) -> str | SafeString:
-        return format_age(replay.created_at)
+        return render_age(replay.created_at)
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:

@@ -23,7 +23,7 @@ from console.replays.words import (
     why_words,
 )
 from console.ui.filter_text import SystemNames, count_events_text, load_system_names
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 
 LAST = 20
@@ -159,5 +159,5 @@ def _last(replay: Replay, systems: SystemNames) -> list[tuple[Member, str, objec
     ended = Member.objects.filter(replay=replay, state__in=_ENDED).select_related("event")
     rows = ended.order_by("-at", "-id")[:LAST]
     return [
-        (each, member_words(each.state, each.why, replay, systems), format_time(each.at)) for each in rows
+        (each, member_words(each.state, each.why, replay, systems), render_time(each.at)) for each in rows
     ]

@@ -110,8 +110,8 @@ class PauseMixin(TwoStepChangeAdmin):
                 )
         routes.ways.invalidate()
         if is_new:
-            told = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
-            messages.success(request, told % {"pace": f"{AT_ONCE * 30:,}"})
+            text = _("It goes on. What waited is released at %(pace)s deliveries a minute.")
+            messages.success(request, text % {"pace": f"{AT_ONCE * 30:,}"})
         else:
             messages.warning(request, _("It was not paused; nothing was done."))
 

@@ -60,9 +60,9 @@ def silence_limit(limit: timedelta | None) -> str:
     return _("no alarm") if limit is None else formatting.long_duration(limit.total_seconds())
 
 
-register.filter("moment", formatting.format_time)
-register.filter("clock", formatting.format_clock_time)
-register.filter("ago", formatting.format_age)
+register.filter("moment", formatting.render_time)
+register.filter("clock", formatting.render_clock_time)
+register.filter("ago", formatting.render_age)
 register.filter("state_pill", outcome_texts.render_state_pill)
 
 

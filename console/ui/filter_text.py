@@ -58,7 +58,7 @@ def count_events_text(count: int) -> str:
 
 def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS) -> list[str]:
     """Return a resolved filter as one sentence for each condition."""
-    return [told for name in params if (told := _describe_param(name, params, systems))]
+    return [text for name in params if (text := _describe_param(name, params, systems))]
 
 
 def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 
-def format_time(at: datetime | None, absent: str = "–") -> str | SafeString:
+def render_time(at: datetime | None, absent: str = "–") -> str | SafeString:
     """Render a time to the second in the person's zone. The `datetime` attribute is UTC with fractions."""
     if at is None:
         return absent
@@ -19,16 +19,16 @@ def format_time(at: datetime | None, absent: str = "–") -> str | SafeString:
     return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, _local_text(at))
 
 
-def format_clock_time(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
+def render_clock_time(at: datetime | None, day: datetime, absent: str = "–") -> str | SafeString:
     """Render a time on `day` as `12:22:59`, on any other day with its date. The tooltip has the full time."""
     if at is None:
         return absent
     local = timezone.localtime(at)
-    told = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _local_text(at)
-    return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), told)
+    text = f"{local:%H:%M:%S}" if local.date() == timezone.localtime(day).date() else _local_text(at)
+    return format_html('<time datetime="{}" title="{}">{}</time>', _utc_text(at), _local_text(at), text)
 
 
-def format_age(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
+def render_age(at: datetime | None, now: datetime | None = None, absent: str = "–") -> str | SafeString:
     """Render how long ago a time was, in one unit: `12 s ago`, `5 min ago`, `3 h ago`, `9 days ago`.
 
     The tooltip has the full time. A time after `now` is shown as `now`, because clocks differ.

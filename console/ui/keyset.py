@@ -116,8 +116,8 @@ class Keyset:
             page_request.after is not None if not page_request.oldest_first else page_request.before is None
         )
         order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
-        found = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
-        more, rows = len(found) > PAGE_SIZE, found[:PAGE_SIZE]
+        fetched = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
+        more, rows = len(fetched) > PAGE_SIZE, fetched[:PAGE_SIZE]
         if not rows:
             return KeysetPage((), None, None)
         if upward:

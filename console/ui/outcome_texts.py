@@ -59,11 +59,11 @@ def explain_outcome(state: str, code: str, connection: str = "") -> Words:
     """Return title, detail and next step for an event or a delivery in this state with this code."""
     if state in _IN_PROGRESS_TEXTS:
         return _IN_PROGRESS_TEXTS[state]()
-    found = describe_code(code or state, connection)
+    texts = describe_code(code or state, connection)
     entry = CATALOGUE.get(code)
     if state == State.DEAD and entry is not None and entry.replay_helps:
-        return replace(found, next_step=_next_step_after_retries(entry.owner, connection))
-    return found
+        return replace(texts, next_step=_next_step_after_retries(entry.owner, connection))
+    return texts
 
 
 def explain_pause() -> Words:
@@ -77,19 +77,19 @@ def explain_pause() -> Words:
 
 def explain_absent_entity(identity: str, connection: str, *, is_left_alone: bool) -> Words:
     """Return the texts of a deleted entity without a record. `is_left_alone`: the route never looks for a record."""
-    told = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
+    text = _("%(identity)s does not have this entity, and %(connection)s has no record of it.")
     if is_left_alone:
-        told = _("%(identity)s does not have this entity, and its route leaves the record alone.")
+        text = _("%(identity)s does not have this entity, and its route leaves the record alone.")
     names = {"identity": identity, "connection": connection}
-    return Words(_("There was nothing to do"), told % names, _("Nothing was sent."))
+    return Words(_("There was nothing to do"), text % names, _("Nothing was sent."))
 
 
 def _next_step_after_retries(owner: str, connection: str) -> str:
     """Return the next step after the last retry, in place of the catalogue's, which says that the hub retries."""
     if owner == "hub":
         return _("The hub has stopped trying. An administrator must remove the cause; then replay.")
-    told = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
-    return told % {"system": connection or _("the system")}
+    text = _("The hub has stopped trying. Ask the owner of %(system)s, and replay when it works.")
+    return text % {"system": connection or _("the system")}
 
 
 def describe_code(code: str, connection: str = "") -> Words:

@@ -92,9 +92,9 @@ class ConnectionAdmin(TwoStepChangeAdmin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Attach the status to each connection of this page of the list: two queries for all."""
-        found = super().get_changelist_instance(request)
-        found.result_list = attach_status(found.result_list)
-        return found
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = attach_status(changelist.result_list)
+        return changelist
 
     @admin.display(description=gettext_lazy("health"))
     def health(self, connection: Any) -> SafeString:
@@ -128,8 +128,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def secret_changes(self, form: Any) -> list[str]:
-        told: list[str] = form.secret_changes()
-        return told
+        changes: list[str] = form.secret_changes()
+        return changes
 
     def change_warnings(self, form: Any) -> list[str]:
         """Warn about the deliveries that wait for a connection that is about to be disabled."""
@@ -154,8 +154,8 @@ class ConnectionAdmin(TwoStepChangeAdmin):
         except AlreadyTesting:
             messages.warning(request, _("Somebody tests this connection at this moment. Look again soon."))
         else:
-            told = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
-            (messages.success if is_good else messages.error)(request, told)
+            text = _("All four steps are good.") if is_good else _("The test failed: see the step below.")
+            (messages.success if is_good else messages.error)(request, text)
         return redirect(f"{reverse('admin:sync_connection_change', args=[pk])}#test")
 
     @post_only(back_to="admin:sync_connection_change", key="pk")

@@ -36,8 +36,8 @@ def run_connection_test(request: HttpRequest, connection: Connection) -> bool:
 
 def load_last_test(connection: Connection, now: datetime) -> LastConnectionTest | None:
     """Load the last finished test of a connection, or None before the first."""
-    found: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
-    if found is None or not found.steps:
+    last_test: Any = ConnectionTest.objects.filter(pk=connection.pk).first()
+    if last_test is None or not last_test.steps:
         return None
-    lines = tuple(build_step_row(step, connection.name, now) for step in kept_steps(found))
-    return LastConnectionTest(found.ended_at, found.is_good and found.ended_at is not None, lines)
+    lines = tuple(build_step_row(step, connection.name, now) for step in kept_steps(last_test))
+    return LastConnectionTest(last_test.ended_at, last_test.is_good and last_test.ended_at is not None, lines)

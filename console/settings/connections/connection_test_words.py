@@ -74,12 +74,12 @@ def _step_pill(step: CheckStep) -> tuple[str, str, str]:
 
 def _step_sentence(step: CheckStep, connection: str, now: datetime) -> str:
     if step.code in CATALOGUE:
-        found = describe_code(step.code, connection)
-        return f"{found.title}. {found.next_step}"
+        texts = describe_code(step.code, connection)
+        return f"{texts.title}. {texts.next_step}"
     if step.code == "settings-invalid":
         return _("The settings cannot be used: %(sentence)s") % {"sentence": step.facts.get("sentence", "")}
-    told = _SENTENCE_BUILDERS.get(step.code)
-    return told(step.facts, now) if told else _failure_sentences().get(step.code, step.code)
+    text = _SENTENCE_BUILDERS.get(step.code)
+    return text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
 
 
 def _failure_sentences() -> Mapping[str, str]:
@@ -109,9 +109,9 @@ def _failure_sentences() -> Mapping[str, str]:
 
 
 def _addresses_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
-    told = ", ".join(facts.get("addresses", ()))
+    text = ", ".join(facts.get("addresses", ()))
     more = int(facts.get("more", 0))
-    return told + (ngettext(" and %d more", " and %d more", more) % more if more else "")
+    return text + (ngettext(" and %d more", " and %d more", more) % more if more else "")
 
 
 def _encrypted_sentence(facts: Mapping[str, Any], now: datetime) -> str:
@@ -159,12 +159,12 @@ def _sample_call_sentence(facts: Mapping[str, Any], _now: datetime) -> str:
     values = {"call": facts.get("call", ""), "status": facts.get("status"), "found": facts.get("found")}
     if values["found"] is None:
         return _("Answered as it should: there is no such record (%(call)s, %(status)s).") % values
-    found = ngettext(
+    sentence = ngettext(
         "Answered; %(found)s record found (%(call)s, %(status)s).",
         "Answered; %(found)s records found (%(call)s, %(status)s).",
         int(values["found"]),
     )
-    return found % values
+    return sentence % values
 
 
 _SENTENCE_BUILDERS: Mapping[str, Callable[[Mapping[str, Any], datetime], str]] = {

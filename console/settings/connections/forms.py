@@ -35,11 +35,11 @@ def _credential_help(name: str, stored: Any) -> str:
     connection.
     """
     schemes = ", ".join(f"“{scheme}”" for scheme, names in SCHEMES.items() if name in names)
-    told = _("For the authentication %(schemes)s.") % {"schemes": schemes}
+    text = _("For the authentication %(schemes)s.") % {"schemes": schemes}
     if stored is None:
-        return told
+        return text
     state = _("Stored; leave empty to keep it.") if name in stored else _("Not stored.")
-    return f"{told} {state}"
+    return f"{text} {state}"
 
 
 def _json_textarea() -> forms.Textarea:

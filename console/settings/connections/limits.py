@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.ui.formatting import format_time, time_until
+from console.ui.formatting import render_time, time_until
 from console.ui.outcome_texts import describe_code
 from sync.limits.breaker_status import Passing, breaker_of, spared
 from sync.limits.circuit_breaker import ENOUGH
@@ -21,26 +21,26 @@ def breaker_sentence(connection: Connection, clock: datetime) -> str | SafeStrin
     if breaker is None or now.until is None:
         return _working_text(breaker, connection)
     if now.passing is Passing.PROBES:
-        told = _("trying again: %(successes)d of %(enough)d successes")
-        return told % {"successes": breaker.successes, "enough": ENOUGH}
+        text = _("trying again: %(successes)d of %(enough)d successes")
+        return text % {"successes": breaker.successes, "enough": ENOUGH}
     title = describe_code(breaker.code, connection.name).title
     when = (
-        format_time(now.until),
+        render_time(now.until),
         time_until(now.until, clock),
         _count_failures_text(breaker.failures),
         title,
     )
     if breaker.openings > 1:
-        told = _("paused until {} ({}) after {}: {}; {} pauses in a row")
-        return format_html(told, *when, breaker.openings)
+        text = _("paused until {} ({}) after {}: {}; {} pauses in a row")
+        return format_html(text, *when, breaker.openings)
     return format_html(_("paused until {} ({}) after {}: {}"), *when)
 
 
 def _working_text(breaker: Breaker | None, connection: Connection) -> str:
     if breaker is None or not breaker.failures:
         return _("working")
-    told = _("working; %(failures)s in a row, %(limit)d pause it")
-    return told % {"failures": _count_failures_text(breaker.failures), "limit": connection.breaker_failures}
+    text = _("working; %(failures)s in a row, %(limit)d pause it")
+    return text % {"failures": _count_failures_text(breaker.failures), "limit": connection.breaker_failures}
 
 
 def _count_failures_text(number: int) -> str:
@@ -51,12 +51,12 @@ def concurrency_text(connection: Any) -> str:
     """Say how many deliveries run now and how many may. The connection has `running` and `clock`."""
     limit = spared(connection, connection.clock).limit(connection.concurrency)
     if limit == 0:
-        told = _("%(running)s running now; no more while it is paused")
+        text = _("%(running)s running now; no more while it is paused")
     elif limit is None:
-        told = _("%(running)s running now; no limit")
+        text = _("%(running)s running now; no limit")
     else:
-        told = _("%(running)s running now; at most %(limit)s")
-    return told % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
+        text = _("%(running)s running now; at most %(limit)s")
+    return text % {"running": f"{connection.running:,}", "limit": f"{limit or 0:,}"}
 
 
 def rate_text(connection: Connection) -> str:

@@ -24,7 +24,7 @@ from console.settings.connections.connection_test import load_last_test
 from console.settings.connections.limits import concurrency_text, rate_text
 from console.settings.connections.token_expiry import find_token_expiry
 from console.ui.charts import join_sparkline
-from console.ui.formatting import format_age, format_time, long_duration, percent_text, short_duration
+from console.ui.formatting import long_duration, percent_text, render_age, render_time, short_duration
 from console.ui.outcome_texts import describe_code
 from sync.limits.breaker_status import Passing, breaker_of, spared
 from sync.limits.circuit_breaker import ENOUGH
@@ -69,7 +69,7 @@ def _list_facts(connection: Any, now: datetime) -> list[tuple[str, Any]]:
         (_("Half within (p50)"), short_duration(shown.p50)),
         (_("95 % within (p95)"), join_sparkline(short_duration(shown.figures.p95), shown.sparkline)),
         (_("Failed"), failure_share_text(shown.figures)),
-        (_("Last success"), format_age(shown.last_success_at, absent=_("none in the last day"))),
+        (_("Last success"), render_age(shown.last_success_at, absent=_("none in the last day"))),
         (_("Timeout"), short_duration(connection.deadline_seconds)),
         (_("Deliveries at once"), concurrency_text(connection)),
         (_("Requests a second"), rate_text(connection)),
@@ -94,10 +94,10 @@ def render_waiting_link(connection: Any) -> str | SafeString:
 
 def _token_expiry_text(at: datetime, now: datetime) -> str | SafeString:
     if at <= now:
-        return format_html(_("expired {}"), format_time(at))
+        return format_html(_("expired {}"), render_time(at))
     days = (at - now.astimezone(UTC)).days
-    told = ngettext("expires in %d day", "expires in %d days", days) % days
-    return format_html("{} ({})", told, format_time(at))
+    text = ngettext("expires in %d day", "expires in %d days", days) % days
+    return format_html("{} ({})", text, render_time(at))
 
 
 def breaker_text(connection: Connection, now: datetime) -> str | SafeString:

@@ -76,8 +76,8 @@ class MappingActivationMixin(MappingViewMixin):
                 "Somebody changed this mapping since you opened this page. Read what changes now, then decide."
             )
             return self._render_activation(request, mapping, target, problem=problem)
-        told = _("Version %(number)s is in force. Deliveries use it from now on.")
-        messages.success(request, told % {"number": made.number})
+        text = _("Version %(number)s is in force. Deliveries use it from now on.")
+        messages.success(request, text % {"number": made.number})
         return redirect("admin:sync_mapping_change", mapping.pk)
 
     def _render_activation(
@@ -130,8 +130,8 @@ def _optional_side_name(side: DraftOrVersion | None) -> str:
 
 
 def _diff_sides(old: DraftOrVersion | None, new: DraftOrVersion) -> dict[str, Any]:
-    told = diff_declarations(old.declaration if old else None, new.declaration)
-    return {"differences": told, "lines": diff_texts(old.written if old else "", new.written)}
+    text = diff_declarations(old.declaration if old else None, new.declaration)
+    return {"differences": text, "lines": diff_texts(old.written if old else "", new.written)}
 
 
 def _latest_backtest(target: DraftOrVersion) -> BacktestSummary | None:

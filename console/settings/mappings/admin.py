@@ -25,7 +25,7 @@ from console.settings.mappings.declaration_json import DeclarationError, normali
 from console.settings.mappings.editor import EMPTY_DECLARATION, MappingEditorMixin
 from console.settings.mappings.mapping_trial import parse_declaration
 from console.settings.mappings.words import describe_rules
-from console.ui.formatting import format_time
+from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from sync.mappings.backtests import routes_of
 from sync.mappings.drafts import current_of, draft_of
@@ -99,7 +99,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
 
     @admin.display(description=gettext_lazy("in force since"))
     def active_since(self, mapping: Any) -> str:
-        return format_time(mapping.newest_at)
+        return render_time(mapping.newest_at)
 
     @admin.display(description=gettext_lazy("draft"), empty_value="–")
     def draft_pill(self, mapping: Any) -> str:
@@ -124,8 +124,10 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         )
 
     def stored_values(self, pk: Any) -> FieldValues:
-        found = current_of(Mapping(pk=pk))
-        version = {"version": found.number, "declaration": to_json_value(found.declaration)} if found else {}
+        current = current_of(Mapping(pk=pk))
+        version = (
+            {"version": current.number, "declaration": to_json_value(current.declaration)} if current else {}
+        )
         return super().stored_values(pk) | version
 
     def render_detail(self, request: HttpRequest, row: Mapping) -> HttpResponse:
@@ -164,9 +166,9 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         with transaction.atomic():
             before = self.stored_values(mapping.pk)
             form.save()
-            found = diff_values(before, self.stored_values(mapping.pk), frozenset())
-            if found:
+            differences = diff_values(before, self.stored_values(mapping.pk), frozenset())
+            if differences:
                 reason = {"reason": form.cleaned_data["reason"]}
-                record_action(request, mapping.stream, "mapping.changed", found | reason)
+                record_action(request, mapping.stream, "mapping.changed", differences | reason)
         messages.success(request, _("The name was saved."))
         return redirect("admin:sync_mapping_change", mapping.pk)

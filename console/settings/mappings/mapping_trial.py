@@ -92,8 +92,8 @@ def run_trial(
     try:
         if not given.event:
             return _map_pasted(mapping, _parse_pasted(given))
-        found = next((event for event in recent if str(event.event.pk) == given.event), None)
-        kept = found or _find_event(given.event, routes)
+        sample = next((event for event in recent if str(event.event.pk) == given.event), None)
+        kept = sample or _find_event(given.event, routes)
         return _compare_with_last_known(mapping, kept, may_see=may_see)
     except DeclarationError as error:
         return MappingTrial(TrialProblem(error.sentence))
@@ -109,12 +109,12 @@ def list_sample_events(routes: Sequence[Route]) -> list[Kept]:
 
 def _find_event(key: str, routes: Sequence[Route]) -> Kept:
     pk = parse_pk(key)
-    found = [] if pk is None else kept_of([pk], routes)
-    if not found:
+    events = [] if pk is None else kept_of([pk], routes)
+    if not events:
         raise DeclarationError(_("This event did not go over a route of this mapping."))
-    if found[0].given is None:
-        raise DeclarationError(untestable_text(str(found[0].reason)))
-    return found[0]
+    if events[0].given is None:
+        raise DeclarationError(untestable_text(str(events[0].reason)))
+    return events[0]
 
 
 def _parse_pasted(given: TrialInput) -> MappingInput:

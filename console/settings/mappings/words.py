@@ -66,19 +66,19 @@ def describe_rules(declaration: Declaration) -> list[RuleRow]:
 def diff_declarations(before: Declaration | None, after: Declaration) -> list[RuleDifference]:
     """Return the differences field by field; empty if both declarations mean the same."""
     old, new = (before or {}).get("fields", {}), after.get("fields", {})
-    found = [
+    differences = [
         difference
         for name in {**old, **new}
         if (difference := _diff_rule(name, old.get(name), new.get(name)))
     ]
-    return found + list(_diff_lookups(before or {}, after))
+    return differences + list(_diff_lookups(before or {}, after))
 
 
 def diff_texts(before: str, after: str) -> list[DiffLine]:
     """Return the unified diff of two texts, with three lines of context."""
     kinds = {"+": "added", "-": "removed", "@": "place"}
-    told = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
-    shown = [line for line in told if not line.startswith(("---", "+++"))][:_MAX_LINES]
+    text = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3)
+    shown = [line for line in text if not line.startswith(("---", "+++"))][:_MAX_LINES]
     return [DiffLine(kinds.get(line[:1], "same"), line[1:] if line[:1] != "@" else "…") for line in shown]
 
 
@@ -110,8 +110,8 @@ def _diff_rule(name: str, old: Any, new: Any) -> RuleDifference | None:
         return RuleDifference(
             "removed", name, (_("It is not sent any more. It was %(rule)s.") % {"rule": _rule_text(old)},)
         )
-    told = tuple(_list_rule_changes(old, new))
-    return RuleDifference("changed", name, told) if told else None
+    text = tuple(_list_rule_changes(old, new))
+    return RuleDifference("changed", name, text) if text else None
 
 
 def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -136,17 +136,17 @@ def _list_rule_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
 def _lookup_texts(declaration: Declaration) -> dict[str, str]:
     """Describe by title how the record of an entity without a link is looked up."""
     match = declaration.get("match", {})
-    found = {}
+    texts = {}
     if match.get("external_id"):
-        told = _("the record whose %(field)s is the entity's id")
-        found[_("Looked up by id")] = told % {"field": match["external_id"]}
+        text = _("the record whose %(field)s is the entity's id")
+        texts[_("Looked up by id")] = text % {"field": match["external_id"]}
     for name, path in match.get("previous", {}).items():
-        told = _("the record whose %(field)s is what %(path)s was before the change")
-        found[_("Looked up by the old %(field)s") % {"field": name}] = told % {"field": name, "path": path}
+        text = _("the record whose %(field)s is what %(path)s was before the change")
+        texts[_("Looked up by the old %(field)s") % {"field": name}] = text % {"field": name, "path": path}
     if match.get("new"):
-        told = _("before one is created: a record that has the same %(fields)s")
-        found[_("Looked up by new values")] = told % {"fields": ", ".join(match["new"])}
-    return found
+        text = _("before one is created: a record that has the same %(fields)s")
+        texts[_("Looked up by new values")] = text % {"fields": ", ".join(match["new"])}
+    return texts
 
 
 def _diff_lookups(before: Declaration, after: Declaration) -> Iterator[RuleDifference]:

@@ -96,8 +96,8 @@ class RouteAdmin(PauseMixin):
     @admin.display(description=gettext_lazy("mapping in force"))
     def active_mapping(self, route: Any) -> SafeString:
         page = reverse("admin:sync_mapping_change", args=[route.mapping_id])
-        told = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
-        return format_html('<a href="{}">{}</a>, {}', page, route.mapping, told)
+        text = _("version %(number)s") % {"number": route.version} if route.version else _("no version yet")
+        return format_html('<a href="{}">{}</a>, {}', page, route.mapping, text)
 
     @admin.display(description=gettext_lazy("status"))
     def activity(self, route: Any) -> SafeString:

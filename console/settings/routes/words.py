@@ -16,17 +16,17 @@ def route_sentence(route: Route, version: int | None) -> str:
         "commercial": route.commercial.name,
         "mapping": _mapping_text(route, version),
     }
-    told = _(
+    text = _(
         "%(type)s events of %(source)s: the entity is read from %(identity)s, made into a record by %(mapping)s, and "
         "written to %(commercial)s."
     )
     if route.relays:
-        told = _(
+        text = _(
             "%(type)s events of %(source)s: what each carries is made into a record by %(mapping)s and written to "
             "%(commercial)s; nothing is read from %(identity)s."
         )
     off = "" if route.is_enabled else " " + _("It is switched off: new events do not go this way.")
-    return f"{told % names}{off}"
+    return f"{text % names}{off}"
 
 
 def policy_sentences(route: Route) -> list[str]:

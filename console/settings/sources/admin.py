@@ -25,7 +25,7 @@ from console.settings.sources.page import (
 )
 from console.settings.sources.secrets import SecretRotationMixin
 from console.settings.sources.source_test import CannotSendTestEvent, SentTestEvent, send_test_event
-from console.ui.formatting import format_age
+from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
 from webhooks.models import Source
 from webhooks.secret_rotation import live_secrets
@@ -70,9 +70,9 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Attach the events of the last 24 hours to each source of this page of the list. One query."""
-        found = super().get_changelist_instance(request)
-        found.result_list = attach_daily_counts(found.result_list)
-        return found
+        changelist = super().get_changelist_instance(request)
+        changelist.result_list = attach_daily_counts(changelist.result_list)
+        return changelist
 
     @admin.display(description=gettext_lazy("status"))
     def activity(self, source: Source) -> SafeString:
@@ -86,7 +86,7 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
     @admin.display(description=gettext_lazy("last event"))
     def last_event(self, source: Any) -> str | SafeString:
         at: datetime | None = source.last_event_at
-        return format_age(at, absent=_("never"))
+        return render_age(at, absent=_("never"))
 
     @admin.display(description=gettext_lazy("bad signatures today"))
     def bad_signatures_today(self, source: Any) -> str | SafeString:
@@ -130,10 +130,10 @@ class SourceAdmin(SecretRotationMixin, PauseMixin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if form.instance.is_signed and not live_secrets(form.instance):
-            told = _(
+            text = _(
                 "It has no live secret yet: every webhook is refused until one is added with “Add a secret…”."
             )
-            messages.warning(request, told)
+            messages.warning(request, text)
 
     @post_only(back_to="admin:webhooks_source_change", key="pk")
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -150,11 +150,11 @@ def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:
     if not sent.was_accepted:
         words = describe_code(sent.answer.code)
         values = {"why": words.title, "next": words.next_step, "code": sent.answer.code}
-        told = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
-        messages.error(request, told % values)
+        text = _("The test event was not accepted: %(why)s. %(next)s (%(code)s)")
+        messages.error(request, text % values)
         return
-    told = _("The test event was verified and stored. It was delivered nowhere, as it should be.")
+    text = _("The test event was verified and stored. It was delivered nowhere, as it should be.")
     assert sent.event is not None, "it was stored"
     page = reverse("admin:webhooks_event_change", args=[sent.event.pk])
     link = format_html('<a href="{}">{}</a>', page, _("See it"))
-    messages.success(request, format_html("{} {}", told, link))
+    messages.success(request, format_html("{} {}", text, link))

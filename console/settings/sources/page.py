@@ -100,15 +100,15 @@ def _usage_by_secret(source: Source, since: datetime) -> tuple[datetime, dict[st
     """
     newest = Receipt.objects.filter(received_at__gte=since).order_by("-received_at", "-id")
     read = list(newest.values_list("source_id", "verified_by", "received_at")[:MAX_RECEIPTS])
-    found: dict[str, tuple[int, datetime]] = {}
+    usage: dict[str, tuple[int, datetime]] = {}
     for key, verified_by, at in read:
         # All sources share the index on time, so receipts of others are read and skipped.
         if key == source.pk:
             # `verified_by` is `<scheme>:<key of the secret>`.
             secret = verified_by.rpartition(":")[2]
-            number, last_at = found.get(secret, (0, at))
-            found[secret] = (number + 1, last_at)
-    return read[-1][2] if len(read) == MAX_RECEIPTS else since, found
+            number, last_at = usage.get(secret, (0, at))
+            usage[secret] = (number + 1, last_at)
+    return read[-1][2] if len(read) == MAX_RECEIPTS else since, usage
 
 
 def load_source_routes(source: Source) -> list[Route]:
@@ -139,10 +139,10 @@ def attach_daily_counts(sources: Iterable[Any]) -> list[Any]:
     rows = list(sources)
     current = hour_of(timezone.now())
     counted: dict[int, Counter[datetime]] = {source.pk: Counter() for source in rows}
-    found = EventCount.objects.filter(
+    counts = EventCount.objects.filter(
         source__in=list(counted), hour__gt=current - SHOWN_HOURS * HOUR
     ).order_by()
-    for source, hour, number in found.values_list("source_id", "hour").annotate(Sum("number")):
+    for source, hour, number in counts.values_list("source_id", "hour").annotate(Sum("number")):
         counted[source][hour] = number
     for source in rows:
         source.day = _count_day(counted[source.pk], current)

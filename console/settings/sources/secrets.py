@@ -89,18 +89,22 @@ class SecretRotationMixin(TwoStepChangeAdmin):
     def end_view(self, request: HttpRequest, pk: int, secret: int) -> HttpResponse:
         """Ask for a reason; on POST, end a secret immediately."""
         source = self.get_changeable_source(request, pk)
-        found = get_object_or_404(SourceSecret, pk=secret, source=source)
-        if not found.is_live(timezone.now()):
-            messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": found})
+        secret_to_end = get_object_or_404(SourceSecret, pk=secret, source=source)
+        if not secret_to_end.is_live(timezone.now()):
+            messages.info(request, _("The secret %(secret)s has ended already.") % {"secret": secret_to_end})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             reason = form.cleaned_data["reason"]
-            end_now(found, reason=reason, actor=request_actor(request), address=client_address(request))
-            messages.success(request, _("The secret %(secret)s has ended.") % {"secret": found})
+            end_now(
+                secret_to_end, reason=reason, actor=request_actor(request), address=client_address(request)
+            )
+            messages.success(request, _("The secret %(secret)s has ended.") % {"secret": secret_to_end})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
-        title = _("End the secret %(secret)s now?") % {"secret": found}
-        line = next(secret_row for secret_row in load_secret_rows(source) if secret_row.secret.pk == found.pk)
+        title = _("End the secret %(secret)s now?") % {"secret": secret_to_end}
+        line = next(
+            secret_row for secret_row in load_secret_rows(source) if secret_row.secret.pk == secret_to_end.pk
+        )
         context = self.page_context(request, source, line=line, title=title, reason_form=form)
         return TemplateResponse(request, "console/settings/sources/end_secret.html", context)
 

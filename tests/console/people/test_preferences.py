@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from console.models import Preference
-from console.ui.formatting import format_age
+from console.ui.formatting import render_age
 from tests.support.builders.history import an_event, logged_in
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +94,6 @@ def test_a_page_costs_no_statement_for_preferences(django_assert_num_queries) ->
 )
 def test_how_long_ago_is_told_in_one_unit(seconds: int, text: str) -> None:
     now = datetime(2026, 3, 4, 12, tzinfo=UTC)
-    told = format_age(now - timedelta(seconds=seconds), now)
+    told = render_age(now - timedelta(seconds=seconds), now)
     assert f">{text}</time>" in told
     assert 'datetime="2026-03-0' in told
