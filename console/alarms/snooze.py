@@ -73,9 +73,11 @@ def snooze_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         messages.warning(request, text)
         return redirect(_ALARM_LIST)
     now = timezone.now()
+    # The times of the choices and the snooze itself are counted from one `now`.
     form = SnoozeForm(request.POST if request.method == "POST" else None, now)
     if request.method == "POST" and form.is_valid():
         _snooze_alarms(request, alarms, form, now)
+        # A single alarm was probably snoozed from its own page.
         return redirect(_ALARM_LIST) if len(alarms) > 1 else redirect("admin:sync_alarm_change", alarms[0].pk)
     shown = [(alarm, words_of(alarm)) for alarm in alarms]
     more = {"title": f"Snooze {_count_alarms_text(len(alarms))}?", "shown": shown, "snooze_form": form}

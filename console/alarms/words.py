@@ -73,6 +73,7 @@ class AlarmRow:
 
 def alarm_kind_names() -> Mapping[str, str]:
     """Return the label of each alarm kind by its value, for the filter."""
+    # The menu and the list of held deliveries use another name for this kind.
     names = {str(kind.value): str(kind.label).capitalize() for kind in AlarmKind}
     return names | {AlarmKind.DELIVERIES_HELD.value: _("Held for approval")}
 

@@ -154,6 +154,7 @@ def stream_download(
 
     Records the download before its first byte leaves, and its end with the hash of the file.
     """
+    # The id links the entries for start and end of one download.
     marked = {**details, "download": str(uuid4())}
     # The body is sent after the middleware has reset the audit context of the request.
     request_context = copy_context()

@@ -31,6 +31,7 @@ class JSONTextField(forms.JSONField):
         return value if is_text else json.dumps(value, indent=2, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
+        # An empty text is None here; NULL is not allowed in these columns.
         parsed = super().to_python(value)
         default = self.initial() if callable(self.initial) else self.initial
         if parsed is None:

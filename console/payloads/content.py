@@ -55,6 +55,7 @@ def raw_content(payload: Payload | None, absence_text: str, *, is_masked: bool =
     opened = _decrypt_payload(payload, absence_text)
     if isinstance(opened, PayloadContent):
         return opened
+    # The bytes are whatever the sender chose; they need not be UTF-8.
     text = opened.decode("utf-8", "replace")
     return _truncate_content(mask_text(text) if is_masked else text, len(opened))
 

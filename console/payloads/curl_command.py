@@ -28,6 +28,7 @@ def build_curl_command(method: str, path: str, request_document: Mapping[str, An
         )
     if request_document.get("body"):
         parts.append("--data-raw " + shlex.quote(mask_text(str(request_document["body"]))))
+    # The command and its address on one line, then one option a line.
     return " ".join(parts[:4]) + "".join(f" \\\n  {part}" for part in parts[4:])
 
 

@@ -99,6 +99,7 @@ class AccountAdmin(AuditedAdmin):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Remove the links that add a role or a permission from the form of a person."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        # The wrapper adds the links; the widget inside is the plain field.
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
         return field

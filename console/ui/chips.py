@@ -91,6 +91,7 @@ class FilterBar:
         self, params: FilterParams, name: str, label: str, values: Iterable[tuple[str, str]]
     ) -> FilterChip:
         """Build the chip of a filter with these (value, text) options. An address may select several values."""
+        # Read twice below, and `values` may be an iterator.
         chosen, values = params.get(name, ""), list(values)
         choices = [
             FilterOption(text, self.build_query({**params, name: value}), value == chosen)

@@ -63,6 +63,7 @@ def describe_filter(params: Mapping[str, str], systems: SystemNames = NO_SYSTEMS
 
 def _describe_param(name: str, params: Mapping[str, str], systems: SystemNames) -> str:
     value = params[name]
+    # The page of a filter may ask for several states at once.
     if name == "state":
         names = map(state_name, value.split(","))
         return _("Status: %(states)s") % {"states": ", ".join(names)}

@@ -117,6 +117,7 @@ class Keyset:
         )
         order = (self.time_column, "pk") if upward else (f"-{self.time_column}", "-pk")
         fetched = fetch_rows(self._page_filter(page_request), order, PAGE_SIZE + 1)
+        # One row more than a page was fetched: it tells if there is another page.
         more, rows = len(fetched) > PAGE_SIZE, fetched[:PAGE_SIZE]
         if not rows:
             return KeysetPage((), None, None)

@@ -60,6 +60,7 @@ def explain_outcome(state: str, code: str, connection: str = "") -> Words:
     if state in _IN_PROGRESS_TEXTS:
         return _IN_PROGRESS_TEXTS[state]()
     texts = describe_code(code or state, connection)
+    # Rows may carry a code that a newer version has dropped.
     entry = CATALOGUE.get(code)
     if state == State.DEAD and entry is not None and entry.replay_helps:
         return replace(texts, next_step=_next_step_after_retries(entry.owner, connection))

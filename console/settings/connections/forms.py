@@ -148,6 +148,7 @@ class ConnectionForm(forms.ModelForm):  # type: ignore[type-arg]
     def _merge_credentials(self) -> dict[str, str]:
         """Return the credentials to store: typed ones over stored ones, and no stored ones if the origin changed."""
         names = credential_names(self.instance.authentication)
+        # Fields of other authentication schemes are ignored; `clean` has refused them.
         typed = {name: self.cleaned_data[name] for name in names if self.cleaned_data.get(name)}
         stored = dict(self.instance.credentials or {})
         # Credentials must never be sent to another origin than the one that they were entered for.

@@ -141,6 +141,7 @@ class MappingAdmin(MappingEditorMixin, MappingActivationMixin, BacktestMixin):
         self, request: HttpRequest, mapping: Mapping, names: MappingNameForm | None = None
     ) -> HttpResponse:
         current, draft = current_of(mapping), draft_of(mapping)
+        # One more than is shown tells if there are older ones.
         versions = list(mapping.versions.select_related("made_by", "restores")[: MAX_VERSIONS + 1])
         tests = BackTest.objects.filter(draft=draft) if draft else BackTest.objects.none()
         return self.render_mapping_page(

@@ -136,6 +136,7 @@ def load_examples(row: BackTest, *, may_see: bool) -> list[BacktestExample]:
             shown.append(BacktestExample(**facts, missing=untestable_text(str(example.reason))))
             continue
         compared = compare_mappings(current, draft, example.given)
+        # The example shows the failure of the version that fails.
         failing = compared.before if outcome == ComparisonOutcome.WORKS_NOW else compared.after
         problem = _problem_text(failing) if failing.fields is None else ""
         fields = tuple(_build_example_field(field, may_see=may_see) for field in compared.fields)

@@ -61,6 +61,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show the form; on POST, rotate the secret and show the generated value once."""
         source = self.get_changeable_source(request, pk)
+        # `newest` is posted back, so that two people cannot rotate at the same time without noticing.
         form = RotationForm(request.POST or None, initial={"newest": newest_key(source)})
         others = live_secrets(source)
         title = _("Rotate the secret of %(source)s") if others else _("Add a secret to %(source)s")
@@ -102,6 +103,7 @@ class SecretRotationMixin(TwoStepChangeAdmin):
             messages.success(request, _("The secret %(secret)s has ended.") % {"secret": secret_to_end})
             return HttpResponseRedirect(reverse("admin:webhooks_source_change", args=[pk]))
         title = _("End the secret %(secret)s now?") % {"secret": secret_to_end}
+        # The page warns with the use of the secret: its end refuses whoever still signs with it.
         line = next(
             secret_row for secret_row in load_secret_rows(source) if secret_row.secret.pk == secret_to_end.pk
         )
