@@ -28,7 +28,7 @@ from tests.support.processes.workers import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.worker_processes]
 
-LEASE_SECONDS = 3
+LEASE_SECONDS = 4
 HELD_SECONDS = 20
 TAKEN_OVER_SECONDS = 20
 WOKEN = ("lost its claim before sending", "was taken over while its attempt ran")
