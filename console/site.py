@@ -44,9 +44,9 @@ class ConsoleSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # As above.
-        from console.overview.page import overview
+        from console.overview.page import render_overview
 
-        return overview(request, {**self.each_context(request), **(extra_context or {})})
+        return render_overview(request, {**self.each_context(request), **(extra_context or {})})
 
     def app_index(  # type: ignore[override]
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None

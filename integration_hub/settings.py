@@ -265,7 +265,7 @@ JOB_KINDS = (
 # Where else a person is erased: functions of the id and of what stands for it, which say how many rows were concerned.
 ERASES_TOO = {
     "exports": "exports.jobs.erasure.erase_from_exports",
-    "views": "console.events.saved_views.forget",
+    "views": "console.events.saved_views.erase_from_saved_views",
 }
 
 # Lets a monitor read all figures of /health (`Authorization: Bearer …`); staff may anyway.

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-_KINDS = ("source", "connection", "route", "mapping", "group")
-_DEEDS = {"created": "added", "changed": "changed", "deleted": "deleted"}
+_SETTING_KINDS = ("source", "connection", "route", "mapping", "group")
+_VERBS = {"created": "added", "changed": "changed", "deleted": "deleted"}
 
-ACTIONS: Mapping[str, str] = {
+ACTION_LABELS: Mapping[str, str] = {
     "webhook.received": "sent a webhook",
     "webhook.repeated": "sent a webhook again",
     "webhook.unusable": "sent something that is no webhook",
@@ -52,7 +52,7 @@ ACTIONS: Mapping[str, str] = {
     "person.created": "added a login",
     "person.changed": "changed a login",
     "person.deleted": "deleted a login",
-    **{f"{kind}.{deed}": f"{verb} a {kind}" for kind in _KINDS for deed, verb in _DEEDS.items()},
+    **{f"{kind}.{deed}": f"{verb} a {kind}" for kind in _SETTING_KINDS for deed, verb in _VERBS.items()},
     "mapping.drafted": "saved a draft of a mapping",
     "mapping.discarded": "discarded a draft of a mapping",
     "mapping.backtested": "began a back-test of a mapping",
@@ -93,12 +93,12 @@ ACTIONS: Mapping[str, str] = {
 }
 
 
-_WITH_CODE: Mapping[tuple[str, str], str] = {
+_LABELS_WITH_CODE: Mapping[tuple[str, str], str] = {
     ("attempt.unknown", "crashes-hub"): "found an attempt that stopped the process it had for itself",
 }
 
 
-def phrase(action: str, code: str = "") -> str:
+def action_label(action: str, code: str = "") -> str:
     """The action as a verb phrase; one that is not in the table in its own words."""
-    known = _WITH_CODE.get((action, code)) or ACTIONS.get(action)
+    known = _LABELS_WITH_CODE.get((action, code)) or ACTION_LABELS.get(action)
     return known or action.replace(".", " ").replace("-", " ")

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from audit.models import Entry
 from audit.sealing.status import sealing_status
-from console.audit_log.entry_page import entry_page, sealed_in
-from console.audit_log.list_page import BAR, entry_list, listed, unknown_words
+from console.audit_log.entry_page import build_entry_page, find_sealing_segment
+from console.audit_log.list_page import FILTER_BAR, build_entry_list, listed_entries, unknown_params
 from console.base.downloads import DownloadableListAdmin, download_buttons
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, redirect_without_params
 from exports.list_export import ENTRY_EXPORT
@@ -29,23 +29,23 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         self.require_permissions(request)
-        if unknown := unknown_words(request.GET):
+        if unknown := unknown_params(request.GET):
             return redirect_without_params(request, unknown)
-        if told := BAR.absolute_url(request.GET):
+        if told := FILTER_BAR.absolute_url(request.GET):
             return HttpResponseRedirect(f"{request.path}{told}")
         context = {
             "title": _("Audit log"),
-            "page": entry_list(request),
+            "page": build_entry_list(request),
             "download_buttons": download_buttons(request, self.list_export),
         }
         return self.render_page(request, "console/audit_log/list.html", context)
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return listed(request)
+        return listed_entries(request)
 
     def render_detail(self, request: HttpRequest, row: Entry) -> HttpResponse:
-        page = entry_page(row, request.user)
-        context = {"title": page.told.sentence, "page": page, "sealed": sealed_in(row)}
+        page = build_entry_page(row, request.user)
+        context = {"title": page.row.sentence, "page": page, "sealed": find_sealing_segment(row)}
         return self.render_page(request, "console/audit_log/entry.html", context)
 
     def standing_view(self, request: HttpRequest) -> HttpResponse:

@@ -9,8 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.erasures.words import ground_words
-from console.replays.words import PACES
+from console.erasures.words import ground_text
+from console.replays.words import PACE_LABELS
 from console.settings.connections.connection_test_words import step_result, step_title
 from console.ui.filter_text import describe_filter
 from console.ui.formatting import render_time
@@ -20,7 +20,7 @@ from webhooks.models import State
 
 _BREAK = SafeString("<br>")
 # Keys of rows and names of people: they say nothing to anybody who reads.
-_CODES = frozenset(
+_HIDDEN_KEYS = frozenset(
     {
         *("alarm", "attempt", "backtest", "decision", "download", "erasure", "pseudonyms", "receipt"),
         *("replay", "request", "secret", "snooze"),
@@ -70,69 +70,73 @@ def plain_name(name: str) -> str:
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def facts(details: Mapping[str, Any], but_for: Sequence[str]) -> list[tuple[str, str | SafeString]]:
+def detail_rows(details: Mapping[str, Any], omitted: Sequence[str]) -> list[tuple[str, str | SafeString]]:
     """What the details say, without those that stand elsewhere on the page."""
-    hidden = {*but_for, *_CODES}
-    return [(_label(name), _told(name, value)) for name, value in details.items() if name not in hidden]
+    hidden = {*omitted, *_HIDDEN_KEYS}
+    return [
+        (_detail_label(name), _detail_text(name, value))
+        for name, value in details.items()
+        if name not in hidden
+    ]
 
 
-def _label(name: str) -> str:
+def _detail_label(name: str) -> str:
     return str(_LABELS.get(name) or plain_name(name))
 
 
-def _told(name: str, value: Any) -> str | SafeString:
+def _detail_text(name: str, value: Any) -> str | SafeString:
     try:
-        special = _WORDS.get(name)
-        return special(value) if special else _plain(value)
+        special = _FORMATTERS.get(name)
+        return special(value) if special else _plain_text(value)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return _plain(value)  # of a version that wrote it otherwise
+        return _plain_text(value)  # of a version that wrote it otherwise
 
 
-def _plain(value: Any) -> str | SafeString:
+def _plain_text(value: Any) -> str | SafeString:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return _lines((plain_name(name), _plain(each)) for name, each in value.items())
+        return _join_lines((plain_name(name), _plain_text(each)) for name, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(_plain(each)) for each in value) or _("none")
+        return ", ".join(str(_plain_text(each)) for each in value) or _("none")
     return "–" if value is None or value == "" else str(value)
 
 
-def _lines(pairs: Any) -> SafeString:
+def _join_lines(pairs: Any) -> SafeString:
     return format_html_join(_BREAK, "{}: {}", pairs) or SafeString("–")
 
 
-def _state(value: str) -> str:
+def _state_text(value: str) -> str:
     return str(State(value).label).capitalize() if value in State.values else plain_name(value)
 
 
-def _time(value: str) -> str | SafeString:
+def _time_text(value: str) -> str | SafeString:
     return render_time(parse_datetime(value), value)
 
 
-def _signature(value: str) -> str:
+def _signature_text(value: str) -> str:
     scheme, _colon, secret = value.partition(":")
     if not secret:
         return _("none") if scheme == "none" else scheme
     return _("%(scheme)s, with secret %(secret)s") % {"scheme": scheme, "secret": secret}
 
 
-_WORDS: Mapping[str, Callable[[Any], str | SafeString]] = {
-    "began": _time,
+_FORMATTERS: Mapping[str, Callable[[Any], str | SafeString]] = {
+    "began": _time_text,
     "code": lambda value: describe_code(value).title,
     "filter": lambda value: "; ".join(describe_filter(value)) or _("all events"),
-    "ground": ground_words,
+    "ground": ground_text,
     "kind": plain_name,
     "number": str,
-    "pace": lambda value: str(PACES[value]),
-    "state": _state,
+    "pace": lambda value: str(PACE_LABELS[value]),
+    "state": _state_text,
     "status": str,
-    "steps": lambda value: _lines((step_title(name), step_result(code)) for name, code in value.items()),
+    "steps": lambda value: _join_lines((step_title(name), step_result(code)) for name, code in value.items()),
     "table": table_label,
-    "until": _time,
-    "up_to": _time,
-    "verified_by": _signature,
-    "was": _state,
+    "until": _time_text,
+    "up_to": _time_text,
+    "verified_by": _signature_text,
+    "was": _state_text,
 }

@@ -13,15 +13,15 @@ from audit.entries.actor_context import CONTEXT_FIELD
 from audit.entries.search import filter_by_actor
 from audit.format.id_ranges import unpack_ids
 from audit.models import Entry, Segment
-from console.audit_log.entry_details import facts, plain_name
-from console.audit_log.entry_words import Told, tell_entries
+from console.audit_log.entry_details import detail_rows, plain_name
+from console.audit_log.entry_words import EntryRow, describe_entries
 from console.ui.field_diff import FieldChange, diff_fields
 
 _SHOWN_ELSEWHERE = ("before", "after", "changed", "reason", "address", CONTEXT_FIELD)
-_AROUND = timedelta(minutes=10)  # a request, with the download that it began, is over by then
-_MOST_LOOKED_AT = 500
-_MOST_SHOWN = 20
-_NEIGHBOURS = 5
+_REQUEST_WINDOW = timedelta(minutes=10)  # a request, with the download that it began, is over by then
+_MAX_READ = 500
+_MAX_SHOWN = 20
+_MAX_NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,78 +30,80 @@ class EntryPage:
     entries of the same request and those just before and after it about the same, in order of time.
     """
 
-    told: Told
+    row: EntryRow
     changes: Sequence[FieldChange]
     hidden: Sequence[str]
     facts: Sequence[tuple[str, str | SafeString]]
-    of_request: Sequence[Told]
-    of_object: Sequence[Told]
+    of_request: Sequence[EntryRow]
+    of_object: Sequence[EntryRow]
     recorded: str
 
 
-def entry_page(entry: Entry, user: Any) -> EntryPage:
+def build_entry_page(entry: Entry, user: Any) -> EntryPage:
     """Four statements."""
     details: Mapping[str, Any] = json.loads(entry.body).get("details", {})
-    same_request = _of_request(entry, details)
-    same_object = _of_object(entry)
-    told, *others = tell_entries([entry, *same_request, *same_object], user)
-    before, after = (_mapping(details.get(name)) for name in ("before", "after"))
+    same_request = _entries_of_request(entry, details)
+    same_object = _entries_of_object(entry)
+    told, *others = describe_entries([entry, *same_request, *same_object], user)
+    before, after = (_as_mapping(details.get(name)) for name in ("before", "after"))
     return EntryPage(
-        told=told,
+        row=told,
         changes=diff_fields(before, after, {name: plain_name(name) for name in {**before, **after}}),
         hidden=[plain_name(str(name)) for name in details.get("changed", ())],
-        facts=facts(details, _SHOWN_ELSEWHERE),
+        facts=detail_rows(details, _SHOWN_ELSEWHERE),
         of_request=others[: len(same_request)],
         of_object=others[len(same_request) :],
         recorded=json.dumps(json.loads(entry.body), indent=2, sort_keys=True, ensure_ascii=False),
     )
 
 
-def _of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
+def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
     """What the same request did besides. No column names it: it is looked for around, among what its person did."""
     request = details.get(CONTEXT_FIELD, {}).get("request")
     if not request:
         return []
-    around = Entry.objects.filter(at__gte=entry.at - _AROUND, at__lte=entry.at + _AROUND).exclude(pk=entry.pk)
-    found = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MOST_LOOKED_AT]
+    around = Entry.objects.filter(
+        at__gte=entry.at - _REQUEST_WINDOW, at__lte=entry.at + _REQUEST_WINDOW
+    ).exclude(pk=entry.pk)
+    found = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MAX_READ]
     same = [
         each
         for each in found
         if json.loads(each.body)["details"].get(CONTEXT_FIELD, {}).get("request") == request
     ]
-    return same[:_MOST_SHOWN]
+    return same[:_MAX_SHOWN]
 
 
-def _of_object(entry: Entry) -> list[Entry]:
+def _entries_of_object(entry: Entry) -> list[Entry]:
     stream = Entry.objects.filter(stream=entry.stream)
-    earlier = stream.filter(stream_seq__lt=entry.stream_seq).order_by("-stream_seq")[:_NEIGHBOURS]
-    later = stream.filter(stream_seq__gt=entry.stream_seq).order_by("stream_seq")[:_NEIGHBOURS]
+    earlier = stream.filter(stream_seq__lt=entry.stream_seq).order_by("-stream_seq")[:_MAX_NEIGHBOURS]
+    later = stream.filter(stream_seq__gt=entry.stream_seq).order_by("stream_seq")[:_MAX_NEIGHBOURS]
     return [*reversed(earlier), *later]
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 # Entries are committed out of the order of their ids, so that one may stand some segments further on: a segment is
 # closed each second at most, and no transaction lasts longer than two minutes.
-_MOST = 150
+_MAX_SEGMENTS = 150
 
 
-class Sealed(NamedTuple):
+class SealingSegment(NamedTuple):
     """The number of the segment, and when it was closed."""
 
     number: int
     at: datetime
 
 
-def sealed_in(entry: Entry) -> Sealed | None:
+def find_sealing_segment(entry: Entry) -> SealingSegment | None:
     """Where it is; None while it is nowhere. One statement as a rule, three at most."""
     reaching = Segment.objects.filter(highest_id__gte=entry.pk)
     after = reaching.order_by("highest_id", "number")  # those of a silence have the same highest id
     late = reaching.filter(is_late=True).order_by("-number")
-    for some in (after[:1], after[1:_MOST], late[:_MOST]):
+    for some in (after[:1], after[1:_MAX_SEGMENTS], late[:_MAX_SEGMENTS]):
         for number, at, ids in some.values_list("number", "sealed_at", "ids"):
             if entry.pk in unpack_ids(bytes(ids)):
-                return Sealed(number, at)
+                return SealingSegment(number, at)
     return None

@@ -11,14 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from audit.entries.actor_context import CONTEXT_FIELD
 from audit.models import Entry
-from console.audit_log.action_names import phrase
-from console.audit_log.lookups import Key, look_up
+from console.audit_log.action_names import action_label
+from console.audit_log.lookups import ObjectKey, resolve_names
 from console.ui.actors import actor_name
 from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.reference import from_reference
 
 # What entries are about, by the word that their streams begin with.
-OBJECTS = {
+OBJECT_LABELS = {
     "event": gettext_lazy("event"),
     "delivery": gettext_lazy("delivery"),
     "setting": gettext_lazy("setting"),
@@ -29,7 +29,7 @@ OBJECTS = {
     "failures": gettext_lazy("failure group"),
     "alarm": gettext_lazy("alarm"),
 }
-_SETTINGS = {
+_SETTING_LABELS = {
     "source": gettext_lazy("source"),
     "connection": gettext_lazy("connection"),
     "route": gettext_lazy("route"),
@@ -37,7 +37,7 @@ _SETTINGS = {
     "group": gettext_lazy("role"),
 }
 # The page of each kind, and who may open it.
-_PAGES = {
+_OBJECT_PAGES = {
     "event": ("webhooks_event", "webhooks.view_event"),
     "delivery": ("webhooks_event", "webhooks.view_event"),
     "person": ("auth_user", "auth.view_user"),
@@ -54,7 +54,7 @@ _PAGES = {
 }
 # A reason that is kept with what was asked for, and can be erased there: the member of the details that names it;
 # empty: the stream does.
-_KEPT_REASONS = {
+_REASON_LOOKUPS = {
     "event.replayed": ("replay", "replay"),
     "replay.started": ("replay", ""),
     "replay.awaits-approval": ("replay", ""),
@@ -72,16 +72,16 @@ _KEPT_REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class EntryRow:
     """An entry in words. What is not known is empty; `url` too where there is nothing that this person may open."""
 
     entry: Entry
     details: Mapping[str, Any]
     actor: str
-    deed: str
-    about: str
+    action_text: str
+    object_text: str
     url: str
-    why: str
+    reason: str
 
     @property
     def code(self) -> str:
@@ -95,11 +95,11 @@ class Told:
     @property
     def sentence(self) -> str:
         """Who did what to what, for a title."""
-        kind, _space, name = self.about.partition(" ")
-        if self.about == self.actor:
-            return f"{self.actor} {self.deed}"
-        is_said = ":" in self.entry.stream and kind in self.deed.split()
-        return f"{self.actor} {self.deed}: {name if is_said and name else self.about}"
+        kind, _space, name = self.object_text.partition(" ")
+        if self.object_text == self.actor:
+            return f"{self.actor} {self.action_text}"
+        is_said = ":" in self.entry.stream and kind in self.action_text.split()
+        return f"{self.actor} {self.action_text}: {name if is_said and name else self.object_text}"
 
     @property
     def address(self) -> str:
@@ -108,98 +108,100 @@ class Told:
     @property
     def roles(self) -> str:
         """Of the person, at the time."""
-        return ", ".join(self._made("roles", ()))
+        return ", ".join(self._context_value("roles", ()))
 
     @property
     def session(self) -> str:
-        return str(self._made("session", ""))
+        return str(self._context_value("session", ""))
 
     @property
     def request(self) -> str:
-        return str(self._made("request", ""))
+        return str(self._context_value("request", ""))
 
-    def _made(self, name: str, absent: Any) -> Any:
+    def _context_value(self, name: str, absent: Any) -> Any:
         return self.details.get(CONTEXT_FIELD, {}).get(name, absent)
 
 
-def tell_entries(entries: Iterable[Entry], user: Any) -> list[Told]:
+def describe_entries(entries: Iterable[Entry], user: Any) -> list[EntryRow]:
     """In the same order, for this person: one statement."""
     rows = [(entry, json.loads(entry.body).get("details", {})) for entry in entries]
-    names = look_up(key for row in rows for key in _keys(*row))
-    return [_told(entry, details, names, user) for entry, details in rows]
+    names = resolve_names(key for row in rows for key in _lookup_keys(*row))
+    return [_entry_row(entry, details, names, user) for entry, details in rows]
 
 
-def _keys(entry: Entry, details: Mapping[str, Any]) -> Iterator[Key]:
-    yield _key_of_actor(entry.actor)
-    yield _key_of(entry.stream)
-    yield _kept_reason(entry, details)
+def _lookup_keys(entry: Entry, details: Mapping[str, Any]) -> Iterator[ObjectKey]:
+    yield _actor_key(entry.actor)
+    yield _object_key(entry.stream)
+    yield _reason_key(entry, details)
 
 
-def _told(entry: Entry, details: Mapping[str, Any], names: Mapping[Key, str], user: Any) -> Told:
-    kind, key = _key_of(entry.stream)
-    return Told(
+def _entry_row(
+    entry: Entry, details: Mapping[str, Any], names: Mapping[ObjectKey, str], user: Any
+) -> EntryRow:
+    kind, key = _object_key(entry.stream)
+    return EntryRow(
         entry=entry,
         details=details,
         actor=actor_name(entry.actor, names),
-        deed=phrase(entry.action, str(details.get("code", ""))),
-        about=_about(entry.stream, names),
-        url=_url(kind, key, names, user),
-        why=str(details.get("reason") or names.get(_kept_reason(entry, details), "")),
+        action_text=action_label(entry.action, str(details.get("code", ""))),
+        object_text=_object_text(entry.stream, names),
+        url=_object_url(kind, key, names, user),
+        reason=str(details.get("reason") or names.get(_reason_key(entry, details), "")),
     )
 
 
-def _key_of(name: str) -> Key:
+def _object_key(name: str) -> ObjectKey:
     """Return what a stream or an actor names. A setting has a kind of its own; an event and its deliveries are found by
     the event's UUID.
     """
     kind, _colon, key = name.partition(":")
     if kind == "setting":
         kind, _colon, key = key.partition(":")
-        return (kind, key) if kind in _SETTINGS else ("", "")
+        return (kind, key) if kind in _SETTING_LABELS else ("", "")
     if kind in ("event", "delivery"):
         reference, _colon, _route = key.partition(":")
         try:
             return kind, str(from_reference(reference))
         except ValueError:
             return "", ""
-    return (kind, key) if kind in OBJECTS else ("", "")
+    return (kind, key) if kind in OBJECT_LABELS else ("", "")
 
 
-def _key_of_actor(actor: str) -> Key:
+def _actor_key(actor: str) -> ObjectKey:
     """Of a source the log has the short name."""
     kind, _colon, name = actor.partition(":")
-    return ("sender", name) if kind == "source" else _key_of(actor)
+    return ("sender", name) if kind == "source" else _object_key(actor)
 
 
-def _kept_reason(entry: Entry, details: Mapping[str, Any]) -> Key:
-    kind, member = _KEPT_REASONS.get(entry.action, ("", ""))
+def _reason_key(entry: Entry, details: Mapping[str, Any]) -> ObjectKey:
+    kind, member = _REASON_LOOKUPS.get(entry.action, ("", ""))
     return kind, str(details.get(member, "")) if member else entry.stream.partition(":")[2]
 
 
-def _about(stream: str, names: Mapping[Key, str]) -> str:
+def _object_text(stream: str, names: Mapping[ObjectKey, str]) -> str:
     """Return the name of a stream's object: `event …4F2K9A`, `source CRM`, `delivery …4F2K9A, route 17`.
 
     A stream of an unknown kind is returned unchanged.
     """
     kind, _colon, rest = stream.partition(":")
-    if kind not in OBJECTS:
+    if kind not in OBJECT_LABELS:
         return _("the hub") if stream == "system" else stream
     if kind == "setting":
         kind, _colon, rest = rest.partition(":")
-        return f"{_SETTINGS.get(kind, kind)} {names.get((kind, rest), rest)}"
+        return f"{_SETTING_LABELS.get(kind, kind)} {names.get((kind, rest), rest)}"
     if kind == "person":
         return names.get((kind, rest), stream)
     name, _colon, route = rest.partition(":")
-    where = f", {_SETTINGS['route']} {route}" if route else ""
-    return f"{OBJECTS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{where}"
+    where = f", {_SETTING_LABELS['route']} {route}" if route else ""
+    return f"{OBJECT_LABELS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{where}"
 
 
-def _url(kind: str, key: str, names: Mapping[Key, str], user: Any) -> str:
-    page, permission = _PAGES.get(kind, ("", ""))
+def _object_url(kind: str, key: str, names: Mapping[ObjectKey, str], user: Any) -> str:
+    page, permission = _OBJECT_PAGES.get(kind, ("", ""))
     if not page or not user.has_perm(permission):
         return ""
     if kind in ("event", "delivery"):
         key = names.get((kind, key), "")
-    elif kind in ("person", *_SETTINGS) and (kind, key) not in names:
+    elif kind in ("person", *_SETTING_LABELS) and (kind, key) not in names:
         key = ""
     return reverse(f"admin:{page}_change", args=[key]) if key else ""

@@ -15,55 +15,55 @@ from sync.models import Connection, Erasure, FailureDecision, Replay, Route, Sno
 from sync.models import Mapping as MappingRow
 from webhooks.models import Event, Source
 
-Key = tuple[str, str]
+ObjectKey = tuple[str, str]
 """A kind and the key of one of that kind, as text."""
 
 
-def number(text: str) -> str:
+def parse_pk_text(text: str) -> str:
     """`ValueError` for what is no key of a row."""
     if parse_pk(text) is None:
         raise ValueError(text)
     return text
 
 
-def slug(text: str) -> str:
+def parse_slug(text: str) -> str:
     """As it stands."""
     return text
 
 
-def uuid(text: str) -> str:
+def parse_uuid(text: str) -> str:
     """One spelling for all that there are. `ValueError`."""
     return str(UUID(text))
 
 
-class _Table(NamedTuple):
+class _LookupTable(NamedTuple):
     """Where to look: by this column, for that one."""
 
     model: type[Model]
     key: str
     value: str
-    read: Callable[[str], str] = number
+    read: Callable[[str], str] = parse_pk_text
 
 
-_TABLES: Mapping[str, _Table] = {
-    "person": _Table(User, "pk", "username"),
-    "event": _Table(Event, "uuid", "pk", uuid),
-    "delivery": _Table(Event, "uuid", "pk", uuid),
-    "source": _Table(Source, "pk", "name"),
-    "sender": _Table(Source, "slug", "name", slug),
-    "connection": _Table(Connection, "pk", "name"),
-    "mapping": _Table(MappingRow, "pk", "name"),
-    "route": _Table(Route, "pk", "entity_type"),
-    "group": _Table(Group, "pk", "name"),
-    "replay": _Table(Replay, "uuid", "reason", uuid),
-    "export": _Table(Export, "uuid", "reason", uuid),
-    "erasure": _Table(Erasure, "uuid", "reason", uuid),
-    "snooze": _Table(Snooze, "pk", "reason"),
-    "decision": _Table(FailureDecision, "pk", "reason"),
+_LOOKUP_TABLES: Mapping[str, _LookupTable] = {
+    "person": _LookupTable(User, "pk", "username"),
+    "event": _LookupTable(Event, "uuid", "pk", parse_uuid),
+    "delivery": _LookupTable(Event, "uuid", "pk", parse_uuid),
+    "source": _LookupTable(Source, "pk", "name"),
+    "sender": _LookupTable(Source, "slug", "name", parse_slug),
+    "connection": _LookupTable(Connection, "pk", "name"),
+    "mapping": _LookupTable(MappingRow, "pk", "name"),
+    "route": _LookupTable(Route, "pk", "entity_type"),
+    "group": _LookupTable(Group, "pk", "name"),
+    "replay": _LookupTable(Replay, "uuid", "reason", parse_uuid),
+    "export": _LookupTable(Export, "uuid", "reason", parse_uuid),
+    "erasure": _LookupTable(Erasure, "uuid", "reason", parse_uuid),
+    "snooze": _LookupTable(Snooze, "pk", "reason"),
+    "decision": _LookupTable(FailureDecision, "pk", "reason"),
 }
 
 
-def look_up(wanted: Iterable[Key]) -> dict[Key, str]:
+def resolve_names(wanted: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
     """Of people, settings and roles the name, of events and deliveries the key of the event, of all else the reason.
 
     What is not there, or not any more, is left out.
@@ -71,16 +71,16 @@ def look_up(wanted: Iterable[Key]) -> dict[Key, str]:
     keys: dict[str, set[str]] = defaultdict(set)
     for kind, text in wanted:
         try:
-            keys[kind].add(_TABLES[kind].read(text))
+            keys[kind].add(_LOOKUP_TABLES[kind].read(text))
         except (KeyError, ValueError):
             continue
-    parts = [_part(kind, some) for kind, some in keys.items() if some]
+    parts = [_lookup_query(kind, some) for kind, some in keys.items() if some]
     rows = parts[0].union(*parts[1:], all=True) if parts else ()
-    return {(kind, _TABLES[kind].read(key)): value for kind, key, value in rows}
+    return {(kind, _LOOKUP_TABLES[kind].read(key)): value for kind, key, value in rows}
 
 
-def _part(kind: str, keys: set[str]) -> QuerySet[Any, Any]:
-    table = _TABLES[kind]
+def _lookup_query(kind: str, keys: set[str]) -> QuerySet[Any, Any]:
+    table = _LOOKUP_TABLES[kind]
     rows = table.model._base_manager.filter((f"{table.key}__in", keys)).order_by()
     columns = (Cast(name, TextField()) for name in (table.key, table.value))
     return rows.values_list(Value(kind, TextField()), *columns)

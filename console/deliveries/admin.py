@@ -15,15 +15,15 @@ from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm
 from console.base.pending_store import PendingStore
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
-from console.deliveries.held_groups import groups, held, show
+from console.deliveries.held_groups import describe_held, held_deliveries, list_held_groups
 from console.permissions import CONTENTS, MAY_APPROVE
 from sync.models import Delivery, Replay, Route
 from sync.operations.held_deliveries import LARGEST, AlreadyDecided, Decided, Decision, NotDecidable, decide
 
-MOST_LISTED = 100
-_SHOWN = 20
+MAX_LISTED = 100
+_MAX_SHOWN = 20
 _LIST = "admin:sync_delivery_changelist"
-_DONE = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
+_DECISION_VERBS = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
 
 
 # Which deliveries are decided on, frozen until the page confirms them. The key becomes that of the decision, which the
@@ -32,14 +32,14 @@ PENDING_DECISIONS = PendingStore("held_choices", max_values=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PendingDecision:
     """Keys of deliveries, and what is to be done with them."""
 
     decision: Decision
     deliveries: tuple[int, ...]
 
 
-class ChoiceForm(forms.Form):
+class HeldDecisionForm(forms.Form):
     """Which of a route, and what to do with them."""
 
     decision = forms.ChoiceField(choices=[(each.value, each.name) for each in Decision])
@@ -48,7 +48,7 @@ class ChoiceForm(forms.Form):
 
 
 @admin.register(Delivery)
-class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
+class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
     """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -62,7 +62,7 @@ class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """What is held, by route."""
         self.require_permissions(request)
-        found = groups(with_contents=request.user.has_perm(CONTENTS))
+        found = list_held_groups(with_contents=request.user.has_perm(CONTENTS))
         context = {"title": _("Held for approval"), "groups": found}
         return self.render_page(request, "console/deliveries/held_list.html", context)
 
@@ -75,18 +75,18 @@ class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
         self.require_permissions(request)
         route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
         if request.method == "POST":
-            return self._choose(request, route)
-        waiting = held().filter(route=route)
+            return self._store_selection(request, route)
+        waiting = held_deliveries().filter(route=route)
         count = waiting.count()
-        rows = show(waiting[:MOST_LISTED], with_contents=request.user.has_perm(CONTENTS))
+        rows = describe_held(waiting[:MAX_LISTED], with_contents=request.user.has_perm(CONTENTS))
         title = _("Held for approval: %(route)s") % {"route": route}
         context = {"title": title, "route": route, "rows": rows, "count": count}
         return self.render_page(request, "console/deliveries/held_route.html", context | {"largest": LARGEST})
 
-    def _choose(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
+    def _store_selection(self, request: HttpRequest, route: Route) -> HttpResponseRedirect:
         self.require_permissions(request, MAY_APPROVE)
-        form = ChoiceForm(request.POST)
-        waiting = held().filter(route=route).values_list("pk", flat=True)
+        form = HeldDecisionForm(request.POST)
+        waiting = held_deliveries().filter(route=route).values_list("pk", flat=True)
         form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
         keys: list[int] = []
         if form.is_valid():
@@ -103,17 +103,19 @@ class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """What will happen; on POST with a reason, do it."""
         self.require_permissions(request, MAY_APPROVE)
-        choice = _pending_choice(request, key)
+        choice = _pending_decision(request, key)
         if choice is None:
-            return self._used_up(request, key)
+            return self._redirect_used_up(request, key)
         field = ReasonField(label=_("Reason, kept with the decision"))
         form = ReasonForm(request.POST or None, field=field)
         if request.method == "POST" and form.is_valid():
             return self._carry_out(request, key, choice, form.cleaned_data["reason"])
-        return self.render_page(request, "console/deliveries/decide.html", _confirmation(key, choice, form))
+        return self.render_page(
+            request, "console/deliveries/decide.html", _confirmation_context(key, choice, form)
+        )
 
     def _carry_out(
-        self, request: HttpRequest, key: UUID, choice: Choice, reason: str
+        self, request: HttpRequest, key: UUID, choice: PendingDecision, reason: str
     ) -> HttpResponseRedirect:
         try:
             decided = decide(
@@ -130,11 +132,11 @@ class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
             messages.error(request, str(error))
             return redirect("admin:sync_delivery_decide", key)
         else:
-            messages.success(request, _told(choice.decision, decided))
+            messages.success(request, _result_message(choice.decision, decided))
         PENDING_DECISIONS.remove(request, key)
         return redirect(_LIST)
 
-    def _used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
+    def _redirect_used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
         if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
             messages.warning(request, "This was decided already; nothing was done twice.")
         else:
@@ -148,19 +150,21 @@ class HeldAdmin(DetailPageMixin, ReadOnlyAdmin):
         }
 
 
-def _pending_choice(request: HttpRequest, key: UUID) -> Choice | None:
+def _pending_decision(request: HttpRequest, key: UUID) -> PendingDecision | None:
     """Return the choice; None where this person made none of that key, or used it."""
     found = PENDING_DECISIONS.get(request, key)
-    return None if found is None else Choice(Decision(found[0]), tuple(found[1]))
+    return None if found is None else PendingDecision(Decision(found[0]), tuple(found[1]))
 
 
-def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]:
+def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) -> dict[str, Any]:
     rows = list(
-        held().filter(pk__in=choice.deliveries).select_related("event__source", "commercial")[:_SHOWN]
+        held_deliveries()
+        .filter(pk__in=choice.deliveries)
+        .select_related("event__source", "commercial")[:_MAX_SHOWN]
     )
-    count = held().filter(pk__in=choice.deliveries).count()
+    count = held_deliveries().filter(pk__in=choice.deliveries).count()
     is_approval = choice.decision is Decision.APPROVE
-    deed = f"Approve {_deliveries(count)}" if is_approval else f"Close {_deliveries(count)} without sending"
+    deed = f"Approve {_count_text(count)}" if is_approval else f"Close {_count_text(count)} without sending"
     return {
         "title": f"{deed}?" if count else "Nothing of this is held any more",
         "button": deed,
@@ -173,10 +177,10 @@ def _confirmation(key: UUID, choice: Choice, form: ReasonForm) -> dict[str, Any]
     }
 
 
-def _deliveries(count: int) -> str:
+def _count_text(count: int) -> str:
     return f"{count:,} deliver{'y' if count == 1 else 'ies'}"
 
 
-def _told(decision: Decision, decided: Decided) -> str:
-    told = f"{_deliveries(len(decided.deliveries))} {_DONE[decision]}."
+def _result_message(decision: Decision, decided: Decided) -> str:
+    told = f"{_count_text(len(decided.deliveries))} {_DECISION_VERBS[decision]}."
     return f"{told} {decided.skipped:,} not held any more." if decided.skipped else told

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import parse_pk
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
-from console.erasures.forms import AskForm, WhomForm
-from console.erasures.words import counted_rows, erasure_mark, ground_words
+from console.erasures.forms import ErasureRequestForm, PersonForm
+from console.erasures.words import counted_rows, erasure_mark, ground_text
 from console.ui.formatting import render_time
 from console.ui.links import entity_url
 from sync.erasure.requests import (
@@ -55,9 +55,13 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     def look_view(self, request: HttpRequest) -> HttpResponse:
         """Type and id; from an event's page they are filled in. On POST what is kept."""
         self.require_permissions(request)
-        form = WhomForm(request.POST) if request.method == "POST" else WhomForm(initial=_of_event(request))
+        form = (
+            PersonForm(request.POST)
+            if request.method == "POST"
+            else PersonForm(initial=_initial_from_event(request))
+        )
         if request.method == "POST" and form.is_valid():
-            return self._preview(request, form, AskForm(initial=form.cleaned_data))
+            return self._show_preview(request, form, ErasureRequestForm(initial=form.cleaned_data))
         return self.render_page(
             request, "console/erasures/find.html", {"title": gettext("Erase a person"), "form": form}
         )
@@ -65,15 +69,15 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     def ask_view(self, request: HttpRequest) -> HttpResponse:
         """POST only: ask for what the preview showed."""
         self.require_permissions(request)
-        form = AskForm(request.POST)
+        form = ErasureRequestForm(request.POST)
         if request.method != "POST" or "entity_id" not in request.POST:
             return redirect("admin:sync_erasure_look")
         if not form.is_valid():
-            return self._preview(request, form, form)
+            return self._show_preview(request, form, form)
         given = form.cleaned_data
         try:
             asked = ask_erasure(
-                form.whose(),
+                form.to_person(),
                 ground=given["ground"],
                 reason=given["reason"],
                 by=require_staff_user(request),
@@ -89,14 +93,18 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
     def render_detail(self, request: HttpRequest, row: Erasure) -> HttpResponse:
         """What is asked for, in numbers; on POST the decision."""
         if request.method == "POST":
-            return self._resume(request, row) if "resume" in request.POST else self._decide(request, row)
+            return (
+                self._resume_erasure(request, row)
+                if "resume" in request.POST
+                else self._decide_request(request, row)
+            )
         is_open = row.state == ErasureState.ASKED
         context = {
             "title": gettext("Erasure of a %(type)s") % {"type": row.entity_type},
             "erasure": row,
             "mark": erasure_mark(row.state),
-            "ground": ground_words(row.ground),
-            "entity": _entity(row),
+            "ground": ground_text(row.ground),
+            "entity": _entity_link(row),
             "is_open": is_open,
             "failure": failure_of(row),
             "is_mine": row.asked_by_id == request.user.pk,
@@ -104,7 +112,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         }
         return self.render_page(request, "console/erasures/detail.html", context)
 
-    def _decide(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+    def _decide_request(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         confirms = "confirm" in request.POST
         try:
             decide_erasure(
@@ -117,7 +125,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             messages.success(request, confirmed if confirms else refused)
         return redirect("admin:sync_erasure_change", erasure.pk)
 
-    def _resume(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
+    def _resume_erasure(self, request: HttpRequest, erasure: Erasure) -> HttpResponse:
         try:
             resume_erasure(erasure, by=require_staff_user(request), address=client_address(request))
         except NotErasable as error:
@@ -126,13 +134,13 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
             messages.success(request, gettext("Resumed. A worker goes on within seconds."))
         return redirect("admin:sync_erasure_change", erasure.pk)
 
-    def _preview(self, request: HttpRequest, form: WhomForm, ask: AskForm) -> HttpResponse:
-        whose = form.whose()
+    def _show_preview(self, request: HttpRequest, form: PersonForm, ask: ErasureRequestForm) -> HttpResponse:
+        whose = form.to_person()
         context = {
             "title": gettext("What is kept"),
             "whose": whose,
             "sources": Source.objects.filter(pk__in=whose.sources),
-            "entity": _entity(whose),
+            "entity": _entity_link(whose),
             "counts": counted_rows(count(whose)),
             "records": whose.links.select_related("commercial").exclude(record_id="")[:20],
             "waiting": whose.open_deliveries.count(),
@@ -149,7 +157,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("entity"))
     def entity(self, erasure: Erasure) -> SafeString:
-        return _entity(erasure)
+        return _entity_link(erasure)
 
     @admin.display(description=_("status"))
     def status(self, erasure: Erasure) -> SafeString:
@@ -157,16 +165,16 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("legal ground"))
     def ground_column(self, erasure: Erasure) -> str:
-        return ground_words(erasure.ground)
+        return ground_text(erasure.ground)
 
 
-def _entity(whose: Erasure | Person) -> SafeString:
+def _entity_link(whose: Erasure | Person) -> SafeString:
     """Its type, and its id as a link to its page; once it is erased the id is the pseudonym."""
     url = entity_url(whose.entity_type, whose.entity_id)
     return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)
 
 
-def _of_event(request: HttpRequest) -> dict[str, Any]:
+def _initial_from_event(request: HttpRequest) -> dict[str, Any]:
     pk = parse_pk(request.GET.get("event", ""))
     event = None if pk is None else Event.objects.filter(pk=pk).first()
     if event is None:

@@ -6,13 +6,13 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.base.forms import ReasonField
-from console.erasures.words import grounds
+from console.erasures.words import ground_choices
 from sync.erasure.requests import person
 from sync.erasure.subject_data import Person
 from webhooks.models import Source
 
 
-class WhomForm(forms.Form):
+class PersonForm(forms.Form):
     """Whose traces to look for. POSTed, so that an id stands in no address and no log of them."""
 
     entity_type = forms.CharField(
@@ -34,16 +34,16 @@ class WhomForm(forms.Form):
         help_text=_("With one source, also those that lead to the same identity service."),
     )
 
-    def whose(self) -> Person:
+    def to_person(self) -> Person:
         found = self.cleaned_data["source"]
         source = None if found is None else found.pk
         return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source)
 
 
-class AskForm(WhomForm):
+class ErasureRequestForm(PersonForm):
     """Why, and on what legal ground."""
 
-    ground = forms.ChoiceField(choices=grounds, label=_("Legal ground"))
+    ground = forms.ChoiceField(choices=ground_choices, label=_("Legal ground"))
     reason = ReasonField(
         label=_("Reason, kept with the erasure"),
         rows=4,
@@ -52,5 +52,5 @@ class AskForm(WhomForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in WhomForm.base_fields:  # what was looked at is what is asked for
+        for name in PersonForm.base_fields:  # what was looked at is what is asked for
             self.fields[name].widget = forms.HiddenInput()

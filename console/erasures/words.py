@@ -23,7 +23,7 @@ _GROUNDS: Mapping[str, tuple[object, str]] = {
     Ground.OBLIGATION: (gettext_lazy("A law obliges to erase"), "e"),
     Ground.CHILD: (gettext_lazy("The data was collected from a child"), "f"),
 }
-_ROWS: Mapping[str, object] = {
+_ROW_LABELS: Mapping[str, object] = {
     "events": gettext_lazy("Events"),
     "receipts": gettext_lazy("Requests of sources"),
     "deliveries": gettext_lazy("Deliveries"),
@@ -43,17 +43,19 @@ def erasure_mark(state: str) -> SafeString:
     return render_pill(look, shape, str(word))
 
 
-def ground_words(ground: str) -> str:
+def ground_text(ground: str) -> str:
     """Why the law asks for it, and where it says so."""
     words, letter = _GROUNDS[ground]
     return _("%(ground)s (GDPR, Article 17(1)(%(letter)s))") % {"ground": words, "letter": letter}
 
 
-def grounds() -> Iterator[tuple[str, str]]:
+def ground_choices() -> Iterator[tuple[str, str]]:
     """All that may be chosen."""
-    return ((ground, ground_words(ground)) for ground in _GROUNDS)
+    return ((ground, ground_text(ground)) for ground in _GROUNDS)
 
 
 def counted_rows(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """What there is of each kind; nothing is said of a kind of which there is none."""
-    return [(str(_ROWS.get(name, name.capitalize())), number) for name, number in counts.items() if number]
+    return [
+        (str(_ROW_LABELS.get(name, name.capitalize())), number) for name, number in counts.items() if number
+    ]

@@ -20,14 +20,14 @@ from console.base.read_only_admin import (
     get_by_public_id_or_pk,
     redirect_without_params,
 )
-from console.deliveries.close import ClosingPages
-from console.events.detail_page import event_page
-from console.events.list_filters import BAR
-from console.events.list_page import list_page, listed, newer_since, unknown_words
+from console.deliveries.manual_closing import ClosingPages
+from console.events.detail_page import build_event_page
+from console.events.list_filters import FILTER_BAR
+from console.events.list_page import build_event_list, count_newer_events, listed_events, unknown_params
 from console.events.saved_views import remove_view, save_view
 from console.payloads.reveal import RevealMixin
 from console.permissions import CONTENTS, MAY_CLOSE, MAY_EXPORT, MAY_SHARE
-from console.replays.start import ReplayPages
+from console.replays.start_pages import ReplayPages
 from console.ui.keyset import PAGE_SIZE
 from console.ui.links import entity_url
 from exports.list_export import EVENT_EXPORT
@@ -57,19 +57,22 @@ class EventAdmin(
         """The list; on POST what to do with the rows that were ticked."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if unknown := unknown_words(request.GET):
+        if unknown := unknown_params(request.GET):
             return redirect_without_params(request, unknown)
         if request.method == "POST":
-            return self._chosen(request)
-        if told := BAR.absolute_url(request.GET):
+            return self._replay_ticked(request)
+        if told := FILTER_BAR.absolute_url(request.GET):
             return HttpResponseRedirect(f"{request.path}{told}")
         if "newer" in request.GET:
-            context = {"count": newer_since(request), "query": BAR.build_query(BAR.read_params(request.GET))}
+            context = {
+                "count": count_newer_events(request),
+                "query": FILTER_BAR.build_query(FILTER_BAR.read_params(request.GET)),
+            }
             return TemplateResponse(request, "console/ui/_newer_rows.html", context)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Events"),
-            "page": list_page(request),
+            "page": build_event_list(request),
             "may_export": request.user.has_perm(MAY_EXPORT),
             "may_replay": self.has_replay_permission(request),
             "may_share": request.user.has_perm(MAY_SHARE),
@@ -78,7 +81,7 @@ class EventAdmin(
         }
         return TemplateResponse(request, "console/events/list.html", context)
 
-    def _chosen(self, request: HttpRequest) -> HttpResponse:
+    def _replay_ticked(self, request: HttpRequest) -> HttpResponse:
         if request.POST.get("action") != "replay_selected" or not self.has_replay_permission(request):
             raise PermissionDenied
         ticked = map(parse_pk, request.POST.getlist("_selected_action")[:PAGE_SIZE])
@@ -90,7 +93,7 @@ class EventAdmin(
         return answer or redirect(request.get_full_path())
 
     def filtered_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return listed(request)
+        return listed_events(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
         """By key or by reference: an address can be put together from what people quote."""
@@ -105,10 +108,10 @@ class EventAdmin(
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,
             "entity_url": entity_url(row.entity_type, row.entity_id),
-            "back": BAR.build_query(dict(parse_qsl(request.GET.get("list", "")))),
+            "back": FILTER_BAR.build_query(dict(parse_qsl(request.GET.get("list", "")))),
             "may_close": request.user.has_perm(MAY_CLOSE) and row.state in _CLOSABLE,
             "may_download": request.user.has_perm(self.list_export.permission),
-            "page": event_page(row, request),
+            "page": build_event_page(row, request),
             "may_read_audit": request.user.has_perm("audit.view_entry"),
             "may_erase": request.user.has_perm("sync.erase_subject"),
             "is_erased": is_erased(row.entity_id),

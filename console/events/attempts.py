@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from console.events.waterfall import Piece, Span, pieces, scale, waited
+from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.content import (
     ChangeTable,
     PayloadAbsence,
@@ -27,16 +27,16 @@ from console.ui.outcome_texts import describe_code
 from sync.models import Attempt, Call, Delivery, Outcome
 from webhooks.catalogue.codes import Words
 
-MOST_ATTEMPTS = 50
-WITH_CALLS = 20
-MOST_CALLS = 400
+MAX_ATTEMPTS = 50
+MAX_WITH_CALLS = 20
+MAX_CALLS = 400
 _GOOD = (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.SUPERSEDED)
-_DONE = {
+_DONE_TEXTS = {
     "created": gettext_noop("Record %(record)s created."),
     "updated": gettext_noop("Record %(record)s updated."),
     "deleted": gettext_noop("Record %(record)s deleted."),
 }
-_MEANT = {
+_INTENDED_TEXTS = {
     "created": gettext_noop("Was to be: record %(record)s created."),
     "updated": gettext_noop("Was to be: record %(record)s updated."),
     "deleted": gettext_noop("Was to be: record %(record)s deleted."),
@@ -44,7 +44,7 @@ _MEANT = {
 
 
 @dataclass(frozen=True, slots=True)
-class CallShown:
+class CallRow:
     """One outgoing request; what it sent and was answered only for people who may see it."""
 
     row: Call
@@ -61,8 +61,8 @@ class CallShown:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptShown:
-    """One attempt. `said`: why it was refused, in the words of the `system` that its code is about, or of the hub.
+class AttemptRow:
+    """One attempt. `messages`: why it was refused, in the words of the `system` that its code is about, or of the hub.
     `missing`: why there is no change any more. `calls`: None if not read.
     """
 
@@ -71,16 +71,16 @@ class AttemptShown:
     system: str
     took: str
     change: ChangeTable | None
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
     missing: str = ""
-    calls: tuple[CallShown, ...] | None = None
+    calls: tuple[CallRow, ...] | None = None
     seconds: float = 0.0
-    bar: tuple[Piece, ...] = ()
-    waited: str = ""
+    bar: tuple[BarSegment, ...] = ()
+    waiting_text: str = ""
 
     @property
-    def is_found_by_the_hub(self) -> bool:
-        """Whether what it `said` is the hub's own: it came to no request that could have been refused."""
+    def is_found_by_hub(self) -> bool:
+        """Whether what it `messages` is the hub's own: it came to no request that could have been refused."""
         return self.row.code == "unmappable"
 
     @property
@@ -89,58 +89,62 @@ class AttemptShown:
         return self.row.outcome == Outcome.UNCHANGED and not self.row.record_id
 
     @property
-    def deed(self) -> str:
+    def action_text(self) -> str:
         """What it did to the record, or was to do where it did not get so far; empty where there was nothing to do."""
-        told = (_DONE if self.row.outcome == Outcome.SUCCEEDED else _MEANT).get(self.row.action, "")
+        told = (_DONE_TEXTS if self.row.outcome == Outcome.SUCCEEDED else _INTENDED_TEXTS).get(
+            self.row.action, ""
+        )
         return " ".join((_(told) % {"record": self.row.record_id}).split()) if told else ""
 
 
-def speaker(delivery: Delivery, code: str) -> str:
+def system_name(delivery: Delivery, code: str) -> str:
     """The name of the connection that a code of this delivery is about."""
     return delivery.system_of(code).name
 
 
-def attempts_of(
+def attempts_by_delivery(
     deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
-) -> dict[int, list[AttemptShown]]:
+) -> dict[int, list[AttemptRow]]:
     """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
-    rows = _attempts(deliveries, may["contents"])
-    calls = _calls([row.pk for row in rows[:WITH_CALLS]], may, missing) if may["calls"] else {}
+    rows = _newest_attempts(deliveries, may["contents"])
+    calls = _calls_by_attempt([row.pk for row in rows[:MAX_WITH_CALLS]], may, missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
-    shown: dict[int, list[AttemptShown]] = defaultdict(list)
+    shown: dict[int, list[AttemptRow]] = defaultdict(list)
     for place, row in enumerate(rows):
-        attempt = _shown(row, owners[row.delivery_id], may, now, missing)
-        known = tuple(calls.get(row.pk, ())) if place < WITH_CALLS else None
+        attempt = _attempt_row(row, owners[row.delivery_id], may, now, missing)
+        known = tuple(calls.get(row.pk, ())) if place < MAX_WITH_CALLS else None
         shown[row.delivery_id].append(replace(attempt, calls=known))
-    return {key: _with_bars(attempts) for key, attempts in shown.items()}
+    return {key: _add_bars(attempts) for key, attempts in shown.items()}
 
 
-def _with_bars(attempts: list[AttemptShown]) -> list[AttemptShown]:
+def _add_bars(attempts: list[AttemptRow]) -> list[AttemptRow]:
     """All on the scale of the longest; the oldest that is shown waited for nothing that is known."""
-    full = scale([each.seconds for each in attempts])
+    full = longest_seconds([each.seconds for each in attempts])
     before = [*(each.row.ended_at for each in attempts[1:]), None]
     return [
-        replace(each, bar=_bar(each, full), waited=waited(ended_at, each.row.started_at))
+        replace(each, bar=_attempt_bar(each, full), waiting_text=waiting_text(ended_at, each.row.started_at))
         for each, ended_at in zip(attempts, before, strict=True)
     ]
 
 
-def _bar(attempt: AttemptShown, full: float) -> tuple[Piece, ...]:
-    spans = [Span(call.row.started_at, call.row.seconds or 0.0, call.style) for call in attempt.calls or ()]
+def _attempt_bar(attempt: AttemptRow, full: float) -> tuple[BarSegment, ...]:
+    spans = [
+        CallSpan(call.row.started_at, call.row.seconds or 0.0, call.style) for call in attempt.calls or ()
+    ]
     style = "good" if attempt.row.outcome in _GOOD else "bad"
-    return tuple(pieces(attempt.row.started_at, attempt.seconds, spans, full, style))
+    return tuple(bar_segments(attempt.row.started_at, attempt.seconds, spans, full, style))
 
 
-def _attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
+def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
     related = ["mapping_version__mapping", "replay__requested_by"]
     related += ["change__subject", "answer__subject"] if with_contents else []
     rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries]).select_related(*related)
-    return list(rows.order_by("-id")[:MOST_ATTEMPTS])
+    return list(rows.order_by("-id")[:MAX_ATTEMPTS])
 
 
-def _calls(
+def _calls_by_attempt(
     attempts: list[int], may: Mapping[str, bool], missing: PayloadAbsence
-) -> dict[int, list[CallShown]]:
+) -> dict[int, list[CallRow]]:
     with_contents, covered = may["contents"], not may["revealed"]
     related = ["connection", "request__subject", "response__subject"] if with_contents else ["connection"]
     rows = (
@@ -148,51 +152,51 @@ def _calls(
         .select_related(*related)
         .order_by("-attempt", "started_at", "id")
     )
-    shown: dict[int, list[CallShown]] = defaultdict(list)
-    for row in rows[:MOST_CALLS]:
+    shown: dict[int, list[CallRow]] = defaultdict(list)
+    for row in rows[:MAX_CALLS]:
         gone = missing.reason_text(row.started_at) if with_contents and not row.response else ""
         sent = request_content(row, gone, is_masked=covered) if with_contents else None
         has_answer = with_contents and row.status is not None
         answered = response_content(row, gone, is_masked=covered) if has_answer else None
         command = (
             build_curl_command(row.method, row.path, document)
-            if (document := _document(row, with_contents))
+            if (document := _request_document(row, with_contents))
             else ""
         )
-        shown[row.attempt_id].append(CallShown(row, short_duration(row.seconds), sent, answered, command))
+        shown[row.attempt_id].append(CallRow(row, short_duration(row.seconds), sent, answered, command))
     return shown
 
 
-def _document(row: Call, with_contents: bool) -> dict[str, Any]:
+def _request_document(row: Call, with_contents: bool) -> dict[str, Any]:
     return request_document(row) if with_contents else {}
 
 
-def _shown(
+def _attempt_row(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
-) -> AttemptShown:
+) -> AttemptRow:
     seconds = ((row.ended_at or now) - row.started_at).total_seconds()
-    took, system = short_duration(seconds), speaker(delivery, row.code)
-    return AttemptShown(
+    took, system = short_duration(seconds), system_name(delivery, row.code)
+    return AttemptRow(
         row=row,
         seconds=seconds,
         words=describe_code(row.code, system),
         system=system,
         took=took if row.ended_at else f"{took} so far",
         change=change_table(row.change) if may["contents"] and row.change_id else None,
-        said=_said(json_document(row.answer)) if may["contents"] and row.answer_id else (),
+        messages=_answer_messages(json_document(row.answer)) if may["contents"] and row.answer_id else (),
         missing=missing.reason_text(row.started_at)
         if may["contents"] and row.action and not row.change_id
         else "",
     )
 
 
-def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
+def _answer_messages(document: Mapping[str, Any]) -> tuple[str, ...]:
     sentence = format_value(document["sentence"]) if document.get("sentence") else ""
-    errors = (_error(each, sentence) for each in document.get("errors", []))
+    errors = (_error_text(each, sentence) for each in document.get("errors", []))
     return tuple(dict.fromkeys(each for each in (sentence, *errors) if each))
 
 
-def _error(error: Mapping[str, Any], sentence: str) -> str:
+def _error_text(error: Mapping[str, Any], sentence: str) -> str:
     """`email: It is taken.`, or `email: duplicate` where no words tell more than the code.
 
     What the hub itself found is translated; what a system said stands as it said it.

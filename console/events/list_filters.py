@@ -11,50 +11,50 @@ from sync.search.event_search import Found, Match
 from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, State
 
-BAR = FilterBar(WORDS, "received")
+FILTER_BAR = FilterBar(WORDS, "received")
 # Why an event failed, or waits: of those of requests that were refused there is no event.
-REASONS = tuple(
+FAILURE_CODES = tuple(
     code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
 )
 
 
-def chips(words: FilterParams, sources: Iterable[tuple[str, str]]) -> list[FilterChip]:
+def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> list[FilterChip]:
     """All chips; what only a link can ask for (an entity) has one where it was asked for."""
     found = [
-        BAR.time_chip(words, _("Received")),
-        BAR.value_chip(words, "state", _("Status"), _states()),
-        _reason(words),
-        BAR.value_chip(
-            words, "event_type", _("Type"), [*((each, each) for each in EVENT_TYPES), (OTHER, _("Another"))]
+        FILTER_BAR.time_chip(params, _("Received")),
+        FILTER_BAR.value_chip(params, "state", _("Status"), _state_options()),
+        _reason_chip(params),
+        FILTER_BAR.value_chip(
+            params, "event_type", _("Type"), [*((each, each) for each in EVENT_TYPES), (OTHER, _("Another"))]
         ),
-        BAR.value_chip(words, "source", _("Source"), sources),
+        FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]
     for name, label in (
         ("commercial", _("Connection")),
         ("entity_type", _("Entity type")),
         ("entity_id", _("Entity")),
     ):
-        if value := words.get(name):
-            found.append(BAR.value_chip(words, name, label, [(value, value)]))
+        if value := params.get(name):
+            found.append(FILTER_BAR.value_chip(params, name, label, [(value, value)]))
     return found
 
 
-def _states() -> list[tuple[str, str]]:
+def _state_options() -> list[tuple[str, str]]:
     return [
         (NEEDS_SOMEBODY, _("Needs attention")),
         *((str(state.value), state_name(state)) for state in State),
     ]
 
 
-def _reason(words: FilterParams) -> FilterChip:
+def _reason_chip(params: FilterParams) -> FilterChip:
     """Reasons of what failed. One is looked for among what failed, unless another state is chosen."""
-    values = sorted(((code, describe_code(code).title) for code in REASONS), key=lambda each: each[1])
-    within = words if words.get("code") else {**words, "state": words.get("state") or State.DEAD.value}
-    return BAR.value_chip(within, "code", _("Reason"), values)
+    values = sorted(((code, describe_code(code).title) for code in FAILURE_CODES), key=lambda each: each[1])
+    within = params if params.get("code") else {**params, "state": params.get("state") or State.DEAD.value}
+    return FILTER_BAR.value_chip(within, "code", _("Reason"), values)
 
 
-def tabs(
-    words: FilterParams, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]
+def view_tabs(
+    params: FilterParams, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]
 ) -> list[ViewTab]:
     """The views that everybody has, then those that were saved (key, name, query)."""
     views = [
@@ -63,15 +63,15 @@ def tabs(
         ("retrying", _("Retrying"), {"state": State.RETRYING.value}),
         ("", _("Ignored today"), {"state": f"{State.IGNORED},{State.SUPERSEDED}", "received": "24"}),
     ]
-    here = BAR.build_query(words)
+    here = FILTER_BAR.build_query(params)
     found = [
-        ViewTab(name, BAR.build_query(view), BAR.build_query(view) == here, counts.get(key, ""))
+        ViewTab(name, FILTER_BAR.build_query(view), FILTER_BAR.build_query(view) == here, counts.get(key, ""))
         for key, name, view in views
     ]
     return found + [ViewTab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
 
 
-def found_sentence(found: Found) -> str:
+def search_sentence(found: Found) -> str:
     """What a searched term was taken for; empty where nothing was searched."""
     if found.receipt is not None:
         return _receipt_sentence(found.receipt)

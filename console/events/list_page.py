@@ -12,8 +12,8 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.events.list_filters import BAR, chips, found_sentence, tabs
-from console.events.list_query import COUNTED, count_newer, count_rows, has_any, read_rows
+from console.events.list_filters import FILTER_BAR, filter_chips, search_sentence, view_tabs
+from console.events.list_query import COUNT_LIMIT, count_newer, fetch_events, has_events, page_count_label
 from console.events.saved_views import saved_views
 from console.ui.chips import FilterChip, ViewTab
 from console.ui.formatting import time_until
@@ -24,12 +24,12 @@ from sync.search.periods import NoSuchFilter
 from webhooks.catalogue.codes import is_about_identity
 from webhooks.models import Event, Source, State
 
-_PLACE = ("before", "after", "order", "newer")
-_NOISE = ("e", "_changelist_filters")
+_PAGE_PARAMS = ("before", "after", "order", "newer")
+_IGNORED_PARAMS = ("e", "_changelist_filters")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EventRow:
     """One event in the words of the list."""
 
     event: Any
@@ -37,21 +37,21 @@ class Row:
     next_try: str
 
     @property
-    def ending(self) -> str:
+    def short_reference(self) -> str:
         """The end of its reference: enough to tell two rows apart."""
         return str(self.event.reference)[-6:]
 
 
 @dataclass(frozen=True, slots=True)
-class ListPage:
+class EventList:
     """What the template shows. `cl` of Django's own lists has no part in it.
 
     `excluding`: of a list without a row the filters of which each alone leaves nothing.
     """
 
-    meant: EventFilter
+    event_filter: EventFilter
     words: Mapping[str, str]
-    rows: Sequence[Row]
+    rows: Sequence[EventRow]
     count: str
     chips: Sequence[FilterChip]
     tabs: Sequence[ViewTab]
@@ -62,9 +62,9 @@ class ListPage:
     problem: str = ""
 
     @property
-    def found(self) -> str:
+    def search_sentence(self) -> str:
         """What the searched term was taken for."""
-        return found_sentence(self.meant.found)
+        return search_sentence(self.event_filter.found)
 
     @property
     def is_filtered(self) -> bool:
@@ -81,76 +81,76 @@ class ListPage:
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
 
-def unknown_words(query: QueryDict) -> list[str]:
+def unknown_params(query: QueryDict) -> list[str]:
     """Parameters that mean nothing in this list."""
-    return BAR.unknown_params(query, *_PLACE, *_NOISE)
+    return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS, *_IGNORED_PARAMS)
 
 
-def list_page(request: HttpRequest) -> ListPage:
+def build_event_list(request: HttpRequest) -> EventList:
     """Filters that cannot be used are said so, and leave everything in."""
-    words, problem = BAR.read_params(request.GET), ""
+    words, problem = FILTER_BAR.read_params(request.GET), ""
     now = timezone.now()
     try:
         meant, place = resolve(words, now), PageRequest.from_query(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
         words, meant, place = {}, EventFilter(), PageRequest()
-    found = read_rows(meant, place)
-    here, bar = BAR.build_query(words), chips(words, listed_sources())
-    return ListPage(
-        meant=meant,
+    found = fetch_events(meant, place)
+    here, bar = FILTER_BAR.build_query(words), filter_chips(words, source_options())
+    return EventList(
+        event_filter=meant,
         words=words,
-        rows=[_row(event, now) for event in found.rows],
-        count=count_rows(meant, found),
+        rows=[_event_row(event, now) for event in found.rows],
+        count=page_count_label(meant, found),
         chips=bar,
-        tabs=tabs(words, _counts(), saved_views(request.user)),
+        tabs=view_tabs(words, _tab_counts(), saved_views(request.user)),
         query=here,
         turning=PageLinks.for_page(here, found, place),
-        newest=_newest(found, place, here),
-        excluding=() if found.rows or problem else _excluding(bar, now),
+        newest=_newer_query(found, place, here),
+        excluding=() if found.rows or problem else _excluding_chips(bar, now),
         problem=problem,
     )
 
 
-def _excluding(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
+def _excluding_chips(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
     """The set filters without which there would be events. Only an empty list asks."""
     set_ones = [chip for chip in bar if chip.value]
-    return [chip for chip in set_ones if has_any(resolve(dict(parse_qsl(chip.clear_query[1:])), now))]
+    return [chip for chip in set_ones if has_events(resolve(dict(parse_qsl(chip.clear_query[1:])), now))]
 
 
-def newer_since(request: HttpRequest) -> int:
+def count_newer_events(request: HttpRequest) -> int:
     """For a page that is open: how many events came since; 0 for an address that makes no sense."""
     try:
-        meant = resolve(BAR.read_params(request.GET), timezone.now())
+        meant = resolve(FILTER_BAR.read_params(request.GET), timezone.now())
         return count_newer(meant, Cursor.parse_cursor(request.GET.get("newer", "")))
     except NoSuchFilter:
         return 0
 
 
-def listed(request: HttpRequest) -> QuerySet[Event]:
+def listed_events(request: HttpRequest) -> QuerySet[Event]:
     """Everything that this address means, in the list's order. `NoSuchFilter`."""
-    if unknown := unknown_words(request.GET):
+    if unknown := unknown_params(request.GET):
         raise NoSuchFilter(f"{unknown[0][:40]} is no filter of events")
-    return resolve(BAR.read_params(request.GET), timezone.now()).narrow(
+    return resolve(FILTER_BAR.read_params(request.GET), timezone.now()).narrow(
         Event.objects.select_related("source").order_by("-received_at", "-pk")
     )
 
 
-def _newest(found: KeysetPage, place: PageRequest, here: str) -> str:
+def _newer_query(found: KeysetPage, place: PageRequest, here: str) -> str:
     """Where a page that begins with the newest event asks whether there are newer ones."""
     if place != PageRequest() or not found.rows:
         return ""
     return f"{here}&newer={BY_RECEIVED_TIME.cursor_of(found.rows[0])}"
 
 
-def listed_sources() -> list[tuple[str, str]]:
+def source_options() -> list[tuple[str, str]]:
     return list(Source.objects.values_list("slug", "name")[:100])
 
 
-def _counts() -> dict[str, str]:
+def _tab_counts() -> dict[str, str]:
     """Of the tabs, each bounded, in one statement."""
     dead, held, retrying = _count_states(State.DEAD, State.HELD, State.RETRYING)
-    return {"attention": _bounded(dead + held), "retrying": _bounded(retrying)}
+    return {"attention": _bounded_count(dead + held), "retrying": _bounded_count(retrying)}
 
 
 def _count_states(*states: str) -> Sequence[int]:
@@ -159,22 +159,22 @@ def _count_states(*states: str) -> Sequence[int]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join([part] * len(states))}",
-            [value for state in states for value in (state, COUNTED + 1)],
+            [value for state in states for value in (state, COUNT_LIMIT + 1)],
         )
         found: Sequence[int] = cursor.fetchone()
     return found
 
 
-def _bounded(count: int) -> str:
-    return f"{COUNTED:,}+" if count > COUNTED else f"{count:,}" if count else ""
+def _bounded_count(count: int) -> str:
+    return f"{COUNT_LIMIT:,}+" if count > COUNT_LIMIT else f"{count:,}" if count else ""
 
 
-def _row(event: Any, now: Any) -> Row:
+def _event_row(event: Any, now: Any) -> EventRow:
     ended_well = event.state in (State.SUCCEEDED, State.UNCHANGED)
     system = event.identity if is_about_identity(event.code) else event.commercial
     words = explain_pause() if event.is_paused else explain_outcome(event.state, event.code, system or "")
     is_ahead = event.state == State.RETRYING and event.next_at is not None
-    return Row(
+    return EventRow(
         event=event,
         reason="" if ended_well else words.title,
         next_try=time_until(event.next_at, now) if is_ahead else "",

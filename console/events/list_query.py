@@ -12,30 +12,32 @@ from sync.models import WAITING, Attempt, Delivery
 from sync.search.event_filter import EventFilter
 from webhooks.models import Event, State
 
-COUNTED = 1_000
+COUNT_LIMIT = 1_000
 
 
-def read_rows(meant: EventFilter, place: PageRequest) -> KeysetPage:
+def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
     """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
     `was_replayed`, `is_paused` and the names `identity` and `commercial` of its deliveries.
     """
-    return BY_RECEIVED_TIME.fetch_page(place, partial(_read, meant))
+    return BY_RECEIVED_TIME.fetch_page(place, partial(_fetch_rows, event_filter))
 
 
-def _read(meant: EventFilter, narrowing: Q, order: Sequence[str], most: int) -> list[Any]:
+def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:
     """Several states are read one by one: each has its index in this order, all together have none."""
-    parts = _parts(meant)
+    parts = _filters_by_state(event_filter)
     found = [
         event
         for part in parts
-        for event in _told(part.narrow(Event.objects.filter(narrowing))).order_by(*order)[:most]
+        for event in _annotate_deliveries(part.narrow(Event.objects.filter(condition))).order_by(*order)[
+            :limit
+        ]
     ]
     if len(parts) > 1:
         found.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
-    return found[:most]
+    return found[:limit]
 
 
-def _told(events: QuerySet[Event]) -> QuerySet[Any]:
+def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
     """With what the list tells of their deliveries, looked up for the rows that are shown only."""
     deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
@@ -53,60 +55,65 @@ def _told(events: QuerySet[Event]) -> QuerySet[Any]:
     )
 
 
-def _parts(meant: EventFilter) -> list[EventFilter]:
-    return [meant.in_state(state) for state in meant.states] or [meant]
+def _filters_by_state(event_filter: EventFilter) -> list[EventFilter]:
+    return [event_filter.in_state(state) for state in event_filter.states] or [event_filter]
 
 
-def count_newer(meant: EventFilter, cursor: Cursor) -> int:
+def count_newer(event_filter: EventFilter, cursor: Cursor) -> int:
     """Events of this list that came since the page was shown, at most 100 of each state."""
     newer = Event.objects.filter(BY_RECEIVED_TIME.newer_than(cursor)).order_by().values("pk")
-    return sum(part.narrow(newer)[:100].count() for part in _parts(meant))
+    return sum(part.narrow(newer)[:100].count() for part in _filters_by_state(event_filter))
 
 
-def has_any(meant: EventFilter) -> bool:
+def has_events(event_filter: EventFilter) -> bool:
     """Whether there is an event that is meant: at most one statement for each state."""
-    return any(part.narrow(Event.objects.order_by()).exists() for part in _parts(meant))
+    return any(part.narrow(Event.objects.order_by()).exists() for part in _filters_by_state(event_filter))
 
 
-def count_rows(meant: EventFilter, rows: KeysetPage) -> str:
+def page_count_label(event_filter: EventFilter, rows: KeysetPage) -> str:
     """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
     if rows.older_cursor is None and rows.newer_cursor is None:
-        return _events(len(rows.rows))
-    return count_meant(meant)
+        return _count_text(len(rows.rows))
+    return filter_count_label(event_filter)
 
 
-def count_meant(meant: EventFilter) -> str:
+def filter_count_label(event_filter: EventFilter) -> str:
     """The same without a look at a page of them."""
-    if not meant.is_narrow:
-        first, last = _ends()
-        return gettext("about %(count)s events") % {"count": f"{roughly(last - first + 1):,}"}
-    if not _is_counted_by_one_index(meant):
+    if not event_filter.is_narrow:
+        first, last = _pk_range()
+        return gettext("about %(count)s events") % {"count": f"{round_estimate(last - first + 1):,}"}
+    if not _is_counted_by_one_index(event_filter):
         return ""
     total = 0
-    for part in _parts(meant):
+    for part in _filters_by_state(event_filter):
         found = part.narrow(Event.objects.order_by().values("pk"))
-        total += found[: COUNTED + 1 - total].count() if total <= COUNTED else 0
-    if total > COUNTED:
-        return gettext("more than %(count)s events") % {"count": f"{COUNTED:,}"}
-    return _events(total)
+        total += found[: COUNT_LIMIT + 1 - total].count() if total <= COUNT_LIMIT else 0
+    if total > COUNT_LIMIT:
+        return gettext("more than %(count)s events") % {"count": f"{COUNT_LIMIT:,}"}
+    return _count_text(total)
 
 
-def roughly(count: int) -> int:
+def round_estimate(count: int) -> int:
     """From a thousand on with two digits: the rest of an estimate would only look exact."""
-    return count if count < COUNTED else round(count, 2 - len(str(count)))
+    return count if count < COUNT_LIMIT else round(count, 2 - len(str(count)))
 
 
-def _is_counted_by_one_index(meant: EventFilter) -> bool:
-    if meant.entity_id or meant.q:
+def _is_counted_by_one_index(event_filter: EventFilter) -> bool:
+    if event_filter.entity_id or event_filter.q:
         return True
-    return not (meant.code or meant.event_type or meant.entity_type or (meant.state and meant.source))
+    return not (
+        event_filter.code
+        or event_filter.event_type
+        or event_filter.entity_type
+        or (event_filter.state and event_filter.source)
+    )
 
 
-def _events(count: int) -> str:
+def _count_text(count: int) -> str:
     return ngettext("%(count)d event", "%(count)d events", count) % {"count": count}
 
 
-def _ends() -> tuple[int, int]:
+def _pk_range() -> tuple[int, int]:
     """The first key and the last. MIN and MAX in one SELECT would read the whole table on SQLite."""
     last = Event.objects.order_by("-pk").values("pk")[:1]
     return Event.objects.order_by("pk").values_list("pk", Subquery(last)).first() or (1, 0)

@@ -18,27 +18,29 @@ from console.permissions import MAY_SHARE
 from sync.erasure.redaction import without_entity, without_id
 from sync.search.event_filter import WORDS
 
-MOST = 20
+MAX_VIEWS = 20
 
 
 def saved_views(user: Any) -> list[tuple[int, str, str]]:
     """Key, name and query of what this person sees: own views and shared ones, by name."""
     rows = SavedView.objects.filter(Q(person=user.pk) | Q(is_shared=True)).order_by("name", "pk")
-    return list(rows.values_list("pk", "name", "query")[:MOST])
+    return list(rows.values_list("pk", "name", "query")[:MAX_VIEWS])
 
 
 @post_only(back_to="admin:webhooks_event_changelist")
 def save_view(request: HttpRequest) -> HttpResponse:
     """Keep the filters of the form's address under a name; the same name again replaces what it meant."""
-    name, query = request.POST.get("name", "").strip()[:40], _filters(request.POST.get("query", ""))
+    name, query = request.POST.get("name", "").strip()[:40], _normalize_query(request.POST.get("query", ""))
     is_shared = bool(request.POST.get("is_shared"))
     if is_shared and not request.user.has_perm(MAY_SHARE):
         raise PermissionDenied
     own = SavedView.objects.filter(person=request.user.pk)
     if not name or not query:
         messages.error(request, _("A view needs a name and at least one filter. Nothing was saved."))
-    elif own.exclude(name=name).count() >= MOST:
-        messages.error(request, _("You have %(count)d views already. Remove one first.") % {"count": MOST})
+    elif own.exclude(name=name).count() >= MAX_VIEWS:
+        messages.error(
+            request, _("You have %(count)d views already. Remove one first.") % {"count": MAX_VIEWS}
+        )
     else:
         own.update_or_create(
             name=name,
@@ -57,7 +59,7 @@ def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("admin:webhooks_event_changelist")
 
 
-def forget(entity_id: str, name: str) -> int:
+def erase_from_saved_views(entity_id: str, name: str) -> int:
     """Erase an entity from the names and the filters of views; how many named it. `name` stands for it from now on."""
     concerned = 0
     for view in SavedView.objects.all():
@@ -72,7 +74,7 @@ def forget(entity_id: str, name: str) -> int:
     return concerned
 
 
-def _filters(query: str) -> str:
+def _normalize_query(query: str) -> str:
     """Only what is a filter, in one order: the same filters are the same view."""
     given = dict(parse_qsl(query.lstrip("?")))
     kept = urlencode({name: given[name] for name in WORDS if given.get(name)})

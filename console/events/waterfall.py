@@ -12,7 +12,7 @@ WIDTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CallSpan:
     """One request: when it began, how long it took, and how it ended (`info`, `good`, `bad`)."""
 
     started_at: datetime
@@ -21,7 +21,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class BarSegment:
     """A part of a bar of `WIDTH` units."""
 
     x: int
@@ -29,32 +29,32 @@ class Piece:
     style: str
 
 
-def scale(lengths: Sequence[float]) -> float:
+def longest_seconds(lengths: Sequence[float]) -> float:
     """The seconds that the longest attempt took: the full width of every bar."""
     return max([*lengths, 0.001])
 
 
-def pieces(
-    started_at: datetime, seconds: float, spans: Sequence[Span], full: float, style: str
-) -> list[Piece]:
+def bar_segments(
+    started_at: datetime, seconds: float, spans: Sequence[CallSpan], full: float, style: str
+) -> list[BarSegment]:
     """The bar of one attempt. Without requests all of it has the attempt's own style."""
     if not spans:
-        return [Piece(0, _units(seconds, full), style)]
+        return [BarSegment(0, _to_units(seconds, full), style)]
     return [
-        Piece(
-            min(_units((span.started_at - started_at).total_seconds(), full), WIDTH - 4),
-            max(_units(span.seconds, full), 4),
+        BarSegment(
+            min(_to_units((span.started_at - started_at).total_seconds(), full), WIDTH - 4),
+            max(_to_units(span.seconds, full), 4),
             span.style,
         )
         for span in spans
     ]
 
 
-def _units(seconds: float, full: float) -> int:
+def _to_units(seconds: float, full: float) -> int:
     return max(0, min(WIDTH, round(seconds / full * WIDTH)))
 
 
-def waited(since: datetime | None, until: datetime) -> str:
+def waiting_text(since: datetime | None, until: datetime) -> str:
     """The gap before an attempt, in words; empty below a second."""
     seconds = int((until - since).total_seconds()) if since else 0
     return _("waited %(time)s before this attempt") % {"time": long_duration(seconds)} if seconds >= 1 else ""

@@ -21,8 +21,8 @@ from console.base.downloads import refuse_download
 from console.base.forms import ReasonField
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin, get_by_public_id_or_pk
-from console.events.list_filters import BAR
-from console.export_jobs.page import asked_by, file_name, question, shown
+from console.events.list_filters import FILTER_BAR
+from console.export_jobs.page import archive_name, detail_context, request_context, requester_name
 from console.export_jobs.words import export_mark
 from console.permissions import MAY_EXPORT
 from console.ui.filter_text import describe_filter
@@ -34,7 +34,7 @@ from sync.search.event_filter import EventFilter, resolve
 from sync.search.periods import NoSuchFilter
 
 
-class AskForm(forms.Form):
+class ExportRequestForm(forms.Form):
     """Why, and which table for reading is wanted beside the evidence."""
 
     reason = ReasonField(label=_("Reason, kept with the export"), rows=4)
@@ -63,7 +63,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return super().changelist_view(request, {"may_export": _may(request), **(extra_context or {})})
+        return super().changelist_view(request, {"may_export": _may_export(request), **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """How many were found is said only where somebody searched."""
@@ -86,8 +86,8 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """What will be exported; on POST with a reason, ask for it."""
-        self._check(request)
-        if told := BAR.absolute_url(request.GET):
+        self._check_permission(request)
+        if told := FILTER_BAR.absolute_url(request.GET):
             return redirect(f"{request.path}{told}")
         try:
             meant = resolve(
@@ -96,13 +96,15 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         except NoSuchFilter:
             messages.error(request, "The filters of this address cannot be used: choose them again.")
             return redirect("admin:webhooks_event_changelist")
-        form = AskForm(request.POST if request.method == "POST" else None)
+        form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
-            return self._ask(request, meant, form)
-        words = BAR.read_params(request.GET) or meant.words()
-        return self.render_page(request, "console/export_jobs/new.html", question(words, meant, form))
+            return self._request_export(request, meant, form)
+        words = FILTER_BAR.read_params(request.GET) or meant.words()
+        return self.render_page(request, "console/export_jobs/new.html", request_context(words, meant, form))
 
-    def _ask(self, request: HttpRequest, meant: EventFilter, form: AskForm) -> HttpResponse:
+    def _request_export(
+        self, request: HttpRequest, meant: EventFilter, form: ExportRequestForm
+    ) -> HttpResponse:
         wanted = form.cleaned_data
         try:
             export = lifecycle.request_export(
@@ -116,13 +118,15 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
     def render_detail(self, request: HttpRequest, row: Export) -> HttpResponse:
         """How far it has come; once it is made, how to check it."""
         return self.render_page(
-            request, "console/export_jobs/detail.html", shown(row, request.user, may_export=_may(request))
+            request,
+            "console/export_jobs/detail.html",
+            detail_context(row, request.user, may_export=_may_export(request)),
         )
 
     @post_only(back_to="admin:exports_export_change", key="key")
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
         """End it before it is made."""
-        export = self._own(request, key)
+        export = self._get_export(request, key)
         if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
         else:
@@ -131,26 +135,26 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """The archive. It is on the audit log before its first byte leaves."""
-        export = self._own(request, key)
+        export = self._get_export(request, key)
         if export.state != ExportState.DONE or not export.archive.exists():
             messages.error(request, "There is no file of this export here: export again.")
             return redirect("admin:exports_export_change", export.uuid)
         with transaction.atomic():
             details = {"sha256": export.sha256, "bytes": export.size, "address": client_address(request)}
             lifecycle.append_export_entry(export, "export.downloaded", request_actor(request), details)
-        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=file_name(export))
+        response = FileResponse(export.archive.open("rb"), as_attachment=True, filename=archive_name(export))
         response["Cache-Control"] = "no-store"
         return response
 
-    def _own(self, request: HttpRequest, key: UUID) -> Export:
-        self._check(request)
+    def _get_export(self, request: HttpRequest, key: UUID) -> Export:
+        self._check_permission(request)
         export = self.get_object(request, str(key))
         if export is None:
             raise Http404
         return export
 
-    def _check(self, request: HttpRequest) -> None:
-        if not (self.has_view_permission(request) and _may(request)):
+    def _check_permission(self, request: HttpRequest) -> None:
+        if not (self.has_view_permission(request) and _may_export(request)):
             refuse_download(request, {"what": "evidence"})
 
     @admin.display(description="requested")
@@ -159,7 +163,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @admin.display(description="by")
     def who(self, export: Export) -> str:
-        return asked_by(export)
+        return requester_name(export)
 
     @admin.display(description="which events")
     def what(self, export: Export) -> str:
@@ -178,5 +182,5 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return render_time(export.expires_at) if export.state == ExportState.DONE else "–"
 
 
-def _may(request: HttpRequest) -> bool:
+def _may_export(request: HttpRequest) -> bool:
     return request.user.has_perm(MAY_EXPORT)

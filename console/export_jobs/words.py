@@ -39,7 +39,7 @@ def table_choices() -> Sequence[TableChoice]:
     return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLE_LABELS.items()]
 
 
-def contents(export: Export) -> list[str]:
+def content_phrases(export: Export) -> list[str]:
     """How much of what is in it, one phrase each."""
     phrases: Mapping[str, Callable[[int], str]] = {
         "events": lambda number: ngettext("%s event", "%s events", number),

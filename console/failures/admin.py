@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, ReadOnlyAdmin
-from console.deliveries.close import PENDING_CLOSINGS, Back, close_chosen
-from console.failures.by_reason import failed_lately
-from console.failures.forms import CareForm, NotesForm
-from console.failures.history import history_of
+from console.deliveries.manual_closing import PENDING_CLOSINGS, BackLink, close_selected
+from console.failures.failure_reasons import count_last_seven_days
+from console.failures.forms import FailureDecisionForm, FailureNotesForm
+from console.failures.history import load_history
 from console.failures.list_page import failure_tabs
 from console.permissions import MAY_CLOSE, MAY_TEND
 from console.ui.links import failed_events_query, replay_form_url
@@ -28,7 +28,7 @@ from sync.models.failure import dead_of
 from sync.operations.failure_decisions import Decider, decide_group, note_group
 from sync.operations.held_deliveries import LARGEST, NotDecidable
 
-_SAMPLE = 5
+_SAMPLE_SIZE = 5
 
 
 @admin.register(FailureGroup)
@@ -56,7 +56,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
         context = {
             "title": _("Failure groups"),
-            "rows": current.listed(),
+            "rows": current.to_rows(),
             "tabs": tabs,
             "current": current.name,
         }
@@ -67,23 +67,23 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     def render_detail(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
         """Everything about one group, and what can be done about it."""
-        return self._show(request, row)
+        return self._detail_page(request, row)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
-        group = self._asked(request, pk, MAY_TEND)
-        form = CareForm(request.POST)
+        group = self._get_group(request, pk, MAY_TEND)
+        form = FailureDecisionForm(request.POST)
         if not form.is_valid():
-            return self._show(request, group, care_form=form)
+            return self._detail_page(request, group, care_form=form)
         answer = form.cleaned_data
         try:
             decide_group(
                 group,
                 Care(answer["decision"]),
-                by=self._decider(request),
+                by=self._make_decider(request),
                 reason=answer["reason"],
-                until=form.until(timezone.now()),
+                until=form.ignored_until(timezone.now()),
             )
         except NotDecidable as error:
             messages.error(request, str(error))
@@ -96,18 +96,18 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: owner, note and known fix."""
-        group = self._asked(request, pk, MAY_TEND)
-        form = NotesForm(request.POST, group)
+        group = self._get_group(request, pk, MAY_TEND)
+        form = FailureNotesForm(request.POST, group)
         if not form.is_valid():
-            return self._show(request, group, notes_form=form)
-        if note_group(group, form.noted(), by=self._decider(request)):
+            return self._detail_page(request, group, notes_form=form)
+        if note_group(group, form.to_values(), by=self._make_decider(request)):
             messages.success(request, _("Kept."))
         return redirect("admin:sync_failuregroup_change", pk)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
-        group = self._asked(request, pk, MAY_CLOSE)
+        group = self._get_group(request, pk, MAY_CLOSE)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
             return redirect("admin:sync_failuregroup_close_chosen", pk, PENDING_CLOSINGS.add(request, keys))
@@ -118,22 +118,22 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         """Confirm exactly what was frozen."""
         self.require_permissions(request, MAY_CLOSE, "webhooks.view_event")
         group = get_object_or_404(self.get_queryset(request), pk=pk)
-        back = Back(
+        back = BackLink(
             reverse("admin:sync_failuregroup_change", args=[pk]),
             describe_failure(group.code, group.connection).title,
         )
-        return close_chosen(self.admin_site, request, key, back)
+        return close_selected(self.admin_site, request, key, back)
 
-    def _asked(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
+    def _get_group(self, request: HttpRequest, pk: int, permission: str) -> FailureGroup:
         self.require_permissions(request, permission)
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
-    def _decider(self, request: HttpRequest) -> Decider:
+    def _make_decider(self, request: HttpRequest) -> Decider:
         return Decider(require_staff_user(request), client_address(request))
 
-    def _show(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
-        failed = _failed_now(group)
-        sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE]
+    def _detail_page(self, request: HttpRequest, group: FailureGroup, **forms: Any) -> TemplateResponse:
+        failed = _count_failed(group)
+        sample = dead_of(group).order_by("-settled_at", "-pk").select_related("event__source")[:_SAMPLE_SIZE]
         words = describe_failure(group.code, group.connection)
         context = {
             "title": words.title,
@@ -142,13 +142,13 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
             "helps": is_replayable(group.code),
             "failed": failed,
             "is_waiting": group.state in (Care.OPEN, Care.ACKNOWLEDGED),
-            "lately": min(failed_lately(group, timezone.now()), failed) if failed else 0,
+            "lately": min(count_last_seven_days(group, timezone.now()), failed) if failed else 0,
             "sample": list(sample),
             "query": failed_events_query(group.code, group.connection),
             "most_closed": min(failed, LARGEST),
-            "history": history_of(group),
-            "care_form": CareForm(),
-            "notes_form": NotesForm(None, group),
+            "history": load_history(group),
+            "care_form": FailureDecisionForm(),
+            "notes_form": FailureNotesForm(None, group),
             **forms,
         }
         return self.render_page(request, "console/failures/detail.html", context)
@@ -162,7 +162,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         }
 
 
-def _failed_now(group: FailureGroup) -> int:
+def _count_failed(group: FailureGroup) -> int:
     """What is failed of it: counted, where that is soon done; of more, what a worker counted some seconds ago."""
     counted = dead_of(group).order_by().values("pk")[: LARGEST + 1].count()
     return counted if counted <= LARGEST else max(counted, group.number)

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from console.base.forms import ReasonField
 from sync.models import Care, FailureGroup
 
-MOST_OWNERS = 200
-LENGTHS = {
+MAX_OWNERS = 200
+IGNORE_PERIODS = {
     "1": _("for a day"),
     "7": _("for a week"),
     "30": _("for 30 days"),
@@ -19,11 +19,11 @@ LENGTHS = {
 }
 
 
-class CareForm(forms.Form):
+class FailureDecisionForm(forms.Form):
     """Where it stands from now on, and why."""
 
     decision = forms.ChoiceField(choices=Care.choices)
-    days = forms.ChoiceField(label=_("Ignore it"), choices=list(LENGTHS.items()), required=False)
+    days = forms.ChoiceField(label=_("Ignore it"), choices=list(IGNORE_PERIODS.items()), required=False)
     reason = ReasonField(
         label=_("Why"),
         required=False,
@@ -37,14 +37,14 @@ class CareForm(forms.Form):
             self.add_error("reason", self.fields["reason"].error_messages["required"])
         return answer
 
-    def until(self, now: datetime) -> datetime | None:
+    def ignored_until(self, now: datetime) -> datetime | None:
         """When an ignored group opens again; None for never."""
         days = self.cleaned_data["days"]
         ignored = self.cleaned_data["decision"] == Care.IGNORED
         return now + timedelta(days=int(days)) if ignored and days else None
 
 
-class NotesForm(forms.Form):
+class FailureNotesForm(forms.Form):
     """Who looks after it, and what is known."""
 
     owner = forms.TypedChoiceField(label=_("Owner"), required=False, coerce=int, empty_value=None)
@@ -67,14 +67,14 @@ class NotesForm(forms.Form):
         initial = {"owner": group.owner_id, "note": group.note, "known_fix": group.known_fix}
         super().__init__(data, initial=initial)
         staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
-        people = list(staff.order_by("username").values_list("pk", "username")[:MOST_OWNERS])
+        people = list(staff.order_by("username").values_list("pk", "username")[:MAX_OWNERS])
         if group.owner is not None and group.owner_id not in dict(people):
             people.append((group.owner.pk, group.owner.get_username()))
         field = self.fields["owner"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", _("nobody")), *people]
 
-    def noted(self) -> dict[str, Any]:
+    def to_values(self) -> dict[str, Any]:
         """As `sync.operations.failure_decisions` takes it."""
         answer = self.cleaned_data
         return {

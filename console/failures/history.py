@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from audit.models import Entry
-from console.audit_log.action_names import phrase
+from console.audit_log.action_names import action_label
 from console.ui.actors import load_person_names
 from sync.models import FailureDecision, FailureGroup
 
-MOST = 20
+MAX_ENTRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryRow:
     """One entry. `who` is empty for the hub itself."""
 
     at: datetime
@@ -22,9 +22,9 @@ class Step:
     why: str
 
 
-def history_of(group: FailureGroup) -> list[Step]:
+def load_history(group: FailureGroup) -> list[HistoryRow]:
     """The newest first; three statements."""
-    entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MOST])
+    entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MAX_ENTRIES])
     told = [(entry, json.loads(entry.body)["details"]) for entry in entries]
     keys = [details["decision"] for _, details in told if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
@@ -34,10 +34,10 @@ def history_of(group: FailureGroup) -> list[Step]:
         decision = decisions.get(details.get("decision", 0))
         fields = ", ".join(details.get("changed", [])).replace("_", " ")
         steps.append(
-            Step(
+            HistoryRow(
                 entry.at,
                 people.get(entry.actor, ""),
-                phrase(entry.action),
+                action_label(entry.action),
                 decision.reason if decision else fields,
             )
         )

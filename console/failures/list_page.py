@@ -13,7 +13,7 @@ from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import Care, FailureGroup
 from webhooks.catalogue.codes import Words
 
-MOST_LISTED = 200
+MAX_LISTED = 200
 _TABS = (
     ("", gettext_lazy("Need you"), (Care.OPEN, Care.ACKNOWLEDGED)),
     ("resolved", gettext_lazy("Resolved"), (Care.RESOLVED,)),
@@ -22,7 +22,7 @@ _TABS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class FailureRow:
     """A group in a list in which the worst has `most` failures."""
 
     group: FailureGroup
@@ -52,22 +52,24 @@ class FailureTab:
     label: str | Promise
     groups: Sequence[FailureGroup]
 
-    def listed(self) -> list[Listed]:
-        shown = self.groups[:MOST_LISTED]
+    def to_rows(self) -> list[FailureRow]:
+        shown = self.groups[:MAX_LISTED]
         most = max((each.number for each in shown), default=0)
-        return [Listed(each, most) for each in shown]
+        return [FailureRow(each, most) for each in shown]
 
 
 def failure_tabs() -> list[FailureTab]:
     """All of them, by one statement."""
-    groups = list(_worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MOST_LISTED])
+    groups = list(
+        _order_worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MAX_LISTED]
+    )
     return [
         FailureTab(name, label, [each for each in groups if each.state in states and (each.number or name)])
         for name, label, states in _TABS  # nobody is needed where nothing is failed any more
     ]
 
 
-def _worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
+def _order_worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
     """Open ones before those that somebody took on, then by how many failed."""
     place = Case(When(state=Care.OPEN, then=Value(0)), default=Value(1))
     return groups.order_by(place, "-number", "-last_at", "pk")

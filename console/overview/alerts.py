@@ -15,14 +15,14 @@ from sync.monitoring.alarm_texts import describe
 from sync.monitoring.connection_health import Health
 from webhooks.models import Source
 
-MOST = 6
-_PAUSED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
+MAX_ALERTS = 6
+_PAUSED_AND_ENABLED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
 # The figures and the table below say it already, and where to click.
-_SAID = frozenset({AlarmKind.DELIVERIES_DEAD})
+_SHOWN_ELSEWHERE = frozenset({AlarmKind.DELIVERIES_DEAD})
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class OverviewAlert:
     """One line: what is so, what it means, and where to go."""
 
     style: str
@@ -32,58 +32,60 @@ class Alert:
     link_text: str
 
 
-def alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[Alert]:
+def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[OverviewAlert]:
     """The worst first; nothing that somebody asked for quiet about. Three statements for those who may see all."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
     told = {alarm.subject for alarm in alarms}
     of_connections = (each for each in connections if f"connection:{each.connection.pk}" not in told)
-    found = [*_of_alarms(alarms), *_of_connections(of_connections), *_of_pauses(user)]
-    return sorted(found, key=lambda each: each.style)[:MOST]
+    found = [*_alarm_alerts(alarms), *_connection_alerts(of_connections), *_pause_alerts(user)]
+    return sorted(found, key=lambda each: each.style)[:MAX_ALERTS]
 
 
 def _open_alarms() -> list[Alarm]:
     now = timezone.now()
-    rows = Alarm.objects.filter(ended_at=None).order_by("raised_at", "pk")[: 4 * MOST]
+    rows = Alarm.objects.filter(ended_at=None).order_by("raised_at", "pk")[: 4 * MAX_ALERTS]
     return [each for each in rows if each.snoozed_until is None or each.snoozed_until <= now]
 
 
-def _of_alarms(alarms: Iterable[Alarm]) -> Iterator[Alert]:
+def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
     for alarm in alarms:
-        if alarm.kind not in _SAID:
+        if alarm.kind not in _SHOWN_ELSEWHERE:
             words = describe(alarm)
             link = reverse("admin:sync_alarm_change", args=[alarm.pk])
             style = "warn" if alarm.kind == AlarmKind.DELIVERIES_HELD else "bad"
-            yield Alert(style, f"{words.title}.", words.detail, link, _("See what to do"))
+            yield OverviewAlert(style, f"{words.title}.", words.detail, link, _("See what to do"))
 
 
-def _of_connections(connections: Iterable[ConnectionStatus]) -> Iterator[Alert]:
+def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[OverviewAlert]:
     for shown in connections:
         if not shown.health.is_wrong:
             continue
         link = reverse("admin:sync_connection_change", args=[shown.connection.pk])
         style = "warn" if shown.health is Health.SLOW else "bad"
-        yield Alert(style, _title(shown), _text(shown), link, _("See connection"))
+        yield OverviewAlert(
+            style, _connection_title(shown), _connection_text(shown), link, _("See connection")
+        )
 
 
-def _of_pauses(user: Any) -> Iterator[Alert]:
+def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
     """What somebody paused is easily forgotten."""
     if user.has_perm("webhooks.view_source"):
-        for source in Source.objects.filter(**_PAUSED).select_related("paused_by")[:MOST]:
-            yield _paused(source, "admin:webhooks_source_change", _("See source"))
+        for source in Source.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")[:MAX_ALERTS]:
+            yield _pause_alert(source, "admin:webhooks_source_change", _("See source"))
     if user.has_perm("sync.view_route"):
         related = ("paused_by", "source", "commercial")
-        for route in Route.objects.filter(**_PAUSED).select_related(*related)[:MOST]:
-            yield _paused(route, "admin:sync_route_change", _("See route"))
+        for route in Route.objects.filter(**_PAUSED_AND_ENABLED).select_related(*related)[:MAX_ALERTS]:
+            yield _pause_alert(route, "admin:sync_route_change", _("See route"))
 
 
-def _paused(what: Source | Route, page: str, link_text: str) -> Alert:
+def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAlert:
     values = {"who": what.paused_by or _("somebody"), "reason": what.pause_reason}
     told = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
     title = _("%(name)s is paused.") % {"name": what}
-    return Alert("warn", title, told, reverse(page, args=[what.pk]), link_text)
+    return OverviewAlert("warn", title, told, reverse(page, args=[what.pk]), link_text)
 
 
-def _title(shown: ConnectionStatus) -> str:
+def _connection_title(shown: ConnectionStatus) -> str:
     name, since = shown.connection.name, shown.figures.slow_since
     if shown.health is Health.SLOW:
         if since is None:
@@ -95,7 +97,7 @@ def _title(shown: ConnectionStatus) -> str:
     return _("%(name)s is paused.") % {"name": name}
 
 
-def _text(shown: ConnectionStatus) -> str:
+def _connection_text(shown: ConnectionStatus) -> str:
     if shown.health is Health.SLOW:
         p95, usual = shown.figures.p95 or 0.0, shown.figures.usual_p95
         normally = "" if usual is None else _(" (normally %(usual)s)") % {"usual": short_duration(usual)}

@@ -13,11 +13,11 @@ from sync.models import OPEN_STATES, Care, CountedHour, EventCount, FailureGroup
 from sync.models.counts import HOUR, hour_of
 from webhooks.models import State
 
-CHARTED = 96
-DAY = 24
-TARGET = 99  # per cent of what ended
-_DONE = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
-_BADLY = (State.DEAD, State.CLOSED)
+CHARTED_HOURS = 96
+DAY_HOURS = 24
+TARGET_PERCENT = 99  # per cent of what ended
+_SUCCEEDED_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
+_FAILED_STATES = (State.DEAD, State.CLOSED)
 _RETRYING = (State.RETRYING,)
 
 States = Mapping[str, int]
@@ -25,10 +25,10 @@ States = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class DayFigures:
-    """What came in some hours: `since` is the beginning of the first one, `hours` how many they are by now."""
+    """What came in some hours: `since` is the beginning of the first one, `elapsed_hours` how many they are by now."""
 
     since: datetime
-    hours: float
+    elapsed_hours: float
     states: States
 
     @property
@@ -42,15 +42,15 @@ class DayFigures:
     @property
     def succeeded_percent(self) -> str:
         """Of what ended, rounded down: `100` only where nothing failed. Empty where nothing ended."""
-        done = sum(self.states.get(each, 0) for each in _DONE)
-        ended = done + sum(self.states.get(each, 0) for each in _BADLY)
+        done = sum(self.states.get(each, 0) for each in _SUCCEEDED_STATES)
+        ended = done + sum(self.states.get(each, 0) for each in _FAILED_STATES)
         if not ended:
             return ""
         return f"{math.floor(10_000 * done / ended) / 100:.2f}".removesuffix(".00")
 
     @property
     def is_under_target(self) -> bool:
-        return bool(self.succeeded_percent) and float(self.succeeded_percent) < TARGET
+        return bool(self.succeeded_percent) and float(self.succeeded_percent) < TARGET_PERCENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class OverviewFigures:
     """All of them. `counted_at` is None before anything was counted."""
 
     now: datetime
@@ -96,34 +96,36 @@ class Figures:
     @property
     def change_percent(self) -> float | None:
         """How much more or less came an hour than the day before; None where nothing came then."""
-        before = self.yesterday.received / self.yesterday.hours
-        now = self.today.received / self.today.hours
+        before = self.yesterday.received / self.yesterday.elapsed_hours
+        now = self.today.received / self.today.elapsed_hours
         return 100 * (now - before) / before if before else None
 
 
-def figures_at(now: datetime) -> Figures:
+def load_figures(now: datetime) -> OverviewFigures:
     """Four statements, all of them on counts."""
     current = hour_of(now)
-    hours = _states_of(current - (CHARTED - 1) * HOUR)
-    today, yesterday = current - (DAY - 1) * HOUR, current - (2 * DAY - 1) * HOUR
-    counted = CountedHour.objects.filter(counted_at__isnull=False, begins_at__gte=current - DAY * HOUR)
-    return Figures(
+    hours = _states_by_hour(current - (CHARTED_HOURS - 1) * HOUR)
+    today, yesterday = current - (DAY_HOURS - 1) * HOUR, current - (2 * DAY_HOURS - 1) * HOUR
+    counted = CountedHour.objects.filter(counted_at__isnull=False, begins_at__gte=current - DAY_HOURS * HOUR)
+    return OverviewFigures(
         now=now,
         counted_at=counted.order_by("-counted_at").values_list("counted_at", flat=True).first(),
-        today=DayFigures(today, (now - today) / HOUR, _sum(hours, today, current + HOUR)),
-        yesterday=DayFigures(yesterday, DAY, _sum(hours, yesterday, today)),
-        in_flight=_in_flight(),
-        chart=build_hour_chart([_hour(current - step * HOUR, hours) for step in reversed(range(CHARTED))]),
+        today=DayFigures(today, (now - today) / HOUR, _sum_states(hours, today, current + HOUR)),
+        yesterday=DayFigures(yesterday, DAY_HOURS, _sum_states(hours, yesterday, today)),
+        in_flight=_load_in_flight(),
+        chart=build_hour_chart(
+            [_hour_counts(current - step * HOUR, hours) for step in reversed(range(CHARTED_HOURS))]
+        ),
     )
 
 
-def needing_somebody() -> int:
+def count_unresolved_failures() -> int:
     """Failed deliveries that nobody resolved or ignored, whenever they came: those of the list of failure groups."""
     groups = FailureGroup.objects.filter(state__in=(Care.OPEN, Care.ACKNOWLEDGED))
     return groups.aggregate(number=Sum("number"))["number"] or 0
 
 
-def _states_of(since: datetime) -> dict[datetime, Counter[str]]:
+def _states_by_hour(since: datetime) -> dict[datetime, Counter[str]]:
     rows = EventCount.objects.filter(hour__gte=since).order_by().values_list("hour", "state")
     found: dict[datetime, Counter[str]] = {}
     for hour, state, number in rows.annotate(Sum("number")):
@@ -131,21 +133,21 @@ def _states_of(since: datetime) -> dict[datetime, Counter[str]]:
     return found
 
 
-def _sum(hours: Mapping[datetime, Counter[str]], since: datetime, before: datetime) -> Counter[str]:
+def _sum_states(hours: Mapping[datetime, Counter[str]], since: datetime, before: datetime) -> Counter[str]:
     return sum((states for hour, states in hours.items() if since <= hour < before), Counter())
 
 
-def _hour(at: datetime, hours: Mapping[datetime, Counter[str]]) -> HourCounts:
+def _hour_counts(at: datetime, hours: Mapping[datetime, Counter[str]]) -> HourCounts:
     states = hours.get(at, Counter())
-    going, failed = _total(states, OPEN_STATES), states[State.DEAD]
+    going, failed = _count_states(states, OPEN_STATES), states[State.DEAD]
     return HourCounts(at, states.total() - going - failed, going, failed)
 
 
-def _total(states: Counter[str], names: Iterable[str]) -> int:
+def _count_states(states: Counter[str], names: Iterable[str]) -> int:
     return sum(states[each] for each in names)
 
 
-def _in_flight() -> InFlight:
+def _load_in_flight() -> InFlight:
     """Only hours in which something was open when they were counted are looked into."""
     hours = list(
         CountedHour.objects.filter(open__gt=0).order_by("begins_at").values_list("pk", flat=True)[:2000]

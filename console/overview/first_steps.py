@@ -11,7 +11,7 @@ from webhooks.models import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SetupStep:
     """`link` is empty for those who may not do it."""
 
     name: str
@@ -20,32 +20,32 @@ class Step:
     link: str
 
 
-def first_steps(user: Any) -> list[Step]:
+def list_setup_steps(user: Any) -> list[SetupStep]:
     """In the order in which they build upon each other; five statements."""
     sides = set(Connection.objects.values_list("side", flat=True).distinct())
     return [
-        _step(
+        _setup_step(
             user,
             _("Connect the identity service"),
             _("Where entities are fetched from, and as whom."),
             Side.IDENTITY in sides,
             "sync_connection",
         ),
-        _step(
+        _setup_step(
             user,
             _("Connect the commercial system"),
             _("Where changes are sent to. The test on its page says whether it can be reached."),
             Side.COMMERCIAL in sides,
             "sync_connection",
         ),
-        _step(
+        _setup_step(
             user,
             _("Map the fields"),
             _("Which member of an entity becomes which field of a record."),
             MappingVersion.objects.exists(),
             "sync_mapping",
         ),
-        _step(
+        _setup_step(
             user,
             _("Add a source"),
             _(
@@ -54,14 +54,14 @@ def first_steps(user: Any) -> list[Step]:
             Source.objects.exists(),
             "webhooks_source",
         ),
-        _step(
+        _setup_step(
             user,
             _("Lay a route"),
             _("From the source through the mapping to the commercial system."),
             Route.objects.exists(),
             "sync_route",
         ),
-        Step(
+        SetupStep(
             _("Send the first webhook"),
             _("Save somebody in the identity service. The event appears here within a minute."),
             is_done=False,
@@ -70,7 +70,7 @@ def first_steps(user: Any) -> list[Step]:
     ]
 
 
-def _step(user: Any, name: str, text: str, is_done: bool, model: str) -> Step:
+def _setup_step(user: Any, name: str, text: str, is_done: bool, model: str) -> SetupStep:
     label, _underscore, thing = model.partition("_")
     may = user.has_perm(f"{label}.add_{thing}")
-    return Step(name, text, is_done, reverse(f"admin:{model}_add") if may else "")
+    return SetupStep(name, text, is_done, reverse(f"admin:{model}_add") if may else "")

@@ -13,10 +13,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.failures.by_reason import failing_reasons
-from console.overview.alerts import alerts
-from console.overview.figures import TARGET, figures_at, needing_somebody
-from console.overview.first_steps import first_steps
+from console.failures.failure_reasons import summarize_failures
+from console.overview.alerts import collect_alerts
+from console.overview.figures import TARGET_PERCENT, count_unresolved_failures, load_figures
+from console.overview.first_steps import list_setup_steps
 from console.settings.connections.connection_status import load_all_statuses
 from console.ui.links import replay_form_url
 from database.clock import read_clock
@@ -24,7 +24,7 @@ from sync.models import RefusalCount
 from sync.monitoring.health_figures import SourceFigure, enabled_sources
 from webhooks.models import Event
 
-MAY = {
+PART_PERMISSIONS = {
     "events": "webhooks.view_event",
     "connections": "sync.view_connection",
     "sources": "webhooks.view_source",
@@ -35,7 +35,7 @@ MAY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourceSummary:
     """Who sends. `silent` have sent nothing for longer than they may; `refused` are wrong signatures of today."""
 
     number: int
@@ -48,33 +48,33 @@ class Sources:
         return self.number - len(self.silent)
 
 
-def overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
+def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
     """The page at the console's root."""
-    may = {name: request.user.has_perm(permission) for name, permission in MAY.items()}
-    context |= {"title": _("Overview"), "may": may, "target": TARGET}
+    may = {name: request.user.has_perm(permission) for name, permission in PART_PERMISSIONS.items()}
+    context |= {"title": _("Overview"), "may": may, "target": TARGET_PERCENT}
     if not Event.objects.exists():
-        context |= {"steps": first_steps(request.user)}
+        context |= {"steps": list_setup_steps(request.user)}
         return TemplateResponse(request, "console/overview/page.html", context)
     now = read_clock()
     shown = load_all_statuses() if may["connections"] else []
     context |= {
-        "alerts": alerts(request.user, shown),
-        "figures": figures_at(now) if may["events"] else None,
-        "needing_somebody": needing_somebody() if may["events"] and may["groups"] else 0,
+        "alerts": collect_alerts(request.user, shown),
+        "figures": load_figures(now) if may["events"] else None,
+        "needing_somebody": count_unresolved_failures() if may["events"] and may["groups"] else 0,
         "connections": shown,
-        "sources": _sources(now, with_refusals=may["refusals"]) if may["sources"] else None,
-        **(_failing(now) if may["events"] else {}),
+        "sources": _source_summary(now, with_refusals=may["refusals"]) if may["sources"] else None,
+        **(_failure_context(now) if may["events"] else {}),
     }
     return TemplateResponse(request, "console/overview/page.html", context)
 
 
-def _failing(now: datetime) -> dict[str, Any]:
-    found = failing_reasons(now)
+def _failure_context(now: datetime) -> dict[str, Any]:
+    found = summarize_failures(now)
     reasons = [{"row": each, "replay": replay_form_url(each.query)} for each in found.reasons]
     return {"reasons": reasons, "ignored": found.ignored}
 
 
-def _sources(now: datetime, *, with_refusals: bool) -> Sources:
+def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
     """Two statements: one look into an index for each source, and the counts of today."""
     sources = enabled_sources()
     heard = [each.heard_at for each in sources if each.has_sent]
@@ -84,4 +84,4 @@ def _sources(now: datetime, *, with_refusals: bool) -> Sources:
         today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
         refused = today.aggregate(number=Sum("number"))["number"] or 0
     silent = tuple(each for each in sources if each.is_silent(now))
-    return Sources(len(sources), silent, max(heard, default=None), refused)
+    return SourceSummary(len(sources), silent, max(heard, default=None), refused)

@@ -22,11 +22,11 @@ from console.base.filtered_list import FilteredListAdmin
 from console.base.post_only import post_only
 from console.base.read_only_admin import DetailPageMixin, get_by_public_id_or_pk
 from console.permissions import MAY_APPROVE_REPLAY, MAY_DOWNLOAD, MAY_REPLAY
-from console.replays.confirm import TermsForm, begin, confirm_page
+from console.replays.confirm import TermsForm, begin_replay, confirm_context
 from console.replays.list_page import KindFilter, ReplayColumns, kind_tabs
-from console.replays.members import csv_rows, members_page, narrowed, wanted
-from console.replays.progress import progress_page
-from console.replays.results import is_of_one, rows_of, with_results
+from console.replays.members import csv_rows, filter_members, members_context, parse_member_filter
+from console.replays.progress import progress_context
+from console.replays.results import attach_results, is_single, result_rows
 from console.ui.filter_text import load_system_names
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replays.decisions import Person, approve, decline, go_on, pause, stop
@@ -67,19 +67,19 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        deeds = [
+        actions = [
             path(
-                f"<uuid:key>/{deed}/",
-                wrap(self.deed_view),
-                {"deed": deed},
-                name=f"sync_replay_{deed}",
+                f"<uuid:key>/{action}/",
+                wrap(self.action_view),
+                {"action": action},
+                name=f"sync_replay_{action}",
             )
-            for deed in (*_DEEDS, "continue", "again")
+            for action in (*_ACTIONS, "continue", "again")
         ]
         return [
             path("<uuid:key>/confirm/", wrap(self.confirm_view), name="sync_replay_confirm"),
             path("<uuid:key>/events/", wrap(self.members_view), name="sync_replay_members"),
-            *deeds,
+            *actions,
             *super().get_urls(),
         ]
 
@@ -97,7 +97,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         found = super().get_changelist_instance(request)
         found.tabs, found.chips = list(kind_tabs(found)), []
         found.result_list = list(found.result_list)
-        with_results(found.result_list)
+        attach_results(found.result_list)
         systems = load_system_names()
         for each in found.result_list:
             each.systems = systems
@@ -106,11 +106,11 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def render_detail(self, request: HttpRequest, row: Replay) -> HttpResponse:
         """How far one of many events has come; of all others, what came of it."""
         if row.is_bulk:
-            return self.render_page(request, "console/replays/progress.html", progress_page(request, row))
-        with_results([row])
+            return self.render_page(request, "console/replays/progress.html", progress_context(request, row))
+        attach_results([row])
         told = self.what(row)
-        title = _("Replay of %(event)s") % {"event": told} if is_of_one(row) else told
-        context = {"title": title, "replay": row, "rows": rows_of(row)}
+        title = _("Replay of %(event)s") % {"event": told} if is_single(row) else told
+        context = {"title": title, "replay": row, "rows": result_rows(row)}
         return self.render_page(request, "console/replays/results.html", context)
 
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
@@ -125,12 +125,14 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             return redirect("admin:sync_replay_change", replay.pk)
         form = TermsForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
-            return self._begin(request, replay, form)
-        return self.render_page(request, "console/replays/confirm.html", confirm_page(request, replay, form))
+            return self._begin_replay(request, replay, form)
+        return self.render_page(
+            request, "console/replays/confirm.html", confirm_context(request, replay, form)
+        )
 
-    def _begin(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
+    def _begin_replay(self, request: HttpRequest, replay: Replay, form: TermsForm) -> HttpResponseRedirect:
         try:
-            replay = begin(request, replay, form)
+            replay = begin_replay(request, replay, form)
         except AlreadyRequested as error:
             messages.warning(request, str(error))
         except NotReplayable as error:
@@ -144,14 +146,14 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
         """The events of one; of a set that is not confirmed, for the one who chose it."""
         self.require_permissions(request, "webhooks.view_event")
-        replay = self._one(request, key)
-        context = members_page(request, replay)
+        replay = self._get_replay(request, key)
+        context = members_context(request, replay)
         if request.GET.get("format") != "csv":
             context["may_download"] = request.user.has_perm(MAY_DOWNLOAD)
             return self.render_page(request, "console/replays/members.html", context)
         self.require_permissions(request, MAY_DOWNLOAD)
-        state, why = wanted(request)
-        rows = narrowed(replay, state, why)
+        state, why = parse_member_filter(request)
+        rows = filter_members(replay, state, why)
 
         def begin() -> None:
             with transaction.atomic():
@@ -165,7 +167,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
-    def _one(self, request: HttpRequest, key: UUID) -> Replay:
+    def _get_replay(self, request: HttpRequest, key: UUID) -> Replay:
         replay = Replay.objects.filter(uuid=key).first()
         is_own = replay is not None and replay.requested_by_id == request.user.pk
         if replay is None or (replay.state in _DRAFTS and not is_own):
@@ -173,22 +175,22 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         return replay
 
     @post_only(back_to="admin:sync_replay_change", key="key")
-    def deed_view(self, request: HttpRequest, key: UUID, deed: str) -> HttpResponse:
+    def action_view(self, request: HttpRequest, key: UUID, action: str) -> HttpResponse:
         """Pause, continue, stop, approve, decline, or choose what failed again."""
-        decides = deed in ("approve", "decline")
+        decides = action in ("approve", "decline")
         if not any(
             map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE_REPLAY) if decides else (MAY_REPLAY,))
         ):
             raise PermissionDenied
-        replay = self._one(request, key)
+        replay = self._get_replay(request, key)
         is_own = replay.requested_by_id == request.user.pk
         permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
         self.require_permissions(request, permission)
-        if deed == "again":
-            return self._choose_failed(request, replay)
+        if action == "again":
+            return self._select_failed(request, replay)
         person = Person(require_staff_user(request), client_address(request))
         try:
-            is_done = self._do(request, replay, person, deed)
+            is_done = self._run_action(request, replay, person, action)
         except NotReplayable as error:
             messages.error(request, str(error))
         else:
@@ -196,13 +198,13 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
                 messages.warning(request, _("That was not possible any more: look at how it stands."))
         return redirect("admin:sync_replay_change", replay.pk)
 
-    def _do(self, request: HttpRequest, replay: Replay, person: Person, deed: str) -> bool:
-        if deed == "continue":
+    def _run_action(self, request: HttpRequest, replay: Replay, person: Person, action: str) -> bool:
+        if action == "continue":
             form = PaceForm(request.POST)
             return go_on(replay, person, Pace(form.cleaned_data["pace"]) if form.is_valid() else Pace.GENTLE)
-        return _DEEDS[deed](replay, person)
+        return _ACTIONS[action](replay, person)
 
-    def _choose_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
+    def _select_failed(self, request: HttpRequest, replay: Replay) -> HttpResponseRedirect:
         failed = Member.objects.filter(replay=replay, state=MemberState.FAILED)
         try:
             chosen = choose(require_staff_user(request), list(failed.values_list("event_id", flat=True)))
@@ -212,4 +214,4 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         return redirect("admin:sync_replay_confirm", chosen.uuid)
 
 
-_DEEDS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}
+_ACTIONS = {"pause": pause, "stop": stop, "approve": approve, "decline": decline}

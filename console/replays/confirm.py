@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField
 from console.permissions import MAY_REPLAY_MANY
-from console.replays.words import PACES, REASON_MISSING, lasts, what, why_words
+from console.replays.words import PACE_LABELS, REASON_MISSING, filter_sentences, reason_text, remaining_time
 from console.ui.filter_text import NO_SYSTEMS, count_events_text, load_system_names
 from sync.models import Member, MemberState, Pace, Replay, ReplayState
 from sync.replays.decisions import Person, Terms, start
 from sync.replays.event_set import TooMany, is_too_large
 
-SAMPLE = 5
+SAMPLE_SIZE = 5
 
 
 class TermsForm(forms.Form):
@@ -33,48 +33,49 @@ class TermsForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedShown:
+class SkippedRow:
     """How many are skipped for one reason."""
 
     count: int
-    why: str
+    reason: str
     url: str
 
 
-def limit_of(user: Any) -> int:
+def replay_limit(user: Any) -> int:
     """How many events this person may send again without a second one."""
     return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
 
 
-def confirm_page(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
+def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
     """The context of the page: four statements, however many events."""
     count = replay.waiting
-    needs_second = count > limit_of(request.user)
+    needs_second = count > replay_limit(request.user)
     problem = str(TooMany()) if is_too_large(replay) else ""
     is_counting = replay.state == ReplayState.CHOOSING and not problem
     return {
-        "title": _title(replay, is_counting=is_counting),
+        "title": _page_title(replay, is_counting=is_counting),
         "replay": replay,
         "is_counting": is_counting,
         "problem": problem,
         "button": (_("Ask for approval of %(events)s") if needs_second else _("Replay %(events)s"))
         % {"events": count_events_text(count)},
         "chosen": count_events_text(replay.total),
-        "list": _list_of(replay),
-        "what": what(replay, load_system_names()),
-        "skipped": [] if is_counting else _skipped(replay),
-        "sample": [] if is_counting else _sample(replay),
+        "list": _event_list_url(replay),
+        "what": filter_sentences(replay, load_system_names()),
+        "skipped": [] if is_counting else _skipped_rows(replay),
+        "sample": [] if is_counting else _sample_members(replay),
         "paces": [
-            (value, label, lasts(count, value), _chosen(form) == value) for value, label in PACES.items()
+            (value, label, remaining_time(count, value), _selected_pace(form) == value)
+            for value, label in PACE_LABELS.items()
         ],
         "percent": settings.REPLAY_PAUSES_ABOVE,
-        "limit": count_events_text(limit_of(request.user)),
+        "limit": count_events_text(replay_limit(request.user)),
         "needs_second": needs_second,
         "terms_form": form,
     }
 
 
-def _title(replay: Replay, *, is_counting: bool) -> str:
+def _page_title(replay: Replay, *, is_counting: bool) -> str:
     if is_too_large(replay):
         return _("These are too many events")
     if is_counting:
@@ -84,38 +85,38 @@ def _title(replay: Replay, *, is_counting: bool) -> str:
     return _("Replay %(events)s") % {"events": count_events_text(replay.waiting)}
 
 
-def _list_of(replay: Replay) -> str:
+def _event_list_url(replay: Replay) -> str:
     """The list of events as it was when they were chosen there."""
     page = reverse("admin:webhooks_event_changelist")
     words = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
     return f"{page}?{urlencode(words)}" if words else page
 
 
-def _chosen(form: TermsForm) -> str:
+def _selected_pace(form: TermsForm) -> str:
     return str(form["pace"].value() or Pace.GENTLE)
 
 
-def _skipped(replay: Replay) -> list[SkippedShown]:
+def _skipped_rows(replay: Replay) -> list[SkippedRow]:
     skipped = Member.objects.filter(replay=replay, state=MemberState.SKIPPED)
     counted = skipped.order_by().values_list("why").annotate(Count("pk")).order_by("why")
     address_of_list = reverse("admin:sync_replay_members", args=[replay.uuid])
     return [
-        SkippedShown(
+        SkippedRow(
             count,
-            why_words(MemberState.SKIPPED, why, replay, NO_SYSTEMS),
+            reason_text(MemberState.SKIPPED, why, replay, NO_SYSTEMS),
             f"{address_of_list}?member=skipped&why={why}",
         )
         for why, count in counted
     ]
 
 
-def _sample(replay: Replay) -> list[Member]:
+def _sample_members(replay: Replay) -> list[Member]:
     waiting = Member.objects.filter(replay=replay, state=MemberState.WAITING)
-    return list(waiting.select_related("event__source").order_by("-event")[:SAMPLE])
+    return list(waiting.select_related("event__source").order_by("-event")[:SAMPLE_SIZE])
 
 
-def begin(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
+def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
     """Start what was confirmed. `AlreadyRequested`, `NotReplayable`."""
     given = form.cleaned_data
-    terms = Terms(given["reason"], Pace(given["pace"]), given["pauses"], limit_of(request.user))
+    terms = Terms(given["reason"], Pace(given["pace"]), given["pauses"], replay_limit(request.user))
     return start(replay, Person(require_staff_user(request), client_address(request)), terms)

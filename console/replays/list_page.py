@@ -12,9 +12,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.replays.progress import parts
-from console.replays.results import happened, is_of_one
-from console.replays.words import replay_mark, what
+from console.replays.progress import progress_segments
+from console.replays.results import is_single, summary_text
+from console.replays.words import filter_sentences, replay_mark
 from console.ui.chips import ViewTab
 from console.ui.filter_text import count_events_text
 from console.ui.formatting import render_age
@@ -61,19 +61,21 @@ class ReplayColumns:
     def what(self, replay: Any) -> str:
         """Which: of many how many, and the filters in words."""
         if replay.is_bulk:
-            return f"{count_events_text(replay.total)}: {' · '.join(what(replay, replay.systems))}"
-        return replay.result.words if is_of_one(replay) else happened(replay)
+            return (
+                f"{count_events_text(replay.total)}: {' · '.join(filter_sentences(replay, replay.systems))}"
+            )
+        return replay.result.words if is_single(replay) else summary_text(replay)
 
     @admin.display(description=gettext_lazy("came of it"))
     def progress(self, replay: Any) -> SafeString | str:
         if not replay.is_bulk:
-            return replay.result.reason or "–" if is_of_one(replay) else "–"
-        context = {"parts": parts(replay), "replay": replay}
+            return replay.result.reason or "–" if is_single(replay) else "–"
+        context = {"parts": progress_segments(replay), "replay": replay}
         return SafeString(render_to_string("console/replays/_progress_bar.html", context))
 
     @admin.display(description=gettext_lazy("status"))
     def state_column(self, replay: Any) -> SafeString:
-        mark: SafeString = replay.result.mark if is_of_one(replay) else replay_mark(replay.state)
+        mark: SafeString = replay.result.mark if is_single(replay) else replay_mark(replay.state)
         return mark
 
 

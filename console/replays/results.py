@@ -14,12 +14,12 @@ from console.ui.outcome_texts import describe_code, render_pill, render_state_pi
 from sync.models import Attempt, Delivery, Outcome, Replay, Request
 from webhooks.models import Event, State
 
-SHOWN = 50
+MAX_SHOWN = 50
 _WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ReplayResult:
     """`event` is None where it is not known which; `reason` is why it failed, where it did."""
 
     event: Event | None
@@ -29,11 +29,11 @@ class Result:
     @property
     def words(self) -> str:
         """Which event, in the words of its page."""
-        return named(self.event) if self.event else _("one event")
+        return event_name(self.event) if self.event else _("one event")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReplayedEventRow:
     """An event of a replay's page: how it ended, why and when."""
 
     event: Event
@@ -42,37 +42,43 @@ class Row:
     at: datetime
 
 
-def named(event: Event) -> str:
+def event_name(event: Event) -> str:
     return f"{event.event_type} {event.entity_type}, {event.entity_id}"
 
 
-def is_of_one(replay: Replay) -> bool:
+def is_single(replay: Replay) -> bool:
     """Whether a person asked for one event, which was done at once."""
     return replay.kind == Request.REPLAY and not replay.is_bulk and replay.events < 2
 
 
-def with_results(replays: Sequence[Replay]) -> None:
+def attach_results(replays: Sequence[Replay]) -> None:
     """Each of one event with its `result`: two statements for all."""
-    singles = {each.pk: each for each in replays if is_of_one(each)}
+    singles = {each.pk: each for each in replays if is_single(each)}
     tried: dict[int, list[Attempt]] = defaultdict(list)
-    for attempt in _attempts().filter(replay__in=singles):
+    for attempt in _attempts_with_systems().filter(replay__in=singles):
         tried[attempt.replay_id].append(attempt)  # type: ignore[index]
-    waiting = _waiting([pk for pk in singles if pk not in tried])
+    waiting = _waiting_events([pk for pk in singles if pk not in tried])
     for pk, replay in singles.items():
         attempts = tried.get(pk)
-        result = _of_attempts(attempts) if attempts else _without(waiting.get(pk), replay)
+        result = _worst_result(attempts) if attempts else _result_without_attempt(waiting.get(pk), replay)
         replay.result = result  # type: ignore[attr-defined]
 
 
-def rows_of(replay: Replay) -> list[Row]:
+def result_rows(replay: Replay) -> list[ReplayedEventRow]:
     """The newest of its attempts; of a closing, which sends nothing, what it closed and nobody has replayed since."""
     if replay.kind == Request.CLOSING:
-        closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:SHOWN]
-        return [Row(each.event, render_state_pill(each.state), "", replay.created_at) for each in closed]
-    return [_row(each) for each in _attempts().filter(replay=replay).order_by("-id")[:SHOWN]]
+        closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:MAX_SHOWN]
+        return [
+            ReplayedEventRow(each.event, render_state_pill(each.state), "", replay.created_at)
+            for each in closed
+        ]
+    return [
+        _result_row(each)
+        for each in _attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN]
+    ]
 
 
-def happened(replay: Replay) -> str:
+def summary_text(replay: Replay) -> str:
     """Say what a decision, or a replay of several events, did, as a count."""
     told = count_events_text(replay.events)
     if replay.kind == Request.APPROVAL:
@@ -82,45 +88,47 @@ def happened(replay: Replay) -> str:
     return _("%(events)s sent again") % {"events": told}
 
 
-def _attempts() -> QuerySet[Attempt]:
+def _attempts_with_systems() -> QuerySet[Attempt]:
     return Attempt.objects.select_related("delivery__event", "delivery__identity", "delivery__commercial")
 
 
-def _waiting(keys: Sequence[int]) -> dict[int, Event]:
+def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:
     """By replay, the event that waits for it."""
     rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
     return {each.replay_id: each.event for each in rows.select_related("event")}  # type: ignore[misc]
 
 
-def _row(attempt: Attempt) -> Row:
+def _result_row(attempt: Attempt) -> ReplayedEventRow:
     at = attempt.ended_at or attempt.started_at
-    return Row(attempt.delivery.event, _mark(attempt.outcome), _reason(attempt), at)
+    return ReplayedEventRow(
+        attempt.delivery.event, _outcome_pill(attempt.outcome), _failure_reason(attempt), at
+    )
 
 
-def _reason(attempt: Attempt) -> str:
+def _failure_reason(attempt: Attempt) -> str:
     if attempt.outcome != Outcome.FAILED or not attempt.code:
         return ""
     return describe_code(attempt.code, attempt.delivery.system_of(attempt.code).name).title
 
 
-def _of_attempts(attempts: Sequence[Attempt]) -> Result:
+def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
     """The worst that one of several systems brought."""
     worst = min(
         attempts, key=lambda each: _WORST.index(each.outcome) if each.outcome in _WORST else len(_WORST)
     )
-    return Result(worst.delivery.event, _mark(worst.outcome), _reason(worst))
+    return ReplayResult(worst.delivery.event, _outcome_pill(worst.outcome), _failure_reason(worst))
 
 
-def _without(event: Event | None, replay: Replay) -> Result:
+def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult:
     """Nobody tried it: it waits, or no route took it, or it is gone with what became of it."""
     if event is not None:
-        return Result(event, render_pill("quiet", "○", _("Waits for its turn")))
+        return ReplayResult(event, render_pill("quiet", "○", _("Waits for its turn")))
     if not replay.deliveries:
-        return Result(None, render_pill("quiet", "–", _("Nothing was sent")))
-    return Result(None, render_pill("quiet", "–", _("Not known any more")))
+        return ReplayResult(None, render_pill("quiet", "–", _("Nothing was sent")))
+    return ReplayResult(None, render_pill("quiet", "–", _("Not known any more")))
 
 
-def _mark(outcome: str) -> SafeString:
+def _outcome_pill(outcome: str) -> SafeString:
     style, shape, word = {
         Outcome.STARTED: ("running", "▸", _("Under way")),
         Outcome.UNKNOWN: ("running", "▸", _("Broke off, is tried again")),

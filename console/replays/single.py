@@ -26,9 +26,9 @@ from webhooks.catalogue.codes import Words
 from webhooks.models import Event, State
 
 _SALT = "replay-of-one"
-_LASTS = 24 * 3600
-_UNHAPPY = (State.DEAD, State.RETRYING)
-_VERBS = {
+_TOKEN_SECONDS = 24 * 3600
+_FAILED_STATES = (State.DEAD, State.RETRYING)
+_CHANGE_SENTENCES = {
     ChangeAction.CREATE: gettext_lazy("A new record will be created."),
     ChangeAction.UPDATE: gettext_lazy("The record will be updated."),
     ChangeAction.DELETE: gettext_lazy("The record will be deleted."),
@@ -38,84 +38,88 @@ _VERBS = {
 }
 
 
-class ChoiceForm(forms.Form):
+class ReplayChoiceForm(forms.Form):
     """What is delivered, and with which mapping; from the address of the page, so that the preview shows it."""
 
     takes = forms.ChoiceField(choices=Takes.choices, required=False)
     mapping = forms.ChoiceField(choices=[("", "now"), ("then", "then")], required=False)
 
-    def choice(self) -> Choice:
+    def to_choice(self) -> Choice:
         """Words that mean nothing mean the default."""
         given = self.cleaned_data if self.is_valid() else {}
         return Choice(Takes(given.get("takes", "")), given.get("mapping") == "then")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DeliveryPreview:
     """What one delivery would do, in words. `change` and what the other system said need view_contents."""
 
     system: str
-    verb: str
+    change_sentence: str
     fields: tuple[str, ...]
     change: ChangeTable | None
     version: MappingVersion | None
     problem: Words | None
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
     is_superseded: bool
 
 
-def token_of(event: Event) -> str:
+def make_token(event: Event) -> str:
     """Names a replay of this event before it is begun: a double click or a reload begins nothing twice."""
     return signing.dumps([str(uuid4()), event.pk], salt=_SALT)
 
 
-def key_of(token: str, event: Event) -> UUID | None:
+def read_token(token: str, event: Event) -> UUID | None:
     """The key of that replay; None where the page was made for another event, or too long ago."""
     try:
-        key, pk = signing.loads(token, salt=_SALT, max_age=_LASTS)
+        key, pk = signing.loads(token, salt=_SALT, max_age=_TOKEN_SECONDS)
     except signing.BadSignature:
         return None
     return UUID(key) if pk == event.pk else None
 
 
-def one_page(request: HttpRequest, event: Event, choice: Choice, form: ReasonForm) -> dict[str, Any]:
+def single_replay_context(
+    request: HttpRequest, event: Event, choice: Choice, form: ReasonForm
+) -> dict[str, Any]:
     """The context of the page: the preview is computed now."""
     deliveries = list(
         with_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
     foreseen = preview(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
-    told = [_told(each, with_contents=with_contents) for each in foreseen]
+    told = [_delivery_preview(each, with_contents=with_contents) for each in foreseen]
     return {
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
         "event": event,
         "told": told,
-        "newer": _newer(deliveries),
-        "last_time": explain_outcome(event.state, event.code, _system(deliveries))
-        if event.state in _UNHAPPY
+        "newer": _newer_applied_event(deliveries),
+        "last_time": explain_outcome(event.state, event.code, _failed_system(deliveries))
+        if event.state in _FAILED_STATES
         else None,
         "choice": choice,
-        "takes": _takes(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
-        "then": _then(deliveries, foreseen) if not choice.maps_as_then else _version(foreseen),
+        "takes": _payload_options(event, deliveries, may_undo=request.user.has_perm(MAY_UNDO)),
+        "then": _original_mapping_version(deliveries, foreseen)
+        if not choice.maps_as_then
+        else _preview_version(foreseen),
         "may_see": with_contents,
         "would_do_nothing": bool(told) and all(each.is_superseded for each in told),
         "reason_form": form,
-        "token": token_of(event),
+        "token": make_token(event),
     }
 
 
-def _system(deliveries: Sequence[Delivery]) -> str:
+def _failed_system(deliveries: Sequence[Delivery]) -> str:
     """Where it failed, by name."""
     return next((each.system_of(each.code).name for each in deliveries if each.code), "")
 
 
-def may_choose(request: HttpRequest, event: Event, choice: Choice) -> bool:
+def may_use(request: HttpRequest, event: Event, choice: Choice) -> bool:
     """Whether this person may replay so: over newer data takes a permission of its own."""
     return choice.takes != Takes.ANYWAY or (request.user.has_perm(MAY_UNDO) and has_carried_data(event))
 
 
-def _takes(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[tuple[Takes, str]]:
+def _payload_options(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[tuple[Takes, str]]:
     """What can be chosen to be delivered; one entry where there is no choice."""
     is_relayed = bool(deliveries) and all(each.is_relayed for each in deliveries)
     default = (
@@ -131,47 +135,49 @@ def _takes(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[t
     return found
 
 
-def _newer(deliveries: Sequence[Any]) -> Event | None:
+def _newer_applied_event(deliveries: Sequence[Any]) -> Event | None:
     """The newest event of the entity that was applied after this one."""
     keys = [each.newer for each in deliveries if each.newer is not None]
     return Event.objects.filter(pk=max(keys)).first() if keys else None
 
 
-def _then(deliveries: Sequence[Delivery], foreseen: Sequence[Foreseen]) -> MappingVersion | None:
+def _original_mapping_version(
+    deliveries: Sequence[Delivery], foreseen: Sequence[Foreseen]
+) -> MappingVersion | None:
     """The version of the first attempt, where it is another than the newest."""
     now = {each.version.pk for each in foreseen if each.version}
     versions = {version for each in deliveries if (version := version_then(each)) is not None} - now
     return MappingVersion.objects.select_related("mapping").filter(pk__in=versions).first()
 
 
-def _version(foreseen: Sequence[Foreseen]) -> MappingVersion | None:
+def _preview_version(foreseen: Sequence[Foreseen]) -> MappingVersion | None:
     return next((each.version for each in foreseen if each.version), None)
 
 
-def _told(foreseen: Foreseen, *, with_contents: bool) -> Told:
+def _delivery_preview(foreseen: Foreseen, *, with_contents: bool) -> DeliveryPreview:
     change, system = foreseen.change, foreseen.delivery.commercial.name
-    return Told(
+    return DeliveryPreview(
         system=system,
-        verb=_verb(change, foreseen.delivery) if change else "",
+        change_sentence=_change_sentence(change, foreseen.delivery) if change else "",
         fields=tuple(each.name for each in change.fields) if change else (),
-        change=_table(change) if change and with_contents else None,
+        change=_change_table(change) if change and with_contents else None,
         version=foreseen.version,
-        problem=_problem(foreseen) if change is None and not foreseen.is_superseded else None,
-        said=_said(foreseen) if with_contents else (),
+        problem=_preview_problem(foreseen) if change is None and not foreseen.is_superseded else None,
+        messages=_answer_messages(foreseen) if with_contents else (),
         is_superseded=foreseen.is_superseded,
     )
 
 
-def _verb(change: Change, delivery: Delivery) -> str:
+def _change_sentence(change: Change, delivery: Delivery) -> str:
     if change.action is not ChangeAction.NOTHING or change.record_id:
-        return str(_VERBS[change.action])
+        return str(_CHANGE_SENTENCES[change.action])
     found = explain_absent_entity(
         delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
     )
     return f"{found.detail} {_('Nothing will be sent.')}"
 
 
-def _table(change: Change) -> ChangeTable:
+def _change_table(change: Change) -> ChangeTable:
     rows = (
         FieldRow(each.name, format_value(each.before), format_value(each.after)) for each in change.fields
     )
@@ -179,7 +185,7 @@ def _table(change: Change) -> ChangeTable:
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 
-def _problem(foreseen: Foreseen) -> Words:
+def _preview_problem(foreseen: Foreseen) -> Words:
     """Why there is no preview, in the catalogue's words and our own."""
     if foreseen.code == "preview-late":
         return Words(_("The systems took too long to answer"), _("The preview stopped waiting."), "")
@@ -192,7 +198,7 @@ def _problem(foreseen: Foreseen) -> Words:
     return describe_code(foreseen.code, foreseen.delivery.system_of(foreseen.code).name)
 
 
-def _said(foreseen: Foreseen) -> tuple[str, ...]:
+def _answer_messages(foreseen: Foreseen) -> tuple[str, ...]:
     verdict = foreseen.verdict
     if verdict is None:
         return ()

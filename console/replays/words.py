@@ -22,7 +22,7 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
     ReplayState.FINISHED: ("good", "✓", gettext_lazy("Finished")),
 }
 REASON_MISSING = {"required": gettext_lazy("Say why: the reason is kept with the replay.")}
-MEMBERS: Mapping[str, object] = {
+MEMBER_LABELS: Mapping[str, object] = {
     MemberState.SUCCEEDED: gettext_lazy("succeeded"),
     MemberState.SKIPPED: gettext_lazy("skipped"),
     MemberState.FAILED: gettext_lazy("failed again"),
@@ -30,7 +30,7 @@ MEMBERS: Mapping[str, object] = {
     MemberState.SENT: gettext_lazy("under way"),
     MemberState.WAITING: gettext_lazy("waiting"),
 }
-SKIPPED: Mapping[str, object] = {
+SKIP_REASONS: Mapping[str, object] = {
     Skipped.NEWER: gettext_lazy("a newer event for the same entity already succeeded"),
     Skipped.GONE: gettext_lazy("the entity no longer exists"),
     Skipped.ERASED: gettext_lazy("the entity was erased"),
@@ -38,12 +38,12 @@ SKIPPED: Mapping[str, object] = {
     Skipped.ELSEWHERE: gettext_lazy("already part of another replay"),
     Skipped.MEANWHILE: gettext_lazy("succeeded in the meantime"),
 }
-PACES: Mapping[str, object] = {
+PACE_LABELS: Mapping[str, object] = {
     Pace.GENTLE: gettext_lazy("Gentle, 300 a minute"),
     Pace.NORMAL: gettext_lazy("Normal, 1,200 a minute"),
     Pace.FIRST: gettext_lazy("One first, then ask me"),
 }
-OVER = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
+ENDED_STATES = (ReplayState.FINISHED, ReplayState.STOPPING, ReplayState.STOPPED)
 _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 
 
@@ -53,7 +53,7 @@ def replay_mark(state: str) -> SafeString:
     return render_pill(look, shape, str(word))
 
 
-def counts_of(replay: Replay) -> dict[str, int]:
+def counts_by_state(replay: Replay) -> dict[str, int]:
     """How many of its events are in each state, as its own row says."""
     return {
         MemberState.SUCCEEDED: replay.succeeded,
@@ -67,34 +67,34 @@ def counts_of(replay: Replay) -> dict[str, int]:
 
 def member_label(replay: Replay, state: str) -> str:
     """What stands for a state in this replay: what waits is not sent any more once the replay is over."""
-    if state == MemberState.WAITING and replay.state in OVER:
+    if state == MemberState.WAITING and replay.state in ENDED_STATES:
         return _("not sent")
-    return str(MEMBERS[state])
+    return str(MEMBER_LABELS[state])
 
 
-def member_words(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
+def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
     """What became of an event, and why where that is known."""
     word = member_label(replay, state)
     if state == MemberState.SKIPPED:
-        return f"{word}: {SKIPPED.get(why, why)}"
-    return f"{word}: {why_words(state, why, replay, systems)}" if why else word
+        return f"{word}: {SKIP_REASONS.get(why, why)}"
+    return f"{word}: {reason_text(state, why, replay, systems)}" if why else word
 
 
-def why_words(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
+def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
     """The reason alone."""
     if state == MemberState.SKIPPED:
-        return str(SKIPPED.get(why, why))
+        return str(SKIP_REASONS.get(why, why))
     return systems.reason_title(why, (replay.filter or {}).get("commercial", ""))
 
 
-def what(replay: Replay, systems: SystemNames) -> list[str]:
+def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:
     """Which events: the filters in words, one condition each."""
     if replay.filter is None:
         return [_("chosen one by one")]
     return describe_filter(replay.filter, systems) or [_("all events")]
 
 
-def lasts(count: int, pace: str) -> str:
+def remaining_time(count: int, pace: str) -> str:
     """How long so many take at this pace: `about 35 s`, `about 2 min 24 s`; empty where nobody knows."""
     if pace not in _PER_MINUTE:
         return ""
@@ -102,7 +102,7 @@ def lasts(count: int, pace: str) -> str:
     return _("about %(time)s") % {"time": long_duration(seconds)}
 
 
-def why_paused(replay: Replay) -> str:
+def pause_text(replay: Replay) -> str:
     """A sentence and the next step."""
     if replay.paused == Paused.FIRST:
         return _("The first event has ended. Look at it, then continue or stop.")
@@ -122,7 +122,7 @@ def was_declined(replay: Replay) -> bool:
     return is_stopped and replay.decided_by is not None and replay.decided_by == replay.paused_by
 
 
-def why_ended(replay: Replay) -> str:
+def ending_text(replay: Replay) -> str:
     """Who ended it before its end, and what that means; empty where nobody did."""
     if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
         return ""

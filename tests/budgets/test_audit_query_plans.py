@@ -12,7 +12,7 @@ from audit.models.entry import ROUTINE_ACTIONS
 from audit.sealing.publish_checkpoints import PublishChannel, publish_checkpoint
 from audit.sealing.seal import seal_entries
 from audit.sealing.status import sealing_status
-from console.audit_log.filters import TOGETHER
+from console.audit_log.entry_filter import ACTION_GROUPS
 from tests.support.audit.entries import BOX, after, write, write_history
 from tests.support.builders.history import logged_in
 from tests.support.database.query_plans import Seen, scans, seeing
@@ -103,7 +103,7 @@ def test_a_view_of_several_actions_reads_the_first_rows_of_each(database: None, 
     with seeing() as seen:
         assert client.get("/admin/audit/entry/", {"action": view}).status_code == 200
     plan = "\n".join(plan_of_page(seen))
-    many = len(TOGETHER[view])
+    many = len(ACTION_GROUPS[view])
     assert plan.count("audit_entry_seldom") == many > 5
     assert "audit_entry_at" not in plan
     assert plan.count("Limit" if connection.vendor == "postgresql" else "SEARCH") >= many

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import translation
 
-from console.deliveries import status as deliveries_status
+from console.deliveries import delivery_status
 from console.ui import outcome_texts
 from webhooks.catalogue import messages as catalogue_messages
 from webhooks.catalogue.codes import CATALOGUE, words
@@ -36,7 +36,7 @@ def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(text)
         return f"[{text.replace('{connection}', '')}{'{connection}' if '{connection}' in text else ''}]"
 
-    for module in (outcome_texts, deliveries_status):
+    for module in (outcome_texts, delivery_status):
         monkeypatch.setattr(module, "_", look_up)
     return asked
 
@@ -69,7 +69,7 @@ def test_what_is_under_way_and_what_was_given_up_is_looked_up(state: str, looked
             "[The hub has stopped"
         )
     assert outcome_texts.explain_pause().next_step == "[It goes on when somebody ends the pause.]"
-    assert deliveries_status.gone().title == "[Its process may be gone]"
+    assert delivery_status.expired_claim_words().title == "[Its process may be gone]"
 
 
 def test_a_reader_of_finnish_reads_the_catalogue_in_finnish() -> None:

@@ -17,8 +17,8 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.format.id_ranges import pack_ids
 from audit.models import Entry, Segment
-from console.audit_log.action_names import ACTIONS
-from console.audit_log.entry_page import sealed_in
+from console.audit_log.action_names import ACTION_LABELS
+from console.audit_log.entry_page import find_sealing_segment
 from console.people import auth_events
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Alarm, Replay
@@ -73,7 +73,7 @@ def test_what_protects_the_hub_has_words_of_its_own(action: str, code: str, said
     with transaction.atomic():
         append_entries(NewEntry("system", action, details={"code": code} if code else {}))
     page = browser("auditor").get(LIST).context["page"]
-    assert said in [row.deed for row in page.rows]
+    assert said in [row.action_text for row in page.rows]
 
 
 def test_an_entry_about_an_alarm_leads_to_its_page() -> None:
@@ -235,7 +235,7 @@ def test_what_was_sealed_before_a_long_silence_is_found() -> None:
 
     Segment.objects.bulk_create(segment(number) for number in range(1001, 1201))
     segment(1000, entry.pk).save(force_insert=True)
-    found = sealed_in(entry)
+    found = find_sealing_segment(entry)
     assert found is not None
     assert found.number == 1000
 
@@ -256,20 +256,20 @@ def test_why_is_the_reason_in_the_entry_or_the_one_that_is_kept_with_what_was_as
     )
     client = browser("auditor")
     rows = {row.entry.action: row for row in client.get(LIST).context["page"].rows}
-    assert rows["event.replayed"].why == "the shop was down"
-    assert rows["source.paused"].why == "<b>noise</b>"
-    assert rows["source.paused"].about == "source Crm"
-    assert rows["replay.started"].why == ""
+    assert rows["event.replayed"].reason == "the shop was down"
+    assert rows["source.paused"].reason == "<b>noise</b>"
+    assert rows["source.paused"].object_text == "source Crm"
+    assert rows["replay.started"].reason == ""
     assert "<b>noise" not in client.get(LIST).content.decode()
     Replay.objects.update(reason="")
-    assert {row.why for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
+    assert {row.reason for row in client.get(LIST).context["page"].rows} == {"", "<b>noise</b>"}
 
 
 def test_a_row_tells_as_whom_and_from_which_session_it_was_done() -> None:
     client = browser("auditor", "eva")
     client.get("/admin/audit/entry/download/csv").getvalue()
     row = client.get(LIST).context["page"].rows[0]
-    assert (row.actor, row.roles, row.deed) == ("eva", "auditor", "finished a download")
+    assert (row.actor, row.roles, row.action_text) == ("eva", "auditor", "finished a download")
     page = visible_text(client.get(LIST))
     assert f"eva auditor finished a download eva 127.0.0.1 session {row.session[:6]}" in page
 
@@ -313,12 +313,12 @@ def test_the_page_of_an_entry_has_before_and_after_its_request_and_its_neighbour
     assert [(line.label, line.before, line.after) for line in page.changes] == [
         ("Name", "Aurora ID", "Other")
     ]
-    assert (page.told.why, page.told.roles, page.told.about) == (
+    assert (page.row.reason, page.row.roles, page.row.object_text) == (
         "it moved",
         "administrator",
         "connection Other",
     )
-    assert len(page.told.request) == 36
+    assert len(page.row.request) == 36
     assert [each.entry.action for each in page.of_object] == ["connection.paused"]
     assert page.of_request == []
     paused = client.get(f"{LIST}{Entry.objects.get(stream=of_stream, action='connection.paused').pk}/change/")
@@ -333,7 +333,7 @@ def test_what_the_same_request_did_besides_is_on_the_page_of_an_entry() -> None:
     first = Entry.objects.filter(action="download.started").earliest("id")
     page = client.get(f"{LIST}{first.pk}/change/").context["page"]
     assert [each.entry.action for each in page.of_request] == ["download.finished"]
-    assert page.of_request[0].request == page.told.request
+    assert page.of_request[0].request == page.row.request
 
 
 def test_whoever_guesses_passwords_does_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,4 +436,4 @@ def test_every_action_of_the_source_has_its_words_and_can_be_filtered_for() -> N
                         if isinstance(text, str) and re.fullmatch(r"[a-z-]+[.][a-z-]+", text)
                     }
     assert len(found) > 20
-    assert sorted(found - set(ACTIONS)) == []
+    assert sorted(found - set(ACTION_LABELS)) == []

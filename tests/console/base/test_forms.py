@@ -6,10 +6,10 @@ from django.forms import Form
 
 from console.alarms.snooze import SnoozeForm
 from console.base.forms import ReasonField, ReasonForm, parse_pk
-from console.deliveries.close import NoteForm
+from console.deliveries.manual_closing import ClosingForm
 from console.erasures import forms as erasure_forms
 from console.export_jobs import admin as export_forms
-from console.failures.forms import CareForm
+from console.failures.forms import FailureDecisionForm
 from console.replays.confirm import TermsForm
 from sync.models import Mapping
 from tests.support.builders.history import a_delivery, a_replay, a_route, a_source, an_event
@@ -91,7 +91,15 @@ def test_an_action_on_rows_that_cannot_be_is_not_done_and_says_so(key: str) -> N
 
 @pytest.mark.parametrize(
     "form",
-    [ReasonForm, SnoozeForm, NoteForm, TermsForm, CareForm, export_forms.AskForm, erasure_forms.AskForm],
+    [
+        ReasonForm,
+        SnoozeForm,
+        ClosingForm,
+        TermsForm,
+        FailureDecisionForm,
+        export_forms.ExportRequestForm,
+        erasure_forms.ErasureRequestForm,
+    ],
 )
 def test_a_reason_is_one_line_wherever_it_is_asked_for(form: type[Form]) -> None:
     assert form.base_fields["reason"].clean("  the  letter\r\n\tof the 3rd\xa0") == "the letter of the 3rd"

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from console.deliveries.admin import PENDING_DECISIONS
-from console.deliveries.held_groups import held
+from console.deliveries.held_groups import held_deliveries
 from sync.models import Attempt, Delivery, Replay, Request, Route
 from sync.operations.held_deliveries import A_SECOND, AlreadyDecided, Decision, NotDecidable, decide
 from tests.support.builders.history import (
@@ -82,7 +82,7 @@ def two_left(hub: Hub) -> tuple[Hub, list[Delivery]]:
         hub.identity.directory.delete("users", user)
         answer = hub.post({"id": user, "entityType": "USER", "eventType": "DELETE"})
         assert answer.status_code == 202
-    return hub, list(held())
+    return hub, list(held_deliveries())
 
 
 def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[Hub, list[Delivery]]) -> None:
@@ -102,7 +102,7 @@ def test_what_is_approved_is_sent_and_who_and_why_is_on_record(two_left: tuple[H
     hub.wait_until_idle()
     assert hub.customer("LEAVER1")["active"] is False
     assert hub.customer("LEAVER2")["active"] is True
-    assert [each.pk for each in held()] == [second.pk]
+    assert [each.pk for each in held_deliveries()] == [second.pk]
     assert Event.objects.get(pk=first.event_id).state == State.SUCCEEDED
     request, staff_member = Replay.objects.get(), User.objects.get()
     assert (request.requested_by, request.reason, request.deliveries) == (staff_member, "they really left", 1)
@@ -143,7 +143,7 @@ def test_a_second_click_or_a_reload_decides_nothing_twice() -> None:
     assert staff.post(path, WHY).status_code == 302
     assert "decided already" in text_of(staff.post(path, WHY, follow=True))
     assert Replay.objects.count() == 1
-    assert [each.pk for each in held()] == [second.pk]
+    assert [each.pk for each in held_deliveries()] == [second.pk]
 
 
 def test_two_clicks_at_the_same_moment_are_one_decision(hub: Hub) -> None:
@@ -204,7 +204,7 @@ def test_without_a_good_reason_nothing_is_decided(reason: str) -> None:
     staff = approver("support")
     answer = staff.post(choose(staff, "approve", delivery), {"reason": reason})
     assert "errorlist" in text_of(answer)
-    assert held().count() == 1
+    assert held_deliveries().count() == 1
 
 
 @pytest.mark.django_db
@@ -252,7 +252,7 @@ def test_who_may_not_decide_looks_and_who_may_not_look_is_refused() -> None:
         logged_in().get(path),
     ):
         assert answer.status_code == 403
-    assert held().count() == 1
+    assert held_deliveries().count() == 1
 
 
 @pytest.mark.django_db
@@ -327,7 +327,7 @@ def test_what_is_held_is_found_by_an_index(database: None) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
-    assert "delivery_open_subject" in held().order_by().explain()
+    assert "delivery_open_subject" in held_deliveries().order_by().explain()
 
 
 @pytest.mark.django_db

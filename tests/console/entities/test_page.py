@@ -130,7 +130,10 @@ def test_two_identity_services_with_the_same_id_are_two_subjects() -> None:
     ours, theirs = an_event(0, entity_id="U", source=one), an_event(1, entity_id="U", source=two)
     client = browser("support")
     page = read(client, "U").context["page"]
-    assert {each.identity.name: len(each.links) for each in page.subjects} == {"Aurora ID": 0, "Other ID": 1}
+    assert {each.identity.name: len(each.links) for each in page.identity_services} == {
+        "Aurora ID": 0,
+        "Other ID": 1,
+    }
     assert [each.row.pk for each in page.timeline] == [ours.pk, theirs.pk]
     narrowed = read(client, "U", identity=str(other.pk))
     assert [each.row.pk for each in narrowed.context["page"].timeline] == [theirs.pk]

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console.events import list_query
-from console.events.list_query import read_rows
+from console.events.list_query import fetch_events
 from console.models import SavedView
 from console.ui import keyset
 from console.ui.keyset import Cursor, PageRequest
@@ -52,19 +52,19 @@ def many(count: int, seed: int = 7) -> None:
 def turned(meant: EventFilter, *, oldest_first: bool) -> list[int]:
     """All pages from the first to the last by their links, and back again."""
     place, seen, back = PageRequest(oldest_first=oldest_first), [], []
-    rows = read_rows(meant, place)
+    rows = fetch_events(meant, place)
     while True:
         seen.append([event.pk for event in rows.rows])
         ahead = rows.newer_cursor if oldest_first else rows.older_cursor
         if ahead is None:
             break
-        rows = read_rows(meant, _at(ahead, not oldest_first, oldest_first))
+        rows = fetch_events(meant, _at(ahead, not oldest_first, oldest_first))
     while True:
         back.append([event.pk for event in rows.rows])
         behind = rows.older_cursor if oldest_first else rows.newer_cursor
         if behind is None:
             break
-        rows = read_rows(meant, _at(behind, oldest_first, oldest_first))
+        rows = fetch_events(meant, _at(behind, oldest_first, oldest_first))
     assert [key for page in back[::-1] for key in page] == [key for page in seen for key in page]
     return [key for page in seen for key in page]
 
@@ -236,7 +236,7 @@ def test_no_statement_of_a_deep_page_skips_rows(support: Client) -> None:
 def test_a_count_ends_at_its_bound_and_is_exact_below_it(
     support: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_query, "COUNTED", 55)
+    monkeypatch.setattr(list_query, "COUNT_LIMIT", 55)
     for number in range(55):
         an_event(number, state="dead")
     assert support.get(LIST, {"state": "dead"}).context["page"].count == "55 events"
@@ -294,7 +294,7 @@ def test_all_that_match_are_offered_for_a_replay_only_where_something_was_asked_
     ("count", "told"), [(999, 999), (1_000, 1_000), (3_011, 3_000), (48_234, 48_000), (1_251_000, 1_300_000)]
 )
 def test_a_large_estimate_does_not_look_exact(count: int, told: int) -> None:
-    assert list_query.roughly(count) == told
+    assert list_query.round_estimate(count) == told
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.overview.figures import CHARTED, figures_at
+from console.overview.figures import CHARTED_HOURS, load_figures
 from console.templatetags.console_charts import day_labels, recent_hour
 from console.ui.charts import HourCounts, build_hour_chart
 from sync.models import Alarm, Breaker, Care, Connection, CountedHour, EventCount, FailureGroup, Route
@@ -48,7 +48,7 @@ def test_the_figures_are_of_the_last_day_and_compare_with_the_one_before(hub: Ro
     counted(47, number=97)
     counted(48, number=1000)
     CountedHour.objects.filter(begins_at=now_hour() - timedelta(hours=23)).update(open=4)
-    figures = figures_at(timezone.now())
+    figures = load_figures(timezone.now())
     assert figures.today.received == 1 + 90 + 8 + 2 + 9 + 4
     assert figures.today.failed == 2
     assert figures.yesterday.received == 100
@@ -63,7 +63,7 @@ def test_the_figures_are_of_the_last_day_and_compare_with_the_one_before(hub: Ro
 def test_one_failure_among_many_is_not_rounded_away(hub: Route) -> None:
     counted(1, number=999_999)
     counted(2, "dead", 1)
-    assert figures_at(timezone.now()).today.succeeded_percent == "99.99"
+    assert load_figures(timezone.now()).today.succeeded_percent == "99.99"
 
 
 def test_the_page_says_what_the_counts_say(hub: Route) -> None:
@@ -76,7 +76,7 @@ def test_the_page_says_what_the_counts_say(hub: Route) -> None:
     since = (now_hour() - timedelta(hours=23)).isoformat().replace("+00:00", "")
     assert f"?state=dead&amp;received_from={since}" in page
     assert "1,233 received, 0 failed, 0 in flight" in page
-    assert page.count("<title>") == CHARTED + 1
+    assert page.count("<title>") == CHARTED_HOURS + 1
     assert "style=" not in page
     assert "<style" not in page
 
@@ -85,7 +85,7 @@ def test_each_hour_of_the_chart_stands_in_the_table_too(hub: Route) -> None:
     counted(95, "dead", 41)
     page = shown()
     assert "41 received, 41 failed, 0 in flight" in page
-    assert page.count('<th scope="row">') >= CHARTED
+    assert page.count('<th scope="row">') >= CHARTED_HOURS
 
 
 def test_what_failed_is_listed_worst_first_with_what_to_do(hub: Route) -> None:

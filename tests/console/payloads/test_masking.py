@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.events.waterfall import WIDTH, Span, pieces, scale, waited
+from console.events.waterfall import WIDTH, CallSpan, bar_segments, longest_seconds, waiting_text
 from console.payloads.curl_command import build_curl_command
 from console.payloads.masking import MASK, mask_text, mask_url, mask_value
 
@@ -77,14 +77,14 @@ def test_a_command_is_read_by_a_shell_as_it_was_meant(body: str, name: str, valu
 
 
 def test_bars_share_a_scale_and_stay_within_it() -> None:
-    full = scale([0.5, 2.0])
-    spans = [Span(NOON, 0.5, "good"), Span(NOON + timedelta(seconds=0.5), 9.0, "bad")]
-    first, second = pieces(NOON, 2.0, spans, full, "bad")
+    full = longest_seconds([0.5, 2.0])
+    spans = [CallSpan(NOON, 0.5, "good"), CallSpan(NOON + timedelta(seconds=0.5), 9.0, "bad")]
+    first, second = bar_segments(NOON, 2.0, spans, full, "bad")
     assert (first.x, first.width) == (0, WIDTH // 4)
     assert (second.x, second.width) == (WIDTH // 4, WIDTH)
-    assert pieces(NOON, 1.0, [], full, "good")[0].width == WIDTH // 2
+    assert bar_segments(NOON, 1.0, [], full, "good")[0].width == WIDTH // 2
 
 
 def test_a_gap_below_a_second_is_not_told() -> None:
-    assert waited(NOON, NOON + timedelta(milliseconds=900)) == ""
-    assert waited(None, NOON) == ""
+    assert waiting_text(NOON, NOON + timedelta(milliseconds=900)) == ""
+    assert waiting_text(None, NOON) == ""

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
-from console.replays.single import token_of
+from console.replays.single import make_token
 from console.ui.outcome_texts import describe_code
 from sync.attempts.apply import run
 from sync.limits.circuit_breaker import forget
@@ -346,7 +346,7 @@ def test_what_is_held_is_decided_and_not_replayed() -> None:
     of_entity = text_of(support.get(f"/admin/webhooks/entity/?type=USER&id={event.entity_id}"))
     assert event.reference[-6:] in of_entity
     assert page_of(event) not in of_entity
-    form = {"token": token_of(event), "reason": "again"}
+    form = {"token": make_token(event), "reason": "again"}
     for answer in (support.get(page_of(event)), support.post(page_of(event), form)):
         assert answer.status_code == 200
         assert "This change waits for approval, so there is nothing to replay." in text_of(answer)

@@ -112,7 +112,9 @@ def test_who_came_again_is_forgotten_nowhere_else_once_another_worker_has_ended_
     people = come_by_webhook(hub, [somebody(1)])
     asked = confirmed(people[0])
     forgotten: list[str] = []
-    monkeypatch.setattr(saved_views, "forget", lambda entity_id, _: forgotten.append(entity_id) or 0)
+    monkeypatch.setattr(
+        saved_views, "erase_from_saved_views", lambda entity_id, _: forgotten.append(entity_id) or 0
+    )
 
     def another_worker() -> None:
         end_leases()

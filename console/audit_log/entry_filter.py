@@ -10,21 +10,21 @@ from django.db.models import QuerySet
 
 from audit.entries.search import filter_by_action, filter_by_actor, filter_by_people, filter_by_stream_kind
 from audit.models import Entry
-from console.audit_log.action_names import ACTIONS
+from console.audit_log.action_names import ACTION_LABELS
 from sync.models import Delivery
 from sync.models.delivery import delivery_stream
 from sync.search.periods import NoSuchFilter, span
 from webhooks.catalogue.reference import from_reference, to_reference
 from webhooks.models import Event
 
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 
 
-def streams_of(term: str) -> list[str]:
+def find_streams(term: str) -> list[str]:
     """The streams that a pasted term can mean; `entity:<type>:<id>` means those of its newest events."""
     kind, _colon, rest = term.partition(":")
     if kind == "entity":
-        return _streams_of_entity(*rest.partition(":")[::2])
+        return _find_entity_streams(*rest.partition(":")[::2])
     try:
         uuid = from_reference(term.removeprefix("event:"))
     except ValueError:
@@ -33,9 +33,9 @@ def streams_of(term: str) -> list[str]:
     return [f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)]
 
 
-def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
+def _find_entity_streams(entity_type: str, entity_id: str) -> list[str]:
     known = Event.objects.filter(entity_id=entity_id, entity_type=entity_type).order_by("-received_at", "-id")
-    events = dict(known.values_list("pk", "uuid")[:MOST_EVENTS])
+    events = dict(known.values_list("pk", "uuid")[:MAX_EVENTS])
     deliveries = Delivery.objects.filter(event__in=events).values_list("event_id", "route_id")
     return [
         *(f"event:{to_reference(uuid)}" for uuid in events.values()),
@@ -43,12 +43,14 @@ def _streams_of_entity(entity_type: str, entity_id: str) -> list[str]:
     ]
 
 
-WORDS = ("action", "who", "object", "when", "when_from", "when_to", "q")
+FILTER_PARAMS = ("action", "who", "object", "when", "when_from", "when_to", "q")
 # Several actions under one word: the views that everybody has.
-TOGETHER: Mapping[str, Sequence[str]] = {
+ACTION_GROUPS: Mapping[str, Sequence[str]] = {
     "reveals": ("event.revealed",),
     "exports": tuple(
-        each for each in ACTIONS if each.startswith(("export.", "download.")) or each == "replay.downloaded"
+        each
+        for each in ACTION_LABELS
+        if each.startswith(("export.", "download.")) or each == "replay.downloaded"
     ),
     "secrets": (
         "secret.added",
@@ -60,7 +62,7 @@ TOGETHER: Mapping[str, Sequence[str]] = {
     ),
     "replays": tuple(
         each
-        for each in ACTIONS
+        for each in ACTION_LABELS
         if (each.startswith("replay.") and each != "replay.downloaded") or each == "event.replayed"
     ),
 }
@@ -80,24 +82,24 @@ class EntryFilter:
     @property
     def actions(self) -> Sequence[str]:
         """Those that are meant; empty: all."""
-        return TOGETHER.get(self.action) or ((self.action,) if self.action else ())
+        return ACTION_GROUPS.get(self.action) or ((self.action,) if self.action else ())
 
-    def narrow(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+    def filter_entries(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
         """The entries among these that are meant."""
-        found = self._but_for_actions(entries)
+        found = self._apply_other_filters(entries)
         return found.filter(action__in=self.actions) if self.actions else found
 
-    def parts(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
+    def querysets_by_action(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
         """The same by action: each has its index in the order of time, all together have none. One at least; no
         streams at all are one that is empty.
         """
         if self.streams is not None and not self.streams:
             return [entries.none()]
-        found = self._but_for_actions(entries)
+        found = self._apply_other_filters(entries)
         return [filter_by_action(found, each) for each in self.actions] or [found]
 
-    def _but_for_actions(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
-        found = self._by(entries) if self.who else entries
+    def _apply_other_filters(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
+        found = self._filter_by_actor(entries) if self.who else entries
         if self.object:
             found = filter_by_stream_kind(found, self.object, connection.vendor)
         if self.begin:
@@ -106,7 +108,7 @@ class EntryFilter:
             found = found.filter(at__lt=self.end)
         return found if self.streams is None else found.filter(stream__in=self.streams)
 
-    def _by(self, entries: QuerySet[Any]) -> QuerySet[Any]:
+    def _filter_by_actor(self, entries: QuerySet[Any]) -> QuerySet[Any]:
         if self.who == "person":
             return filter_by_people(entries, connection.vendor)
         if self.who == "source":
@@ -114,11 +116,11 @@ class EntryFilter:
         return filter_by_actor(entries, self.who, connection.vendor)
 
 
-def resolve_entries(words: Mapping[str, str], now: datetime) -> EntryFilter:
+def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
     """What these words mean at this moment. `NoSuchFilter`."""
-    if any("\0" in value for value in words.values()):
+    if any("\0" in value for value in params.values()):
         raise NoSuchFilter("no text that a database takes")
-    begin, end = span(words, "when", now)
-    plain = {name: words.get(name, "") for name in ("action", "who", "object")}
-    term = words.get("q", "").strip()
-    return EntryFilter(**plain, begin=begin, end=end, streams=streams_of(term) if term else None)
+    begin, end = span(params, "when", now)
+    plain = {name: params.get(name, "") for name in ("action", "who", "object")}
+    term = params.get("q", "").strip()
+    return EntryFilter(**plain, begin=begin, end=end, streams=find_streams(term) if term else None)

@@ -25,11 +25,11 @@ from webhooks.models import Event
 # Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database
 # takes once.
 PENDING_CLOSINGS = PendingStore("closing_choices", max_values=5)
-_SHOWN = 5
-_LISTED = 50
+_MAX_SHOWN = 5
+_MAX_LISTED = 50
 
 
-class NoteForm(forms.Form):
+class ClosingForm(forms.Form):
     """What was done: kept with the event. `key` names the request, so that a second click closes nothing twice."""
 
     reason = ReasonField(
@@ -41,7 +41,7 @@ class NoteForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class BackLink:
     """The page that one came from, and returns to."""
 
     url: str
@@ -63,12 +63,12 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if not (self.has_view_permission(request) and request.user.has_perm(MAY_CLOSE)):
             raise PermissionDenied
         event = get_object_or_404(Event, pk=pk)
-        back = Back(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
+        back = BackLink(reverse("admin:webhooks_event_change", args=[event.pk]), _("Event"))
         rows = closable(Delivery.objects.filter(event=event)).values_list("pk", flat=True)
-        return _page(self.admin_site, request, tuple(rows), uuid4(), back)
+        return _closing_page(self.admin_site, request, tuple(rows), uuid4(), back)
 
 
-def close_chosen(site: admin.AdminSite, request: HttpRequest, key: UUID, back: Back) -> HttpResponse:
+def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back: BackLink) -> HttpResponse:
     """What was frozen under this key, which becomes that of the request. Whoever asks may close."""
     deliveries = PENDING_CLOSINGS.get(request, key)
     if deliveries is None:
@@ -77,25 +77,25 @@ def close_chosen(site: admin.AdminSite, request: HttpRequest, key: UUID, back: B
         else:
             messages.error(request, _("This choice is not kept any more: choose again."))
         return redirect(back.url)
-    return _page(site, request, tuple(deliveries), key, back)
+    return _closing_page(site, request, tuple(deliveries), key, back)
 
 
-def _page(
-    site: admin.AdminSite, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: Back
+def _closing_page(
+    site: admin.AdminSite, request: HttpRequest, deliveries: tuple[int, ...], key: UUID, back: BackLink
 ) -> HttpResponse:
-    form = NoteForm(request.POST or None, initial={"key": key})
+    form = ClosingForm(request.POST or None, initial={"key": key})
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
     still = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
-    rows = list(still.select_related("event", "identity", "commercial")[:_LISTED])
+    rows = list(still.select_related("event", "identity", "commercial")[:_MAX_LISTED])
     count = still.count()
     context = {
         **site.each_context(request),
-        "title": _title(count),
-        "button": _button(count),
-        "rows": rows[:_SHOWN],
-        "others": rows[_SHOWN:],
-        "others_count": count - len(rows[:_SHOWN]),
+        "title": _closing_title(count),
+        "button": _button_text(count),
+        "rows": rows[:_MAX_SHOWN],
+        "others": rows[_MAX_SHOWN:],
+        "others_count": count - len(rows[:_MAX_SHOWN]),
         "count": count,
         "more": count - len(rows),
         "gone": len(deliveries) - count,
@@ -106,7 +106,7 @@ def _page(
 
 
 def _carry_out(
-    request: HttpRequest, deliveries: tuple[int, ...], form: NoteForm, key: UUID, back: Back
+    request: HttpRequest, deliveries: tuple[int, ...], form: ClosingForm, key: UUID, back: BackLink
 ) -> HttpResponseRedirect:
     answer = form.cleaned_data
     try:
@@ -122,12 +122,12 @@ def _carry_out(
     except NotDecidable as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _told(done))
+        messages.success(request, _result_message(done))
     PENDING_CLOSINGS.remove(request, key)
     return redirect(back.url)
 
 
-def _title(count: int) -> str:
+def _closing_title(count: int) -> str:
     if not count:
         return _("There is nothing to mark as done any more")
     return ngettext(
@@ -135,13 +135,13 @@ def _title(count: int) -> str:
     ) % {"count": f"{count:,}"}
 
 
-def _button(count: int) -> str:
+def _button_text(count: int) -> str:
     return ngettext(
         "Mark %(count)s delivery as done by hand", "Mark %(count)s deliveries as done by hand", count
     ) % {"count": f"{count:,}"}
 
 
-def _told(done: Decided) -> str:
+def _result_message(done: Decided) -> str:
     count = len(done.deliveries)
     told = ngettext(
         "%(count)s delivery marked as done by hand.", "%(count)s deliveries marked as done by hand.", count

@@ -13,12 +13,12 @@ from console.ui.outcome_texts import describe_failure, is_worth_a_replay
 from sync.models import Care, Connection, FailureCount, FailureGroup
 from sync.models.counts import HOUR, hour_of
 
-HOURS = 7 * 24
-SHOWN = 10
+PERIOD_HOURS = 7 * 24
+MAX_REASONS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class FailingReason:
+class FailureReason:
     """One reason at one connection. `group` is None until the worker has made it."""
 
     code: str
@@ -49,7 +49,7 @@ class FailingReason:
         return failed_events_query(self.code, self.connection, self.since)
 
 
-def failed_lately(group: FailureGroup, now: datetime) -> int:
+def count_last_seven_days(group: FailureGroup, now: datetime) -> int:
     """How many of the group are of events of the last seven days: the number that the overview shows."""
     counts = FailureCount.objects.filter(
         hour__gte=_first_hour(now), connection=group.connection_id, code=group.code
@@ -58,34 +58,37 @@ def failed_lately(group: FailureGroup, now: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FailureSummary:
     """What failed: the worst reasons first, and how many deliveries of groups that somebody decided to ignore."""
 
-    reasons: list[FailingReason]
+    reasons: list[FailureReason]
     ignored: int
 
 
-def failing_reasons(now: datetime) -> Failing:
+def summarize_failures(now: datetime) -> FailureSummary:
     """Of the last seven days; three statements."""
     since = _first_hour(now)
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
     groups = {(each.connection_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
     ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
-    wanted = [row for row in counted if (row[0], row[1]) not in ignored][:SHOWN]
+    wanted = [row for row in counted if (row[0], row[1]) not in ignored][:MAX_REASONS]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
-    return Failing(
-        [_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since) for row in wanted],
+    return FailureSummary(
+        [
+            _failure_reason(row, connections, groups.get((row[0], row[1])), wanted[0][2], since)
+            for row in wanted
+        ],
         sum(row[2] for row in counted if (row[0], row[1]) in ignored),
     )
 
 
 def _first_hour(now: datetime) -> datetime:
-    return hour_of(now) - (HOURS - 1) * HOUR
+    return hour_of(now) - (PERIOD_HOURS - 1) * HOUR
 
 
-def _reason(
+def _failure_reason(
     row: Any, connections: Mapping[int, Connection], group: FailureGroup | None, most: int, since: datetime
-) -> FailingReason:
+) -> FailureReason:
     connection, code, number = row
-    return FailingReason(code, connections[connection], number, percent_of_max(number, most), group, since)
+    return FailureReason(code, connections[connection], number, percent_of_max(number, most), group, since)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from console.base.audit_trail import client_address, require_staff_user
 from console.base.forms import ReasonField, ReasonForm
 from console.permissions import MAY_REPLAY
-from console.replays.single import ChoiceForm, key_of, may_choose, one_page
+from console.replays.single import ReplayChoiceForm, may_use, read_token, single_replay_context
 from console.replays.words import REASON_MISSING
 from console.ui.filter_text import describe_filter, load_system_names
 from sync.replays.choose_by_filter import freeze_filter
@@ -26,8 +26,8 @@ from sync.search.event_filter import resolve
 from sync.search.periods import NoSuchFilter
 from webhooks.models import Event, State
 
-TICKED = 1_000
-COUNTED = 1_000
+MAX_TICKED = 1_000
+COUNT_LIMIT = 1_000
 
 
 class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -50,42 +50,43 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
         """Those that were ticked; everything that matches, where that was said."""
         if request.POST.get("select_across") == "1":
-            return self._freeze(request, request.GET.dict())
-        keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: TICKED + 1])
-        if not 0 < len(keys) <= TICKED:
+            return self._select_by_filter(request, request.GET.dict())
+        keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: MAX_TICKED + 1])
+        if not 0 < len(keys) <= MAX_TICKED:
             messages.error(
-                request, _("Choose at most %(number)s events, or all that match.") % {"number": f"{TICKED:,}"}
+                request,
+                _("Choose at most %(number)s events, or all that match.") % {"number": f"{MAX_TICKED:,}"},
             )
             return None
         return redirect("admin:sync_replay_confirm", choose(require_staff_user(request), keys).uuid)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
-        self._check(request)
+        self._check_permission(request)
         words = (request.POST if request.method == "POST" else request.GET).dict()
         if request.method == "POST":
-            return self._freeze(request, words)
+            return self._select_by_filter(request, words)
         try:
             meant = resolve(words, timezone.now())
         except NoSuchFilter:
-            return self._unusable(request)
-        found = meant.narrow(Event.objects.all()).order_by().values("pk")[: COUNTED + 1].count()
+            return self._redirect_unusable_filter(request)
+        found = meant.narrow(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
         context = {
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
             "conditions": describe_filter(meant.words(), load_system_names()),
             "found": found,
-            "is_more": found > COUNTED,
-            "counted": COUNTED,
+            "is_more": found > COUNT_LIMIT,
+            "counted": COUNT_LIMIT,
         }
         return TemplateResponse(request, "console/replays/new.html", context)
 
-    def _freeze(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
+    def _select_by_filter(self, request: HttpRequest, words: Mapping[str, str]) -> HttpResponseRedirect:
         try:
             replay = freeze_filter(require_staff_user(request), words)
         except NoSuchFilter:
-            return self._unusable(request)
+            return self._redirect_unusable_filter(request)
         except TooMany as error:
             messages.error(request, str(error))
             return redirect("admin:webhooks_event_changelist")
@@ -93,23 +94,26 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """One event: what it would do; on POST with a reason, do it."""
-        self._check(request)
+        self._check_permission(request)
         event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
         if request.method == "POST" and "token" not in request.POST:
             return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
         if event.state == State.HELD:
-            return self._held(request, event)
-        choice = ChoiceForm(request.POST if request.method == "POST" else request.GET).choice()
-        if not may_choose(request, event, choice):
+            return self._held_page(request, event)
+        choice = ReplayChoiceForm(request.POST if request.method == "POST" else request.GET).to_choice()
+        if not may_use(request, event, choice):
             raise PermissionDenied
         field = ReasonField(label=_("Reason"), error_messages=REASON_MISSING)
         form = ReasonForm(request.POST if request.method == "POST" else None, field=field)
         if request.method == "POST" and form.is_valid():
-            return self._start(request, event, choice, form.cleaned_data["reason"])
-        context = {**self.admin_site.each_context(request), **one_page(request, event, choice, form)}
+            return self._start_replay(request, event, choice, form.cleaned_data["reason"])
+        context = {
+            **self.admin_site.each_context(request),
+            **single_replay_context(request, event, choice, form),
+        }
         return TemplateResponse(request, "console/replays/single.html", context)
 
-    def _held(self, request: HttpRequest, event: Event) -> HttpResponse:
+    def _held_page(self, request: HttpRequest, event: Event) -> HttpResponse:
         """In place of the page: another attempt would only be held again."""
         context = {
             **self.admin_site.each_context(request),
@@ -120,8 +124,10 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         }
         return TemplateResponse(request, "console/replays/held.html", context)
 
-    def _start(self, request: HttpRequest, event: Event, choice: Choice, reason: str) -> HttpResponseRedirect:
-        key = key_of(request.POST["token"], event)
+    def _start_replay(
+        self, request: HttpRequest, event: Event, choice: Choice, reason: str
+    ) -> HttpResponseRedirect:
+        key = read_token(request.POST["token"], event)
         if key is None:
             messages.error(request, _("This page was too old: look at what would happen again."))
             return redirect("admin:webhooks_event_replay", event.pk)
@@ -146,10 +152,10 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.success(request, told)
         return redirect("admin:webhooks_event_change", event.pk)
 
-    def _check(self, request: HttpRequest) -> None:
+    def _check_permission(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and self.has_replay_permission(request)):
             raise PermissionDenied
 
-    def _unusable(self, request: HttpRequest) -> HttpResponseRedirect:
+    def _redirect_unusable_filter(self, request: HttpRequest) -> HttpResponseRedirect:
         messages.error(request, _("The filters of this address cannot be used: choose them again."))
         return redirect("admin:webhooks_event_changelist")

@@ -37,7 +37,7 @@ from webhooks.models import Source
 Sentence = str | SafeString
 
 
-def gone() -> Words:
+def expired_claim_words() -> Words:
     """Of a delivery whose claim ended."""
     return Words(
         _("Its process may be gone"),
@@ -50,37 +50,39 @@ def gone() -> Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One delivery at one moment. `waits`: what keeps it from running, empty where nothing does.
+class DeliveryStatus:
+    """One delivery at one moment. `blocker_sentences`: what keeps it from running, empty where nothing does.
 
-    `next_at`: not before; None where no try is ahead. `may_still`: the tries that are left, of an open one.
+    `next_at`: not before; None where no try is ahead. `tries_left_text`: the tries that are left, of an open one.
     """
 
-    is_gone: bool
-    waits: tuple[Sentence, ...]
+    is_claim_expired: bool
+    blocker_sentences: tuple[Sentence, ...]
     next_at: datetime | None
     next_try: str
-    may_still: Sentence
-    fault: str
+    tries_left_text: Sentence
+    responsible_system: str
 
 
-def standing(row: Delivery, around: Surroundings) -> Standing:
+def describe_status(row: Delivery, around: Surroundings) -> DeliveryStatus:
     """Where a delivery stands, as far as the database knows."""
     next_at = next_try_at(row, around.clock)
-    return Standing(
-        is_gone=is_claim_expired(row, around.clock),
-        waits=tuple(_blocker_sentence(blocker, around.clock) for blocker in blockers(row, around)),
+    return DeliveryStatus(
+        is_claim_expired=is_claim_expired(row, around.clock),
+        blocker_sentences=tuple(
+            _blocker_sentence(blocker, around.clock) for blocker in blockers(row, around)
+        ),
         next_at=next_at,
         next_try=time_until(next_at, around.clock),
-        may_still=_may_still(row),
-        fault=_fault(row),
+        tries_left_text=_tries_left_text(row),
+        responsible_system=_responsible_system(row),
     )
 
 
 def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
     match blocker:
         case PausedByPerson():
-            return _paused(blocker)
+            return _pause_sentence(blocker)
         case KilledProcesses(number):
             told = _(
                 "%(number)d processes died while they ran it: it runs next alone, in a process of its own that a "
@@ -88,7 +90,7 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
             )
             return told % {"number": number}
         case BehindDelivery(other, why):
-            return format_html(_behind(why), _link(other))
+            return format_html(_behind_sentence(why), _event_link(other))
         case Overdue(since):
             told = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
             return format_html(told, render_time(since))
@@ -102,13 +104,13 @@ def _connection_sentence(blocker: BreakerOpen | NoFreeSlot | SwitchedOff, clock:
             sentence = breaker_sentence(connection, clock)
             return format_html(_("{} is {}. No try is spent meanwhile."), connection.name, sentence)
         case NoFreeSlot():
-            return _no_free_slot(blocker)
+            return _no_free_slot_sentence(blocker)
         case SwitchedOff(connection):
             told = _("%(name)s is switched off: a try fails until an administrator switches it on.")
             return told % {"name": connection.name}
 
 
-def _paused(blocker: PausedByPerson) -> SafeString:
+def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     what = blocker.what
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
@@ -118,7 +120,7 @@ def _paused(blocker: PausedByPerson) -> SafeString:
     return format_html(told, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
-def _behind(why: Behind) -> str:
+def _behind_sentence(why: Behind) -> str:
     return {
         Behind.RUNS: _("Behind {} about the same entity, which is being delivered."),
         Behind.CLAIM_EXPIRED: _("Behind {} about the same entity, whose process may be gone."),
@@ -126,12 +128,12 @@ def _behind(why: Behind) -> str:
     }[why]
 
 
-def _link(other: Delivery) -> SafeString:
+def _event_link(other: Delivery) -> SafeString:
     page = reverse("admin:webhooks_event_change", args=[other.event_id])
     return format_html('<a href="{}">{}</a>', page, other.event.reference)
 
 
-def _no_free_slot(blocker: NoFreeSlot) -> str:
+def _no_free_slot_sentence(blocker: NoFreeSlot) -> str:
     told = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
     if blocker.breaker.passing is Passing.PROBES:
         told = _(
@@ -147,7 +149,7 @@ def _no_free_slot(blocker: NoFreeSlot) -> str:
     }
 
 
-def _may_still(row: Delivery) -> Sentence:
+def _tries_left_text(row: Delivery) -> Sentence:
     left = tries_left(row)
     if left is None:
         return ""
@@ -157,7 +159,7 @@ def _may_still(row: Delivery) -> Sentence:
     return more if left.until is None else format_html(_("{}, none after {}"), more, render_time(left.until))
 
 
-def _fault(row: Delivery) -> str:
+def _responsible_system(row: Delivery) -> str:
     """Whose it is that it failed; empty where nothing failed, or it was taken up again."""
     owner = who_must_act(row)
     owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
