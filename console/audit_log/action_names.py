@@ -1,4 +1,4 @@
-"""What the audit log's actions are called in plain words."""
+"""Label the audit log's actions as verb phrases."""
 
 from collections.abc import Mapping
 
@@ -99,6 +99,6 @@ _LABELS_WITH_CODE: Mapping[tuple[str, str], str] = {
 
 
 def action_label(action: str, code: str = "") -> str:
-    """The action as a verb phrase; one that is not in the table in its own words."""
+    """Return the action as a verb phrase; an action that is not in the table, in its own words."""
     known = _LABELS_WITH_CODE.get((action, code)) or ACTION_LABELS.get(action)
     return known or action.replace(".", " ").replace("-", " ")

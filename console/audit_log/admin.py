@@ -1,4 +1,4 @@
-"""The audit log's pages: to read, to search, to download; never to change."""
+"""Show the audit log: read, search and download it, never change it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from exports.list_export import ENTRY_EXPORT
 
 @admin.register(Entry)
 class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
-    """Who did what, to what, when, why and from where."""
+    """The pages of the audit log: the list, one entry, and the seals."""
 
     list_export = ENTRY_EXPORT
 
@@ -31,8 +31,8 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         self.require_permissions(request)
         if unknown := unknown_params(request.GET):
             return redirect_without_params(request, unknown)
-        if told := FILTER_BAR.absolute_url(request.GET):
-            return HttpResponseRedirect(f"{request.path}{told}")
+        if absolute_query := FILTER_BAR.absolute_url(request.GET):
+            return HttpResponseRedirect(f"{request.path}{absolute_query}")
         context = {
             "title": _("Audit log"),
             "page": build_entry_list(request),
@@ -49,7 +49,7 @@ class EntryAdmin(DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin):
         return self.render_page(request, "console/audit_log/entry.html", context)
 
     def standing_view(self, request: HttpRequest) -> HttpResponse:
-        """How far the log is sealed, told outside and verified."""
+        """Show how far the log is sealed, published and verified."""
         self.require_permissions(request)
         first = Entry.objects.order_by("pk").values_list("at", flat=True).first()
         context = {"title": _("Seals of the audit log"), "standing": sealing_status(), "begins_at": first}

@@ -1,4 +1,4 @@
-"""What an audit entry tells besides who and what, in words. Codes stand where the entry is shown as it is recorded."""
+"""Describe the details of an audit entry in words. The page shows the recorded codes as well."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from exports.models import table_label
 from webhooks.models import State
 
 _BREAK = SafeString("<br>")
-# Keys of rows and names of people: they say nothing to anybody who reads.
+# Keys of rows and names of people: they mean nothing to a reader.
 _HIDDEN_KEYS = frozenset(
     {
         *("alarm", "attempt", "backtest", "decision", "download", "erasure", "pseudonyms", "receipt"),
@@ -66,12 +66,12 @@ _LABELS: Mapping[str, object] = {
 
 
 def plain_name(name: str) -> str:
-    """A field or a word of the hub's, written for people."""
+    """Return the name of a field, or a code, as people write it."""
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def detail_rows(details: Mapping[str, Any], omitted: Sequence[str]) -> list[tuple[str, str | SafeString]]:
-    """What the details say, without those that stand elsewhere on the page."""
+    """Return label and text of each detail, except those that the page shows elsewhere."""
     hidden = {*omitted, *_HIDDEN_KEYS}
     return [
         (_detail_label(name), _detail_text(name, value))
@@ -86,10 +86,10 @@ def _detail_label(name: str) -> str:
 
 def _detail_text(name: str, value: Any) -> str | SafeString:
     try:
-        special = _FORMATTERS.get(name)
-        return special(value) if special else _plain_text(value)
+        formatter = _FORMATTERS.get(name)
+        return formatter(value) if formatter else _plain_text(value)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return _plain_text(value)  # of a version that wrote it otherwise
+        return _plain_text(value)  # an older version recorded this value in another form
 
 
 def _plain_text(value: Any) -> str | SafeString:
@@ -98,9 +98,9 @@ def _plain_text(value: Any) -> str | SafeString:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Mapping):
-        return _join_lines((plain_name(name), _plain_text(each)) for name, each in value.items())
+        return _join_lines((plain_name(name), _plain_text(item)) for name, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(str(_plain_text(each)) for each in value) or _("none")
+        return ", ".join(str(_plain_text(item)) for item in value) or _("none")
     return "–" if value is None or value == "" else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Filters of the audit log, and the search that begins from an id or a name."""
+"""Filter the audit log, and search it by an id or a name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ MAX_EVENTS = 200
 
 
 def find_streams(term: str) -> list[str]:
-    """The streams that a pasted term can mean; `entity:<type>:<id>` means those of its newest events."""
+    """Return the streams that a search term can mean; `entity:<type>:<id>` means those of the entity's newest
+    events.
+    """
     kind, _colon, rest = term.partition(":")
     if kind == "entity":
         return _find_entity_streams(*rest.partition(":")[::2])
@@ -44,13 +46,13 @@ def _find_entity_streams(entity_type: str, entity_id: str) -> list[str]:
 
 
 FILTER_PARAMS = ("action", "who", "object", "when", "when_from", "when_to", "q")
-# Several actions under one word: the views that everybody has.
+# Several actions under one name: the predefined views.
 ACTION_GROUPS: Mapping[str, Sequence[str]] = {
     "reveals": ("event.revealed",),
     "exports": tuple(
-        each
-        for each in ACTION_LABELS
-        if each.startswith(("export.", "download.")) or each == "replay.downloaded"
+        action
+        for action in ACTION_LABELS
+        if action.startswith(("export.", "download.")) or action == "replay.downloaded"
     ),
     "secrets": (
         "secret.added",
@@ -61,16 +63,19 @@ ACTION_GROUPS: Mapping[str, Sequence[str]] = {
         "sealing.renewed",
     ),
     "replays": tuple(
-        each
-        for each in ACTION_LABELS
-        if (each.startswith("replay.") and each != "replay.downloaded") or each == "event.replayed"
+        action
+        for action in ACTION_LABELS
+        if (action.startswith("replay.") and action != "replay.downloaded") or action == "event.replayed"
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
-    """Empty members leave everything in. `who` is a kind of actor or one actor; `streams` is what was searched for."""
+    """A resolved filter; empty fields restrict nothing.
+
+    `who` is a kind of actor or one actor. `streams` are those that the search term means.
+    """
 
     action: str = ""
     who: str = ""
@@ -81,32 +86,34 @@ class EntryFilter:
 
     @property
     def actions(self) -> Sequence[str]:
-        """Those that are meant; empty: all."""
+        """Return the selected actions; empty means all."""
         return ACTION_GROUPS.get(self.action) or ((self.action,) if self.action else ())
 
     def filter_entries(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
-        """The entries among these that are meant."""
-        found = self._apply_other_filters(entries)
-        return found.filter(action__in=self.actions) if self.actions else found
+        """Return the entries that match the filter."""
+        filtered = self._apply_other_filters(entries)
+        return filtered.filter(action__in=self.actions) if self.actions else filtered
 
     def querysets_by_action(self, entries: QuerySet[Entry]) -> list[QuerySet[Entry]]:
-        """The same by action: each has its index in the order of time, all together have none. One at least; no
-        streams at all are one that is empty.
+        """Return the matching entries as one queryset an action; at least one.
+
+        Each action has its index in the order of time, several actions together have none. An empty set of streams
+        gives one empty queryset.
         """
         if self.streams is not None and not self.streams:
             return [entries.none()]
-        found = self._apply_other_filters(entries)
-        return [filter_by_action(found, each) for each in self.actions] or [found]
+        filtered = self._apply_other_filters(entries)
+        return [filter_by_action(filtered, action) for action in self.actions] or [filtered]
 
     def _apply_other_filters(self, entries: QuerySet[Entry]) -> QuerySet[Entry]:
-        found = self._filter_by_actor(entries) if self.who else entries
+        filtered = self._filter_by_actor(entries) if self.who else entries
         if self.object:
-            found = filter_by_stream_kind(found, self.object, connection.vendor)
+            filtered = filter_by_stream_kind(filtered, self.object, connection.vendor)
         if self.begin:
-            found = found.filter(at__gte=self.begin)
+            filtered = filtered.filter(at__gte=self.begin)
         if self.end:
-            found = found.filter(at__lt=self.end)
-        return found if self.streams is None else found.filter(stream__in=self.streams)
+            filtered = filtered.filter(at__lt=self.end)
+        return filtered if self.streams is None else filtered.filter(stream__in=self.streams)
 
     def _filter_by_actor(self, entries: QuerySet[Any]) -> QuerySet[Any]:
         if self.who == "person":
@@ -117,7 +124,8 @@ class EntryFilter:
 
 
 def parse_entry_filter(params: Mapping[str, str], now: datetime) -> EntryFilter:
-    """What these words mean at this moment. `NoSuchFilter`."""
+    """Resolve filter parameters at this moment. Raises NoSuchFilter for values that cannot be used."""
+    # PostgreSQL refuses a text with a NUL character.
     if any("\0" in value for value in params.values()):
         raise NoSuchFilter("no text that a database takes")
     begin, end = span(params, "when", now)

@@ -1,4 +1,4 @@
-"""The page of an audit entry: what changed, what belongs to it, its record, and the segment that seals it."""
+"""Build the page of one audit entry: its changes, related entries, the record, and the segment that seals it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,10 @@ _MAX_NEIGHBOURS = 5
 
 @dataclass(frozen=True, slots=True)
 class EntryPage:
-    """`hidden`: fields that changed and whose values are nobody's business. `of_request` and `of_object` are the
-    entries of the same request and those just before and after it about the same, in order of time.
+    """The content of the page.
+
+    `hidden`: changed fields whose values are not shown to anyone. `of_request` and `of_object`: entries of the same
+    request, and the entries just before and after this one in its stream, in order of time.
     """
 
     row: EntryRow
@@ -40,14 +42,14 @@ class EntryPage:
 
 
 def build_entry_page(entry: Entry, user: Any) -> EntryPage:
-    """Four statements."""
+    """Load the page of an entry, by four statements."""
     details: Mapping[str, Any] = json.loads(entry.body).get("details", {})
     same_request = _entries_of_request(entry, details)
     same_object = _entries_of_object(entry)
-    told, *others = describe_entries([entry, *same_request, *same_object], user)
+    row, *others = describe_entries([entry, *same_request, *same_object], user)
     before, after = (_as_mapping(details.get(name)) for name in ("before", "after"))
     return EntryPage(
-        row=told,
+        row=row,
         changes=diff_fields(before, after, {name: plain_name(name) for name in {**before, **after}}),
         hidden=[plain_name(str(name)) for name in details.get("changed", ())],
         facts=detail_rows(details, _SHOWN_ELSEWHERE),
@@ -58,18 +60,21 @@ def build_entry_page(entry: Entry, user: Any) -> EntryPage:
 
 
 def _entries_of_request(entry: Entry, details: Mapping[str, Any]) -> list[Entry]:
-    """What the same request did besides. No column names it: it is looked for around, among what its person did."""
+    """Return the other entries of the same request.
+
+    No column names the request, so it is searched among the entries of the same actor around that time.
+    """
     request = details.get(CONTEXT_FIELD, {}).get("request")
     if not request:
         return []
     around = Entry.objects.filter(
         at__gte=entry.at - _REQUEST_WINDOW, at__lte=entry.at + _REQUEST_WINDOW
     ).exclude(pk=entry.pk)
-    found = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MAX_READ]
+    entries = filter_by_actor(around, entry.actor, connection.vendor).order_by("at", "pk")[:_MAX_READ]
     same = [
-        each
-        for each in found
-        if json.loads(each.body)["details"].get(CONTEXT_FIELD, {}).get("request") == request
+        other
+        for other in entries
+        if json.loads(other.body)["details"].get(CONTEXT_FIELD, {}).get("request") == request
     ]
     return same[:_MAX_SHOWN]
 
@@ -85,25 +90,27 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-# Entries are committed out of the order of their ids, so that one may stand some segments further on: a segment is
-# closed each second at most, and no transaction lasts longer than two minutes.
+# Entries are not committed in the order of their ids, so an entry may be sealed some segments later than its id
+# suggests: at most one segment is closed a second, and no transaction lasts longer than two minutes.
 _MAX_SEGMENTS = 150
 
 
 class SealingSegment(NamedTuple):
-    """The number of the segment, and when it was closed."""
+    """The number of a segment, and the time it was closed."""
 
     number: int
     at: datetime
 
 
 def find_sealing_segment(entry: Entry) -> SealingSegment | None:
-    """Where it is; None while it is nowhere. One statement as a rule, three at most."""
+    """Return the segment that holds the entry; None if it is not sealed yet. One statement as a rule, three at
+    most.
+    """
     reaching = Segment.objects.filter(highest_id__gte=entry.pk)
-    after = reaching.order_by("highest_id", "number")  # those of a silence have the same highest id
+    after = reaching.order_by("highest_id", "number")  # segments without new entries repeat the highest id
     late = reaching.filter(is_late=True).order_by("-number")
-    for some in (after[:1], after[1:_MAX_SEGMENTS], late[:_MAX_SEGMENTS]):
-        for number, at, ids in some.values_list("number", "sealed_at", "ids"):
+    for segments in (after[:1], after[1:_MAX_SEGMENTS], late[:_MAX_SEGMENTS]):
+        for number, at, ids in segments.values_list("number", "sealed_at", "ids"):
             if entry.pk in unpack_ids(bytes(ids)):
                 return SealingSegment(number, at)
     return None

@@ -1,4 +1,4 @@
-"""Audit entries in the words of their pages: who, as whom, did what, to what, why, from where."""
+"""Describe audit entries in words: actor, role, action, object, reason, address."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from console.ui.actors import actor_name
 from console.ui.outcome_texts import describe_code
 from webhooks.catalogue.reference import from_reference
 
-# What entries are about, by the word that their streams begin with.
+# Labels of the objects of entries, by the word that their streams begin with.
 OBJECT_LABELS = {
     "event": gettext_lazy("event"),
     "delivery": gettext_lazy("delivery"),
@@ -52,8 +52,8 @@ _OBJECT_PAGES = {
     "mapping": ("sync_mapping", "sync.view_mapping"),
     "group": ("auth_group", "auth.view_group"),
 }
-# A reason that is kept with what was asked for, and can be erased there: the member of the details that names it;
-# empty: the stream does.
+# Reasons that are stored with the request, so that they can be erased there: kind of the request, and the field of the
+# details that names it (empty: the stream names it).
 _REASON_LOOKUPS = {
     "event.replayed": ("replay", "replay"),
     "replay.started": ("replay", ""),
@@ -73,7 +73,7 @@ _REASON_LOOKUPS = {
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
-    """An entry in words. What is not known is empty; `url` too where there is nothing that this person may open."""
+    """One entry in words. Unknown values are empty; so is `url` if there is no page that this person may open."""
 
     entry: Entry
     details: Mapping[str, Any]
@@ -89,17 +89,17 @@ class EntryRow:
 
     @property
     def result(self) -> str:
-        """What the code says, in words."""
+        """Return the title of the entry's code."""
         return describe_code(self.code).title if self.code else ""
 
     @property
     def sentence(self) -> str:
-        """Who did what to what, for a title."""
+        """Return actor, action and object as one sentence, for a title."""
         kind, _space, name = self.object_text.partition(" ")
         if self.object_text == self.actor:
             return f"{self.actor} {self.action_text}"
-        is_said = ":" in self.entry.stream and kind in self.action_text.split()
-        return f"{self.actor} {self.action_text}: {name if is_said and name else self.object_text}"
+        is_named = ":" in self.entry.stream and kind in self.action_text.split()
+        return f"{self.actor} {self.action_text}: {name if is_named and name else self.object_text}"
 
     @property
     def address(self) -> str:
@@ -107,7 +107,7 @@ class EntryRow:
 
     @property
     def roles(self) -> str:
-        """Of the person, at the time."""
+        """Return the roles that the actor had at that time."""
         return ", ".join(self._context_value("roles", ()))
 
     @property
@@ -123,7 +123,7 @@ class EntryRow:
 
 
 def describe_entries(entries: Iterable[Entry], user: Any) -> list[EntryRow]:
-    """In the same order, for this person: one statement."""
+    """Describe the entries for this person, in the given order, by one statement."""
     rows = [(entry, json.loads(entry.body).get("details", {})) for entry in entries]
     names = resolve_names(key for row in rows for key in _lookup_keys(*row))
     return [_entry_row(entry, details, names, user) for entry, details in rows]
@@ -151,8 +151,9 @@ def _entry_row(
 
 
 def _object_key(name: str) -> ObjectKey:
-    """Return what a stream or an actor names. A setting has a kind of its own; an event and its deliveries are found by
-    the event's UUID.
+    """Return kind and key of the object that a stream or an actor names; empty if it names none.
+
+    A setting has a kind of its own. An event and its deliveries are found by the event's UUID.
     """
     kind, _colon, key = name.partition(":")
     if kind == "setting":
@@ -168,14 +169,14 @@ def _object_key(name: str) -> ObjectKey:
 
 
 def _actor_key(actor: str) -> ObjectKey:
-    """Of a source the log has the short name."""
+    """Return kind and key of an actor. The log names a source by its slug."""
     kind, _colon, name = actor.partition(":")
     return ("sender", name) if kind == "source" else _object_key(actor)
 
 
 def _reason_key(entry: Entry, details: Mapping[str, Any]) -> ObjectKey:
-    kind, member = _REASON_LOOKUPS.get(entry.action, ("", ""))
-    return kind, str(details.get(member, "")) if member else entry.stream.partition(":")[2]
+    kind, field = _REASON_LOOKUPS.get(entry.action, ("", ""))
+    return kind, str(details.get(field, "")) if field else entry.stream.partition(":")[2]
 
 
 def _object_text(stream: str, names: Mapping[ObjectKey, str]) -> str:
@@ -192,8 +193,8 @@ def _object_text(stream: str, names: Mapping[ObjectKey, str]) -> str:
     if kind == "person":
         return names.get((kind, rest), stream)
     name, _colon, route = rest.partition(":")
-    where = f", {_SETTING_LABELS['route']} {route}" if route else ""
-    return f"{OBJECT_LABELS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{where}"
+    suffix = f", {_SETTING_LABELS['route']} {route}" if route else ""
+    return f"{OBJECT_LABELS[kind]} {name if len(name) < 12 else f'…{name[-6:]}'}{suffix}"
 
 
 def _object_url(kind: str, key: str, names: Mapping[ObjectKey, str], user: Any) -> str:

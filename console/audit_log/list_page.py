@@ -1,4 +1,4 @@
-"""The list of the audit log page by page, newest first or oldest first, with its chips and views."""
+"""Build the list of the audit log: its rows page by page, its filter chips and its views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _PAGE_PARAMS = ("before", "after", "order", "e")
 
 @dataclass(frozen=True, slots=True)
 class EntryList:
-    """What the template shows."""
+    """The content of the list's page."""
 
     words: Mapping[str, str]
     rows: Sequence[EntryRow]
@@ -44,42 +44,42 @@ class EntryList:
 
 
 def unknown_params(query: QueryDict) -> list[str]:
-    """Parameters that mean nothing in this list."""
+    """Return query parameters that this list does not know."""
     return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS)
 
 
 def build_entry_list(request: HttpRequest) -> EntryList:
-    """Filters that cannot be used are said so, and leave everything in."""
+    """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
     words, problem = FILTER_BAR.read_params(request.GET), ""
     try:
-        meant, place = parse_entry_filter(words, timezone.now()), PageRequest.from_query(request.GET)
+        entry_filter, place = parse_entry_filter(words, timezone.now()), PageRequest.from_query(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
-        words, meant, place = {}, EntryFilter(), PageRequest()
-    found = fetch_entries(meant, place)
+        words, entry_filter, place = {}, EntryFilter(), PageRequest()
+    page = fetch_entries(entry_filter, place)
     here = FILTER_BAR.build_query(words)
     return EntryList(
         words=words,
-        rows=describe_entries(found.rows, request.user),
+        rows=describe_entries(page.rows, request.user),
         chips=_filter_chips(words),
         tabs=_view_tabs(here),
         query=here,
-        turning=PageLinks.for_page(here, found, place),
+        turning=PageLinks.for_page(here, page, place),
         verified=Verification.objects.order_by("-id").first(),
         problem=problem,
     )
 
 
 def listed_entries(request: HttpRequest) -> QuerySet[Entry]:
-    """Everything that this address means, in the list's order. `NoSuchFilter`."""
+    """Return all entries that match the address, in the order of the list. Raises NoSuchFilter."""
     if unknown := unknown_params(request.GET):
         raise NoSuchFilter(f"{unknown[0][:40]} is no filter of the audit log")
-    meant = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
-    return meant.filter_entries(Entry.objects.order_by("-at", "-pk"))
+    entry_filter = parse_entry_filter(FILTER_BAR.read_params(request.GET), timezone.now())
+    return entry_filter.filter_entries(Entry.objects.order_by("-at", "-pk"))
 
 
 def fetch_entries(entry_filter: EntryFilter, place: PageRequest) -> KeysetPage:
-    """At most 50 entries, by one statement."""
+    """Fetch a page of at most 50 entries by one statement."""
     return BY_TIME.fetch_page(place, partial(_fetch_rows, entry_filter))
 
 
@@ -92,12 +92,13 @@ def _fetch_rows(entry_filter: EntryFilter, condition: Q, order: Sequence[str], l
 
 
 def _merge_querysets(parts: Sequence[QuerySet[Entry]], order: Sequence[str], limit: int) -> list[Any]:
-    """The first rows of all parts, each in this order. Django's own union takes no parts that end early on SQLite."""
+    """Return the first rows of all querysets, each of which has this order."""
     texts, values = zip(*(part.query.sql_with_params() for part in parts), strict=True)
+    # Django's own union() takes no querysets with a limit on SQLite.
     union = " UNION ALL ".join(f"SELECT * FROM ({text}) AS part" for text in texts)  # noqa: S608 - Django's own texts
-    way = "DESC" if order[0].startswith("-") else "ASC"
-    sql = f"{union} ORDER BY at {way}, id {way} LIMIT {limit}"
-    return list(Entry.objects.raw(sql, [each for some in values for each in some]))
+    direction = "DESC" if order[0].startswith("-") else "ASC"
+    sql = f"{union} ORDER BY at {direction}, id {direction} LIMIT {limit}"
+    return list(Entry.objects.raw(sql, [value for part_values in values for value in part_values]))
 
 
 def _filter_chips(params: FilterParams) -> list[FilterChip]:
@@ -117,7 +118,7 @@ def _actor_options() -> list[tuple[str, str]]:
 
 
 def _action_options() -> list[tuple[str, str]]:
-    single = sorted(ACTION_LABELS.items(), key=lambda each: each[1])
+    single = sorted(ACTION_LABELS.items(), key=lambda action: action[1])
     return [*_action_group_options(), *((name, words.capitalize()) for name, words in single)]
 
 

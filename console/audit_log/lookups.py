@@ -1,4 +1,4 @@
-"""What is named on a page of the audit log is looked up by one statement, however much that is."""
+"""Look up the names of all objects on a page of the audit log by one statement."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -20,24 +20,24 @@ ObjectKey = tuple[str, str]
 
 
 def parse_pk_text(text: str) -> str:
-    """`ValueError` for what is no key of a row."""
+    """Return the text of a primary key unchanged. Raises ValueError if it is none."""
     if parse_pk(text) is None:
         raise ValueError(text)
     return text
 
 
 def parse_slug(text: str) -> str:
-    """As it stands."""
+    """Return a slug unchanged."""
     return text
 
 
 def parse_uuid(text: str) -> str:
-    """One spelling for all that there are. `ValueError`."""
+    """Return a UUID in its usual spelling. Raises ValueError."""
     return str(UUID(text))
 
 
 class _LookupTable(NamedTuple):
-    """Where to look: by this column, for that one."""
+    """A model, the column to search by, the column to return, and the parser of keys."""
 
     model: type[Model]
     key: str
@@ -64,18 +64,20 @@ _LOOKUP_TABLES: Mapping[str, _LookupTable] = {
 
 
 def resolve_names(wanted: Iterable[ObjectKey]) -> dict[ObjectKey, str]:
-    """Of people, settings and roles the name, of events and deliveries the key of the event, of all else the reason.
+    """Return a text for each key: the name of a person, setting or role; the key of an event; the reason of
+    anything else.
 
-    What is not there, or not any more, is left out.
+    Objects that do not exist, or no longer, are left out.
     """
     keys: dict[str, set[str]] = defaultdict(set)
     for kind, text in wanted:
         try:
             keys[kind].add(_LOOKUP_TABLES[kind].read(text))
+        # This kind has no names, or the text is no key of it.
         except (KeyError, ValueError):
             continue
-    parts = [_lookup_query(kind, some) for kind, some in keys.items() if some]
-    rows = parts[0].union(*parts[1:], all=True) if parts else ()
+    queries = [_lookup_query(kind, texts) for kind, texts in keys.items() if texts]
+    rows = queries[0].union(*queries[1:], all=True) if queries else ()
     return {(kind, _LOOKUP_TABLES[kind].read(key)): value for kind, key, value in rows}
 
 

@@ -1,4 +1,4 @@
-"""Deliveries that are held: look at what would change, approve or close some or all of a route, say why, confirm."""
+"""Decide on deliveries that are held for approval: preview, approve or close some or all of a route, with a reason."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,30 +26,30 @@ _LIST = "admin:sync_delivery_changelist"
 _DECISION_VERBS = {Decision.APPROVE: "approved", Decision.CLOSE: "closed"}
 
 
-# Which deliveries are decided on, frozen until the page confirms them. The key becomes that of the decision, which the
-# database takes once.
+# The selected deliveries, fixed until the page confirms them. The key becomes that of the decision, which the database
+# accepts once.
 PENDING_DECISIONS = PendingStore("held_choices", max_values=10)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDecision:
-    """Keys of deliveries, and what is to be done with them."""
+    """Keys of deliveries, and the decision to be confirmed for them."""
 
     decision: Decision
     deliveries: tuple[int, ...]
 
 
 class HeldDecisionForm(forms.Form):
-    """Which of a route, and what to do with them."""
+    """The decision, and the deliveries of one route that it is for."""
 
-    decision = forms.ChoiceField(choices=[(each.value, each.name) for each in Decision])
+    decision = forms.ChoiceField(choices=[(decision.value, decision.name) for decision in Decision])
     everything = forms.BooleanField(required=False)
     chosen = forms.TypedMultipleChoiceField(coerce=int, required=False)
 
 
 @admin.register(Delivery)
 class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """The list is of what waits for approval; everything else about a delivery stands on its event's page."""
+    """Lists deliveries that are held for approval. All other facts of a delivery are on the page of its event."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -60,18 +60,18 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """What is held, by route."""
+        """List the held deliveries by route."""
         self.require_permissions(request)
-        found = list_held_groups(with_contents=request.user.has_perm(CONTENTS))
-        context = {"title": _("Held for approval"), "groups": found}
+        groups = list_held_groups(with_contents=request.user.has_perm(CONTENTS))
+        context = {"title": _("Held for approval"), "groups": groups}
         return self.render_page(request, "console/deliveries/held_list.html", context)
 
     def render_detail(self, request: HttpRequest, row: Delivery) -> HttpResponse:
-        """What there is to see of it stands on its event's page."""
+        """Redirect to the event's page, which shows the delivery."""
         return redirect("admin:webhooks_event_change", row.event_id)
 
     def route_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What is held of one route; on POST, on to the page that confirms."""
+        """List the held deliveries of one route. A POST leads on to the page that confirms the decision."""
         self.require_permissions(request)
         route = get_object_or_404(Route.objects.select_related("source", "commercial"), pk=pk)
         if request.method == "POST":
@@ -87,6 +87,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         self.require_permissions(request, MAY_APPROVE)
         form = HeldDecisionForm(request.POST)
         waiting = held_deliveries().filter(route=route).values_list("pk", flat=True)
+        # Only deliveries that are still held can be chosen.
         form.fields["chosen"].choices = [(key, key) for key in waiting[:LARGEST]]  # type: ignore[attr-defined]
         keys: list[int] = []
         if form.is_valid():
@@ -101,7 +102,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         )
 
     def decide_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """What will happen; on POST with a reason, do it."""
+        """Show the effect of the decision. A POST with a reason carries it out."""
         self.require_permissions(request, MAY_APPROVE)
         choice = _pending_decision(request, key)
         if choice is None:
@@ -137,6 +138,7 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
         return redirect(_LIST)
 
     def _redirect_used_up(self, request: HttpRequest, key: UUID) -> HttpResponseRedirect:
+        # The key is the UUID of the decision: if the decision exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=require_staff_user(request).pk).exists():
             messages.warning(request, "This was decided already; nothing was done twice.")
         else:
@@ -151,9 +153,9 @@ class HeldDeliveryAdmin(DetailPageMixin, ReadOnlyAdmin):
 
 
 def _pending_decision(request: HttpRequest, key: UUID) -> PendingDecision | None:
-    """Return the choice; None where this person made none of that key, or used it."""
-    found = PENDING_DECISIONS.get(request, key)
-    return None if found is None else PendingDecision(Decision(found[0]), tuple(found[1]))
+    """Return the decision; None if this person stored none under that key, or has used it."""
+    values = PENDING_DECISIONS.get(request, key)
+    return None if values is None else PendingDecision(Decision(values[0]), tuple(values[1]))
 
 
 def _confirmation_context(key: UUID, choice: PendingDecision, form: ReasonForm) -> dict[str, Any]:
@@ -182,5 +184,5 @@ def _count_text(count: int) -> str:
 
 
 def _result_message(decision: Decision, decided: Decided) -> str:
-    told = f"{_count_text(len(decided.deliveries))} {_DECISION_VERBS[decision]}."
-    return f"{told} {decided.skipped:,} not held any more." if decided.skipped else told
+    text = f"{_count_text(len(decided.deliveries))} {_DECISION_VERBS[decision]}."
+    return f"{text} {decided.skipped:,} not held any more." if decided.skipped else text

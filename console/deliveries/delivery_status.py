@@ -1,4 +1,4 @@
-"""Where the deliveries of an event stand, in words: who holds them, what they wait for, what they may still do."""
+"""Describe the status of an event's deliveries in words: what blocks them, and which tries are left."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +38,7 @@ Sentence = str | SafeString
 
 
 def expired_claim_words() -> Words:
-    """Of a delivery whose claim ended."""
+    """Return the words for a delivery whose claim has expired."""
     return Words(
         _("Its process may be gone"),
         _("The claim of the process that ran it has ended and was not renewed."),
@@ -51,9 +51,10 @@ def expired_claim_words() -> Words:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """One delivery at one moment. `blocker_sentences`: what keeps it from running, empty where nothing does.
+    """The status of one delivery at one moment.
 
-    `next_at`: not before; None where no try is ahead. `tries_left_text`: the tries that are left, of an open one.
+    `blocker_sentences`: the reasons that it does not run, empty if none. `next_at`: time of the next try, None if
+    none is ahead. `tries_left_text`: the tries left, for an open delivery.
     """
 
     is_claim_expired: bool
@@ -65,7 +66,7 @@ class DeliveryStatus:
 
 
 def describe_status(row: Delivery, around: Surroundings) -> DeliveryStatus:
-    """Where a delivery stands, as far as the database knows."""
+    """Return the status of a delivery as far as the database knows it."""
     next_at = next_try_at(row, around.clock)
     return DeliveryStatus(
         is_claim_expired=is_claim_expired(row, around.clock),
@@ -84,16 +85,16 @@ def _blocker_sentence(blocker: Blocker, clock: datetime) -> Sentence:
         case PausedByPerson():
             return _pause_sentence(blocker)
         case KilledProcesses(number):
-            told = _(
+            text = _(
                 "%(number)d processes died while they ran it: it runs next alone, in a process of its own that a "
                 "worker starts."
             )
-            return told % {"number": number}
+            return text % {"number": number}
         case BehindDelivery(other, why):
             return format_html(_behind_sentence(why), _event_link(other))
         case Overdue(since):
-            told = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
-            return format_html(told, render_time(since))
+            text = _("Nothing holds it back, yet it has been due since {}: see that a worker runs.")
+            return format_html(text, render_time(since))
         case BreakerOpen() | NoFreeSlot() | SwitchedOff():
             return _connection_sentence(blocker, clock)
 
@@ -106,8 +107,8 @@ def _connection_sentence(blocker: BreakerOpen | NoFreeSlot | SwitchedOff, clock:
         case NoFreeSlot():
             return _no_free_slot_sentence(blocker)
         case SwitchedOff(connection):
-            told = _("%(name)s is switched off: a try fails until an administrator switches it on.")
-            return told % {"name": connection.name}
+            text = _("%(name)s is switched off: a try fails until an administrator switches it on.")
+            return text % {"name": connection.name}
 
 
 def _pause_sentence(blocker: PausedByPerson) -> SafeString:
@@ -115,9 +116,9 @@ def _pause_sentence(blocker: PausedByPerson) -> SafeString:
     page, name = ("sync_route_change", _("The route"))
     if isinstance(what, Source):
         page, name = ("webhooks_source_change", what.name)
-    told = _('<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.')
+    text = _('<a href="{}">{}</a> is paused since {}, by {}: {}. It is kept until somebody lets it go on.')
     link, by = reverse(f"admin:{page}", args=[what.pk]), what.paused_by or _("somebody")
-    return format_html(told, link, name, render_time(what.paused_at), by, what.pause_reason)
+    return format_html(text, link, name, render_time(what.paused_at), by, what.pause_reason)
 
 
 def _behind_sentence(why: Behind) -> str:
@@ -134,13 +135,13 @@ def _event_link(other: Delivery) -> SafeString:
 
 
 def _no_free_slot_sentence(blocker: NoFreeSlot) -> str:
-    told = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
+    text = _("%(name)s has as many deliveries as may run at once: %(used)s of %(limit)s.")
     if blocker.breaker.passing is Passing.PROBES:
-        told = _(
+        text = _(
             "%(name)s has as many deliveries as may run at once while it is tried again (%(successes)d of "
             "%(enough)d successes): %(used)s of %(limit)s."
         )
-    return told % {
+    return text % {
         "name": blocker.connection.name,
         "used": f"{blocker.used:,}",
         "limit": f"{blocker.limit:,}",
@@ -160,7 +161,9 @@ def _tries_left_text(row: Delivery) -> Sentence:
 
 
 def _responsible_system(row: Delivery) -> str:
-    """Whose it is that it failed; empty where nothing failed, or it was taken up again."""
+    """Return the name of the system that must act on a failure; empty if nothing failed, or the delivery is open
+    again.
+    """
     owner = who_must_act(row)
     owners = {"sender": _("the sending system"), "identity": row.identity.name, "target": row.commercial.name}
     return {**owners, "hub": _("this hub")}.get(owner or "", "")

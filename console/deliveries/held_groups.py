@@ -1,4 +1,4 @@
-"""What the mass-change guard holds, by route, with what would change."""
+"""Load the deliveries that the mass-change guard holds, by route, with their intended changes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,9 @@ SAMPLES_PER_GROUP = 3
 
 @dataclass(frozen=True, slots=True)
 class HeldDelivery:
-    """One held delivery. `change` is what its attempt was about to send, for people who may see it."""
+    """One held delivery. `change` is the change that its attempt was about to send; None if the person may not see
+    it.
+    """
 
     row: Delivery
     change: ChangeTable | None
@@ -24,7 +26,7 @@ class HeldDelivery:
 
 @dataclass(frozen=True, slots=True)
 class HeldGroup:
-    """What is held of one route. `since`: when the oldest of these webhooks came."""
+    """The held deliveries of one route. `since`: arrival of the oldest of their webhooks."""
 
     route: Route
     count: int
@@ -33,17 +35,18 @@ class HeldGroup:
 
     @property
     def more(self) -> int:
-        """How many of them are no sample."""
+        """Return the number of deliveries beyond the samples."""
         return self.count - len(self.samples)
 
 
 def held_deliveries() -> QuerySet[Delivery]:
-    """Deliveries that wait for approval, oldest first; found among the open ones, for which there is an index."""
+    """Return deliveries that wait for approval, oldest first."""
+    # Among the open ones, because they have an index.
     return Delivery.objects.open().filter(state=State.HELD).order_by("pk")
 
 
 def list_held_groups(*, with_contents: bool) -> list[HeldGroup]:
-    """The routes that hold something, the longest first, with three deliveries each. Five statements at most."""
+    """Return the routes with held deliveries, oldest first, with three samples each. Five statements at most."""
     counted = (
         held_deliveries()
         .order_by()
@@ -59,7 +62,7 @@ def list_held_groups(*, with_contents: bool) -> list[HeldGroup]:
             known[row["route"]],
             row["count"],
             row["since"],
-            tuple(each for each in samples if each.row.route_id == row["route"]),
+            tuple(sample for sample in samples if sample.row.route_id == row["route"]),
         )
         for row in rows
     ]
@@ -80,7 +83,7 @@ def _sample_deliveries(*, with_contents: bool) -> list[HeldDelivery]:
 
 
 def describe_held(deliveries: QuerySet[Delivery], *, with_contents: bool) -> list[HeldDelivery]:
-    """These deliveries with what they would change; two statements, one where contents may not be seen."""
+    """Return these deliveries with their intended changes, by two statements; by one without contents."""
     rows = list(deliveries.select_related("event", "commercial", "covered_by__change__subject"))
     planned = _newest_attempts([row.pk for row in rows]) if with_contents else {}
     return [
@@ -90,13 +93,13 @@ def describe_held(deliveries: QuerySet[Delivery], *, with_contents: bool) -> lis
 
 
 def _newest_attempts(deliveries: list[int]) -> dict[int, Attempt]:
-    """The newest attempt of each of them, with the change that it found."""
+    """Return the newest attempt of each delivery, with its change."""
     newest = Attempt.objects.filter(delivery__in=deliveries, number=F("delivery__last_number"))
-    return {each.delivery_id: each for each in newest.select_related("change__subject")}
+    return {attempt.delivery_id: attempt for attempt in newest.select_related("change__subject")}
 
 
 def _intended_change(row: Delivery, own: Attempt | None) -> ChangeTable | None:
-    """What was about to be sent; where a sibling's attempt settled the delivery later than its own, that one's."""
-    attempts = [each for each in (own, row.covered_by) if each is not None]
-    newest = max(attempts, key=lambda each: each.pk, default=None)
+    """Return the change that was about to be sent: that of the newest attempt, its own or the one that covered it."""
+    attempts = [attempt for attempt in (own, row.covered_by) if attempt is not None]
+    newest = max(attempts, key=lambda attempt: attempt.pk, default=None)
     return change_table(newest.change) if newest else None

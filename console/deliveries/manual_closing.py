@@ -1,4 +1,4 @@
-"""Mark as done by hand: look at what is closed, say what was done, confirm. One event, or many of a failure group."""
+"""Close failed deliveries by hand, of one event or many of a failure group: preview, note, confirm."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -22,15 +22,17 @@ from sync.operations.held_deliveries import AlreadyDecided, Decided, NotDecidabl
 from sync.operations.manual_closing import closable, close_by_hand
 from webhooks.models import Event
 
-# Keys of deliveries, frozen until the page confirms them. The key becomes that of the request, which the database
-# takes once.
+# Keys of deliveries, fixed until the page confirms them. The key becomes that of the request, which the database
+# accepts once.
 PENDING_CLOSINGS = PendingStore("closing_choices", max_values=5)
 _MAX_SHOWN = 5
 _MAX_LISTED = 50
 
 
 class ClosingForm(forms.Form):
-    """What was done: kept with the event. `key` names the request, so that a second click closes nothing twice."""
+    """A note about what was done, stored with the event. `key` identifies the request: a second click closes
+    nothing twice.
+    """
 
     reason = ReasonField(
         label=gettext_lazy("What was done"),
@@ -42,14 +44,14 @@ class ClosingForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class BackLink:
-    """The page that one came from, and returns to."""
+    """The page to return to."""
 
     url: str
     name: str
 
 
 class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The page of an event."""
+    """Adds the page that closes the failed deliveries of one event."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -59,7 +61,7 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
         ]
 
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """One event, with all its deliveries that did not get through."""
+        """Close all deliveries of one event that did not succeed."""
         if not (self.has_view_permission(request) and request.user.has_perm(MAY_CLOSE)):
             raise PermissionDenied
         event = get_object_or_404(Event, pk=pk)
@@ -69,9 +71,10 @@ class ClosingPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def close_selected(site: admin.AdminSite, request: HttpRequest, key: UUID, back: BackLink) -> HttpResponse:
-    """What was frozen under this key, which becomes that of the request. Whoever asks may close."""
+    """Close the deliveries stored under this key. The caller has checked the permission."""
     deliveries = PENDING_CLOSINGS.get(request, key)
     if deliveries is None:
+        # The key is the UUID of the request: if the request exists, this is a second click.
         if Replay.objects.filter(uuid=key, requested_by=request.user.pk).exists():
             messages.warning(request, _("This was done already; nothing was done twice."))
         else:
@@ -86,9 +89,10 @@ def _closing_page(
     form = ClosingForm(request.POST or None, initial={"key": key})
     if request.method == "POST" and form.is_valid():
         return _carry_out(request, deliveries, form, key, back)
-    still = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
-    rows = list(still.select_related("event", "identity", "commercial")[:_MAX_LISTED])
-    count = still.count()
+    # Deliveries that went on since they were selected are left out.
+    remaining = closable(Delivery.objects.filter(pk__in=deliveries)).order_by("pk")
+    rows = list(remaining.select_related("event", "identity", "commercial")[:_MAX_LISTED])
+    count = remaining.count()
     context = {
         **site.each_context(request),
         "title": _closing_title(count),
@@ -110,7 +114,7 @@ def _carry_out(
 ) -> HttpResponseRedirect:
     answer = form.cleaned_data
     try:
-        done = close_by_hand(
+        closed = close_by_hand(
             deliveries,
             by=require_staff_user(request),
             reason=answer["reason"],
@@ -122,7 +126,7 @@ def _carry_out(
     except NotDecidable as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _result_message(done))
+        messages.success(request, _result_message(closed))
     PENDING_CLOSINGS.remove(request, key)
     return redirect(back.url)
 
@@ -141,11 +145,11 @@ def _button_text(count: int) -> str:
     ) % {"count": f"{count:,}"}
 
 
-def _result_message(done: Decided) -> str:
-    count = len(done.deliveries)
-    told = ngettext(
+def _result_message(closed: Decided) -> str:
+    count = len(closed.deliveries)
+    text = ngettext(
         "%(count)s delivery marked as done by hand.", "%(count)s deliveries marked as done by hand.", count
     ) % {"count": f"{count:,}"}
-    if done.skipped:
-        told += " " + _("%(count)s went on meanwhile and were left alone.") % {"count": f"{done.skipped:,}"}
-    return told
+    if closed.skipped:
+        text += " " + _("%(count)s went on meanwhile and were left alone.") % {"count": f"{closed.skipped:,}"}
+    return text

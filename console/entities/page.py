@@ -1,4 +1,4 @@
-"""Everything that happened to one user, group or file, gathered in a bounded number of statements, each by an index."""
+"""Gather everything that happened to one user, group or file, in a bounded number of statements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,9 @@ _RELATED = ("route__paused_by", "event__source__paused_by", "identity__breaker",
 
 @dataclass(frozen=True, slots=True)
 class EntityQuery:
-    """Which entity, and from which event on. `identity`: as that identity service knows it; 0 as any does."""
+    """The entity and the first event to show. `identity`: key of one identity service, or 0 for all that know the
+    entity.
+    """
 
     entity_type: str
     entity_id: str
@@ -36,7 +38,9 @@ class EntityQuery:
 
 @dataclass(frozen=True, slots=True)
 class IdentityServiceRow:
-    """The entity as one identity service knows it: who sends its events, and the records that it is linked to."""
+    """One identity service that knows the entity: the sources of its events, and the records that the entity is
+    linked to.
+    """
 
     identity: Connection
     sources: tuple[Source, ...]
@@ -54,7 +58,7 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenDeliveryRow:
-    """One delivery that is under way, and what keeps it."""
+    """One open delivery, and its status."""
 
     row: Delivery
     words: Words
@@ -63,9 +67,9 @@ class OpenDeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class EntityPage:
-    """What the page shows. `may` names the parts that this person may see; what they may not is not read either.
+    """The content of the page. `may` names the parts that this person may see; other parts are not read.
 
-    `needing`: how many of its newest thousand events failed or are held.
+    `needing`: the number of failed or held events among the newest thousand.
     """
 
     query: EntityQuery
@@ -82,26 +86,27 @@ class EntityPage:
 
     @property
     def is_known(self) -> bool:
-        """Whether there is anything to show."""
-        linked = any(each.links for each in self.identity_services)
+        """Return True if there is anything to show."""
+        linked = any(service.links for service in self.identity_services)
         return bool(self.newest or self.under_way or linked or self.erasures)
 
     @property
     def newest_needing(self) -> TimelineRow | None:
-        """The newest one of this page of the timeline that needs somebody."""
-        return next((each for each in self.timeline if each.row.state in _NEEDS_ATTENTION), None)
+        """Return the newest failed or held event on this page of the timeline."""
+        return next((event for event in self.timeline if event.row.state in _NEEDS_ATTENTION), None)
 
     @property
     def replay_is_next(self) -> bool:
-        """Whether the newest event failed and the same again can succeed."""
+        """Return True if the newest event failed and a replay of it can succeed."""
         newest = self.newest
         return newest is not None and newest.state == State.DEAD and is_replayable(newest.code)
 
 
 def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage:
-    """Gather the page: fifteen statements at most, however much happened. `NoSuchFilter` for a place that is none."""
+    """Load the page, by fifteen statements at most. Raises NoSuchFilter for an invalid cursor."""
     subjects = _identity_services(query, with_links=may["links"])
     events = _entity_events(query, subjects)
+    # One event more than a page holds tells whether there are older ones.
     rows = list(_events_before(events, query.before).select_related("source")[: PAGE_SIZE + 1])
     newest = events.first() if query.before else next(iter(rows), None)
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
@@ -121,45 +126,52 @@ def build_entity_page(query: EntityQuery, may: Mapping[str, bool]) -> EntityPage
 
 
 def known_types(entity_id: str) -> list[str]:
-    """The types under which an id is known."""
+    """Return the entity types under which an id is known."""
     known = Event.objects.filter(entity_id=entity_id).order_by("-received_at", "-id")
+    # Bounded: among its newest thousand events an id has all the types it is known under.
     return sorted(set(known.values_list("entity_type", flat=True)[:1_000]))
 
 
 def _identity_services(query: EntityQuery, *, with_links: bool) -> tuple[IdentityServiceRow, ...]:
-    """By the routes there are, and by the links there are: routes may have changed since."""
-    routes = Route.objects.filter(entity_type=query.entity_type).select_related("identity", "source")
-    ways = list(routes.order_by("identity__name", "identity", "source__name")[:MAX_ROUTES])
-    links = Link.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
-    found = (
-        list(links.select_related("identity", "commercial").order_by("id")[:MAX_LINKS]) if with_links else []
-    )
-    known = {each.identity_id: each.identity for each in ways} | {
-        each.identity_id: each.identity for each in found
+    """Return the identity services of the entity, by its routes and its links: routes may have changed since it was
+    linked.
+    """
+    matching = Route.objects.filter(entity_type=query.entity_type).select_related("identity", "source")
+    routes = list(matching.order_by("identity__name", "identity", "source__name")[:MAX_ROUTES])
+    of_entity = Link.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
+    with_systems = of_entity.select_related("identity", "commercial")
+    links = list(with_systems.order_by("id")[:MAX_LINKS]) if with_links else []
+    known = {route.identity_id: route.identity for route in routes} | {
+        link.identity_id: link.identity for link in links
     }
     return tuple(
         IdentityServiceRow(
             identity,
-            tuple({each.source_id: each.source for each in ways if each.identity_id == key}.values()),
-            tuple(each for each in found if each.identity_id == key),
+            tuple({route.source_id: route.source for route in routes if route.identity_id == key}.values()),
+            tuple(link for link in links if link.identity_id == key),
         )
         for key, identity in known.items()
     )
 
 
-def _entity_events(query: EntityQuery, subjects: Iterable[IdentityServiceRow]) -> QuerySet[Event]:
-    """Newest first, by the index on the entity's id."""
+def _entity_events(query: EntityQuery, services: Iterable[IdentityServiceRow]) -> QuerySet[Event]:
+    """Return the entity's events, newest first, by the index on its id."""
     events = Event.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     if query.identity:
         senders = [
-            source for each in subjects if each.identity.pk == query.identity for source in each.sources
+            source
+            for service in services
+            if service.identity.pk == query.identity
+            for source in service.sources
         ]
         events = events.filter(source__in=senders)
     return events.order_by("-received_at", "-id")
 
 
 def _count_needing_attention(query: EntityQuery) -> int:
-    """Whoever sent them: a look at one identity service does not make the others well."""
+    """Count the entity's failed and held events, of all sources: one identity service does not speak for the
+    others.
+    """
     same = Event.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     states = same.order_by("-received_at", "-id").values_list("state", flat=True)[:MAX_JUDGED]
     return sum(state in _NEEDS_ATTENTION for state in states)
@@ -187,13 +199,13 @@ def _timeline_rows(rows: Sequence[Event], may: Mapping[str, bool]) -> tuple[Time
 
 
 def _delivery_values(events: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Key, event, code and the names of the two connections."""
+    """Return key, event, code and the names of both connections of each delivery."""
     rows = Delivery.objects.filter(event__in=events)
     return list(rows.values_list("pk", "event", "code", "identity__name", "commercial__name"))
 
 
 def _replayed_events(deliveries: Iterable[tuple[Any, ...]]) -> set[int]:
-    """The events of which a person asked for an attempt."""
+    """Return the events of which a person requested an attempt."""
     owners = {key: event for key, event, *_ in deliveries}
     tried = Attempt.objects.filter(delivery__in=list(owners), cause=Cause.REPLAY)
     return {owners[key] for key in tried.values_list("delivery", flat=True)}
@@ -205,29 +217,29 @@ def _open_deliveries(query: EntityQuery) -> tuple[OpenDeliveryRow, ...]:
     around = surroundings_of(rows, rows)
     shown = []
     for row in rows:
-        found = describe_status(row, around)
+        status = describe_status(row, around)
         words = (
             expired_claim_words()
-            if found.is_claim_expired
+            if status.is_claim_expired
             else explain_outcome(row.state, row.code, row.system_of(row.code).name)
         )
-        shown.append(OpenDeliveryRow(row, words, found))
+        shown.append(OpenDeliveryRow(row, words, status))
     return tuple(shown)
 
 
 def _recent_erasures(query: EntityQuery) -> tuple[Erasure, ...]:
-    """Those that are asked for or under way; of a pseudonym the one that left it."""
+    """Return the newest erasures of the entity; for a pseudonym, the erasure that left it."""
     rows = Erasure.objects.filter(entity_id=query.entity_id, entity_type=query.entity_type)
     return tuple(rows.select_related("asked_by", "decided_by").order_by("-pk")[:5])
 
 
 def _earlier_pseudonyms(query: EntityQuery) -> tuple[str, ...]:
-    """What is left of an earlier life of this id, which was erased."""
+    """Return the pseudonyms under which earlier, erased events of this id remain."""
     if is_erased(query.entity_id):
         return ()
     sources = Source.objects.order_by("pk").values_list("pk", flat=True)[:MAX_ROUTES]
-    names = [erased_id(pseudonym(each, query.entity_type, query.entity_id)) for each in sources]
-    found = (
+    names = [erased_id(pseudonym(source, query.entity_type, query.entity_id)) for source in sources]
+    remaining = (
         Event.objects.filter(entity_id__in=names).order_by("entity_id").values_list("entity_id", flat=True)
     )
-    return tuple(name for name, _ in groupby(found[:1_000]))
+    return tuple(name for name, _ in groupby(remaining[:1_000]))

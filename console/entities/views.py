@@ -1,4 +1,4 @@
-"""The page of one user, group or file: found by type and id, exactly."""
+"""Show the page of one user, group or file, found by its exact type and id."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -30,7 +30,10 @@ _PART_PERMISSIONS = {
 
 
 def entity_view(request: HttpRequest) -> HttpResponse:
-    """`?type=USER&id=…`; without a type the one under which the id is known; without an id a form."""
+    """Show the page for `?type=USER&id=…`.
+
+    Without a type, the type under which the id is known is used; without an id, a form is shown.
+    """
     if not request.user.has_perm("webhooks.view_event"):
         raise PermissionDenied
     if request.method not in ("GET", "HEAD"):
@@ -59,11 +62,12 @@ def entity_view(request: HttpRequest) -> HttpResponse:
 
 
 def _parse_query(request: HttpRequest) -> EntityQuery:
-    """What cannot be an id is looked for nowhere: a database could not even be asked for it."""
-    given = {name: request.GET.get(name, "") for name in ("type", "id", "identity", "before")}
-    entity_id = given["id"] if "\x00" not in given["id"] and len(given["id"]) <= 128 else ""
-    entity_type = given["type"].strip().upper()[:64].replace("\x00", "")
-    return EntityQuery(entity_type, entity_id, parse_pk(given["identity"]) or 0, given["before"])
+    """Return the entity that the address asks for. A value that cannot be an id becomes empty."""
+    params = {name: request.GET.get(name, "") for name in ("type", "id", "identity", "before")}
+    # PostgreSQL refuses a text with a NUL character.
+    entity_id = params["id"] if "\x00" not in params["id"] and len(params["id"]) <= 128 else ""
+    entity_type = params["type"].strip().upper()[:64].replace("\x00", "")
+    return EntityQuery(entity_type, entity_id, parse_pk(params["identity"]) or 0, params["before"])
 
 
 def _page_title(page: EntityPage) -> str:
@@ -74,7 +78,7 @@ def _page_title(page: EntityPage) -> str:
 
 
 def _page_urls(page: EntityPage) -> dict[str, Any]:
-    """Every id in an address is quoted: it can hold any character."""
+    """Return the links of the page. Ids are quoted: they can hold any character."""
     kind, entity_id = page.query.entity_type, page.query.entity_id
     narrowed = {"identity": str(page.query.identity)} if page.query.identity else {}
     return {
@@ -86,8 +90,8 @@ def _page_urls(page: EntityPage) -> dict[str, Any]:
         + urlencode({"state": NEEDS_SOMEBODY, "entity_type": kind, "entity_id": entity_id}),
         "audit_url": audit_log_url(entity_search_term(kind, entity_id)) if page.may["audit"] else "",
         "subject_urls": [
-            (each, entity_url(kind, entity_id, identity=str(each.identity.pk)))
-            for each in page.identity_services
+            (service, entity_url(kind, entity_id, identity=str(service.identity.pk)))
+            for service in page.identity_services
         ],
         "earlier": [(name, entity_url(kind, name)) for name in page.pseudonyms],
     }

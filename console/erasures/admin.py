@@ -1,4 +1,4 @@
-"""Erasing what is kept of a person: look, say why, and let somebody else confirm."""
+"""Request the erasure of a person's data, with a reason, and let a second administrator confirm it."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ _LIST = "admin:sync_erasure_changelist"
 
 @admin.register(Erasure)
 class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """What was asked for, and what came of it; the page of one is where the second person decides."""
+    """Lists the requests and their results. A second administrator decides on the page of a request."""
 
     allows_post = True
     list_display = ("asked", "entity", "status", "ground_column", "asked_by", "decided_by")
@@ -53,7 +53,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         ]
 
     def look_view(self, request: HttpRequest) -> HttpResponse:
-        """Type and id; from an event's page they are filled in. On POST what is kept."""
+        """Ask for type and id, filled in from an event's page. A POST shows the stored data."""
         self.require_permissions(request)
         form = (
             PersonForm(request.POST)
@@ -67,31 +67,31 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
         )
 
     def ask_view(self, request: HttpRequest) -> HttpResponse:
-        """POST only: ask for what the preview showed."""
+        """Request the erasure that the preview showed. POST only."""
         self.require_permissions(request)
         form = ErasureRequestForm(request.POST)
         if request.method != "POST" or "entity_id" not in request.POST:
             return redirect("admin:sync_erasure_look")
         if not form.is_valid():
             return self._show_preview(request, form, form)
-        given = form.cleaned_data
+        answer = form.cleaned_data
         try:
             asked = ask_erasure(
                 form.to_person(),
-                ground=given["ground"],
-                reason=given["reason"],
+                ground=answer["ground"],
+                reason=answer["reason"],
                 by=require_staff_user(request),
                 address=client_address(request),
             )
         except NotErasable as error:
             messages.error(request, str(error))
             return redirect("admin:sync_erasure_look")
-        told = gettext("Asked for. Nothing is erased until another administrator confirms it.")
-        messages.success(request, told)
+        text = gettext("Asked for. Nothing is erased until another administrator confirms it.")
+        messages.success(request, text)
         return redirect("admin:sync_erasure_change", asked.pk)
 
     def render_detail(self, request: HttpRequest, row: Erasure) -> HttpResponse:
-        """What is asked for, in numbers; on POST the decision."""
+        """Show the request with the amount of data. A POST decides on it."""
         if request.method == "POST":
             return (
                 self._resume_erasure(request, row)
@@ -169,7 +169,7 @@ class ErasureAdmin(DetailPageMixin, ReadOnlyAdmin):
 
 
 def _entity_link(whose: Erasure | Person) -> SafeString:
-    """Its type, and its id as a link to its page; once it is erased the id is the pseudonym."""
+    """Return the entity's type, and its id as a link to its page. After the erasure the id is the pseudonym."""
     url = entity_url(whose.entity_type, whose.entity_id)
     return format_html('{} <a class="mono" href="{}">{}</a>', whose.entity_type, url, whose.entity_id)
 

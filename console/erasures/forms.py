@@ -1,4 +1,4 @@
-"""What is asked of a person who wants another one erased."""
+"""Forms of an erasure request."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from webhooks.models import Source
 
 
 class PersonForm(forms.Form):
-    """Whose traces to look for. POSTed, so that an id stands in no address and no log of them."""
+    """The person whose data is looked for. It is sent by POST, so that no id is in an address or an access log."""
 
     entity_type = forms.CharField(
         max_length=64,
@@ -35,13 +35,13 @@ class PersonForm(forms.Form):
     )
 
     def to_person(self) -> Person:
-        found = self.cleaned_data["source"]
-        source = None if found is None else found.pk
-        return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source)
+        source = self.cleaned_data["source"]
+        source_pk = None if source is None else source.pk
+        return person(self.cleaned_data["entity_type"], self.cleaned_data["entity_id"], source_pk)
 
 
 class ErasureRequestForm(PersonForm):
-    """Why, and on what legal ground."""
+    """Legal ground and reason of the erasure of the person that was looked for."""
 
     ground = forms.ChoiceField(choices=ground_choices, label=_("Legal ground"))
     reason = ReasonField(
@@ -52,5 +52,7 @@ class ErasureRequestForm(PersonForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in PersonForm.base_fields:  # what was looked at is what is asked for
+        for (
+            name
+        ) in PersonForm.base_fields:  # hidden, so that the request is for the person that was looked for
             self.fields[name].widget = forms.HiddenInput()

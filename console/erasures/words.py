@@ -1,4 +1,4 @@
-"""Erasures in the words of their pages: where one stands, on what ground, how much is kept."""
+"""Words of the erasure pages: states, legal grounds, kinds of data."""
 
 from collections.abc import Iterator, Mapping
 
@@ -38,24 +38,24 @@ _ROW_LABELS: Mapping[str, object] = {
 
 
 def erasure_mark(state: str) -> SafeString:
-    """The state as a word and a shape."""
+    """Return the state as a pill."""
     look, shape, word = _STATES[state]
     return render_pill(look, shape, str(word))
 
 
 def ground_text(ground: str) -> str:
-    """Why the law asks for it, and where it says so."""
+    """Return the legal ground with its article."""
     words, letter = _GROUNDS[ground]
     return _("%(ground)s (GDPR, Article 17(1)(%(letter)s))") % {"ground": words, "letter": letter}
 
 
 def ground_choices() -> Iterator[tuple[str, str]]:
-    """All that may be chosen."""
+    """Return all legal grounds as choices of a form."""
     return ((ground, ground_text(ground)) for ground in _GROUNDS)
 
 
 def counted_rows(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """What there is of each kind; nothing is said of a kind of which there is none."""
+    """Return label and number of each kind of data; kinds without data are left out."""
     return [
         (str(_ROW_LABELS.get(name, name.capitalize())), number) for name, number in counts.items() if number
     ]

@@ -1,4 +1,4 @@
-"""The events: a list with exact search and filters, and one page that tells everything of one event."""
+"""List events with exact search and filters, and show one event on one page."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -41,7 +41,7 @@ _CLOSABLE = (State.DEAD, State.HELD, State.RETRYING)
 class EventAdmin(
     ReplayPages, ClosingPages, RevealMixin, DetailPageMixin, ReadOnlyAdmin, DownloadableListAdmin
 ):
-    """Read-only; replay is the one thing that can be done to an event."""
+    """Events are read-only; a replay and closing are all that can be done with one."""
 
     list_export = EVENT_EXPORT
 
@@ -54,15 +54,15 @@ class EventAdmin(
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """The list; on POST what to do with the rows that were ticked."""
+        """Show the list. A POST acts on the rows that were ticked."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if unknown := unknown_params(request.GET):
             return redirect_without_params(request, unknown)
         if request.method == "POST":
             return self._replay_ticked(request)
-        if told := FILTER_BAR.absolute_url(request.GET):
-            return HttpResponseRedirect(f"{request.path}{told}")
+        if absolute_query := FILTER_BAR.absolute_url(request.GET):
+            return HttpResponseRedirect(f"{request.path}{absolute_query}")
         if "newer" in request.GET:
             context = {
                 "count": count_newer_events(request),
@@ -96,14 +96,15 @@ class EventAdmin(
         return listed_events(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Event | None:
-        """By key or by reference: an address can be put together from what people quote."""
+        """Find an event by its key or by its reference, which people quote."""
+        # Contents are read only for people who may see them.
         related = ("source", "payload__subject") if request.user.has_perm(CONTENTS) else ("source",)
         events = self.get_queryset(request).select_related(*related)
-        found: Event | None = get_by_public_id_or_pk(events, object_id, from_reference)
-        return found
+        event: Event | None = get_by_public_id_or_pk(events, object_id, from_reference)
+        return event
 
     def render_detail(self, request: HttpRequest, row: Event) -> HttpResponse:
-        """Everything of one event."""
+        """Show everything about one event."""
         context = {
             "title": f"{row.event_type} {row.entity_type}",
             "subtitle": row.entity_id,

@@ -1,4 +1,4 @@
-"""The newest attempts of an event's deliveries, with the calls that they made."""
+"""Load the newest attempts of an event's deliveries, with their outgoing requests."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ _INTENDED_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One outgoing request; what it sent and was answered only for people who may see it."""
+    """One outgoing request. Its content is None if the person may not see it."""
 
     row: Call
     took: str
@@ -55,15 +55,17 @@ class CallRow:
 
     @property
     def style(self) -> str:
-        """Of its part of the bar: reads are quiet, what failed is not."""
+        """Return the style of its bar segment: reads are quiet, failures are not."""
         is_good = self.row.status is not None and self.row.status < 400
         return ("info" if self.row.is_write else "good") if is_good else "bad"
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt. `messages`: why it was refused, in the words of the `system` that its code is about, or of the hub.
-    `missing`: why there is no change any more. `calls`: None if not read.
+    """One attempt.
+
+    `messages`: the reasons given by the `system` that its code is about, or by the hub. `missing`: the reason that
+    its change is no longer stored. `calls`: None if they were not read.
     """
 
     row: Attempt
@@ -80,37 +82,38 @@ class AttemptRow:
 
     @property
     def is_found_by_hub(self) -> bool:
-        """Whether what it `messages` is the hub's own: it came to no request that could have been refused."""
+        """Return True if `messages` are the hub's own: no request was sent that a system could have refused."""
         return self.row.code == "unmappable"
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the entity was gone and no record of it was found."""
+        """Return True if the entity did not exist and no record of it was found."""
         return self.row.outcome == Outcome.UNCHANGED and not self.row.record_id
 
     @property
     def action_text(self) -> str:
-        """What it did to the record, or was to do where it did not get so far; empty where there was nothing to do."""
-        told = (_DONE_TEXTS if self.row.outcome == Outcome.SUCCEEDED else _INTENDED_TEXTS).get(
+        """Return what was done to the record, or was tried; empty if there was nothing to do."""
+        text = (_DONE_TEXTS if self.row.outcome == Outcome.SUCCEEDED else _INTENDED_TEXTS).get(
             self.row.action, ""
         )
-        return " ".join((_(told) % {"record": self.row.record_id}).split()) if told else ""
+        return " ".join((_(text) % {"record": self.row.record_id}).split()) if text else ""
 
 
 def system_name(delivery: Delivery, code: str) -> str:
-    """The name of the connection that a code of this delivery is about."""
+    """Return the name of the connection that a code of this delivery is about."""
     return delivery.system_of(code).name
 
 
 def attempts_by_delivery(
     deliveries: Sequence[Delivery], may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> dict[int, list[AttemptRow]]:
-    """By delivery, newest first: 50 attempts in all, of the newest 20 with their calls. Two statements."""
+    """Return attempts by delivery, newest first, by two statements: 50 in all, the newest 20 with their requests."""
     rows = _newest_attempts(deliveries, may["contents"])
     calls = _calls_by_attempt([row.pk for row in rows[:MAX_WITH_CALLS]], may, missing) if may["calls"] else {}
     owners = {delivery.pk: delivery for delivery in deliveries}
     shown: dict[int, list[AttemptRow]] = defaultdict(list)
     for place, row in enumerate(rows):
+        # Reading calls is what costs: only the newest attempts get them.
         attempt = _attempt_row(row, owners[row.delivery_id], may, now, missing)
         known = tuple(calls.get(row.pk, ())) if place < MAX_WITH_CALLS else None
         shown[row.delivery_id].append(replace(attempt, calls=known))
@@ -118,12 +121,16 @@ def attempts_by_delivery(
 
 
 def _add_bars(attempts: list[AttemptRow]) -> list[AttemptRow]:
-    """All on the scale of the longest; the oldest that is shown waited for nothing that is known."""
-    full = longest_seconds([each.seconds for each in attempts])
-    before = [*(each.row.ended_at for each in attempts[1:]), None]
+    """Add bars on the scale of the longest attempt. The oldest attempt shown has no known waiting time."""
+    full = longest_seconds([attempt.seconds for attempt in attempts])
+    before = [*(attempt.row.ended_at for attempt in attempts[1:]), None]
     return [
-        replace(each, bar=_attempt_bar(each, full), waiting_text=waiting_text(ended_at, each.row.started_at))
-        for each, ended_at in zip(attempts, before, strict=True)
+        replace(
+            attempt,
+            bar=_attempt_bar(attempt, full),
+            waiting_text=waiting_text(ended_at, attempt.row.started_at),
+        )
+        for attempt, ended_at in zip(attempts, before, strict=True)
     ]
 
 
@@ -138,7 +145,9 @@ def _attempt_bar(attempt: AttemptRow, full: float) -> tuple[BarSegment, ...]:
 def _newest_attempts(deliveries: Sequence[Delivery], with_contents: bool) -> list[Attempt]:
     related = ["mapping_version__mapping", "replay__requested_by"]
     related += ["change__subject", "answer__subject"] if with_contents else []
-    rows = Attempt.objects.filter(delivery__in=[each.pk for each in deliveries]).select_related(*related)
+    rows = Attempt.objects.filter(delivery__in=[delivery.pk for delivery in deliveries]).select_related(
+        *related
+    )
     return list(rows.order_by("-id")[:MAX_ATTEMPTS])
 
 
@@ -192,15 +201,15 @@ def _attempt_row(
 
 def _answer_messages(document: Mapping[str, Any]) -> tuple[str, ...]:
     sentence = format_value(document["sentence"]) if document.get("sentence") else ""
-    errors = (_error_text(each, sentence) for each in document.get("errors", []))
-    return tuple(dict.fromkeys(each for each in (sentence, *errors) if each))
+    errors = (_error_text(error, sentence) for error in document.get("errors", []))
+    return tuple(dict.fromkeys(message for message in (sentence, *errors) if message))
 
 
 def _error_text(error: Mapping[str, Any], sentence: str) -> str:
-    """`email: It is taken.`, or `email: duplicate` where no words tell more than the code.
+    """Return `email: It is taken.`, or `email: duplicate` if there is only a code.
 
-    What the hub itself found is translated; what a system said stands as it said it.
+    The hub's own findings are translated; the words of a system are kept.
     """
     field, code, detail = (format_value(error.get(name) or "") for name in ("field", "code", "detail"))
-    told = _(detail) if detail and detail != sentence else code
-    return ": ".join(each for each in (field, told) if each)
+    text = _(detail) if detail and detail != sentence else code
+    return ": ".join(part for part in (field, text) if part)

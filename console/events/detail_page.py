@@ -1,4 +1,4 @@
-"""Everything that is known of one event, gathered for its page in a bounded number of statements and rows."""
+"""Gather everything about one event for its page, in a bounded number of statements and rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _RELATED = (
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRow:
-    """One request, and what it was told."""
+    """One request, and the response to it."""
 
     row: Receipt
     title: str
@@ -63,12 +63,12 @@ class DeliveryRow:
 
     @property
     def running_attempt(self) -> Attempt | None:
-        """The attempt that is under way, where the person may see attempts."""
+        """Return the attempt that is running, if the person may see attempts."""
         return self.attempts[0].row if self.row.state == State.RUNNING and self.attempts else None
 
     @property
     def covering_attempt(self) -> Attempt | None:
-        """The attempt that settled this delivery with its own, where that was another delivery's."""
+        """Return the attempt of another delivery that also settled this one, if there is one."""
         covered_by = self.row.covered_by
         return covered_by if covered_by and covered_by.delivery_id != self.row.pk else None
 
@@ -96,7 +96,7 @@ class EventPage:
 
     @property
     def words(self) -> Words:
-        """The diagnosis: the words of the delivery that decides name the system that they are about."""
+        """Return the diagnosis: the words of the deciding delivery, which name the system that they are about."""
         return (
             self.deciding_delivery.words
             if self.deciding_delivery
@@ -105,7 +105,7 @@ class EventPage:
 
     @property
     def last_refusal(self) -> AttemptRow | None:
-        """The newest attempt of what failed, where it is known what was said of it."""
+        """Return the newest attempt of the failed delivery, if it has messages."""
         attempts = (
             self.deciding_delivery.attempts if self.deciding_delivery and self.event.state in _FAILED else ()
         )
@@ -113,32 +113,33 @@ class EventPage:
 
     @property
     def replay_is_next(self) -> bool:
-        """Whether a replay is what this event needs: it failed, and the same again can succeed."""
+        """Return True if the event failed and a replay of it can succeed."""
         return self.event.state == State.DEAD and is_replayable(self.event.code)
 
     @property
     def notice_style(self) -> str:
-        """The style of the diagnosis."""
+        """Return the style of the diagnosis."""
         return _NOTICE_STYLES.get(str(self.event.state), "quiet")
 
     @property
     def similar_failures(self) -> int:
-        """How many other deliveries failed for the same reason and are failed still."""
+        """Return the number of other deliveries that are failed for the same reason."""
         return max(0, self.group.number - 1) if self.group else 0
 
     @property
     def replays(self) -> tuple[Replay, ...]:
-        """What people asked for, newest first; of the attempts that are shown and of what waits."""
-        found = [each.row.replay for each in self.deliveries]
-        found += [attempt.row.replay for each in self.deliveries for attempt in each.attempts]
-        known = {replay.pk: replay for replay in found if replay is not None}
+        """Return the replays of the attempts and deliveries shown, newest first."""
+        replays = [delivery.row.replay for delivery in self.deliveries]
+        replays += [attempt.row.replay for delivery in self.deliveries for attempt in delivery.attempts]
+        known = {replay.pk: replay for replay in replays if replay is not None}
         return tuple(known[pk] for pk in sorted(known, reverse=True))
 
 
 def build_event_page(event: Event, request: HttpRequest) -> EventPage:
-    """Gather the page. What the person may not see is not read either."""
+    """Load the page. Parts that the person may not see are not read."""
     may = _part_permissions(request)
     seconds = seconds_revealed(request, event) if may["contents"] else 0
+    # Contents stay masked until the person reveals them, for a limited time.
     may["revealed"] = seconds > 0
     now, missing = timezone.now(), PayloadAbsence(event)
     deliveries = _delivery_rows(event, may, now, missing) if may["deliveries"] else ()
@@ -160,15 +161,15 @@ def build_event_page(event: Event, request: HttpRequest) -> EventPage:
 
 
 def _events_of_entity(event: Event) -> tuple[Event, ...]:
-    """The newest five other events of this entity, whoever told us."""
+    """Return the newest five other events of this entity, from any source."""
     rows = Event.objects.filter(entity_id=event.entity_id, entity_type=event.entity_type)
     newest = rows.order_by("-received_at", "-pk")[: MAX_SAME_ENTITY + 1]
-    return tuple(each for each in newest if each.pk != event.pk)[:MAX_SAME_ENTITY]
+    return tuple(other for other in newest if other.pk != event.pk)[:MAX_SAME_ENTITY]
 
 
 def _failure_group(event: Event, deliveries: tuple[DeliveryRow, ...]) -> FailureGroup | None:
-    """What else failed for the reason of this event's failure."""
-    dead = next((each.row for each in deliveries if each.row.state == State.DEAD), None)
+    """Return the failure group of the event's failed delivery."""
+    dead = next((delivery.row for delivery in deliveries if delivery.row.state == State.DEAD), None)
     if dead is None:
         return None
     return FailureGroup.objects.filter(connection=dead.system_of(dead.code), code=dead.code).first()
@@ -208,8 +209,8 @@ def _receipt_rows(
 
 
 def _system_of_code(code: str, deliveries: Sequence[DeliveryRow]) -> str:
-    """The name of the one system that a code can be about; of several no name fits."""
-    names = {system_name(each.row, code) for each in deliveries}
+    """Return the name of the system that a code is about; empty if it can be one of several."""
+    names = {system_name(delivery.row, code) for delivery in deliveries}
     return names.pop() if len(names) == 1 else ""
 
 
@@ -226,12 +227,12 @@ def _delivery_rows(
     around = surroundings(rows)
     shown = ((row, describe_status(row, around), tuple(attempts.get(row.pk, ()))) for row in rows)
     return tuple(
-        DeliveryRow(row, _delivery_words(row, found, tries), found, tries) for row, found, tries in shown
+        DeliveryRow(row, _delivery_words(row, status, tries), status, tries) for row, status, tries in shown
     )
 
 
-def _delivery_words(row: Delivery, found: DeliveryStatus, tries: Sequence[AttemptRow]) -> Words:
-    if found.is_claim_expired:
+def _delivery_words(row: Delivery, status: DeliveryStatus, tries: Sequence[AttemptRow]) -> Words:
+    if status.is_claim_expired:
         return expired_claim_words()
     if row.state == State.UNCHANGED and tries and tries[0].found_nothing and not is_erased(row.entity_id):
         return explain_absent_entity(
@@ -246,5 +247,10 @@ def _delivery_words(row: Delivery, found: DeliveryStatus, tries: Sequence[Attemp
 
 def _deciding_delivery(event: Event, deliveries: Sequence[DeliveryRow]) -> DeliveryRow | None:
     return next(
-        (each for each in deliveries if (each.row.state, each.row.code) == (event.state, event.code)), None
+        (
+            delivery
+            for delivery in deliveries
+            if (delivery.row.state, delivery.row.code) == (event.state, event.code)
+        ),
+        None,
     )

@@ -1,4 +1,4 @@
-"""The filters of the event list as chips, and its views."""
+"""Define the filters of the event list as chips, and its views as tabs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,20 +12,23 @@ from webhooks.catalogue.codes import CATALOGUE
 from webhooks.models import Receipt, State
 
 FILTER_BAR = FilterBar(WORDS, "received")
-# Why an event failed, or waits: of those of requests that were refused there is no event.
+# Reasons that an event failed or waits. A request that was refused has no event, so its codes are left out.
 FAILURE_CODES = tuple(
-    code for code, each in CATALOGUE.items() if each.status in (409, 422, 424) and each.owner != "sender"
+    code for code, entry in CATALOGUE.items() if entry.status in (409, 422, 424) and entry.owner != "sender"
 )
 
 
 def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> list[FilterChip]:
-    """All chips; what only a link can ask for (an entity) has one where it was asked for."""
-    found = [
+    """Return all chips. Filters that only a link can set (an entity) have one if they are set."""
+    chips = [
         FILTER_BAR.time_chip(params, _("Received")),
         FILTER_BAR.value_chip(params, "state", _("Status"), _state_options()),
         _reason_chip(params),
         FILTER_BAR.value_chip(
-            params, "event_type", _("Type"), [*((each, each) for each in EVENT_TYPES), (OTHER, _("Another"))]
+            params,
+            "event_type",
+            _("Type"),
+            [*((event_type, event_type) for event_type in EVENT_TYPES), (OTHER, _("Another"))],
         ),
         FILTER_BAR.value_chip(params, "source", _("Source"), sources),
     ]
@@ -35,8 +38,8 @@ def filter_chips(params: FilterParams, sources: Iterable[tuple[str, str]]) -> li
         ("entity_id", _("Entity")),
     ):
         if value := params.get(name):
-            found.append(FILTER_BAR.value_chip(params, name, label, [(value, value)]))
-    return found
+            chips.append(FILTER_BAR.value_chip(params, name, label, [(value, value)]))
+    return chips
 
 
 def _state_options() -> list[tuple[str, str]]:
@@ -47,8 +50,10 @@ def _state_options() -> list[tuple[str, str]]:
 
 
 def _reason_chip(params: FilterParams) -> FilterChip:
-    """Reasons of what failed. One is looked for among what failed, unless another state is chosen."""
-    values = sorted(((code, describe_code(code).title) for code in FAILURE_CODES), key=lambda each: each[1])
+    """Return the chip of failure reasons. It selects failed events, unless another state is selected."""
+    values = sorted(
+        ((code, describe_code(code).title) for code in FAILURE_CODES), key=lambda reason: reason[1]
+    )
     within = params if params.get("code") else {**params, "state": params.get("state") or State.DEAD.value}
     return FILTER_BAR.value_chip(within, "code", _("Reason"), values)
 
@@ -56,7 +61,7 @@ def _reason_chip(params: FilterParams) -> FilterChip:
 def view_tabs(
     params: FilterParams, counts: Mapping[str, str], saved: Iterable[tuple[int, str, str]]
 ) -> list[ViewTab]:
-    """The views that everybody has, then those that were saved (key, name, query)."""
+    """Return the predefined views, then the saved ones (key, name, query)."""
     views = [
         ("", _("All events"), {}),
         ("attention", _("Needs attention"), {"state": NEEDS_SOMEBODY}),
@@ -64,33 +69,33 @@ def view_tabs(
         ("", _("Ignored today"), {"state": f"{State.IGNORED},{State.SUPERSEDED}", "received": "24"}),
     ]
     here = FILTER_BAR.build_query(params)
-    found = [
+    tabs = [
         ViewTab(name, FILTER_BAR.build_query(view), FILTER_BAR.build_query(view) == here, counts.get(key, ""))
         for key, name, view in views
     ]
-    return found + [ViewTab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
+    return tabs + [ViewTab(name, f"?{query}", f"?{query}" == here, key=key) for key, name, query in saved]
 
 
-def search_sentence(found: Found) -> str:
-    """What a searched term was taken for; empty where nothing was searched."""
-    if found.receipt is not None:
-        return _receipt_sentence(found.receipt)
+def search_sentence(search: Found) -> str:
+    """Return how the search term was understood; empty if there was none."""
+    if search.receipt is not None:
+        return _receipt_sentence(search.receipt)
     return {
         Match.EVENT: _("The event with this reference."),
         Match.EVENT_PAGE: _("The event of this page."),
         Match.ATTEMPT_KEY: _("The event whose delivery sent requests with this key."),
         Match.RECEIPT_OF_EVENT: _("The event of the request with this reference."),
         Match.EVENT_ID: _("The event with this id at its source."),
-        Match.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": found.term},
+        Match.ENTITY: _("Everything that happened to the entity %(term)s.") % {"term": search.term},
         Match.NOTHING: _(
             "Nothing found for “%(term)s”. Paste a whole reference, event id or entity id; parts do not match."
         )
-        % {"term": found.term},
-    }.get(found.match, "")
+        % {"term": search.term},
+    }.get(search.match, "")
 
 
 def _receipt_sentence(receipt: Receipt) -> str:
-    """A request that was no webhook, and what it was answered."""
-    told = f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else "nothing yet"
+    """Describe a request that was no webhook, and the response to it."""
+    answer = f"{receipt.status} “{describe_code(receipt.code).title}”" if receipt.status else "nothing yet"
     when = f"{receipt.received_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"A request of {receipt.source} that was no webhook, {when}. Told: {told}."
+    return f"A request of {receipt.source} that was no webhook, {when}. Told: {answer}."

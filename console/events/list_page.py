@@ -1,4 +1,4 @@
-"""The page of the list of events: what was asked for, the rows, the chips and tabs around them."""
+"""Build the page of the event list: rows, filter chips and tabs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,15 +38,15 @@ class EventRow:
 
     @property
     def short_reference(self) -> str:
-        """The end of its reference: enough to tell two rows apart."""
+        """Return the end of its reference: enough to tell two rows apart."""
         return str(self.event.reference)[-6:]
 
 
 @dataclass(frozen=True, slots=True)
 class EventList:
-    """What the template shows. `cl` of Django's own lists has no part in it.
+    """The content of the list's page.
 
-    `excluding`: of a list without a row the filters of which each alone leaves nothing.
+    `excluding`: for an empty list, the set filters without each of which there would be events.
     """
 
     event_filter: EventFilter
@@ -63,7 +63,7 @@ class EventList:
 
     @property
     def search_sentence(self) -> str:
-        """What the searched term was taken for."""
+        """Return how the search term was understood."""
         return search_sentence(self.event_filter.found)
 
     @property
@@ -72,63 +72,63 @@ class EventList:
 
     @property
     def suffix(self) -> str:
-        """What the address of an event's page carries, so that it leads back to this list."""
+        """Return the query that links to an event carry, so that its page can lead back to this list."""
         return "?" + urlencode({"list": self.query[1:]}) if self.words else ""
 
     @property
     def own_view(self) -> ViewTab | None:
-        """The saved view that is open."""
+        """Return the saved view that is open."""
         return next((tab for tab in self.tabs if tab.is_current and tab.key), None)
 
 
 def unknown_params(query: QueryDict) -> list[str]:
-    """Parameters that mean nothing in this list."""
+    """Return query parameters that this list does not know."""
     return FILTER_BAR.unknown_params(query, *_PAGE_PARAMS, *_IGNORED_PARAMS)
 
 
 def build_event_list(request: HttpRequest) -> EventList:
-    """Filters that cannot be used are said so, and leave everything in."""
+    """Load the page that the request asks for. Filters that cannot be used give a message and an unfiltered list."""
     words, problem = FILTER_BAR.read_params(request.GET), ""
     now = timezone.now()
     try:
-        meant, place = resolve(words, now), PageRequest.from_query(request.GET)
+        event_filter, place = resolve(words, now), PageRequest.from_query(request.GET)
     except NoSuchFilter:
         problem = _("The filters of this address cannot be used; everything is listed.")
-        words, meant, place = {}, EventFilter(), PageRequest()
-    found = fetch_events(meant, place)
+        words, event_filter, place = {}, EventFilter(), PageRequest()
+    page = fetch_events(event_filter, place)
     here, bar = FILTER_BAR.build_query(words), filter_chips(words, source_options())
     return EventList(
-        event_filter=meant,
+        event_filter=event_filter,
         words=words,
-        rows=[_event_row(event, now) for event in found.rows],
-        count=page_count_label(meant, found),
+        rows=[_event_row(event, now) for event in page.rows],
+        count=page_count_label(event_filter, page),
         chips=bar,
         tabs=view_tabs(words, _tab_counts(), saved_views(request.user)),
         query=here,
-        turning=PageLinks.for_page(here, found, place),
-        newest=_newer_query(found, place, here),
-        excluding=() if found.rows or problem else _excluding_chips(bar, now),
+        turning=PageLinks.for_page(here, page, place),
+        newest=_newer_query(page, place, here),
+        excluding=() if page.rows or problem else _excluding_chips(bar, now),
         problem=problem,
     )
 
 
 def _excluding_chips(bar: Sequence[FilterChip], now: datetime) -> list[FilterChip]:
-    """The set filters without which there would be events. Only an empty list asks."""
+    """Return the set filters without which there would be events. Called for an empty list only."""
     set_ones = [chip for chip in bar if chip.value]
     return [chip for chip in set_ones if has_events(resolve(dict(parse_qsl(chip.clear_query[1:])), now))]
 
 
 def count_newer_events(request: HttpRequest) -> int:
-    """For a page that is open: how many events came since; 0 for an address that makes no sense."""
+    """Count the events received since an open page was loaded; 0 for an address that cannot be used."""
     try:
-        meant = resolve(FILTER_BAR.read_params(request.GET), timezone.now())
-        return count_newer(meant, Cursor.parse_cursor(request.GET.get("newer", "")))
+        event_filter = resolve(FILTER_BAR.read_params(request.GET), timezone.now())
+        return count_newer(event_filter, Cursor.parse_cursor(request.GET.get("newer", "")))
     except NoSuchFilter:
         return 0
 
 
 def listed_events(request: HttpRequest) -> QuerySet[Event]:
-    """Everything that this address means, in the list's order. `NoSuchFilter`."""
+    """Return all events that match the address, in the order of the list. Raises NoSuchFilter."""
     if unknown := unknown_params(request.GET):
         raise NoSuchFilter(f"{unknown[0][:40]} is no filter of events")
     return resolve(FILTER_BAR.read_params(request.GET), timezone.now()).narrow(
@@ -136,11 +136,11 @@ def listed_events(request: HttpRequest) -> QuerySet[Event]:
     )
 
 
-def _newer_query(found: KeysetPage, place: PageRequest, here: str) -> str:
-    """Where a page that begins with the newest event asks whether there are newer ones."""
-    if place != PageRequest() or not found.rows:
+def _newer_query(page: KeysetPage, place: PageRequest, here: str) -> str:
+    """Return the query with which the first page asks for newer events; empty for other pages."""
+    if place != PageRequest() or not page.rows:
         return ""
-    return f"{here}&newer={BY_RECEIVED_TIME.cursor_of(found.rows[0])}"
+    return f"{here}&newer={BY_RECEIVED_TIME.cursor_of(page.rows[0])}"
 
 
 def source_options() -> list[tuple[str, str]]:
@@ -148,21 +148,22 @@ def source_options() -> list[tuple[str, str]]:
 
 
 def _tab_counts() -> dict[str, str]:
-    """Of the tabs, each bounded, in one statement."""
+    """Return the bounded counts of the tabs, by one statement."""
     dead, held, retrying = _count_states(State.DEAD, State.HELD, State.RETRYING)
     return {"attention": _bounded_count(dead + held), "retrying": _bounded_count(retrying)}
 
 
 def _count_states(*states: str) -> Sequence[int]:
-    """How many events are in each of these states, as far as anybody counts."""
+    """Count the events in each of these states, up to the limit."""
+    # The LIMIT in each part bounds the count: it never reads more index entries than it can show.
     part = "(SELECT count(*) FROM (SELECT 1 FROM webhooks_event WHERE state = %s LIMIT %s) AS counted)"
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {', '.join([part] * len(states))}",
             [value for state in states for value in (state, COUNT_LIMIT + 1)],
         )
-        found: Sequence[int] = cursor.fetchone()
-    return found
+        counts: Sequence[int] = cursor.fetchone()
+    return counts
 
 
 def _bounded_count(count: int) -> str:

@@ -1,4 +1,4 @@
-"""One page of the list of events: read by a cursor, counted within bounds, newest or oldest first."""
+"""Read one page of the event list by a cursor, and count its events within bounds."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,16 +16,18 @@ COUNT_LIMIT = 1_000
 
 
 def fetch_events(event_filter: EventFilter, place: PageRequest) -> KeysetPage:
-    """At most 50 events, by one statement for each state that is meant. Each carries `tries`, `next_at`,
-    `was_replayed`, `is_paused` and the names `identity` and `commercial` of its deliveries.
+    """Fetch a page of at most 50 events, by one statement for each selected state.
+
+    Each event carries `tries`, `next_at`, `was_replayed`, `is_paused`, and the names `identity` and `commercial` of
+    the connections of its deliveries.
     """
     return BY_RECEIVED_TIME.fetch_page(place, partial(_fetch_rows, event_filter))
 
 
 def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], limit: int) -> list[Any]:
-    """Several states are read one by one: each has its index in this order, all together have none."""
+    # One query a state: each state has its index in this order, several states together have none.
     parts = _filters_by_state(event_filter)
-    found = [
+    events = [
         event
         for part in parts
         for event in _annotate_deliveries(part.narrow(Event.objects.filter(condition))).order_by(*order)[
@@ -33,12 +35,12 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
         ]
     ]
     if len(parts) > 1:
-        found.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
-    return found[:limit]
+        events.sort(key=lambda event: (event.received_at, event.pk), reverse=order[0].startswith("-"))
+    return events[:limit]
 
 
 def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:
-    """With what the list tells of their deliveries, looked up for the rows that are shown only."""
+    """Annotate the events with the facts of their deliveries that the list shows."""
     deliveries = Delivery.objects.filter(event=OuterRef("pk")).order_by()
     retried = deliveries.filter(state=State.RETRYING).order_by("due_at")
     deciding = deliveries.filter(code=OuterRef("code")).order_by("pk")
@@ -60,25 +62,28 @@ def _filters_by_state(event_filter: EventFilter) -> list[EventFilter]:
 
 
 def count_newer(event_filter: EventFilter, cursor: Cursor) -> int:
-    """Events of this list that came since the page was shown, at most 100 of each state."""
+    """Count the events of this list received since the cursor, at most 100 of each state."""
     newer = Event.objects.filter(BY_RECEIVED_TIME.newer_than(cursor)).order_by().values("pk")
     return sum(part.narrow(newer)[:100].count() for part in _filters_by_state(event_filter))
 
 
 def has_events(event_filter: EventFilter) -> bool:
-    """Whether there is an event that is meant: at most one statement for each state."""
+    """Return True if any event matches, by at most one statement for each state."""
     return any(part.narrow(Event.objects.order_by()).exists() for part in _filters_by_state(event_filter))
 
 
 def page_count_label(event_filter: EventFilter, rows: KeysetPage) -> str:
-    """How many events are meant, in words: exact up to 1,000; empty where no index would end the count early."""
+    """Return the number of events as text: exact for a single page, else as `filter_count_label`."""
     if rows.older_cursor is None and rows.newer_cursor is None:
         return _count_text(len(rows.rows))
     return filter_count_label(event_filter)
 
 
 def filter_count_label(event_filter: EventFilter) -> str:
-    """The same without a look at a page of them."""
+    """Return the number of matching events as text: exact up to 1,000, an estimate without filters.
+
+    Empty if no index could end the count early.
+    """
     if not event_filter.is_narrow:
         first, last = _pk_range()
         return gettext("about %(count)s events") % {"count": f"{round_estimate(last - first + 1):,}"}
@@ -86,19 +91,20 @@ def filter_count_label(event_filter: EventFilter) -> str:
         return ""
     total = 0
     for part in _filters_by_state(event_filter):
-        found = part.narrow(Event.objects.order_by().values("pk"))
-        total += found[: COUNT_LIMIT + 1 - total].count() if total <= COUNT_LIMIT else 0
+        matching = part.narrow(Event.objects.order_by().values("pk"))
+        total += matching[: COUNT_LIMIT + 1 - total].count() if total <= COUNT_LIMIT else 0
     if total > COUNT_LIMIT:
         return gettext("more than %(count)s events") % {"count": f"{COUNT_LIMIT:,}"}
     return _count_text(total)
 
 
 def round_estimate(count: int) -> int:
-    """From a thousand on with two digits: the rest of an estimate would only look exact."""
+    """Round an estimate of a thousand or more to two digits: more digits would only look exact."""
     return count if count < COUNT_LIMIT else round(count, 2 - len(str(count)))
 
 
 def _is_counted_by_one_index(event_filter: EventFilter) -> bool:
+    # An entity or a search term selects few events, whatever else is filtered.
     if event_filter.entity_id or event_filter.q:
         return True
     return not (
@@ -114,6 +120,7 @@ def _count_text(count: int) -> str:
 
 
 def _pk_range() -> tuple[int, int]:
-    """The first key and the last. MIN and MAX in one SELECT would read the whole table on SQLite."""
+    """Return the first and the last primary key."""
+    # MIN and MAX in one SELECT would read the whole table on SQLite.
     last = Event.objects.order_by("-pk").values("pk")[:1]
     return Event.objects.order_by("pk").values_list("pk", Subquery(last)).first() or (1, 0)

@@ -1,4 +1,4 @@
-"""Lists of events that somebody filtered and kept under a name: a tab of one's own, or of everybody."""
+"""Save filtered event lists under a name: a tab for one person, or shared with everybody."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -22,14 +22,14 @@ MAX_VIEWS = 20
 
 
 def saved_views(user: Any) -> list[tuple[int, str, str]]:
-    """Key, name and query of what this person sees: own views and shared ones, by name."""
+    """Return key, name and query of the person's own views and the shared ones, by name."""
     rows = SavedView.objects.filter(Q(person=user.pk) | Q(is_shared=True)).order_by("name", "pk")
     return list(rows.values_list("pk", "name", "query")[:MAX_VIEWS])
 
 
 @post_only(back_to="admin:webhooks_event_changelist")
 def save_view(request: HttpRequest) -> HttpResponse:
-    """Keep the filters of the form's address under a name; the same name again replaces what it meant."""
+    """Save the filters of the form's address under a name; an existing view of that name is replaced."""
     name, query = request.POST.get("name", "").strip()[:40], _normalize_query(request.POST.get("query", ""))
     is_shared = bool(request.POST.get("is_shared"))
     if is_shared and not request.user.has_perm(MAY_SHARE):
@@ -37,6 +37,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
     own = SavedView.objects.filter(person=request.user.pk)
     if not name or not query:
         messages.error(request, _("A view needs a name and at least one filter. Nothing was saved."))
+    # A view of the same name is replaced, so it does not count.
     elif own.exclude(name=name).count() >= MAX_VIEWS:
         messages.error(
             request, _("You have %(count)d views already. Remove one first.") % {"count": MAX_VIEWS}
@@ -52,7 +53,7 @@ def save_view(request: HttpRequest) -> HttpResponse:
 
 @post_only(back_to="admin:webhooks_event_changelist")
 def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
-    """Only one's own; one that somebody else shared is theirs."""
+    """Remove one of the person's own views. A view that another person shared is not theirs to remove."""
     view = get_object_or_404(SavedView, pk=pk, person=request.user.pk)
     view.delete()
     messages.success(request, _("The view “%(name)s” is gone; its events are not.") % {"name": view.name})
@@ -60,8 +61,11 @@ def remove_view(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def erase_from_saved_views(entity_id: str, name: str) -> int:
-    """Erase an entity from the names and the filters of views; how many named it. `name` stands for it from now on."""
-    concerned = 0
+    """Erase an entity from names and filters of saved views. Returns the number of views that named it.
+
+    `name` replaces the entity's id from now on.
+    """
+    changed = 0
     for view in SavedView.objects.all():
         given = dict(parse_qsl(view.query))
         fresh = without_entity(given, entity_id, name)
@@ -70,12 +74,12 @@ def erase_from_saved_views(entity_id: str, name: str) -> int:
             continue
         query = urlencode(fresh) if fresh != given else view.query
         called = f"erased {view.pk}" if is_named else view.name  # a pseudonym is longer than a name may be
-        concerned += SavedView.objects.filter(pk=view.pk).update(name=called, query=query[:1000])
-    return concerned
+        changed += SavedView.objects.filter(pk=view.pk).update(name=called, query=query[:1000])
+    return changed
 
 
 def _normalize_query(query: str) -> str:
-    """Only what is a filter, in one order: the same filters are the same view."""
+    """Return only the filters of a query, in one order, so that the same filters are the same view."""
     given = dict(parse_qsl(query.lstrip("?")))
     kept = urlencode({name: given[name] for name in WORDS if given.get(name)})
     return kept if len(kept) <= 1000 else ""

@@ -1,4 +1,4 @@
-"""Attempts as bars on one scale: what of each was spent on which request, and the waiting between them. Pure."""
+"""Draw attempts as bars on one scale, with the requests of each and the waiting time between them. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ WIDTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class CallSpan:
-    """One request: when it began, how long it took, and how it ended (`info`, `good`, `bad`)."""
+    """One request: its start, its duration and its result (`info`, `good`, `bad`)."""
 
     started_at: datetime
     seconds: float
@@ -22,7 +22,7 @@ class CallSpan:
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """A part of a bar of `WIDTH` units."""
+    """A segment of a bar of `WIDTH` units."""
 
     x: int
     width: int
@@ -30,14 +30,14 @@ class BarSegment:
 
 
 def longest_seconds(lengths: Sequence[float]) -> float:
-    """The seconds that the longest attempt took: the full width of every bar."""
+    """Return the duration of the longest attempt, which is the full width of every bar."""
     return max([*lengths, 0.001])
 
 
 def bar_segments(
     started_at: datetime, seconds: float, spans: Sequence[CallSpan], full: float, style: str
 ) -> list[BarSegment]:
-    """The bar of one attempt. Without requests all of it has the attempt's own style."""
+    """Return the bar of one attempt. Without requests the whole bar has the attempt's own style."""
     if not spans:
         return [BarSegment(0, _to_units(seconds, full), style)]
     return [
@@ -55,6 +55,6 @@ def _to_units(seconds: float, full: float) -> int:
 
 
 def waiting_text(since: datetime | None, until: datetime) -> str:
-    """The gap before an attempt, in words; empty below a second."""
+    """Return the waiting time before an attempt as text; empty below a second."""
     seconds = int((until - since).total_seconds()) if since else 0
     return _("waited %(time)s before this attempt") % {"time": long_duration(seconds)} if seconds >= 1 else ""

@@ -1,4 +1,6 @@
-"""Exports as evidence: asked for from the event list's filter, watched, cancelled, downloaded; and who is in which."""
+"""Request exports as evidence from the event list's filter, follow, cancel and download them, and search the
+register.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -35,7 +37,7 @@ from sync.search.periods import NoSuchFilter
 
 
 class ExportRequestForm(forms.Form):
-    """Why, and which table for reading is wanted beside the evidence."""
+    """The reason, and the format of the readable table beside the evidence."""
 
     reason = ReasonField(label=_("Reason, kept with the export"), rows=4)
     table = forms.ChoiceField(choices=TableFormat, initial=TableFormat.CSV, widget=forms.RadioSelect)
@@ -43,7 +45,7 @@ class ExportRequestForm(forms.Form):
 
 @admin.register(Export)
 class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """Read-only. The search answers which exports contain an entity, from the register."""
+    """Exports are read-only. The search finds the exports that contain an entity, by the register."""
 
     list_display = ("requested", "who", "reason", "what", "status", "events", "until")
     change_list_template = "console/export_jobs/list.html"
@@ -66,11 +68,11 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return super().changelist_view(request, {"may_export": _may_export(request), **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """How many were found is said only where somebody searched."""
-        found = super().get_changelist_instance(request)
-        if not found.query:
-            found.full_result_count = found.result_count
-        return found
+        """Hide the number of results unless a search term is given."""
+        changelist = super().get_changelist_instance(request)
+        if not changelist.query:
+            changelist.full_result_count = changelist.result_count
+        return changelist
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -79,18 +81,18 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return (queryset.filter(pk__in=exports_containing(term)) if term else queryset), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Export | None:
-        """By key or by UUID, which the audit log knows."""
+        """Find an export by its key or by its UUID, which the audit log quotes."""
         exports = self.get_queryset(request).select_related("requested_by")
-        found: Export | None = get_by_public_id_or_pk(exports, object_id, UUID)
-        return found
+        export: Export | None = get_by_public_id_or_pk(exports, object_id, UUID)
+        return export
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        """What will be exported; on POST with a reason, ask for it."""
+        """Show the selection of the export. A POST with a reason requests it."""
         self._check_permission(request)
-        if told := FILTER_BAR.absolute_url(request.GET):
-            return redirect(f"{request.path}{told}")
+        if absolute_query := FILTER_BAR.absolute_url(request.GET):
+            return redirect(f"{request.path}{absolute_query}")
         try:
-            meant = resolve(
+            event_filter = resolve(
                 (request.POST if request.method == "POST" else request.GET).dict(), timezone.now()
             )
         except NoSuchFilter:
@@ -98,17 +100,19 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
             return redirect("admin:webhooks_event_changelist")
         form = ExportRequestForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
-            return self._request_export(request, meant, form)
-        words = FILTER_BAR.read_params(request.GET) or meant.words()
-        return self.render_page(request, "console/export_jobs/new.html", request_context(words, meant, form))
+            return self._request_export(request, event_filter, form)
+        words = FILTER_BAR.read_params(request.GET) or event_filter.words()
+        return self.render_page(
+            request, "console/export_jobs/new.html", request_context(words, event_filter, form)
+        )
 
     def _request_export(
-        self, request: HttpRequest, meant: EventFilter, form: ExportRequestForm
+        self, request: HttpRequest, event_filter: EventFilter, form: ExportRequestForm
     ) -> HttpResponse:
-        wanted = form.cleaned_data
+        answer = form.cleaned_data
         try:
             export = lifecycle.request_export(
-                meant, by=request.user, address=client_address(request), **wanted
+                event_filter, by=request.user, address=client_address(request), **answer
             )
         except lifecycle.TooManyExports as error:
             messages.error(request, str(error))
@@ -116,7 +120,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return redirect("admin:exports_export_change", export.uuid)
 
     def render_detail(self, request: HttpRequest, row: Export) -> HttpResponse:
-        """How far it has come; once it is made, how to check it."""
+        """Show the progress of an export; once it is finished, how to verify it."""
         return self.render_page(
             request,
             "console/export_jobs/detail.html",
@@ -125,7 +129,7 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @post_only(back_to="admin:exports_export_change", key="key")
     def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """End it before it is made."""
+        """Cancel an export that is not finished."""
         export = self._get_export(request, key)
         if lifecycle.cancel_export(export, by=request_actor(request), address=client_address(request)):
             messages.success(request, "The export is cancelled; what was written of it is deleted.")
@@ -134,11 +138,12 @@ class ExportAdmin(DetailPageMixin, ReadOnlyAdmin):
         return redirect("admin:exports_export_change", export.uuid)
 
     def download_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
-        """The archive. It is on the audit log before its first byte leaves."""
+        """Send the archive. The audit log has the download before the first byte is sent."""
         export = self._get_export(request, key)
         if export.state != ExportState.DONE or not export.archive.exists():
             messages.error(request, "There is no file of this export here: export again.")
             return redirect("admin:exports_export_change", export.uuid)
+        # Committed before the response begins: no byte of the archive leaves without an audit entry.
         with transaction.atomic():
             details = {"sha256": export.sha256, "bytes": export.size, "address": client_address(request)}
             lifecycle.append_export_entry(export, "export.downloaded", request_actor(request), details)

@@ -1,4 +1,4 @@
-"""What the pages of an export show: before it is asked for, while it is made, and afterwards."""
+"""Build the pages of an export: the request, the progress, the result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,40 +25,43 @@ _MAX_SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class ArchiveDownload:
-    """Somebody took the archive."""
+    """One download of the archive."""
 
     who: str
     at: datetime
 
 
 def archive_name(export: Export) -> str:
-    """Of the archive, as it is downloaded."""
+    """Return the file name under which the archive is downloaded."""
     return f"export-{export.created_at:%Y%m%dT%H%M%SZ}-{str(export.uuid)[:8]}.zip"
 
 
 def requester_name(export: Export) -> str:
-    """Who, for people."""
+    """Return the name of the requester for people."""
     return export.requested_by.get_username() if export.requested_by else _("a command")
 
 
-def request_context(words: Mapping[str, str], meant: EventFilter, form: Any) -> dict[str, Any]:
-    """The page that asks. `words` are the filters as they were chosen, `event_filter` what they mean from now on."""
+def request_context(words: Mapping[str, str], event_filter: EventFilter, form: Any) -> dict[str, Any]:
+    """Return the context of the page that requests an export.
+
+    `words` are the filters as they were chosen, `event_filter` the same filters with fixed times.
+    """
     return {
         "title": _("Export as evidence"),
         "words": words,
         "query": FILTER_BAR.build_query(words),
         "chips": filter_chips(words, source_options()),
-        "sentences": describe_filter(meant.words()),
-        "resolved": meant.words(),
-        "is_whole": meant.is_of_times_only,
-        "count": filter_count_label(meant) or _("many events"),
+        "sentences": describe_filter(event_filter.words()),
+        "resolved": event_filter.words(),
+        "is_whole": event_filter.is_of_times_only,
+        "count": filter_count_label(event_filter) or _("many events"),
         "tables": table_choices(),
         "ask_form": form,
     }
 
 
 def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, Any]:
-    """The page of an export."""
+    """Return the context of the page of one export."""
     is_done, is_open = export.state == ExportState.DONE, export.state in _OPEN_STATES
     checkpoint = Checkpoint.objects.filter(count=export.segments).first() if export.segments else None
     now = timezone.now()
@@ -84,12 +87,12 @@ def detail_context(export: Export, user: Any, *, may_export: bool) -> dict[str, 
 
 
 def _archive_downloads(export: Export, user: Any) -> Sequence[ArchiveDownload]:
-    """As the audit log has them, the newest first."""
-    found = Entry.objects.filter(stream=export.stream, action="export.downloaded")
-    taken = list(found.order_by("-stream_seq")[:_MAX_SHOWN])
+    """Return the downloads that the audit log has, newest first."""
+    entries = Entry.objects.filter(stream=export.stream, action="export.downloaded")
+    newest = list(entries.order_by("-stream_seq")[:_MAX_SHOWN])
     return [
-        ArchiveDownload(told.actor, each.at)
-        for told, each in zip(describe_entries(taken, user), taken, strict=True)
+        ArchiveDownload(row.actor, entry.at)
+        for row, entry in zip(describe_entries(newest, user), newest, strict=True)
     ]
 
 
@@ -99,17 +102,18 @@ def _progress_text(export: Export, now: datetime) -> str:
     if export.total is None:
         return _("Chooses the events.")
     if export.position < export.total:
-        told = {"position": f"{export.position:,}", "total": f"{export.total:,}"}
-        return _("Writes rows: %(position)s of %(total)s events.") % told + _pace_text(export, now)
+        values = {"position": f"{export.position:,}", "total": f"{export.total:,}"}
+        return _("Writes rows: %(position)s of %(total)s events.") % values + _pace_text(export, now)
     return _("Writes the evidence and packs the archive.")
 
 
 def _pace_text(export: Export, now: datetime) -> str:
-    """How quickly, and how long that will go on; once there is something to go by."""
+    """Return speed and remaining time as text, once there is enough to estimate from."""
     spent = (now - export.snapshot_at).total_seconds() if export.snapshot_at else 0.0
+    # Too early for an estimate.
     if not export.position or spent < 1:
         return ""
     pace = export.position / spent
     left = ((export.total or 0) - export.position) / pace
-    told = {"pace": f"{pace:,.0f}", "left": long_duration(max(1, left))}
-    return _(" %(pace)s events a second, about %(left)s left.") % told
+    values = {"pace": f"{pace:,.0f}", "left": long_duration(max(1, left))}
+    return _(" %(pace)s events a second, about %(left)s left.") % values

@@ -1,4 +1,4 @@
-"""Exports in the words of their pages: where one stands, what table it has, what is in it."""
+"""Words of the export pages: states, table formats, contents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _STATES: Mapping[str, tuple[str, str, object]] = {
 
 @dataclass(frozen=True, slots=True)
 class TableChoice:
-    """A table that may be asked for; `help` says whom it is for."""
+    """A table format that can be requested; `help` explains its use."""
 
     value: str
     label: str
@@ -29,18 +29,20 @@ class TableChoice:
 
 
 def export_mark(state: str) -> SafeString:
-    """The state as a word and a shape."""
+    """Return the state as a pill."""
     look, shape, word = _STATES[state]
     return render_pill(look, shape, str(word))
 
 
 def table_choices() -> Sequence[TableChoice]:
-    """All that may be asked for, in order."""
-    return [TableChoice(value, str(label), str(told)) for value, (label, told) in TABLE_LABELS.items()]
+    """Return all table formats, in order."""
+    return [
+        TableChoice(value, str(label), str(help_text)) for value, (label, help_text) in TABLE_LABELS.items()
+    ]
 
 
 def content_phrases(export: Export) -> list[str]:
-    """How much of what is in it, one phrase each."""
+    """Return the amounts of rows in an export, one phrase each."""
     phrases: Mapping[str, Callable[[int], str]] = {
         "events": lambda number: ngettext("%s event", "%s events", number),
         "receipts": lambda number: ngettext("%s request of a source", "%s requests of sources", number),
@@ -50,5 +52,5 @@ def content_phrases(export: Export) -> list[str]:
         "entries": lambda number: ngettext("%s audit entry", "%s audit entries", number),
         "segments": lambda number: ngettext("%s sealed segment", "%s sealed segments", number),
     }
-    told = ((phrase, export.counts.get(name)) for name, phrase in phrases.items())
-    return [phrase(number) % f"{number:,}" for phrase, number in told if number is not None]
+    counted = ((phrase, export.counts.get(name)) for name, phrase in phrases.items())
+    return [phrase(number) % f"{number:,}" for phrase, number in counted if number is not None]

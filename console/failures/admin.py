@@ -1,4 +1,4 @@
-"""Failure groups: what broke, worst first, who looks after it, and what can be done about all of it at once."""
+"""Show failure groups, worst first: what failed, the owner, and actions for the whole group."""
 
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ _SAMPLE_SIZE = 5
 
 @admin.register(FailureGroup)
 class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
-    """A list and a page for each; the worker makes the rows, people say what becomes of them."""
+    """Lists failure groups. Workers create the rows, people decide on them."""
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -50,7 +50,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Two statements, whatever failed."""
+        """List the groups, by two statements."""
         self.require_permissions(request)
         tabs = failure_tabs()
         current = next((tab for tab in tabs if tab.name == request.GET.get("shown")), tabs[0])
@@ -66,12 +66,14 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         return super().get_queryset(request).select_related("connection", "owner")
 
     def render_detail(self, request: HttpRequest, row: FailureGroup) -> HttpResponse:
-        """Everything about one group, and what can be done about it."""
+        """Show one group with the actions for it."""
         return self._detail_page(request, row)
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: take on, resolve, ignore or open again; with `?replay=1` on to the replay of all of it."""
+        """Acknowledge, resolve, ignore or reopen a group. POST only; `?replay=1` leads on to the replay of the
+        whole group.
+        """
         group = self._get_group(request, pk, MAY_TEND)
         form = FailureDecisionForm(request.POST)
         if not form.is_valid():
@@ -95,7 +97,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def note_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: owner, note and known fix."""
+        """Save owner, note and known fix. POST only."""
         group = self._get_group(request, pk, MAY_TEND)
         form = FailureNotesForm(request.POST, group)
         if not form.is_valid():
@@ -106,7 +108,9 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
 
     @post_only(back_to="admin:sync_failuregroup_change", key="pk")
     def close_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """POST only: freeze what is dead of this group now, the oldest thousand at most, and go on to confirm."""
+        """Store the group's failed deliveries, the oldest thousand at most, and lead on to confirm closing them.
+        POST only.
+        """
         group = self._get_group(request, pk, MAY_CLOSE)
         keys = list(dead_of(group).order_by("settled_at", "pk").values_list("pk", flat=True)[:LARGEST])
         if keys:
@@ -115,7 +119,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
         return redirect("admin:sync_failuregroup_change", pk)
 
     def close_chosen_view(self, request: HttpRequest, pk: int, key: UUID) -> HttpResponse:
-        """Confirm exactly what was frozen."""
+        """Confirm closing exactly the stored deliveries."""
         self.require_permissions(request, MAY_CLOSE, "webhooks.view_event")
         group = get_object_or_404(self.get_queryset(request), pk=pk)
         back = BackLink(
@@ -163,6 +167,7 @@ class FailureGroupAdmin(DetailPageMixin, ReadOnlyAdmin):
 
 
 def _count_failed(group: FailureGroup) -> int:
-    """What is failed of it: counted, where that is soon done; of more, what a worker counted some seconds ago."""
+    """Count the group's failed deliveries; above the limit, return the number that a worker counted seconds ago."""
+    # One row more than the limit tells whether there are more than the count can say.
     counted = dead_of(group).order_by().values("pk")[: LARGEST + 1].count()
     return counted if counted <= LARGEST else max(counted, group.number)

@@ -1,4 +1,4 @@
-"""What failed in the last seven days, by reason: from the counts, with what to do about each."""
+"""Summarize the failures of the last seven days by reason, from the hourly counts, with the next step for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MAX_REASONS = 10
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """One reason at one connection. `group` is None until the worker has made it."""
+    """One reason at one connection. `group` is None until a worker has created it."""
 
     code: str
     connection: Connection
@@ -34,23 +34,25 @@ class FailureReason:
 
     @property
     def next_step(self) -> str:
-        """What to do: what people noted, or else what the catalogue says."""
+        """Return the known fix that people noted, or else the next step of the catalogue."""
         known = self.group.known_fix if self.group else ""
         return known or describe_failure(self.code, self.connection).next_step
 
     @property
     def is_worth_a_replay(self) -> bool:
-        """Whether the same again can succeed, and nobody has to mend the hub's own settings first."""
+        """Return True if a replay can succeed without a change of the hub's own settings."""
         return is_worth_a_replay(self.code)
 
     @property
     def query(self) -> str:
-        """The filter of the list of events and of a replay of them all. Its time is fixed: it stays the same."""
+        """Return the filter for the event list and for a replay of all. Its times are fixed, so that it keeps its
+        meaning.
+        """
         return failed_events_query(self.code, self.connection, self.since)
 
 
 def count_last_seven_days(group: FailureGroup, now: datetime) -> int:
-    """How many of the group are of events of the last seven days: the number that the overview shows."""
+    """Count the group's failures of events of the last seven days: the number that the overview shows."""
     counts = FailureCount.objects.filter(
         hour__gte=_first_hour(now), connection=group.connection_id, code=group.code
     )
@@ -59,19 +61,22 @@ def count_last_seven_days(group: FailureGroup, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FailureSummary:
-    """What failed: the worst reasons first, and how many deliveries of groups that somebody decided to ignore."""
+    """The most frequent reasons, and the number of failed deliveries in ignored groups."""
 
     reasons: list[FailureReason]
     ignored: int
 
 
 def summarize_failures(now: datetime) -> FailureSummary:
-    """Of the last seven days; three statements."""
+    """Load the failures of the last seven days, by three statements."""
     since = _first_hour(now)
     rows = FailureCount.objects.filter(hour__gte=since).order_by().values_list("connection_id", "code")
+    # Connection and code break ties, so that the order is stable between two loads.
     counted = sorted(rows.annotate(Sum("number")), key=lambda row: (-row[2], row[0], row[1]))
-    groups = {(each.connection_id, each.code): each for each in FailureGroup.objects.select_related("owner")}
-    ignored = {key for key, each in groups.items() if each.state == Care.IGNORED}
+    groups = {
+        (group.connection_id, group.code): group for group in FailureGroup.objects.select_related("owner")
+    }
+    ignored = {key for key, group in groups.items() if group.state == Care.IGNORED}
     wanted = [row for row in counted if (row[0], row[1]) not in ignored][:MAX_REASONS]
     connections = Connection.objects.in_bulk([row[0] for row in wanted])
     return FailureSummary(

@@ -1,4 +1,4 @@
-"""What people say about a failure group."""
+"""Forms of a failure group."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ IGNORE_PERIODS = {
 
 
 class FailureDecisionForm(forms.Form):
-    """Where it stands from now on, and why."""
+    """The new state of a group, and the reason."""
 
     decision = forms.ChoiceField(choices=Care.choices)
     days = forms.ChoiceField(label=_("Ignore it"), choices=list(IGNORE_PERIODS.items()), required=False)
@@ -31,21 +31,21 @@ class FailureDecisionForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """Whoever only takes it on has decided nothing that somebody would ask a reason for."""
+        """Require a reason, except to acknowledge the group: that decides nothing yet."""
         answer = super().clean() or self.cleaned_data
         if answer.get("decision") != Care.ACKNOWLEDGED and not answer.get("reason"):
             self.add_error("reason", self.fields["reason"].error_messages["required"])
         return answer
 
     def ignored_until(self, now: datetime) -> datetime | None:
-        """When an ignored group opens again; None for never."""
+        """Return the time at which an ignored group opens again; None for never."""
         days = self.cleaned_data["days"]
         ignored = self.cleaned_data["decision"] == Care.IGNORED
         return now + timedelta(days=int(days)) if ignored and days else None
 
 
 class FailureNotesForm(forms.Form):
-    """Who looks after it, and what is known."""
+    """The owner of a group, a note, and the known fix."""
 
     owner = forms.TypedChoiceField(label=_("Owner"), required=False, coerce=int, empty_value=None)
     note = forms.CharField(
@@ -68,6 +68,7 @@ class FailureNotesForm(forms.Form):
         super().__init__(data, initial=initial)
         staff = get_user_model()._default_manager.filter(is_staff=True, is_active=True)
         people = list(staff.order_by("username").values_list("pk", "username")[:MAX_OWNERS])
+        # An owner who is no longer active stays selectable until the group gets another one.
         if group.owner is not None and group.owner_id not in dict(people):
             people.append((group.owner.pk, group.owner.get_username()))
         field = self.fields["owner"]
@@ -75,7 +76,7 @@ class FailureNotesForm(forms.Form):
         field.choices = [("", _("nobody")), *people]
 
     def to_values(self) -> dict[str, Any]:
-        """As `sync.operations.failure_decisions` takes it."""
+        """Return the values that `sync.operations.failure_decisions` stores."""
         answer = self.cleaned_data
         return {
             "owner_id": answer["owner"],

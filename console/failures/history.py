@@ -1,4 +1,4 @@
-"""What happened to a failure group, from the audit log, with the reasons that people gave."""
+"""Load the history of a failure group from the audit log, with the reasons that people gave."""
 
 import json
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ class HistoryRow:
 
 
 def load_history(group: FailureGroup) -> list[HistoryRow]:
-    """The newest first; three statements."""
+    """Return the history, newest first, by three statements."""
     entries = list(Entry.objects.filter(stream=group.stream).order_by("-stream_seq")[:MAX_ENTRIES])
-    told = [(entry, json.loads(entry.body)["details"]) for entry in entries]
-    keys = [details["decision"] for _, details in told if "decision" in details]
+    described = [(entry, json.loads(entry.body)["details"]) for entry in entries]
+    keys = [details["decision"] for _, details in described if "decision" in details]
     decisions = FailureDecision.objects.select_related("made_by").in_bulk(keys)
     people = load_person_names([entry.actor for entry in entries])
-    steps = []
-    for entry, details in told:
+    rows = []
+    for entry, details in described:
         decision = decisions.get(details.get("decision", 0))
         fields = ", ".join(details.get("changed", [])).replace("_", " ")
-        steps.append(
+        rows.append(
             HistoryRow(
                 entry.at,
                 people.get(entry.actor, ""),
@@ -41,4 +41,4 @@ def load_history(group: FailureGroup) -> list[HistoryRow]:
                 decision.reason if decision else fields,
             )
         )
-    return steps
+    return rows

@@ -1,4 +1,4 @@
-"""The list of failure groups: which of them stand under which tab, and what each row offers."""
+"""Build the list of failure groups: its tabs and rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _TABS = (
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
-    """A group in a list in which the worst has `most` failures."""
+    """A group in a list whose largest group has `most` failures."""
 
     group: FailureGroup
     most: int
@@ -38,7 +38,7 @@ class FailureRow:
 
     @property
     def replay(self) -> str:
-        """Where all of it is replayed; empty where that is no use yet."""
+        """Return the address that replays the whole group; empty if a replay cannot succeed yet."""
         if not (self.group.number and is_worth_a_replay(self.group.code)):
             return ""
         return replay_form_url(failed_events_query(self.group.code, self.group.connection))
@@ -46,7 +46,7 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class FailureTab:
-    """The groups of some states."""
+    """The groups in some states."""
 
     name: str
     label: str | Promise
@@ -54,22 +54,24 @@ class FailureTab:
 
     def to_rows(self) -> list[FailureRow]:
         shown = self.groups[:MAX_LISTED]
-        most = max((each.number for each in shown), default=0)
-        return [FailureRow(each, most) for each in shown]
+        most = max((group.number for group in shown), default=0)
+        return [FailureRow(group, most) for group in shown]
 
 
 def failure_tabs() -> list[FailureTab]:
-    """All of them, by one statement."""
+    """Load all tabs by one statement."""
     groups = list(
         _order_worst_first(FailureGroup.objects.select_related("connection", "owner"))[: 3 * MAX_LISTED]
     )
     return [
-        FailureTab(name, label, [each for each in groups if each.state in states and (each.number or name)])
-        for name, label, states in _TABS  # nobody is needed where nothing is failed any more
+        FailureTab(
+            name, label, [group for group in groups if group.state in states and (group.number or name)]
+        )
+        for name, label, states in _TABS  # an open group without failures needs no attention: it is left out
     ]
 
 
 def _order_worst_first(groups: QuerySet[FailureGroup]) -> QuerySet[FailureGroup]:
-    """Open ones before those that somebody took on, then by how many failed."""
+    """Order open groups before acknowledged ones, then by number of failures."""
     place = Case(When(state=Care.OPEN, then=Value(0)), default=Value(1))
     return groups.order_by(place, "-number", "-last_at", "pk")

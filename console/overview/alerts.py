@@ -1,4 +1,4 @@
-"""What is wrong at this moment, one line each: open alarms, connections that do not do well, what is paused."""
+"""List what is wrong now, one line each: open alarms, unhealthy connections, pauses."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from webhooks.models import Source
 
 MAX_ALERTS = 6
 _PAUSED_AND_ENABLED: dict[str, Any] = {"paused_at__isnull": False, "is_enabled": True}
-# The figures and the table below say it already, and where to click.
+# The figures and the table below the alerts show these, with links.
 _SHOWN_ELSEWHERE = frozenset({AlarmKind.DELIVERIES_DEAD})
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewAlert:
-    """One line: what is so, what it means, and where to go."""
+    """One line: the problem, its effect, and a link."""
 
     style: str
     title: str
@@ -33,18 +33,20 @@ class OverviewAlert:
 
 
 def collect_alerts(user: Any, connections: Iterable[ConnectionStatus]) -> list[OverviewAlert]:
-    """The worst first; nothing that somebody asked for quiet about. Three statements for those who may see all."""
+    """Return the alerts, worst first, without snoozed alarms. Three statements for a person who may see everything."""
     alarms = _open_alarms() if user.has_perm("sync.view_alarm") else []
-    told = {alarm.subject for alarm in alarms}
-    of_connections = (each for each in connections if f"connection:{each.connection.pk}" not in told)
-    found = [*_alarm_alerts(alarms), *_connection_alerts(of_connections), *_pause_alerts(user)]
-    return sorted(found, key=lambda each: each.style)[:MAX_ALERTS]
+    alarmed = {alarm.subject for alarm in alarms}
+    others = (status for status in connections if f"connection:{status.connection.pk}" not in alarmed)
+    alerts = [*_alarm_alerts(alarms), *_connection_alerts(others), *_pause_alerts(user)]
+    # "bad" sorts before "warn".
+    return sorted(alerts, key=lambda alert: alert.style)[:MAX_ALERTS]
 
 
 def _open_alarms() -> list[Alarm]:
     now = timezone.now()
+    # Snoozed alarms are dropped below, so more are read than can be shown.
     rows = Alarm.objects.filter(ended_at=None).order_by("raised_at", "pk")[: 4 * MAX_ALERTS]
-    return [each for each in rows if each.snoozed_until is None or each.snoozed_until <= now]
+    return [alarm for alarm in rows if alarm.snoozed_until is None or alarm.snoozed_until <= now]
 
 
 def _alarm_alerts(alarms: Iterable[Alarm]) -> Iterator[OverviewAlert]:
@@ -68,7 +70,7 @@ def _connection_alerts(connections: Iterable[ConnectionStatus]) -> Iterator[Over
 
 
 def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
-    """What somebody paused is easily forgotten."""
+    """Yield an alert for each pause: a pause is easily forgotten."""
     if user.has_perm("webhooks.view_source"):
         for source in Source.objects.filter(**_PAUSED_AND_ENABLED).select_related("paused_by")[:MAX_ALERTS]:
             yield _pause_alert(source, "admin:webhooks_source_change", _("See source"))
@@ -80,9 +82,9 @@ def _pause_alerts(user: Any) -> Iterator[OverviewAlert]:
 
 def _pause_alert(what: Source | Route, page: str, link_text: str) -> OverviewAlert:
     values = {"who": what.paused_by or _("somebody"), "reason": what.pause_reason}
-    told = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
+    text = _("By %(who)s: %(reason)s. What comes is kept until somebody lets it go on.") % values
     title = _("%(name)s is paused.") % {"name": what}
-    return OverviewAlert("warn", title, told, reverse(page, args=[what.pk]), link_text)
+    return OverviewAlert("warn", title, text, reverse(page, args=[what.pk]), link_text)
 
 
 def _connection_title(shown: ConnectionStatus) -> str:

@@ -1,4 +1,4 @@
-"""The figures of the overview, from the counts of hours: no event is read, however many there are."""
+"""Load the figures of the overview from the hourly counts: no event is read, however many there are."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ from webhooks.models import State
 
 CHARTED_HOURS = 96
 DAY_HOURS = 24
-TARGET_PERCENT = 99  # per cent of what ended
+TARGET_PERCENT = 99  # per cent of finished events
 _SUCCEEDED_STATES = (State.SUCCEEDED, State.UNCHANGED, State.SUPERSEDED)
 _FAILED_STATES = (State.DEAD, State.CLOSED)
 _RETRYING = (State.RETRYING,)
@@ -25,7 +25,7 @@ States = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class DayFigures:
-    """What came in some hours: `since` is the beginning of the first one, `elapsed_hours` how many they are by now."""
+    """The events received in a period: it starts at `since` and has lasted `elapsed_hours`."""
 
     since: datetime
     elapsed_hours: float
@@ -41,9 +41,11 @@ class DayFigures:
 
     @property
     def succeeded_percent(self) -> str:
-        """Of what ended, rounded down: `100` only where nothing failed. Empty where nothing ended."""
-        done = sum(self.states.get(each, 0) for each in _SUCCEEDED_STATES)
-        ended = done + sum(self.states.get(each, 0) for each in _FAILED_STATES)
+        """Return the success rate of finished events, rounded down: `100` only if none failed; empty if none
+        finished.
+        """
+        done = sum(self.states.get(state, 0) for state in _SUCCEEDED_STATES)
+        ended = done + sum(self.states.get(state, 0) for state in _FAILED_STATES)
         if not ended:
             return ""
         return f"{math.floor(10_000 * done / ended) / 100:.2f}".removesuffix(".00")
@@ -55,7 +57,7 @@ class DayFigures:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What is not through yet, whenever it came. The oldest came in the hour from `since` to `until`."""
+    """Events that are not finished, of any age. The oldest came in the hour from `since` to `until`."""
 
     states: States
     since: datetime | None
@@ -79,7 +81,7 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class OverviewFigures:
-    """All of them. `counted_at` is None before anything was counted."""
+    """All figures. `counted_at` is None before the first count."""
 
     now: datetime
     counted_at: datetime | None
@@ -90,19 +92,19 @@ class OverviewFigures:
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody seems to count. (Two minutes are eight looks.)"""
+        """Return True if no worker has counted for two minutes, which is eight intervals."""
         return self.counted_at is None or self.now - self.counted_at > timedelta(minutes=2)
 
     @property
     def change_percent(self) -> float | None:
-        """How much more or less came an hour than the day before; None where nothing came then."""
+        """Return the change in events an hour from the day before, in per cent; None if none came then."""
         before = self.yesterday.received / self.yesterday.elapsed_hours
         now = self.today.received / self.today.elapsed_hours
         return 100 * (now - before) / before if before else None
 
 
 def load_figures(now: datetime) -> OverviewFigures:
-    """Four statements, all of them on counts."""
+    """Load the figures by four statements, all of them on counts."""
     current = hour_of(now)
     hours = _states_by_hour(current - (CHARTED_HOURS - 1) * HOUR)
     today, yesterday = current - (DAY_HOURS - 1) * HOUR, current - (2 * DAY_HOURS - 1) * HOUR
@@ -120,17 +122,17 @@ def load_figures(now: datetime) -> OverviewFigures:
 
 
 def count_unresolved_failures() -> int:
-    """Failed deliveries that nobody resolved or ignored, whenever they came: those of the list of failure groups."""
+    """Count failed deliveries in groups that are neither resolved nor ignored: those of the list of failure groups."""
     groups = FailureGroup.objects.filter(state__in=(Care.OPEN, Care.ACKNOWLEDGED))
     return groups.aggregate(number=Sum("number"))["number"] or 0
 
 
 def _states_by_hour(since: datetime) -> dict[datetime, Counter[str]]:
     rows = EventCount.objects.filter(hour__gte=since).order_by().values_list("hour", "state")
-    found: dict[datetime, Counter[str]] = {}
+    by_hour: dict[datetime, Counter[str]] = {}
     for hour, state, number in rows.annotate(Sum("number")):
-        found.setdefault(hour, Counter())[state] += number
-    return found
+        by_hour.setdefault(hour, Counter())[state] += number
+    return by_hour
 
 
 def _sum_states(hours: Mapping[datetime, Counter[str]], since: datetime, before: datetime) -> Counter[str]:
@@ -144,11 +146,11 @@ def _hour_counts(at: datetime, hours: Mapping[datetime, Counter[str]]) -> HourCo
 
 
 def _count_states(states: Counter[str], names: Iterable[str]) -> int:
-    return sum(states[each] for each in names)
+    return sum(states[name] for name in names)
 
 
 def _load_in_flight() -> InFlight:
-    """Only hours in which something was open when they were counted are looked into."""
+    """Load the open events, from hours that had any when they were counted."""
     hours = list(
         CountedHour.objects.filter(open__gt=0).order_by("begins_at").values_list("pk", flat=True)[:2000]
     )

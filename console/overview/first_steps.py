@@ -1,4 +1,4 @@
-"""What there is to do before the first event, for a hub in which nothing has happened yet."""
+"""List the steps that set up a hub before its first event."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from webhooks.models import Source
 
 @dataclass(frozen=True, slots=True)
 class SetupStep:
-    """`link` is empty for those who may not do it."""
+    """One step. `link` is empty if the person may not do it."""
 
     name: str
     text: str
@@ -21,7 +21,7 @@ class SetupStep:
 
 
 def list_setup_steps(user: Any) -> list[SetupStep]:
-    """In the order in which they build upon each other; five statements."""
+    """Return the steps in the order in which they build on each other, by five statements."""
     sides = set(Connection.objects.values_list("side", flat=True).distinct())
     return [
         _setup_step(

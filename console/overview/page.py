@@ -1,6 +1,6 @@
-"""The overview: how the hub does at one look. It reads counts and small tables only, the same number of them each time.
+"""Show the overview. It reads counts and small tables only, by a fixed number of statements.
 
-Each part is for those who may see what it is about; nobody else's statements are run.
+Each part needs its own permission; without it the part's statements are not run.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ PART_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class SourceSummary:
-    """Who sends. `silent` have sent nothing for longer than they may; `refused` are wrong signatures of today."""
+    """The sources. `silent` have sent nothing for longer than allowed; `refused` counts today's wrong signatures."""
 
     number: int
     silent: tuple[SourceFigure, ...]
@@ -49,9 +49,10 @@ class SourceSummary:
 
 
 def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
-    """The page at the console's root."""
+    """Render the page at the root of the console."""
     may = {name: request.user.has_perm(permission) for name, permission in PART_PERMISSIONS.items()}
     context |= {"title": _("Overview"), "may": may, "target": TARGET_PERCENT}
+    # A new hub has no figures yet: its setup steps are shown in their place.
     if not Event.objects.exists():
         context |= {"steps": list_setup_steps(request.user)}
         return TemplateResponse(request, "console/overview/page.html", context)
@@ -69,19 +70,19 @@ def render_overview(request: HttpRequest, context: dict[str, Any]) -> TemplateRe
 
 
 def _failure_context(now: datetime) -> dict[str, Any]:
-    found = summarize_failures(now)
-    reasons = [{"row": each, "replay": replay_form_url(each.query)} for each in found.reasons]
-    return {"reasons": reasons, "ignored": found.ignored}
+    summary = summarize_failures(now)
+    reasons = [{"row": reason, "replay": replay_form_url(reason.query)} for reason in summary.reasons]
+    return {"reasons": reasons, "ignored": summary.ignored}
 
 
 def _source_summary(now: datetime, *, with_refusals: bool) -> SourceSummary:
-    """Two statements: one look into an index for each source, and the counts of today."""
+    """Load the sources by two statements: one index lookup for each source, and today's counts."""
     sources = enabled_sources()
-    heard = [each.heard_at for each in sources if each.has_sent]
+    heard = [source.heard_at for source in sources if source.has_sent]
     refused = None
     if with_refusals:
         midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
         today = RefusalCount.objects.filter(hour__gte=midnight, code="bad-signature")
         refused = today.aggregate(number=Sum("number"))["number"] or 0
-    silent = tuple(each for each in sources if each.is_silent(now))
+    silent = tuple(source for source in sources if source.is_silent(now))
     return SourceSummary(len(sources), silent, max(heard, default=None), refused)

@@ -1,4 +1,4 @@
-"""Replays: who asked, when, why, and what came of it; of many events also what is to come of it."""
+"""Show replays with requester, reason and result, and control the ones that send many events."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -37,15 +37,17 @@ _DRAFTS = (ReplayState.CHOOSING, ReplayState.CHOSEN)
 
 
 class PaceForm(forms.Form):
-    """How fast a paused replay goes on."""
+    """The pace at which a paused replay continues."""
 
     pace = forms.ChoiceField(choices=[(Pace.GENTLE, ""), (Pace.NORMAL, "")])
 
 
 @admin.register(Replay)
 class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
-    """A replay is begun from the events, a decision from what is held. The list is of replays unless the filter asks
-    for decisions; one that nobody has confirmed yet is in no list.
+    """Lists replays, or decisions on held deliveries if the filter asks for them.
+
+    A replay is started from the events, a decision from the held deliveries. Replays that are not confirmed are not
+    listed.
     """
 
     change_list_template = "console/replays/list.html"
@@ -87,34 +89,34 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         return super().get_queryset(request).exclude(state__in=_DRAFTS)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Replay | None:
-        """By key or by UUID, which the audit log knows."""
+        """Find a replay by its key or by its UUID, which the audit log quotes."""
         replays = self.get_queryset(request).select_related("requested_by", "paused_by", "decided_by")
-        found: Replay | None = get_by_public_id_or_pk(replays, object_id, UUID)
-        return found
+        replay: Replay | None = get_by_public_id_or_pk(replays, object_id, UUID)
+        return replay
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The one filter as tabs; each row of one event with what came of it."""
-        found = super().get_changelist_instance(request)
-        found.tabs, found.chips = list(kind_tabs(found)), []
-        found.result_list = list(found.result_list)
-        attach_results(found.result_list)
+        """Show the one filter as tabs, and add results to the rows of single replays."""
+        changelist = super().get_changelist_instance(request)
+        changelist.tabs, changelist.chips = list(kind_tabs(changelist)), []
+        changelist.result_list = list(changelist.result_list)
+        attach_results(changelist.result_list)
         systems = load_system_names()
-        for each in found.result_list:
-            each.systems = systems
-        return found
+        for replay in changelist.result_list:
+            replay.systems = systems
+        return changelist
 
     def render_detail(self, request: HttpRequest, row: Replay) -> HttpResponse:
-        """How far one of many events has come; of all others, what came of it."""
+        """Show the progress of a bulk replay, or the results of any other."""
         if row.is_bulk:
             return self.render_page(request, "console/replays/progress.html", progress_context(request, row))
         attach_results([row])
-        told = self.what(row)
-        title = _("Replay of %(event)s") % {"event": told} if is_single(row) else told
+        name = self.what(row)
+        title = _("Replay of %(event)s") % {"event": name} if is_single(row) else name
         context = {"title": title, "replay": row, "rows": result_rows(row)}
         return self.render_page(request, "console/replays/results.html", context)
 
     def confirm_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
-        """What will happen; on POST with a reason, let it begin."""
+        """Show the effect of a bulk replay. A POST with a reason starts it."""
         self.require_permissions(request, MAY_REPLAY)
         replay = Replay.objects.filter(uuid=key, requested_by=request.user.pk).first()
         if replay is None:
@@ -144,7 +146,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         return redirect("admin:sync_replay_change", replay.pk)
 
     def members_view(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
-        """The events of one; of a set that is not confirmed, for the one who chose it."""
+        """List the events of a bulk replay. Before it is confirmed, only its requester may see them."""
         self.require_permissions(request, "webhooks.view_event")
         replay = self._get_replay(request, key)
         context = members_context(request, replay)
@@ -155,6 +157,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
         state, why = parse_member_filter(request)
         rows = filter_members(replay, state, why)
 
+        # Called only if a slot for streaming is free: a refused download leaves no audit entry.
         def begin() -> None:
             with transaction.atomic():
                 details = {"count": rows.count(), "of": replay.total}
@@ -170,13 +173,14 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
     def _get_replay(self, request: HttpRequest, key: UUID) -> Replay:
         replay = Replay.objects.filter(uuid=key).first()
         is_own = replay is not None and replay.requested_by_id == request.user.pk
+        # A replay that is not confirmed exists for its requester only.
         if replay is None or (replay.state in _DRAFTS and not is_own):
             raise Http404(f"There is no replay {key}")
         return replay
 
     @post_only(back_to="admin:sync_replay_change", key="key")
     def action_view(self, request: HttpRequest, key: UUID, action: str) -> HttpResponse:
-        """Pause, continue, stop, approve, decline, or choose what failed again."""
+        """Pause, continue, stop, approve or decline a replay, or select its failed events again."""
         decides = action in ("approve", "decline")
         if not any(
             map(request.user.has_perm, (MAY_REPLAY, MAY_APPROVE_REPLAY) if decides else (MAY_REPLAY,))
@@ -184,6 +188,7 @@ class ReplayAdmin(ReplayColumns, DetailPageMixin, FilteredListAdmin):
             raise PermissionDenied
         replay = self._get_replay(request, key)
         is_own = replay.requested_by_id == request.user.pk
+        # Declining one's own replay withdraws it, which needs no permission to approve.
         permission = MAY_APPROVE_REPLAY if decides and not is_own else MAY_REPLAY
         self.require_permissions(request, permission)
         if action == "again":

@@ -1,4 +1,4 @@
-"""The page that confirms a bulk replay: what will happen, told before it does."""
+"""Build the page that confirms a bulk replay and shows its effect."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ SAMPLE_SIZE = 5
 
 
 class TermsForm(forms.Form):
-    """Why, how fast, and whether it pauses by itself."""
+    """Reason, pace, and automatic pause of a bulk replay."""
 
     pace = forms.ChoiceField(choices=Pace.choices, initial=Pace.GENTLE)
     reason = ReasonField(label=gettext_lazy("Reason"), error_messages=REASON_MISSING)
@@ -34,7 +34,7 @@ class TermsForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """How many are skipped for one reason."""
+    """The number of events that are skipped for one reason."""
 
     count: int
     reason: str
@@ -42,12 +42,12 @@ class SkippedRow:
 
 
 def replay_limit(user: Any) -> int:
-    """How many events this person may send again without a second one."""
+    """Return the number of events that this person may replay without approval by another one."""
     return int(settings.REPLAY_LIMIT_ADMIN if user.has_perm(MAY_REPLAY_MANY) else settings.REPLAY_LIMIT)
 
 
 def confirm_context(request: HttpRequest, replay: Replay, form: TermsForm) -> dict[str, Any]:
-    """The context of the page: four statements, however many events."""
+    """Return the context of the page, by four statements."""
     count = replay.waiting
     needs_second = count > replay_limit(request.user)
     problem = str(TooMany()) if is_too_large(replay) else ""
@@ -86,7 +86,7 @@ def _page_title(replay: Replay, *, is_counting: bool) -> str:
 
 
 def _event_list_url(replay: Replay) -> str:
-    """The list of events as it was when they were chosen there."""
+    """Return the address of the event list from which the events were selected."""
     page = reverse("admin:webhooks_event_changelist")
     words = {name: value for name, value in (replay.filter or {}).items() if not name.endswith("_taken_for")}
     return f"{page}?{urlencode(words)}" if words else page
@@ -116,7 +116,7 @@ def _sample_members(replay: Replay) -> list[Member]:
 
 
 def begin_replay(request: HttpRequest, replay: Replay, form: TermsForm) -> Replay:
-    """Start what was confirmed. `AlreadyRequested`, `NotReplayable`."""
-    given = form.cleaned_data
-    terms = Terms(given["reason"], Pace(given["pace"]), given["pauses"], replay_limit(request.user))
+    """Start the confirmed replay. Raises AlreadyRequested and NotReplayable."""
+    answer = form.cleaned_data
+    terms = Terms(answer["reason"], Pace(answer["pace"]), answer["pauses"], replay_limit(request.user))
     return start(replay, Person(require_staff_user(request), client_address(request)), terms)

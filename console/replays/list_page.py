@@ -1,4 +1,4 @@
-"""The list of replays: its one filter, as tabs, and its columns."""
+"""Define the list of replays: its one filter, as tabs, and its columns."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ from sync.models import Replay, Request
 
 
 class KindFilter(admin.SimpleListFilter):
-    """Replays, unless somebody asks for decisions about what was held."""
+    """Selects replays, or decisions on held deliveries if the filter asks for them."""
 
     title = gettext_lazy("what was asked for")
     parameter_name = "kind"
@@ -31,13 +31,13 @@ class KindFilter(admin.SimpleListFilter):
         return [(Request.APPROVAL, _("approvals")), (Request.CLOSING, _("marked as done"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """Django's first choice means all; here it means replays."""
+        """Relabel the first choice, which means all in Django and replays here."""
         first, *others = super().choices(changelist)
         yield {**first, "display": _("replays")}
         yield from others
 
     def value(self) -> str | None:
-        """What is asked for; a word that means nothing asks for nothing."""
+        """Return the selected kind; None for an unknown one."""
         given = super().value()
         return given if given in Request.values else None
 
@@ -46,11 +46,11 @@ class KindFilter(admin.SimpleListFilter):
 
 
 class ReplayColumns:
-    """The columns of a `ModelAdmin` of replays whose rows have their `result` and `systems`."""
+    """Columns of a `ModelAdmin` whose replays have `result` and `systems` attached."""
 
     @admin.display(description=gettext_lazy("requested by"))
     def person(self, replay: Replay) -> str:
-        """Django would link to the login, which most who read this may not open."""
+        """Return the requester as text: Django would link to a login that most readers may not open."""
         return str(replay.requested_by)
 
     @admin.display(description=gettext_lazy("requested"))
@@ -59,7 +59,7 @@ class ReplayColumns:
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:
-        """Which: of many how many, and the filters in words."""
+        """Return the number of events with the filters as text, or the one event."""
         if replay.is_bulk:
             return (
                 f"{count_events_text(replay.total)}: {' · '.join(filter_sentences(replay, replay.systems))}"
@@ -79,8 +79,8 @@ class ReplayColumns:
         return mark
 
 
-def kind_tabs(found: Any) -> Iterator[ViewTab]:
-    """The choices of the filter of a change list."""
-    for spec in found.filter_specs:
-        for choice in spec.choices(found):
+def kind_tabs(changelist: Any) -> Iterator[ViewTab]:
+    """Yield the choices of a change list's filter as tabs."""
+    for spec in changelist.filter_specs:
+        for choice in spec.choices(changelist):
             yield ViewTab(capfirst(str(choice["display"])), choice["query_string"], choice["selected"])

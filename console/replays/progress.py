@@ -1,4 +1,4 @@
-"""How far a bulk replay has come: the numbers, each a link to its events, and what can be done about it now."""
+"""Build the page of a bulk replay: its progress, with links to the events, and the actions possible now."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ _MOVING_STATES = (ReplayState.CHOOSING, ReplayState.RUNNING, ReplayState.STOPPIN
 
 @dataclass(frozen=True, slots=True)
 class ProgressSegment:
-    """A part of the bar, and the same as text. `x` and `width` are of a bar that is 1,000 wide."""
+    """A segment of the progress bar, with its text. `x` and `width` are on a scale of 1,000."""
 
     label: str
     count: int
@@ -54,7 +54,7 @@ class ProgressSegment:
 
 @dataclass(frozen=True, slots=True)
 class FailedAgainReason:
-    """Why some failed again."""
+    """One reason that events failed again, and their number."""
 
     words: str
     count: int
@@ -62,7 +62,7 @@ class FailedAgainReason:
 
 
 def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
-    """The context of the page: two statements over the replay's own rows, one that names systems."""
+    """Return the context of the page, by two statements on the replay's own rows and one for the names of systems."""
     systems = load_system_names()
     is_second = replay.requested_by_id != request.user.pk
     may_replay = request.user.has_perm("webhooks.replay_event")
@@ -103,13 +103,13 @@ def progress_context(request: HttpRequest, replay: Replay) -> dict[str, Any]:
 
 
 def progress_segments(replay: Replay) -> list[ProgressSegment]:
-    """The bar from left to right, without what is empty; what waits, or was not sent any more, is its ground."""
+    """Return the segments of the bar from left to right, without empty ones. Unsent events are its background."""
     address = reverse("admin:sync_replay_members", args=[replay.uuid])
-    found, x = [], 0
+    segments, x = [], 0
     for state, count in counts_by_state(replay).items():
         width = round(BAR_WIDTH * count / replay.total) if replay.total else 0
         if count or state in (MemberState.SUCCEEDED, MemberState.FAILED):
-            found.append(
+            segments.append(
                 ProgressSegment(
                     member_label(replay, state),
                     count,
@@ -120,7 +120,7 @@ def progress_segments(replay: Replay) -> list[ProgressSegment]:
                 )
             )
         x += width
-    return found
+    return segments
 
 
 def _is_over(replay: Replay) -> bool:
@@ -132,8 +132,8 @@ def _awaits_approval(replay: Replay) -> bool:
 
 
 def _progress_text(replay: Replay) -> str:
-    """`312 of 486 · about 35 s left`: of the whole set, what is skipped is done."""
-    told = _("%(done)s of %(total)s") % {
+    """Return `312 of 486 · about 35 s left`. Skipped events count as done."""
+    text = _("%(done)s of %(total)s") % {
         "done": f"{replay.ended + replay.skipped:,}",
         "total": f"{replay.total:,}",
     }
@@ -142,8 +142,8 @@ def _progress_text(replay: Replay) -> str:
         and replay.waiting
         and (left := remaining_time(replay.waiting, replay.pace))
     ):
-        return f"{told} · " + _("%(time)s left") % {"time": left}
-    return told
+        return f"{text} · " + _("%(time)s left") % {"time": left}
+    return text
 
 
 def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailedAgainReason]:
@@ -161,7 +161,10 @@ def _failure_reasons(replay: Replay, systems: SystemNames) -> list[FailedAgainRe
 
 
 def _last_ended(replay: Replay, systems: SystemNames) -> list[tuple[Member, str, object]]:
-    """What ended last, newest first."""
+    """Return the events that ended last, newest first."""
     ended = Member.objects.filter(replay=replay, state__in=_ENDED_STATES).select_related("event")
     rows = ended.order_by("-at", "-id")[:MAX_LAST]
-    return [(each, member_text(each.state, each.why, replay, systems), render_time(each.at)) for each in rows]
+    return [
+        (member, member_text(member.state, member.why, replay, systems), render_time(member.at))
+        for member in rows
+    ]

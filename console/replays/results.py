@@ -1,4 +1,4 @@
-"""What came of replays that are not worked off over time: of one event, and of decisions about what was held."""
+"""Load the results of single replays, and of decisions on held deliveries."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _WORST = (Outcome.STARTED, Outcome.UNKNOWN, Outcome.FAILED, Outcome.HELD)
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """`event` is None where it is not known which; `reason` is why it failed, where it did."""
+    """The result of a single replay. `event` is None if it is not known; `reason` says why it failed."""
 
     event: Event | None
     mark: SafeString
@@ -28,13 +28,13 @@ class ReplayResult:
 
     @property
     def words(self) -> str:
-        """Which event, in the words of its page."""
+        """Return the name of the event."""
         return event_name(self.event) if self.event else _("one event")
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedEventRow:
-    """An event of a replay's page: how it ended, why and when."""
+    """One event on a replay's page: its result, the reason and the time."""
 
     event: Event
     mark: SafeString
@@ -47,16 +47,17 @@ def event_name(event: Event) -> str:
 
 
 def is_single(replay: Replay) -> bool:
-    """Whether a person asked for one event, which was done at once."""
+    """Return True for a replay of one event, which is sent immediately."""
     return replay.kind == Request.REPLAY and not replay.is_bulk and replay.events < 2
 
 
 def attach_results(replays: Sequence[Replay]) -> None:
-    """Each of one event with its `result`: two statements for all."""
-    singles = {each.pk: each for each in replays if is_single(each)}
+    """Set `result` on each single replay, by two statements for all."""
+    singles = {replay.pk: replay for replay in replays if is_single(replay)}
     tried: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in _attempts_with_systems().filter(replay__in=singles):
         tried[attempt.replay_id].append(attempt)  # type: ignore[index]
+    # Only replays without an attempt can still be waiting.
     waiting = _waiting_events([pk for pk in singles if pk not in tried])
     for pk, replay in singles.items():
         attempts = tried.get(pk)
@@ -65,27 +66,29 @@ def attach_results(replays: Sequence[Replay]) -> None:
 
 
 def result_rows(replay: Replay) -> list[ReplayedEventRow]:
-    """The newest of its attempts; of a closing, which sends nothing, what it closed and nobody has replayed since."""
+    """Return rows for the newest attempts; for a closing, which has none, the deliveries it closed that were not
+    replayed since.
+    """
     if replay.kind == Request.CLOSING:
         closed = Delivery.objects.filter(replay=replay).select_related("event").order_by("-id")[:MAX_SHOWN]
         return [
-            ReplayedEventRow(each.event, render_state_pill(each.state), "", replay.created_at)
-            for each in closed
+            ReplayedEventRow(delivery.event, render_state_pill(delivery.state), "", replay.created_at)
+            for delivery in closed
         ]
     return [
-        _result_row(each)
-        for each in _attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN]
+        _result_row(attempt)
+        for attempt in _attempts_with_systems().filter(replay=replay).order_by("-id")[:MAX_SHOWN]
     ]
 
 
 def summary_text(replay: Replay) -> str:
-    """Say what a decision, or a replay of several events, did, as a count."""
-    told = count_events_text(replay.events)
+    """Return the effect of a decision, or of a replay of several events, as a count."""
+    count = count_events_text(replay.events)
     if replay.kind == Request.APPROVAL:
-        return _("%(events)s approved") % {"events": told}
+        return _("%(events)s approved") % {"events": count}
     if replay.kind == Request.CLOSING:
-        return _("%(events)s marked as done") % {"events": told}
-    return _("%(events)s sent again") % {"events": told}
+        return _("%(events)s marked as done") % {"events": count}
+    return _("%(events)s sent again") % {"events": count}
 
 
 def _attempts_with_systems() -> QuerySet[Attempt]:
@@ -93,9 +96,9 @@ def _attempts_with_systems() -> QuerySet[Attempt]:
 
 
 def _waiting_events(keys: Sequence[int]) -> dict[int, Event]:
-    """By replay, the event that waits for it."""
+    """Return by replay the event that still waits for it."""
     rows = Delivery.objects.filter(replay__in=keys, state__in=(State.PENDING, State.RETRYING))
-    return {each.replay_id: each.event for each in rows.select_related("event")}  # type: ignore[misc]
+    return {delivery.replay_id: delivery.event for delivery in rows.select_related("event")}  # type: ignore[misc]
 
 
 def _result_row(attempt: Attempt) -> ReplayedEventRow:
@@ -112,15 +115,16 @@ def _failure_reason(attempt: Attempt) -> str:
 
 
 def _worst_result(attempts: Sequence[Attempt]) -> ReplayResult:
-    """The worst that one of several systems brought."""
+    """Return the worst result among the attempts of several systems."""
     worst = min(
-        attempts, key=lambda each: _WORST.index(each.outcome) if each.outcome in _WORST else len(_WORST)
+        attempts,
+        key=lambda attempt: _WORST.index(attempt.outcome) if attempt.outcome in _WORST else len(_WORST),
     )
     return ReplayResult(worst.delivery.event, _outcome_pill(worst.outcome), _failure_reason(worst))
 
 
 def _result_without_attempt(event: Event | None, replay: Replay) -> ReplayResult:
-    """Nobody tried it: it waits, or no route took it, or it is gone with what became of it."""
+    """Return the result of a replay without attempts: the event waits, no route took it, or its data was deleted."""
     if event is not None:
         return ReplayResult(event, render_pill("quiet", "○", _("Waits for its turn")))
     if not replay.deliveries:

@@ -1,4 +1,4 @@
-"""Replay of one event: what it would do, told against the live systems; the choices; the confirmation."""
+"""Replay one event: preview against the live systems, options, confirmation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,20 +39,20 @@ _CHANGE_SENTENCES = {
 
 
 class ReplayChoiceForm(forms.Form):
-    """What is delivered, and with which mapping; from the address of the page, so that the preview shows it."""
+    """The payload and the mapping version to use; read from the address, so that the preview shows them."""
 
     takes = forms.ChoiceField(choices=Takes.choices, required=False)
     mapping = forms.ChoiceField(choices=[("", "now"), ("then", "then")], required=False)
 
     def to_choice(self) -> Choice:
-        """Words that mean nothing mean the default."""
+        """Return the choice; unknown values mean the default."""
         given = self.cleaned_data if self.is_valid() else {}
         return Choice(Takes(given.get("takes", "")), given.get("mapping") == "then")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPreview:
-    """What one delivery would do, in words. `change` and what the other system said need view_contents."""
+    """The effect on one delivery, in words. `change` and `messages` need view_contents."""
 
     system: str
     change_sentence: str
@@ -65,12 +65,12 @@ class DeliveryPreview:
 
 
 def make_token(event: Event) -> str:
-    """Names a replay of this event before it is begun: a double click or a reload begins nothing twice."""
+    """Return a signed token for a replay of this event, so that a double click or a reload starts nothing twice."""
     return signing.dumps([str(uuid4()), event.pk], salt=_SALT)
 
 
 def read_token(token: str, event: Event) -> UUID | None:
-    """The key of that replay; None where the page was made for another event, or too long ago."""
+    """Return the key in a token; None if it was made for another event, or has expired."""
     try:
         key, pk = signing.loads(token, salt=_SALT, max_age=_TOKEN_SECONDS)
     except signing.BadSignature:
@@ -81,18 +81,18 @@ def read_token(token: str, event: Event) -> UUID | None:
 def single_replay_context(
     request: HttpRequest, event: Event, choice: Choice, form: ReasonForm
 ) -> dict[str, Any]:
-    """The context of the page: the preview is computed now."""
+    """Return the context of the page. The preview is computed now."""
     deliveries = list(
         with_newer(event.deliveries.select_related("identity", "commercial", "route")).order_by("pk")
     )
     foreseen = preview(event, choice, request_actor(request), client_address(request))
     with_contents = request.user.has_perm(CONTENTS)
-    told = [_delivery_preview(each, with_contents=with_contents) for each in foreseen]
+    previews = [_delivery_preview(delivery, with_contents=with_contents) for delivery in foreseen]
     return {
         "title": _("Replay %(kind)s for %(entity)s?")
         % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
         "event": event,
-        "told": told,
+        "told": previews,
         "newer": _newer_applied_event(deliveries),
         "last_time": explain_outcome(event.state, event.code, _failed_system(deliveries))
         if event.state in _FAILED_STATES
@@ -103,55 +103,56 @@ def single_replay_context(
         if not choice.maps_as_then
         else _preview_version(foreseen),
         "may_see": with_contents,
-        "would_do_nothing": bool(told) and all(each.is_superseded for each in told),
+        "would_do_nothing": bool(previews) and all(preview.is_superseded for preview in previews),
         "reason_form": form,
         "token": make_token(event),
     }
 
 
 def _failed_system(deliveries: Sequence[Delivery]) -> str:
-    """Where it failed, by name."""
-    return next((each.system_of(each.code).name for each in deliveries if each.code), "")
+    """Return the name of the system at which the event failed."""
+    return next((delivery.system_of(delivery.code).name for delivery in deliveries if delivery.code), "")
 
 
 def may_use(request: HttpRequest, event: Event, choice: Choice) -> bool:
-    """Whether this person may replay so: over newer data takes a permission of its own."""
+    """Return True if this person may replay with this choice: overwriting newer data needs a permission of its own."""
     return choice.takes != Takes.ANYWAY or (request.user.has_perm(MAY_UNDO) and has_carried_data(event))
 
 
 def _payload_options(event: Event, deliveries: Sequence[Any], *, may_undo: bool) -> list[tuple[Takes, str]]:
-    """What can be chosen to be delivered; one entry where there is no choice."""
-    is_relayed = bool(deliveries) and all(each.is_relayed for each in deliveries)
+    """Return the payloads that can be delivered; a single one if there is no choice."""
+    is_relayed = bool(deliveries) and all(delivery.is_relayed for delivery in deliveries)
     default = (
         _("The payload as received: this route relays it") if is_relayed else _("The entity, fetched afresh")
     )
-    found = [(Takes.AS_ROUTED, default)]
+    options = [(Takes.AS_ROUTED, default)]
     if not has_carried_data(event):
-        return found
+        return options
     if not is_relayed:
-        found.append((Takes.RECEIVED, _("The payload as received")))
+        options.append((Takes.RECEIVED, _("The payload as received")))
     if may_undo and any(map(is_outdated, deliveries)):
-        found.append((Takes.ANYWAY, _("The payload as received, over newer data")))
-    return found
+        options.append((Takes.ANYWAY, _("The payload as received, over newer data")))
+    return options
 
 
 def _newer_applied_event(deliveries: Sequence[Any]) -> Event | None:
-    """The newest event of the entity that was applied after this one."""
-    keys = [each.newer for each in deliveries if each.newer is not None]
+    """Return the newest event of the entity that was applied after this one."""
+    keys = [delivery.newer for delivery in deliveries if delivery.newer is not None]
     return Event.objects.filter(pk=max(keys)).first() if keys else None
 
 
 def _original_mapping_version(
     deliveries: Sequence[Delivery], foreseen: Sequence[Foreseen]
 ) -> MappingVersion | None:
-    """The version of the first attempt, where it is another than the newest."""
-    now = {each.version.pk for each in foreseen if each.version}
-    versions = {version for each in deliveries if (version := version_then(each)) is not None} - now
+    """Return the mapping version of the first attempt, if it is not the newest version."""
+    # Versions that the preview uses anyway are no alternative.
+    now = {preview.version.pk for preview in foreseen if preview.version}
+    versions = {version for delivery in deliveries if (version := version_then(delivery)) is not None} - now
     return MappingVersion.objects.select_related("mapping").filter(pk__in=versions).first()
 
 
 def _preview_version(foreseen: Sequence[Foreseen]) -> MappingVersion | None:
-    return next((each.version for each in foreseen if each.version), None)
+    return next((preview.version for preview in foreseen if preview.version), None)
 
 
 def _delivery_preview(foreseen: Foreseen, *, with_contents: bool) -> DeliveryPreview:
@@ -159,7 +160,7 @@ def _delivery_preview(foreseen: Foreseen, *, with_contents: bool) -> DeliveryPre
     return DeliveryPreview(
         system=system,
         change_sentence=_change_sentence(change, foreseen.delivery) if change else "",
-        fields=tuple(each.name for each in change.fields) if change else (),
+        fields=tuple(field.name for field in change.fields) if change else (),
         change=_change_table(change) if change and with_contents else None,
         version=foreseen.version,
         problem=_preview_problem(foreseen) if change is None and not foreseen.is_superseded else None,
@@ -171,22 +172,22 @@ def _delivery_preview(foreseen: Foreseen, *, with_contents: bool) -> DeliveryPre
 def _change_sentence(change: Change, delivery: Delivery) -> str:
     if change.action is not ChangeAction.NOTHING or change.record_id:
         return str(_CHANGE_SENTENCES[change.action])
-    found = explain_absent_entity(
+    words = explain_absent_entity(
         delivery.identity.name, delivery.commercial.name, is_left_alone=delivery.route.ignores_gone
     )
-    return f"{found.detail} {_('Nothing will be sent.')}"
+    return f"{words.detail} {_('Nothing will be sent.')}"
 
 
 def _change_table(change: Change) -> ChangeTable:
     rows = (
-        FieldRow(each.name, format_value(each.before), format_value(each.after)) for each in change.fields
+        FieldRow(field.name, format_value(field.before), format_value(field.after)) for field in change.fields
     )
     same = ((name, format_value(value)) for name, value in change.unchanged_fields)
     return ChangeTable(str(change.action), tuple(rows), tuple(same))
 
 
 def _preview_problem(foreseen: Foreseen) -> Words:
-    """Why there is no preview, in the catalogue's words and our own."""
+    """Return why there is no preview, in the words of the catalogue or of this page."""
     if foreseen.code == "preview-late":
         return Words(_("The systems took too long to answer"), _("The preview stopped waiting."), "")
     if foreseen.code == "preview-paused":
@@ -206,7 +207,7 @@ def _answer_messages(foreseen: Foreseen) -> tuple[str, ...]:
         text
         for text in (
             verdict.sentence,
-            *(f"{each.field}: {each.detail and _(each.detail)}" for each in verdict.errors),
+            *(f"{error.field}: {error.detail and _(error.detail)}" for error in verdict.errors),
         )
         if text
     )

@@ -1,4 +1,4 @@
-"""Where a replay begins, on the pages of events: one event, those that were ticked, or all that match the filters."""
+"""Start a replay from the pages of events: one event, the ticked ones, or all that match the filters."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ COUNT_LIMIT = 1_000
 
 
 class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The action on the list, and the addresses that lead to a replay."""
+    """Adds the action of the event list and the pages that start a replay."""
 
     actions = ("replay_selected",)
 
@@ -48,10 +48,11 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description=gettext_lazy("Replay selected events…"), permissions=["replay"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
-        """Those that were ticked; everything that matches, where that was said."""
+        """Select the ticked events, or all that match if the list says so, and lead on to confirm."""
         if request.POST.get("select_across") == "1":
             return self._select_by_filter(request, request.GET.dict())
         keys = list(queryset.order_by("pk").values_list("pk", flat=True)[: MAX_TICKED + 1])
+        # One key more than the limit was read, to tell too many from exactly as many.
         if not 0 < len(keys) <= MAX_TICKED:
             messages.error(
                 request,
@@ -61,23 +62,23 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return redirect("admin:sync_replay_confirm", choose(require_staff_user(request), keys).uuid)
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
-        """All that match the filters of the address: on POST their set is frozen, and to be confirmed."""
+        """Show how many events match the filters of the address. A POST selects them and leads on to confirm."""
         self._check_permission(request)
         words = (request.POST if request.method == "POST" else request.GET).dict()
         if request.method == "POST":
             return self._select_by_filter(request, words)
         try:
-            meant = resolve(words, timezone.now())
+            event_filter = resolve(words, timezone.now())
         except NoSuchFilter:
             return self._redirect_unusable_filter(request)
-        found = meant.narrow(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
+        count = event_filter.narrow(Event.objects.all()).order_by().values("pk")[: COUNT_LIMIT + 1].count()
         context = {
             **self.admin_site.each_context(request),
             "title": _("Replay all that match?"),
             "words": words,
-            "conditions": describe_filter(meant.words(), load_system_names()),
-            "found": found,
-            "is_more": found > COUNT_LIMIT,
+            "conditions": describe_filter(event_filter.words(), load_system_names()),
+            "found": count,
+            "is_more": count > COUNT_LIMIT,
             "counted": COUNT_LIMIT,
         }
         return TemplateResponse(request, "console/replays/new.html", context)
@@ -93,11 +94,12 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return redirect("admin:sync_replay_confirm", replay.uuid)
 
     def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """One event: what it would do; on POST with a reason, do it."""
+        """Show the effect of a replay of one event. A POST with a reason starts it."""
         self._check_permission(request)
         event = get_object_or_404(Event.objects.select_related("source", "payload__subject"), pk=pk)
         if request.method == "POST" and "token" not in request.POST:
             return redirect("admin:webhooks_event_replay", pk)  # the button of the event's page
+        # Checked before the choice is read: nothing can be chosen for an event that is held.
         if event.state == State.HELD:
             return self._held_page(request, event)
         choice = ReplayChoiceForm(request.POST if request.method == "POST" else request.GET).to_choice()
@@ -114,7 +116,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "console/replays/single.html", context)
 
     def _held_page(self, request: HttpRequest, event: Event) -> HttpResponse:
-        """In place of the page: another attempt would only be held again."""
+        """Show why a held event is not replayed: another attempt would only be held again."""
         context = {
             **self.admin_site.each_context(request),
             "title": _("Held for approval"),
@@ -132,7 +134,7 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.error(request, _("This page was too old: look at what would happen again."))
             return redirect("admin:webhooks_event_replay", event.pk)
         try:
-            asked = request_replay(
+            replay = request_replay(
                 [event],
                 by=require_staff_user(request),
                 reason=reason,
@@ -146,10 +148,12 @@ class ReplayPages(admin.ModelAdmin):  # type: ignore[type-arg]
             messages.error(request, str(error))
             return redirect("admin:webhooks_event_replay", event.pk)
         else:
-            told = (
-                _("Replaying now.") if asked.deliveries else _("Nothing was sent: no route takes this event.")
+            text = (
+                _("Replaying now.")
+                if replay.deliveries
+                else _("Nothing was sent: no route takes this event.")
             )
-            messages.success(request, told)
+            messages.success(request, text)
         return redirect("admin:webhooks_event_change", event.pk)
 
     def _check_permission(self, request: HttpRequest) -> None:

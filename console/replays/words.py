@@ -1,4 +1,4 @@
-"""Bulk replays in the words of the console."""
+"""Words of the pages of bulk replays."""
 
 from collections.abc import Mapping
 
@@ -48,13 +48,13 @@ _PER_MINUTE = {Pace.GENTLE: 300, Pace.NORMAL: 1_200}
 
 
 def replay_mark(state: str) -> SafeString:
-    """The state as a word and a shape."""
+    """Return the state as a pill."""
     look, shape, word = _STATES[state]
     return render_pill(look, shape, str(word))
 
 
 def counts_by_state(replay: Replay) -> dict[str, int]:
-    """How many of its events are in each state, as its own row says."""
+    """Return the number of its events in each state, from the replay's own row."""
     return {
         MemberState.SUCCEEDED: replay.succeeded,
         MemberState.SKIPPED: replay.skipped,
@@ -66,14 +66,14 @@ def counts_by_state(replay: Replay) -> dict[str, int]:
 
 
 def member_label(replay: Replay, state: str) -> str:
-    """What stands for a state in this replay: what waits is not sent any more once the replay is over."""
+    """Return the label of a member's state: a waiting event is not sent any more once the replay has ended."""
     if state == MemberState.WAITING and replay.state in ENDED_STATES:
         return _("not sent")
     return str(MEMBER_LABELS[state])
 
 
 def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
-    """What became of an event, and why where that is known."""
+    """Return the result of an event, with the reason if it is known."""
     word = member_label(replay, state)
     if state == MemberState.SKIPPED:
         return f"{word}: {SKIP_REASONS.get(why, why)}"
@@ -81,21 +81,21 @@ def member_text(state: str, why: str, replay: Replay, systems: SystemNames) -> s
 
 
 def reason_text(state: str, why: str, replay: Replay, systems: SystemNames) -> str:
-    """The reason alone."""
+    """Return the reason of a member's state."""
     if state == MemberState.SKIPPED:
         return str(SKIP_REASONS.get(why, why))
     return systems.reason_title(why, (replay.filter or {}).get("commercial", ""))
 
 
 def filter_sentences(replay: Replay, systems: SystemNames) -> list[str]:
-    """Which events: the filters in words, one condition each."""
+    """Return the filters of a replay in words, one condition each."""
     if replay.filter is None:
         return [_("chosen one by one")]
     return describe_filter(replay.filter, systems) or [_("all events")]
 
 
 def remaining_time(count: int, pace: str) -> str:
-    """How long so many take at this pace: `about 35 s`, `about 2 min 24 s`; empty where nobody knows."""
+    """Return the duration of so many events at this pace: `about 35 s`, `about 2 min 24 s`; empty if unknown."""
     if pace not in _PER_MINUTE:
         return ""
     seconds = max(1, round(count / _PER_MINUTE[Pace(pace)] * 60))
@@ -103,7 +103,7 @@ def remaining_time(count: int, pace: str) -> str:
 
 
 def pause_text(replay: Replay) -> str:
-    """A sentence and the next step."""
+    """Return why the replay is paused, and the next step."""
     if replay.paused == Paused.FIRST:
         return _("The first event has ended. Look at it, then continue or stop.")
     if replay.paused == Paused.FAILING:
@@ -117,13 +117,13 @@ def pause_text(replay: Replay) -> str:
 
 
 def was_declined(replay: Replay) -> bool:
-    """By the second person, so that nothing of it was sent."""
+    """Return True if the second person declined it, so that nothing was sent."""
     is_stopped = replay.state == ReplayState.STOPPED and not replay.events
     return is_stopped and replay.decided_by is not None and replay.decided_by == replay.paused_by
 
 
 def ending_text(replay: Replay) -> str:
-    """Who ended it before its end, and what that means; empty where nobody did."""
+    """Return who ended the replay early, and the effect; empty if nobody did."""
     if replay.state not in (ReplayState.STOPPING, ReplayState.STOPPED) or replay.paused_by is None:
         return ""
     names = {"who": replay.paused_by.get_username(), "events": count_events_text(replay.waiting)}
