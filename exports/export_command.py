@@ -1,4 +1,4 @@
-"""What the two export commands share: format, file, and the entry on the audit log."""
+"""The base of the two export commands: format, output file, and the entries on the audit log."""
 
 import os
 import sys
@@ -22,18 +22,18 @@ from sync.search.event_filter import PERSONAL_PARAMS
 
 
 def parse_day_or_time(text: str) -> datetime:
-    """A day or a time of RFC 3339, UTC where no zone is given. `ValueError` for anything else."""
+    """Parse a day or an RFC 3339 time, in UTC if no zone is given. Raises ValueError for anything else."""
     day = parse_date(text) if len(text) == 10 else None
-    found = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else parse_datetime(text)
-    if found is None:
+    parsed = datetime(day.year, day.month, day.day, tzinfo=UTC) if day else parse_datetime(text)
+    if parsed is None:
         raise ValueError("a day or a time, for example 2026-01-31 or 2026-01-31T12:00:00Z")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def require_known_values(option: str, given: str, possible: Iterable[str]) -> None:
-    """`CommandError` for a value (several have commas between them) that none can have: it would export nothing."""
+    """Raise CommandError if one of the comma-separated values is not possible: such a filter would export nothing."""
     known = sorted(possible)
-    unknown = [each for each in given.split(",") if given and each not in known]
+    unknown = [value for value in given.split(",") if given and value not in known]
     if unknown:
         raise CommandError(
             f"There is no {option} {unknown[0]!r}. There is: {', '.join(known) or 'none at all'}."
@@ -41,13 +41,13 @@ def require_known_values(option: str, given: str, possible: Iterable[str]) -> No
 
 
 def require_ordered_period(begin: datetime | None, end: datetime | None) -> None:
-    """`CommandError` for a span of time that holds nothing."""
+    """Raise CommandError if the period is empty."""
     if begin and end and begin >= end:
         raise CommandError(f"From {begin} until {end} there is no time: the first must be before the second.")
 
 
 class ExportCommand(BaseCommand):
-    """`select_rows` are the rows that the options mean, with these options as the audit log keeps them."""
+    """A command that writes the rows selected by its options as one list."""
 
     list_export: ClassVar[ListExport]
 
@@ -56,7 +56,7 @@ class ExportCommand(BaseCommand):
         parser.add_argument("--output", type=Path, help="a file; without it the rows go to standard output")
 
     def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
-        """In order."""
+        """Return the selected rows in order, and the options as the audit log records them."""
         raise NotImplementedError
 
     def handle(self, *, format: str, output: Path | None, **options: Any) -> None:
@@ -70,12 +70,12 @@ class ExportCommand(BaseCommand):
             "download": str(uuid4()),
         }
         _append_audit_entry("download.started", details)
-        tally = StreamStats()
+        stats = StreamStats()
         with _open_destination(output) as file:
-            for piece in stream_rows(self.list_export, queryset, FORMATS[format], tally):
+            for piece in stream_rows(self.list_export, queryset, FORMATS[format], stats):
                 file.write(piece)
-        _append_audit_entry("download.finished", {**details, **tally.to_audit_details()})
-        self.stderr.write(f"{tally.rows} rows, SHA-256 {tally.digest.hexdigest()}")
+        _append_audit_entry("download.finished", {**details, **stats.to_audit_details()})
+        self.stderr.write(f"{stats.rows} rows, SHA-256 {stats.digest.hexdigest()}")
 
 
 def _append_audit_entry(action: str, details: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ def _append_audit_entry(action: str, details: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _open_destination(output: Path | None) -> Iterator[BinaryIO]:
-    """The file takes its name only when it is whole and on the disk."""
+    """Yield the file to write to. It gets its final name only once all of it is flushed to disk."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -1,8 +1,9 @@
-"""What can be downloaded, and its columns: the one place that declares them."""
+"""Declare the lists that can be downloaded, with their columns, and stream them."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -32,7 +33,7 @@ class ListExport:
 
 @dataclass(slots=True)
 class StreamStats:
-    """What went out so far: rows, bytes and their SHA-256."""
+    """Counts rows and bytes sent so far, with their SHA-256."""
 
     rows: int = 0
     size: int = 0
@@ -45,28 +46,22 @@ class StreamStats:
 def stream_rows(
     export: ListExport, queryset: QuerySet[Any], line_format: LineFormat, stats: StreamStats
 ) -> Iterator[bytes]:
-    """The file in pieces of some hundred kilobytes, in constant memory; `stats` counts along."""
+    """Yield the file in pieces of some hundred kilobytes, in constant memory. Updates `stats` as it goes."""
     with _streaming_transaction():
         lines = line_format.write_lines(export.columns, _count_rows(export.read_rows(queryset), stats))
-        for some in split_into_batches(lines, CHUNK_SIZE // 4):
-            piece = "".join(some).encode()
+        for batch in split_into_batches(lines, CHUNK_SIZE // 4):
+            piece = "".join(batch).encode()
             stats.size += len(piece)
             stats.digest.update(piece)
             yield piece
 
 
 def _streaming_transaction() -> Any:
-    """A transaction around the reading where that is what makes the database stream (PostgreSQL's cursors).
+    """Return the transaction that PostgreSQL needs for a server-side cursor; on SQLite a context that does nothing.
 
     On SQLite a statement reads from its own snapshot anyway, and a transaction would hold up every writer.
     """
-    return transaction.atomic() if connection.vendor == "postgresql" else _Nothing()
-
-
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
 
 
 def _count_rows(rows: Iterator[Row], stats: StreamStats) -> Iterator[Row]:
@@ -76,19 +71,20 @@ def _count_rows(rows: Iterator[Row], stats: StreamStats) -> Iterator[Row]:
 
 
 def split_into_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items in lists of at most `size`."""
+    """Yield the items in lists of at most `size`."""
     iterator = iter(items)
-    while some := list(islice(iterator, size)):
-        yield some
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def event_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
-    """Three statements for each 2,000 events."""
+    """Yield the rows of events, by three statements for each 2,000."""
     events = queryset.select_related("source").only(*_EVENT_FIELDS).iterator(chunk_size=CHUNK_SIZE)
-    for some in split_into_batches(events, CHUNK_SIZE):
-        keys = [event.pk for event in some]
+    for batch in split_into_batches(events, CHUNK_SIZE):
+        # One query a batch for answers and one for attempts: a join would repeat each event.
+        keys = [event.pk for event in batch]
         answers, attempts = _answers_by_event(keys), _attempt_counts(keys)
-        for event in some:
+        for event in batch:
             yield [*_event_cells(event), answers[event.pk], attempts.get(event.pk, 0)]
 
 
@@ -126,15 +122,15 @@ def _event_cells(event: Event) -> Row:
 
 
 def _answers_by_event(keys: list[int]) -> dict[int, list[dict[str, Any]]]:
-    """Of each event, what its requests were told, in order."""
-    told: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    """Return the responses to each event's requests, oldest first, by the key of the event."""
+    answers: dict[int, list[dict[str, Any]]] = defaultdict(list)
     receipts = Receipt.objects.filter(event_id__in=keys).order_by("id")
     names = ("event_id", "uuid", "status", "code", "answered_at")
     for key, uuid, status, code, at in receipts.values_list(*names):
-        told[key].append(
+        answers[key].append(
             {"receipt": to_reference(uuid), "status": status, "code": code, "at": _format_time(at)}
         )
-    return told
+    return answers
 
 
 def _attempt_counts(keys: list[int]) -> dict[int, int]:
@@ -143,7 +139,7 @@ def _attempt_counts(keys: list[int]) -> dict[int, int]:
 
 
 def entry_rows(queryset: QuerySet[Any]) -> Iterator[Row]:
-    """Audit entries; `body` is the stored text, byte for byte."""
+    """Yield audit entries; `body` is the stored text, byte for byte."""
     values = queryset.values_list("id", "at", "stream", "action", "actor", "body")
     for key, at, *others in values.iterator(chunk_size=CHUNK_SIZE):
         yield [key, _format_time(at), *others]

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 
 class ExportState(models.TextChoices):
-    """Where an export stands. `expired`: it was made, and its file is deleted by now."""
+    """The state of an export. `expired`: it was finished, and its file has been deleted."""
 
     WAITING = "waiting", "waiting"
     RUNNING = "running", "running"
@@ -21,7 +21,7 @@ class ExportState(models.TextChoices):
 
 
 class TableFormat(models.TextChoices):
-    """The table for reading that stands beside the evidence."""
+    """The format of the readable table beside the evidence."""
 
     NONE = "none", "JSON Lines alone: complete, for machines"
     CSV = (
@@ -44,16 +44,16 @@ TABLE_LABELS: Mapping[str, tuple[object, object]] = {
 
 
 def table_label(table: str) -> str:
-    """The table for reading, in words."""
+    """Return the label of a table format."""
     return str(TABLE_LABELS[table][0])
 
 
 class Export(models.Model):
-    """One export: who asked for it and why, what is in it, how far it has come, and what came of it.
+    """One export: its requester and reason, its content, its progress and its result.
 
-    `filter` is resolved (see `sync.search.event_filter`). `progress` is where a killed run goes on; only
-    whoever runs its job writes it. `state` follows the job. `register_key`, which is sealed, makes the pseudonyms of
-    the people in it (see `ExportedPerson`).
+    `filter` is resolved (see `sync.search.event_filter`). `progress` is the point at which a killed run resumes;
+    only the run that holds the job writes it. `state` follows the job. `register_key`, which is encrypted, makes
+    the pseudonyms of the people in the export (see `ExportedPerson`).
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -95,32 +95,32 @@ class Export(models.Model):
 
     @property
     def stream(self) -> str:
-        """Its stream of the audit log."""
+        """Return the export's stream of the audit log."""
         return f"export:{self.uuid}"
 
     @property
     def actor(self) -> str:
-        """Who asked for it, as the audit log names people."""
+        """Return the requester as the audit log names people."""
         return f"person:{self.requested_by_id}" if self.requested_by_id else "system"
 
     @property
     def table_name(self) -> str:
-        """The file of the table for reading; empty where none was asked for."""
+        """Return the file name of the readable table; empty if none was requested."""
         return {"none": "", "xlsx": "events.xlsx"}.get(self.table, "events.csv")
 
     @property
     def folder(self) -> Path:
-        """Where it is being written."""
+        """Return the folder in which the export is being written."""
         return Path(settings.EXPORT_FOLDER) / str(self.uuid)
 
     @property
     def archive(self) -> Path:
-        """What is downloaded."""
+        """Return the path of the file that is downloaded."""
         return Path(settings.EXPORT_FOLDER) / f"{self.uuid}.zip"
 
 
 class ExportedPerson(models.Model):
-    """That an export contains an entity, by a pseudonym that only the export's own key makes."""
+    """One entity that an export contains, as a pseudonym that only the export's own key can make."""
 
     export = models.ForeignKey(Export, models.CASCADE, related_name="people", db_index=False)
     pseudonym = models.BinaryField(max_length=16)

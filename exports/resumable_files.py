@@ -1,4 +1,4 @@
-"""The files of an export that is being written: what was noted is on the disk, and a later run goes on behind it."""
+"""Write the files of an export so that a later run can resume: sizes that were saved are on the disk."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -9,29 +9,28 @@ FileSizes = Mapping[str, int]
 
 
 def flush_to_disk(file: BinaryIO) -> None:
-    """What was written to it outlasts a loss of power."""
+    """Flush the file so that its content survives a loss of power."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def are_files_complete(folder: Path, sizes: FileSizes) -> bool:
-    """Whether these files are there, and not shorter than what was noted of them."""
+    """Return True if all files exist and none is shorter than its saved size."""
     paths = {folder / name: size for name, size in sizes.items()}
     return all(path.exists() and path.stat().st_size >= size for path, size in paths.items())
 
 
 class ResumableFiles:
-    """Files that only grow. `sizes`: what an earlier run noted; everything behind is cut off."""
+    """Files that only grow. `sizes` are those that an earlier run saved; everything behind them is cut off."""
 
     def __init__(self, folder: Path, names: Iterable[str], sizes: FileSizes) -> None:
         self._files = {name: _open_truncated(folder / name, sizes.get(name, 0)) for name in names}
 
     def append_text(self, name: str, text: str) -> None:
-        """At the end of a file."""
         self._files[name].write(text.encode())
 
     def flush_files(self) -> dict[str, int]:
-        """The sizes, once everything is on the disk."""
+        """Flush all files to disk. Returns their sizes."""
         for file in self._files.values():
             flush_to_disk(file)
         return {name: file.tell() for name, file in self._files.items()}
@@ -42,7 +41,8 @@ class ResumableFiles:
 
 
 def _open_truncated(path: Path, size: int) -> BinaryIO:
-    """A file, cut to that size."""
+    """Open a file for appending, truncated to that size."""
+    # Opened in place, not for appending: an earlier run may have written past the saved size.
     file = path.open("r+b" if size else "wb")
     file.truncate(size)
     file.seek(size)

@@ -1,7 +1,6 @@
-"""The part of an export that proves: audit entries as they are stored, with segments, checkpoint, keys and proofs.
+"""Write the evidence of an export: audit entries as they are stored, with segments, checkpoint, keys and proofs.
 
-It is bounded by the checkpoint, and nothing under a checkpoint changes: written anew by a later run, it comes out the
-same.
+The evidence ends at the checkpoint, and nothing under a checkpoint changes: a later run writes the same content.
 """
 
 import json
@@ -52,39 +51,45 @@ def write_evidence(
         bundle = ExportBundle(export.folder, load_anchor(checkpoint, earlier_checkpoints(first, count)))
         if first is not None:
             bodies = with_heartbeat(load_bodies(first, count), heartbeat)
-            shown = pruned if first == pruned + 1 else 0
-            return bundle, bundle.write_segments(load_segments(first, count), bodies, shown)
+            # Pruned segments are stated only if the export would otherwise begin with one of them.
+            stated = pruned if first == pruned + 1 else 0
+            return bundle, bundle.write_segments(load_segments(first, count), bodies, stated)
         places = SegmentIndex(count)
         streams = _sealed_streams(export.folder, places, heartbeat, [RETENTION] if pruned else [])
         return bundle, bundle.write_streams(streams, load_segment_leaves, pruned, places.pruned_head)
 
 
 def find_last_pruned_segment(count: int) -> int:
-    """Up to which segment entries are kept no longer, as the first `count` segments say. `NotSealed` where more was
-    deleted since."""
-    said = newest_announcement(count)
-    pruned = 0 if said is None else said.segment
+    """Return the number of the last segment whose entries were deleted, as the first `count` segments announce it; 0
+    if none.
+
+    Raises NotSealed if more entries were deleted since.
+    """
+    announcement = newest_announcement(count)
+    pruned = 0 if announcement is None else announcement.segment
     if Stub.objects.filter(segment__gt=pruned).exists():
         raise NotSealed("Old audit entries were deleted while this export was being made: ask for it again.")
     return pruned
 
 
 def earlier_checkpoints(first: int | None, count: int) -> list[int]:
-    """Counts of checkpoints from which the way to this one is proved: those that somebody may have kept. A whole export
-    that has every segment from the `first` one of all on covers all of them by itself.
+    """Return the counts of earlier checkpoints from which the export proves consistency, in ascending order.
+
+    These are the checkpoints that somebody outside may have kept. An export that has every segment from the `first`
+    of all needs no such proof: it holds everything that an earlier checkpoint covers.
     """
     if first == 1:
         return []
     before = Checkpoint.objects.filter(count__lt=count)
     newest = before.order_by("-count").values_list("count", flat=True)[:_MAX_RECENT_CHECKPOINTS]
-    a_day = before.annotate(day=TruncDate("at")).values("day").annotate(last=Max("count"))
+    last_of_day = before.annotate(day=TruncDate("at")).values("day").annotate(last=Max("count"))
     mailed = Anchoring.objects.filter(outlet="email", checkpoint_id__lt=count)
-    found = {*newest, *a_day.values_list("last", flat=True)}
-    return sorted(found | set(mailed.values_list("checkpoint_id", flat=True)))
+    counts = {*newest, *last_of_day.values_list("last", flat=True)}
+    return sorted(counts | set(mailed.values_list("checkpoint_id", flat=True)))
 
 
 def with_heartbeat(items: Iterator[Any], heartbeat: Heartbeat) -> Iterator[Any]:
-    """The items; every thousandth says that we are alive."""
+    """Yield the items, and call `heartbeat` once every thousand."""
     for number, item in enumerate(items):
         if not number % 1_000:
             heartbeat()
@@ -94,13 +99,15 @@ def with_heartbeat(items: Iterator[Any], heartbeat: Heartbeat) -> Iterator[Any]:
 def _sealed_streams(
     folder: Path, places: SegmentIndex, heartbeat: Heartbeat, extra_streams: Sequence[str]
 ) -> Iterator[tuple[str, list[PlacedEntry]]]:
-    """The streams of the events and deliveries that were written, and more, each as far as it is sealed and kept."""
+    """Yield the streams of the exported events and deliveries, and the extra ones, each as far as it is sealed and
+    kept.
+    """
     yield from places.entries_by_stream(extra_streams)
     for name, stream in (("events", "event:{reference}"), ("deliveries", "delivery:{event}:{route}")):
         with (folder / f"{name}.jsonl").open("rb") as lines:
-            for some in split_into_batches(lines, _STREAM_BATCH):
+            for batch in split_into_batches(lines, _STREAM_BATCH):
                 heartbeat()
-                yield from places.entries_by_stream([stream.format_map(json.loads(line)) for line in some])
+                yield from places.entries_by_stream([stream.format_map(json.loads(line)) for line in batch])
 
 
 def sign_manifest(
@@ -110,9 +117,11 @@ def sign_manifest(
     snapshot: Mapping[str, Any],
     own_files: Any,
 ) -> Record:
-    """The manifest, signed by the key that is valid now; none can begin meanwhile."""
+    """Sign the manifest with the current signing key. No key rotation can begin meanwhile."""
+    # The sealing lock keeps a key rotation out until the manifest is signed.
     with sealing_lock(waits=True):
         at = read_clock()
         signing = load_current_key(BOX, at)
+        # The clocks of two machines differ: a signature must not be dated before its key.
         facts = ManifestFacts(export.filter, export.actor, format_time(max(at, signing.valid_from)), snapshot)
         return bundle.write_manifest(evidence_facts, facts, signing.sign_record, own_files, key_records())

@@ -1,10 +1,11 @@
-"""One export, from its snapshot to its archive; a run that is killed is gone on with by the next.
+"""Make one export, from its snapshot to its archive. A run that is killed is resumed by the next one.
 
-1. A checkpoint, then a snapshot: which events there are is written down, with the table for reading. Killed before its
-   end: from the beginning, with another snapshot.
-2. The rows, five hundred events at a time. What is on the disk is noted about once a second; the next run cuts off what
-   is behind and goes on, with a snapshot of its own: `parts` in export.json says which rows are of which.
-3. The evidence, the manifest, the archive. Killed: written anew, to the same content under another signature.
+1. A checkpoint, then a snapshot: the selected events are written to the key file, and the readable table is written.
+   Killed before the end of this step: the next run begins again, with another snapshot.
+2. The rows, five hundred events at a time. Progress is saved about once a second. The next run cuts off what was
+   written after the last save and resumes with a snapshot of its own: `parts` in export.json says which rows belong
+   to which snapshot.
+3. The evidence, the manifest, the archive. Killed: written again, with the same content under another signature.
 """
 
 import shutil
@@ -43,7 +44,10 @@ _ENTITY_COLUMN = EVENTS.column_names.index("entity_id")
 
 @dataclass(slots=True)
 class ExportRun:
-    """A run of an export by whoever has claimed its job. `alias`: the connection for notes."""
+    """One run of an export, by the worker that has claimed its job.
+
+    `alias` names the connection that saves progress while the default one holds the snapshot.
+    """
 
     export: Export
     job: RunningJob
@@ -54,18 +58,18 @@ class ExportRun:
     _unregistered_people: set[str] = field(default_factory=set)
 
     def heartbeat(self) -> None:
-        """Say that we are alive, at most once a second. `JobLost`, `JobStopped`."""
+        """Renew the lease, at most once a second. Raises JobLost, and JobStopped if the run shall not continue."""
         if not self.should_continue():
             raise JobStopped
         if self._is_save_due():
             self.renew_lease()
 
     def renew_lease(self) -> None:
-        """Say that we are alive, now. `JobLost`."""
+        """Renew the lease of the job now. Raises JobLost."""
         self.job.renew(using=self.alias)
 
     def save_fields(self, *names: str) -> None:
-        """Write these fields of the export, as long as it is ours. `JobLost`."""
+        """Save these fields of the export if this run still owns its job. Raises JobLost."""
         export, came_further = self.export, self.export.position > self._saved_position
         with transaction.atomic(using=self.alias):
             values = {name: getattr(export, name) for name in names}
@@ -75,15 +79,15 @@ class ExportRun:
 
     def _is_save_due(self) -> bool:
         now = time.monotonic()
-        is_time = now - self._saved_at >= SAVE_SECONDS
-        if is_time:
+        is_due = now - self._saved_at >= SAVE_SECONDS
+        if is_due:
             self._saved_at = now
-        return is_time
+        return is_due
 
     def select_events(self) -> None:
-        """Write down which events there are, and the table. In a snapshot that is younger than the checkpoint."""
-        export, meant = self.export, resolve(self.export.filter, timezone.now())
-        events = select_events(meant, int(export.segments or 0))
+        """Write the keys of the selected events and the readable table, in a snapshot taken after the checkpoint."""
+        export, event_filter = self.export, resolve(self.export.filter, timezone.now())
+        events = select_events(event_filter, int(export.segments or 0))
         keys = events.values_list("pk", flat=True).iterator(10_000)
         export.total = write_keys(key_file_path(export), self._with_heartbeat(keys))
         export.snapshot_at = read_clock()
@@ -94,18 +98,19 @@ class ExportRun:
 
     def _with_heartbeat(self, keys: Iterator[int]) -> Iterator[int]:
         for number, key in enumerate(keys):
+            # The heartbeat looks at the clock: not for every key.
             if not number % 10_000:
                 self.heartbeat()
             yield key
 
     def remaining_keys(self, batch_size: int) -> Iterator[list[int]]:
-        """The keys of the events that are not written yet."""
-        for some in read_keys(key_file_path(self.export), self.export.position, batch_size):
+        """Yield the keys of the events that are not written yet, in batches."""
+        for keys in read_keys(key_file_path(self.export), self.export.position, batch_size):
             self.heartbeat()
-            yield some
+            yield keys
 
     def write_rows(self, at: datetime) -> None:
-        """Everything that is not written yet, as a snapshot of that time has it."""
+        """Write all remaining rows, as of the snapshot taken at that time."""
         export, key = self.export, decrypt_register_key(self.export)
         files = ResumableFiles(export.folder, _ROW_FILES, export.progress["sizes"])
         if export.position < (export.total or 0) or not export.progress["parts"]:
@@ -124,18 +129,19 @@ class ExportRun:
             files.close_files()
 
     def _write_events(self, files: ResumableFiles, keys: list[int]) -> None:
-        found, export = read_rows(keys), self.export
+        tables, export = read_rows(keys), self.export
         for table in TABLES:
-            rows = found[table.name]
+            rows = tables[table.name]
             files.append_text(f"{table.name}.jsonl", "".join(json_lines(table.column_names, rows)))
             export.counts[table.name] = export.counts.get(table.name, 0) + len(rows)
-        self._unregistered_people.update(row[_ENTITY_COLUMN] for row in found["events"])
-        export.progress["gone"] += len(keys) - len(found["events"])
+        self._unregistered_people.update(row[_ENTITY_COLUMN] for row in tables["events"])
+        export.progress["gone"] += len(keys) - len(tables["events"])
         export.position += len(keys)
 
     def _save_progress(self, sizes: dict[str, int], key: bytes = b"") -> None:
-        """Store the sizes of the files so far, after the register of the people in them. Raises JobLost."""
+        """Save the file sizes reached, after registering the people in those files. Raises JobLost."""
         export = self.export
+        # The register first: whoever is in a file that a resumed run keeps must be in the register too.
         if self._unregistered_people:
             register_entities(export, key, self._unregistered_people, self.alias)
             self._unregistered_people.clear()
@@ -143,7 +149,7 @@ class ExportRun:
         self.save_fields("total", "snapshot_at", "progress", "position", "counts")
 
     def finish_export(self) -> dict[str, Any]:
-        """The evidence, the manifest and the archive; what is known at the end."""
+        """Write the evidence, the manifest and the archive. Returns the values that the finished export gets."""
         export = self.export
         bundle, said = write_evidence(export, self.heartbeat, self.renew_lease)
         manifest = sign_manifest(
@@ -162,12 +168,12 @@ _ROW_FILES = [f"{table.name}.jsonl" for table in TABLES]
 
 
 def key_file_path(export: Export) -> Path:
-    """The keys of its events; beside its folder, as they are no part of it."""
+    """Return the path of the key file. It is outside the export's folder because it is not part of the export."""
     return export.folder.with_suffix(".keys")
 
 
 def delete_working_files(export: Export) -> None:
-    """What it was written from."""
+    """Delete the files that the archive was packed from."""
     shutil.rmtree(export.folder, ignore_errors=True)
     key_file_path(export).unlink(missing_ok=True)
 
@@ -178,6 +184,7 @@ def make_export(job: RunningJob, should_continue: GoesOn) -> dict[str, Any]:
     Returns the values of the finished export. Raises JobLost, NotSealed, NoTemporarySpace, OSError and DatabaseError;
     JobStopped soon after `should_continue` returns False, with the progress saved.
     """
+    # The default connection holds the snapshot, so progress is saved over another one.
     with progress_connection() as alias:
         export = Export.objects.get(pk=job.subject)
         run = ExportRun(export, job, alias, should_continue, _saved_position=export.position)
@@ -186,21 +193,20 @@ def make_export(job: RunningJob, should_continue: GoesOn) -> dict[str, Any]:
 
 
 def _write_rows(run: ExportRun) -> None:
-    """The rows; from the beginning where what was noted is not what is there."""
+    """Write the rows, from the beginning if the saved progress does not match the files."""
     is_begun = _can_resume(run.export)
     if not is_begun:
         _prepare_run(run)
-    with snapshot_with_copy(run.renew_lease) as detach:
+    with snapshot_with_copy(run.renew_lease) as copy_rows:
         if not is_begun:
             run.select_events()
         at = read_clock()
-        detach(run.remaining_keys(COPY_BATCH))
+        copy_rows(run.remaining_keys(COPY_BATCH))
         run.write_rows(at)
 
 
 def _can_resume(export: Export) -> bool:
-    """Return True if the files that an earlier run noted are here, on this machine, and were not cut off by a power
-    failure."""
+    """Return True if the files of an earlier run are on this machine and no power failure cut them off."""
     sizes = export.progress.get("sizes", {})
     return (
         sizes.keys() >= set(_ROW_FILES)
@@ -210,14 +216,14 @@ def _can_resume(export: Export) -> bool:
 
 
 def _prepare_run(run: ExportRun) -> None:
-    """An empty folder, nobody in it yet, and a checkpoint that is older than the snapshot."""
+    """Prepare a first run: an empty folder, an empty register, and a checkpoint that is older than the snapshot."""
     export = run.export
     clear_register(export, run.alias)
     shutil.rmtree(export.folder, ignore_errors=True)
     export.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     export.folder.mkdir(mode=0o700)
-    meant, record = resolve(export.filter, timezone.now()), make_fresh_checkpoint()
+    event_filter, record = resolve(export.filter, timezone.now()), make_fresh_checkpoint()
     export.segments = int(record["count"])
-    export.first_segment = find_first_segment(meant, export.segments)
+    export.first_segment = find_first_segment(event_filter, export.segments)
     export.started_at = export.started_at or timezone.now()
     run.save_fields("segments", "first_segment", "started_at")

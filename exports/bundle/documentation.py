@@ -1,4 +1,4 @@
-"""What an export says of itself, for somebody who has nothing of ours."""
+"""Write the files that explain an export to a reader who has nothing else of the hub."""
 
 import json
 import shutil
@@ -31,20 +31,27 @@ _SCOPE_TEXTS = {
 
 
 def write_documentation(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the explanations and the checkers beside the rows; what the manifest says of the snapshot. `metadata`: its
-    members about the evidence."""
+    """Write the explanations and the verification scripts beside the rows.
+
+    `evidence_facts` are the manifest's fields about the evidence. Returns the manifest's fields about the snapshot.
+    """
     for name, path in _COPIED_FILES.items():
         shutil.copyfile(path, export.folder / name)
-    told = export_metadata(export, evidence_facts)
-    _write_json(export.folder / "export.json", told)
+    metadata = export_metadata(export, evidence_facts)
+    _write_json(export.folder / "export.json", metadata)
     _write_json(export.folder / "columns.json", describe_columns())
-    filled = Template(_README.read_text()).substitute(_readme_values(export, told))
+    filled = Template(_README.read_text()).substitute(_readme_values(export, metadata))
     (export.folder / "README.txt").write_text(filled)
-    return {"at": told["snapshot"], "parts": told["parts"], "events": export.total or 0, "gone": told["gone"]}
+    return {
+        "at": metadata["snapshot"],
+        "parts": metadata["parts"],
+        "events": export.total or 0,
+        "gone": metadata["gone"],
+    }
 
 
 def export_metadata(export: Export, evidence_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What `export.json` says."""
+    """Return the content of `export.json`."""
     assert export.snapshot_at is not None, "it was chosen in a snapshot"
     return {
         "export": str(export.uuid),
@@ -71,7 +78,7 @@ def _pruning_note(metadata: Mapping[str, Any]) -> str:
 
 
 def _entries_since(pruned: int) -> str:
-    """When the last entries were sealed that are kept no longer; empty where all are kept."""
+    """Return the time up to which entries were pruned; empty if all entries are kept."""
     sealed_at = Segment.objects.filter(number=pruned).values_list("sealed_at", flat=True).first()
     return format_time(sealed_at) if sealed_at else ""
 
@@ -97,7 +104,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def measure_own_files(folder: Path, heartbeat: Callable[[], None]) -> dict[str, dict[str, Any]]:
-    """Name and measure of each file that is not written by `audit.export.bundle`."""
+    """Return name and measure of each file that `audit.export.bundle` does not write itself."""
     names = [
         *_WRITTEN_FILES,
         *_COPIED_FILES,

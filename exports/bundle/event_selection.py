@@ -1,6 +1,6 @@
-"""Which events an export has: those of its filter whose first audit entry is sealed under its checkpoint.
+"""Select the events of an export: those that match its filter and whose first audit entry its checkpoint covers.
 
-Sealed segments never change, so neither does this set: whoever holds the checkpoint can count it.
+Sealed segments never change, so neither does this set: anyone with the checkpoint can count it.
 """
 
 from collections.abc import Iterator
@@ -23,26 +23,28 @@ from webhooks.catalogue.reference import from_reference
 from webhooks.models import Event
 
 MAX_UNSEALED = 50_000
-_CLOCKS_APART = timedelta(minutes=10)
+_CLOCKS_APART = timedelta(minutes=10)  # of the hub's machines, at most
 _STREAM = "event:"
 
 
 class NotSealed(Exception):
-    """The audit log is not sealed up to now. The text is for people."""
+    """Raised if the audit log is not sealed up to now. The text is for people."""
 
 
 def make_fresh_checkpoint() -> Record:
-    """A checkpoint of everything that can be sealed now."""
+    """Seal everything that can be sealed now and make a checkpoint of it. Raises NotSealed if nothing is sealed."""
     seal_audit()
-    made = make_checkpoint(BOX, read_clock())
-    if made is None:
+    checkpoint = make_checkpoint(BOX, read_clock())
+    if checkpoint is None:
         raise NotSealed("Nothing of the audit log is sealed yet.")
-    return checkpoint_record(made)
+    return checkpoint_record(checkpoint)
 
 
 def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
-    """From which segment on an export is whole: it then has every entry from there to its checkpoint, and so the first
-    entry of every event within its times. None where the filter asks for more than times: it goes by streams.
+    """Return the segment from which on the export has every audit entry; None if it is exported by streams.
+
+    From there to its checkpoint a whole export has all entries, and so the first entry of every event within its
+    times. A filter that asks for more than times gives None.
     """
     if not event_filter.is_of_times_only:
         return None
@@ -55,33 +57,34 @@ def find_first_segment(event_filter: EventFilter, count: int) -> int | None:
 
 
 def select_events(event_filter: EventFilter, count: int) -> QuerySet[Any]:
-    """The events of the filter that are sealed in the first `count` segments, in the order of their keys."""
+    """Return the events that match the filter and are sealed in the first `count` segments, ordered by key."""
     return event_filter.narrow(Event.objects.exclude(uuid__in=list(_unsealed_events(count)))).order_by("id")
 
 
 def _unsealed_events(count: int) -> Iterator[UUID]:
-    """Events whose first entry stands in none of these segments: what came in the last second."""
+    """Yield the UUIDs of events whose first entry is in none of these segments: those received in the last second."""
     low, number = _sealed_bounds(count)
     sealed = IdSet()
     newer = Segment.objects.filter(number__gt=number, number__lte=count).order_by("number")
     for packed in newer.values_list("ids", flat=True).iterator(200):
         sealed.add_ids(unpack_ids(bytes(packed)))
     begun = Entry.objects.filter(id__gt=low, stream_seq=1, stream__startswith=_STREAM).order_by("id")
-    found = 0
+    unsealed = 0
     for key, stream in begun.values_list("id", "stream").iterator(10_000):
         if key in sealed:
             continue
-        found += 1
-        if found > MAX_UNSEALED:
+        unsealed += 1
+        if unsealed > MAX_UNSEALED:
             raise NotSealed("Too much of the audit log is not sealed yet. Does a worker run?")
         try:
             yield from_reference(stream.removeprefix(_STREAM))
+        # A stream whose name is no reference belongs to no event.
         except ValueError:
             continue
 
 
 def _sealed_bounds(count: int) -> tuple[int, int]:
-    """An id up to which everything is sealed in the segments up to a number: what was sealed long before the last."""
+    """Return an entry id up to which everything is sealed, and the number of the segment that says so."""
     last = Segment.objects.values_list("sealed_at", flat=True).get(number=count)
     before = segments_sealed_until(last - SETTLE_TIME).filter(number__lte=count)
     return before.values_list("highest_id", "number").first() or (0, 0)

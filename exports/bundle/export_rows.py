@@ -1,4 +1,4 @@
-"""The rows of an export: of some events, with everything under them, in five statements."""
+"""Read the rows of an export: some events with everything under them, in five statements."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ RowsByTable = Mapping[str, Sequence[Row]]
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table that rows are made from: what is read of it, and the column that says under what a row stands."""
+    """A table that rows are read from, its columns, and the column and model of the parent that a row belongs to."""
 
     model: type[Model]
     columns: Sequence[str]
@@ -60,13 +60,15 @@ LOOKUP_TABLES = (SourceTable(Source, ("slug",), "id"), SourceTable(Connection, (
 
 
 def read_rows(keys: Sequence[int]) -> RowsByTable:
-    """By table, in the order of these keys of events; what is gone by now is left out."""
+    """Return the rows of these events by table, ordered as the keys are. Events that were deleted meanwhile are
+    left out.
+    """
     events = dict(read_event_rows(Event.objects.filter(pk__in=keys)))
     references = {key: row[0] for key, row in events.items()}
     deliveries = _read_children(keys, Delivery, "event_id", _DELIVERY)
     attempts = _read_children([row[1] for row in deliveries], Attempt, "delivery_id", _ATTEMPT)
-    tried = {key: str(name) for _, key, _, name, *_ in attempts}
-    calls = _read_children(list(tried), Call, "attempt_id", _CALL)
+    attempt_keys = {key: str(name) for _, key, _, name, *_ in attempts}
+    calls = _read_children(list(attempt_keys), Call, "attempt_id", _CALL)
     receipts = _read_children(keys, Receipt, "event_id", _RECEIPT)
     return {
         "events": [events[key] for key in keys if key in events],
@@ -79,19 +81,19 @@ def read_rows(keys: Sequence[int]) -> RowsByTable:
             [references[key], *_to_json_values(rest)] for key, *rest in deliveries if key in references
         ],
         "attempts": [list(_to_json_values([delivery, *rest])) for delivery, _, *rest in attempts],
-        "calls": [[tried[key], *_to_json_values(_with_milliseconds(rest))] for key, *rest in calls],
+        "calls": [[attempt_keys[key], *_to_json_values(_with_milliseconds(rest))] for key, *rest in calls],
     }
 
 
 def _with_milliseconds(call: list[Any]) -> list[Any]:
-    """Evidence has whole numbers only."""
+    """Replace the seconds of a call by whole milliseconds: evidence holds integers only."""
     seconds = call[_SECONDS]
     call[_SECONDS] = None if seconds is None else round(seconds * 1000)
     return call
 
 
 def read_event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
-    """Each event's key and row."""
+    """Yield key and row of each event."""
     for key, uuid, *rest, digest in events.values_list(*_EVENT).iterator(chunk_size=CHUNK_SIZE):
         yield key, [to_reference(uuid), str(uuid), *_to_json_values(rest), bytes(digest).hex()]
 
@@ -99,19 +101,19 @@ def read_event_rows(events: QuerySet[Any]) -> Iterator[tuple[int, list[Any]]]:
 def _read_children(
     keys: Sequence[int], model: Any, parent: str, names: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    """The rows of these parents, in the order of the parents and of their own keys."""
-    found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    """Return the rows of these parents, ordered by parent as given, then by their own key."""
+    by_parent: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     if keys:
         rows = model.objects.filter(**{f"{parent}__in": keys}).order_by("id")
         for row in rows.values_list(*names):
-            found[row[0]].append(row)
-    return [row for key in keys for row in found.get(key, ())]
+            by_parent[row[0]].append(row)
+    return [row for key in keys for row in by_parent.get(key, ())]
 
 
 def _to_json_values(values: Iterable[Any]) -> Iterator[Any]:
-    """Times and UUIDs as text."""
-    for each in values:
-        if isinstance(each, datetime):
-            yield format_time(each)
+    """Yield the values with times and UUIDs as text."""
+    for value in values:
+        if isinstance(value, datetime):
+            yield format_time(value)
         else:
-            yield each if each is None or isinstance(each, str | int) else str(each)
+            yield value if value is None or isinstance(value, str | int) else str(value)

@@ -1,4 +1,4 @@
-"""The keys of the events of an export in a file: eight bytes each, so that ten million cost no memory."""
+"""Keep the keys of an export's events in a file: eight bytes each, so that ten million cost no memory."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -11,26 +11,27 @@ _KEY_BYTES = 8
 
 
 def write_keys(path: Path, keys: Iterable[int]) -> int:
-    """Write them; how many."""
+    """Write the keys. Returns their number."""
     iterator, count = iter(keys), 0
     with path.open("wb") as file:
-        while some := array("q", islice(iterator, 10_000)):
-            some.tofile(file)
-            count += len(some)
+        while batch := array("q", islice(iterator, 10_000)):
+            batch.tofile(file)
+            count += len(batch)
         flush_to_disk(file)
     return count
 
 
 def count_keys(path: Path) -> int:
-    """How many are kept; fewer than there should be where the machine lost its power."""
+    """Return the number of keys in the file. It is too small if the machine lost power while the file was written."""
+    # An incomplete last key does not count.
     return path.stat().st_size // _KEY_BYTES if path.exists() else 0
 
 
 def read_keys(path: Path, skipped: int, batch_size: int) -> Iterator[list[int]]:
-    """What stands behind the first `after` of them, so many at a time."""
+    """Yield the keys after the first `skipped` ones, in batches."""
     with path.open("rb") as file:
         file.seek(skipped * _KEY_BYTES)
         while content := file.read(batch_size * _KEY_BYTES):
-            some = array("q")
-            some.frombytes(content)
-            yield some.tolist()
+            batch = array("q")
+            batch.frombytes(content)
+            yield batch.tolist()

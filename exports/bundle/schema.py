@@ -1,4 +1,4 @@
-"""What stands in the tables of an export, column by column. Pure."""
+"""Declare the tables of an export, column by column. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ _TIME_TYPE = "time, RFC 3339 in UTC, six decimals"
 
 @dataclass(frozen=True, slots=True)
 class ColumnSchema:
-    """`type` is what a JSON value of it is; `mutable`: it was read at the moment that export.json has for the row."""
+    """One column. `type` is the JSON type of its values; a `mutable` one holds the value at the row's time in
+    export.json.
+    """
 
     name: str
     type: str
@@ -20,7 +22,7 @@ class ColumnSchema:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A file `<name>.jsonl`, one object a line."""
+    """A file `<name>.jsonl` with one JSON object a line."""
 
     name: str
     meaning: str
@@ -28,7 +30,7 @@ class TableSchema:
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        return tuple(each.name for each in self.columns)
+        return tuple(column.name for column in self.columns)
 
 
 EVENTS = TableSchema(
@@ -129,19 +131,21 @@ TABLES = (EVENTS, RECEIPTS, DELIVERIES, ATTEMPTS, CALLS)
 
 
 def describe_columns() -> Mapping[str, Any]:
-    """What `columns.json` says."""
+    """Return the content of `columns.json`."""
     return {
         f"{table.name}.jsonl": {
             "meaning": table.meaning,
             "columns": [
                 {
-                    "name": each.name,
-                    "type": each.type,
-                    "meaning": each.meaning,
-                    "may_be_null": each.nullable,
-                    "as_of": "the time that export.json has for the row" if each.mutable else "never changes",
+                    "name": column.name,
+                    "type": column.type,
+                    "meaning": column.meaning,
+                    "may_be_null": column.nullable,
+                    "as_of": "the time that export.json has for the row"
+                    if column.mutable
+                    else "never changes",
                 }
-                for each in table.columns
+                for column in table.columns
             ],
         }
         for table in TABLES

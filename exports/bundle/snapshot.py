@@ -1,4 +1,4 @@
-"""One state of the database for everything that is read, and a second connection for what is noted meanwhile."""
+"""Read one state of the database for a whole export, and save progress meanwhile over a second connection."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -11,11 +11,12 @@ PROGRESS_ALIAS = "exports"
 
 @contextmanager
 def read_snapshot(commit_elsewhere: Callable[[], None]) -> Iterator[None]:
-    """Every statement of this thread reads the state that the first one saw.
+    """Let every statement of this thread read the state that the first one saw.
 
-    PostgreSQL: a transaction that is REPEATABLE READ and READ ONLY. SQLite: a transaction that only reads, and stands
-    in no line of writers; as long as it is open, the write-ahead log can be copied back only up to it, and grows.
-    `save_fields` commits something by another connection: see `pin_wal_snapshot`.
+    PostgreSQL: a REPEATABLE READ, READ ONLY transaction. SQLite: a transaction that only reads, and so does not
+    queue with the writers; while it is open the write-ahead log is copied back no further than to it, and grows.
+
+    `commit_elsewhere` commits something over another connection: see `pin_wal_snapshot`.
     """
     if connection.vendor == "postgresql":
         with transaction.atomic():
@@ -33,11 +34,12 @@ def read_snapshot(commit_elsewhere: Callable[[], None]) -> Iterator[None]:
 
 
 def pin_wal_snapshot(link: sqlite3.Connection, commit_elsewhere: Callable[[], None]) -> None:
-    """Begin to read at a place in the write-ahead log of SQLite, and not behind its end.
+    """Begin to read at a position inside SQLite's write-ahead log, not behind its end.
 
-    Who begins when all of the log has been copied back reads the file alone, and lets nobody copy anything back. Each
-    commit tries nevertheless, and sorts all of the log for it, in vain: at 235 MB it took four times as long. So
-    somebody reads, and something is committed meanwhile: that cannot be copied back yet.
+    A reader that begins once all of the log has been copied back reads the database file alone, and then nothing
+    can be copied back. Each commit tries nevertheless, and sorts the whole log for it, in vain: at 235 MB commits
+    took four times as long. So this holds one reader open while something is committed: that commit cannot be
+    copied back yet, and the snapshot begins inside the log.
     """
     with (
         connection.wrap_database_errors,
@@ -49,14 +51,14 @@ def pin_wal_snapshot(link: sqlite3.Connection, commit_elsewhere: Callable[[], No
 
 
 def _start_reading(link: sqlite3.Connection) -> None:
-    """What this connection reads from now on is the state of now."""
+    """Begin a transaction that reads, and fix its state by a first read."""
     link.execute("BEGIN DEFERRED")
     link.execute("SELECT 1 FROM sqlite_master").fetchone()
 
 
 @contextmanager
 def streaming_transaction() -> Iterator[None]:
-    """What makes the database stream what cannot change anyway: on PostgreSQL a transaction, on SQLite nothing."""
+    """Open the transaction that PostgreSQL needs for a server-side cursor. On SQLite do nothing."""
     if connection.vendor == "postgresql":
         with transaction.atomic():
             yield
@@ -66,7 +68,7 @@ def streaming_transaction() -> Iterator[None]:
 
 @contextmanager
 def progress_connection() -> Iterator[str]:
-    """The alias, in this thread, of a connection beside the one that reads."""
+    """Open a second connection for this thread, and yield its alias."""
     read = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in read.settings_dict["OPTIONS"].items() if name != "pool"}
     connections[PROGRESS_ALIAS] = type(read)({**read.settings_dict, "OPTIONS": options}, PROGRESS_ALIAS)

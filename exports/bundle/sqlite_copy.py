@@ -1,12 +1,13 @@
-"""What an export reads, copied out of its snapshot on SQLite, so that that need not last as long as the writing.
+"""Copy the rows that an export reads out of its snapshot on SQLite, so that the snapshot can end before the writing
+does.
 
-While a snapshot is open the write-ahead log only grows, and whoever reads a page looks for it in all of the log: over a
-million events, with fifty a second coming in, it became 5.7 GB, and webhooks took twice as long. To copy the rows takes
-a fraction of the time that it takes to write them out.
+While a snapshot is open the write-ahead log only grows, and every read searches all of it: over a million events,
+with fifty a second coming in, the log became 5.7 GB and webhooks took twice as long. Copying the rows takes a
+fraction of the time that it takes to write them out.
 
-The copies are temporary tables of this thread's connection, and have the names of the tables: SQLite looks there first,
-so that whoever reads rows need not know. They lie in a file without a name that goes when the connection is closed. A
-transaction runs on another connection, that of the process's writer, and does not see them.
+The copies are temporary tables of this thread's connection, under the names of the original tables. SQLite looks
+there first, so that the code that reads rows need not know. They are in an unnamed file that is deleted when the
+connection is closed. A transaction runs on another connection, that of the process's writer, and does not see them.
 """
 
 import json
@@ -27,14 +28,16 @@ CopyRows = Callable[[Iterable[Sequence[int]]], None]
 
 
 class NoTemporarySpace(Exception):
-    """There is no room for what an export needs. The text is for people."""
+    """Raised if the disk has no space left for the temporary tables. The text is for people."""
 
 
 @contextmanager
 def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRows]:
-    """A snapshot, and what ends it early: given the keys of events, some at a time, it copies what the rows of these
-    events are made from. All statements of this thread go on reading that state. PostgreSQL needs no copies: there the
-    snapshot itself goes on. `save_fields`: as `read_snapshot` asks for it.
+    """Open a snapshot, and yield a function that ends it early.
+
+    Given keys of events in batches, the function copies the rows of these events; all later statements of this
+    thread read the copies. On PostgreSQL it does nothing: the snapshot stays open. `commit_elsewhere` is passed on
+    to `read_snapshot`.
     """
     if connection.vendor == "postgresql":
         with read_snapshot(commit_elsewhere):
@@ -50,7 +53,7 @@ def snapshot_with_copy(commit_elsewhere: Callable[[], None]) -> Iterator[CopyRow
 
 
 def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
-    """`NoTemporarySpace` where there is none for the copies."""
+    """Copy the tables. Raises NoTemporarySpace if there is no space for them."""
     try:
         with connection.wrap_database_errors:
             _copy_tables(link, keys)
@@ -63,45 +66,46 @@ def _copy_or_raise(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> N
 
 
 def _copy_tables(link: sqlite3.Connection, keys: Iterable[Sequence[int]]) -> None:
-    """Past Django's cursor, where whatever writes stands in the line of writers: this writes nothing but copies."""
-    for each in LOOKUP_TABLES:
-        _create_copy_table(link, each)
-        link.execute(f"{_insert_sql(each)} ORDER BY id")
-    for each in EVENT_TABLES:
-        _create_copy_table(link, each)
-    for some in keys:
-        for each in EVENT_TABLES:
-            link.execute(f"{_insert_sql(each)} WHERE {_parent_condition(each)}", [json.dumps(some)])
-    for each in (*LOOKUP_TABLES, *EVENT_TABLES):
-        name = _table_name(each)
-        link.execute(f"CREATE INDEX temp.{name}_{each.parent_column} ON {name} ({each.parent_column})")
+    """Copy all rows of the lookup tables and the rows of these events, index the copies, and end the snapshot."""
+    # On the raw connection: Django's cursor would queue this with the writers, though it writes nothing but copies.
+    for table in LOOKUP_TABLES:
+        _create_copy_table(link, table)
+        link.execute(f"{_insert_sql(table)} ORDER BY id")
+    for table in EVENT_TABLES:
+        _create_copy_table(link, table)
+    for batch in keys:
+        for table in EVENT_TABLES:
+            link.execute(f"{_insert_sql(table)} WHERE {_parent_condition(table)}", [json.dumps(batch)])
+    for table in (*LOOKUP_TABLES, *EVENT_TABLES):
+        name = _table_name(table)
+        link.execute(f"CREATE INDEX temp.{name}_{table.parent_column} ON {name} ({table.parent_column})")
     link.execute("COMMIT")
 
 
-def _create_copy_table(link: sqlite3.Connection, read: SourceTable) -> None:
-    nothing = f"SELECT {_column_list(read)} FROM main.{_table_name(read)} WHERE 0"  # noqa: S608
-    link.execute(f"CREATE TEMP TABLE {_table_name(read)} AS {nothing}")
+def _create_copy_table(link: sqlite3.Connection, table: SourceTable) -> None:
+    nothing = f"SELECT {_column_list(table)} FROM main.{_table_name(table)} WHERE 0"  # noqa: S608
+    link.execute(f"CREATE TEMP TABLE {_table_name(table)} AS {nothing}")
 
 
-def _insert_sql(read: SourceTable) -> str:
-    return f"INSERT INTO temp.{_table_name(read)} SELECT {_column_list(read)} FROM main.{_table_name(read)}"  # noqa: S608
-
-
-def _parent_condition(read: SourceTable) -> str:
-    """Which rows stand under events with the keys that are given: by an index at each step."""
-    if read.parent_model is None:
-        return f"{read.parent_column} IN {_EVENT_KEYS}"
-    (above,) = (each for each in EVENT_TABLES if each.model is read.parent_model)
+def _insert_sql(table: SourceTable) -> str:
     return (
-        f"{read.parent_column} IN (SELECT id FROM main.{_table_name(above)} WHERE {_parent_condition(above)})"  # noqa: S608
+        f"INSERT INTO temp.{_table_name(table)} SELECT {_column_list(table)} FROM main.{_table_name(table)}"  # noqa: S608
     )
 
 
-def _column_list(read: SourceTable) -> str:
-    known = read.model._meta.concrete_fields
-    asked = {"id", *(name.partition("__")[0] for name in read.columns)}
-    return ", ".join(str(field.column) for field in known if {field.name, field.attname} & asked)
+def _parent_condition(table: SourceTable) -> str:
+    """Return the SQL condition for rows of the given events. An index serves each step."""
+    if table.parent_model is None:
+        return f"{table.parent_column} IN {_EVENT_KEYS}"
+    (parent,) = (other for other in EVENT_TABLES if other.model is table.parent_model)
+    return f"{table.parent_column} IN (SELECT id FROM main.{_table_name(parent)} WHERE {_parent_condition(parent)})"  # noqa: S608
 
 
-def _table_name(read: SourceTable) -> str:
-    return read.model._meta.db_table
+def _column_list(table: SourceTable) -> str:
+    fields = table.model._meta.concrete_fields
+    wanted = {"id", *(name.partition("__")[0] for name in table.columns)}
+    return ", ".join(str(field.column) for field in fields if {field.name, field.attname} & wanted)
+
+
+def _table_name(table: SourceTable) -> str:
+    return table.model._meta.db_table

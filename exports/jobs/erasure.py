@@ -1,6 +1,6 @@
-"""What erasing a person means for exports: files that hold them go, and what was asked for by their id does not say it.
+"""Erase a person from exports: delete files that hold the person's data, and redact requests that name the person.
 
-The register stays: it tells which exports, that somebody may have downloaded, contain whom; by pseudonyms.
+The register stays: it tells, by pseudonyms, which exports that somebody may have downloaded contain whom.
 """
 
 from exports.jobs.lifecycle import cancel_export, expire_export
@@ -12,29 +12,34 @@ _OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
 
 
 def erase_from_exports(entity_id: str, name: str) -> int:
-    """Erase an entity from exports; how many were concerned. `name` is what stands for it from now on.
+    """Erase an entity from exports. Returns the number of exports affected. `name` replaces the entity's id from
+    now on.
 
-    Whatever is being made is cancelled, for it may hold the entity by now: it can be asked for again. A file goes that
-    holds the entity, or says that it was asked for. Once more does nothing more.
+    1. Cancel every export that is still being made: it may hold the entity by now, and can be requested again.
+    2. Delete the file of each export that holds the entity, or whose request names it.
+    3. Replace the id in filter and reason.
+
+    A second call changes nothing more.
     """
     open_ones = Export.objects.filter(state__in=_OPEN_STATES)
-    concerned = {each.pk for each in open_ones if cancel_export(each, by="system", address="")}
+    concerned = {export.pk for export in open_ones if cancel_export(export, by="system", address="")}
     containing = set(exports_containing(entity_id).values_list("pk", flat=True))
     for export in Export.objects.order_by("pk"):
-        words, reason = _redacted_request(export, entity_id, name)
-        is_named = words != export.filter or reason != export.reason
+        params, reason = _redacted_request(export, entity_id, name)
+        is_named = params != export.filter or reason != export.reason
         has_file = export.state == ExportState.DONE
         if has_file and (is_named or export.pk in containing):
             expire_export(export)
             concerned.add(export.pk)
         if is_named:
-            Export.objects.filter(pk=export.pk).update(filter=words, reason=reason[:500])
+            Export.objects.filter(pk=export.pk).update(filter=params, reason=reason[:500])
             concerned.add(export.pk)
     return len(concerned)
 
 
 def _redacted_request(export: Export, entity_id: str, name: str) -> tuple[dict[str, str], str]:
-    """The filter and the reason, as they may be kept."""
+    """Return the filter and the reason without the entity's id."""
+    # The filter gets the pseudonym that the audit log has in its place.
     alias = make_pseudonym(decrypt_register_key(export), entity_id).hex()  # as the audit log has it
     return (
         without_entity(export.filter, entity_id, alias),

@@ -1,4 +1,4 @@
-"""Exports as people and workers see them: asked for, made by a worker, cancelled, deleted when their days are over."""
+"""Request, make, cancel and expire exports."""
 
 import logging
 from collections.abc import Mapping
@@ -38,13 +38,13 @@ _OPEN_STATES = (ExportState.WAITING, ExportState.RUNNING)
 
 
 class TooManyExports(Exception):
-    """So many exports wait that no more can be asked for. The text is for people."""
+    """Raised if as many exports are waiting as may wait. The text is for people."""
 
 
 def request_export(
     event_filter: EventFilter, *, by: Any, reason: str, table: str = TableFormat.CSV, address: str = ""
 ) -> Export:
-    """Ask for an export; `by` is a user, or None for a command. `TooManyExports`."""
+    """Request an export. `by` is a user, or None for a command. Raises TooManyExports."""
     key = create_register_key()
     export = Export(
         requested_by=by,
@@ -66,17 +66,20 @@ def request_export(
 
 
 def append_export_entry(export: Export, action: str, actor: str, details: Mapping[str, JSONValue]) -> None:
-    """What happened to an export goes on the audit log, with its filter; people in it by pseudonym."""
-    words = pseudonymize_filter(export.filter, decrypt_register_key(export))
-    append_entries(NewEntry(export.stream, action, actor, {"filter": words, **details}))
+    """Append an audit entry about an export, with its filter; people named in the filter by pseudonym."""
+    params = pseudonymize_filter(export.filter, decrypt_register_key(export))
+    append_entries(NewEntry(export.stream, action, actor, {"filter": params, **details}))
 
 
 def make_export_in_process(
     event_filter: EventFilter, *, reason: str, should_continue: GoesOn = always
 ) -> Export:
-    """Make an export in this process, as the command does it: no worker sees it waiting, unless it may not go on.
-    `TooManyExports`."""
+    """Make an export in this process, for the command. No worker sees it, unless `should_continue` ends it early.
+
+    Returns the export as it ended. Raises TooManyExports.
+    """
     with transaction.atomic():
+        # In one transaction with the claim, so that no worker can claim the job first.
         export = request_export(event_filter, by=None, reason=reason)
         job = claim(EXPORT_JOB, export.pk)
     assert job is not None, "no other process has seen this uncommitted job"
@@ -86,15 +89,20 @@ def make_export_in_process(
 
 
 def run_export(job: RunningJob, should_continue: GoesOn) -> None:
-    """Make an export, or go on with it, and say how it ended. `JobLost`, `JobStopped`; `DatabaseError` where the
-    database is away: that is not its fault, and whoever takes it over goes on."""
+    """Make an export, or resume it, and record how it ended.
+
+    Raises JobLost and JobStopped, and DatabaseError if the database is away: that is no failure of the export, and
+    the next run resumes it.
+    """
     export = Export.objects.get(pk=job.subject)
     try:
-        made = make_export(job, should_continue)
-        _complete_export(export, job, made)
+        values = make_export(job, should_continue)
+        _complete_export(export, job, values)
+    # No failure of the export: another run resumes it.
     except (JobStopped, OperationalError, InterfaceError):
         raise
     except JobLost as lost:
+        # Nothing resumes a cancelled export; a lost one belongs to another run now, files included.
         if isinstance(lost, JobCancelled):
             delete_files(export)
         raise
@@ -110,7 +118,7 @@ def run_export(job: RunningJob, should_continue: GoesOn) -> None:
 
 
 def _follow_job_state(key: int, state: JobState, failure: str) -> None:
-    """Say on an export that its job waits, runs, or was given up."""
+    """Copy the state of its job to an export: waiting, running, or failed."""
     if state == JobState.FAILED:
         _write_failure(Export.objects.get(pk=key), failure)
     else:
@@ -139,17 +147,19 @@ def _write_failure(export: Export, failure: str) -> None:
 
 
 def _end_export(export: Export, state: ExportState, action: str, values: dict[str, Any]) -> None:
-    """Say how it ended, if it is still open. In a transaction with its job's end, which says who may."""
+    """Record how the export ended, if it is still open. Call it in the transaction that ends the job."""
     now = timezone.now()
     expires_at = now + timedelta(days=settings.EXPORT_DAYS)
+    # Compare-and-set: an export that was cancelled meanwhile stays cancelled.
     own = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
     if own.update(state=state, ended_at=now, expires_at=expires_at, **values):
         append_export_entry(export, action, "system", values)
 
 
 def cancel_export(export: Export, *, by: str, address: str) -> bool:
-    """End an export that is not made yet; whether it was in time. The worker notices within seconds."""
+    """Cancel an export that is not finished yet. Returns True if it was in time. The worker notices within seconds."""
     with transaction.atomic():
+        # Compare-and-set: an export that a worker has just finished stays finished.
         open_ones = Export.objects.filter(pk=export.pk, state__in=_OPEN_STATES)
         ended = open_ones.update(state=ExportState.CANCELLED, ended_at=timezone.now())
         if ended:
@@ -159,18 +169,21 @@ def cancel_export(export: Export, *, by: str, address: str) -> bool:
 
 
 def delete_expired_files() -> int:
-    """Delete the files of exports whose days are over, and what cancelled ones left; how many exports ended so."""
-    for over in Export.objects.filter(state__in=(ExportState.CANCELLED, ExportState.FAILED)):
-        if over.folder.exists() or over.archive.exists():
-            delete_files(over)
+    """Delete the files of expired exports, and what cancelled and failed ones left. Returns the number that
+    expired.
+    """
+    for export in Export.objects.filter(state__in=(ExportState.CANCELLED, ExportState.FAILED)):
+        # A worker may still have been writing when the export ended.
+        if export.folder.exists() or export.archive.exists():
+            delete_files(export)
     expired = list(Export.objects.filter(state=ExportState.DONE, expires_at__lte=timezone.now()))
-    for each in expired:
-        expire_export(each)
+    for export in expired:
+        expire_export(export)
     return len(expired)
 
 
 def expire_export(export: Export) -> None:
-    """Delete the files of an export that was made, whatever its days."""
+    """Delete the files of a finished export, whatever its expiry date."""
     delete_files(export)
     with transaction.atomic():
         if Export.objects.filter(pk=export.pk, state=ExportState.DONE).update(state=ExportState.EXPIRED):
@@ -178,8 +191,11 @@ def expire_export(export: Export) -> None:
 
 
 def delete_files(export: Export) -> None:
-    """The archive and everything that it was made from; the register keeps whom an export contained that was made."""
-    with suppress(OSError):  # a folder that is away cannot be cleaned; the next look tries again
+    """Delete the archive and the files that it was packed from.
+
+    The register stays for an export that was finished, and is cleared for one that was cancelled or failed.
+    """
+    with suppress(OSError):  # a folder that is not mounted cannot be cleaned; the next call tries again
         delete_working_files(export)
         for name in (".zip", ".part"):
             export.folder.with_suffix(name).unlink(missing_ok=True)

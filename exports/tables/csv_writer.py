@@ -1,7 +1,7 @@
-"""The table for reading, `events.csv`: formula-safe or as it is, by COPY where the database is PostgreSQL.
+"""Write the readable table `events.csv`, by COPY on PostgreSQL; formula-safe, or with the texts unchanged.
 
-It names an event by its UUID, of which the reference is another spelling that no database makes: putting it in took
-longer than everything else.
+It names an event by its UUID. The reference is another spelling of it that no database makes: adding it took longer
+than everything else.
 """
 
 import csv
@@ -35,31 +35,34 @@ _SUSPICIOUS = re.compile(rb',"(?![0-9A-Za-z]|",)')
 
 
 def write_csv(events: QuerySet[Any], file: BinaryIO, *, is_safe: bool = True) -> Iterator[int]:
-    """Write the events; how many so far, again and again. Not `is_safe`: what begins as a formula does, stays so."""
+    """Write the events, and yield the number written so far, block by block.
+
+    If `is_safe` is False, a text that begins like a formula is written unchanged.
+    """
     file.write(f"{','.join(COLUMNS)}\r\n".encode())
-    way = copy_csv_blocks if connection.vendor == "postgresql" else read_csv_blocks
+    read_blocks = copy_csv_blocks if connection.vendor == "postgresql" else read_csv_blocks
     written = 0
-    for count, block in way(events, is_safe=is_safe):
+    for count, block in read_blocks(events, is_safe=is_safe):
         file.write(block)
         written += count
         yield written
 
 
 def read_cells(events: QuerySet[Any]) -> Iterator[tuple[Any, ...]]:
-    """The cells of each event by the ORM, all of them text, or None where there is nothing."""
+    """Yield the cells of each event by the ORM: text, or None if there is no value."""
     return events.values_list(*_COLUMN_EXPRESSIONS).iterator(chunk_size=CHUNK_SIZE)
 
 
 def read_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
-    """Blocks of lines by the ORM, each with its number of rows."""
-    cell = _quote_safe_cell if is_safe else _quote_cell
-    some: list[str] = []
+    """Yield blocks of lines by the ORM, each with its number of rows."""
+    quote_cell = _quote_safe_cell if is_safe else _quote_cell
+    lines: list[str] = []
     for row in read_cells(events):
-        some.append(_format_line(cell, *row))
-        if len(some) == _LINES_PER_BLOCK:
-            yield len(some), "".join(some).encode()
-            some = []
-    yield len(some), "".join(some).encode()
+        lines.append(_format_line(quote_cell, *row))
+        if len(lines) == _LINES_PER_BLOCK:
+            yield len(lines), "".join(lines).encode()
+            lines = []
+    yield len(lines), "".join(lines).encode()
 
 
 def _format_line(
@@ -70,13 +73,13 @@ def _format_line(
     entity_type: str,
     entity_id: str,
     event_type: str,
-    *told: str | None,
+    *others: str | None,
 ) -> str:
-    """As COPY writes it: of our own words none needs a quotation mark."""
-    strange = (
+    """Return one line in the spelling of COPY. The hub's own words never need quotes."""
+    quoted = (
         f"{quote_cell(event_id)},{quote_cell(entity_type)},{quote_cell(entity_id)},{quote_cell(event_type)}"
     )
-    return f"{uuid},{source},{strange},{','.join([each or '' for each in told])}\r\n"
+    return f"{uuid},{source},{quoted},{','.join([cell or '' for cell in others])}\r\n"
 
 
 def _quote_cell(text: str | None) -> str:
@@ -90,31 +93,32 @@ def _quote_safe_cell(text: str | None) -> str:
 
 
 def copy_csv_blocks(events: QuerySet[Any], *, is_safe: bool = True) -> Iterator[tuple[int, bytes]]:
-    """The same by COPY; the server sends one row a message."""
+    """Yield blocks of lines by COPY, each with its number of rows."""
     try:
         sql, values = events.values_list(*_COLUMN_EXPRESSIONS).query.sql_with_params()
     except EmptyResultSet:  # the filter can mean nothing
         return
+    # A quoted cell is what `neutralize_formulas` looks at, so texts of sources are quoted even if they need not be.
     quoted = ", ".join(f'"{name}"' for name in _QUOTED_COLUMNS)
     copy = f"COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE ({quoted}))"
-    lines = neutralize_formulas if is_safe else _crlf_lines
-    some: list[bytes] = []
-    with connection.cursor() as cursor, cursor.copy(copy, values) as taken:
-        for message in taken:
-            some.append(message)
-            if len(some) == _LINES_PER_BLOCK:
-                yield len(some), lines(some)
-                some = []
-    yield len(some), lines(some)
+    to_lines = neutralize_formulas if is_safe else _crlf_lines
+    rows: list[bytes] = []
+    with connection.cursor() as cursor, cursor.copy(copy, values) as messages:
+        for row in messages:  # the server sends one row a message
+            rows.append(row)
+            if len(rows) == _LINES_PER_BLOCK:
+                yield len(rows), to_lines(rows)
+                rows = []
+    yield len(rows), to_lines(rows)
 
 
 def _crlf_lines(copies: Sequence[bytes]) -> bytes:
-    """Rows that end with a line feed as lines that end with CR LF."""
+    """Join the rows, with CR LF in place of their line feeds."""
     return b"".join([b"%s\r\n" % row[:-1] for row in copies])
 
 
 def neutralize_formulas(copies: Sequence[bytes]) -> bytes:
-    """The same; a cell that a spreadsheet could take for a formula gets an apostrophe in front."""
+    """Join the rows as lines, with an apostrophe before each cell that a spreadsheet could take for a formula."""
     block = _crlf_lines(copies)
     if not _SUSPICIOUS.search(block):
         return block
@@ -125,7 +129,9 @@ def neutralize_formulas(copies: Sequence[bytes]) -> bytes:
 
 
 class _TextColumn(Func):
-    """A column as its text in the table, made by the database: made here it took most of the time of a row."""
+    """A column that the database converts to the table's text: converting it in Python took most of the time of a
+    row.
+    """
 
     arity = 1
     sqlite = ""
@@ -138,7 +144,7 @@ class _TextColumn(Func):
 
 
 class _TimeColumn(_TextColumn):
-    """RFC 3339 in UTC, six decimals; SQLite keeps none where all of them are zero."""
+    """An RFC 3339 time in UTC with six decimals. SQLite stores none if all of them are zero."""
 
     template = """to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     sqlite = """replace(substr(%(expressions)s, 1, 19), ' ', 'T') || '.'

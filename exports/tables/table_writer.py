@@ -1,4 +1,4 @@
-"""The table for reading beside the evidence, in the form that was asked for."""
+"""Write the readable table beside the evidence, in the requested format."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,10 @@ from exports.tables.xlsx_writer import check_row_count, write_xlsx
 
 
 def write_table(export: Export, events: QuerySet[Any]) -> Iterator[int]:
-    """Write it into the export's folder; how many rows so far, again and again. `TooManyRows`, at once."""
+    """Write the table into the export's folder, and yield the number of rows written so far.
+
+    Raises TooManyRows before it writes anything.
+    """
     if export.table == TableFormat.NONE:
         return
     path = export.folder / export.table_name

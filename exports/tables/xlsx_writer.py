@@ -1,7 +1,7 @@
-"""The table for reading as `events.xlsx`: written row by row into the archive that such a file is.
+"""Write the readable table as `events.xlsx`, row by row into the ZIP archive that such a file is.
 
-Every cell is text (`t="inlineStr"`), which no spreadsheet takes for a formula, a number or a date. ECMA-376, part 1:
-18.3.1 for sheets, 22.9.2.19 for characters that XML cannot hold.
+Every cell is text (`t="inlineStr"`), which no spreadsheet takes for a formula, a number or a date. ECMA-376, part
+1: 18.3.1 for sheets, 22.9.2.19 for characters that XML cannot hold.
 """
 
 import re
@@ -44,11 +44,11 @@ _END = "</sheetData></worksheet>"
 
 
 class TooManyRows(Exception):
-    """More than a sheet holds. The text is for people."""
+    """Raised for more rows than a sheet can hold. The text is for people."""
 
 
 def check_row_count(count: int) -> None:
-    """`TooManyRows`."""
+    """Raise TooManyRows if a sheet cannot hold so many rows."""
     if count > MAX_ROWS:
         raise TooManyRows(
             f"An XLSX sheet holds {MAX_ROWS:,} events, and these are {count:,}: choose CSV instead."
@@ -56,7 +56,7 @@ def check_row_count(count: int) -> None:
 
 
 def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path: Path) -> Iterator[int]:
-    """Write the rows under the names of their columns; how many so far, again and again. `TooManyRows`."""
+    """Write the rows under their column names, and yield the number written so far. Raises TooManyRows."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, text in _PARTS.items():
             packed.writestr(_zip_entry(name), f"{_HEAD}{text}", compresslevel=1)
@@ -76,14 +76,14 @@ def write_xlsx(names: Sequence[str], rows: Iterable[Sequence[str | None]], path:
 
 
 def _zip_entry(name: str) -> zipfile.ZipInfo:
-    """The same rows make the same file, whenever it is written."""
-    told = zipfile.ZipInfo(name, _ZIP_EPOCH)
-    told.compress_type = zipfile.ZIP_DEFLATED
-    return told
+    """Return a ZIP entry with a fixed time, so that the same rows make the same file."""
+    entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
 
 
 def _format_row(number: int, cells: Sequence[str | None], plain: str, spaced: str) -> str:
-    """A row. Most rows need nothing escaped, which one look at all of it tells."""
+    """Return a row as XML. Most rows need no escaping, which one match over all their text finds out."""
     texts = [cell or "" for cell in cells]
     if _NEEDS_NO_ESCAPING.fullmatch("".join(texts)):
         return plain.format(*texts, n=number)
@@ -91,7 +91,7 @@ def _format_row(number: int, cells: Sequence[str | None], plain: str, spaced: st
 
 
 def _row_templates(columns: int) -> tuple[str, str]:
-    """Of a row: of plain texts, and of such as have blanks that count."""
+    """Return two templates of a row: one for plain texts, one for texts whose spaces must be kept."""
     plain = "".join(
         f'<c r="{letter}{{n}}" t="inlineStr"><is><t>{{{place}}}</t></is></c>'
         for place, letter in enumerate(ascii_uppercase[:columns])
@@ -101,4 +101,4 @@ def _row_templates(columns: int) -> tuple[str, str]:
 
 
 def _escape_cell(cell: str) -> str:
-    return escape(_INVALID_CHARACTERS.sub(lambda found: f"_x{ord(found[0]):04X}_", cell))
+    return escape(_INVALID_CHARACTERS.sub(lambda match: f"_x{ord(match[0]):04X}_", cell))

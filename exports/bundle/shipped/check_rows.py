@@ -44,7 +44,7 @@ def parse_time(at: str) -> datetime:
 
 
 class RowChecker:
-    """The rows of one export."""
+    """Checks the rows of one export against its audit entries, and collects the faults."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -151,8 +151,9 @@ class RowChecker:
             self.compare_count(name, count)
 
     def check_missing(self) -> None:
-        """Whether each webhook on the log has its row; of an export that has the whole log within its times. Those that
-        the log says were deleted for their age need none.
+        """Find webhooks on the log that have no row; only for an export that has the whole log within its times.
+
+        Webhooks that the log says were deleted for their age need no row.
         """
         if not self.metadata["whole"]:
             return
@@ -163,7 +164,7 @@ class RowChecker:
                 self.add_fault(stream, f"arrived at {at}, and has no row in events.jsonl")
 
     def is_pruned(self, at: str) -> bool:
-        """Whether the entries of that time are kept no longer."""
+        """Return True if the entries of that time may have been pruned."""
         return at <= self.pruned_before
 
     def matches_filter(self, at: str) -> bool:
@@ -171,7 +172,7 @@ class RowChecker:
         return begin <= at and (not end or at < end)
 
     def check_table(self) -> None:
-        """Whether the table for reading has the events of events.jsonl."""
+        """Compare the events of the readable table with those of events.jsonl."""
         kind = self.metadata["table"]
         if kind == "none":
             return
@@ -184,15 +185,15 @@ class RowChecker:
             self.add_fault(name, "has other events than events.jsonl")
 
     def uuids_in_sheet(self, name: str) -> list[str]:
-        """The first column, without its name."""
-        found = []
+        """Return the first column without its heading."""
+        uuids = []
         path = os.path.join(self.folder, name)  # noqa: PTH118
         with zipfile.ZipFile(path) as packed, packed.open("xl/worksheets/sheet1.xml") as sheet:
             for _, part in iterparse(sheet):  # noqa: S314 - verify.py has checked whose it is
                 if part.tag.endswith("}row"):
-                    found.append("".join(part[0].itertext()))
+                    uuids.append("".join(part[0].itertext()))
                     part.clear()
-        return found[1:]
+        return uuids[1:]
 
     def uuids_in_csv(self, name: str) -> list[str]:
         with open(os.path.join(self.folder, name), encoding="utf-8", newline="") as file:  # noqa: PTH118, PTH123

@@ -25,10 +25,10 @@ class Command(ExportCommand):
         super().add_arguments(parser)
 
     def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
-        asked = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
-        action = asked.get("action", "")
+        options_set = {name: options[name] for name in _LOOKUPS if options.get(name) is not None}
+        action = options_set.get("action", "")
         if action and not Entry.objects.filter(action=action).exists():
             raise CommandError(f"No entry of the audit log has the action {action!r}.")
-        require_ordered_period(asked.get("since"), asked.get("until"))
-        rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in asked.items()})
-        return rows.order_by("-at", "-id"), {name: str(value) for name, value in asked.items()}
+        require_ordered_period(options_set.get("since"), options_set.get("until"))
+        rows = Entry.objects.filter(**{_LOOKUPS[name]: value for name, value in options_set.items()})
+        return rows.order_by("-at", "-id"), {name: str(value) for name, value in options_set.items()}

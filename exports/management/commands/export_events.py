@@ -53,22 +53,23 @@ class Command(ExportCommand):
     def _make_evidence(self, options: Mapping[str, Any]) -> None:
         if not options["reason"].strip():
             raise CommandError("--evidence needs a --reason.")
-        asked, output = _resolve_filter(options), options["output"]
+        event_filter, output = _resolve_filter(options), options["output"]
+        # Reserved first: a path that cannot be written fails before the export is made, not after.
         with _reserve_output(output) if output else nullcontext() as part:
-            export = _make_export(asked, options["reason"][:500])
+            export = _make_export(event_filter, options["reason"][:500])
             if part:
                 _copy_archive(export, part, output)
         self.stdout.write(str(output or export.archive))
         self.stderr.write(f"{export.total} events, export {export.uuid}, SHA-256 {export.sha256}")
 
     def select_rows(self, options: Mapping[str, Any]) -> tuple[QuerySet[Any], dict[str, str]]:
-        asked = _resolve_filter(options)
-        return asked.narrow(Event.objects.order_by("-received_at", "-id")), asked.words()
+        event_filter = _resolve_filter(options)
+        return event_filter.narrow(Event.objects.order_by("-received_at", "-id")), event_filter.words()
 
 
 @contextmanager
 def _reserve_output(output: Path) -> Iterator[Path]:
-    """A file beside it that nobody else can read, to become it. `CommandError` where none can be made."""
+    """Create a private file beside the output, to be renamed to it. Raises CommandError if it cannot be created."""
     if output.is_dir():
         raise CommandError(f"{output} is a folder.")
     part = output.with_name(f"{output.name}.part")
@@ -83,10 +84,10 @@ def _reserve_output(output: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _make_export(asked: EventFilter, reason: str) -> Export:
+def _make_export(event_filter: EventFilter, reason: str) -> Export:
     try:
         stand_back()
-        export = make_export_in_process(asked, reason=reason, should_continue=resting(until_told()))
+        export = make_export_in_process(event_filter, reason=reason, should_continue=resting(until_told()))
     except TooManyExports as error:
         raise CommandError(str(error)) from error
     if export.state != ExportState.DONE:
@@ -99,19 +100,22 @@ def _copy_archive(export: Export, part: Path, output: Path) -> None:
         copyfile(export.archive, part)
         part.replace(output)
     except OSError as error:
-        told = f"{output} cannot be written: {error.strerror}. The archive lies at {export.archive}."
-        raise CommandError(told) from error
+        text = f"{output} cannot be written: {error.strerror}. The archive lies at {export.archive}."
+        raise CommandError(text) from error
 
 
 def _resolve_filter(options: Mapping[str, Any]) -> EventFilter:
-    """What is meant. `CommandError` for what can only be a slip: nobody looks at a list here."""
-    asked = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
+    """Return the filter of the options. Raises CommandError for values that match nothing."""
+    params = {name: str(options[name]) for name in WORDS if options.get(name) is not None}
     try:
-        meant = resolve(asked, timezone.now())
+        event_filter = resolve(params, timezone.now())
     except NoSuchFilter as error:
         raise CommandError(f"These filters cannot be used: {error}") from error
-    require_known_values("state", meant.state, State.values)
-    require_known_values("source", meant.source, Source.objects.values_list("slug", flat=True))
-    require_known_values("connection", meant.commercial, Connection.objects.values_list("slug", flat=True))
-    require_ordered_period(meant.received_from, meant.received_to)
-    return meant
+    # Nobody sees an empty list here: a value that matches nothing can only be a slip.
+    require_known_values("state", event_filter.state, State.values)
+    require_known_values("source", event_filter.source, Source.objects.values_list("slug", flat=True))
+    require_known_values(
+        "connection", event_filter.commercial, Connection.objects.values_list("slug", flat=True)
+    )
+    require_ordered_period(event_filter.received_from, event_filter.received_to)
+    return event_filter
